@@ -1,0 +1,41 @@
+"""Semantic segmentation from RGB label maps to a trained, trustworthy model.
+
+The modules are the API; each loads on first use, so that ``import seg`` pulls in neither torch nor cv2::
+
+    from seg.labels import LabelMap
+    from seg.convert import convert_folder
+    from seg.metrics import confusion_matrix
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+
+try:
+    __version__ = version("seg-toolkit")
+except PackageNotFoundError:  # a bare checkout on PYTHONPATH
+    __version__ = "0.1.0"
+
+_MODULES = (
+    "checkpoint",
+    "convert",
+    "dataset",
+    "inference",
+    "labels",
+    "losses",
+    "metrics",
+    "models",
+    "synthetic",
+    "training",
+    "transforms",
+)
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _MODULES:
+        return import_module(f"seg.{name}")
+    raise AttributeError(f"module 'seg' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])

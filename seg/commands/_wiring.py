@@ -1,0 +1,342 @@
+"""What ``seg-train`` wires: data, model, loss and optimizer meet here and are handed to `seg.training.fit`."""
+
+import logging
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from lightning.fabric import Fabric
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from seg import checkpoint, inference, models, training
+from seg.commands import _run, _show, instantiate, plain
+from seg.dataset import (
+    EvaluationBatches,
+    Pair,
+    SegmentationDataset,
+    TrainBatches,
+    check,
+    pair,
+    read_image,
+    split,
+)
+from seg.files import make_folder, write_csv, write_json
+from seg.labels import LabelMap
+from seg.metrics import Scores, majority_scores, scores
+
+
+@dataclass(frozen=True)
+class Data:
+    """Checked pairs of both splits, and what the training part's pixels say."""
+
+    labels: LabelMap
+    train: list[Pair]
+    val: list[Pair]
+    train_counts: NDArray[Any]
+    val_sizes: list[tuple[int, int]]
+
+    @property
+    def majority(self) -> int:
+        """The commonest class of the training masks."""
+        return int(self.train_counts.sum(0).argmax())
+
+
+def train(config: DictConfig) -> None:
+    """Train as the configuration says."""
+    config.name = config.name or _run.run_name(
+        HydraConfig.get().overrides.task, HydraConfig.get().runtime.choices, config.seed
+    )
+    if config.data.render is not None:
+        _render(instantiate(config.data.render, _partial_=True), Path(config.data.render.destination))
+    cfg = plain(config)
+    folder = Path(cfg["runs"]) / cfg["name"]
+    data = load_data(cfg["data"], cfg["labels"])
+    fabric = _fabric(**cfg["device"])
+    if fabric.is_global_zero:
+        _run.open_run(folder, cfg)
+        if (folder / "done.json").exists():
+            _show.say(f"{folder} is complete; remove it, or give another name=... or seed=..., to train anew")
+            return
+        _run.write_environment(folder / "environment.json", cfg["seed"])
+    fabric.barrier()
+    Run(cfg, folder, data, fabric).train()
+
+
+def load_data(data: dict[str, Any], labels: str | None) -> Data:
+    """Pair, split and check the images and masks that the ``data`` group names.
+
+    Raises:
+        ValueError: whatever is wrong with them, or the label map is missing.
+    """
+    training, validation = data["train"], data["val"]
+    if (validation["images"] is None) != (validation["masks"] is None):
+        raise ValueError("data.val: give both images and masks, or neither")
+    paired = partial(pair, image_template=data["image_template"], template=data["template"])
+    train_pairs = paired(training["images"], training["masks"], only=training["list"])
+    if validation["images"] is not None:
+        val_pairs = paired(validation["images"], validation["masks"], only=validation["list"])
+    elif validation["list"] is not None:
+        val_pairs = paired(training["images"], training["masks"], only=validation["list"])
+    else:
+        train_pairs, val_pairs = split(train_pairs, data["val_share"], data["split_seed"])
+    label_map = load_labels(labels, Path(training["masks"]))
+    _show.say(f"checking {len(train_pairs)} training and {len(val_pairs)} validation pairs")
+    train_checked = check(train_pairs, label_map.classes)
+    val_checked = check(val_pairs, label_map.classes)
+    both = {p.image.resolve() for p in train_pairs} & {p.image.resolve() for p in val_pairs}
+    if both:
+        raise ValueError(f"{len(both)} images are in both training and validation, such as '{min(both)}'")
+    return Data(label_map, train_pairs, val_pairs, train_checked.counts, val_checked.sizes)
+
+
+def load_labels(labels: str | None, masks: Path) -> LabelMap:
+    """The named label map, else the ``labels.yaml`` beside the masks."""
+    if labels is None and not (masks / "labels.yaml").is_file():
+        raise ValueError(f"no labels.yaml in '{masks}' (seg-preprocess writes it); give labels=FILE")
+    return LabelMap.load(labels if labels is not None else masks / "labels.yaml")
+
+
+def _render(write_dataset: Callable[..., None], destination: Path) -> None:
+    """Render and convert the embedded dataset where it is not complete."""
+    from seg.convert import convert_folder
+    from seg.synthetic import LABELS
+
+    if not (destination / "labels.yaml").exists():
+        make_folder(destination, "data.render.destination")
+        _show.say(f"rendering the embedded dataset into {destination}")
+        write_dataset()
+    for part in ("train", "val"):
+        summary = convert_folder(destination / part / "labels", destination / part / "masks", LABELS)
+        if summary.failed:
+            raise RuntimeError(f"converting {destination / part / 'labels'}: {summary.failures[0]}")
+
+
+def _fabric(*, accelerator: str, devices: int, precision: str) -> Fabric:
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    try:
+        fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"device: {error}") from None
+    except Exception as error:  # Fabric's MisconfigurationException derives from Exception alone
+        raise ValueError(f"device: accelerator={accelerator} devices={devices}: {error}") from None
+    fabric.launch()
+    return fabric
+
+
+class Run:
+    """One training run: the objects that the configuration names, and the files of its folder."""
+
+    def __init__(self, cfg: dict[str, Any], folder: Path, data: Data, fabric: Fabric) -> None:
+        self.cfg, self.folder, self.data, self.fabric = cfg, folder, data, fabric
+        self.normalization = models.normalization(
+            cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights")
+        )
+        self.options: training.FitOptions = instantiate(cfg["fit"])
+        torch.manual_seed(cfg["seed"])
+        self.model_config = {**cfg["model"], "classes": data.labels.classes}
+        model = instantiate(self.model_config)
+        if cfg["init"] is not None:
+            self._start_from(checkpoint.load(cfg["init"]), model)
+        self._make_loaders()
+        loss: nn.Module = fabric.to_device(instantiate(cfg["loss"]))
+        optimizer = instantiate(cfg["optimizer"], training.parameter_groups(model, loss))
+        scheduler = instantiate(cfg["scheduler"], optimizer, steps=self.options.epochs * len(self.batches))
+        self.state = training.State(model, loss, optimizer, scheduler, fabric)
+        self.validation: training.Validation | None = None
+
+    def _start_from(self, start: dict[str, Any], model: nn.Module) -> None:
+        left = models.transfer(model, start["model"])
+        self.normalization = tuple(start["normalization"]["mean"]), tuple(start["normalization"]["std"])
+        _show.say(f"init: weights of {self.cfg['init']}" + (f", except {len(left)} such as {left[0]}" if left else ""))
+
+    def _make_loaders(self) -> None:
+        cfg, data, fabric = self.cfg, self.data, self.fabric
+        mean, std = self.normalization
+        dataset = partial(SegmentationDataset, classes=data.labels.classes, mean=mean, std=std, seed=cfg["seed"])
+        share = {"rank": fabric.global_rank, "world": fabric.world_size}
+        self.batches = TrainBatches(len(data.train), batch=cfg["loader"]["batch"], seed=cfg["seed"], **share)
+        loader = partial(training.make_loader, workers=cfg["loader"]["workers"], device=fabric.device, fabric=fabric)
+        self.train_loader = loader(dataset(data.train, transform=instantiate(cfg["augment"])), self.batches)
+        self.val_loader = loader(
+            dataset(data.val), EvaluationBatches(data.val_sizes, batch=cfg["loader"]["batch"], **share)
+        )
+
+    def train(self) -> None:
+        """Resume where the folder says, train to the end, and write what a complete run has."""
+        if (self.folder / "last.pt").exists():
+            self.state.load_state_dict(checkpoint.load(self.folder / "last.pt"))
+            _show.say(f"resuming {self.folder} at epoch {self.state.epoch + 1}, step {self.state.step}")
+        elif self.fabric.world_size > 1:
+            torch.manual_seed(self.cfg["seed"] + self.fabric.global_rank)  # own dropout masks for each process
+        if self.fabric.is_global_zero:
+            _run.cut_metrics(self.folder / "metrics.jsonl", self.state.epoch)
+        self.logger = self._logger()
+        with stop_signals() as stop:
+            training.fit(
+                self.state,
+                self.train_loader,
+                self.batches,
+                options=self.options,
+                validate=self.validate,
+                record=self.record,
+                save=self.save,
+                stop=stop,
+                track=_show.track,
+            )
+        if self.validation is None:  # all epochs were done, and only what follows was not
+            self.validate()
+        self.finish()
+
+    def validate(self) -> dict[str, Any]:
+        """Evaluate the validation set; keeps the counts and returns the scores."""
+        self.state.model.eval()
+        self.validation = training.evaluate(
+            self._predict,
+            _show.track(self.val_loader, "validation", len(self.val_loader)),
+            images=len(self.data.val),
+            classes=self.data.labels.classes,
+            loss=self.state.loss,
+            reduce=self._sum,
+        )
+        return {"loss": self.validation.loss, **_show.scores_dict(self._scores(), self.data.labels.names)}
+
+    def _sum(self, tensor: Tensor) -> Tensor:
+        total = self.fabric.all_reduce(tensor, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total.cpu()
+
+    def _predict(self, images: Tensor) -> Tensor:
+        return inference.whole_image(self.state.model, images)
+
+    def _scores(self) -> Scores:
+        assert self.validation is not None
+        return scores(self.validation.counts.sum(0))
+
+    def record(self, line: dict[str, Any]) -> None:
+        """Append to ``metrics.jsonl`` and TensorBoard, and print a line."""
+        if not self.fabric.is_global_zero:
+            return
+        _run.append_metrics(self.folder / "metrics.jsonl", line)
+        epoch = line["epoch"]
+        if self.logger is not None:
+            for key, value in _scalars(line):
+                self.logger.add_scalar(key, value, epoch)
+            if "val_miou" in line:
+                for name, picture in self._pictures():
+                    self.logger.add_image(f"val/{name}", picture, epoch, dataformats="HWC")
+            self.logger.flush()
+        validated = (
+            f"  val loss {line['val_loss']:.3f}  mIoU {_show.percent(line['val_miou'])} %" if "val_miou" in line else ""
+        )
+        _show.say(
+            f"epoch {epoch + 1:>3}/{self.options.epochs}  loss {line['loss']:.3f}{validated}  "
+            f"{line['seconds']:.0f} s  {line['images_per_second']:.1f} images/s"
+        )
+
+    def save(self, name: str) -> None:
+        """Write a checkpoint that also says how to rebuild the model and what its outputs mean."""
+        if not self.fabric.is_global_zero:
+            return
+        mean, std = self.normalization
+        checkpoint.save(
+            self.folder / name,
+            {
+                **self.state.state_dict(),
+                "config": self.cfg,
+                "model_config": self.model_config,
+                "labels": self.data.labels.to_list(),
+                "normalization": {"mean": list(mean), "std": list(std)},
+            },
+        )
+
+    def finish(self) -> None:
+        """Counts, pictures, curves and the table of the last epoch; ``done.json`` last."""
+        if not self.fabric.is_global_zero:
+            return
+        assert self.validation is not None
+        names = self.data.labels.names
+        rows = training.image_rows([p.name for p in self.data.val], names, self.validation.counts)
+        write_csv(self.folder / "per_image.csv", _show.PER_IMAGE, rows)
+        for _ in self._pictures():
+            pass
+        _show.draw_curves(self.folder / "curves.png", self.folder / "metrics.jsonl")
+        if self.logger is not None:
+            self.logger.close()
+        final = self._scores()
+        majority = majority_scores(self.validation.counts.sum(0), self.data.majority)
+        write_json(
+            self.folder / "done.json",
+            {
+                "epochs": self.state.epoch,
+                "best_miou": self.state.best,
+                "last": _show.scores_dict(final, names),
+                "majority": {
+                    "class": names[self.data.majority],
+                    "miou": majority.miou,
+                    "accuracy": majority.accuracy,
+                },
+            },
+        )
+        _show.say(_show.scores_table(final, names, title=f"validation, {len(self.data.val)} images, last epoch"))
+        _show.say(_show.verdict(final, majority, names[self.data.majority]))
+        best = _show.percent(self.state.best)
+        _show.say(f"best mIoU {best} % in {self.folder / 'best.pt'}; pictures in {self.folder / 'pictures'}")
+
+    def _pictures(self) -> list[tuple[str, inference.Image]]:
+        mean, std = self.normalization
+        self.state.module.eval()
+        drawn = []
+        for p in self.data.val[: self.cfg["pictures"]]:
+            mask = inference.predict(
+                self.state.module, read_image(p.image), mean=mean, std=std, device=self.fabric.device
+            )
+            path = self.folder / "pictures" / f"{p.name}.png"
+            drawn.append((p.name, _show.draw(path, p, mask, self.data.labels)))
+        return drawn
+
+    def _logger(self) -> Any:
+        if self.cfg["logger"] is None or not self.fabric.is_global_zero:
+            return None
+        return instantiate(self.cfg["logger"], log_dir=str(self.folder), purge_step=self.state.epoch)
+
+
+def _scalars(line: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    """Numbers of a metrics line with names for TensorBoard: ``train/loss``, ``val/miou``, ``val/iou/road``."""
+    found = []
+    for key, value in line.items():
+        if isinstance(value, dict):
+            found += _scalars(value, f"val/{key.removeprefix('val_')}/")
+        elif key != "epoch":
+            group = prefix or ("val/" if key.startswith("val_") else "train/")
+            found.append((f"{group}{key.removeprefix('val_')}", float(value)))
+    return found
+
+
+class stop_signals:
+    """Within it, the first Ctrl-C or SIGTERM only sets what ``stop()`` returns; a second Ctrl-C ends at once."""
+
+    def __enter__(self) -> Callable[[], bool]:
+        self.asked = False
+        self.before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        return lambda: self.asked
+
+    def _ask(self, number: int, _: Any) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("\nstopping after this step; Ctrl-C again stops at once, without saving", file=sys.stderr)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+
+warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -1,0 +1,56 @@
+"""Predict a mask for every image of a folder.
+
+seg-predict checkpoint=FILE images=DIR destination=DIR
+"""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from seg.commands import plain, run
+
+
+def main() -> None:
+    """Entry point of ``seg-predict``."""
+    run(predict, "predict")
+
+
+def predict(config: DictConfig) -> None:
+    """Write masks as ``seg-preprocess`` does, ``labels.yaml`` beside them, and overlays.
+
+    A bad image is named and the others go on; then the command fails.
+    """
+    from seg import inference
+    from seg.commands import _show
+    from seg.commands._trained import load
+    from seg.dataset import list_images, read_image
+    from seg.files import make_folder
+
+    cfg = plain(config)
+    trained = load(cfg["checkpoint"], cfg["device"])
+    images = list_images(Path(cfg["images"]), cfg["image_template"])
+    destination = make_folder(cfg["destination"], "destination")
+    if destination.resolve() == Path(cfg["images"]).resolve():
+        raise ValueError(f"destination: '{destination}' is the folder of the images; give another one")
+    trained.labels.save(destination / "labels.yaml")
+    failures = []
+    for name, path in _show.track(images.items(), "predicting", len(images)):
+        try:
+            image = read_image(path)
+        except ValueError as error:
+            failures.append(str(error))
+            continue
+        mask = trained.predict(image)
+        _show.write_png(destination / f"{name}.png", mask)
+        if cfg["overlays"]:
+            picture = inference.panel(image, mask, trained.labels.palette, trained.labels.names)
+            _show.write_png(destination / "overlays" / f"{name}.png", picture)
+    also = "; overlays in overlays/" if cfg["overlays"] else ""
+    _show.say(f"{len(images) - len(failures)} masks written to {destination}{also}")
+    if failures:
+        more = "".join(f"\n  {failure}" for failure in failures[1:20])
+        raise RuntimeError(f"{len(failures)} of {len(images)} images failed: {failures[0]}{more}")
+
+
+if __name__ == "__main__":
+    main()

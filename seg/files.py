@@ -1,0 +1,67 @@
+"""Files that are written whole or not at all."""
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path to write to; it takes the place of ``path`` when the block ends without error."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], data: Any) -> None:
+    """Indented JSON; NaN and infinity, which JSON lacks, become null."""
+    with whole(path) as temporary:
+        temporary.write_text(json.dumps(finite(data), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_csv(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Comma-separated rows under a header."""
+    with whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def finite(data: Any) -> Any:
+    """The same plain data with None for every NaN and infinity."""
+    if isinstance(data, dict):
+        return {key: finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def make_folder(path: str | os.PathLike[str], what: str) -> Path:
+    """Create a folder with its parents and make sure that it can be written to.
+
+    Args:
+        what: the option that names it, for the message.
+
+    Raises:
+        ValueError: it cannot be created or written to.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with whole(path / ".writable") as temporary:
+            temporary.touch()
+        (path / ".writable").unlink()
+    except OSError as error:
+        raise ValueError(
+            f"{what}: cannot write to '{path}' ({error.strerror}); give a folder that can be made"
+        ) from None
+    return path

@@ -1,0 +1,306 @@
+"""Label maps: class names, the colours or values that stand for them in label images, and class indices.
+
+The class index is the row order among the classes that are not ignored; ignored classes become `IGNORE` (255).
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from seg.files import whole
+
+IGNORE = 255
+"""Mask value of pixels that no loss and no metric looks at."""
+
+Color = tuple[int, int, int]
+
+_TRUE = {"1", "true", "yes", "y", "x"}
+_FALSE = {"", "0", "false", "no", "n"}
+
+
+@dataclass(frozen=True)
+class Label:
+    """One class: its name and everything that stands for it in a label image.
+
+    Args:
+        name: class name, unique within a label map.
+        colors: RGB colours, each channel 0..255.
+        values: values of single-channel label images, 0..65535.
+        ignore: pixels of this class become `IGNORE`.
+    """
+
+    name: str
+    colors: tuple[Color, ...] = ()
+    values: tuple[int, ...] = ()
+    ignore: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise ValueError(f"a class needs a name, got {self.name!r}")
+        for color in self.colors:
+            if len(color) != 3 or not all(_is_int(c, 255) for c in color):
+                raise ValueError(f"class '{self.name}': a colour is three integers 0..255, got {tuple(color)}")
+        for value in self.values:
+            if not _is_int(value, 65535):
+                raise ValueError(f"class '{self.name}': a value is an integer 0..65535, got {value!r}")
+        if not self.colors and not self.values:
+            raise ValueError(f"class '{self.name}' has neither colours nor values: give it at least one")
+
+
+class LabelMap:
+    """An ordered set of labels that gives each colour and each value one class index.
+
+    Raises:
+        ValueError: no class, more than 255 classes, a repeated name, or a colour or value listed twice.
+    """
+
+    def __init__(self, labels: Iterable[Label]) -> None:
+        self.labels = tuple(labels)
+        _check_unique("name", [(label.name, label.name) for label in self.labels])
+        _check_unique("colour", [(c, label.name) for label in self.labels for c in label.colors])
+        _check_unique("value", [(v, label.name) for label in self.labels for v in label.values])
+        self.names = tuple(label.name for label in self.labels if not label.ignore)
+        self.classes = len(self.names)
+        if not 1 <= self.classes <= IGNORE:
+            raise ValueError(f"a label map needs 1 to {IGNORE} classes that are not ignored, got {self.classes}")
+
+    def __repr__(self) -> str:
+        return f"LabelMap({', '.join(self.names)})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LabelMap) and self.labels == other.labels
+
+    def __hash__(self) -> int:
+        return hash(self.labels)
+
+    @cached_property
+    def _indexed(self) -> tuple[tuple[Label, int], ...]:
+        index = {name: i for i, name in enumerate(self.names)}
+        return tuple((label, IGNORE if label.ignore else index[label.name]) for label in self.labels)
+
+    @cached_property
+    def colors(self) -> tuple[tuple[Color, int], ...]:
+        """Every listed colour with its class index, or `IGNORE`."""
+        return tuple((color, index) for label, index in self._indexed for color in label.colors)
+
+    @cached_property
+    def values(self) -> tuple[tuple[int, int], ...]:
+        """Every listed value of single-channel label images with its class index, or `IGNORE`."""
+        return tuple((value, index) for label, index in self._indexed for value in label.values)
+
+    @cached_property
+    def palette(self) -> tuple[Color, ...]:
+        """One RGB colour a class for pictures, in index order: its first colour, else a generated one."""
+        return tuple(
+            label.colors[0] if label.colors else _generated_color(index)
+            for label, index in self._indexed
+            if not label.ignore
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content, in hexadecimal: equal maps have equal digests."""
+        return hashlib.sha256(json.dumps(self.to_list(), sort_keys=True).encode()).hexdigest()
+
+    def name_of(self, index: int) -> str:
+        """Name of a class index; of `IGNORE`, the word ``ignore``."""
+        return "ignore" if index == IGNORE else self.names[index]
+
+    def ignoring(self, names: Sequence[str]) -> Self:
+        """This map with the named classes ignored; names are compared without regard to case.
+
+        Raises:
+            ValueError: a name that the map does not have.
+        """
+        known = {label.name.casefold() for label in self.labels}
+        for name in names:
+            if name.casefold() not in known:
+                listed = ", ".join(label.name for label in self.labels)
+                raise ValueError(f"ignore: no class '{name}' in the label map; it has {listed}")
+        wanted = {name.casefold() for name in names}
+        return type(self)(
+            replace(label, ignore=label.ignore or label.name.casefold() in wanted) for label in self.labels
+        )
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Plain data: one dictionary a class, as under ``classes:`` of the YAML form."""
+        rows = []
+        for label in self.labels:
+            row: dict[str, Any] = {"name": label.name}
+            if label.colors:
+                row["colors"] = [list(color) for color in label.colors]
+            if label.values:
+                row["values"] = list(label.values)
+            if label.ignore:
+                row["ignore"] = True
+            rows.append(row)
+        return rows
+
+    @classmethod
+    def from_list(cls, rows: Sequence[Any]) -> Self:
+        """The inverse of `to_list`; also takes ``color: [r, g, b]`` and ``id: n`` (one value).
+
+        Raises:
+            ValueError: a malformed row, named by its number.
+        """
+        if not isinstance(rows, Sequence) or isinstance(rows, str):
+            raise ValueError(f"classes: expected a list of classes, got {rows!r}")
+        labels = []
+        for number, row in enumerate(rows, start=1):
+            try:
+                labels.append(_label_from_row(row))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"class {number}: {error}") from None
+        return cls(labels)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the YAML form, whole or not at all."""
+        lines = [f"  - {json.dumps(row, ensure_ascii=False)}" for row in self.to_list()]  # JSON rows are YAML
+        with whole(path) as temporary:
+            temporary.write_text("\n".join(["classes:", *lines, ""]), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path_or_name: str | os.PathLike[str], ignore: Sequence[str] = ()) -> Self:
+        """Read a CSV or YAML file.
+
+        CSV: a header with ``name,r,g,b`` in any case and order, comma or semicolon, extra columns allowed, an
+        optional ``ignore`` column; rows of one name are one class. YAML: ``classes: [{name, color | colors |
+        values | id, ignore}]`` and an optional ``ignore_index``, the value that single-channel sources use for
+        ignored pixels.
+
+        Args:
+            path_or_name: the file.
+            ignore: names of further classes to ignore.
+
+        Raises:
+            ValueError: no such file, or a malformed one; the message names file and row.
+        """
+        path = Path(path_or_name)
+        if not path.is_file():
+            raise ValueError(f"labels: no file '{path}'; give a CSV with a header name,r,g,b or a YAML with classes:")
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+            loaded = cls._from_yaml(text) if path.suffix.lower() in {".yaml", ".yml"} else cls._from_csv(text)
+            return loaded.ignoring(ignore)
+        except UnicodeDecodeError:
+            raise ValueError(f"{path}: not UTF-8 text; save the label map as UTF-8") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    @classmethod
+    def _from_yaml(cls, text: str) -> Self:
+        try:
+            data = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(" ".join(str(error).split())) from None
+        if not isinstance(data, dict) or "classes" not in data:
+            raise ValueError("expected a list of classes under 'classes:'")
+        unknown = set(data) - {"classes", "ignore_index"}
+        if unknown:
+            raise ValueError(f"unknown keys {sorted(unknown)}; known are classes, ignore_index")
+        loaded = cls.from_list(data["classes"])
+        value = data.get("ignore_index")
+        if value is None or not loaded.values or value in dict(loaded.values):
+            return loaded
+        return cls([*loaded.labels, Label("ignore", values=(value,), ignore=True)])
+
+    @classmethod
+    def _from_csv(cls, text: str) -> Self:
+        lines = text.splitlines()
+        header_line = next((line for line in lines if line.strip()), "")
+        delimiter = ";" if header_line.count(";") > header_line.count(",") else ","
+        rows = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
+        header: list[str] = []
+        labels: dict[str, Label] = {}
+        for row in rows:
+            cells = [cell.strip() for cell in row]
+            if not any(cells):
+                continue
+            if not header:
+                header = _csv_header(cells)
+                continue
+            try:
+                _merge(labels, _label_from_cells(dict(zip(header, cells, strict=False))))
+            except ValueError as error:
+                raise ValueError(f"line {rows.line_num}: {error}") from None
+        return cls(labels.values())
+
+
+def _is_int(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def _check_unique(what: str, pairs: Iterable[tuple[object, str]]) -> None:
+    seen: dict[object, str] = {}
+    for key, name in pairs:
+        if key in seen:
+            raise ValueError(f"{what} {key!r} stands twice: in class '{seen[key]}' and in class '{name}'")
+        seen[key] = name
+
+
+def _generated_color(index: int) -> Color:
+    """Colours that differ for neighbouring indices: the bit-spreading scheme of the Pascal VOC devkit."""
+    r = g = b = 0
+    number = index + 1
+    for shift in range(7, -1, -1):
+        r |= (number & 1) << shift
+        g |= (number >> 1 & 1) << shift
+        b |= (number >> 2 & 1) << shift
+        number >>= 3
+    return r, g, b
+
+
+def _label_from_row(row: Any) -> Label:
+    if not isinstance(row, dict):
+        raise ValueError(f"expected {{name: ..., color: [r, g, b]}}, got {row!r}")
+    unknown = set(row) - {"name", "color", "colors", "values", "id", "ignore"}
+    if unknown:
+        raise ValueError(f"unknown keys {sorted(map(str, unknown))}; known are name, color, colors, values, id, ignore")
+    if "name" not in row:
+        raise ValueError(f"no name in {row!r}")
+    colors = [*([row["color"]] if "color" in row else []), *row.get("colors", [])]
+    values = [*([row["id"]] if "id" in row else []), *row.get("values", [])]
+    ignore = row.get("ignore", False)
+    if not isinstance(ignore, bool):
+        raise ValueError(f"ignore is true or false, got {ignore!r}")
+    return Label(str(row["name"]), tuple(tuple(color) for color in colors), tuple(values), ignore)
+
+
+def _csv_header(cells: list[str]) -> list[str]:
+    header = [cell.lower() for cell in cells]
+    missing = [column for column in ("name", "r", "g", "b") if column not in header]
+    if missing:
+        raise ValueError(f"expected a header with name,r,g,b, got '{','.join(cells)}' (missing {', '.join(missing)})")
+    return header
+
+
+def _label_from_cells(cells: dict[str, str]) -> Label:
+    try:
+        r, g, b = (int(cells.get(channel, "")) for channel in "rgb")
+    except ValueError:
+        got = ", ".join(cells.get(channel, "") for channel in "rgb")
+        raise ValueError(f"class '{cells.get('name', '')}': r, g, b are integers 0..255, got '{got}'") from None
+    flag = cells.get("ignore", "").lower()
+    if flag not in _TRUE | _FALSE:
+        raise ValueError(f"ignore is one of {sorted(_TRUE | _FALSE)}, got '{flag}'")
+    return Label(cells["name"], ((r, g, b),), ignore=flag in _TRUE)
+
+
+def _merge(labels: dict[str, Label], label: Label) -> None:
+    """Several CSV rows of one name are one class with several colours."""
+    earlier = labels.get(label.name)
+    if earlier is None:
+        labels[label.name] = label
+    elif earlier.ignore != label.ignore:
+        raise ValueError(f"class '{label.name}' is ignored in one row and not in another")
+    else:
+        labels[label.name] = replace(earlier, colors=earlier.colors + label.colors)

@@ -1,0 +1,28 @@
+"""What every loss demands of its arguments."""
+
+import torch
+from torch import Tensor
+
+from seg.labels import IGNORE
+
+
+def check_shapes(logits: Tensor, target: Tensor) -> None:
+    """Check shapes and types always, class indices only where that costs no synchronisation (eager, CPU).
+
+    Raises:
+        ValueError: naming the argument, what was expected and what came.
+    """
+    if logits.ndim != 4 or not logits.is_floating_point():
+        raise ValueError(f"logits: expected floating (N, C, H, W), got {logits.dtype} {tuple(logits.shape)}")
+    n, classes, *size = logits.shape
+    if target.shape != (n, *size):
+        raise ValueError(f"target: expected shape {(n, *size)} to match logits, got {tuple(target.shape)}")
+    if target.dtype not in (torch.uint8, torch.int64):
+        raise ValueError(f"target: expected uint8 or int64 class indices, got {target.dtype}")
+    if target.device.type == "cpu" and not torch.compiler.is_compiling() and target.numel():
+        worst = target.masked_fill(target == IGNORE, 0)
+        if not 0 <= int(worst.min()) <= int(worst.max()) < classes:
+            raise ValueError(
+                f"target: expected class indices 0..{classes - 1} or {IGNORE} (ignore), "
+                f"got {int(worst.min())}..{int(worst.max())}"
+            )

@@ -1,0 +1,138 @@
+"""Encoder-decoder models of segmentation-models-pytorch, from plain arguments."""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import segmentation_models_pytorch as smp
+from torch import nn
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+TRUSTED = ("seg.", "segmentation_models_pytorch.", "torch.")
+"""Import paths from which a checkpoint may name its model."""
+
+
+def build(
+    architecture: str,
+    *,
+    classes: int,
+    encoder_name: str = "resnet18",
+    encoder_weights: str | None = None,
+    **options: Any,
+) -> nn.Module:
+    """Build a model ``(N, 3, H, W) -> logits (N, classes, H, W)``; H and W are multiples of 32.
+
+    Args:
+        architecture: an smp architecture in lower case, such as ``unet``, ``fpn``, ``deeplabv3plus``.
+        classes: number of classes, without the ignored ones.
+        encoder_name: an smp encoder, such as ``resnet18``, ``mit_b0``, ``tu-convnext_tiny``.
+        encoder_weights: name of pretrained weights (``imagenet``), fetched on first use; None = from scratch.
+        options: further arguments of the smp class (``decoder_channels``, ...), or, for ``tu-`` encoders, of timm.
+
+    Raises:
+        ValueError: an unknown architecture, encoder, weights or option.
+        RuntimeError: the pretrained weights could not be fetched.
+    """
+    known = smp.MODEL_ARCHITECTURES_MAPPING
+    if architecture not in known:
+        raise ValueError(f"architecture: expected one of {', '.join(sorted(known))}, got '{architecture}'")
+    _check_encoder(encoder_name, encoder_weights)
+    if not encoder_name.startswith("tu-"):  # smp swallows what such encoders do not take
+        taken = set(inspect.signature(known[architecture].__init__).parameters) - {"self", "kwargs"}
+        if unknown := sorted(set(options) - taken):
+            raise ValueError(f"{architecture}/{encoder_name} takes no {unknown}; it takes {sorted(taken)}")
+    try:
+        model: nn.Module = smp.create_model(
+            architecture, encoder_name, encoder_weights, in_channels=3, classes=classes, **options
+        )
+    except (OSError, RuntimeError) as error:
+        # network failures of urllib, httpx and the hub are OSError or RuntimeError; without weights nothing is fetched
+        if encoder_weights is None:
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RuntimeError(
+            f"pretrained weights '{encoder_weights}' of '{encoder_name}' could not be fetched ({reason}); run once "
+            "with a network connection, or train from scratch with model.encoder_weights=null, or start from a "
+            "checkpoint of yours with init=FILE"
+        ) from error
+    return model
+
+
+def _check_encoder(name: str, weights: str | None) -> None:
+    encoders: dict[str, Any] = smp.encoders.encoders
+    if name.startswith("tu-"):
+        return
+    if name not in encoders:
+        close = difflib.get_close_matches(name, encoders, n=3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else " (tu-NAME takes any timm encoder)"
+        raise ValueError(f"encoder_name: smp has no encoder '{name}'{hint}")
+    settings = encoders[name]["pretrained_settings"]
+    if weights is not None and weights not in settings:
+        raise ValueError(f"encoder_weights: '{name}' has {', '.join(sorted(settings))} or null, got '{weights}'")
+
+
+def normalization(encoder_name: str, encoder_weights: str | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation a channel (RGB, images scaled to 0..1) that the encoder was pretrained with.
+
+    Without pretrained weights: ImageNet's.
+    """
+    if encoder_weights is None:
+        return IMAGENET_MEAN, IMAGENET_STD
+    parameters = smp.encoders.get_preprocessing_params(encoder_name, encoder_weights)
+    if parameters.get("input_space", "RGB") != "RGB":
+        raise ValueError(f"encoder '{encoder_name}' wants {parameters['input_space']} images; only RGB is supported")
+    scale = parameters.get("input_range", [0, 1])[-1]
+    mean = tuple(float(m) / scale for m in parameters["mean"])
+    return mean, tuple(float(s) / scale for s in parameters["std"])
+
+
+def restore(config: Mapping[str, Any], weights: Mapping[str, Any]) -> nn.Module:
+    """Build the model that a checkpoint names and load its weights; runs nothing but trusted constructors.
+
+    Args:
+        config: ``_target_`` and its arguments, plain data.
+        weights: the state dict.
+
+    Raises:
+        ValueError: the target is not a model under a trusted import path, or the weights do not fit.
+    """
+    arguments = dict(config)
+    target = arguments.pop("_target_", "")
+    if not target.startswith(TRUSTED):
+        raise ValueError(
+            f"the checkpoint's model is '{target}'; only models under {', '.join(TRUSTED)} are built from a file. "
+            "Build it yourself and call load_state_dict(checkpoint.load(path)['model'])"
+        )
+    module, _, name = target.rpartition(".")
+    try:
+        constructor = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        raise ValueError(f"the checkpoint's model '{target}' does not exist in this version") from None
+    if constructor is not build and not (inspect.isclass(constructor) and issubclass(constructor, nn.Module)):
+        raise ValueError(f"the checkpoint's target '{target}' is not a model")
+    if "encoder_weights" in arguments:
+        arguments["encoder_weights"] = None  # the checkpoint's own weights follow: fetch nothing
+    model: nn.Module = constructor(**arguments)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"the checkpoint's weights do not fit its model '{target}': {error}") from None
+    return model.eval()
+
+
+def transfer(model: nn.Module, weights: Mapping[str, Any]) -> list[str]:
+    """Copy every weight whose name and shape fit (fine-tuning); return the names of those that do not fit.
+
+    Raises:
+        ValueError: nothing fits.
+    """
+    own = model.state_dict()
+    fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
+    if not fitting:
+        raise ValueError("init: no weight of the checkpoint fits this model in name and shape; choose its model=...")
+    model.load_state_dict(fitting, strict=False)
+    return sorted(set(own) - set(fitting))
