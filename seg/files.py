@@ -7,7 +7,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @contextmanager
@@ -34,6 +38,20 @@ def write_csv(path: str | os.PathLike[str], header: Sequence[str], rows: Iterabl
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def write_png(path: str | os.PathLike[str], image: "NDArray[np.uint8]") -> None:
+    """RGB (H, W, 3) or grayscale (H, W) picture; makes missing folders.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    import cv2
+
+    encoded = cv2.imencode(".png", image[..., ::-1] if image.ndim == 3 else image)[1]
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
 
 
 def finite(data: Any) -> Any:

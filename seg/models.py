@@ -3,7 +3,8 @@
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -45,12 +46,20 @@ def build(
         taken = set(inspect.signature(known[architecture].__init__).parameters) - {"self", "kwargs"}
         if unknown := sorted(set(options) - taken):
             raise ValueError(f"{architecture}/{encoder_name} takes no {unknown}; it takes {sorted(taken)}")
-    try:
+    weights = True if encoder_name.startswith("tu-") and encoder_weights else encoder_weights  # timm has no names
+    with _fetching(encoder_name, encoder_weights):
         model: nn.Module = smp.create_model(
-            architecture, encoder_name, encoder_weights, in_channels=3, classes=classes, **options
+            architecture, encoder_name, weights, in_channels=3, classes=classes, **options
         )
-    except (OSError, RuntimeError) as error:
-        # network failures of urllib, httpx and the hub are OSError or RuntimeError; without weights nothing is fetched
+    return model
+
+
+@contextmanager
+def _fetching(encoder_name: str, encoder_weights: str | None) -> Iterator[None]:
+    """Say what to do when pretrained weights, or their mean and deviation, cannot be fetched."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # what urllib, httpx and the hub raise without a network
         if encoder_weights is None:
             raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -59,7 +68,6 @@ def build(
             "with a network connection, or train from scratch with model.encoder_weights=null, or start from a "
             "checkpoint of yours with init=FILE"
         ) from error
-    return model
 
 
 def _check_encoder(name: str, weights: str | None) -> None:
@@ -79,10 +87,15 @@ def normalization(encoder_name: str, encoder_weights: str | None) -> tuple[tuple
     """Mean and standard deviation a channel (RGB, images scaled to 0..1) that the encoder was pretrained with.
 
     Without pretrained weights: ImageNet's.
+
+    Raises:
+        ValueError: the encoder wants another order of channels.
+        RuntimeError: the parameters, which lie beside the weights, could not be fetched.
     """
     if encoder_weights is None:
         return IMAGENET_MEAN, IMAGENET_STD
-    parameters = smp.encoders.get_preprocessing_params(encoder_name, encoder_weights)
+    with _fetching(encoder_name, encoder_weights):
+        parameters = smp.encoders.get_preprocessing_params(encoder_name, encoder_weights)
     if parameters.get("input_space", "RGB") != "RGB":
         raise ValueError(f"encoder '{encoder_name}' wants {parameters['input_space']} images; only RGB is supported")
     scale = parameters.get("input_range", [0, 1])[-1]

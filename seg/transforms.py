@@ -88,14 +88,19 @@ class ScaleCrop:
         height, width = self.size or (max(s // self.multiple, 1) * self.multiple for s in mask.shape)
         low, high = self.scale
         factor = low * (high / low) ** _uniform(0, 1)
-        window = [max(round(height / factor), 1), max(round(width / factor), 1)]
-        top, left = (_integer(max(have - want, 0)) for have, want in zip(mask.shape, window, strict=True))
-        image = image[..., top : top + window[0], left : left + window[1]]
-        mask = mask[top : top + window[0], left : left + window[1]]
-        image, mask = _pad(image, mask, window[1] - mask.shape[1], window[0] - mask.shape[0])
-        image = F.resize(image, [height, width], InterpolationMode.BILINEAR, antialias=True)
-        mask = F.resize(mask[None], [height, width], InterpolationMode.NEAREST_EXACT)[0]
-        return image, mask
+        window = (height / factor, width / factor)
+        shape = [max(round(min(have, want)), 1) for have, want in zip(mask.shape, window, strict=True)]
+        top, left = (_integer(have - taken) for have, taken in zip(mask.shape, shape, strict=True))
+        image = image[..., top : top + shape[0], left : left + shape[1]]
+        mask = mask[top : top + shape[0], left : left + shape[1]]
+        # scaled before it is padded: the padding's black must not bleed into the image
+        scaled = [
+            size if taken >= round(want) else min(max(round(taken * factor), 1), size)
+            for taken, want, size in zip(shape, window, (height, width), strict=True)
+        ]
+        image = F.resize(image, scaled, InterpolationMode.BILINEAR, antialias=True)
+        mask = F.resize(mask[None], scaled, InterpolationMode.NEAREST_EXACT)[0]
+        return _pad(image, mask, width - scaled[1], height - scaled[0])
 
 
 class Pad:

@@ -43,6 +43,7 @@ def run(task: Callable[[DictConfig], None], config_name: str, version: Callable[
     if os.getcwd() not in sys.path:  # noqa: PTH109 - a console script lacks what `python -m` has
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # our own errors name the file; OpenCV's only add noise
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors over instead of printing them
 

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,7 +19,7 @@ from rich.table import Table
 
 from seg import inference
 from seg.dataset import Pair, read_image, read_mask
-from seg.files import whole
+from seg.files import whole, write_png
 from seg.labels import LabelMap
 from seg.metrics import Scores
 
@@ -103,18 +102,6 @@ def draw(path: Path, pair: Pair, prediction: inference.Image, labels: LabelMap) 
     picture = inference.panel(read_image(pair.image), prediction, labels.palette, labels.names, target=target)
     write_png(path, picture)
     return picture
-
-
-def write_png(path: Path, image: inference.Image) -> None:
-    """Write an RGB or grayscale picture, whole or not at all.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    encoded = cv2.imencode(".png", image[..., ::-1] if image.ndim == 3 else image)[1]
-    with whole(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
 
 
 def draw_curves(path: Path, metrics: Path) -> None:

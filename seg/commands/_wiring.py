@@ -1,5 +1,6 @@
 """What ``seg-train`` wires: data, model, loss and optimizer meet here and are handed to `seg.training.fit`."""
 
+import json
 import logging
 import signal
 import sys
@@ -56,7 +57,7 @@ def train(config: DictConfig) -> None:
         HydraConfig.get().overrides.task, HydraConfig.get().runtime.choices, config.seed
     )
     if config.data.render is not None:
-        _render(instantiate(config.data.render, _partial_=True), Path(config.data.render.destination))
+        _render(plain(config.data.render))
     cfg = plain(config)
     folder = Path(cfg["runs"]) / cfg["name"]
     data = load_data(cfg["data"], cfg["labels"])
@@ -105,15 +106,23 @@ def load_labels(labels: str | None, masks: Path) -> LabelMap:
     return LabelMap.load(labels if labels is not None else masks / "labels.yaml")
 
 
-def _render(write_dataset: Callable[..., None], destination: Path) -> None:
-    """Render and convert the embedded dataset where it is not complete."""
+def _render(config: dict[str, Any]) -> None:
+    """Render and convert the embedded dataset where that is not done yet.
+
+    Raises:
+        ValueError: another rendering lies at the destination.
+    """
     from seg.convert import convert_folder
     from seg.synthetic import LABELS
 
-    if not (destination / "labels.yaml").exists():
-        make_folder(destination, "data.render.destination")
+    destination = make_folder(config["destination"], "data.render.destination")
+    mark = destination / "render.json"
+    if mark.exists() and json.loads(mark.read_text()) != config:
+        raise ValueError(f"'{destination}' holds a rendering with other options; give another data.render.destination")
+    if not mark.exists():
         _show.say(f"rendering the embedded dataset into {destination}")
-        write_dataset()
+        instantiate(config)
+        write_json(mark, config)
     for part in ("train", "val"):
         summary = convert_folder(destination / part / "labels", destination / part / "masks", LABELS)
         if summary.failed:
@@ -121,7 +130,8 @@ def _render(write_dataset: Callable[..., None], destination: Path) -> None:
 
 
 def _fabric(*, accelerator: str, devices: int, precision: str) -> Fabric:
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    for noisy in ("lightning.fabric", "huggingface_hub"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
     except (ValueError, RuntimeError) as error:
@@ -286,7 +296,9 @@ class Run:
                 },
             },
         )
-        _show.say(_show.scores_table(final, names, title=f"validation, {len(self.data.val)} images, last epoch"))
+        _show.console.print(
+            _show.scores_table(final, names, title=f"validation, {len(self.data.val)} images, last epoch")
+        )
         _show.say(_show.verdict(final, majority, names[self.data.majority]))
         best = _show.percent(self.state.best)
         _show.say(f"best mIoU {best} % in {self.folder / 'best.pt'}; pictures in {self.folder / 'pictures'}")

@@ -24,7 +24,7 @@ def predict(config: DictConfig) -> None:
     from seg.commands import _show
     from seg.commands._trained import load
     from seg.dataset import list_images, read_image
-    from seg.files import make_folder
+    from seg.files import make_folder, write_png
 
     cfg = plain(config)
     trained = load(cfg["checkpoint"], cfg["device"])
@@ -41,10 +41,10 @@ def predict(config: DictConfig) -> None:
             failures.append(str(error))
             continue
         mask = trained.predict(image)
-        _show.write_png(destination / f"{name}.png", mask)
+        write_png(destination / f"{name}.png", mask)
         if cfg["overlays"]:
             picture = inference.panel(image, mask, trained.labels.palette, trained.labels.names)
-            _show.write_png(destination / "overlays" / f"{name}.png", picture)
+            write_png(destination / "overlays" / f"{name}.png", picture)
     also = "; overlays in overlays/" if cfg["overlays"] else ""
     _show.say(f"{len(images) - len(failures)} masks written to {destination}{also}")
     if failures:

@@ -63,9 +63,9 @@ def _shard(text: Any) -> tuple[int, int] | None:
     if text is None:
         return None
     index, _, count = str(text).partition("/")
-    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
-        raise ValueError(f"shard: expected I/N with 0 <= I < N, got '{text}'")
-    return int(index), int(count)
+    if not (index.isdigit() and count.isdigit() and int(index) <= int(count) != 0):
+        raise ValueError(f"shard: expected I/N with 1 <= I <= N, or I counted from 0, got '{text}'")
+    return int(index) or int(count), int(count)  # 0/N is N/N: both ways of counting give every part once
 
 
 def _print(console: Any, summary: "Summary", destination: str) -> None:

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Set up what `make demo` and `make test` need: scripts/setup.sh [VENV]
+# libdeflate makes the converter about five times faster to inflate. As root (or with password-less sudo) it is
+# installed with apt; otherwise, and where that fails, the build takes zlib and says so.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=${1:-.venv}
+python=${PYTHON:-python3}
+
+say() { printf '== %s\n' "$*"; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo "$@"; else return 1; fi
+}
+
+apt_install() {
+  command -v apt-get >/dev/null || return 1
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$@" >/dev/null 2>&1 && return 0
+  as_root apt-get update -q >/dev/null 2>&1 || return 1
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$@" >/dev/null 2>&1
+}
+
+has_header() { echo "#include <$1>" | "${CXX:-c++}" -E -x c++ - >/dev/null 2>&1; }
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+  echo "error: Python 3.11 or newer is needed, '$python' is $("$python" --version 2>&1); try: make PYTHON=python3.12" >&2
+  exit 1
+}
+if ! command -v "${CXX:-c++}" >/dev/null; then
+  say "installing a C++ compiler"
+  apt_install g++ || { echo "error: no C++ compiler; install g++ (Debian: apt-get install g++)" >&2; exit 1; }
+fi
+if ! has_header libdeflate.h; then
+  say "installing libdeflate"
+  apt_install libdeflate-dev || say "libdeflate could not be installed (no root?); the converter will use zlib"
+  has_header libdeflate.h || has_header zlib.h || apt_install zlib1g-dev || true
+fi
+if [ ! -x "$venv/bin/python" ]; then
+  say "making the virtual environment $venv"
+  "$python" -m venv "$venv" 2>/dev/null || { apt_install python3-venv && "$python" -m venv --clear "$venv"; } || {
+    echo "error: '$python -m venv $venv' failed; install the venv module (Debian: apt-get install python3-venv)" >&2
+    exit 1
+  }
+fi
+say "installing dependencies (the first time about 3 minutes and 6 GB: torch comes with CUDA)"
+pip=("$venv/bin/python" -m pip --disable-pip-version-check)
+"${pip[@]}" install -qq --constraint constraints.txt --upgrade pip
+"${pip[@]}" install -qq --constraint constraints.txt --build-constraint constraints.txt --editable '.[dev]'
+say "ready: $("$venv/bin/seg-preprocess" --version)"

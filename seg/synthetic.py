@@ -1,0 +1,168 @@
+"""Rendered street scenes with RGB label maps: a dataset that needs no download.
+
+Everything is drawn from far to near through one pinhole camera, so place and shape tell classes apart where
+colour does not. A scene depends on its seed and options alone and has the same bytes everywhere: it uses
+PCG64 `random()` and `integers()` draws, + - * /, and integer rasterisation only.
+
+Shares of scenes 0..199 at the default size, in percent: road 34.8, pavement 6.3, building 31.4, sky 13.4,
+vegetation 6.7, vehicle 2.7, pole 0.62, person 0.62, sign 0.21, fence 0.65, void 2.6.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from seg.files import write_png
+from seg.labels import IGNORE, Label, LabelMap
+from seg.street import CLASSES, Dice, Street, paint
+
+LABELS = LabelMap([*(Label(n, (c,)) for n, c in CLASSES.items()), Label("void", ((0, 0, 0),), ignore=True)])
+
+Image = NDArray[np.uint8]
+
+# Texture of each class: fine grain, spots of 4 pixels, patches of 20 pixels.
+_TEXTURE = np.zeros((3, 256), np.int16)
+_TEXTURE[0, : len(CLASSES)] = 10, 12, 8, 2, 30, 4, 6, 8, 4, 12
+_TEXTURE[1, : len(CLASSES)] = 7, 12, 9, 2, 30, 4, 0, 16, 4, 10
+_TEXTURE[2, : len(CLASSES)] = 12, 12, 16, 8, 18, 12, 8, 8, 6, 8
+
+
+_SPLIT = 1_000_000  # scene seeds set aside for each split
+
+
+def _noise(dice: Dice, height: int, width: int, cell: int) -> NDArray[np.int16]:
+    """Value noise in -128..127 with features of `cell` pixels."""
+    small = dice.integers(0, 256, (height // cell + 2, width // cell + 2), np.uint8)
+    full = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+    return full.astype(np.int16) - 128
+
+
+def _box_blur(image: Image, radius: float) -> Image:
+    """Box blur; a fractional radius mixes the two whole ones around it."""
+    low, share = int(radius), int((radius - int(radius)) * 256)
+    inner, outer = (cv2.blur(image, (2 * r + 1, 2 * r + 1)).astype(np.int32) for r in (low, low + 1))
+    return ((inner * (256 - share) + outer * share + 128) >> 8).astype(np.uint8)
+
+
+def _develop(street: Street, light: Dice, grain: Dice, blur: float) -> Image:
+    """Textures, exposure, colour temperature, light from one side, blur and sensor noise."""
+    height, width = street.mask.shape
+    delta = np.zeros((height, width), np.int16)
+    for strength, cell in zip(_TEXTURE, (1, 4, 20), strict=True):
+        delta += _noise(light, height, width, cell) * strength[street.mask] // 64
+    exposure, warmth, slant = light.between(190, 300), light.between(-22, 22), light.between(-40, 40)
+    gains = np.array([exposure + warmth, exposure, exposure - warmth]).astype(np.int32)
+    slope = 256 + (np.arange(-width, width, 2) * slant / width).astype(np.int32)
+    image = ((street.image + delta[..., None]) * gains >> 8) * slope[:, None] >> 8
+    image = _box_blur(image.clip(0, 255).astype(np.uint8), blur).astype(np.int16)
+    level = int(grain.between(2, 14))
+    speckle = grain.integers(-level, level + 1, (2, *image.shape), np.int8)
+    noisy: Image = (image + speckle[0] + speckle[1]).clip(0, 255).astype(np.uint8)
+    return noisy
+
+
+def _swap_labels(mask: Image, dice: Dice, share: float) -> None:
+    """Give `share` of the labelled pixels another class, block by block in random order."""
+    height, width = mask.shape
+    small = height // 4 + 1, width // 4 + 1
+    order, wrong = dice.random(small), dice.integers(0, len(CLASSES), small, np.uint8)
+    rows, columns = np.nonzero(mask != IGNORE)
+    first = order[rows // 4, columns // 4].argsort(kind="stable")[: int(share * len(rows) + 0.5)]
+    rows, columns = rows[first], columns[first]
+    new = wrong[rows // 4, columns // 4]
+    mask[rows, columns] = np.where(new == mask[rows, columns], (new + 1) % len(CLASSES), new)
+
+
+def _check(seed: int, height: int, width: int, imbalance: float, blur: float, label_noise: float) -> None:
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or more, got {seed}")
+    if min(height, width) < 32:
+        raise ValueError(f"height and width must be at least 32 pixels, got {height} x {width}")
+    if not 0.2 <= imbalance <= 1e6:
+        raise ValueError(f"imbalance must be 0.2 to 1e6 (1 = as designed), got {imbalance}")
+    if not 0 <= blur <= 32:
+        raise ValueError(f"blur is a radius of 0 to 32 pixels, got {blur}")
+    if not 0 <= label_noise <= 1:
+        raise ValueError(f"label_noise is a share from 0 to 1, got {label_noise}")
+
+
+def render_scene(
+    seed: int,
+    *,
+    height: int = 192,
+    width: int = 288,
+    imbalance: float = 1.0,
+    blur: float = 0.0,
+    label_noise: float = 0.0,
+) -> tuple[Image, Image]:
+    """Draw one scene.
+
+    Args:
+        seed: 0 or more.
+        height, width: pixels, 32 or more.
+        imbalance: 2 halves the number of vehicles, people, poles, signs and fences; 0.2 to 1e6.
+        blur: radius in pixels, 0..32, over which image colours mix across boundaries; the mask stays sharp.
+        label_noise: share 0..1 of the labelled pixels that get another class, in blocks of 4 x 4 pixels.
+
+    Returns:
+        image (H, W, 3) uint8 RGB; mask (H, W) uint8, 255 = void.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    _check(seed, height, width, imbalance, blur, label_noise)
+    layout, back, traffic, walkers, light, grain, wrong = Dice.streams(seed, 7, 7)
+    street = paint(layout, back, traffic, walkers, height=height, width=width, imbalance=imbalance)
+    image = _develop(street, light, grain, blur)
+    if label_noise:
+        _swap_labels(street.mask, wrong, label_noise)
+    return image, street.mask
+
+
+def write_dataset(
+    destination: str | os.PathLike[str],
+    *,
+    train: int = 160,
+    val: int = 48,
+    seed: int = 0,
+    height: int = 192,
+    width: int = 288,
+    imbalance: float = 1.0,
+    blur: float = 0.0,
+    label_noise: float = 0.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write ``{train,val}/{images,labels}/scene_00000.png`` and ``labels.yaml``, each whole or not at all.
+
+    Args:
+        destination: folder, made if missing; scenes of the same number are overwritten, others stay.
+        train, val: number of scenes; the splits share no scene, nor do datasets of different seeds.
+        seed, height, width, imbalance, blur: see `render_scene`.
+        label_noise: see `render_scene`; train only.
+        progress: called with (scenes written, scenes in all) after each scene.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    _check(seed, height, width, imbalance, blur, label_noise)
+    if not (0 <= train < _SPLIT and 0 <= val < _SPLIT):
+        raise ValueError(f"train and val must be 0 to {_SPLIT - 1} scenes, got {train} and {val}")
+    root, palette = Path(destination), np.zeros((256, 3), np.uint8)
+    for color, index in LABELS.colors:
+        palette[index] = color
+    scene = partial(render_scene, height=height, width=width, imbalance=imbalance, blur=blur)
+    jobs = [("train", i, 2 * seed * _SPLIT + i, label_noise) for i in range(train)]
+    jobs += [("val", i, (2 * seed + 1) * _SPLIT + i, 0.0) for i in range(val)]
+    root.mkdir(parents=True, exist_ok=True)
+    for done, (split, i, scene_seed, noise) in enumerate(jobs, start=1):
+        image, mask = scene(scene_seed, label_noise=noise)
+        write_png(root / split / "images" / f"scene_{i:05d}.png", image)
+        write_png(root / split / "labels" / f"scene_{i:05d}.png", palette[mask])
+        if progress is not None:
+            progress(done, len(jobs))
+    LABELS.save(root / "labels.yaml")

@@ -1,0 +1,79 @@
+"""What several test files share: a tiny labelled data set, and the console scripts."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from seg.labels import Label, LabelMap
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+LABELS = LabelMap(
+    [
+        Label("sky", ((10, 20, 250),)),
+        Label("road", ((120, 120, 120), (130, 130, 130))),
+        Label("car", ((250, 10, 10),)),
+        Label("void", ((0, 0, 0),), ignore=True),
+    ]
+)
+
+
+def scene(seed: int, height: int = 64, width: int = 96) -> tuple[np.ndarray, np.ndarray]:
+    """An image whose colours say the class, with noise; mask with all classes and some ignored pixels."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((height, width), np.uint8)
+    mask[height // 2 :] = 1
+    y, x = rng.integers(height // 4, height // 2), rng.integers(0, width - 24)
+    mask[y : y + 16, x : x + 24] = 2
+    image = np.array(LABELS.palette, np.int64)[mask] + rng.integers(-20, 21, (height, width, 3))
+    mask[:3] = 255
+    return image.clip(0, 255).astype(np.uint8), mask
+
+
+def write_pairs(folder: Path, count: int, first: int = 0, mask_name: str = "{}.png") -> None:
+    """``folder/images`` and ``folder/masks`` with ``labels.yaml``."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for seed in range(first, first + count):
+        image, mask = scene(seed)
+        cv2.imwrite(str(folder / "images" / f"s{seed}.png"), image[..., ::-1])
+        cv2.imwrite(str(folder / "masks" / mask_name.format(f"s{seed}")), mask)
+    LABELS.save(folder / "masks" / "labels.yaml")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder with train/ and val/, each with images/ and masks/."""
+    write_pairs(tmp_path / "data" / "train", 6)
+    write_pairs(tmp_path / "data" / "val", 2, first=100)
+    return tmp_path / "data"
+
+
+Script = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    """Run a console script in ``tmp_path``."""
+
+    def run(name: str, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        words = [str(script_path(name)), *arguments, *(f"{key}={value}" for key, value in options.items())]
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+
+    return run
+
+
+def script_path(name: str) -> Path:
+    """Where the installation put a console script."""
+    return Path(sys.executable).parent / name
+
+
+def train_options(data: Path) -> list[str]:
+    """The overrides of a training run of seconds."""
+    folders = [f"data.{part}.{kind}={data / part / kind}" for part in ("train", "val") for kind in ("images", "masks")]
+    return [*folders, "model=unet_small", "loader.batch=2", "loader.workers=0", "fit.epochs=2", "pictures=1"]

@@ -1,0 +1,316 @@
+"""The command lines as a user types them: results, exit codes, messages.
+
+python -m pytest tests/test_commands.py
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import LABELS, Script, scene, script_path, train_options, write_pairs
+
+from seg import checkpoint
+from seg.inference import colorize
+from seg.labels import LabelMap
+
+
+def write_labels(folder: Path, count: int) -> None:
+    """Colour label images, void as black."""
+    folder.mkdir(parents=True)
+    for seed in range(count):
+        cv2.imwrite(str(folder / f"s{seed}.png"), colorize(scene(seed)[1], LABELS.palette)[..., ::-1])
+
+
+def fails(result: "subprocess.CompletedProcess[str]", code: int, message: str) -> None:
+    """One line on standard error that matches; no traceback."""
+    assert result.returncode == code, result.stderr + result.stdout
+    assert "Traceback" not in result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert re.search(message, last), last
+
+
+def test_from_colours_to_predictions(tmp_path: Path, data: Path, script: Script) -> None:
+    """The spine: preprocess, train, evaluate, predict."""
+    write_labels(tmp_path / "labels", 6)
+    LABELS.save(tmp_path / "map.yaml")
+    result = script("seg-preprocess", source="labels", destination="masks", labels="map.yaml", json="true")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["converted"] == 6
+    for seed in range(6):
+        np.testing.assert_array_equal(cv2.imread(str(tmp_path / f"masks/s{seed}.png"), -1), scene(seed)[1])
+
+    options = [o for o in train_options(data) if not o.startswith("data.train.masks")]
+    result = script("seg-train", *options, "data.train.masks=masks", "fit.epochs=6", name="spine", seed=3)
+    assert result.returncode == 0, result.stderr
+    assert "answering 'road' everywhere" in result.stdout
+    run = tmp_path / "runs" / "spine"
+    for file in (
+        "config.yaml",
+        "environment.json",
+        "metrics.jsonl",
+        "per_image.csv",
+        "best.pt",
+        "done.json",
+        "curves.png",
+    ):
+        assert (run / file).stat().st_size > 0, file
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 6
+    assert any(path.name.startswith("events.out.tfevents") for path in run.iterdir())
+    assert cv2.imread(str(run / "pictures" / "s100.png")) is not None
+    done = json.loads((run / "done.json").read_text())
+    assert done["last"]["miou"] > 2 * done["majority"]["miou"]
+
+    again = script("seg-train", *options, "data.train.masks=masks", "fit.epochs=6", name="spine", seed=3)
+    assert again.returncode == 0
+    assert "is complete" in again.stdout
+
+    best = run / "best.pt"
+    result = script(
+        "seg-evaluate",
+        checkpoint=best,
+        images=data / "val/images",
+        masks=data / "val/masks",
+        destination="evaluation",
+        json="true",
+    )
+    assert result.returncode == 0, result.stderr
+    scores = json.loads(result.stdout)
+    assert scores["miou"] == pytest.approx(done["best_miou"], abs=1e-9)
+    rows = (tmp_path / "evaluation/per_image.csv").read_text().splitlines()
+    assert rows[0] == "image,class,intersection,prediction,target"
+    assert len(rows) == 1 + 2 * 3
+    assert len(list((tmp_path / "evaluation/pictures").iterdir())) == 2
+    confusion = np.loadtxt(tmp_path / "evaluation/confusion.csv", delimiter=",", skiprows=1, usecols=(1, 2, 3))
+    expected = sum((scene(seed)[1] != 255).sum() for seed in (100, 101))
+    assert confusion.sum() == expected
+
+    result = script("seg-predict", checkpoint=best, images=data / "val/images", destination="predicted")
+    assert result.returncode == 0, result.stderr
+    predicted = np.stack([cv2.imread(str(tmp_path / f"predicted/s{seed}.png"), -1) for seed in (100, 101)])
+    target = np.stack([scene(seed)[1] for seed in (100, 101)])
+    agree = (predicted == target)[target != 255].mean()
+    assert agree == pytest.approx(scores["accuracy"], abs=1e-6)
+    assert LabelMap.load(tmp_path / "predicted/labels.yaml") == LabelMap.load(tmp_path / "masks/labels.yaml")
+    assert (tmp_path / "predicted/overlays/s100.png").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
+        ["data", "labels", "map.yaml", "masks", "runs", "evaluation", "predicted"]
+    ), "a command left something behind"
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert condition()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_goes_on_to_the_same_result(
+    number: signal.Signals, tmp_path: Path, data: Path, script: Script
+) -> None:
+    options = [*train_options(data), "fit.epochs=5", "loader.workers=1"]
+    assert script("seg-train", *options, name="whole").returncode == 0
+    process = subprocess.Popen(
+        [str(script_path("seg-train")), *options, "name=cut"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    lines = tmp_path / "runs/cut/metrics.jsonl"
+    wait_for(lambda: lines.exists() and len(lines.read_text().splitlines()) >= 2, 200)
+    os.killpg(process.pid, number)  # as a terminal does: the loading workers get it too
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert "the same command goes on" in stderr
+    assert checkpoint.load(tmp_path / "runs/cut/last.pt")["epoch"] in (2, 3, 4)
+    result = script("seg-train", *options, name="cut")
+    assert result.returncode == 0, result.stderr
+    assert "resuming" in result.stdout
+    whole, cut = (checkpoint.load(tmp_path / f"runs/{name}/last.pt") for name in ("whole", "cut"))
+    for key, tensor in whole["model"].items():
+        assert torch.equal(cut["model"][key], tensor), key
+    assert (tmp_path / "runs/whole/per_image.csv").read_text() == (tmp_path / "runs/cut/per_image.csv").read_text()
+    epochs = [json.loads(line)["epoch"] for line in lines.read_text().splitlines()]
+    assert epochs == list(range(5))
+
+
+def test_fine_tuning_and_splitting(tmp_path: Path, data: Path, script: Script) -> None:
+    write_pairs(tmp_path / "named", 6, mask_name="{}_L.png")
+    options = ["model=unet_small", "loader.batch=2", "loader.workers=0", "fit.epochs=1", "pictures=0", "logger=null"]
+    result = script(
+        "seg-train",
+        *options,
+        "data.train.images=named/images",
+        "data.train.masks=named/masks",
+        "data.template={}_L.png",
+        "data.val_share=0.34",
+        name="first",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "4 training and 2 validation pairs" in result.stdout
+    (tmp_path / "val.txt").write_text("s1\ns2\n")
+    (tmp_path / "train.txt").write_text("s0\ns3\n")
+    result = script(
+        "seg-train",
+        *options,
+        *(o for o in train_options(data) if o.startswith("data.train")),
+        "data.train.list=train.txt",
+        "data.val.list=val.txt",
+        "init=runs/first/best.pt",
+        "seed=4",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "init: weights of runs/first/best.pt" in result.stdout
+    (made,) = (p.name for p in (tmp_path / "runs").iterdir() if p.name != "first")
+    assert re.fullmatch(r"unet_small-cross_entropy-seed4-[0-9a-f]{6}", made)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["sed=3"], "unknown key 'sed'; did you mean 'seed'"),
+        (["loss=dyce"], "Could not find 'loss/dyce' Available options in 'loss': .*cross_entropy"),
+        (["+loss.smoth=2"], "unexpected keyword argument 'smoth'"),
+        (["fit.epochs=0"], "fit: epochs and validate_every are at least 1, got 0"),
+        (["data.train.images=nowhere"], "no folder 'nowhere'; give an existing one"),
+        (["data.train.images=."], "no file like .* in '.'|image files have no mask"),
+        (["labels=nowhere.csv"], "labels: no file 'nowhere.csv'"),
+        (["init=nowhere.pt"], "checkpoint: no file 'nowhere.pt'"),
+        (["device.accelerator=cuda"], "device: .*cuda"),
+        (["runs=blocker/x"], "runs: cannot write to 'blocker/x/.*' .* give a folder that can be made"),
+        (["model.encoder_name=resnet19"], "no encoder 'resnet19'; did you mean"),
+        (["augment.crop.size=[100,100]"], r"size: expected \(height, width\) in multiples of 32"),
+    ],
+    ids=lambda value: value[0].split("=")[0] if isinstance(value, list) else "",
+)
+def test_wrong_requests_to_train(change: list[str], message: str, tmp_path: Path, data: Path, script: Script) -> None:
+    (tmp_path / "blocker").touch()
+    fails(script("seg-train", *train_options(data), *change), 2, message)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for CUDA where there is none")
+def test_no_such_device(tmp_path: Path, data: Path, script: Script) -> None:
+    checkpoint.save(tmp_path / "a.pt", {"epoch": 1})
+    fails(
+        script("seg-predict", checkpoint="a.pt", images=data / "val/images", destination="out"),
+        2,
+        "'a.pt' lacks 'model_config'; it was not written by seg-train",
+    )
+
+
+def test_bad_data_is_named_before_training(tmp_path: Path, data: Path, script: Script) -> None:
+    mask = data / "train/masks/s1.png"
+    good = mask.read_bytes()
+    cv2.imwrite(str(mask), np.full((64, 96), 3, np.uint8))
+    fails(script("seg-train", *train_options(data)), 2, "mask '.*s1.png' has value 3; expected 0..2 for 3 classes")
+    cv2.imwrite(str(mask), np.zeros((64, 90), np.uint8))
+    fails(script("seg-train", *train_options(data)), 2, "is 90x64 but its image '.*s1.png' is 96x64")
+    mask.unlink()
+    fails(script("seg-train", *train_options(data)), 2, r"1 of 6 image files have no mask: '.*s1.png'")
+    mask.write_bytes(good)
+    (data / "train/masks/labels.yaml").unlink()
+    fails(script("seg-train", *train_options(data)), 2, "no labels.yaml in '.*masks'.*give labels=FILE")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_another_configuration_under_the_same_name(tmp_path: Path, data: Path, script: Script) -> None:
+    assert script("seg-train", *train_options(data), "fit.epochs=1", name="a").returncode == 0
+    result = script("seg-train", *train_options(data), "fit.epochs=2", name="a")
+    fails(result, 2, "'runs/a' holds a run of another configuration .fit.epochs: 1 -> 2.; give another name")
+    assert script("seg-train", *train_options(data), "fit.epochs=1", "loader.workers=2", name="a").returncode == 0
+
+
+def test_missing_values_are_listed(script: Script) -> None:
+    fails(script("seg-train"), 2, "missing on the command line: data.train.images=... data.train.masks=...")
+    fails(script("seg-preprocess", source="a"), 2, "missing on the command line: destination=... labels=...")
+    fails(script("seg-evaluate"), 2, "missing on the command line: checkpoint=... destination=... images=... masks=...")
+
+
+def test_preprocess_exit_codes(tmp_path: Path, script: Script) -> None:
+    write_labels(tmp_path / "labels", 3)
+    LABELS.save(tmp_path / "map.yaml")
+    arguments = {"source": "labels", "destination": "masks", "labels": "map.yaml"}
+    fails(script("seg-preprocess", **{**arguments, "source": "nowhere"}), 2, "nowhere")
+    fails(script("seg-preprocess", **arguments, unknown="guess"), 2, "unknown")
+    fails(script("seg-preprocess", **arguments, shard="4/3"), 2, "shard: expected I/N with 1 <= I <= N.*got '4/3'")
+    fails(script("seg-preprocess", **arguments, ignore="[Viod]"), 2, "no class 'Viod' in the label map")
+    fails(
+        script("seg-preprocess", **arguments, maxdistance=3),
+        2,
+        "unknown key 'maxdistance'; did you mean 'max_distance'",
+    )
+    (tmp_path / "file").touch()
+    fails(script("seg-preprocess", **{**arguments, "destination": "file/x"}), 2, "file/x")
+    image = cv2.imread(str(tmp_path / "labels/s1.png"))
+    image[5, 7] = (3, 2, 1)
+    cv2.imwrite(str(tmp_path / "labels/s1.png"), image)
+    result = script("seg-preprocess", **arguments)
+    fails(result, 1, "1 of 3 files failed")
+    assert re.search(r"s1.png: .*\(1, 2, 3\).*1 pixel.*x=7, y=5.*'void'", result.stderr), result.stderr
+    assert sorted(p.name for p in (tmp_path / "masks").glob("*.png")) == ["s0.png", "s2.png"]
+    assert script("seg-preprocess", **arguments, unknown="ignore").returncode == 0
+
+
+def test_predict_names_bad_images_and_goes_on(tmp_path: Path, data: Path, script: Script) -> None:
+    assert script("seg-train", *train_options(data), "fit.epochs=1", name="a").returncode == 0
+    images = tmp_path / "mixed"
+    images.mkdir()
+    rgb = scene(0)[0]
+    cv2.imwrite(str(images / "gray.png"), rgb[..., 0])
+    cv2.imwrite(str(images / "rgba.png"), np.dstack([rgb, rgb[..., :1]]))
+    cv2.imwrite(str(images / "wide.png"), rgb.astype(np.uint16) * 257)
+    (images / "broken.jpg").write_bytes(b"no image")
+    result = script("seg-predict", checkpoint="runs/a/best.pt", images="mixed", destination="out")
+    fails(result, 1, "1 of 4 images failed: image 'mixed/broken.jpg' cannot be decoded")
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.png")) == ["gray.png", "rgba.png", "wide.png"]
+    result = script("seg-predict", checkpoint="runs/a/best.pt", images="mixed", destination="mixed")
+    fails(result, 2, "destination: 'mixed' is the folder of the images")
+
+
+def test_help_and_version(script: Script) -> None:
+    for name in ("preprocess", "train", "evaluate", "predict"):
+        shown = script(f"seg-{name}", "--help")
+        assert shown.returncode == 0
+        assert "Hydra" not in shown.stdout.split("==")[0]
+        assert re.fullmatch(rf"seg-{name} \d+\.\d+\.\d+.*\n", script(f"seg-{name}", "--version").stdout)
+    shown = script("seg-train", "--help").stdout
+    for word in ("augment: none, standard", "loss: cross_entropy", "model: .*unet", "epochs: 40", "val_share: 0.2"):
+        assert re.search(word, shown), word
+    assert re.search("inflate: (libdeflate|zlib)", script("seg-preprocess", "--version").stdout)
+
+
+def test_tracebacks_on_request(tmp_path: Path) -> None:
+    environment = {**os.environ, "HYDRA_FULL_ERROR": "1"}
+    command = [str(script_path("seg-evaluate")), "checkpoint=x.pt", "images=i", "masks=m", "destination=d"]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "Traceback" in result.stderr
+
+
+def test_a_users_own_loss(tmp_path: Path, data: Path, script: Script) -> None:
+    """One file and one YAML outside the package are enough."""
+    (tmp_path / "my_losses.py").write_text(
+        "from torch import nn\nfrom seg.losses import CrossEntropy\n\n\nclass Mine(nn.Module):\n"
+        "    def __init__(self, *, factor=1.0):\n        super().__init__()\n        self.factor = factor\n"
+        "        self.inner = CrossEntropy()\n\n"
+        "    def forward(self, logits, target):\n        return self.factor * self.inner(logits, target)\n"
+    )
+    (tmp_path / "my_conf/loss").mkdir(parents=True)
+    (tmp_path / "my_conf/loss/mine.yaml").write_text("_target_: my_losses.Mine\nfactor: 2.0\n")
+    options = [*train_options(data), "fit.epochs=1", "--config-dir", "my_conf", "loss=mine", "loss.factor=3"]
+    result = script("seg-train", *options, name="own")
+    assert result.returncode == 0, result.stderr
+    assert "factor: 3" in (tmp_path / "runs/own/config.yaml").read_text()

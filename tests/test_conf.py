@@ -1,0 +1,86 @@
+"""Every YAML in conf/ is held against the signature of what it names; newcomers are enrolled by themselves.
+
+python -m pytest tests/test_conf.py
+"""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object, instantiate
+from omegaconf import OmegaConf
+
+from seg.commands import conf_dir
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
+GROUPS = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name != "hydra")
+
+BY_THE_RUN = {"classes", "params", "optimizer", "steps", "log_dir", "purge_step", "progress"}
+"""Parameters that only a run can know; the command passes them."""
+
+
+def targets(node: Any) -> list[dict[str, Any]]:
+    """Every mapping with a ``_target_``, at any depth."""
+    if isinstance(node, list):
+        return [found for item in node for found in targets(item)]
+    if not isinstance(node, dict):
+        return []
+    return ([node] if "_target_" in node else []) + [found for value in node.values() for found in targets(value)]
+
+
+def composed(name: str, overrides: list[str]) -> Any:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(name, overrides)
+
+
+def check_signature(config: dict[str, Any]) -> None:
+    constructor = get_object(config["_target_"])
+    parameters = inspect.signature(constructor).parameters
+    given = {key for key in config if not key.startswith("_")}
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    assert takes_any or given <= set(parameters), f"{given - set(parameters)} is not a parameter"
+    required = {
+        name
+        for name, p in parameters.items()
+        if p.default is inspect.Parameter.empty
+        and p.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    }
+    assert required <= given | BY_THE_RUN, f"{required - given - BY_THE_RUN} is missing"
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_groups_fit_their_signatures(path: Path) -> None:
+    found = targets(yaml.safe_load(path.read_text()))
+    if path.parent.name != "data":
+        assert found, "no _target_"
+    for config in found:
+        check_signature(config)
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_groups_compose_with_train(path: Path) -> None:
+    config = composed("train", [f"{path.parent.name}={path.stem}"])
+    assert set(config) >= {"data", "model", "loss", "optimizer", "scheduler", "augment", "fit", "loader", "seed"}
+    for found in targets(OmegaConf.to_container(config, resolve=False)):
+        check_signature(found)
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_every_option_is_explained(root: str) -> None:
+    text = (CONF / f"{root}.yaml").read_text()
+    assert text.startswith(f"# seg-{root} "), "the first line is the command line to run"
+    composed(root, [])
+
+
+@pytest.mark.parametrize("group", ["loss", "augment"])
+def test_options_build_on_their_own(group: str) -> None:
+    for path in sorted((CONF / group).glob("*.yaml")):
+        instantiate(composed("train", [f"{group}={path.stem}"])[group], _convert_="all")
+
+
+def test_the_folder_is_found_in_a_checkout() -> None:
+    assert (conf_dir() / "train.yaml").samefile(CONF / "train.yaml")

@@ -1,0 +1,60 @@
+"""Every way to have the package finds its configuration.
+
+python -m pytest tests/test_packaging.py
+"""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*command: str | Path, cwd: Path, **environment: str) -> str:
+    result = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_a_bare_checkout(tmp_path: Path) -> None:
+    code = "import seg.commands; print(seg.commands.conf_dir())"
+    found = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    assert Path(found.strip()) == ROOT / "conf"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """sdist -> wheel, as an installation from a package index without a matching wheel does it."""
+    folder = tmp_path_factory.mktemp("dist")
+    code = "import sys; from scikit_build_core import build; print(build.build_sdist(sys.argv[1]))"
+    name = run(sys.executable, "-c", code, folder, cwd=ROOT).strip().splitlines()[-1]
+    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", folder / name,
+        "--wheel-dir", folder, cwd=folder)  # fmt: skip
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_everything(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        archive.extractall(tmp_path)
+    expected = {f"seg/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / "conf").rglob("*.yaml")}
+    expected |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "seg").rglob("*.py")}
+    assert expected <= names
+    assert any(name.startswith("seg/_preproc.") and name.endswith(".so") for name in names)
+    assert not any(name.startswith(("tests/", "cpp_preproc/", "shared/")) for name in names)
+    found = run(sys.executable, "-m", "seg.commands.train", "--help", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert "loss: cross_entropy" in found
+    code = "import seg.commands, seg._preproc; print(seg.commands.conf_dir(), seg._preproc.inflate)"
+    found = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert Path(found.split()[0]) == tmp_path / "seg" / "conf"

@@ -1,0 +1,175 @@
+"""python -m pytest tests/test_training.py"""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import write_pairs
+from lightning.fabric import Fabric
+from torch import nn
+
+from seg import checkpoint, training
+from seg.dataset import EvaluationBatches, SegmentationDataset, TrainBatches, pair
+from seg.losses import CrossEntropy
+from seg.training import FitOptions, State
+from seg.transforms import ColorJitter, Compose, Flip, ScaleCrop
+
+
+class Small(nn.Sequential):
+    """A model with everything that has state: weights, running statistics, dropout."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.2), nn.Conv2d(8, 3, 1)
+        )
+
+
+class Experiment:
+    """A run of 3 epochs of 3 steps on files, whose parts can be interrupted and rebuilt."""
+
+    def __init__(self, folder: Path, workers: int = 0, lr: float = 1e-2) -> None:
+        self.folder = folder
+        self.lines: list[dict[str, Any]] = []
+        pairs = pair(folder / "images", folder / "masks")
+        recipe = Compose(flip=Flip(), crop=ScaleCrop(size=(32, 32)), color=ColorJitter())
+        torch.manual_seed(0)
+        self.options = FitOptions(epochs=3)
+        self.batches = TrainBatches(len(pairs), batch=2, seed=0)
+        common = {"classes": 3, "mean": (0.5,) * 3, "std": (0.25,) * 3}
+        data, plain = SegmentationDataset(pairs, transform=recipe, **common), SegmentationDataset(pairs, **common)
+        device = torch.device("cpu")
+        self.loader = training.make_loader(data, self.batches, workers=workers, device=device)
+        self.val_loader = training.make_loader(plain, EvaluationBatches([0] * 6, batch=4), workers=0, device=device)
+        model = Small()
+        optimizer = torch.optim.AdamW(training.parameter_groups(model), lr=lr)
+        scheduler = training.cosine(optimizer, steps=9)
+        self.state = State(model, CrossEntropy(), optimizer, scheduler, Fabric(accelerator="cpu", devices=1))
+
+    def validate(self) -> dict[str, Any]:
+        self.state.model.eval()
+        found = training.evaluate(self.state.model, self.val_loader, images=6, classes=3, loss=self.state.loss)
+        return {"miou": float(found.confusion.trace() / found.confusion.sum()), "loss": found.loss}
+
+    def save(self, name: str) -> None:
+        checkpoint.save(self.folder / name, self.state.state_dict())
+
+    def fit(self, stop: Callable[[], bool] = lambda: False) -> "Experiment":
+        training.fit(
+            self.state,
+            self.loader,
+            self.batches,
+            options=self.options,
+            validate=self.validate,
+            record=self.lines.append,
+            save=self.save,
+            stop=stop,
+        )
+        return self
+
+    def timeless(self) -> list[dict[str, Any]]:
+        return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in self.lines]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_pairs(tmp_path / "run", 6)
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3, 4, 5, 8])
+def test_interrupted_and_resumed_equals_uninterrupted(folder: Path, stop_after: int) -> None:
+    whole = Experiment(folder).fit()
+    (folder / "last.pt").unlink()
+    calls = iter(range(1000))
+    first = Experiment(folder)
+    with pytest.raises(KeyboardInterrupt, match=r"saved in last.pt"):
+        first.fit(stop=lambda: next(calls) >= stop_after - 1)
+    second = Experiment(folder, workers=2)  # the number of workers changes nothing either
+    torch.rand(7)  # whatever the new process has drawn before
+    second.state.load_state_dict(checkpoint.load(folder / "last.pt"))
+    second.fit()
+    kept = [line for line in first.timeless() if line["epoch"] < (second.lines or [{"epoch": 3}])[0]["epoch"]]
+    assert kept + second.timeless() == whole.timeless()
+    ours, theirs = second.state.state_dict(), whole.state.state_dict()
+    for name, tensor in theirs["model"].items():
+        assert torch.equal(ours["model"][name], tensor), name
+    assert torch.equal(ours["rng"]["cpu"], theirs["rng"]["cpu"])
+    assert ours["scheduler"] == theirs["scheduler"]
+
+
+def test_it_learns(folder: Path) -> None:
+    experiment = Experiment(folder)
+    experiment.options = FitOptions(epochs=12)
+    experiment.state.scheduler = training.constant(experiment.state.optimizer, steps=36)
+    experiment.fit()
+    assert experiment.lines[-1]["val_loss"] < 0.6 * experiment.lines[0]["val_loss"]
+    assert experiment.lines[-1]["val_miou"] > 0.9
+    assert experiment.state.best == max(line["val_miou"] for line in experiment.lines)
+    assert checkpoint.load(folder / "best.pt")["best"] == experiment.state.best
+
+
+def test_validation_every_other_epoch(folder: Path) -> None:
+    experiment = Experiment(folder)
+    experiment.options = FitOptions(epochs=3, validate_every=2)
+    experiment.fit()
+    assert ["val_miou" in line for line in experiment.lines] == [False, True, True]
+
+
+def test_a_diverging_run_says_so(folder: Path) -> None:
+    experiment = Experiment(folder)
+    with torch.no_grad():
+        next(experiment.state.module.parameters()).fill_(math.nan)
+    with pytest.raises(RuntimeError, match=r"the loss became nan in epoch 0 by step 3: lower optimizer.lr"):
+        experiment.fit()
+    assert not checkpoint.load(folder / "last.pt")["step"]
+
+
+def test_evaluate_counts_images_by_index(folder: Path) -> None:
+    pairs = pair(folder / "images", folder / "masks")
+    data = SegmentationDataset(pairs, classes=3, mean=(0,) * 3, std=(1,) * 3)
+    loader = training.make_loader(
+        data, EvaluationBatches([0, 1, 0, 1, 0, 1], batch=2), workers=0, device=torch.device("cpu")
+    )
+    always_road = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1)
+    found = training.evaluate(lambda x: always_road.expand(len(x), 3, *x.shape[-2:]), loader, images=6, classes=3)
+    for index in range(6):
+        mask = data[index][1]
+        assert found.counts[index, :, 2].tolist() == [int((mask == c).sum()) for c in range(3)]
+        assert found.counts[index, 1, 1] == (mask != 255).sum()
+        assert found.counts[index, 1, 0] == (mask == 1).sum()
+    assert torch.equal(found.confusion[:, 1], found.counts.sum(0)[:, 2])
+    assert math.isnan(found.loss)
+
+
+def test_cosine_warms_up_and_falls() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+    scheduler = training.cosine(optimizer, steps=100, warmup=0.1, floor=0.01)
+    rates = []
+    for _ in range(100):
+        rates.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    assert rates[:10] == pytest.approx([0.2 * (i + 1) for i in range(10)])
+    for step in range(10, 100):
+        expected = 2 * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - 10) / 90)))
+        assert rates[step] == pytest.approx(expected)
+    assert scheduler.get_last_lr()[0] == pytest.approx(0.02)
+    with pytest.raises(ValueError, match="warmup is in 0..1"):
+        training.cosine(optimizer, steps=10, warmup=1.0)
+
+
+def test_parameter_groups_spare_biases_and_norms() -> None:
+    decayed, others = training.parameter_groups(Small())
+    assert [p.ndim for p in decayed["params"]] == [4, 4]
+    assert [p.ndim for p in others["params"]] == [1, 1, 1, 1]
+    assert others["weight_decay"] == 0.0
+
+
+def test_options_out_of_range() -> None:
+    with pytest.raises(ValueError, match="epochs and validate_every are at least 1, got 0 and 1"):
+        FitOptions(epochs=0)
+    with pytest.raises(ValueError, match=r"fit.clip: expected a positive norm or null, got 0"):
+        FitOptions(clip=0.0)
