@@ -305,14 +305,14 @@ def _interrupt(state: State, save: Callable[[str], None]) -> None:
 def make_loader(
     dataset: Any, batches: Any, *, workers: int, device: torch.device, fabric: Fabric | None = None
 ) -> DataLoader[Any]:
-    """A loader over ``batches`` whose iteration leaves the global RNG alone and whose workers survive Ctrl-C."""
+    """A loader over ``batches`` whose iteration leaves the global RNG alone and whose workers outlive Ctrl-C."""
     loader: DataLoader[Any] = DataLoader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=device.type == "cuda",
-        worker_init_fn=_ignore_interrupt,
+        worker_init_fn=_outlive_signals,
         generator=torch.Generator(),  # iter() draws a base seed, from the global RNG otherwise
     )
     if fabric is None:
@@ -320,11 +320,12 @@ def make_loader(
     return fabric.setup_dataloaders(loader, use_distributed_sampler=False)  # type: ignore[return-value]
 
 
-def _ignore_interrupt(_: int) -> None:
-    """Ctrl-C reaches the whole process group; the main process decides when the workers end."""
+def _outlive_signals(_: int) -> None:
+    """Ctrl-C and a cluster's SIGTERM reach every process; the main one finishes its step first, and needs workers."""
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 

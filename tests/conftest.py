@@ -61,7 +61,7 @@ Script = Callable[..., subprocess.CompletedProcess[str]]
 def script(tmp_path: Path) -> Script:
     """Run a console script in ``tmp_path``."""
 
-    def run(name: str, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    def run(name: str, /, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         words = [str(script_path(name)), *arguments, *(f"{key}={value}" for key, value in options.items())]
         return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
 

@@ -149,7 +149,7 @@ def test_interrupted_run_goes_on_to_the_same_result(
 
 def test_fine_tuning_and_splitting(tmp_path: Path, data: Path, script: Script) -> None:
     write_pairs(tmp_path / "named", 6, mask_name="{}_L.png")
-    options = ["model=unet_small", "loader.batch=2", "loader.workers=0", "fit.epochs=1", "pictures=0", "logger=null"]
+    options = ["model=unet_small", "loader.batch=2", "loader.workers=0", "fit.epochs=1", "pictures=0", "logger=none"]
     result = script(
         "seg-train",
         *options,

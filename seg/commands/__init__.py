@@ -42,7 +42,8 @@ def run(task: Callable[[DictConfig], None], config_name: str, version: Callable[
         return
     if os.getcwd() not in sys.path:  # noqa: PTH109 - a console script lacks what `python -m` has
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
-    sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
+    # options first: Hydra's parser refuses `key=value --config-dir DIR key=value`
+    sys.argv[1:] = sorted((_quoted(argument) for argument in sys.argv[1:]), key=_is_override)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # our own errors name the file; OpenCV's only add noise
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors over instead of printing them
@@ -90,6 +91,10 @@ def instantiate(config: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         if cause is None or isinstance(cause, ImportError | AttributeError | TypeError):
             raise ValueError(" ".join(str(error).split())) from error
         raise cause from error
+
+
+def _is_override(argument: str) -> bool:
+    return argument[:1] == "~" or ("=" in argument and argument[:1] != "-")
 
 
 def _quoted(argument: str) -> str:

@@ -35,7 +35,7 @@ def run_name(overrides: Sequence[str], choices: Mapping[str, str], seed: int) ->
     """A slug of choices and seed, free of ``= , /`` and of time; other settings are told apart by a short hash."""
     groups = {key: value for key, value in choices.items() if not key.startswith("hydra")}
     given = dict(o.lstrip("+~").partition("=")[::2] for o in overrides)
-    named = [key for key in groups if key in CHOICES or key in given]
+    named = [key for key in groups if key in CHOICES or (key in given and key not in MACHINE)]
     named.sort(key=lambda key: (CHOICES.index(key) if key in CHOICES else len(CHOICES), key))
     words = [groups[key] for key in named if groups[key] not in (None, "null", "folders")]
     rest = sorted(o for o in overrides if (k := o.lstrip("+~").partition("=")[0]) not in groups and not _free(k))

@@ -134,10 +134,9 @@ def _fabric(*, accelerator: str, devices: int, precision: str) -> Fabric:
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"device: {error}") from None
     except Exception as error:  # Fabric's MisconfigurationException derives from Exception alone
-        raise ValueError(f"device: accelerator={accelerator} devices={devices}: {error}") from None
+        wanted = f"accelerator={accelerator} devices={devices} precision={precision}"
+        raise ValueError(f"device: {wanted} cannot be had here: {error}") from None
     fabric.launch()
     return fabric
 
@@ -316,7 +315,7 @@ class Run:
         return drawn
 
     def _logger(self) -> Any:
-        if self.cfg["logger"] is None or not self.fabric.is_global_zero:
+        if not self.cfg.get("logger") or not self.fabric.is_global_zero:
             return None
         return instantiate(self.cfg["logger"], log_dir=str(self.folder), purge_step=self.state.epoch)
 

@@ -1,0 +1,342 @@
+// The Python face: types in, types out. Everything else is in the library.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+
+#include "inflate.h"
+#include "pool.h"
+#include "unfilter.h"
+
+namespace py = pybind11;
+
+namespace seg {
+namespace {
+
+constexpr std::uint64_t kMostPixels = std::uint64_t{1} << 30;  // keeps a mask within one IDAT chunk
+constexpr std::uint64_t kUsualPixels = std::uint64_t{1} << 28;
+constexpr std::size_t kWindow = 64;  // jobs under way for each thread
+constexpr std::chrono::milliseconds kPatience{100};
+
+int checked(const char* what, int value, int most) {
+    if (value < 0 || value > most)
+        throw Error(std::string(what) + " must be 0.." + std::to_string(most) + ", came " + std::to_string(value));
+    return value;
+}
+
+using ColorEntry = std::pair<std::array<int, 3>, int>;
+using ValueEntry = std::pair<int, int>;
+
+std::shared_ptr<Table> make_table(const std::vector<ColorEntry>& colors, const std::vector<ValueEntry>& values) {
+    std::vector<Color> keys;
+    for (const auto& [color, label] : colors) {
+        std::uint32_t key = 0;
+        for (std::size_t c = 0; c < 3; ++c)
+            key |= static_cast<std::uint32_t>(checked("a colour channel", color[c], 255)) << 8 * c;
+        keys.push_back({key, static_cast<std::uint8_t>(checked("a class", label, 255))});
+    }
+    std::vector<std::pair<std::uint16_t, std::uint8_t>> pairs;
+    for (const auto& [value, label] : values)
+        pairs.emplace_back(checked("a value", value, 65535), checked("a class", label, 255));
+    return std::make_shared<Table>(std::move(keys), pairs);
+}
+
+Options make_options(const std::string& unknown, std::optional<int> max_distance, const std::string& read,
+                     std::uint64_t max_pixels) {
+    Options options;
+    if (unknown == "ignore")
+        options.unknown = UnknownPolicy::ignore;
+    else if (unknown == "nearest")
+        options.unknown = UnknownPolicy::nearest;
+    else if (unknown != "error")
+        throw Error("unknown must be error, ignore or nearest, came '" + unknown + "'");
+    if ((unknown == "nearest") != max_distance.has_value())
+        throw Error(max_distance ? "max_distance needs unknown=nearest" : "unknown=nearest needs max_distance");
+    if (max_distance) options.max_distance = static_cast<unsigned>(checked("max_distance", *max_distance, 255));
+    if (read == "color")
+        options.read = Read::color;
+    else if (read == "index")
+        options.read = Read::index;
+    else if (read != "auto")
+        throw Error("read must be auto, color or index, came '" + read + "'");
+    if (max_pixels < 1 || max_pixels > kMostPixels)
+        throw Error("max_pixels must be 1..2**30, came " + std::to_string(max_pixels));
+    options.max_pixels = max_pixels;
+    return options;
+}
+
+std::string path_bytes(const py::handle& path) {
+    PyObject* encoded = nullptr;
+    if (!PyUnicode_FSConverter(path.ptr(), &encoded)) throw py::error_already_set();
+    return py::reinterpret_steal<py::bytes>(encoded);
+}
+
+py::dict counts_of(const Report& report) {
+    py::dict counts;
+    for (std::size_t value = 0; value < 256; ++value)
+        if (report.counts[value]) counts[py::int_(value)] = report.counts[value];
+    return counts;
+}
+
+py::object key_of(const Report& report) {
+    const std::uint32_t key = report.unknown.key;
+    if (!report.by_color) return py::int_(key);
+    return py::make_tuple(key & 255, key >> 8 & 255, key >> 16);
+}
+
+// None, or (pixels, distinct, first, x, y), `first` being a colour (r, g, b) or a value.
+py::object unknown_of(const Report& report) {
+    const Unknown& unknown = report.unknown;
+    if (unknown.pixels == 0) return py::none();
+    return py::make_tuple(unknown.pixels, unknown.distinct, key_of(report), unknown.x, unknown.y);
+}
+
+const char* status_name(Status status) {
+    switch (status) {
+        case Status::converted:
+            return "converted";
+        case Status::unknown:
+            return "unknown";
+        case Status::unsupported:
+            return "unsupported";
+        case Status::skipped:
+            return "skipped";
+        default:
+            return "failed";
+    }
+}
+
+struct PyResult {
+    py::object job;
+    Result result;
+};
+
+// The iterator over results. Python's own thread pulls the jobs, here and only here.
+class Conversion {
+  public:
+    Conversion(const py::iterable& jobs, std::shared_ptr<const Table> table, const Options& options, unsigned threads)
+        : jobs_(py::iter(jobs)), window_(kWindow * threads), pool_(std::move(table), options, threads) {}
+    ~Conversion() { close(); }
+
+    PyResult next() {
+        if (busy_) throw std::runtime_error("this conversion is being read by another thread");
+        const Busy busy(busy_);
+        fill();
+        if (pool_.closed()) throw py::stop_iteration();
+        if (!pool_.pending()) {
+            if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+            throw py::stop_iteration();
+        }
+        Result result = take_result();  // first: if Ctrl-C ends the wait, the job keeps its place
+        py::object item = std::move(items_.front());
+        items_.pop_front();
+        return {std::move(item), std::move(result)};
+    }
+
+    void close() {
+        const py::gil_scoped_release release;
+        pool_.close();
+    }
+
+  private:
+    struct Busy {
+        explicit Busy(bool& flag) : flag_(flag) { flag_ = true; }
+        ~Busy() { flag_ = false; }
+        bool& flag_;
+    };
+
+    void fill() {
+        try {
+            while (!exhausted_ && pool_.pending() < window_) {
+                const auto item = py::reinterpret_steal<py::object>(PyIter_Next(jobs_.ptr()));
+                if (PyErr_Occurred()) throw py::error_already_set();
+                if (item)
+                    submit(item);
+                else
+                    exhausted_ = true;
+            }
+        } catch (...) {  // raised when the jobs before it have been reported
+            exhausted_ = true;
+            error_ = std::current_exception();
+        }
+    }
+
+    void submit(const py::object& item) {
+        const py::object source = item[py::int_(0)];
+        std::optional<Job> job;
+        if (!source.is_none()) job = Job{path_bytes(source), path_bytes(py::object(item[py::int_(1)]))};
+        pool_.submit(std::move(job));
+        items_.push_back(item);
+    }
+
+    Result take_result() {
+        for (;;) {
+            std::optional<Result> result;
+            {
+                const py::gil_scoped_release release;
+                result = pool_.wait(kPatience);
+            }
+            if (result) return std::move(*result);
+            if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+            if (pool_.closed()) throw py::stop_iteration();
+        }
+    }
+
+    py::iterator jobs_;
+    const std::size_t window_;
+    std::deque<py::object> items_;
+    bool exhausted_ = false;
+    bool busy_ = false;
+    std::exception_ptr error_;
+    Pool pool_;
+};
+
+std::unique_ptr<Conversion> convert_files(const py::iterable& jobs, std::shared_ptr<Table> table,
+                                          const std::string& unknown, std::optional<int> max_distance,
+                                          const std::string& read, std::uint64_t max_pixels, int threads) {
+    if (threads < 1 || threads > 1024) throw Error("threads must be 1..1024, came " + std::to_string(threads));
+    return std::make_unique<Conversion>(jobs, std::move(table), make_options(unknown, max_distance, read, max_pixels),
+                                        static_cast<unsigned>(threads));
+}
+
+Picture picture_of(const py::array& image) {
+    const bool bytes = py::isinstance<py::array_t<std::uint8_t>>(image);
+    const bool color = bytes && image.ndim() == 3 && image.shape(2) == 3;
+    const bool gray = image.ndim() == 2 && (bytes || py::isinstance<py::array_t<std::uint16_t>>(image));
+    if (!color && !gray) throw Error("image must be H x W x 3 uint8, or H x W uint8 or uint16");
+    if (image.shape(0) > INT32_MAX || image.shape(1) > INT32_MAX) throw Error("image has a side over 2**31");
+    Picture picture;
+    picture.height = static_cast<std::uint32_t>(image.shape(0));
+    picture.width = static_cast<std::uint32_t>(image.shape(1));
+    picture.kind = color ? Kind::color : Kind::gray;
+    picture.pixels = color ? Pixels::rgb8 : bytes ? Pixels::gray8 : Pixels::gray16;
+    picture.depth = bytes ? 8 : 16;
+    return picture;
+}
+
+// A row of a strided array in the mapper's form; `spare` holds it where the array's own memory does not.
+const std::uint8_t* array_row(const py::array& image, const Picture& picture, py::ssize_t y, std::uint8_t* spare) {
+    const auto* row = static_cast<const std::uint8_t*>(image.data()) + y * image.strides(0);
+    const py::ssize_t across = image.strides(1);
+    const py::ssize_t deep = image.ndim() == 3 ? image.strides(2) : 1;
+    const auto size = static_cast<py::ssize_t>(stride_of(picture.pixels));
+    if (picture.pixels != Pixels::gray16 && across == size && deep == 1) return row;
+    for (py::ssize_t x = 0; x < image.shape(1); ++x, spare += size) {
+        if (picture.pixels == Pixels::gray16) {
+            std::uint16_t value;
+            std::memcpy(&value, row + x * across, 2);
+            spare[0] = static_cast<std::uint8_t>(value >> 8);
+            spare[1] = static_cast<std::uint8_t>(value);
+        } else {
+            for (py::ssize_t c = 0; c < size; ++c) spare[c] = row[x * across + c * deep];
+        }
+    }
+    return spare - image.shape(1) * size;
+}
+
+py::tuple map_array(const py::array& image, const std::shared_ptr<Table>& table, const std::string& unknown,
+                    std::optional<int> max_distance, const std::string& read) {
+    const Picture picture = picture_of(image);
+    const Options options = make_options(unknown, max_distance, read, kUsualPixels);
+    py::array_t<std::uint8_t> mask({image.shape(0), image.shape(1)});
+    std::uint8_t* out = mask.mutable_data();
+    Mapper mapper(*table, options);
+    {
+        const py::gil_scoped_release release;
+        Buffer spare;
+        spare.resize(picture.width * stride_of(picture.pixels));
+        mapper.begin(picture);
+        for (std::uint32_t y = 0; y < picture.height; ++y, out += picture.width)
+            mapper.row({array_row(image, picture, y, spare.data()), false}, out);
+    }
+    return py::make_tuple(mask, counts_of(mapper.report()), unknown_of(mapper.report()));
+}
+
+void write_mask(const py::object& path, const py::array_t<std::uint8_t, py::array::c_style>& mask) {
+    if (mask.ndim() != 2 || mask.size() == 0 || static_cast<std::uint64_t>(mask.size()) > kMostPixels)
+        throw Error("mask must be H x W uint8 with 1..2**30 pixels");
+    const std::string destination = path_bytes(path);
+    const auto height = static_cast<std::uint32_t>(mask.shape(0));
+    const auto width = static_cast<std::uint32_t>(mask.shape(1));
+    try {
+        const py::gil_scoped_release release;
+        MaskEncoder encoder;
+        encoder.begin(width, height);
+        for (std::size_t y = 0; y < height; ++y) encoder.row(mask.data() + y * width);
+        write_atomically(destination, encoder.finish());
+    } catch (const Error& error) {
+        PyErr_SetString(PyExc_OSError, error.what());
+        throw py::error_already_set();
+    }
+}
+
+// For tests: the samples as stored (alpha dropped), and the palette or None.
+py::tuple decode(const py::bytes& file, std::uint64_t max_pixels) {
+    const auto content = static_cast<std::string_view>(file);
+    PngReader reader;
+    const Picture picture =
+        reader.open({reinterpret_cast<const std::uint8_t*>(content.data()), content.size()}, max_pixels);
+    const std::size_t stride = stride_of(picture.pixels);
+    const std::size_t kept = picture.kind == Kind::color ? 3 : picture.pixels == Pixels::gray16 ? 2 : 1;
+    std::vector<std::uint8_t> samples;
+    std::vector<std::uint8_t> line(picture.width * stride);
+    for (std::uint32_t y = 0; y < picture.height; ++y) {
+        const Row row = reader.next();
+        std::memcpy(line.data(), row.pixels, line.size());
+        if (row.differences) unfilter(kSub, line.data(), nullptr, line.size(), stride);
+        for (std::size_t at = 0; at < line.size(); at += stride)
+            samples.insert(samples.end(), &line[at], &line[at] + kept);
+    }
+    std::vector<py::ssize_t> shape{picture.height, picture.width};
+    if (picture.kind == Kind::color) shape.push_back(3);
+    const py::dtype dtype(picture.pixels == Pixels::gray16 ? ">u2" : "u1");
+    py::object palette = py::none();
+    if (picture.kind == Kind::palette) {
+        py::list colors;
+        for (const std::uint32_t key : picture.palette)
+            colors.append(py::make_tuple(key & 255, key >> 8 & 255, key >> 16));
+        palette = colors;
+    }
+    return py::make_tuple(py::array(dtype, shape, samples.data()), palette);
+}
+
+}  // namespace
+}  // namespace seg
+
+PYBIND11_MODULE(_preproc, module) {
+    using namespace seg;
+    module.doc() = "Label files to masks; the C++ under seg.convert.";
+    module.attr("inflate") = inflate_name();
+    py::register_exception_translator([](std::exception_ptr pointer) {
+        try {
+            if (pointer) std::rethrow_exception(pointer);
+        } catch (const Error& error) {
+            PyErr_SetString(PyExc_ValueError, error.what());
+        }
+    });
+    py::class_<Table, std::shared_ptr<Table>>(module, "Table")
+        .def(py::init(&make_table), py::arg("colors"), py::arg("values"));
+    py::class_<PyResult>(module, "Result")
+        .def_readonly("job", &PyResult::job)
+        .def_property_readonly("status", [](const PyResult& self) { return status_name(self.result.status); })
+        .def_property_readonly("reason", [](const PyResult& self) { return self.result.reason; })
+        .def_property_readonly("size", [](const PyResult& self) { return self.result.stamp.size; })
+        .def_property_readonly("mtime_ns", [](const PyResult& self) { return self.result.stamp.mtime_ns; })
+        .def_property_readonly("crc", [](const PyResult& self) { return self.result.stamp.crc; })
+        .def_property_readonly("width", [](const PyResult& self) { return self.result.width; })
+        .def_property_readonly("height", [](const PyResult& self) { return self.result.height; })
+        .def_property_readonly("counts", [](const PyResult& self) { return counts_of(self.result.report); })
+        .def_property_readonly("unknown", [](const PyResult& self) { return unknown_of(self.result.report); });
+    py::class_<Conversion>(module, "Conversion")
+        .def("__iter__", [](py::object self) { return self; })
+        .def("__next__", &Conversion::next)
+        .def("close", &Conversion::close);
+    module.def("convert_files", &convert_files, py::arg("jobs"), py::arg("table"), py::kw_only(),
+               py::arg("unknown") = "error", py::arg("max_distance") = py::none(), py::arg("read") = "auto",
+               py::arg("max_pixels") = kUsualPixels, py::arg("threads") = 1);
+    module.def("map_array", &map_array, py::arg("image"), py::arg("table"), py::kw_only(), py::arg("unknown") = "error",
+               py::arg("max_distance") = py::none(), py::arg("read") = "auto");
+    module.def("write_mask", &write_mask, py::arg("path"), py::arg("mask"));
+    module.def("decode", &decode, py::arg("file"), py::arg("max_pixels") = kUsualPixels);
+}

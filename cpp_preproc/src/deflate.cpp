@@ -1,0 +1,233 @@
+#include "deflate.h"
+
+#include <array>
+
+#include "scan.h"
+
+namespace seg {
+namespace {
+
+constexpr std::size_t kBlockRuns = std::size_t{1} << 18;   // 2 MB: a street scene fits, a noisy image stays flat
+constexpr std::size_t kLongestRun = std::size_t{1} << 20;  // with kAdlerOpen: sums of Adler-32 stay below 2^52
+constexpr std::size_t kAdlerOpen = std::size_t{1} << 20;
+constexpr std::uint64_t kAdlerBase = 65521;
+constexpr unsigned kLongestMatch = 258;
+constexpr std::size_t kEndOfBlock = 256;
+constexpr std::size_t kLengthSymbols = 257;  // the first symbol that stands for a match
+constexpr std::size_t kLongestSymbol = 285;  // a match of 258
+constexpr std::uint8_t kCodeOrder[19] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
+
+// Symbol and extra bits of a match of a given length (RFC 1951, section 3.2.5).
+struct MatchLength {
+    std::uint16_t symbol;
+    std::uint8_t extra_bits;
+    std::uint8_t extra;
+};
+
+using MatchLengths = std::array<MatchLength, kLongestMatch + 1>;
+
+MatchLengths make_match_lengths() {
+    MatchLengths table{};
+    unsigned length = 3;
+    for (unsigned index = 0; index < 28; ++index) {
+        const unsigned extra_bits = index < 8 ? 0 : index / 4 - 1;
+        for (unsigned extra = 0; extra < 1u << extra_bits; ++extra, ++length)
+            table[length] = {static_cast<std::uint16_t>(kLengthSymbols + index), static_cast<std::uint8_t>(extra_bits),
+                             static_cast<std::uint8_t>(extra)};
+    }
+    table[kLongestMatch] = {kLongestSymbol, 0, 0};  // takes the place of 227 + 31
+    return table;
+}
+
+const MatchLengths kMatchLengths = make_match_lengths();
+
+// A run of n is one literal, matches of 258, one shorter match, and one or two literals more if that many are left.
+struct Split {
+    unsigned full;
+    unsigned match;     // 0 if none
+    unsigned literals;  // the first one included
+};
+
+Split split(std::uint32_t length) {
+    const std::uint32_t rest = length - 1;
+    const std::uint32_t full = rest < kLongestMatch ? 0 : rest / kLongestMatch;
+    const std::uint32_t tail = rest - full * kLongestMatch;
+    return tail < 3 ? Split{full, 0, 1 + tail} : Split{full, tail, 1};
+}
+
+// Code lengths, run-length coded with the symbols 16 (repeat), 17 and 18 (zeros) (section 3.2.7).
+struct LengthToken {
+    std::uint8_t symbol;
+    std::uint8_t extra;
+    std::uint8_t extra_bits;
+};
+
+void append_repeats(std::vector<LengthToken>& tokens, std::uint8_t value, std::size_t count) {
+    while (count >= 3) {
+        const std::size_t taken = std::min<std::size_t>(count, value != 0 ? 6 : count <= 10 ? 10 : 138);
+        if (value != 0)
+            tokens.push_back({16, static_cast<std::uint8_t>(taken - 3), 2});
+        else if (count <= 10)
+            tokens.push_back({17, static_cast<std::uint8_t>(taken - 3), 3});
+        else
+            tokens.push_back({18, static_cast<std::uint8_t>(taken - 11), 7});
+        count -= taken;
+    }
+    for (; count; --count) tokens.push_back({value, 0, 0});
+}
+
+std::vector<LengthToken> length_tokens(const std::vector<std::uint8_t>& lengths) {
+    std::vector<LengthToken> tokens;
+    for (std::size_t i = 0; i < lengths.size();) {
+        const std::uint8_t value = lengths[i];
+        std::size_t count = 1;
+        while (i + count < lengths.size() && lengths[i + count] == value) ++count;
+        i += count;
+        if (value != 0) {  // a repeat needs something to repeat
+            tokens.push_back({value, 0, 0});
+            --count;
+        }
+        append_repeats(tokens, value, count);
+    }
+    return tokens;
+}
+
+// The codes themselves, at the head of a block.
+void write_codes(BitWriter& bits, const std::vector<Code>& literals) {
+    std::vector<std::uint8_t> lengths;
+    for (const Code& code : literals) lengths.push_back(code.length);
+    while (lengths.size() > kLengthSymbols && lengths.back() == 0) lengths.pop_back();
+    const std::size_t literal_count = lengths.size();
+    lengths.push_back(1);  // the only distance code, for distance 1: one bit by the RFC's leave
+    const std::vector<LengthToken> tokens = length_tokens(lengths);
+    std::vector<std::uint32_t> frequencies(19);
+    for (const LengthToken& token : tokens) ++frequencies[token.symbol];
+    const std::vector<Code> codes = huffman(frequencies, 7);
+    unsigned count = 19;
+    while (count > 4 && codes[kCodeOrder[count - 1]].length == 0) --count;
+
+    bits.put(literal_count - kLengthSymbols, 5);
+    bits.put(0, 5);
+    bits.put(count - 4, 4);
+    for (unsigned i = 0; i < count; ++i) bits.put(codes[kCodeOrder[i]].length, 3);
+    for (const LengthToken& token : tokens) {
+        bits.put(codes[token.symbol].bits, codes[token.symbol].length);
+        bits.put(token.extra, token.extra_bits);
+    }
+}
+
+// What a match of each length is written as: length code, extra bits and the distance code, one bit 0.
+struct Match {
+    std::uint32_t bits = 0;
+    unsigned count = 0;
+};
+
+std::array<Match, kLongestMatch + 1> match_codes(const std::vector<Code>& literals) {
+    std::array<Match, kLongestMatch + 1> matches;  // of length 0: nothing
+    for (unsigned length = 3; length <= kLongestMatch; ++length) {
+        const MatchLength& entry = kMatchLengths[length];
+        const Code& code = literals[entry.symbol];
+        matches[length] = {std::uint32_t{code.bits} | std::uint32_t{entry.extra} << code.length,
+                           code.length + entry.extra_bits + 1u};
+    }
+    return matches;
+}
+
+}  // namespace
+
+void RunDeflate::begin(Output& output) {
+    output_ = &output;
+    output.append("\x78\x01", 2);  // zlib's header: deflate with a window of 32 KB, fastest
+    bits_ = BitWriter{};
+    runs_.clear();
+    adler_low_ = 1;
+    adler_high_ = 0;
+    adler_open_ = 0;
+}
+
+void RunDeflate::add(Bytes bytes) {
+    Positions positions;
+    std::size_t start = 0;
+    for (std::size_t i = 1; i < bytes.size; i += kStrip) {
+        const std::uint8_t* p = bytes.data + i;
+        const std::size_t count = scan.differing(p, p - 1, std::min(kStrip, bytes.size - i), positions);
+        for (std::size_t k = 0; k < count; ++k) {
+            const std::size_t next = i + positions[k];
+            add_run(bytes.data[start], next - start);
+            start = next;
+        }
+    }
+    add_run(bytes.data[start], bytes.size - start);
+}
+
+// n equal bytes v at once: low grows by n v, high by n low + v (1 + 2 + ... + n).
+void RunDeflate::add_run(std::uint8_t value, std::size_t length) {
+    while (length) {
+        const std::size_t n = std::min(length, kLongestRun);
+        adler_high_ += n * adler_low_ + value * (n * (n + 1) / 2);
+        adler_low_ += n * value;
+        adler_open_ += n;
+        if (adler_open_ > kAdlerOpen) reduce_adler();
+        if (runs_.size() == kBlockRuns) flush_block(false);
+        runs_.emplace_back(value, static_cast<std::uint32_t>(n));
+        length -= n;
+    }
+}
+
+void RunDeflate::reduce_adler() {
+    adler_low_ %= kAdlerBase;
+    adler_high_ %= kAdlerBase;
+    adler_open_ = 0;
+}
+
+void RunDeflate::flush_block(bool last) {
+    std::vector<std::uint32_t> frequencies(kLongestSymbol + 1);
+    std::size_t matches = 0;
+    for (const Run& run : runs_) {
+        const Split parts = split(run.length);
+        frequencies[run.value] += parts.literals;
+        frequencies[kLongestSymbol] += parts.full;
+        if (parts.match) ++frequencies[kMatchLengths[parts.match].symbol];
+        matches += parts.full + 1;
+    }
+    frequencies[kEndOfBlock] = 1;
+    const std::vector<Code> literals = huffman(frequencies, 15);
+    std::size_t size = matches * (5 + 1);  // extra and distance bits at their most
+    for (std::size_t i = 0; i < frequencies.size(); ++i) size += std::size_t{frequencies[i]} * literals[i].length;
+    // The block's head takes at most 3 + 14 + 57 bits and 287 tokens of 14 bits; BitWriter wants 8 bytes more.
+    bits_.at = output_->reserve(size / 8 + 540);
+    bits_.put(last ? 1 : 0, 1);
+    bits_.put(2, 2);  // dynamic Huffman codes
+    write_codes(bits_, literals);
+    write_runs(literals);
+    output_->written_to(bits_.at);
+    runs_.clear();
+}
+
+void RunDeflate::write_runs(const std::vector<Code>& literals) {
+    const auto matches = match_codes(literals);
+    BitWriter bits = bits_;  // a local copy stays in registers
+    for (const Run& run : runs_) {
+        const Split parts = split(run.length);
+        const Code& literal = literals[run.value];
+        // All of a run's bytes are equal, so its parts may come in any order after the first literal; this one lets
+        // the usual run, a literal and a match, go out at once.
+        const Match& match = matches[parts.match];
+        bits.put(literal.bits | std::uint64_t{match.bits} << literal.length, literal.length + match.count);
+        for (unsigned i = 1; i < parts.literals; ++i) bits.put(literal.bits, literal.length);
+        for (unsigned i = 0; i < parts.full; ++i) bits.put(matches[kLongestMatch].bits, matches[kLongestMatch].count);
+    }
+    bits.put(literals[kEndOfBlock].bits, literals[kEndOfBlock].length);
+    bits_ = bits;
+}
+
+void RunDeflate::finish() {
+    flush_block(true);
+    bits_.at = output_->reserve(8);
+    if (bits_.count) bits_.put(0, 8 - bits_.count);
+    output_->written_to(bits_.at);
+    reduce_adler();
+    output_->append_big32(static_cast<std::uint32_t>(adler_high_ << 16 | adler_low_));
+}
+
+}  // namespace seg

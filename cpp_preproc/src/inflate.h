@@ -1,0 +1,37 @@
+// The compression library behind one small door: libdeflate or zlib, chosen by CMake.
+#pragma once
+
+#include <string>
+
+#include "bytes.h"
+
+namespace seg {
+
+// Who inflates, and its version: "libdeflate 1.14" or "zlib 1.2.13".
+std::string inflate_name();
+
+// CRC-32 as in PNG and zip; `crc` is the value so far, 0 at the start.
+std::uint32_t crc32(std::uint32_t crc, Bytes bytes);
+
+// Not safe for use by several threads at once; each worker owns one.
+class Inflater {
+  public:
+    Inflater();
+    ~Inflater();
+    Inflater(const Inflater&) = delete;
+    Inflater& operator=(const Inflater&) = delete;
+
+    // Inflates one zlib stream that must give exactly `size` bytes and carry a right Adler-32. Bytes
+    // after the stream are ignored, as libpng does.
+    void inflate(Bytes stream, std::uint8_t* out, std::size_t size);
+
+  private:
+    void* state_;
+};
+
+// The texts are shared so that a file fails with the same words under either library.
+inline constexpr const char* kBadStream = "corrupt PNG: the pixel data does not inflate, or its checksum is wrong";
+inline constexpr const char* kShortStream = "corrupt PNG: the pixel data ends before the last row";
+inline constexpr const char* kLongStream = "corrupt PNG: there is more pixel data than the header says";
+
+}  // namespace seg

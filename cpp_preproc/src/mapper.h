@@ -1,0 +1,80 @@
+// From rows of pixels to rows of a mask: the one kernel behind files and arrays.
+#pragma once
+
+#include <vector>
+
+#include "png.h"
+#include "table.h"
+
+namespace seg {
+
+enum class UnknownPolicy : std::uint8_t { error, ignore, nearest };
+enum class Read : std::uint8_t { automatic, color, index };
+
+struct Options {
+    UnknownPolicy unknown = UnknownPolicy::error;
+    unsigned max_distance = 0;  // for UnknownPolicy::nearest
+    Read read = Read::automatic;
+    std::uint64_t max_pixels = std::uint64_t{1} << 28;
+};
+
+// Pixels that the table does not answer for.
+struct Unknown {
+    std::uint64_t pixels = 0;
+    std::uint32_t distinct = 0;  // how many colours or values
+    std::uint32_t key = 0;       // the first one, reading row by row: a colour key or a value
+    std::uint32_t x = 0;
+    std::uint32_t y = 0;
+};
+
+struct Report {
+    bool by_color = false;
+    std::array<std::uint64_t, 256> counts{};  // pixels of each mask value
+    Unknown unknown;
+};
+
+// One per worker.
+class Mapper {
+  public:
+    Mapper(const Table& table, const Options& options);
+
+    // Throws if the table cannot read this kind of picture, with what to do instead.
+    void begin(const Picture& picture);
+    void row(const Row& row, std::uint8_t* mask);
+
+    const Report& report() const { return report_; }
+    // Whether the mask may be written.
+    bool complete() const { return options_.unknown == UnknownPolicy::ignore || report_.unknown.pixels == 0; }
+
+  private:
+    template <class Format, class Lookup>
+    void map(const Row& row, std::uint8_t* mask, Lookup lookup);
+    void answer_by_color();
+    Answer nearest_answer(std::uint32_t key);
+    Answer color_answer(std::uint32_t key) {
+        const Answer answer = table_.color(key);
+        const bool settled = answer != kUnknown || options_.unknown != UnknownPolicy::nearest;
+        return settled ? answer : nearest_answer(key);
+    }
+    std::uint32_t color_of(std::uint32_t sample) const;
+    [[noreturn]] void refuse(std::uint32_t sample, std::uint32_t x) const;
+    void note_unknown(std::uint32_t key, std::uint32_t x, std::uint64_t count);
+
+    // Nearest colours already found, by hash; a fixed size keeps a photograph from filling the memory.
+    struct Found {
+        std::uint32_t key = 0xffffffff;
+        Answer answer = kUnknown;
+    };
+
+    const Table& table_;
+    const Options options_;
+    Picture picture_;
+    Report report_;
+    std::vector<Found> found_;
+    std::vector<Answer> answers_;      // by gray level or palette index, when these are read as colours
+    const Answer* direct_ = nullptr;   // answers by sample: answers_ or the table's values; null for RGB
+    std::vector<std::uint64_t> seen_;  // unknown keys, a bit each; allocated when the first turns up
+    std::uint32_t y_ = 0;
+};
+
+}  // namespace seg

@@ -1,0 +1,155 @@
+#include "png.h"
+
+#include <cstring>
+#include <string>
+
+#include "adam7.h"
+#include "unfilter.h"
+
+namespace seg {
+namespace {
+
+Pixels pixels_of(const Header& header) {
+    switch (header.type) {
+        case kGray:
+            return header.depth == 16 ? Pixels::gray16 : Pixels::gray8;
+        case kGrayAlpha:
+            return header.depth == 16 ? Pixels::gray16 : Pixels::gray_alpha8;
+        case kPalette:
+            return Pixels::gray8;
+        case kRgba:
+            return header.depth == 16 ? Pixels::rgb8 : Pixels::rgba8;
+        default:
+            return Pixels::rgb8;
+    }
+}
+
+Kind kind_of(const Header& header) {
+    if (header.type == kPalette) return Kind::palette;
+    return header.type == kGray || header.type == kGrayAlpha ? Kind::gray : Kind::color;
+}
+
+// 1, 2 or 4 bits a sample to one byte a sample, unscaled.
+void expand(const std::uint8_t* row, std::uint32_t columns, unsigned depth, std::uint8_t* out) {
+    const unsigned mask = (1u << depth) - 1;
+    for (std::uint32_t x = 0; x < columns; ++x) {
+        const std::size_t bit = std::size_t{x} * depth;
+        out[x] = static_cast<std::uint8_t>(row[bit / 8] >> (8 - depth - bit % 8) & mask);
+    }
+}
+
+// 16-bit RGB or RGBA to 8-bit RGB, only where nothing is lost.
+void narrow(const std::uint8_t* row, std::uint32_t columns, unsigned samples, std::uint8_t* out) {
+    for (std::uint32_t x = 0; x < columns; ++x) {
+        for (unsigned c = 0; c < 3; ++c) {
+            const std::uint8_t* sample = row + (std::size_t{x} * samples + c) * 2;
+            if (sample[0] != sample[1])
+                throw Error("16-bit colour that is not an 8-bit colour stored wide (a sample is " +
+                            std::to_string(sample[0] * 256 + sample[1]) +
+                            ", no multiple of 257): cutting it to 8 bits would guess; save the label with 8 bits");
+            out[std::size_t{x} * 3 + c] = sample[0];
+        }
+    }
+}
+
+// 16-bit gray with alpha to 16-bit gray.
+void drop_alpha16(const std::uint8_t* row, std::uint32_t columns, std::uint8_t* out) {
+    for (std::size_t x = 0; x < columns; ++x) std::memcpy(out + 2 * x, row + 4 * x, 2);
+}
+
+}  // namespace
+
+std::size_t stride_of(Pixels pixels) {
+    switch (pixels) {
+        case Pixels::gray8:
+            return 1;
+        case Pixels::gray_alpha8:
+        case Pixels::gray16:
+            return 2;
+        case Pixels::rgb8:
+            return 3;
+        default:
+            return 4;
+    }
+}
+
+const Picture& PngReader::open(Bytes file, std::uint64_t max_pixels) {
+    const Chunks chunks = read_chunks(file, max_pixels);
+    header_ = chunks.header;
+    picture_ =
+        Picture{header_.width, header_.height, kind_of(header_), pixels_of(header_), header_.depth, chunks.palette};
+    row_bytes_ = header_.row_bytes(header_.width);
+    y_ = 0;
+    std::memset(zeros_.resize(row_bytes_), 0, row_bytes_);
+    delivered_.resize(header_.width * stride_of(picture_.pixels));
+    inflate(chunks);
+    if (header_.interlaced) assemble();
+    return picture_;
+}
+
+void PngReader::inflate(const Chunks& chunks) {
+    Bytes stream = chunks.data.front();
+    if (chunks.data.size() > 1) {
+        std::size_t size = 0;
+        for (const Bytes& part : chunks.data) size += part.size;
+        std::uint8_t* at = joined_.resize(size);
+        for (const Bytes& part : chunks.data) {
+            std::memcpy(at, part.data, part.size);
+            at += part.size;
+        }
+        stream = {joined_.data(), size};
+    }
+    // Deflate spends at least 2 bits on 258 bytes: 1032 to 1. A header that promises more is a lie or a
+    // bomb, and is refused before memory is taken for it.
+    const std::uint64_t size = raw_size(header_);
+    if (size / 1032 > stream.size) throw Error(kShortStream);
+    inflater_.inflate(stream, raw_.resize(size), size);
+}
+
+void PngReader::undo(std::uint8_t filter, std::uint8_t* row, const std::uint8_t* above, std::size_t size) const {
+    unfilter(filter, row, above ? above : zeros_.data(), size, header_.step());
+}
+
+// A plain row of the file to a row in the form picture_.pixels.
+const std::uint8_t* PngReader::deliver(std::uint8_t* row, std::uint32_t columns) {
+    std::uint8_t* out = delivered_.data();
+    if (header_.depth == 8 || (header_.depth == 16 && header_.type == kGray)) return row;
+    if (header_.depth < 8)
+        expand(row, columns, header_.depth, out);
+    else if (header_.type == kGrayAlpha)
+        drop_alpha16(row, columns, out);
+    else
+        narrow(row, columns, header_.samples(), out);
+    return out;
+}
+
+void PngReader::assemble() {
+    const std::size_t stride = stride_of(picture_.pixels);
+    const std::size_t line = header_.width * stride;
+    whole_.resize(line * header_.height);
+    std::uint8_t* at = raw_.data();
+    for (const Pass& pass : kPasses) {
+        const std::uint32_t width = pass.width(header_);
+        const std::uint32_t height = width ? pass.height(header_) : 0;
+        const std::size_t size = header_.row_bytes(width);
+        for (std::uint32_t y = 0; y < height; ++y, at += size + 1) {
+            undo(at[0], at + 1, y ? at - size : nullptr, size);
+            std::uint8_t* row = whole_.data() + (pass.y0 + std::size_t{y} * pass.dy) * line;
+            spread(deliver(at + 1, width), width, pass, stride, row);
+        }
+    }
+}
+
+Row PngReader::next() {
+    const std::size_t y = y_++;
+    if (header_.interlaced) return {whole_.data() + y * header_.width * stride_of(picture_.pixels), false};
+    std::uint8_t* at = raw_.data() + y * (row_bytes_ + 1);
+    const std::uint8_t filter = at[0];
+    // The row below must not need this one's pixels, or they have to be restored after all.
+    const bool needed_below = y_ < header_.height && at[row_bytes_ + 1] >= kUp;
+    if (filter == kSub && header_.depth == 8 && !needed_below) return {at + 1, true};
+    undo(filter, at + 1, y ? at - row_bytes_ : nullptr, row_bytes_);
+    return {deliver(at + 1, header_.width), false};
+}
+
+}  // namespace seg

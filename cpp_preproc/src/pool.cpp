@@ -1,0 +1,81 @@
+#include "pool.h"
+
+namespace seg {
+
+Pool::Pool(std::shared_ptr<const Table> table, const Options& options, unsigned threads)
+    : table_(std::move(table)), options_(options) {
+    try {
+        for (unsigned i = 0; i < threads; ++i) {
+            converters_.push_back(std::make_unique<Converter>(*table_, options_));
+            threads_.emplace_back([this, converter = converters_.back().get()] { work(*converter); });
+        }
+    } catch (const std::exception&) {
+        // The system grants fewer threads than were asked for; fewer do the same work.
+        if (threads_.empty()) throw Error("the system grants no further thread");
+    }
+}
+
+void Pool::submit(std::optional<Job> job) {
+    auto turn = std::make_unique<Turn>();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (job) {
+        turn->job = std::move(job);
+        queue_.push_back(turn.get());
+        work_.notify_one();
+    } else {
+        turn->result.status = Status::skipped;
+        turn->done = true;
+    }
+    turns_.push_back(std::move(turn));
+}
+
+std::optional<Result> Pool::wait(std::chrono::milliseconds patience) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    const auto ready = [this] { return closed_ || (!turns_.empty() && turns_.front()->done); };
+    if (!done_.wait_for(lock, patience, ready) || closed_) return std::nullopt;
+    const std::unique_ptr<Turn> turn = std::move(turns_.front());
+    turns_.pop_front();
+    return std::move(turn->result);
+}
+
+std::size_t Pool::pending() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return turns_.size();
+}
+
+bool Pool::closed() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return closed_;
+}
+
+void Pool::close() {
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        closed_ = true;
+    }
+    work_.notify_all();
+    done_.notify_all();
+    const std::lock_guard<std::mutex> lock(joining_);
+    for (std::thread& thread : threads_)
+        if (thread.joinable()) thread.join();
+}
+
+void Pool::work(Converter& converter) {
+    for (;;) {
+        Turn* turn = nullptr;
+        {
+            std::unique_lock<std::mutex> lock(mutex_);
+            work_.wait(lock, [this] { return closed_ || !queue_.empty(); });
+            if (closed_) return;
+            turn = queue_.front();
+            queue_.pop_front();
+        }
+        Result result = converter.convert(*turn->job);
+        const std::lock_guard<std::mutex> lock(mutex_);
+        turn->result = std::move(result);
+        turn->done = true;
+        if (turns_.front().get() == turn) done_.notify_one();
+    }
+}
+
+}  // namespace seg

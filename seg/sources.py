@@ -1,0 +1,110 @@
+"""The label images under a folder, each with the name of its mask: listed lazily and in a fixed order."""
+
+import os
+import re
+from collections.abc import Iterator
+from itertools import chain, groupby
+from pathlib import Path
+from typing import NamedTuple
+
+SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".webp"})
+"""Files that are considered, in any case."""
+
+
+class Source(NamedTuple):
+    """One label image. `name` is relative to the source folder, `mask` to the destination (empty: there must be
+    none); `reason` says why it cannot be converted."""
+
+    path: Path
+    name: str
+    mask: str
+    reason: str = ""
+
+
+def list_sources(folder: Path, destination: Path, pattern: str) -> Iterator[Source]:
+    """Check both folders and that there is something to do, then list.
+
+    Args:
+        pattern: glob over the relative path; ``**/`` stands for any folders. Hidden files are left out.
+
+    Raises:
+        ValueError: the source is missing or has no matching image, or the destination lies within it.
+    """
+    if not folder.is_dir():
+        came = "is not a folder" if folder.exists() else "does not exist"
+        raise ValueError(f"source must be a folder of label images; '{folder}' {came}; check the path")
+    root, target = folder.resolve(), destination.resolve()
+    if target.is_relative_to(root):
+        raise ValueError(
+            f"destination must lie outside source, or masks would be read as labels; '{destination}' lies in "
+            f"'{folder}'; give another folder"
+        )
+    sources = _walk(root, target, "", re.compile(_regex(pattern)), frozenset({_identity(root)}))
+    first = next(sources, None)
+    if first is None:
+        raise ValueError(
+            f"source must hold label images ({' '.join(sorted(SUFFIXES))}); none under '{folder}' matches "
+            f"'{pattern}'; check source and pattern"
+        )
+    return chain((first,), sources)
+
+
+def _walk(
+    root: Path, target: Path, inner: str, wanted: re.Pattern[str], above: frozenset[tuple[int, int]]
+) -> Iterator[Source]:
+    """The images of one folder (`inner`, ending in /), then of those within it."""
+    try:
+        files, folders = _scan(root / inner)
+    except OSError as error:
+        yield Source(root / inner, inner, "", f"cannot list the folder: {error.strerror}")
+        return
+    chosen = (pair for pair in files if pair[1].lower() in SUFFIXES and wanted.fullmatch(inner + "".join(pair)))
+    for stem, group in groupby(chosen, key=lambda pair: pair[0]):
+        yield from _sources_of_mask(root, target, inner, f"{stem}.png", ["".join(pair) for pair in group])
+    for name in folders:
+        identity = _identity(root / inner / name)
+        if identity not in above:  # a link to a folder above would go round for ever
+            yield from _walk(root, target, f"{inner}{name}/", wanted, above | {identity})
+
+
+def _scan(folder: Path) -> tuple[list[tuple[str, str]], list[str]]:
+    """Sorted (stem, suffix) of the files and names of the folders; names alone, for a folder may hold a million."""
+    files, folders = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                folders.append(entry.name)
+            elif entry.is_file():
+                stem, dot, suffix = entry.name.rpartition(".")
+                files.append((stem, dot + suffix))
+    return sorted(files), sorted(folders)
+
+
+def _sources_of_mask(root: Path, target: Path, inner: str, name: str, files: list[str]) -> Iterator[Source]:
+    mask, reason = inner + name, ""
+    if len(files) > 1:
+        reason = f"{' and '.join(files)} would write one mask, {mask}; rename or remove all but one"
+    if (target / mask).is_relative_to(root):
+        mask, reason = "", f"its mask {mask} would lie in the source folder; give another destination"
+    for file in files:
+        yield Source(root / inner / file, inner + file, mask, reason)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _regex(pattern: str) -> str:
+    """A glob as a regular expression over relative paths."""
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+    def translate(match: re.Match[str]) -> str:
+        part = match.group()
+        if part.startswith("[") and len(part) > 1:
+            return part.replace("\\", r"\\").replace("[!", "[^", 1)
+        return known.get(part) or re.escape(part)
+
+    return "(?s:" + re.sub(r"\*\*/|\*\*|\*|\?|\[!?[^\]]+\]|(?s:.)", translate, pattern) + ")"
