@@ -26,9 +26,12 @@ def main() -> int:
     for part in ("train", "val"):
         command("seg-preprocess", source=dataset / part / "labels", destination=dataset / part / "masks",
                 labels=dataset / "labels.yaml")  # fmt: skip
-    command("seg-train", **{f"data.{part}.{kind}": dataset / part / kind for part in ("train", "val")
-                            for kind in ("images", "masks")},
-            model="unet_small", **{"fit.epochs": 14}, runs=run.parent, name=run.name)  # fmt: skip
+    folders = {
+        f"data.{part}.{kind}": dataset / part / kind for part in ("train", "val") for kind in ("images", "masks")
+    }
+    recipe = {"loader.batch": 4, "augment.crop.size": "[128,192]", "augment.crop.scale": "[0.8,1.8]",
+              "fit.epochs": 20, "fit.validate_every": 4}  # fmt: skip
+    command("seg-train", **folders, **recipe, model="unet_small", runs=run.parent, name=run.name)
     command("seg-evaluate", checkpoint=run / "best.pt", images=dataset / "val" / "images",
             masks=dataset / "val" / "masks", destination=evaluation)  # fmt: skip
     result = json.loads((evaluation / "metrics.json").read_text())

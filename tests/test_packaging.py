@@ -6,6 +6,7 @@ python -m pytest tests/test_packaging.py
 import os
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -53,8 +54,11 @@ def test_the_wheel_holds_everything(wheel: Path, tmp_path: Path) -> None:
     assert expected <= names
     assert any(name.startswith("seg/_preproc.") and name.endswith(".so") for name in names)
     assert not any(name.startswith(("tests/", "cpp_preproc/", "shared/")) for name in names)
-    found = run(sys.executable, "-m", "seg.commands.train", "--help", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    # -S: without the import hook of the editable installation, which would find the checkout's package first
+    path = os.pathsep.join([str(tmp_path), sysconfig.get_path("purelib")])
+    found = run(sys.executable, "-S", "-m", "seg.commands.train", "--help", cwd=tmp_path, PYTHONPATH=path)
     assert "loss: cross_entropy" in found
-    code = "import seg.commands, seg._preproc; print(seg.commands.conf_dir(), seg._preproc.inflate)"
-    found = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(tmp_path))
-    assert Path(found.split()[0]) == tmp_path / "seg" / "conf"
+    code = "import seg.commands, seg._preproc; print(seg.commands.conf_dir(), seg._preproc.__file__)"
+    conf, helper = run(sys.executable, "-S", "-c", code, cwd=tmp_path, PYTHONPATH=path).split()
+    assert Path(conf) == tmp_path / "seg" / "conf"
+    assert Path(helper).parent == tmp_path / "seg"

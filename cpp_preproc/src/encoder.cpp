@@ -36,9 +36,12 @@ void MaskEncoder::begin(std::uint32_t width, std::uint32_t height) {
 }
 
 void MaskEncoder::row(const std::uint8_t* mask) {
-    for (std::size_t x = 0; x < width_; ++x) filtered_[x + 1] = static_cast<std::uint8_t>(mask[x] - above_[x]);
+    const std::uint8_t* above = above_.data();  // plain pointers, or the compiler cannot vectorise the loop
+    std::uint8_t* residual = filtered_.data() + 1;
+    const std::size_t width = width_;
+    for (std::size_t x = 0; x < width; ++x) residual[x] = static_cast<std::uint8_t>(mask[x] - above[x]);
     deflate_.add({filtered_.data(), filtered_.size()});
-    std::memcpy(above_.data(), mask, width_);
+    std::memcpy(above_.data(), mask, width);
 }
 
 Bytes MaskEncoder::finish() {

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 
 #include "pool.h"
 #include "samples.h"
@@ -28,7 +27,7 @@ constexpr std::uint64_t kMaxPixels = 1 << 20;
 // A copy of exactly the right size, so that a read past the end is seen.
 struct Exact {
     explicit Exact(const Blob& blob) : data(new std::uint8_t[blob.size()]), size(blob.size()) {
-        std::memcpy(data.get(), blob.data(), size);
+        std::copy(blob.begin(), blob.end(), data.get());
     }
     seg::Bytes bytes() const { return {data.get(), size}; }
     std::unique_ptr<std::uint8_t[]> data;

@@ -79,9 +79,11 @@ def _print(console: Any, summary: "Summary", destination: str) -> None:
     for name, pixels in (*summary.pixels.items(), ("(ignore)", summary.ignored)):
         table.add_row(name, f"{pixels:,}", f"{100 * pixels / total:.2f}")
     console.print(table)
+    files = summary.converted + summary.skipped + summary.failed
     console.print(
         f"{summary.converted} converted, {summary.skipped} unchanged, {summary.failed} failed in "
-        f"{summary.seconds:.1f} s; masks in {destination}"
+        f"{summary.seconds:.2f} s ({files / max(summary.seconds, 1e-3):,.0f} files/s); masks in {destination}",
+        soft_wrap=True,
     )
 
 
