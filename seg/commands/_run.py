@@ -49,26 +49,37 @@ def _free(key: str) -> bool:
     return key == "seed" or key.startswith("hydra.") or any(key == m or key.startswith(f"{m}.") for m in MACHINE)
 
 
-def open_run(folder: Path, config: dict[str, Any]) -> None:
-    """Make the folder and write ``config.yaml``, or make sure that the run that lies there is the same.
+def is_complete(folder: Path, config: dict[str, Any]) -> bool:
+    """Whether this run has been trained to its end.
 
     Raises:
-        ValueError: the folder holds a run of another configuration, or cannot be written to.
+        ValueError: the folder holds a run of another configuration.
+    """
+    path = folder / "config.yaml"
+    if not path.exists():
+        return False
+    before, now = (dict(_leaves(_comparable(c))) for c in (yaml.safe_load(path.read_text()), config))
+    changed = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
+    if changed:
+        shown = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed[:3])
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise ValueError(
+            f"'{folder}' holds a run of another configuration ({shown}{more}); give another name=..., or remove the "
+            "folder to start again"
+        )
+    return (folder / "done.json").exists()
+
+
+def open_run(folder: Path, config: dict[str, Any]) -> None:
+    """Make the folder with ``config.yaml`` and ``environment.json``.
+
+    Raises:
+        ValueError: it cannot be written to.
     """
     make_folder(folder, "runs")
-    path = folder / "config.yaml"
-    if path.exists():
-        before, now = (dict(_leaves(_comparable(c))) for c in (yaml.safe_load(path.read_text()), config))
-        changed = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
-        if changed:
-            shown = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed[:3])
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-            raise ValueError(
-                f"'{folder}' holds a run of another configuration ({shown}{more}); give another name=..., or "
-                "remove the folder to start again"
-            )
-    with whole(path) as temporary:
+    with whole(folder / "config.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    write_environment(folder / "environment.json", config["seed"])
 
 
 def _comparable(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,12 +1,10 @@
 """What ``seg-train`` wires: data, model, loss and optimizer meet here and are handed to `seg.training.fit`."""
 
-import json
 import logging
 import signal
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,41 +12,20 @@ from typing import Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.fabric import Fabric
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from seg import checkpoint, inference, models, training
 from seg.commands import _run, _show, instantiate, plain
+from seg.commands._data import Data, load_data, render
 from seg.dataset import (
     EvaluationBatches,
-    Pair,
     SegmentationDataset,
     TrainBatches,
-    check,
-    pair,
     read_image,
-    split,
 )
-from seg.files import make_folder, write_csv, write_json
-from seg.labels import LabelMap
+from seg.files import write_csv, write_json
 from seg.metrics import Scores, majority_scores, scores
-
-
-@dataclass(frozen=True)
-class Data:
-    """Checked pairs of both splits, and what the training part's pixels say."""
-
-    labels: LabelMap
-    train: list[Pair]
-    val: list[Pair]
-    train_counts: NDArray[Any]
-    val_sizes: list[tuple[int, int]]
-
-    @property
-    def majority(self) -> int:
-        """The commonest class of the training masks."""
-        return int(self.train_counts.sum(0).argmax())
 
 
 def train(config: DictConfig) -> None:
@@ -57,76 +34,18 @@ def train(config: DictConfig) -> None:
         HydraConfig.get().overrides.task, HydraConfig.get().runtime.choices, config.seed
     )
     if config.data.render is not None:
-        _render(plain(config.data.render))
+        render(plain(config.data.render))
     cfg = plain(config)
     folder = Path(cfg["runs"]) / cfg["name"]
-    data = load_data(cfg["data"], cfg["labels"])
+    if _run.is_complete(folder, cfg):
+        _show.say(f"{folder} is complete; remove it, or give another name=... or seed=..., to train anew")
+        return
     fabric = _fabric(**cfg["device"])
+    data = load_data(cfg["data"], cfg["labels"])
     if fabric.is_global_zero:
         _run.open_run(folder, cfg)
-        if (folder / "done.json").exists():
-            _show.say(f"{folder} is complete; remove it, or give another name=... or seed=..., to train anew")
-            return
-        _run.write_environment(folder / "environment.json", cfg["seed"])
     fabric.barrier()
     Run(cfg, folder, data, fabric).train()
-
-
-def load_data(data: dict[str, Any], labels: str | None) -> Data:
-    """Pair, split and check the images and masks that the ``data`` group names.
-
-    Raises:
-        ValueError: whatever is wrong with them, or the label map is missing.
-    """
-    training, validation = data["train"], data["val"]
-    if (validation["images"] is None) != (validation["masks"] is None):
-        raise ValueError("data.val: give both images and masks, or neither")
-    paired = partial(pair, image_template=data["image_template"], template=data["template"])
-    train_pairs = paired(training["images"], training["masks"], only=training["list"])
-    if validation["images"] is not None:
-        val_pairs = paired(validation["images"], validation["masks"], only=validation["list"])
-    elif validation["list"] is not None:
-        val_pairs = paired(training["images"], training["masks"], only=validation["list"])
-    else:
-        train_pairs, val_pairs = split(train_pairs, data["val_share"], data["split_seed"])
-    label_map = load_labels(labels, Path(training["masks"]))
-    _show.say(f"checking {len(train_pairs)} training and {len(val_pairs)} validation pairs")
-    train_checked = check(train_pairs, label_map.classes)
-    val_checked = check(val_pairs, label_map.classes)
-    both = {p.image.resolve() for p in train_pairs} & {p.image.resolve() for p in val_pairs}
-    if both:
-        raise ValueError(f"{len(both)} images are in both training and validation, such as '{min(both)}'")
-    return Data(label_map, train_pairs, val_pairs, train_checked.counts, val_checked.sizes)
-
-
-def load_labels(labels: str | None, masks: Path) -> LabelMap:
-    """The named label map, else the ``labels.yaml`` beside the masks."""
-    if labels is None and not (masks / "labels.yaml").is_file():
-        raise ValueError(f"no labels.yaml in '{masks}' (seg-preprocess writes it); give labels=FILE")
-    return LabelMap.load(labels if labels is not None else masks / "labels.yaml")
-
-
-def _render(config: dict[str, Any]) -> None:
-    """Render and convert the embedded dataset where that is not done yet.
-
-    Raises:
-        ValueError: another rendering lies at the destination.
-    """
-    from seg.convert import convert_folder
-    from seg.synthetic import LABELS
-
-    destination = make_folder(config["destination"], "data.render.destination")
-    mark = destination / "render.json"
-    if mark.exists() and json.loads(mark.read_text()) != config:
-        raise ValueError(f"'{destination}' holds a rendering with other options; give another data.render.destination")
-    if not mark.exists():
-        _show.say(f"rendering the embedded dataset into {destination}")
-        instantiate(config)
-        write_json(mark, config)
-    for part in ("train", "val"):
-        summary = convert_folder(destination / part / "labels", destination / part / "masks", LABELS)
-        if summary.failed:
-            raise RuntimeError(f"converting {destination / part / 'labels'}: {summary.failures[0]}")
 
 
 def _fabric(*, accelerator: str, devices: int, precision: str) -> Fabric:

@@ -1,0 +1,87 @@
+"""What the ``data`` group names: pairs of images and masks, checked and split."""
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from seg.commands import _show, instantiate
+from seg.dataset import Pair, check, pair, split
+from seg.files import make_folder, write_json
+from seg.labels import LabelMap
+
+
+@dataclass(frozen=True)
+class Data:
+    """Checked pairs of both splits, and what the training part's pixels say."""
+
+    labels: LabelMap
+    train: list[Pair]
+    val: list[Pair]
+    train_counts: NDArray[Any]
+    val_sizes: list[tuple[int, int]]
+
+    @property
+    def majority(self) -> int:
+        """The commonest class of the training masks."""
+        return int(self.train_counts.sum(0).argmax())
+
+
+def load_data(data: dict[str, Any], labels: str | None) -> Data:
+    """Pair, split and check the images and masks that the ``data`` group names.
+
+    Raises:
+        ValueError: whatever is wrong with them, or the label map is missing.
+    """
+    training, validation = data["train"], data["val"]
+    if (validation["images"] is None) != (validation["masks"] is None):
+        raise ValueError("data.val: give both images and masks, or neither")
+    paired = partial(pair, image_template=data["image_template"], template=data["template"])
+    train_pairs = paired(training["images"], training["masks"], only=training["list"])
+    if validation["images"] is not None:
+        val_pairs = paired(validation["images"], validation["masks"], only=validation["list"])
+    elif validation["list"] is not None:
+        val_pairs = paired(training["images"], training["masks"], only=validation["list"])
+    else:
+        train_pairs, val_pairs = split(train_pairs, data["val_share"], data["split_seed"])
+    label_map = load_labels(labels, Path(training["masks"]))
+    _show.say(f"checking {len(train_pairs)} training and {len(val_pairs)} validation pairs")
+    train_checked = check(train_pairs, label_map.classes)
+    val_checked = check(val_pairs, label_map.classes)
+    both = {p.image.resolve() for p in train_pairs} & {p.image.resolve() for p in val_pairs}
+    if both:
+        raise ValueError(f"{len(both)} images are in both training and validation, such as '{min(both)}'")
+    return Data(label_map, train_pairs, val_pairs, train_checked.counts, val_checked.sizes)
+
+
+def load_labels(labels: str | None, masks: Path) -> LabelMap:
+    """The named label map, else the ``labels.yaml`` beside the masks."""
+    if labels is None and not (masks / "labels.yaml").is_file():
+        raise ValueError(f"no labels.yaml in '{masks}' (seg-preprocess writes it); give labels=FILE")
+    return LabelMap.load(labels if labels is not None else masks / "labels.yaml")
+
+
+def render(config: dict[str, Any]) -> None:
+    """Render and convert the embedded dataset where that is not done yet.
+
+    Raises:
+        ValueError: another rendering lies at the destination.
+    """
+    from seg.convert import convert_folder
+    from seg.synthetic import LABELS
+
+    destination = make_folder(config["destination"], "data.render.destination")
+    mark = destination / "render.json"
+    if mark.exists() and json.loads(mark.read_text()) != config:
+        raise ValueError(f"'{destination}' holds a rendering with other options; give another data.render.destination")
+    if not mark.exists():
+        _show.say(f"rendering the embedded dataset into {destination}")
+        instantiate(config)
+        write_json(mark, config)
+    for part in ("train", "val"):
+        summary = convert_folder(destination / part / "labels", destination / part / "masks", LABELS)
+        if summary.failed:
+            raise RuntimeError(f"converting {destination / part / 'labels'}: {summary.failures[0]}")
