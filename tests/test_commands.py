@@ -221,6 +221,12 @@ def test_bad_data_is_named_before_training(tmp_path: Path, data: Path, script: S
     mask.unlink()
     fails(script("seg-train", *train_options(data)), 2, r"1 of 6 image files have no mask: '.*s1.png'")
     mask.write_bytes(good)
+    LABELS.ignoring(["sky"]).save(data / "val/masks/labels.yaml")
+    fails(
+        script("seg-train", *train_options(data)),
+        2,
+        "classes of data.train.masks are sky, road, car, but the masks in '.*val/masks' were made with road, car",
+    )
     (data / "train/masks/labels.yaml").unlink()
     fails(script("seg-train", *train_options(data)), 2, "no labels.yaml in '.*masks'.*give labels=FILE")
     assert not (tmp_path / "runs").exists()

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "seg"
 
 BASE = {"labels", "files"}
-LEAVES = {"losses", "transforms", "metrics", "checkpoint", "street", "models"}
+LEAVES = {"images", "losses", "transforms", "metrics", "checkpoint", "street", "models"}
 ALLOWED = {
     "labels": {"files"},
     "files": set(),
@@ -22,7 +22,8 @@ ALLOWED = {
     "manifest": BASE,
     "sources": BASE | {"_preproc"},
     "convert": BASE | {"_preproc", "manifest", "sources"},
-    "dataset": BASE | {"transforms"},
+    "pairs": {"images"},
+    "dataset": {"images", "pairs", "transforms"},
     "training": BASE | {"metrics", "dataset"},
     "inference": BASE,
 }

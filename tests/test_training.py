@@ -12,8 +12,9 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from seg import checkpoint, training
-from seg.dataset import EvaluationBatches, SegmentationDataset, TrainBatches, pair
+from seg.dataset import EvaluationBatches, SegmentationDataset, TrainBatches
 from seg.losses import CrossEntropy
+from seg.pairs import pair
 from seg.training import FitOptions, State
 from seg.transforms import ColorJitter, Compose, Flip, ScaleCrop
 

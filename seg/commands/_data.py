@@ -9,9 +9,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from seg.commands import _show, instantiate
-from seg.dataset import Pair, check, pair, split
+from seg.dataset import check
 from seg.files import make_folder, write_json
 from seg.labels import LabelMap
+from seg.pairs import Pair, pair, split
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ def load_data(data: dict[str, Any], labels: str | None) -> Data:
     else:
         train_pairs, val_pairs = split(train_pairs, data["val_share"], data["split_seed"])
     label_map = load_labels(labels, Path(training["masks"]))
+    if validation["masks"] is not None:
+        check_labels(label_map, Path(validation["masks"]), "data.train.masks")
     _show.say(f"checking {len(train_pairs)} training and {len(val_pairs)} validation pairs")
     train_checked = check(train_pairs, label_map.classes)
     val_checked = check(val_pairs, label_map.classes)
@@ -61,7 +64,27 @@ def load_labels(labels: str | None, masks: Path) -> LabelMap:
     """The named label map, else the ``labels.yaml`` beside the masks."""
     if labels is None and not (masks / "labels.yaml").is_file():
         raise ValueError(f"no labels.yaml in '{masks}' (seg-preprocess writes it); give labels=FILE")
-    return LabelMap.load(labels if labels is not None else masks / "labels.yaml")
+    if labels is None:
+        return LabelMap.load(masks / "labels.yaml")
+    label_map = LabelMap.load(labels)
+    check_labels(label_map, masks, f"labels={labels}")
+    return label_map
+
+
+def check_labels(label_map: LabelMap, masks: Path, source: str) -> None:
+    """Make sure that the masks mean what the label map says, where a ``labels.yaml`` beside them tells.
+
+    Raises:
+        ValueError: the masks were made with other classes.
+    """
+    if not (masks / "labels.yaml").is_file():
+        return
+    names = LabelMap.load(masks / "labels.yaml").names
+    if names != label_map.names:
+        raise ValueError(
+            f"the classes of {source} are {', '.join(label_map.names)}, but the masks in '{masks}' were made with "
+            f"{', '.join(names)} (labels.yaml there); convert them with one label map"
+        )
 
 
 def render(config: dict[str, Any]) -> None:

@@ -18,10 +18,11 @@ from rich.progress import (
 from rich.table import Table
 
 from seg import inference
-from seg.dataset import Pair, read_image, read_mask
 from seg.files import whole, write_png
+from seg.images import read_image, read_mask
 from seg.labels import LabelMap
 from seg.metrics import Scores
+from seg.pairs import Pair
 
 PER_IMAGE = ("image", "class", "intersection", "prediction", "target")
 
@@ -83,7 +84,9 @@ def progress_bars(*, unit: str = "") -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal or console.quiet
+    ) as progress:
         yield progress
 
 

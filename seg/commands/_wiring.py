@@ -22,9 +22,9 @@ from seg.dataset import (
     EvaluationBatches,
     SegmentationDataset,
     TrainBatches,
-    read_image,
 )
 from seg.files import write_csv, write_json
+from seg.images import read_image
 from seg.metrics import Scores, majority_scores, scores
 
 
@@ -41,6 +41,7 @@ def train(config: DictConfig) -> None:
         _show.say(f"{folder} is complete; remove it, or give another name=... or seed=..., to train anew")
         return
     fabric = _fabric(**cfg["device"])
+    _show.console.quiet = not fabric.is_global_zero
     data = load_data(cfg["data"], cfg["labels"])
     if fabric.is_global_zero:
         _run.open_run(folder, cfg)
@@ -103,8 +104,8 @@ class Run:
         if (self.folder / "last.pt").exists():
             self.state.load_state_dict(checkpoint.load(self.folder / "last.pt"))
             _show.say(f"resuming {self.folder} at epoch {self.state.epoch + 1}, step {self.state.step}")
-        elif self.fabric.world_size > 1:
-            torch.manual_seed(self.cfg["seed"] + self.fabric.global_rank)  # own dropout masks for each process
+        if self.fabric.world_size > 1:  # dropout masks of its own for each process
+            torch.manual_seed(hash((self.cfg["seed"], self.fabric.global_rank, self.state.epoch, self.state.step)))
         if self.fabric.is_global_zero:
             _run.cut_metrics(self.folder / "metrics.jsonl", self.state.epoch)
         self.logger = self._logger()
@@ -117,7 +118,7 @@ class Run:
                 validate=self.validate,
                 record=self.record,
                 save=self.save,
-                stop=stop,
+                stop=stop if self.fabric.world_size == 1 else lambda: self._any(stop()),
                 track=_show.track,
             )
         if self.validation is None:  # all epochs were done, and only what follows was not
@@ -142,6 +143,10 @@ class Run:
         assert isinstance(total, Tensor)
         return total.cpu()
 
+    def _any(self, flag: bool) -> bool:
+        """Whether a process says so: all have to stop after the same step."""
+        return bool(self._sum(torch.tensor(int(flag))))
+
     def _predict(self, images: Tensor) -> Tensor:
         return inference.whole_image(self.state.model, images)
 
@@ -150,7 +155,7 @@ class Run:
         return scores(self.validation.counts.sum(0))
 
     def record(self, line: dict[str, Any]) -> None:
-        """Append to ``metrics.jsonl`` and TensorBoard, and print a line."""
+        """Append to ``metrics.jsonl`` and TensorBoard, print a line, draw the pictures."""
         if not self.fabric.is_global_zero:
             return
         _run.append_metrics(self.folder / "metrics.jsonl", line)
@@ -175,10 +180,13 @@ class Run:
         if not self.fabric.is_global_zero:
             return
         mean, std = self.normalization
+        state = self.state.state_dict()
+        if name == "best.pt":  # for use, not for going on: a third of the size
+            state = {key: state[key] for key in ("model", "loss", "epoch", "best")}
         checkpoint.save(
             self.folder / name,
             {
-                **self.state.state_dict(),
+                **state,
                 "config": self.cfg,
                 "model_config": self.model_config,
                 "labels": self.data.labels.to_list(),
@@ -194,8 +202,7 @@ class Run:
         names = self.data.labels.names
         rows = training.image_rows([p.name for p in self.data.val], names, self.validation.counts)
         write_csv(self.folder / "per_image.csv", _show.PER_IMAGE, rows)
-        for _ in self._pictures():
-            pass
+        self._pictures()
         _show.draw_curves(self.folder / "curves.png", self.folder / "metrics.jsonl")
         if self.logger is not None:
             self.logger.close()

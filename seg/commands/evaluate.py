@@ -14,7 +14,7 @@ from seg.commands import plain, run
 
 if TYPE_CHECKING:
     from seg.commands._trained import Trained
-    from seg.dataset import Pair
+    from seg.pairs import Pair
     from seg.training import Validation
 
 
@@ -26,15 +26,17 @@ def main() -> None:
 def evaluate(config: DictConfig) -> None:
     """Write ``metrics.json``, ``per_image.csv``, ``confusion.csv`` and ``pictures/``, and print the table."""
     from seg.commands import _show
+    from seg.commands._data import check_labels
     from seg.commands._trained import load
-    from seg.dataset import pair
     from seg.files import finite, make_folder, write_csv, write_json
     from seg.metrics import majority_scores, scores
+    from seg.pairs import pair
     from seg.training import image_rows
 
     cfg = plain(config)
     trained = load(cfg["checkpoint"], cfg["device"])
     names = trained.labels.names
+    check_labels(trained.labels, Path(cfg["masks"]), cfg["checkpoint"])
     pairs = pair(
         cfg["images"],
         cfg["masks"],
@@ -94,7 +96,7 @@ def _count(trained: "Trained", pairs: "list[Pair]", cfg: dict[str, Any]) -> "Val
 
 def _draw_worst(trained: "Trained", pairs: "list[Pair]", validation: "Validation", folder: Path, number: int) -> None:
     from seg.commands import _show
-    from seg.dataset import read_image
+    from seg.images import read_image
     from seg.metrics import scores
 
     miou = [scores(counts).miou for counts in validation.counts]

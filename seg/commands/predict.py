@@ -23,8 +23,9 @@ def predict(config: DictConfig) -> None:
     from seg import inference
     from seg.commands import _show
     from seg.commands._trained import load
-    from seg.dataset import list_images, read_image
     from seg.files import make_folder, write_png
+    from seg.images import read_image
+    from seg.pairs import list_images
 
     cfg = plain(config)
     trained = load(cfg["checkpoint"], cfg["device"])

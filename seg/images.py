@@ -1,0 +1,61 @@
+"""Image and mask files as arrays.
+
+Images may be grayscale (repeated to three channels), RGBA (alpha dropped) or 16-bit (65535 becomes 255, rounded);
+EXIF orientation is applied, as label tools do. Masks are 8-bit grayscale PNG, as ``seg-preprocess`` writes them.
+"""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from seg.labels import IGNORE
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+"""Files that count as images, in any case."""
+
+
+def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """RGB image (H, W, 3) uint8 of any file that OpenCV reads, by the rules of the module's docstring.
+
+    Raises:
+        ValueError: not readable as an image, or not 8- or 16-bit.
+    """
+    try:
+        data = np.frombuffer(Path(path).read_bytes(), np.uint8)
+    except OSError as error:
+        raise ValueError(f"image '{path}' cannot be read: {error.strerror}") from None
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) if data.size else None
+    if image is None:
+        raise ValueError(f"image '{path}' cannot be decoded; expected one of {' '.join(SUFFIXES)}, undamaged")
+    if image.dtype == np.uint16:
+        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise ValueError(f"image '{path}': expected 8 or 16 bits a channel, got {image.dtype}; convert it to 8 bits")
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def read_mask(path: str | os.PathLike[str], classes: int) -> NDArray[np.uint8]:
+    """Mask (H, W) uint8 of an 8-bit grayscale PNG.
+
+    Raises:
+        ValueError: another kind of file, damaged, or a value that is neither a class index nor 255.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"mask '{path}' cannot be read: {error.strerror}") from None
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[24:26] != b"\x08\x00":  # IHDR: bit depth 8, colour type 0
+        raise ValueError(f"mask '{path}' is not an 8-bit grayscale PNG; convert label images with seg-preprocess first")
+    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if mask is None:
+        raise ValueError(f"mask '{path}' cannot be decoded: the file is damaged")
+    highest = int(np.where(mask == IGNORE, 0, mask).max())
+    if highest >= classes:
+        raise ValueError(
+            f"mask '{path}' has value {highest}; expected 0..{classes - 1} for {classes} classes, or {IGNORE}. "
+            "Convert the labels with seg-preprocess, or give the label map that the masks were made with"
+        )
+    return mask  # type: ignore[return-value]  # cv2's stub says any dtype

@@ -1,0 +1,134 @@
+"""Pairs of image and mask files: by name templates, list files, or a seeded split."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seg.images import SUFFIXES
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image file, its mask file, and the name both share (relative path without suffix)."""
+
+    name: str
+    image: Path
+    mask: Path
+
+
+def list_images(folder: Path, template: str = "{}") -> dict[str, Path]:
+    """Name -> file of every image below ``folder``; ``{}`` in the template stands for the name.
+
+    Args:
+        folder: searched with its subfolders, which are part of the name.
+        template: such as ``{}_L.png``; without a suffix, every image suffix fits.
+
+    Raises:
+        ValueError: no folder, no such file, a template without ``{}``, or two files of one name.
+    """
+    if template.count("{}") != 1:
+        raise ValueError(f"template: expected one {{}} for the name, such as '{{}}_L.png', got '{template}'")
+    if not folder.is_dir():
+        raise ValueError(f"no folder '{folder}'; give an existing one")
+    before, _, after = template.partition("{}")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+            continue
+        file = path.name if Path(after).suffix.lower() in SUFFIXES else path.stem
+        if not (file.startswith(before) and file.endswith(after) and len(file) > len(before) + len(after)):
+            continue
+        stem = file[len(before) : len(file) - len(after)]
+        name = (path.parent.relative_to(folder) / stem).as_posix()
+        if name in found:
+            raise ValueError(f"two files of one name '{name}': '{found[name]}' and '{path}'; rename or remove one")
+        found[name] = path
+    if not found:
+        raise ValueError(f"no file like '{template}' ({' '.join(SUFFIXES)}) in '{folder}'")
+    return found
+
+
+def pair(
+    images: str | os.PathLike[str],
+    masks: str | os.PathLike[str],
+    *,
+    image_template: str = "{}",
+    template: str = "{}",
+    only: str | os.PathLike[str] | None = None,
+) -> list[Pair]:
+    """Pair every image with its mask by name, sorted by name.
+
+    Args:
+        images, masks: folders, mirrored where nested; they may be one folder.
+        image_template, template: file name of image and mask, ``{}`` for the shared name.
+        only: a list file, one name (or image file name) a line, ``#`` comments; without it, all files must pair up.
+
+    Raises:
+        ValueError: a file without partner, an empty folder, or a listed name that does not exist.
+    """
+    mask_files = list_images(Path(masks), template)
+    image_files = list_images(Path(images), image_template)
+    if template != image_template:  # one folder for both: a mask is no image
+        taken = set(mask_files.values())
+        image_files = {name: path for name, path in image_files.items() if path not in taken}
+    if only is not None:
+        names = _listed(Path(only), image_files)
+        image_files = {name: image_files[name] for name in names}
+        mask_files = {name: mask_files[name] for name in names if name in mask_files}
+    _check_partners("image", image_files, "mask", mask_files, Path(masks), template)
+    _check_partners("mask", mask_files, "image", image_files, Path(images), image_template)
+    return [Pair(name, image_files[name], mask_files[name]) for name in sorted(image_files)]
+
+
+def _check_partners(
+    kind: str, files: dict[str, Path], other: str, others: dict[str, Path], folder: Path, template: str
+) -> None:
+    alone = [path for name, path in files.items() if name not in others]
+    if alone:
+        raise ValueError(
+            f"{len(alone)} of {len(files)} {kind} files have no {other}: '{alone[0]}' has none like '{template}' in "
+            f"'{folder}'; add it, set the template, or name the wanted files in a list"
+        )
+
+
+def _listed(file: Path, images: dict[str, Path]) -> list[str]:
+    if not file.is_file():
+        raise ValueError(f"list: no file '{file}'")
+    by_file_name = {path.name: name for name, path in images.items()}
+    names = []
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        entry = line.partition("#")[0].strip()
+        if not entry:
+            continue
+        name = entry if entry in images else by_file_name.get(entry)
+        if name is None:
+            raise ValueError(f"{file}, line {number}: no image named '{entry}'; names look like '{next(iter(images))}'")
+        names.append(name)
+    if not names:
+        raise ValueError(f"{file}: names no image")
+    return names
+
+
+def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
+    """A seeded split into training and validation pairs; depends on the names and the seed alone.
+
+    Args:
+        share: of the validation part, in 0..1; at least one pair goes to each part.
+
+    Raises:
+        ValueError: a share outside 0..1, or fewer than two pairs.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"data.val_share: expected a share between 0 and 1, got {share}")
+    if len(pairs) < 2:
+        raise ValueError(f"a split needs at least two pairs, got {len(pairs)}")
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(pairs))
+    count = min(max(round(share * len(pairs)), 1), len(pairs) - 1)
+    chosen = set(order[:count].tolist())
+    return (
+        [p for i, p in enumerate(pairs) if i not in chosen],
+        [p for i, p in enumerate(pairs) if i in chosen],
+    )
