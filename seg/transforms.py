@@ -31,10 +31,8 @@ def _check_share(name: str, value: float) -> float:
     return value
 
 
-def _pad(image: Tensor, mask: Tensor, right: int, bottom: int) -> tuple[Tensor, Tensor]:
-    if right <= 0 and bottom <= 0:
-        return image, mask
-    padding = [0, 0, max(right, 0), max(bottom, 0)]
+def _pad(image: Tensor, mask: Tensor, padding: list[int]) -> tuple[Tensor, Tensor]:
+    """Padding in pixels: left, top, right, bottom."""
     return F.pad(image, padding, fill=0), F.pad(mask[None], padding, fill=IGNORE)[0]
 
 
@@ -63,7 +61,7 @@ class Flip:
 
 
 class ScaleCrop:
-    """Scale by a random factor and cut out a window at a random place, padding where the image ends.
+    """Scale by a random factor and cut out a window at a random place, or pad to it around a random place.
 
     Args:
         size: (height, width) of the result in pixels; None = each image's own, rounded down to ``multiple``.
@@ -100,7 +98,10 @@ class ScaleCrop:
         ]
         image = F.resize(image, scaled, InterpolationMode.BILINEAR, antialias=True)
         mask = F.resize(mask[None], scaled, InterpolationMode.NEAREST_EXACT)[0]
-        return _pad(image, mask, width - scaled[1], height - scaled[0])
+        right, bottom = width - scaled[1], height - scaled[0]
+        # on all sides at random: were it always right and below, models would go wrong along just those edges
+        left, top = _integer(right), _integer(bottom)
+        return _pad(image, mask, [left, top, right - left, bottom - top])
 
 
 class Pad:
@@ -112,7 +113,7 @@ class Pad:
         self.multiple = multiple
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        return _pad(image, mask, -mask.shape[1] % self.multiple, -mask.shape[0] % self.multiple)
+        return _pad(image, mask, [0, 0, -mask.shape[1] % self.multiple, -mask.shape[0] % self.multiple])
 
 
 class ColorJitter:
