@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from seg import _preproc
+from seg.convert import convert_folder
 from seg.synthetic import LABELS, render_scene
 
 SIZES = ((256, 256), (720, 960), (1024, 2048), (3000, 4000))
@@ -83,8 +84,15 @@ def write(path: Path, mask: np.ndarray) -> None:
     cv2.imwrite(str(path), mask)
 
 
+def whole_run(files: list[Path], target: Path) -> None:
+    """All of seg-preprocess but the start of the process: listing, conversion, manifest, counts."""
+    summary = convert_folder(files[0].parent, target, LABELS, threads=1)
+    assert summary.converted == len(files), summary.failures
+
+
 WAYS: dict[str, Way] = {
     "seg-preprocess (C++)": ours,
+    "convert_folder, with manifest and counts": whole_run,
     "cv2 + NumPy, tuned 24-bit LUT": tuned_lut,
     "cv2 + NumPy, usual 24-bit LUT": usual_lut,
     "Pillow + 24-bit LUT": pillow_lut,
@@ -110,10 +118,14 @@ def make_files(folder: Path, height: int, width: int, count: int, writer: str) -
     return made
 
 
+def fresh(target: Path) -> Path:
+    """A new folder within: the file system would pay for inodes that were freed a moment ago."""
+    return Path(tempfile.mkdtemp(dir=target))
+
+
 def cpu_ms(way: Way, files: dict[Path, np.ndarray], target: Path) -> float:
     """CPU milliseconds a file; checks every mask, bit for bit, outside the timed part."""
-    for old in target.iterdir():
-        old.unlink()
+    target = fresh(target)
     start = time.process_time()
     way(list(files), target)
     elapsed = time.process_time() - start
@@ -122,42 +134,107 @@ def cpu_ms(way: Way, files: dict[Path, np.ndarray], target: Path) -> float:
     return 1e3 * elapsed / len(files)
 
 
-def measure(height: int, width: int, writer: str, rounds: int) -> dict[str, tuple[float, float]]:
-    """Median CPU ms and median ratio to ours, of each way."""
+def floor_ms(files: dict[Path, np.ndarray], masks: Path, target: Path, whole: bool) -> float:
+    """CPU milliseconds a file of what no converter can do without: read, inflate, write the mask's bytes."""
+    target = fresh(target)
+    jobs = [(str(file), str(target / file.name), (masks / file.name).read_bytes()) for file in files]
+    start = time.process_time()
+    _preproc.touch_files(jobs, whole)
+    return 1e3 * (time.process_time() - start) / len(files)
+
+
+def wall_ms(files: dict[Path, np.ndarray], target: Path, threads: int) -> float:
+    """Wall milliseconds a file on some threads."""
+    target = fresh(target)
+    table = _preproc.Table(LABELS.colors, LABELS.values)
+    start = time.perf_counter()
+    for result in _preproc.convert_files(((f, target / f.name) for f in files), table, threads=threads):
+        assert result.status == "converted", result.reason
+    return 1e3 * (time.perf_counter() - start) / len(files)
+
+
+def kilobytes(files: dict[Path, np.ndarray], target: Path) -> dict[str, float]:
+    """Mean size of a mask: ours, and libpng's at level 6 (through OpenCV) without filter and with its own choice."""
+    ours(list(files), target)
+    level_6 = [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT]
+    sizes = {"size of ours": [(target / file.name).stat().st_size for file in files]}
+    for name, chosen in (("no filter", cv2.IMWRITE_PNG_FILTER_NONE), ("all filters", cv2.IMWRITE_PNG_ALL_FILTERS)):
+        options = [*level_6, cv2.IMWRITE_PNG_FILTER, chosen]
+        sizes[f"size of libpng level 6, {name}"] = [len(cv2.imencode(".png", m, options)[1]) for m in files.values()]
+    return {name: statistics.mean(values) / 1e3 for name, values in sizes.items()}
+
+
+Column = dict[str, tuple[float, float]]
+
+
+def measure(height: int, width: int, writer: str, rounds: int) -> tuple[Column, Column, dict[str, float]]:
+    """Median CPU ms and median ratio to ours of each way; the same of the floor and of threads; sizes."""
     with tempfile.TemporaryDirectory() as name:
         source, target = Path(name) / "source", Path(name) / "target"
         source.mkdir()
         target.mkdir()
-        count = max(2, min(40, 20_000_000 // (height * width)))
+        count = max(2, min(100, 20_000_000 // (height * width)))
         files = make_files(source, height, width, count, writer)
-        table = [{way: cpu_ms(run, files, target) for way, run in WAYS.items()} for _ in range(rounds + 1)][1:]
-    first = next(iter(WAYS))
+        ways, others = [], []
+        for _ in range(rounds + 1):
+            others.append(one_round(files, target))
+            ways.append({way: cpu_ms(run, files, target) for way, run in WAYS.items()})
+        return medians(ways[1:], next(iter(WAYS))), medians(others[1:], OURS_WALL), kilobytes(files, target)
+
+
+OURS_WALL = "wall ms, 1 thread"
+
+
+def one_round(files: dict[Path, np.ndarray], target: Path) -> dict[str, float]:
+    """The floor and the wall times, once."""
+    masks = fresh(target)
+    ours(list(files), masks)
+    row = {"ours, CPU ms": cpu_ms(ours, files, target)}
+    row["floor: read + inflate + write a new file"] = floor_ms(files, masks, target, whole=False)
+    row["floor through a temporary file + rename"] = floor_ms(files, masks, target, whole=True)
+    return {**row, **{f"wall ms, {n} thread{'s' * (n > 1)}": wall_ms(files, target, n) for n in (1, 2)}}
+
+
+def medians(table: list[dict[str, float]], reference: str) -> Column:
+    """Of each key: the median, and the median ratio to the reference."""
     return {
-        way: (
-            statistics.median(row[way] for row in table),
-            statistics.median(row[way] / row[first] for row in table),
+        key: (
+            statistics.median(row[key] for row in table),
+            statistics.median(row[key] / row[reference] for row in table),
         )
-        for way in WAYS
+        for key in table[0]
     }
 
 
 def main() -> None:
-    """Print the table and write it to ``benchmarks/results/``."""
+    """Print the tables and write them to ``benchmarks/results/``."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     cv2.setNumThreads(1)
-    lines = [header(), "", "CPU ms a file (ratio to ours), one thread, file to file, medians", ""]
     columns = [(h, w, writer) for h, w in SIZES for writer in ("cv2", "Pillow")]
-    lines.append("| | " + " | ".join(f"{w}x{h}, {writer}" for h, w, writer in columns) + " |")
-    lines.append("|---" * (len(columns) + 1) + "|")
     measured = [measure(*column, rounds) for column in columns]
-    for way in WAYS:
-        cells = (f"{result[way][0]:.2f} ({result[way][1]:.1f}x)" for result in measured)
-        lines.append(f"| {way} | " + " | ".join(cells) + " |")
-        print(lines[-1], flush=True)
+    head = ["| | " + " | ".join(f"{w}x{h}, {writer}" for h, w, writer in columns) + " |", "|---" * 9 + "|"]
+    lines = [header(), "", "CPU ms a file (ratio to ours), one thread, file to file, medians", "", *head]
+    lines += [row(way, [f"{m[0][way][0]:.3f} ({m[0][way][1]:.1f}x)" for m in measured]) for way in WAYS]
+    lines += [
+        "",
+        "Floor (CPU ms), share of it reached, wall time on threads (ms a file), size of a mask (KB)",
+        "",
+        *head,
+    ]
+    lines += [row(key, [f"{m[1][key][0]:.3f}" for m in measured]) for key in measured[0][1]]
+    floor = "floor: read + inflate + write a new file"
+    lines.append(row("floor / ours", [f"{m[1][floor][0] / m[1]['ours, CPU ms'][0]:.0%}" for m in measured]))
+    lines += [row(key, [f"{m[2][key]:.1f}" for m in measured]) for key in measured[0][2]]
+    print("\n".join(lines))
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"convert-{date.today()}.md"
     path.write_text("\n".join(lines) + "\n")
     print(f"written to {path}")
+
+
+def row(name: str, cells: list[str]) -> str:
+    """One line of a table."""
+    return f"| {name} | " + " | ".join(cells) + " |"
 
 
 def header() -> str:

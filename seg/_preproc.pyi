@@ -7,11 +7,15 @@ from numpy.typing import NDArray
 
 _Path = str | bytes | PathLike[str] | PathLike[bytes]
 _Color = tuple[int, int, int]
-# (pixels, distinct, first, x, y): `first` is the first unknown colour or value, at x, y
-_Unknown = tuple[int, int, _Color | int, int, int]
+# (pixels, distinct, first, x, y, reach): `first` is the first unknown colour or value, at x, y; `reach` the
+# max_distance under which all would have a nearest colour, None if there is no small one
+_Unknown = tuple[int, int, _Color | int, int, int, int | None]
 
 inflate: str
 """Who inflates: ``libdeflate 1.14`` or ``zlib 1.2.13``."""
+
+temporary_prefix: str
+"""What this machine's temporary masks are called: this, the process, a number."""
 
 class Table:
     """Colours and values with their mask values (0..255)."""
@@ -79,3 +83,6 @@ def write_mask(path: _Path, mask: NDArray[np.uint8]) -> None:
 
 def decode(file: bytes, max_pixels: int = 2**28) -> tuple[NDArray[Any], list[_Color] | None]:
     """Samples of a PNG file as stored, without alpha, and its palette."""
+
+def touch_files(jobs: Sequence[tuple[str, str, bytes]], whole: bool) -> None:
+    """For the benchmark: read and inflate each source, write the bytes to its destination, whole or plainly."""

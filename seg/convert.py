@@ -10,6 +10,7 @@ does not list fails its file, and the reason names the colour, its place and the
 import csv
 import json
 import os
+import re
 import time
 import zlib
 from collections import Counter, deque
@@ -22,29 +23,36 @@ from typing import TYPE_CHECKING, Any
 
 import seg
 from seg import _preproc
-from seg.files import make_folder, whole
+from seg.decode import open_other
+from seg.files import make_folder, whole, write_json
 from seg.labels import IGNORE, Color, LabelMap
 from seg.manifest import Manifest, Record
 from seg.sources import Source, list_sources
+from seg.weights import BETA, RULES, class_weights
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_JPEG = "JPEG is lossy: colours at class borders are not the ones that were painted; ask for PNG labels"
+_LOSSY = "{} is lossy: colours at class borders are not the ones that were painted; ask for PNG labels"
 _FIRST_FAILURES = 20
 
-_Unknown = tuple[int, int, Color | int, int, int]  # as the C++ helper reports it: pixels, distinct, first, x, y
+# As the C++ helper reports it: pixels, distinct, first, x, y, and the max_distance that would answer for all.
+_Unknown = tuple[int, int, Color | int, int, int, int | None]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What `convert_folder` did. `pixels` and `ignored` count converted and skipped files alike."""
+    """What `convert_folder` did. Pixels and images are counted over converted and skipped files alike."""
 
     converted: int
     skipped: int
     failed: int
     pixels: dict[str, int]
+    images: dict[str, int]
+    """Images in which each class occurs."""
+    image_pixels: dict[str, int]
+    """Pixels of those images, ignored ones left out."""
     ignored: int
     warnings: tuple[str, ...]
     failures: tuple[tuple[str, str], ...]
@@ -82,6 +90,7 @@ def convert_folder(
     unknown: str = "error",
     max_distance: int | None = None,
     read: str = "auto",
+    max_pixels: int = 1 << 28,
     threads: int = 0,
     overwrite: bool = False,
     shard: tuple[int, int] | None = None,
@@ -91,13 +100,14 @@ def convert_folder(
 
     Hidden files are left out. Sources that have not changed since they were converted with the same label map and
     options are skipped; an interrupted run is resumed by the same call. Beside the masks stand ``labels.yaml``,
-    ``counts.csv``, ``manifest.jsonl`` and ``manifest.json``.
+    ``counts.csv``, ``class_weights.json`` (see `seg.weights`), ``manifest.jsonl`` and ``manifest.json``.
 
     Args:
         pattern: glob over the relative path; ``**/`` stands for any folders.
         unknown, max_distance: see `convert_array`; a file that fails leaves no mask, not even an older one.
         read: ``auto`` reads palette PNG by colour if the label map has colours and gray images by value if it has
             values; ``color`` and ``index`` (the stored number) decide for all.
+        max_pixels: larger images fail before they are decoded: a header may lie.
         threads: 0 = all cores that this process may use.
         overwrite: convert again what has not changed.
         shard: (i, n), 1 <= i <= n: only the i-th of n disjoint parts, with its own ``counts.i-of-n.csv`` and
@@ -109,10 +119,14 @@ def convert_folder(
     """
     start = time.monotonic()
     options: dict[str, Any] = {"unknown": unknown, "max_distance": max_distance, "read": read}
-    _preproc.convert_files((), _table(labels), **options).close()  # a wrong option is refused before a folder is made
+    # A wrong option is refused before a folder is made.
+    if not isinstance(max_pixels, int) or max_pixels < 1:
+        raise ValueError(f"max_pixels must be 1..2**30, came {max_pixels!r}; give a whole number")
+    _preproc.convert_files((), _table(labels), max_pixels=max_pixels, **options).close()
     workers, part = _threads(threads), _shard_name(shard)
     sources = list_sources(Path(source), Path(destination), pattern)
     target = make_folder(destination, "destination")
+    _sweep(target)
     labels.save(target / "labels.yaml")
     tally = _Tally(labels, progress)
     key = f"{labels.digest} {unknown} {max_distance} {read}"
@@ -124,11 +138,12 @@ def convert_folder(
         rows = csv.writer(counts, lineterminator="\n")
         rows.writerow(("file", "class", "pixels"))
         jobs = _jobs(sources, target, None if overwrite else manifest, shard)
-        for record, new in _records(jobs, labels, options, workers):
+        for record, new in _records(jobs, labels, options, max_pixels, workers):
             if new:
                 manifest.append(record)
             rows.writerows((record["file"], *row) for row in tally.add(record, new))
     summary = tally.summary(time.monotonic() - start)
+    _write_weights(target / f"class_weights{part}.json", summary)
     about = {"version": seg.__version__, "labels": labels.digest, "options": options, **asdict(summary)}
     with whole(target / f"manifest{part}.json") as temporary:
         temporary.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
@@ -159,17 +174,18 @@ def _jobs(
 
 
 def _records(
-    jobs: Iterator[_Job], labels: LabelMap, options: dict[str, Any], threads: int
+    jobs: Iterator[_Job], labels: LabelMap, options: dict[str, Any], max_pixels: int, threads: int
 ) -> Iterator[tuple[Record, bool]]:
     """A record for each job, in order, and whether it is new. What is not PNG is decoded by OpenCV on other threads."""
     table = _table(labels)
     waiting: deque[Future[tuple[Record, bool]]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
-        with closing(_preproc.convert_files(jobs, table, threads=threads, **options)) as results:
+        files = _preproc.convert_files(jobs, table, max_pixels=max_pixels, threads=threads, **options)
+        with closing(files) as results:
             for result in results:
                 if result.status == "unsupported":
-                    waiting.append(pool.submit(_decoded, result, table, labels, options))
+                    waiting.append(pool.submit(_decoded, result, table, labels, options, max_pixels))
                 else:
                     waiting.append(Future())
                     waiting[-1].set_result(_record(result, labels, options))
@@ -205,13 +221,14 @@ def _failed(result: _preproc.Result, reason: str) -> Record:
 
 
 def _decoded(
-    result: _preproc.Result, table: _preproc.Table, labels: LabelMap, options: dict[str, Any]
+    result: _preproc.Result, table: _preproc.Table, labels: LabelMap, options: dict[str, Any], max_pixels: int
 ) -> tuple[Record, bool]:
     """The way of the files that are not PNG: OpenCV decodes, the same kernel maps."""
     path, mask_path = result.job[:2]
     try:
-        pixels, jpeg = _open_other(path)
-        mask, counts, missing = _preproc.map_array(pixels, table, **options)
+        by_number = options["read"] == "index" or not labels.colors
+        pixels, lossy = open_other(path, max_pixels, by_number)
+        mask, counts, missing = _preproc.map_array(_samples(pixels), table, **options)
         if missing and options["unknown"] != "ignore":
             raise ValueError(_unknown_reason(missing, labels, options))
         _preproc.write_mask(mask_path, mask)
@@ -219,7 +236,7 @@ def _decoded(
     except (OSError, ValueError) as error:
         _remove(mask_path)
         return _failed(result, str(error)), True
-    return {**record, "jpeg": True} if jpeg else record, True
+    return {**record, "lossy": lossy} if lossy else record, True
 
 
 def _remove(mask: Path) -> None:
@@ -227,27 +244,39 @@ def _remove(mask: Path) -> None:
         mask.unlink()
 
 
-def _open_other(path: Path) -> "tuple[NDArray[Any], bool]":
-    """Pixels of an image that is not PNG, RGB or one channel, and whether it is JPEG."""
-    import cv2
-    import numpy as np
+def _sweep(target: Path) -> None:
+    """Remove the temporary masks of processes of this machine that are no more; those of others may be in use."""
+    name = re.compile(re.escape(_preproc.temporary_prefix) + r"(\d+)-\d+\.tmp")
+    for folder, _, files in os.walk(target):
+        for file in files:
+            match = name.fullmatch(file)
+            if match and not _alive(int(match[1])):
+                Path(folder, file).unlink(missing_ok=True)
 
-    data = np.fromfile(path, np.uint8)
-    if not data.size:
-        raise ValueError("the file is empty")
+
+def _alive(process: int) -> bool:
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise ValueError(f"OpenCV cannot decode the file: {error.err}") from None
-    if image is None:
-        raise ValueError("not an image that can be decoded: broken, or of a format that OpenCV does not know")
-    if image.ndim == 3:
-        image = image[..., 2::-1] if image.shape[2] >= 3 else image[..., 0]  # BGR(A) to RGB, gray(A) to gray
-    if image.dtype == np.uint16 and image.ndim == 3:
-        if (image % 257).any():
-            raise ValueError("16-bit colour that is not an 8-bit colour stored wide; save the label with 8 bits")
-        image = (image // 257).astype(np.uint8)
-    return _samples(image), data[:2].tobytes() == b"\xff\xd8"
+        os.kill(process, 0)  # signal 0 asks only
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
+def _write_weights(path: Path, summary: Summary) -> None:
+    """Every rule of `seg.weights`; ``effective_number`` counts images, because pixels would all weigh the same."""
+    pixels, images = list(summary.pixels.values()), list(summary.images.values())
+    if not any(pixels):
+        path.unlink(missing_ok=True)
+        return
+    made = {}
+    for rule in RULES:
+        counts = images if rule == "effective_number" else pixels
+        within = list(summary.image_pixels.values()) if rule == "median_frequency" else None
+        made[rule] = dict(zip(summary.pixels, class_weights(counts, rule, images=within), strict=True))
+    about = {"pixels": summary.pixels, "images": summary.images, "image_pixels": summary.image_pixels}
+    write_json(path, {**made, "beta": BETA, **about})
 
 
 def _samples(image: "NDArray[Any]") -> "NDArray[Any]":
@@ -275,7 +304,7 @@ def _table(labels: LabelMap) -> _preproc.Table:
 
 def _unknown_reason(missing: _Unknown | None, labels: LabelMap, options: dict[str, Any]) -> str:
     assert missing is not None
-    pixels, distinct, first, x, y = missing
+    pixels, distinct, first, x, y, reach = missing
     noun = "colour" if isinstance(first, tuple) else "value"
     found = (
         f"{noun} {first} is not in the label map: {_many(pixels, 'pixel')} of {_many(distinct, f'unlisted {noun}')}, "
@@ -287,9 +316,8 @@ def _unknown_reason(missing: _Unknown | None, labels: LabelMap, options: dict[st
     away, nearest = _nearest(first, labels)
     if len(nearest) > 1:
         return f"{found}; {' and '.join(nearest)} are equally near, {away} away; {advice}"
-    limit = options["max_distance"]
-    if limit is None or limit < away:
-        advice += f" or unknown=nearest max_distance={away}"
+    if reach is not None:
+        advice += f" or unknown=nearest max_distance={reach}"
     return f"{found}; nearest is {nearest[0]}, {away} away; {advice}"
 
 
@@ -319,6 +347,8 @@ class _Tally:
         self._told = time.monotonic()
         self._kinds: Counter[str] = Counter()
         self._pixels: Counter[int] = Counter()
+        self._images: Counter[int] = Counter()
+        self._image_pixels: Counter[int] = Counter()
         self._failures: list[tuple[str, str]] = []
         self._warnings: list[str] = []
 
@@ -328,10 +358,13 @@ class _Tally:
         self._kinds["failed" if failed else "converted" if new else "skipped"] += 1
         if failed and len(self._failures) < _FIRST_FAILURES:
             self._failures.append((record["file"], record["reason"]))
-        if record.get("jpeg") and _JPEG not in self._warnings:
-            self._warnings.append(_JPEG)
+        if record.get("lossy") and (warning := _LOSSY.format(record["lossy"])) not in self._warnings:
+            self._warnings.append(warning)
         counts = {int(value): pixels for value, pixels in record.get("counts", {}).items()}
         self._pixels.update(counts)
+        self._images.update(counts.keys())
+        labelled = sum(counts.values()) - counts.get(IGNORE, 0)
+        self._image_pixels.update(dict.fromkeys(counts, labelled))
         if time.monotonic() - self._told > 0.5:
             self._tell()
         return [(self._labels.name_of(value), pixels) for value, pixels in counts.items()]
@@ -341,13 +374,18 @@ class _Tally:
         if self._progress:
             self._progress(self._kinds.total(), self._kinds["failed"])
 
+    def _by_class(self, counts: Counter[int]) -> dict[str, int]:
+        return {name: counts[index] for index, name in enumerate(self._labels.names)}
+
     def summary(self, seconds: float) -> Summary:
         self._tell()
         return Summary(
             converted=self._kinds["converted"],
             skipped=self._kinds["skipped"],
             failed=self._kinds["failed"],
-            pixels={name: self._pixels[index] for index, name in enumerate(self._labels.names)},
+            pixels=self._by_class(self._pixels),
+            images=self._by_class(self._images),
+            image_pixels=self._by_class(self._image_pixels),
             ignored=self._pixels[IGNORE],
             warnings=tuple(self._warnings),
             failures=tuple(self._failures),

@@ -1,6 +1,7 @@
 """Label maps: class names, the colours or values that stand for them in label images, and class indices.
 
 The class index is the row order among the classes that are not ignored; ignored classes become `IGNORE` (255).
+Those of well-known data sets are built in: the YAML files of ``seg/palettes/``, each with its source.
 """
 
 import csv
@@ -22,6 +23,9 @@ IGNORE = 255
 """Mask value of pixels that no loss and no metric looks at."""
 
 Color = tuple[int, int, int]
+
+PALETTES = Path(__file__).with_name("palettes")
+"""The folder of the built-in label maps."""
 
 _TRUE = {"1", "true", "yes", "y", "x"}
 _FALSE = {"", "0", "false", "no", "n"}
@@ -170,7 +174,7 @@ class LabelMap:
 
     @classmethod
     def load(cls, path_or_name: str | os.PathLike[str], ignore: Sequence[str] = ()) -> Self:
-        """Read a CSV or YAML file.
+        """Read a CSV or YAML file, or one of the built-in maps by its name (see `builtin_names`).
 
         CSV: a header with ``name,r,g,b`` in any case and order, comma or semicolon, extra columns allowed, an
         optional ``ignore`` column; rows of one name are one class. YAML: ``classes: [{name, color | colors |
@@ -178,15 +182,15 @@ class LabelMap:
         ignored pixels.
 
         Args:
-            path_or_name: the file.
+            path_or_name: the file; if there is none, the built-in map of that name, in any case.
             ignore: names of further classes to ignore.
 
         Raises:
-            ValueError: no such file, or a malformed one; the message names file and row.
+            ValueError: no such file or name, or a malformed file; the message names file and row.
         """
         path = Path(path_or_name)
         if not path.is_file():
-            raise ValueError(f"labels: no file '{path}'; give a CSV with a header name,r,g,b or a YAML with classes:")
+            path = _builtin(path_or_name)
         try:
             text = path.read_text(encoding="utf-8-sig")
             loaded = cls._from_yaml(text) if path.suffix.lower() in {".yaml", ".yml"} else cls._from_csv(text)
@@ -233,6 +237,21 @@ class LabelMap:
             except ValueError as error:
                 raise ValueError(f"line {rows.line_num}: {error}") from None
         return cls(labels.values())
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Names of the built-in label maps: ``camvid``, ``cityscapes``, ``voc``, ..."""
+    return tuple(sorted(path.stem for path in PALETTES.glob("*.yaml")))
+
+
+def _builtin(name: str | os.PathLike[str]) -> Path:
+    """The file of a built-in map."""
+    if (wanted := os.fspath(name).lower()) in builtin_names():
+        return PALETTES / f"{wanted}.yaml"
+    raise ValueError(
+        f"labels: no file '{name}'; give a CSV with a header name,r,g,b, a YAML with classes:, or a built-in name: "
+        f"{', '.join(builtin_names())}"
+    )
 
 
 def _is_int(value: object, most: int) -> bool:

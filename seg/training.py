@@ -42,12 +42,12 @@ class FitOptions:
     validate_every: int = 1
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.validate_every < 1:
-            raise ValueError(
-                f"fit: epochs and validate_every are at least 1, got {self.epochs} and {self.validate_every}"
-            )
-        if self.clip is not None and not self.clip > 0:
-            raise ValueError(f"fit.clip: expected a positive norm or null, got {self.clip}")
+        for name in ("epochs", "validate_every"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"fit.{name}: expected a whole number of at least 1, got {value!r}")
+        if self.clip is not None and not (isinstance(self.clip, int | float) and self.clip > 0):
+            raise ValueError(f"fit.clip: expected a positive norm or null, got {self.clip!r}")
 
 
 @dataclass

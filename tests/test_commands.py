@@ -184,7 +184,9 @@ def test_fine_tuning_and_splitting(tmp_path: Path, data: Path, script: Script) -
         (["sed=3"], "unknown key 'sed'; did you mean 'seed'"),
         (["loss=dyce"], "Could not find 'loss/dyce' Available options in 'loss': .*cross_entropy"),
         (["+loss.smoth=2"], "unexpected keyword argument 'smoth'"),
-        (["fit.epochs=0"], "fit: epochs and validate_every are at least 1, got 0"),
+        (["fit.epochs=0"], "fit.epochs: expected a whole number of at least 1, got 0"),
+        (["fit.epochs=abc"], "fit.epochs: expected a whole number of at least 1, got 'abc'"),
+        (["loader.batch=many"], "loader.batch: expected a whole number of at least 1, got 'many'"),
         (["data.train.images=nowhere"], "no folder 'nowhere'; give an existing one"),
         (["data.train.images=."], "no file like .* in '.'|image files have no mask"),
         (["labels=nowhere.csv"], "labels: no file 'nowhere.csv'"),
@@ -237,6 +239,38 @@ def test_another_configuration_under_the_same_name(tmp_path: Path, data: Path, s
     result = script("seg-train", *train_options(data), "fit.epochs=2", name="a")
     fails(result, 2, "'runs/a' holds a run of another configuration .fit.epochs: 1 -> 2.; give another name")
     assert script("seg-train", *train_options(data), "fit.epochs=1", "loader.workers=2", name="a").returncode == 0
+
+
+def test_two_processes_share_the_work(tmp_path: Path, data: Path, script: Script) -> None:
+    options = [*train_options(data), "device.accelerator=cpu", "fit.epochs=1", "loader.batch=4"]
+    result = script("seg-train", *options, "device.devices=2", name="two")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("epoch   1/1") == 1
+    assert script("seg-train", *options, name="one").returncode == 0
+    one, two = ((tmp_path / f"runs/{name}/per_image.csv").read_text().splitlines() for name in ("one", "two"))
+    targets = [[line.split(",")[-1] for line in lines] for lines in (one, two)]
+    assert targets[0] == targets[1]  # every validation image counted once
+    lines = [json.loads((tmp_path / f"runs/{name}/metrics.jsonl").read_text()) for name in ("one", "two")]
+    assert lines[0]["loss"] == pytest.approx(lines[1]["loss"], rel=0.2)  # batch norm sees half a batch each
+
+
+def test_a_sweep_over_seeds(tmp_path: Path, data: Path, script: Script) -> None:
+    options = [o for o in train_options(data) if not o.startswith("fit")]
+    result = script("seg-train", "-m", *options, "fit.epochs=1", "seed=1,2")
+    assert result.returncode == 0, result.stderr
+    assert sum((path / "done.json").exists() for path in (tmp_path / "runs").iterdir()) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "runs"}
+    # one job that fails does not keep the others from their end
+    result = script("seg-train", "-m", *options, "fit.epochs=1", "seed=3,4", "loss.label_smoothing=2,0")
+    assert result.returncode == 2
+    assert "label_smoothing: expected 0..1, got 2" in result.stderr
+    assert sum((path / "done.json").exists() for path in (tmp_path / "runs").iterdir()) == 4
+
+
+def test_a_run_that_never_began_can_be_corrected(tmp_path: Path, data: Path, script: Script) -> None:
+    options = [*train_options(data), "fit.epochs=1", "name=a"]
+    fails(script("seg-train", *options, "optimizer.lr=-1"), 2, "Invalid learning rate: -1")
+    assert script("seg-train", *options).returncode == 0
 
 
 def test_missing_values_are_listed(script: Script) -> None:

@@ -18,8 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from seg import _preproc
 from seg.convert import Summary, convert_array, convert_folder
 from seg.labels import Label, LabelMap
+from seg.weights import RULES, class_weights
 
 LABELS = LabelMap(
     [
@@ -133,14 +135,27 @@ def test_beside_the_masks(source: Path, target: Path) -> None:
     assert (summary.pixels, summary.ignored) == ({"road": totals[0], "sky": totals[1]}, totals[255])
     with (target / "counts.csv").open(newline="") as file:
         rows = [(row["file"], row["class"], int(row["pixels"])) for row in csv.DictReader(file)]
-    wanted = {
+    wanted_rows = {
         (name, label, int((mask == value).sum()))
         for name, mask in masks.items()
         for value, label in ((0, "road"), (1, "sky"), (255, "ignore"))
         if (mask == value).any()
     }
-    assert set(rows) == wanted
+    assert set(rows) == wanted_rows
     assert list(dict.fromkeys(file for file, *_ in rows)) == names  # in the order of the listing
+
+    present = {index: [mask for mask in masks.values() if (mask == index).any()] for index in (0, 1)}
+    assert summary.images == {name: len(present[i]) for i, name in enumerate(("road", "sky"))}
+    sizes = [sum(int((mask != 255).sum()) for mask in present[i]) for i in (0, 1)]
+    assert list(summary.image_pixels.values()) == sizes
+    weights = json.loads((target / "class_weights.json").read_text())
+    assert set(weights) == {*RULES, "beta", "pixels", "images", "image_pixels"}
+    counts = [int(totals[0]), int(totals[1])]
+    by_rule = {"inverse": class_weights(counts, "inverse"),
+               "median_frequency": class_weights(counts, "median_frequency", images=sizes),
+               "effective_number": class_weights(list(summary.images.values()), "effective_number")}  # fmt: skip
+    for rule, wanted in by_rule.items():
+        assert weights[rule] == dict(zip(("road", "sky"), wanted, strict=True))
 
     about = json.loads((target / "manifest.json").read_text())
     assert (about["converted"], about["labels"]) == (5, LABELS.digest)
@@ -275,10 +290,43 @@ def test_jpeg_is_warned_of(tmp_path: Path, target: Path) -> None:
     assert "JPEG is lossy" in summary.warnings[0]
 
 
+def test_lossy_webp_is_warned_of(tmp_path: Path, target: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((8, 8, 3), 10, np.uint8)).save(tmp_path / "in" / "a.webp", quality=90)
+    summary = convert_folder(tmp_path / "in", target, LABELS, unknown="ignore")
+    assert [warning[:13] for warning in summary.warnings] == ["WebP is lossy"]
+
+
+def test_images_too_large_are_not_decoded(source: Path, target: Path) -> None:
+    save(source / "large.png", picture(0, 40, 30))
+    save(source / "large.bmp", picture(0, 40, 31)).rename(source / "other.bmp")
+    summary = convert_folder(source, target, LABELS, max_pixels=20 * 30)
+    assert outcome(summary) == (5, 0, 2)
+    assert dict(summary.failures) == {
+        "large.png": "too large: 30 x 40 pixels, the limit is 600 (max_pixels)",
+        "other.bmp": "too large: 31 x 40 pixels, the limit is 600 (max_pixels)",
+    }
+    assert outcome(convert_folder(source, target, LABELS)) == (2, 5, 0)  # a larger limit changes nothing else
+
+
 def test_png_named_jpg_is_read_as_what_it_is(tmp_path: Path, target: Path) -> None:
     save(tmp_path / "in" / "a.png", picture(1)).rename(tmp_path / "in" / "a.jpg")
     summary = convert_folder(tmp_path / "in", target, LABELS)
     assert (outcome(summary), summary.warnings) == ((1, 0, 0), ())
+
+
+def test_the_distance_that_suffices_for_a_whole_file() -> None:
+    """Regression: the distance of the first unlisted colour was suggested, and did not do for the others."""
+    labels = LabelMap([Label("a", ((0, 0, 0),)), Label("b", ((50, 0, 0),)), Label("c", ((50, 0, 99),))])
+    rgb = np.array([[[1, 0, 0], [54, 0, 0], [0, 0, 2]]], np.uint8)
+    with pytest.raises(ValueError, match=r"1 away; add .* or unknown=nearest max_distance=4$"):
+        convert_array(rgb, labels)
+    assert convert_array(rgb, labels, unknown="nearest", max_distance=4).tolist() == [[0, 1, 0]]
+    far = np.concatenate([rgb, np.full((1, 3, 3), 200, np.uint8)])
+    between = np.concatenate([rgb, np.array([[[25, 0, 0]] * 3], np.uint8)])
+    for image in (far, between):  # a colour that is no rounding error, and one that is as near to two classes
+        with pytest.raises(ValueError, match=r"add it to the label map, or use unknown=ignore$"):
+            convert_array(image, labels)
 
 
 # --- run again
@@ -311,6 +359,19 @@ def test_torn_last_line(source: Path, target: Path) -> None:
     manifest.write_bytes(manifest.read_bytes()[:-9])
     assert outcome(convert_folder(source, target, LABELS)) == (1, 4, 0)
     assert outcome(convert_folder(source, target, LABELS)) == (0, 5, 0)
+
+
+def test_temporaries_of_dead_processes_are_swept(source: Path, target: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    (target / "sub0").mkdir(parents=True)
+    prefix = _preproc.temporary_prefix
+    dead = target / "sub0" / f"{prefix}{process.pid}-0.tmp"
+    kept = {f"{prefix}{os.getpid()}-9.tmp", f".seg-00000000-{process.pid}-0.tmp", f"{prefix}{process.pid}-0.png"}
+    for name in (dead.name, *kept):  # of this process, of another machine, and of another name
+        (target / "sub0" / name).touch()
+    convert_folder(source, target, LABELS)
+    assert {path.name for path in (target / "sub0").glob(".*")} == kept
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
@@ -396,6 +457,9 @@ def test_masks_never_land_on_sources(tmp_path: Path) -> None:
         ({"max_distance": 3}, "max_distance needs unknown=nearest"),
         ({"unknown": "nearest", "max_distance": 256}, r"max_distance must be 0\.\.255"),
         ({"read": "rgb"}, "read must be auto, color or index"),
+        ({"max_pixels": 0}, r"max_pixels must be 1\.\.2\*\*30, came 0"),
+        ({"max_pixels": 1e6}, r"max_pixels must be 1\.\.2\*\*30, came 1000000.0; give a whole number"),
+        ({"max_pixels": 2**31}, r"max_pixels must be 1\.\.2\*\*30"),
         ({"threads": -1}, r"threads must be 0\.\.1024 \(0 = all cores\), came -1"),
         ({"threads": 1.5}, r"threads must be 0\.\.1024"),
         ({"shard": (0, 4)}, r"shard must be \(i, n\) with 1 <= i <= n, came \(0, 4\)"),

@@ -21,11 +21,15 @@ ALLOWED = {
     "synthetic": BASE | {"street"},
     "manifest": BASE,
     "sources": BASE | {"_preproc"},
-    "convert": BASE | {"_preproc", "manifest", "sources"},
+    "decode": BASE,
+    "weights": set(),
+    "convert": BASE | {"_preproc", "decode", "manifest", "sources", "weights"},
     "pairs": {"images"},
     "dataset": {"images", "pairs", "transforms"},
     "training": BASE | {"metrics", "dataset"},
     "inference": BASE,
+    "audit": BASE | {"_preproc", "convert", "sources"},
+    "audit_report": BASE | {"_preproc", "audit"},
 }
 """What each module may import of ours; commands may import everything."""
 

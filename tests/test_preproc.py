@@ -304,7 +304,7 @@ def check_mapping(image: np.ndarray, table: _preproc.Table, listed: dict[Any, in
     at = [i for i, key in enumerate(keys) if key in unknown]
     if at:
         y, x = divmod(at[0], image.shape[1])
-        assert report == (len(at), len(unknown), keys[at[0]], x, y)
+        assert report == (len(at), len(unknown), keys[at[0]], x, y, reference_reach(unknown, listed))
     else:
         assert report is None
     mirrored, _, _ = _preproc.map_array(image[::-1, ::-1], table, **options)  # strides below zero
@@ -314,12 +314,23 @@ def check_mapping(image: np.ndarray, table: _preproc.Table, listed: dict[Any, in
         np.testing.assert_array_equal(swapped, wanted)
 
 
+def reference_reach(unknown: set[Any], listed: dict[Any, int]) -> int | None:
+    """The least max_distance that answers for all of them, up to 16."""
+    if not all(isinstance(key, tuple) for key in unknown):
+        return None
+    for far in range(17):
+        image = np.array([sorted(unknown)], np.uint8)
+        if not reference_map(image, listed, far)[1]:
+            return far
+    return None
+
+
 def test_nearest_never_guesses_a_tie() -> None:
     table = _preproc.Table([((0, 0, 0), 0), ((4, 0, 0), 1), ((0, 0, 4), 0)], [])
     image = np.array([[[2, 0, 0], [2, 0, 2], [1, 0, 0], [0, 0, 2]]], np.uint8)
     mask, _, unknown = _preproc.map_array(image, table, unknown="nearest", max_distance=255)
     assert mask.tolist() == [[255, 255, 0, 0]]
-    assert unknown == (2, 2, (2, 0, 0), 0, 0)
+    assert unknown == (2, 2, (2, 0, 0), 0, 0, None)
 
 
 def test_read_rules() -> None:
@@ -490,7 +501,7 @@ def test_a_failed_source_leaves_no_older_mask(tmp_path: Path) -> None:
     assert mask.exists()
     cv2.imwrite(str(source), np.full((2, 2, 3), 7, np.uint8))
     (result,) = _preproc.convert_files([(source, mask)], TABLE)
-    assert (result.status, result.unknown) == ("unknown", (4, 1, (7, 7, 7), 0, 0))
+    assert (result.status, result.unknown) == ("unknown", (4, 1, (7, 7, 7), 0, 0, 7))
     assert list(mask.parent.iterdir()) == []
 
 

@@ -170,7 +170,7 @@ def test_parameter_groups_spare_biases_and_norms() -> None:
 
 
 def test_options_out_of_range() -> None:
-    with pytest.raises(ValueError, match="epochs and validate_every are at least 1, got 0 and 1"):
+    with pytest.raises(ValueError, match=r"fit.epochs: expected a whole number of at least 1, got 0"):
         FitOptions(epochs=0)
     with pytest.raises(ValueError, match=r"fit.clip: expected a positive norm or null, got 0"):
         FitOptions(clip=0.0)

@@ -41,6 +41,16 @@ def test_scale_crop_keeps_step(size: tuple[int, int] | None, scale: tuple[float,
     assert torch.equal(mask, before[1])
 
 
+def test_small_images_lie_anywhere_in_the_window() -> None:
+    torch.manual_seed(0)
+    image, mask = coded()
+    corners = [
+        ScaleCrop(size=(64, 96), scale=(0.5, 0.5))(image, mask)[1][[0, 0, -1, -1], [0, -1, 0, -1]] for _ in range(50)
+    ]
+    uncovered = (torch.stack(corners) == 255).float().mean(0)
+    assert (uncovered > 0.5).all()
+
+
 def test_scale_crop_without_scaling_is_exact() -> None:
     image, mask = coded(96, 96)
     out, labels = ScaleCrop(scale=(1.0, 1.0))(image, mask)

@@ -85,11 +85,12 @@ py::object key_of(const Report& report) {
     return py::make_tuple(key & 255, key >> 8 & 255, key >> 16);
 }
 
-// None, or (pixels, distinct, first, x, y), `first` being a colour (r, g, b) or a value.
+// None, or (pixels, distinct, first, x, y, reach), `first` being a colour (r, g, b) or a value.
 py::object unknown_of(const Report& report) {
     const Unknown& unknown = report.unknown;
     if (unknown.pixels == 0) return py::none();
-    return py::make_tuple(unknown.pixels, unknown.distinct, key_of(report), unknown.x, unknown.y);
+    const py::object reach = unknown.reach == kNoReach ? py::object(py::none()) : py::object(py::int_(unknown.reach));
+    return py::make_tuple(unknown.pixels, unknown.distinct, key_of(report), unknown.x, unknown.y, reach);
 }
 
 const char* status_name(Status status) {
@@ -301,6 +302,20 @@ py::tuple decode(const py::bytes& file, std::uint64_t max_pixels) {
     return py::make_tuple(py::array(dtype, shape, samples.data()), palette);
 }
 
+// For benchmarks/bench_convert.py, the floor of any converter: reads and inflates the source and writes `content`,
+// plainly or through a temporary file. Jobs are (source, destination, content).
+void touch_files(const std::vector<std::tuple<std::string, std::string, std::string>>& jobs, bool whole) {
+    Buffer buffer;
+    PngReader reader;
+    for (const auto& [from, to, text] : jobs) {
+        SourceFile source(from);
+        const std::size_t size = source.read(buffer.resize(source.size()), source.size());
+        reader.open({buffer.data(), size}, kUsualPixels);
+        const Bytes content{reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+        whole ? write_atomically(to, content) : write_plainly(to, content);
+    }
+}
+
 }  // namespace
 }  // namespace seg
 
@@ -308,6 +323,7 @@ PYBIND11_MODULE(_preproc, module) {
     using namespace seg;
     module.doc() = "Label files to masks; the C++ under seg.convert.";
     module.attr("inflate") = inflate_name();
+    module.attr("temporary_prefix") = temporary_prefix();
     py::register_exception_translator([](std::exception_ptr pointer) {
         try {
             if (pointer) std::rethrow_exception(pointer);
@@ -338,5 +354,6 @@ PYBIND11_MODULE(_preproc, module) {
     module.def("map_array", &map_array, py::arg("image"), py::arg("table"), py::kw_only(), py::arg("unknown") = "error",
                py::arg("max_distance") = py::none(), py::arg("read") = "auto");
     module.def("write_mask", &write_mask, py::arg("path"), py::arg("mask"));
+    module.def("touch_files", &touch_files, py::arg("jobs"), py::arg("whole"));
     module.def("decode", &decode, py::arg("file"), py::arg("max_pixels") = kUsualPixels);
 }

@@ -60,7 +60,7 @@ Header parse_header(Bytes payload, std::uint64_t max_pixels) {
         throw Error("corrupt PNG: unknown compression, filter or interlace method");
     if (std::uint64_t{header.width} * header.height > max_pixels)
         throw Error("too large: " + std::to_string(header.width) + " x " + std::to_string(header.height) +
-                    " pixels, the limit is " + std::to_string(max_pixels));
+                    " pixels, the limit is " + std::to_string(max_pixels) + " (max_pixels)");
     return header;
 }
 

@@ -41,7 +41,11 @@ MatchLengths make_match_lengths() {
 
 const MatchLengths kMatchLengths = make_match_lengths();
 
-// A run of n is one literal, matches of 258, one shorter match, and one or two literals more if that many are left.
+// Up to 3 literals, or one literal and matches: a run of n is written as n literals, or as a literal and a match of
+// n - 1. Longer than one match: a literal, matches of 258, then one shorter match, or one or two literals more.
+constexpr std::uint32_t kFewest = 3;
+constexpr std::uint32_t kLongestPair = kLongestMatch + 1;
+
 struct Split {
     unsigned full;
     unsigned match;     // 0 if none
@@ -50,7 +54,7 @@ struct Split {
 
 Split split(std::uint32_t length) {
     const std::uint32_t rest = length - 1;
-    const std::uint32_t full = rest < kLongestMatch ? 0 : rest / kLongestMatch;
+    const std::uint32_t full = rest / kLongestMatch;
     const std::uint32_t tail = rest - full * kLongestMatch;
     return tail < 3 ? Split{full, 0, 1 + tail} : Split{full, tail, 1};
 }
@@ -116,21 +120,40 @@ void write_codes(BitWriter& bits, const std::vector<Code>& literals) {
     }
 }
 
-// What a match of each length is written as: length code, extra bits and the distance code, one bit 0.
-struct Match {
-    std::uint32_t bits = 0;
+// Codes that are written at once.
+struct Packed {
+    std::uint64_t bits = 0;
     unsigned count = 0;
+
+    void append(std::uint64_t more, unsigned length) {
+        bits |= more << count;
+        count += length;
+    }
 };
 
-std::array<Match, kLongestMatch + 1> match_codes(const std::vector<Code>& literals) {
-    std::array<Match, kLongestMatch + 1> matches;  // of length 0: nothing
+// What a match of each length is written as: length code, extra bits and the distance code, one bit 0.
+std::array<Packed, kLongestMatch + 1> match_codes(const std::vector<Code>& literals) {
+    std::array<Packed, kLongestMatch + 1> matches;  // of length 0: nothing
     for (unsigned length = 3; length <= kLongestMatch; ++length) {
         const MatchLength& entry = kMatchLengths[length];
         const Code& code = literals[entry.symbol];
-        matches[length] = {std::uint32_t{code.bits} | std::uint32_t{entry.extra} << code.length,
-                           code.length + entry.extra_bits + 1u};
+        matches[length].append(code.bits, code.length);
+        matches[length].append(entry.extra, entry.extra_bits + 1u);
     }
     return matches;
+}
+
+// A value written once, twice and three times: at most 45 bits.
+std::array<std::array<Packed, kFewest>, 256> literal_codes(const std::vector<Code>& literals) {
+    std::array<std::array<Packed, kFewest>, 256> few;
+    for (std::size_t value = 0; value < few.size(); ++value) {
+        const Code& code = literals[value];
+        for (unsigned times = 0; times < kFewest; ++times) {
+            if (times) few[value][times] = few[value][times - 1];
+            few[value][times].append(code.bits, code.length);
+        }
+    }
+    return few;
 }
 
 }  // namespace
@@ -139,57 +162,72 @@ void RunDeflate::begin(Output& output) {
     output_ = &output;
     output.append("\x78\x01", 2);  // zlib's header: deflate with a window of 32 KB, fastest
     bits_ = BitWriter{};
-    runs_.clear();
-    adler_low_ = 1;
-    adler_high_ = 0;
-    adler_open_ = 0;
+    if (!runs_) runs_.reset(new Run[kBlockRuns]);
+    count_ = 0;
+    adler_ = Adler{};
 }
 
 void RunDeflate::add(Bytes bytes) {
     Positions positions;
+    Adler adler = adler_;  // a local copy stays in registers
     std::size_t start = 0;
     for (std::size_t i = 1; i < bytes.size; i += kStrip) {
         const std::uint8_t* p = bytes.data + i;
-        const std::size_t count = scan.differing(p, p - 1, std::min(kStrip, bytes.size - i), positions);
+        const std::size_t count = scan.changes[1](p, p - 1, std::min(kStrip, bytes.size - i), positions);
         for (std::size_t k = 0; k < count; ++k) {
             const std::size_t next = i + positions[k];
-            add_run(bytes.data[start], next - start);
+            add_run(adler, bytes.data[start], next - start);
             start = next;
         }
     }
-    add_run(bytes.data[start], bytes.size - start);
+    add_run(adler, bytes.data[start], bytes.size - start);
+    adler_ = adler;
 }
 
-// n equal bytes v at once: low grows by n v, high by n low + v (1 + 2 + ... + n).
-void RunDeflate::add_run(std::uint8_t value, std::size_t length) {
+inline void RunDeflate::add_run(Adler& adler, std::uint8_t value, std::size_t length) {
     while (length) {
         const std::size_t n = std::min(length, kLongestRun);
-        adler_high_ += n * adler_low_ + value * (n * (n + 1) / 2);
-        adler_low_ += n * value;
-        adler_open_ += n;
-        if (adler_open_ > kAdlerOpen) reduce_adler();
-        if (runs_.size() == kBlockRuns) flush_block(false);
-        runs_.emplace_back(value, static_cast<std::uint32_t>(n));
+        adler.add(value, n);
+        if (count_ == kBlockRuns) flush_block(false);
+        runs_[count_++] = {value, static_cast<std::uint32_t>(n)};
         length -= n;
     }
 }
 
-void RunDeflate::reduce_adler() {
-    adler_low_ %= kAdlerBase;
-    adler_high_ %= kAdlerBase;
-    adler_open_ = 0;
+// n equal bytes v at once: low grows by n v, high by n low + v (1 + 2 + ... + n).
+inline void RunDeflate::Adler::add(std::uint8_t value, std::size_t length) {
+    high += length * low + value * (length * (length + 1) / 2);
+    low += length * value;
+    open += length;
+    if (open > kAdlerOpen) reduce();
+}
+
+void RunDeflate::Adler::reduce() {
+    low %= kAdlerBase;
+    high %= kAdlerBase;
+    open = 0;
 }
 
 void RunDeflate::flush_block(bool last) {
     std::vector<std::uint32_t> frequencies(kLongestSymbol + 1);
-    std::size_t matches = 0;
-    for (const Run& run : runs_) {
-        const Split parts = split(run.length);
-        frequencies[run.value] += parts.literals;
-        frequencies[kLongestSymbol] += parts.full;
-        if (parts.match) ++frequencies[kMatchLengths[parts.match].symbol];
-        matches += parts.full + 1;
+    std::array<std::uint32_t, kLongestMatch + 1> lengths{};  // matches of each length; those of 0 are none
+    std::size_t matches = count_;
+    for (const Run *at = runs_.get(), *end = at + count_; at != end; ++at) {
+        const Run run = *at;
+        if (run.length <= kLongestPair) {  // without a branch on what is as often so as so
+            const bool few = run.length <= kFewest;
+            frequencies[run.value] += few ? run.length : 1;
+            ++lengths[few ? 0 : run.length - 1];
+        } else {
+            const Split parts = split(run.length);
+            frequencies[run.value] += parts.literals;
+            lengths[kLongestMatch] += parts.full;
+            ++lengths[parts.match];
+            matches += parts.full;
+        }
     }
+    for (unsigned length = 3; length <= kLongestMatch; ++length)
+        frequencies[kMatchLengths[length].symbol] += lengths[length];
     frequencies[kEndOfBlock] = 1;
     const std::vector<Code> literals = huffman(frequencies, 15);
     std::size_t size = matches * (5 + 1);  // extra and distance bits at their most
@@ -201,21 +239,29 @@ void RunDeflate::flush_block(bool last) {
     write_codes(bits_, literals);
     write_runs(literals);
     output_->written_to(bits_.at);
-    runs_.clear();
+    count_ = 0;
 }
 
 void RunDeflate::write_runs(const std::vector<Code>& literals) {
     const auto matches = match_codes(literals);
+    const auto few_codes = literal_codes(literals);
     BitWriter bits = bits_;  // a local copy stays in registers
-    for (const Run& run : runs_) {
+    for (const Run *at = runs_.get(), *end = at + count_; at != end; ++at) {
+        const Run run = *at;
+        if (run.length <= kLongestPair) {
+            const bool few = run.length <= kFewest;
+            Packed codes = few_codes[run.value][few ? run.length - 1 : 0];
+            const Packed& match = matches[few ? 0 : run.length - 1];
+            codes.append(match.bits, match.count);
+            bits.put(codes.bits, codes.count);
+            continue;
+        }
+        // All of a run's bytes are equal, so its parts may come in any order after the first literal.
         const Split parts = split(run.length);
-        const Code& literal = literals[run.value];
-        // All of a run's bytes are equal, so its parts may come in any order after the first literal; this one lets
-        // the usual run, a literal and a match, go out at once.
-        const Match& match = matches[parts.match];
-        bits.put(literal.bits | std::uint64_t{match.bits} << literal.length, literal.length + match.count);
-        for (unsigned i = 1; i < parts.literals; ++i) bits.put(literal.bits, literal.length);
-        for (unsigned i = 0; i < parts.full; ++i) bits.put(matches[kLongestMatch].bits, matches[kLongestMatch].count);
+        const Packed& first = few_codes[run.value][parts.literals - 1];
+        bits.put(first.bits, first.count);
+        bits.put(matches[parts.match].bits, matches[parts.match].count);
+        for (unsigned k = 0; k < parts.full; ++k) bits.put(matches[kLongestMatch].bits, matches[kLongestMatch].count);
     }
     bits.put(literals[kEndOfBlock].bits, literals[kEndOfBlock].length);
     bits_ = bits;
@@ -226,8 +272,8 @@ void RunDeflate::finish() {
     bits_.at = output_->reserve(8);
     if (bits_.count) bits_.put(0, 8 - bits_.count);
     output_->written_to(bits_.at);
-    reduce_adler();
-    output_->append_big32(static_cast<std::uint32_t>(adler_high_ << 16 | adler_low_));
+    adler_.reduce();
+    output_->append_big32(static_cast<std::uint32_t>(adler_.high << 16 | adler_.low));
 }
 
 }  // namespace seg

@@ -4,6 +4,8 @@
 // distance 1, in blocks with their own Huffman codes (RFC 1951), and Adler-32 is computed from the runs as well.
 #pragma once
 
+#include <memory>
+
 #include "huffman.h"
 #include "output.h"
 
@@ -18,23 +20,29 @@ class RunDeflate {
 
   private:
     struct Run {
-        // With it, emplace_back writes in place; a copy through the stack stalls, and took half of add()'s time.
-        Run(std::uint8_t v, std::uint32_t n) : value(v), length(n) {}
         std::uint8_t value;
         std::uint32_t length;
     };
 
-    void add_run(std::uint8_t value, std::size_t length);
+    // Adler-32 (RFC 1950), reduced only now and then.
+    struct Adler {
+        std::uint64_t low = 1;
+        std::uint64_t high = 0;
+        std::size_t open = 0;  // bytes added since the two were last reduced
+
+        void add(std::uint8_t value, std::size_t length);
+        void reduce();
+    };
+
+    void add_run(Adler& adler, std::uint8_t value, std::size_t length);
     void flush_block(bool last);
     void write_runs(const std::vector<Code>& literals);
-    void reduce_adler();
 
     Output* output_ = nullptr;
-    BitWriter bits_;         // its pointer is set anew for each block
-    std::vector<Run> runs_;  // of the block that is being gathered
-    std::uint64_t adler_low_ = 1;
-    std::uint64_t adler_high_ = 0;
-    std::size_t adler_open_ = 0;  // bytes added since the two were last reduced
+    BitWriter bits_;               // its pointer is set anew for each block
+    std::unique_ptr<Run[]> runs_;  // of the block that is being gathered; memory is touched only as it fills
+    std::size_t count_ = 0;
+    Adler adler_;
 };
 
 }  // namespace seg

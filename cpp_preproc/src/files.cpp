@@ -7,7 +7,10 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <system_error>
+
+#include "inflate.h"
 
 namespace seg {
 namespace {
@@ -59,10 +62,10 @@ int write_all(int descriptor, Bytes bytes) {
     return 0;
 }
 
-// Hidden, short (a long stem must not exceed the file system's limit), unique among processes and threads.
+// Hidden, short (a long stem must not exceed the file system's limit), unique among machines, processes and threads.
 std::string temporary_beside(const std::string& path) {
     static std::atomic<unsigned long> counter{0};
-    const std::string name = ".seg-" + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
+    const std::string name = temporary_prefix() + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
     const std::size_t slash = path.find_last_of('/');
     return slash == std::string::npos ? name : path.substr(0, slash + 1) + name;
 }
@@ -114,6 +117,25 @@ void write_atomically(const std::string& path, Bytes bytes) {
     fail("cannot write the mask", code);
 }
 
+void write_plainly(const std::string& path, Bytes bytes) {
+    const int descriptor = create(path);
+    const int code = write_all(descriptor, bytes);
+    ::close(descriptor);
+    if (code != 0) fail("cannot write the file", code);
+}
+
 void remove_if_there(const std::string& path) { ::unlink(path.c_str()); }
+
+const std::string& temporary_prefix() {
+    static const std::string prefix = [] {
+        char host[256] = {};
+        ::gethostname(host, sizeof host - 1);
+        const std::uint32_t crc = crc32(0, {reinterpret_cast<const std::uint8_t*>(host), std::strlen(host)});
+        char text[16];
+        std::snprintf(text, sizeof text, ".seg-%08x-", static_cast<unsigned>(crc));
+        return std::string(text);
+    }();
+    return prefix;
+}
 
 }  // namespace seg

@@ -36,20 +36,6 @@ struct Rgba8 {
 constexpr std::uint8_t kZeros[kStrip] = {};
 constexpr std::size_t kStripPixels = kStrip / 4;
 
-// Byte positions, rising, to pixel positions without repetition, in place; returns how many.
-template <std::size_t stride>
-std::size_t to_pixels(std::uint16_t* positions, std::size_t count) {
-    std::size_t kept = 0;
-    unsigned last = kStrip;
-    for (std::size_t i = 0; i < count; ++i) {
-        const unsigned pixel = positions[i] / static_cast<unsigned>(stride);
-        positions[kept] = static_cast<std::uint16_t>(pixel);
-        kept += pixel != last;
-        last = pixel;
-    }
-    return kept;
-}
-
 // Goes to the pixel at p: its bytes as they stand, or added to those of the pixel before.
 template <std::size_t stride, bool differences>
 void advance(std::uint8_t* pixel, const std::uint8_t* p) {
@@ -68,8 +54,7 @@ void for_each_run(const std::uint8_t* row, std::size_t width, Emit emit) {
     for (std::size_t x = 1; x < width; x += kStripPixels) {
         const std::uint8_t* p = row + x * stride;
         const std::size_t size = std::min(kStripPixels, width - x) * stride;
-        const std::size_t bytes = scan.differing(p, differences ? kZeros : p - stride, size, positions);
-        const std::size_t count = to_pixels<stride>(positions, bytes);
+        const std::size_t count = scan.changes[stride](p, differences ? kZeros : p - stride, size, positions);
         for (std::size_t i = 0; i < count; ++i) {
             const std::size_t next = x + positions[i];
             emit(Format::key(pixel), start, next - start);
@@ -112,7 +97,10 @@ Mapper::Mapper(const Table& table, const Options& options) : table_(table), opti
 
 Answer Mapper::nearest_answer(std::uint32_t key) {
     Found& found = found_[key * 0x9e3779b1u >> (32 - kFoundBits)];
-    if (found.key != key) found = {key, table_.nearest(key, options_.max_distance)};
+    if (found.key != key) {
+        const Table::Nearest nearest = table_.nearest(key);
+        found = {key, nearest.distance <= options_.max_distance ? nearest.answer : kUnknown};
+    }
     return found.answer;
 }
 
@@ -159,13 +147,21 @@ void Mapper::refuse(std::uint32_t sample, std::uint32_t x) const {
 void Mapper::note_unknown(std::uint32_t key, std::uint32_t x, std::uint64_t count) {
     if (report_.by_color && direct_) key = color_of(key);
     Unknown& unknown = report_.unknown;
-    if (!unknown.pixels) unknown = {0, 0, key, x, y_};
+    if (!unknown.pixels) unknown = {0, 0, key, x, y_, 0};
     unknown.pixels += count;
     if (seen_.empty()) seen_.resize((1u << 24) / 64);
     std::uint64_t& word = seen_[key / 64];
     const std::uint64_t bit = std::uint64_t{1} << key % 64;
-    if (!(word & bit)) ++unknown.distinct;
+    if (word & bit) return;
     word |= bit;
+    ++unknown.distinct;
+    if (unknown.reach != kNoReach) unknown.reach = std::max(unknown.reach, reach_of(key));
+}
+
+unsigned Mapper::reach_of(std::uint32_t key) const {
+    if (!report_.by_color) return kNoReach;
+    const Table::Nearest nearest = table_.nearest(key);
+    return nearest.answer == kUnknown || nearest.distance > kLongestReach ? kNoReach : nearest.distance;
 }
 
 template <class Format, class Lookup>

@@ -25,7 +25,13 @@ struct Unknown {
     std::uint32_t key = 0;       // the first one, reading row by row: a colour key or a value
     std::uint32_t x = 0;
     std::uint32_t y = 0;
+    // The max_distance under which every one of them would have a nearest colour; kNoReach: there is none, or it is
+    // too large to be the rounding of a colour table.
+    unsigned reach = 0;
 };
+
+inline constexpr unsigned kNoReach = 256;
+inline constexpr unsigned kLongestReach = 16;
 
 struct Report {
     bool by_color = false;
@@ -59,6 +65,7 @@ class Mapper {
     std::uint32_t color_of(std::uint32_t sample) const;
     [[noreturn]] void refuse(std::uint32_t sample, std::uint32_t x) const;
     void note_unknown(std::uint32_t key, std::uint32_t x, std::uint64_t count);
+    unsigned reach_of(std::uint32_t key) const;
 
     // Nearest colours already found, by hash; a fixed size keeps a photograph from filling the memory.
     struct Found {

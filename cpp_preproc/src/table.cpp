@@ -54,19 +54,19 @@ Table::Table(std::vector<Color> colors, const std::vector<std::pair<std::uint16_
     }
 }
 
-Answer Table::nearest(std::uint32_t key, unsigned max_distance) const {
-    Distance best{max_distance + 1, 0};
-    Answer answer = kUnknown;
+Table::Nearest Table::nearest(std::uint32_t key) const {
+    Nearest nearest;
+    Distance best{nearest.distance, 0};
     for (const Color& entry : colors_) {
         const Distance here = distance(key, entry.key);
         if (here < best) {
             best = here;
-            answer = entry.label;
-        } else if (!(best < here) && answer != entry.label) {
-            answer = kUnknown;
+            nearest = {entry.label, here.largest};
+        } else if (!(best < here) && nearest.answer != entry.label) {
+            nearest.answer = kUnknown;
         }
     }
-    return answer;
+    return nearest;
 }
 
 }  // namespace seg

@@ -38,8 +38,12 @@ class Table {
     const Answer* values() const { return values_.data(); }
 
     // The nearest listed colour by the largest difference over the channels, then by the sum of squared
-    // differences. Farther than max_distance, or still a tie between labels: kUnknown, never a guess.
-    Answer nearest(std::uint32_t key, unsigned max_distance) const;
+    // differences. Still a tie between labels: kUnknown, never a guess.
+    struct Nearest {
+        Answer answer = kUnknown;
+        unsigned distance = 256;  // largest difference of a channel; 256 if no colour is listed
+    };
+    Nearest nearest(std::uint32_t key) const;
 
   private:
     static constexpr std::uint32_t kFree = 0xffffffff;

@@ -84,6 +84,23 @@ void append_rows(Random& random, const seg::Header& header, std::uint32_t width,
     }
 }
 
+// A whole file; the pixel data stand in two chunks.
+Blob join(const seg::Header& header, const Blob& data, std::size_t cut) {
+    Blob file{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    Blob head;
+    append_big32(head, header.width);
+    append_big32(head, header.height);
+    head.insert(head.end(), {header.depth, header.type, 0, 0, std::uint8_t{header.interlaced}});
+    append_chunk(file, "IHDR", head);
+    if (header.type == seg::kPalette) append_chunk(file, "PLTE", Blob(768, 5));
+    append_chunk(file, "tEXt", {'a', 0, 'b'});
+    const auto middle = data.begin() + static_cast<std::ptrdiff_t>(cut);
+    append_chunk(file, "IDAT", Blob(data.begin(), middle));
+    append_chunk(file, "IDAT", Blob(middle, data.end()));
+    append_chunk(file, "IEND", {});
+    return file;
+}
+
 }  // namespace
 
 std::uint32_t Random::below(std::uint32_t limit) {
@@ -106,21 +123,12 @@ Sample make_sample(Random& random, std::uint8_t type, std::uint8_t depth, bool i
     } else {
         append_rows(random, sample.header, sample.header.width, sample.header.height, filtered, sample.raw);
     }
-    sample.file = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-    Blob header;
-    append_big32(header, sample.header.width);
-    append_big32(header, sample.header.height);
-    header.insert(header.end(), {depth, type, 0, 0, std::uint8_t{interlaced}});
-    append_chunk(sample.file, "IHDR", header);
-    if (type == seg::kPalette) append_chunk(sample.file, "PLTE", Blob(768, 5));
-    append_chunk(sample.file, "tEXt", {'a', 0, 'b'});
     const Blob data = stored(filtered);
-    const auto cut = data.begin() + static_cast<std::ptrdiff_t>(random.below(static_cast<std::uint32_t>(data.size())));
-    append_chunk(sample.file, "IDAT", Blob(data.begin(), cut));
-    append_chunk(sample.file, "IDAT", Blob(cut, data.end()));
-    append_chunk(sample.file, "IEND", {});
+    sample.file = join(sample.header, data, random.below(static_cast<std::uint32_t>(data.size())));
     return sample;
 }
+
+Blob png_of(const seg::Header& header, const Blob& filtered) { return join(header, stored(filtered), 1); }
 
 void mend_checksums(Blob& file) {
     std::size_t at = 8;

@@ -1,4 +1,4 @@
-// PNG files for the tests: every colour type, depth and filter, stored without compression.
+// PNG files for the tests and the fuzzer: every colour type, depth and filter, stored without compression.
 #pragma once
 
 #include <string>
@@ -26,6 +26,9 @@ struct Sample {
 
 // An image with long runs and random filters.
 Sample make_sample(Random& random, std::uint8_t type, std::uint8_t depth, bool interlaced);
+
+// A file around pixel data as it stands before compression: a filter byte and a row, again and again.
+Blob png_of(const seg::Header& header, const Blob& filtered);
 
 // Puts right the CRC of every chunk, so that a mutation gets past it.
 void mend_checksums(Blob& file);

@@ -104,17 +104,21 @@ void test_scan() {
     Random random(3);
     const Blob zeros(seg::kStrip);
     for (int round = 0; round < 5000; ++round) {
-        const std::size_t size = random.below(round % 100 ? 300 : seg::kStrip + 1);
+        const std::size_t stride = 1 + random.below(4);
+        const std::size_t size = random.below(round % 100 ? 300 : seg::kStrip + 1) / stride * stride;
         const std::uint32_t calm = 1 + random.below(100);
         Blob bytes(size);
         for (std::uint8_t& byte : bytes) byte = random.below(calm) == 0;
         const Exact exact(bytes);
         seg::Positions fast;
         seg::Positions plain;
-        const std::size_t count = seg::scan.differing(exact.data.get(), zeros.data(), size, fast);
-        CHECK(count == seg::scalar_scan.differing(exact.data.get(), zeros.data(), size, plain));
-        CHECK(count == static_cast<std::size_t>(std::count(bytes.begin(), bytes.end(), 1)));
+        const std::size_t count = seg::scan.changes[stride](exact.data.get(), zeros.data(), size, fast);
+        CHECK(count == seg::scalar_scan.changes[stride](exact.data.get(), zeros.data(), size, plain));
         CHECK(std::equal(fast, fast + count, plain));
+        std::size_t wanted = 0;
+        for (std::size_t i = 0; i < size; i += stride)
+            wanted += std::find(bytes.data() + i, bytes.data() + i + stride, 1) != bytes.data() + i + stride;
+        CHECK(count == wanted);
         CHECK(seg::scan.zero_run(exact.data.get(), size) == seg::scalar_scan.zero_run(exact.data.get(), size));
     }
 }
@@ -122,10 +126,10 @@ void test_scan() {
 void test_table() {
     const seg::Table table({{0, 0}, {4, 1}, {0x040000, 0}}, {});
     CHECK(table.color(4) == 1 && table.color(5) == seg::kUnknown);
-    CHECK(table.nearest(1, 1) == 0 && table.nearest(1, 0) == seg::kUnknown);
-    CHECK(table.nearest(2, 255) == seg::kUnknown);         // two classes equally near
-    CHECK(table.nearest(0x020000, 255) == 0);              // two colours of one class
-    CHECK(table.nearest(0xffffff, 254) == seg::kUnknown);  // (255, 255, 255) is 255 away from all
+    CHECK(table.nearest(1).answer == 0 && table.nearest(1).distance == 1);
+    CHECK(table.nearest(2).answer == seg::kUnknown && table.nearest(2).distance == 2);  // two classes equally near
+    CHECK(table.nearest(0x020000).answer == 0);                                         // two colours of one class
+    CHECK(table.nearest(0xffffff).distance == 255);
     bool refused = false;
     try {
         const seg::Table twice({{7, 0}, {7, 1}}, {});

@@ -26,6 +26,10 @@ import seg
 WRONG_REQUEST, FAILED, INTERRUPTED = 2, 1, 130
 
 
+class Failed(RuntimeError):
+    """Work that failed for a reason that the message says in full."""
+
+
 def conf_dir() -> Path:
     """The configuration folder: ``seg/conf`` in an installed wheel, ``conf`` beside the package in a checkout."""
     package = Path(seg.__file__).resolve().parent
@@ -129,7 +133,7 @@ def _report(error: BaseException, config_name: str, wants_traceback: bool) -> in
         return INTERRUPTED
     wrong = isinstance(error, ValueError | HydraException | OmegaConfBaseException)
     text = _one_line(error, config_name)
-    hint = "" if wrong or wants_traceback else " (HYDRA_FULL_ERROR=1 shows the traceback)"
+    hint = "" if wrong or wants_traceback or isinstance(error, Failed) else " (HYDRA_FULL_ERROR=1 shows the traceback)"
     print(f"error: {text}{hint}", file=sys.stderr)
     return WRONG_REQUEST if wrong else FAILED
 

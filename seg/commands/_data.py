@@ -13,6 +13,7 @@ from seg.dataset import check
 from seg.files import make_folder, write_json
 from seg.labels import LabelMap
 from seg.pairs import Pair, pair, split
+from seg.weights import class_weights
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,27 @@ class Data:
     def majority(self) -> int:
         """The commonest class of the training masks."""
         return int(self.train_counts.sum(0).argmax())
+
+
+def with_weights(loss: Any, data: Data) -> Any:
+    """The configuration of a loss with every named rule (``weight: median_frequency``) made a class vector.
+
+    Raises:
+        ValueError: an unknown rule.
+    """
+    if isinstance(loss, list):
+        return [with_weights(item, data) for item in loss]
+    if not isinstance(loss, dict):
+        return loss
+    resolved = {key: with_weights(value, data) for key, value in loss.items()}
+    if isinstance(resolved.get("weight"), str):
+        counts = data.train_counts
+        within = ((counts > 0) * counts.sum(1, keepdims=True)).sum(0).tolist()
+        rule = resolved["weight"]
+        resolved["weight"] = class_weights(
+            counts.sum(0).tolist(), rule, images=within if rule == "median_frequency" else None
+        )
+    return resolved
 
 
 def load_data(data: dict[str, Any], labels: str | None) -> Data:

@@ -56,7 +56,7 @@ def is_complete(folder: Path, config: dict[str, Any]) -> bool:
         ValueError: the folder holds a run of another configuration.
     """
     path = folder / "config.yaml"
-    if not path.exists():
+    if not (path.exists() and (folder / "last.pt").exists()):
         return False
     before, now = (dict(_leaves(_comparable(c))) for c in (yaml.safe_load(path.read_text()), config))
     changed = [key for key in sorted(before | now) if before.get(key) != now.get(key)]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from seg import checkpoint, inference, models, training
 from seg.commands import _run, _show, instantiate, plain
-from seg.commands._data import Data, load_data, render
+from seg.commands._data import Data, load_data, render, with_weights
 from seg.dataset import (
     EvaluationBatches,
     SegmentationDataset,
@@ -36,6 +36,7 @@ def train(config: DictConfig) -> None:
     if config.data.render is not None:
         render(plain(config.data.render))
     cfg = plain(config)
+    _check_whole_numbers(cfg)
     folder = Path(cfg["runs"]) / cfg["name"]
     if _run.is_complete(folder, cfg):
         _show.say(f"{folder} is complete; remove it, or give another name=... or seed=..., to train anew")
@@ -43,10 +44,22 @@ def train(config: DictConfig) -> None:
     fabric = _fabric(**cfg["device"])
     _show.console.quiet = not fabric.is_global_zero
     data = load_data(cfg["data"], cfg["labels"])
+    run = Run(cfg, folder, data, fabric)
     if fabric.is_global_zero:
         _run.open_run(folder, cfg)
     fabric.barrier()
-    Run(cfg, folder, data, fabric).train()
+    run.train()
+
+
+def _check_whole_numbers(cfg: dict[str, Any]) -> None:
+    for key, value, least in (
+        ("seed", cfg["seed"], 0),
+        ("pictures", cfg["pictures"], 0),
+        ("loader.batch", cfg["loader"]["batch"], 1),
+        ("loader.workers", cfg["loader"]["workers"], 0),
+    ):
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{key}: expected a whole number of at least {least}, got {value!r}")
 
 
 def _fabric(*, accelerator: str, devices: int, precision: str) -> Fabric:
@@ -76,7 +89,7 @@ class Run:
         if cfg["init"] is not None:
             self._start_from(checkpoint.load(cfg["init"]), model)
         self._make_loaders()
-        loss: nn.Module = fabric.to_device(instantiate(cfg["loss"]))
+        loss: nn.Module = fabric.to_device(instantiate(with_weights(cfg["loss"], data)))
         optimizer = instantiate(cfg["optimizer"], training.parameter_groups(model, loss))
         scheduler = instantiate(cfg["scheduler"], optimizer, steps=self.options.epochs * len(self.batches))
         self.state = training.State(model, loss, optimizer, scheduler, fabric)

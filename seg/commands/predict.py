@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seg.commands import plain, run
+from seg.commands import Failed, plain, run
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def predict(config: DictConfig) -> None:
     _show.say(f"{len(images) - len(failures)} masks written to {destination}{also}")
     if failures:
         more = "".join(f"\n  {failure}" for failure in failures[1:20])
-        raise RuntimeError(f"{len(failures)} of {len(images)} images failed: {failures[0]}{more}")
+        raise Failed(f"{len(failures)} of {len(images)} images failed: {failures[0]}{more}")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ seg-preprocess source=DIR destination=DIR labels=FILE [ignore=[Void]]
 
 import dataclasses
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from seg.commands import plain, run
+from seg.commands import Failed, plain, run
 
 if TYPE_CHECKING:
     from seg.convert import Summary
@@ -34,6 +35,8 @@ def preprocess(config: DictConfig) -> None:
     from seg.convert import convert_folder
     from seg.labels import LabelMap
 
+    # The reason that we print for a file is enough; OpenCV would print its own beside it.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     cfg = plain(config)
     as_json, shard = cfg.pop("json"), _shard(cfg.pop("shard"))
     labels = LabelMap.load(cfg.pop("labels"), ignore=cfg.pop("ignore"))
@@ -56,7 +59,7 @@ def preprocess(config: DictConfig) -> None:
     if summary.failed:
         more = f"; {destination}/manifest.jsonl names all" if summary.failed > len(summary.failures) else ""
         files = summary.converted + summary.skipped + summary.failed
-        raise RuntimeError(f"{summary.failed} of {files} files failed, as named above{more}")
+        raise Failed(f"{summary.failed} of {files} files failed, as named above{more}")
 
 
 def _shard(text: Any) -> tuple[int, int] | None:

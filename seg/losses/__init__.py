@@ -2,9 +2,42 @@
 
 Letters: N images, C classes, H x W pixels. ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64,
 255 = ignore. For every loss an ignored pixel has no influence on the value and zero gradient, whatever its logits;
-without a labelled pixel the loss is 0 with zero gradients.
+without a labelled pixel the loss is 0 with zero gradients; float16 and bfloat16 are reduced in float32. ``weight`` is
+one number per class wherever it appears.
+
+To add one: a module here, a YAML in ``conf/loss/``; `tests/test_losses.py` enrols it.
 """
 
+from seg.losses.boundary import Boundary, signed_distance
 from seg.losses.cross_entropy import CrossEntropy
+from seg.losses.dice import Dice
+from seg.losses.exp_log import ExpLog
+from seg.losses.focal import Focal
+from seg.losses.generalized_dice import GeneralizedDice
+from seg.losses.jaccard import Jaccard
+from seg.losses.lovasz_softmax import LovaszSoftmax
+from seg.losses.ohem_cross_entropy import OhemCrossEntropy
+from seg.losses.poly1 import Poly1
+from seg.losses.schedules import Ramp, boundary_weights
+from seg.losses.tversky import Tversky
+from seg.losses.weighted_cross_entropy import WeightedCrossEntropy
+from seg.losses.weighted_sum import WeightedSum
 
-__all__ = ["CrossEntropy"]
+__all__ = [
+    "Boundary",
+    "CrossEntropy",
+    "Dice",
+    "ExpLog",
+    "Focal",
+    "GeneralizedDice",
+    "Jaccard",
+    "LovaszSoftmax",
+    "OhemCrossEntropy",
+    "Poly1",
+    "Ramp",
+    "Tversky",
+    "WeightedCrossEntropy",
+    "WeightedSum",
+    "boundary_weights",
+    "signed_distance",
+]

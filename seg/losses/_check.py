@@ -1,4 +1,6 @@
-"""What every loss demands of its arguments."""
+"""What every loss demands of its arguments and options."""
+
+import math
 
 import torch
 from torch import Tensor
@@ -26,3 +28,22 @@ def check_shapes(logits: Tensor, target: Tensor) -> None:
                 f"target: expected class indices 0..{classes - 1} or {IGNORE} (ignore), "
                 f"got {int(worst.min())}..{int(worst.max())}"
             )
+
+
+def check_choice(name: str, value: object, *choices: str) -> None:
+    """Refuse an option that is none of ``choices``."""
+    if value not in choices:
+        raise ValueError(f"{name}: expected {' or '.join(map(repr, choices))}, got {value!r}")
+
+
+def check_number(name: str, value: float, *, least: float = 0, above: float | None = None) -> None:
+    """Refuse what is not a finite number ``>= least``, or ``> above`` where that is given."""
+    if isinstance(value, int | float) and math.isfinite(value) and (value >= least if above is None else value > above):
+        return
+    raise ValueError(f"{name}: expected a number {f'>= {least}' if above is None else f'> {above}'}, got {value!r}")
+
+
+def check_share(name: str, value: float) -> None:
+    """Refuse what is not a share in 0..1."""
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{name}: expected 0..1, got {value!r}")

@@ -2,12 +2,10 @@
 
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seg.labels import IGNORE
-from seg.losses._check import check_shapes
+from seg.losses._check import check_choice, check_share
+from seg.losses._pixels import cross_entropy_sum, prepare
 
 
 class CrossEntropy(nn.Module):
@@ -30,25 +28,12 @@ class CrossEntropy(nn.Module):
 
     def __init__(self, *, label_smoothing: float = 0.0, reduction: Literal["mean", "sum"] = "mean") -> None:
         super().__init__()
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"label_smoothing: expected 0..1, got {label_smoothing}")
-        if reduction not in ("mean", "sum"):
-            raise ValueError(f"reduction: expected 'mean' or 'sum', got {reduction!r}")
+        check_share("label_smoothing", label_smoothing)
+        check_choice("reduction", reduction, "mean", "sum")
         self.label_smoothing = label_smoothing
         self.reduction = reduction
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        check_shapes(logits, target)
-        valid = target != IGNORE
-        # where() and not multiplication: NaN times zero is NaN, in the gradient too
-        logits = torch.where(valid.unsqueeze(1), logits, 0)
-        if logits.dtype in (torch.float16, torch.bfloat16):
-            logits = logits.float()
-        total = F.cross_entropy(
-            logits,
-            target.long(),
-            ignore_index=IGNORE,
-            reduction="sum",
-            label_smoothing=self.label_smoothing,
-        )
+        logits, _, valid = prepare(logits, target)
+        total = cross_entropy_sum(logits, target, label_smoothing=self.label_smoothing)
         return total / valid.sum().clamp(min=1) if self.reduction == "mean" else total

@@ -1,0 +1,69 @@
+"""Pieces that look at one pixel at a time: ignored pixels taken out, the logarithm of the true class, safe powers."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seg.labels import IGNORE
+from seg.losses._check import check_shapes
+
+
+def prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Check the arguments and take the ignored pixels out of them.
+
+    Returns:
+        logits (N, C, H, W) float32, or float64 if they came so, with 0 at ignored pixels;
+        labels (N, H, W) int64 with 0 at ignored pixels; valid (N, H, W) bool, False at ignored pixels.
+    """
+    check_shapes(logits, target)
+    valid = target != IGNORE
+    # where() and not multiplication: NaN times zero is NaN, in the gradient too
+    logits = torch.where(valid.unsqueeze(1), logits, 0)
+    if logits.dtype != torch.float64:
+        logits = logits.float()
+    return logits, torch.where(valid, target, 0).long(), valid
+
+
+def mean_over(valid: Tensor, values: Tensor) -> Tensor:
+    """Mean of ``values`` over the pixels that are ``valid``, both (N, H, W); 0 if there is none."""
+    return torch.where(valid, values, 0).sum() / valid.sum().clamp(min=1)
+
+
+def cross_entropy_sum(
+    logits: Tensor, target: Tensor, *, weight: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
+    """Cross entropy summed over the labelled pixels; ``logits`` as `prepare` returns them, ``target`` as it came."""
+    return F.cross_entropy(
+        logits, target.long(), weight, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
+    )
+
+
+def true_class(log_p: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """``-ln p_t`` and ``1 - p_t`` of each pixel's true class t.
+
+    The second is summed over the other classes: 1 - p_t itself has lost everything below 6e-8 in float32.
+
+    Args:
+        log_p: (N, C, H, W) logarithm of the softmax.
+        labels: (N, H, W) int64 in 0..C-1.
+    """
+    index = labels.unsqueeze(1)
+    rest = log_p.exp().scatter(1, index, 0.0).sum(1)
+    return -log_p.gather(1, index).squeeze(1), rest
+
+
+def precise_minus_log(rough: Tensor, rest: Tensor) -> Tensor:
+    """``-ln(1 - rest)``: from ``rest`` where that is small, else ``rough``, which is the same computed another way."""
+    small = rest < 0.5
+    return torch.where(small, -torch.log1p(-torch.where(small, rest, 0)), rough)
+
+
+def safe_power(base: Tensor, exponent: float) -> Tensor:
+    """``base ** exponent`` for ``exponent > 0``; 0 with slope 0 where ``base`` is 0, negative by rounding or denormal.
+
+    Below the smallest normal number the slope of a power < 1 would be infinite, and infinity times 0 is NaN.
+    """
+    if exponent == 1:
+        return base
+    positive = base > torch.finfo(base.dtype).tiny
+    return torch.where(positive, torch.where(positive, base, 1).pow(exponent), 0)

@@ -1,0 +1,85 @@
+"""Exponential-logarithmic loss."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from seg.losses._check import check_choice, check_number
+from seg.losses._pixels import mean_over, precise_minus_log, prepare, safe_power, true_class
+from seg.losses._regions import Absent, Sums, class_mean, divide, region_sums
+from seg.losses._weight import ClassWeight
+
+
+class ExpLog(nn.Module):
+    """``dice_share E_c[(-ln Dice_c)^gamma_dice] + cross_share E_x[w_t (-ln p_t)^gamma_cross]`` (Wong et al. 2018).
+
+    Dice_c = (2 TP + s) / (P + Y + s), the mean is taken over classes after the power; E_x is the mean over labelled
+    pixels. Powers below 1 have an infinite slope at a perfect pixel, but the loss as a function of the logits has
+    not: -ln p_t is computed as -log1p(-q) from the summed probability q of the other classes, and the slope of a
+    pixel or class that is right to the last bit is 0.
+
+    Args:
+        weight: w, one number per class. The paper has ``sqrt(sum_k f_k / f_c)`` from the label frequencies f of the
+            training set; None takes that formula on the labelled pixels of each batch, an estimate that varies from
+            batch to batch. ``[1, 1, ...]`` weighs all classes alike.
+        dice_share, cross_share: weights of the two terms, >= 0.
+        gamma_dice, gamma_cross: exponents, > 0.
+        smooth: s, the paper's pseudocount for classes without pixels, > 0.
+        batch: sum the Dice over the batch; False takes it per image and averages over those with a labelled pixel.
+        absent: ``count`` averages the Dice term over all classes as in the paper, ``skip`` over those in the target.
+
+    Shape:
+        ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore -> scalar.
+
+    Raises:
+        ValueError: an option out of range, or arguments of the wrong shape or type.
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: Iterable[float] | None = None,
+        dice_share: float = 0.8,
+        cross_share: float = 0.2,
+        gamma_dice: float = 0.3,
+        gamma_cross: float = 0.3,
+        smooth: float = 1.0,
+        batch: bool = True,
+        absent: Absent = "count",
+    ) -> None:
+        super().__init__()
+        check_number("dice_share", dice_share)
+        check_number("cross_share", cross_share)
+        check_number("gamma_dice", gamma_dice, above=0)
+        check_number("gamma_cross", gamma_cross, above=0)
+        check_number("smooth", smooth, above=0)
+        check_choice("absent", absent, "skip", "count")
+        self.weight = ClassWeight(weight)
+        self.dice_share, self.cross_share = dice_share, cross_share
+        self.gamma_dice, self.gamma_cross = gamma_dice, gamma_cross
+        self.smooth, self.batch = smooth, batch
+        self.absent: Absent = absent
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        logits, labels, valid = prepare(logits, target)
+        log_p = logits.log_softmax(1)
+        p = torch.where(valid.unsqueeze(1), log_p.exp(), 0)
+        sums = region_sums(p, labels, valid, batch=self.batch)
+        dice = class_mean(self._exp_log_dice(sums), sums.labelled, absent=self.absent)
+        weight = self.weight(logits)
+        if weight is None:
+            weight = _rarity(sums.labelled.sum(0))
+        pixels = safe_power(precise_minus_log(*true_class(log_p, labels)), self.gamma_cross)
+        return self.dice_share * dice + self.cross_share * mean_over(valid, weight[labels] * pixels)
+
+    def _exp_log_dice(self, sums: Sums) -> Tensor:
+        whole = sums.predicted + sums.labelled
+        missed = divide(whole - 2 * sums.hit, whole + self.smooth)
+        rough = (whole + self.smooth).log() - (2 * sums.hit + self.smooth).log()
+        return safe_power(precise_minus_log(rough, missed), self.gamma_dice)
+
+
+def _rarity(pixels: Tensor) -> Tensor:
+    """``sqrt(all / own)`` of the pixels (C,) of each class, an absent class as if it had one."""
+    return (pixels.sum() / pixels.clamp(min=1)).sqrt()

@@ -1,0 +1,44 @@
+"""Focal loss: cross entropy that fades where the prediction is already good."""
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from seg.losses._check import check_number
+from seg.losses._pixels import cross_entropy_sum, mean_over, prepare, safe_power, true_class
+from seg.losses._weight import ClassWeight
+
+
+class Focal(nn.Module):
+    """Softmax focal loss, ``-a_t (1 - p_t)^gamma ln p_t``, averaged over the labelled pixels (Lin et al. 2017).
+
+    The paper's detector is a sigmoid one with a scalar alpha for the positives, divided by their number; here every
+    labelled pixel is the positive of its class, alpha is a vector that is not renormalised, and the divisor is the
+    number of labelled pixels, so that neither changes the scale of the loss with the content of the crop.
+    ``gamma=0`` equals `CrossEntropy` bit for bit; value and gradient are finite for any ``gamma``, below 1 too.
+
+    Args:
+        gamma: how fast good predictions fade, >= 0.
+        weight: the paper's alpha, one number per class; None = 1 for all.
+
+    Shape:
+        ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore -> scalar.
+
+    Raises:
+        ValueError: an option out of range, or arguments of the wrong shape or type.
+    """
+
+    def __init__(self, *, gamma: float = 2.0, weight: Iterable[float] | None = None) -> None:
+        super().__init__()
+        check_number("gamma", gamma)
+        self.gamma = gamma
+        self.weight = ClassWeight(weight)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        logits, labels, valid = prepare(logits, target)
+        weight = self.weight(logits)
+        if self.gamma == 0:
+            return cross_entropy_sum(logits, target, weight=weight) / valid.sum().clamp(min=1)
+        minus_log, rest = true_class(logits.log_softmax(1), labels)
+        values = safe_power(rest, self.gamma) * minus_log
+        return mean_over(valid, values if weight is None else values * weight[labels])

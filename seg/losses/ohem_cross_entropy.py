@@ -1,0 +1,45 @@
+"""Cross entropy over the hardest pixels."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from seg.losses._check import check_share
+from seg.losses._pixels import prepare
+
+
+class OhemCrossEntropy(nn.Module):
+    """Softmax cross entropy, averaged over the hard pixels: online hard example mining (Shrivastava et al. 2016).
+
+    Hard is a pixel whose true class has less than ``threshold`` of the probability; if these are fewer than
+    ``share`` of the labelled pixels, the hardest ``share`` is taken instead, at least one. The form for pixels, and
+    the share of a 16th, are those of the released code of BiSeNet (Yu et al. 2018).
+
+    Args:
+        threshold: probability of the true class below which a pixel is hard, in 0..1.
+        share: of the labelled pixels of the batch that are taken at least, in 0..1.
+
+    Shape:
+        ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore -> scalar.
+
+    Raises:
+        ValueError: an option out of range, or arguments of the wrong shape or type.
+    """
+
+    def __init__(self, *, threshold: float = 0.7, share: float = 0.0625) -> None:
+        super().__init__()
+        check_share("threshold", threshold)
+        check_share("share", share)
+        self.threshold, self.share = threshold, share
+        self.limit = -math.log(threshold) if threshold > 0 else math.inf
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        logits, labels, valid = prepare(logits, target)
+        values = -logits.log_softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)
+        values = torch.where(valid, values, -1).flatten().sort(descending=True).values  # ignored ones last
+        pixels = valid.sum()
+        least = (pixels * self.share).long().clamp(min=1).minimum(pixels)
+        kept = (values > self.limit).sum().maximum(least)
+        hard = torch.arange(len(values), device=values.device) < kept
+        return torch.where(hard, values, 0).sum() / kept.clamp(min=1)

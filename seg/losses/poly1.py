@@ -1,0 +1,34 @@
+"""Poly-1 cross entropy."""
+
+from torch import Tensor, nn
+
+from seg.losses._check import check_number
+from seg.losses._pixels import cross_entropy_sum, mean_over, prepare, true_class
+
+
+class Poly1(nn.Module):
+    """``-ln p_t + epsilon (1 - p_t)``, averaged over the labelled pixels (Leng et al. 2022, PolyLoss).
+
+    Cross entropy is the series ``sum_j (1 - p_t)^j / j``; this changes the coefficient of its first term.
+
+    Args:
+        epsilon: what is added to that coefficient, >= -1; 0 is cross entropy.
+
+    Shape:
+        ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore -> scalar.
+
+    Raises:
+        ValueError: an option out of range, or arguments of the wrong shape or type.
+    """
+
+    def __init__(self, *, epsilon: float = 1.0) -> None:
+        super().__init__()
+        check_number("epsilon", epsilon, least=-1)
+        self.epsilon = epsilon
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        logits, labels, valid = prepare(logits, target)
+        if self.epsilon == 0:
+            return cross_entropy_sum(logits, target) / valid.sum().clamp(min=1)
+        minus_log, rest = true_class(logits.log_softmax(1), labels)
+        return mean_over(valid, minus_log + self.epsilon * rest)

@@ -1,0 +1,60 @@
+"""Weights that change in the course of a run."""
+
+from typing import Literal
+
+from torch import Tensor
+
+from seg.losses._check import check_choice, check_number
+
+
+class Ramp:
+    """A weight that goes from ``start`` to ``end`` in a straight line and stays there.
+
+    Args:
+        start, end: weights, >= 0.
+        until: share of the run after which ``end`` is reached, in 0..1, not 0.
+    """
+
+    def __init__(self, start: float, end: float, *, until: float = 1.0) -> None:
+        check_number("start", start)
+        check_number("end", end)
+        if not isinstance(until, int | float) or not 0 < until <= 1:
+            raise ValueError(f"until: expected a share of the run in 0..1, not 0, got {until!r}")
+        self.start, self.end, self.until = start, end, until
+
+    def __call__(self, progress: Tensor) -> Tensor:
+        """``progress``: the share of the run that is done, in 0..1, any shape -> the weight there."""
+        return self.start + (self.end - self.start) * (progress / self.until).clamp(max=1)
+
+    def __repr__(self) -> str:
+        return f"Ramp({self.start}, {self.end}, until={self.until})"
+
+
+def boundary_weights(
+    schedule: Literal["constant", "increase", "rebalance", "steal"] = "rebalance",
+    *,
+    start: float = 0.01,
+    end: float = 0.99,
+) -> dict[str, float | Ramp]:
+    """Weights of the terms ``region`` and ``boundary`` of a `WeightedSum`, as Kervadec et al. 2021 compare them.
+
+    With alpha going from ``start`` to ``end`` over the run (in the paper by 0.01 an epoch):
+
+    - ``constant``: region + start * boundary;
+    - ``increase``: region + alpha * boundary;
+    - ``rebalance``: (1 - alpha) * region + alpha * boundary, the paper's choice;
+    - ``steal``: the paper's released code, whose 100 epochs span the run: the region's weight falls from 1 to 0.1 in
+      90 of them and stays, the boundary's rises from ``start`` by 1. ``end`` is not used.
+    """
+    check_choice("schedule", schedule, "constant", "increase", "rebalance", "steal")
+    check_number("start", start)
+    check_number("end", end)
+    if schedule == "constant":
+        return {"region": 1.0, "boundary": start}
+    if schedule == "increase":
+        return {"region": 1.0, "boundary": Ramp(start, end)}
+    if schedule == "rebalance":
+        if max(start, end) > 1:
+            raise ValueError(f"rebalance: expected start and end in 0..1, got {start} and {end}")
+        return {"region": Ramp(1 - start, 1 - end), "boundary": Ramp(start, end)}
+    return {"region": Ramp(1.0, 0.1, until=0.9), "boundary": Ramp(start, start + 1)}

@@ -1,0 +1,55 @@
+"""Tversky and focal Tversky loss."""
+
+from collections.abc import Iterable
+
+from torch import Tensor
+
+from seg.losses._check import check_number
+from seg.losses._pixels import safe_power
+from seg.losses._regions import Absent, RegionLoss, Sums, divide
+
+
+class Tversky(RegionLoss):
+    """``(1 - TI)^exponent`` with ``TI = (TP + s) / (TP + alpha FP + beta FN + s)``, averaged over classes.
+
+    Salehi et al. 2017; with an exponent Abraham and Khan 2019, whose gamma = 4/3 is ``exponent=0.75``: the power is
+    taken per class, and its slope at a perfect prediction is 0. ``alpha = beta = 0.5`` is `Dice` with twice the
+    ``smooth``, ``alpha = beta = 1`` is `Jaccard`.
+
+    Args:
+        alpha: weight of false positives, >= 0.
+        beta: weight of false negatives, >= 0.
+        exponent: > 0; below 1 it strengthens classes that are nearly right, above 1 it fades them.
+        smooth: s, added to numerator and denominator, >= 0.
+        batch: sum over the batch; False takes the loss of each image and averages over those with a labelled pixel.
+        absent: ``skip`` averages over the classes that the target has (in the batch, or in each image), ``count``
+            over all.
+        weight: one number per class for a weighted mean over the classes averaged; None = 1 for all.
+
+    Shape:
+        ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore -> scalar.
+
+    Raises:
+        ValueError: an option out of range, or arguments of the wrong shape or type.
+    """
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.3,
+        beta: float = 0.7,
+        exponent: float = 1.0,
+        smooth: float = 1.0,
+        batch: bool = True,
+        absent: Absent = "skip",
+        weight: Iterable[float] | None = None,
+    ) -> None:
+        super().__init__(smooth=smooth, batch=batch, absent=absent, weight=weight)
+        check_number("alpha", alpha)
+        check_number("beta", beta)
+        check_number("exponent", exponent, above=0)
+        self.alpha, self.beta, self.exponent = alpha, beta, exponent
+
+    def miss(self, sums: Sums) -> Tensor:
+        missed = self.alpha * (sums.predicted - sums.hit) + self.beta * (sums.labelled - sums.hit)
+        return safe_power(divide(missed, sums.hit + missed + self.smooth), self.exponent)

@@ -1,0 +1,54 @@
+"""Cross entropy in which classes weigh differently."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from seg.losses._check import check_choice, check_share
+from seg.losses._pixels import cross_entropy_sum, prepare
+from seg.losses._regions import divide
+from seg.losses._weight import ClassWeight
+
+
+class WeightedCrossEntropy(nn.Module):
+    """Softmax cross entropy with a weight for each class, divided by the summed weights of the labelled pixels.
+
+    The value of `torch.nn.CrossEntropyLoss(weight)`, whose mean this is, but 0 where that is NaN: without a labelled
+    pixel, or if all labelled pixels have weight 0. Weights from class frequencies: Eigen and Fergus 2015 (median
+    frequency).
+
+    Args:
+        weight: one number per class.
+        label_smoothing: share of the target spread evenly over all classes, each with its own weight, in 0..1.
+        reduction: ``mean`` (by the summed weights of the true classes) or ``sum``.
+
+    Shape:
+        ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore -> scalar.
+
+    Raises:
+        ValueError: an option out of range, or arguments of the wrong shape or type.
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: Iterable[float],
+        label_smoothing: float = 0.0,
+        reduction: Literal["mean", "sum"] = "mean",
+    ) -> None:
+        super().__init__()
+        if weight is None:
+            raise ValueError("weight: expected one number per class, got None; without weights use CrossEntropy")
+        check_share("label_smoothing", label_smoothing)
+        check_choice("reduction", reduction, "mean", "sum")
+        self.weight = ClassWeight(weight)
+        self.label_smoothing = label_smoothing
+        self.reduction = reduction
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        logits, labels, valid = prepare(logits, target)
+        weight = self.weight(logits)
+        total = cross_entropy_sum(logits, target, weight=weight, label_smoothing=self.label_smoothing)
+        return divide(total, torch.where(valid, weight[labels], 0).sum()) if self.reduction == "mean" else total

@@ -1,0 +1,83 @@
+"""Losses made of losses."""
+
+import inspect
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from seg.losses._check import check_number
+from seg.losses.schedules import Ramp
+
+
+class WeightedSum(nn.Module):
+    """``sum_k weight_k * term_k``, with weights that may change in the course of a run.
+
+    A sum may be a term of another one. `set_progress` moves the ramps and is passed on to the terms that have it;
+    before its first call they stand at their start. The position is in the ``state_dict``.
+
+    Args:
+        terms: losses by name.
+        weights: one for each name: a number >= 0, a `Ramp`, or what makes one (``{start: 0.0, end: 1.0, until: 0.5}``).
+
+    Attributes:
+        last: the terms' unweighted values in the last call, detached, on their device: for reports.
+
+    Shape:
+        ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore,
+        ``distance`` as `Boundary` takes it, for the terms that do -> scalar.
+
+    Raises:
+        ValueError: names of terms and weights that differ, a weight that is none, or what a term does not take.
+    """
+
+    progress: Tensor
+
+    def __init__(
+        self, *, terms: Mapping[str, nn.Module], weights: Mapping[str, float | Ramp | Mapping[str, float]]
+    ) -> None:
+        super().__init__()
+        if not terms or set(terms) != set(weights):
+            raise ValueError(f"weights: expected one for each term {sorted(terms)}, got {sorted(weights)}")
+        self.terms = nn.ModuleDict(dict(terms.items()))
+        self.weights = {name: _weight(name, weights[name]) for name in terms}
+        self.last: dict[str, Tensor] = {}
+        self._with_distance = {
+            name for name, term in terms.items() if "distance" in inspect.signature(term.forward).parameters
+        }
+        self.register_buffer("progress", torch.zeros(()))
+
+    def forward(self, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> Tensor:
+        values = {
+            name: term(logits, target, distance) if name in self._with_distance else term(logits, target)
+            for name, term in self.terms.items()
+        }
+        self.last = {name: value.detach() for name, value in values.items()}
+        return torch.stack([self._now(name) * value for name, value in values.items()]).sum()
+
+    def set_progress(self, step: int, total: int) -> None:
+        """Say that ``step`` of the ``total`` steps of the run are done."""
+        self.progress.fill_(min(max(step / max(total, 1), 0.0), 1.0))
+        for term in self.terms.values():
+            move = getattr(term, "set_progress", None)
+            if callable(move):
+                move(step, total)
+
+    def current_weights(self) -> dict[str, float]:
+        """The weights that the next call takes: for reports."""
+        return {name: float(self._now(name)) for name in self.weights}
+
+    def _now(self, name: str) -> float | Tensor:
+        weight = self.weights[name]
+        return weight(self.progress) if isinstance(weight, Ramp) else weight
+
+
+def _weight(name: str, weight: float | Ramp | Mapping[str, float]) -> float | Ramp:
+    if isinstance(weight, Ramp):
+        return weight
+    if isinstance(weight, Mapping):
+        if not {"start", "end"} <= set(weight) <= {"start", "end", "until"}:
+            raise ValueError(f"weights.{name}: expected a number or start, end and perhaps until, got {dict(weight)}")
+        return Ramp(**weight)
+    check_number(f"weights.{name}", weight)
+    return float(weight)
