@@ -18,8 +18,9 @@ import pytest
 from conftest import LABELS, SHARED, scene
 from PIL import Image
 
-from seg.audit import Audit, Split, audit, open_image
-from seg.audit_report import verdict, write_report
+from seg.audit import Audit, Split, audit
+from seg.audit.files import open_image
+from seg.audit.report import verdict, write_report
 from seg.convert import convert_folder
 from seg.files import write_json
 from seg.labels import Label, LabelMap
@@ -509,7 +510,7 @@ def test_wrong_requests_exit_with_2(arguments: list[str], message: str, root: Pa
 
 def test_torch_is_never_loaded() -> None:
     for statement, absent in (
-        ("import seg.audit, seg.audit_report", {"torch", "hydra"}),
+        ("import seg.audit, seg.audit.report", {"torch", "hydra"}),
         ("import seg.commands.audit", {"torch", "numpy", "cv2"}),
     ):
         code = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"

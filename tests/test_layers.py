@@ -28,8 +28,7 @@ ALLOWED = {
     "dataset": {"images", "pairs", "transforms"},
     "training": BASE | {"metrics", "dataset"},
     "inference": BASE,
-    "audit": BASE | {"_preproc", "convert", "sources"},
-    "audit_report": BASE | {"_preproc", "audit"},
+    "audit": BASE | {"_preproc", "convert", "sources", "images"},
 }
 """What each module may import of ours; commands may import everything."""
 

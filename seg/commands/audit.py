@@ -31,7 +31,7 @@ def audit(config: DictConfig) -> None:
     """Write ``audit.json`` and ``audit.html`` and print the findings; exit with 1 when one is an error."""
     from rich.console import Console
 
-    from seg.audit_report import write_report
+    from seg.audit.report import write_report
     from seg.files import finite, make_folder, write_json
 
     cfg = plain(config)
@@ -103,7 +103,7 @@ def _print(console: "Console", result: "Audit") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from seg.audit_report import verdict
+    from seg.audit.report import verdict
 
     colors = {"error": "red", "warning": "yellow", "note": "dim"}
     if result.findings:

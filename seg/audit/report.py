@@ -1,6 +1,6 @@
 """The audit as one HTML page that opens from disk: no script, no other file, no network.
 
-from seg.audit_report import write_report
+from seg.audit.report import write_report
 write_report("audit.html", audit(splits, labels))
 """
 
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 import seg
 from seg import _preproc
-from seg.audit import Audit, Example, Finding, Look, Totals, open_image, open_label, text_of, to_mask
+from seg.audit.files import open_image, open_label, to_mask
+from seg.audit.records import Audit, Example, Finding, Look, Totals, text_of
 from seg.files import whole
 from seg.labels import IGNORE, LabelMap
 

@@ -1,0 +1,69 @@
+"""Is this dataset fit to train on?
+
+    from seg.audit import Split, audit
+    result = audit([Split("train", "train/images", "train/masks"), Split("val", ...)], LabelMap.load("labels.yaml"))
+    for finding in result.findings: print(finding.severity, finding.text)
+
+Every file is decoded once, in threads. Images are read as the training reads them, masks as the training
+(8-bit grayscale PNG) or ``seg-preprocess`` (everything else) does.
+"""
+
+from collections.abc import Callable, Sequence
+
+from seg.audit.checks import check_binary, check_classes, check_files, check_images, check_masks, is_binary, totals_of
+from seg.audit.duplicates import check_duplicates
+from seg.audit.files import holds_indices, measure_all, pair_files
+from seg.audit.records import SEVERITIES, Audit, Example, Finding, Look, Split, Totals
+from seg.labels import LabelMap
+
+
+def audit(
+    splits: Sequence[Split],
+    labels: LabelMap,
+    *,
+    read: str = "auto",
+    threads: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Audit:
+    """Look at every file of every split and say what stands in the way of training on them.
+
+    Args:
+        splits: the first is the one to train on.
+        read: what 8-bit grayscale PNG hold: ``mask`` (class indices, 255 = ignore), ``label`` (values or gray colours
+            of the label map, as ``seg-preprocess`` reads them), ``auto`` (``label`` if the map lists values that are
+            not the indices and no ``labels.yaml`` stands beside the files).
+        threads: 0 = all cores that this process may use.
+        progress: called with (done, total) after each pair.
+
+    Raises:
+        ValueError: no split, two of one name, a missing or empty folder, a wrong template or option.
+    """
+    names = [split.name for split in splits]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"splits: expected one or more of different names, got {names}; rename or add one")
+    if read not in {"auto", "mask", "label"}:
+        raise ValueError(f"read: expected auto, mask or label, got '{read}'; choose one of them")
+    if not isinstance(threads, int) or threads < 0:
+        raise ValueError(f"threads: expected 0 (all cores) or more, got {threads!r}; give a whole number")
+    findings: list[Finding] = []
+    jobs: list[tuple[int, Look, bool]] = []
+    for number, split in enumerate(splits):
+        looks, found = pair_files(split)
+        findings += found
+        by_index = read == "mask" or (read == "auto" and holds_indices(split, labels))
+        jobs += [(number, look, by_index) for look in looks]
+    done = measure_all(jobs, len(splits), labels, threads, progress)
+    totals = tuple(totals_of(split, looks, labels) for split, looks in zip(splits, done, strict=True))
+    trusted = [not is_binary(looks) for looks in done]
+    for name, looks, sound in zip(names, done, trusted, strict=True):
+        findings += check_files(name, looks)
+        findings += check_images(name, looks)
+        findings += check_masks(name, looks, labels) if sound else check_binary(name, looks, labels)
+    if all(trusted):
+        findings += check_classes(totals, labels)
+    findings += check_duplicates(dict(zip(names, done, strict=True)))
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return Audit(labels, tuple(splits), totals, tuple(findings), tuple(map(tuple, done)))
+
+
+__all__ = ["SEVERITIES", "Audit", "Example", "Finding", "Look", "Split", "Totals", "audit"]

@@ -1,0 +1,177 @@
+"""What an audit looks at and what it finds."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import seg
+from seg.labels import LabelMap
+
+SEVERITIES = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Folders of one part of the data; file name templates hold one ``{}`` for the name that a pair shares."""
+
+    name: str
+    images: str | os.PathLike[str]
+    masks: str | os.PathLike[str]
+    image_template: str = "{}"
+    template: str = "{}"
+
+
+@dataclass(frozen=True)
+class Example:
+    """Files that show a finding (none for a finding about a class), and what about them."""
+
+    files: tuple[str, ...]
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was found.
+
+    Args:
+        check: its short name, such as ``size-mismatch``.
+        severity: ``error`` (training fails or its scores would be wrong), ``warning`` or ``note``.
+        split: the split or splits (``train, val``) that it is about.
+        text: what was found, with counts.
+        advice: what to do about it.
+        examples: all cases, in the order of the files.
+    """
+
+    check: str
+    severity: str
+    split: str
+    text: str
+    advice: str
+    examples: tuple[Example, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of cases."""
+        return len(self.examples)
+
+
+def text_of(path: str | os.PathLike[str]) -> str:
+    """A path as text that can be written: bytes that are no UTF-8 become ``\\xff``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+@dataclass(slots=True)
+class Look:
+    """What one pair of files holds. Of a file that cannot be read only the reason is known."""
+
+    name: str
+    image: Path
+    mask: Path
+    image_error: str = ""
+    mask_error: str = ""
+    size: tuple[int, int] = (0, 0)  # of the image: height, width
+    kind: str = ""  # such as "RGB, 8 bit"
+    transparent: float = 0.0  # share of the image's pixels with alpha below its maximum
+    mean: tuple[float, ...] = ()  # of each RGB channel, 0..1
+    std: tuple[float, ...] = ()
+    image_hash: bytes = b""
+    pair_hash: bytes = b""
+    thumbnail: NDArray[np.uint8] | None = None  # (16, 16) gray
+    mask_size: tuple[int, int] = (0, 0)
+    mask_kind: str = ""  # "mask" or "label image"
+    lossy: bool = False
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # pixels of each class
+    ignored: int = 0  # pixels that the map ignores
+    unlisted: int = 0  # pixels that the map does not list
+    unlisted_reason: str = ""
+
+    @property
+    def readable(self) -> bool:
+        return not self.image_error and not self.mask_error
+
+
+@dataclass(frozen=True)
+class Totals:
+    """One split in numbers: pixels and images of each class, and the normalisation of one's own data."""
+
+    name: str
+    images: str
+    masks: str
+    pairs: int
+    sizes: dict[str, int]
+    kinds: dict[str, int]
+    mask_kinds: dict[str, int]
+    pixels: list[int]
+    images_with: list[int]
+    ignored: int
+    unlisted: int
+    mean: list[float]
+    std: list[float]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All that `audit` found, worst first; `looks` has a list for each split."""
+
+    labels: LabelMap
+    splits: tuple[Split, ...]
+    totals: tuple[Totals, ...]
+    findings: tuple[Finding, ...]
+    looks: tuple[tuple[Look, ...], ...]
+
+    def count(self, severity: str) -> int:
+        """Number of findings of one severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``audit.json``."""
+        return {
+            "version": seg.__version__,
+            "counts": {f"{severity}s": self.count(severity) for severity in SEVERITIES},
+            "classes": list(self.labels.names),
+            "labels": self.labels.digest,
+            "splits": [asdict(totals) for totals in self.totals],
+            "findings": [{**asdict(finding), "count": finding.count} for finding in self.findings],
+        }
+
+
+def as_findings(
+    check: str, severity: str, split: str, examples: Sequence[Example], text: str, advice: str
+) -> Iterator[Finding]:
+    if examples:
+        yield Finding(check, severity, split, text, advice, tuple(examples))
+
+
+def reason_of(error: Exception) -> str:
+    return f"OpenCV: {error.err}" if isinstance(error, cv2.error) else str(error)
+
+
+def named_examples(details: Iterable[str]) -> list[Example]:
+    return [Example((), detail) for detail in details]
+
+
+def pixels_of(look: Look) -> int:
+    return look.mask_size[0] * look.mask_size[1]
+
+
+def size_text(size: tuple[int, int]) -> str:
+    return f"{size[1]} x {size[0]}"
+
+
+def texts_of(paths: Iterable[Path]) -> tuple[str, ...]:
+    return tuple(map(text_of, paths))
+
+
+def in_words(words: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
+
+
+def percent_text(share: float) -> str:
+    return f"{100 * share:.{0 if share in (0, 1) else 2 if share < 0.1 else 1}f} %"
