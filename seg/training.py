@@ -57,6 +57,7 @@ class State:
     Attributes:
         epoch, step: position; ``step`` batches of ``epoch`` are done.
         loss_sum: of the steps done in this epoch.
+        term_sums: the same for each term of a loss that has terms (`seg.losses.WeightedSum`).
         best: highest validation mIoU so far.
     """
 
@@ -68,6 +69,7 @@ class State:
     epoch: int = 0
     step: int = 0
     loss_sum: float | Tensor = 0.0
+    term_sums: dict[str, float | Tensor] = field(default_factory=dict)
     best: float = -math.inf
     module: nn.Module = field(init=False)
 
@@ -76,6 +78,24 @@ class State:
         # channels last: a fifth faster on the CPU as well, and what GPUs want
         self.model = self.model.to(memory_format=torch.channels_last)
         self.model, self.optimizer = self.fabric.setup(self.model, self.optimizer)
+
+    def set_progress(self, step: int, total: int) -> None:
+        """Tell all that ramps (weights of a composite, a rate) that ``step`` of ``total`` steps are done."""
+        for module in (*self.module.modules(), *self.loss.modules()):
+            move = getattr(module, "set_progress", None)
+            if callable(move):
+                move(step, total)
+
+    def add(self, loss: Tensor) -> None:
+        """Count a finished step; sums stay on the device, because float() would wait for it at every step."""
+        self.step += 1
+        self.loss_sum += loss.detach().double()
+        for name, value in getattr(self.loss, "last", {}).items():
+            self.term_sums[name] = self.term_sums.get(name, 0.0) + value.double()
+
+    def next_epoch(self) -> None:
+        """Move on to the start of the next epoch."""
+        self.epoch, self.step, self.loss_sum, self.term_sums = self.epoch + 1, 0, 0.0, {}
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data and tensors, for `seg.checkpoint.save`."""
@@ -90,6 +110,7 @@ class State:
             "epoch": self.epoch,
             "step": self.step,
             "loss_sum": float(self.loss_sum),
+            "term_sums": {name: float(value) for name, value in self.term_sums.items()},
             "best": self.best,
         }
 
@@ -101,7 +122,7 @@ class State:
         self.scheduler.load_state_dict(state["scheduler"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.epoch, self.step = state["epoch"], state["step"]
-        self.loss_sum, self.best = state["loss_sum"], state["best"]
+        self.loss_sum, self.term_sums, self.best = state["loss_sum"], state["term_sums"], state["best"]
         torch.set_rng_state(state["rng"]["cpu"])
         if state["rng"]["cuda"] and torch.cuda.device_count() == len(state["rng"]["cuda"]):
             torch.cuda.set_rng_state_all(state["rng"]["cuda"])
@@ -162,6 +183,8 @@ def train_epoch(
     loader: Iterable[Batch],
     *,
     clip: float | None = None,
+    before: int = 0,
+    total: int = 1,
     stop: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Optimize over the rest of an epoch.
@@ -169,6 +192,7 @@ def train_epoch(
     Args:
         loader: yields (images (N, 3, H, W), masks (N, H, W), indices) from ``state.step`` on.
         clip: as in `FitOptions`.
+        before, total: steps of the epochs before this one, and of the whole run, for what ramps.
         stop: asked after every step; True ends the epoch there.
 
     Returns:
@@ -179,6 +203,7 @@ def train_epoch(
     """
     state.model.train()
     for images, masks, _ in loader:
+        state.set_progress(before + state.step, total)
         loss = state.loss(state.model(images), masks)
         state.optimizer.zero_grad(set_to_none=True)
         state.fabric.backward(loss)
@@ -186,8 +211,7 @@ def train_epoch(
             state.fabric.clip_gradients(state.model, state.optimizer, max_norm=clip, error_if_nonfinite=False)
         state.optimizer.step()
         state.scheduler.step()
-        state.step += 1
-        state.loss_sum += loss.detach().double()  # stays on the device: float() would wait for it at every step
+        state.add(loss)
         stopped = stop()
         if stopped or state.step % 50 == 0:
             _check_finite(state)
@@ -270,7 +294,15 @@ def fit(
         started, first_step = time.perf_counter(), state.step
         batches.go_to(state.epoch, state.step)
         title = f"epoch {state.epoch + 1}/{options.epochs}"
-        if not train_epoch(state, track(loader, title, len(batches), state.step), clip=options.clip, stop=stop):
+        finished = train_epoch(
+            state,
+            track(loader, title, len(batches), state.step),
+            clip=options.clip,
+            before=state.epoch * len(batches),
+            total=options.epochs * len(batches),
+            stop=stop,
+        )
+        if not finished:
             _interrupt(state, save)
         seconds = time.perf_counter() - started
         line: dict[str, Any] = {
@@ -280,6 +312,8 @@ def fit(
             "seconds": seconds,
             "images_per_second": (state.step - first_step) * batches.batch / seconds,
         }
+        if state.term_sums:
+            line["terms"] = {name: float(value) / state.step for name, value in state.term_sums.items()}
         better = False
         if (state.epoch + 1) % options.validate_every == 0 or state.epoch + 1 == options.epochs:
             if stop():
@@ -288,7 +322,7 @@ def fit(
             line |= {f"val_{key}": value for key, value in scores.items()}
             better = scores["miou"] > state.best
             state.best = max(scores["miou"], state.best)
-        state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
+        state.next_epoch()
         record(line)
         if better:
             save("best.pt")

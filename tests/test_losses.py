@@ -3,7 +3,7 @@
 python -m pytest tests/test_losses.py
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,15 @@ def with_vectors(node: Any, classes: int) -> Any:
         return node
     vector = {"weight": np.linspace(0.5, 2, classes).tolist()} if isinstance(node.get("weight"), str) else {}
     return {key: with_vectors(value, classes) for key, value in node.items()} | vector
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors of a few hundred pixels: a second thread only waits, at three times the CPU time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(params=[*NAMES, "Boundary"])
@@ -133,12 +142,11 @@ def test_saturated_logits_stay_finite(loss: nn.Module, dtype: torch.dtype, scale
     assert torch.isfinite(logits.grad).all()
 
 
-def test_large_half_precision_batches(make: Make) -> None:
+def test_large_half_precision_batches(loss: nn.Module) -> None:
     """More than 65504 pixels: sums overflow float16 unless they are taken in float32."""
     generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(1, 2, 260, 260, generator=generator)
-    target = torch.randint(2, (1, 260, 260), generator=generator)
-    loss = make(2)
+    logits = torch.randn(1, 5, 300, 300, generator=generator)
+    target = torch.randint(5, (1, 300, 300), generator=generator)
     for dtype in (torch.float16, torch.bfloat16):
         half = logits.to(dtype)
         assert loss(half, target).item() == pytest.approx(loss(half.double(), target).item(), rel=1e-4)
@@ -169,9 +177,9 @@ def test_bad_arguments(loss: nn.Module) -> None:
 
 def test_gradient_by_central_differences(make: Make) -> None:
     generator = torch.Generator().manual_seed(1)
-    logits = torch.randn(2, 3, 2, 2, generator=generator, dtype=torch.float64).requires_grad_()
-    target = torch.randint(3, (2, 2, 2), generator=generator)
-    target[0, 1, 1] = 255
+    logits = torch.randn(2, 3, 3, 4, generator=generator, dtype=torch.float64).requires_grad_()
+    target = torch.randint(3, (2, 3, 4), generator=generator)
+    target[0, 1, :3] = 255
     loss = make(3)
     options = {"eps": 1e-5, "atol": 1e-9, "rtol": 1e-6, "check_undefined_grad": False}
     assert torch.autograd.gradcheck(lambda z: loss(z, target), logits, **options)
@@ -414,6 +422,18 @@ def test_weighted_sum_reports_and_ramps() -> None:
         assert not any(value.requires_grad for value in loss.last.values())
 
 
+def test_ramps_do_not_recompile() -> None:
+    logits, target = batch()
+    loss = losses.WeightedSum(terms={"ce": CrossEntropy()}, weights={"ce": Ramp(0.0, 1.0)})
+    torch.compiler.reset()
+    compiled = torch.compile(loss, fullgraph=True, backend="eager")
+    assert compiled(logits, target) == 0
+    with torch.compiler.set_stance("fail_on_recompile"):
+        loss.set_progress(1, 2)
+        assert compiled(logits, target).item() == pytest.approx(CrossEntropy()(logits, target).item() / 2)
+    assert set(loss.last) == {"ce"}
+
+
 def test_weighted_sum_resumes_where_it_was() -> None:
     loss, again = instantiate(config("boundary")), instantiate(config("boundary"))
     loss.set_progress(3, 4)
@@ -438,6 +458,16 @@ def test_boundary_schedules(schedule: str, begin: tuple, middle: tuple, finish: 
         loss.set_progress(step, 10)
         weights = loss.current_weights()
         assert (weights["region"], weights["boundary"]) == pytest.approx(expected)
+
+
+def test_the_region_loss_is_a_choice() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        found = compose("train", ["loss=boundary", "loss@loss.terms.region=dice", "loss.weights.schedule=steal"])[
+            "loss"
+        ]
+    loss = instantiate(OmegaConf.to_container(found, resolve=True))
+    assert isinstance(loss.terms["region"], losses.Dice)
+    assert loss.current_weights() == pytest.approx({"region": 1.0, "boundary": 0.01})
 
 
 def test_generalized_dice_survives_an_absent_class() -> None:

@@ -21,6 +21,15 @@ IGNORE = 255
 WEIGHT = [0.3, 1.7, 1.1, 0.9]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors of a few hundred pixels: a second thread only waits, at three times the CPU time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def softmax(z: Iterable[float]) -> list[float]:
     values = [float(value) for value in z]
     top = max(values)

@@ -13,7 +13,7 @@ from torch import nn
 
 from seg import checkpoint, training
 from seg.dataset import EvaluationBatches, SegmentationDataset, TrainBatches
-from seg.losses import CrossEntropy
+from seg.losses import CrossEntropy, Ramp, WeightedSum
 from seg.pairs import pair
 from seg.training import FitOptions, State
 from seg.transforms import ColorJitter, Compose, Flip, ScaleCrop
@@ -110,6 +110,24 @@ def test_it_learns(folder: Path) -> None:
     assert experiment.lines[-1]["val_miou"] > 0.9
     assert experiment.state.best == max(line["val_miou"] for line in experiment.lines)
     assert checkpoint.load(folder / "best.pt")["best"] == experiment.state.best
+
+
+def test_composites_ramp_and_report_their_terms(folder: Path) -> None:
+    experiment = Experiment(folder)
+    terms = {"a": CrossEntropy(), "b": CrossEntropy(label_smoothing=0.5)}
+    loss = WeightedSum(terms=terms, weights={"a": 1.0, "b": Ramp(0.0, 0.9)})
+    seen = []
+    loss.register_forward_hook(
+        lambda module, *_: seen.append(module.current_weights()["b"]) if module.training else None
+    )
+    experiment.state.loss = loss.train()
+    validate = experiment.validate
+    experiment.validate = lambda: (loss.eval(), validate(), loss.train())[1]
+    experiment.fit()
+    assert seen == pytest.approx([0.1 * step for step in range(9)], abs=1e-6)
+    line = experiment.lines[0]
+    assert set(line["terms"]) == {"a", "b"}
+    assert line["loss"] == pytest.approx(line["terms"]["a"] + 0.1 * line["terms"]["b"], rel=0.05)
 
 
 def test_validation_every_other_epoch(folder: Path) -> None:

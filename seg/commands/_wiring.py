@@ -115,7 +115,7 @@ class Run:
     def train(self) -> None:
         """Resume where the folder says, train to the end, and write what a complete run has."""
         if (self.folder / "last.pt").exists():
-            self.state.load_state_dict(checkpoint.load(self.folder / "last.pt"))
+            self._resume(self.folder / "last.pt")
             _show.say(f"resuming {self.folder} at epoch {self.state.epoch + 1}, step {self.state.step}")
         if self.fabric.world_size > 1:  # dropout masks of its own for each process
             torch.manual_seed(hash((self.cfg["seed"], self.fabric.global_rank, self.state.epoch, self.state.step)))
@@ -137,6 +137,15 @@ class Run:
         if self.validation is None:  # all epochs were done, and only what follows was not
             self.validate()
         self.finish()
+
+    def _resume(self, path: Path) -> None:
+        try:
+            self.state.load_state_dict(checkpoint.load(path))
+        except KeyError as error:
+            raise ValueError(
+                f"'{path}' lacks {error}: another version wrote it; finish the run with that version, or start again "
+                "under another name=..., with init= to keep the weights"
+            ) from None
 
     def validate(self) -> dict[str, Any]:
         """Evaluate the validation set; keeps the counts and returns the scores."""
@@ -266,7 +275,7 @@ def _scalars(line: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
     found = []
     for key, value in line.items():
         if isinstance(value, dict):
-            found += _scalars(value, f"val/{key.removeprefix('val_')}/")
+            found += _scalars(value, f"val/{key[4:]}/" if key.startswith("val_") else f"train/{key}/")
         elif key != "epoch":
             group = prefix or ("val/" if key.startswith("val_") else "train/")
             found.append((f"{group}{key.removeprefix('val_')}", float(value)))

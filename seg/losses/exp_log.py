@@ -21,8 +21,8 @@ class ExpLog(nn.Module):
 
     Args:
         weight: w, one number per class. The paper has ``sqrt(sum_k f_k / f_c)`` from the label frequencies f of the
-            training set; None takes that formula on the labelled pixels of each batch, an estimate that varies from
-            batch to batch. ``[1, 1, ...]`` weighs all classes alike.
+            training set (the rule ``square_root`` of ``seg-train``); None takes that formula on the labelled pixels
+            of each batch, an estimate that varies from batch to batch. ``[1, 1, ...]`` weighs all classes alike.
         dice_share, cross_share: weights of the two terms, >= 0.
         gamma_dice, gamma_cross: exponents, > 0.
         smooth: s, the paper's pseudocount for classes without pixels, > 0.
