@@ -260,6 +260,7 @@ def test_a_sweep_over_seeds(tmp_path: Path, data: Path, script: Script) -> None:
     assert result.returncode == 0, result.stderr
     assert sum((path / "done.json").exists() for path in (tmp_path / "runs").iterdir()) == 2
     assert {path.name for path in tmp_path.iterdir()} == {"data", "runs"}
+    assert "last epoch, mean over seeds" in result.stdout
     # one job that fails does not keep the others from their end
     result = script("seg-train", "-m", *options, "fit.epochs=1", "seed=3,4", "loss.label_smoothing=2,0")
     assert result.returncode == 2
@@ -271,6 +272,20 @@ def test_a_run_that_never_began_can_be_corrected(tmp_path: Path, data: Path, scr
     options = [*train_options(data), "fit.epochs=1", "name=a"]
     fails(script("seg-train", *options, "optimizer.lr=-1"), 2, "Invalid learning rate: -1")
     assert script("seg-train", *options).returncode == 0
+
+
+def test_a_sweep_over_losses(tmp_path: Path, data: Path, script: Script) -> None:
+    options = [o for o in train_options(data) if not o.startswith("fit")]
+    arguments = [*options, "fit.epochs=1", "sweep=losses", "seeds=2", "hydra.sweeper.params.loss=dice,cross_entropy"]
+    result = script("seg-train", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert sum((path / "done.json").exists() for path in (tmp_path / "runs").iterdir()) == 4
+    table = result.stdout.split("mean over seeds")[1]
+    assert "dice" in table
+    assert "cross_entropy" in table
+    again = script("seg-train", *arguments)
+    assert again.stdout.count("is complete") == 4
+    assert again.stdout.split("mean over seeds")[1] == table
 
 
 def test_missing_values_are_listed(script: Script) -> None:

@@ -23,6 +23,8 @@ MACHINE = (
     "name",
     "pictures",
     "logger",
+    "sweep",
+    "seeds",
     "data.render",
     "loader.workers",
     "device.accelerator",
@@ -70,7 +72,7 @@ def is_complete(folder: Path, config: dict[str, Any]) -> bool:
     return (folder / "done.json").exists()
 
 
-def open_run(folder: Path, config: dict[str, Any]) -> None:
+def open_run(folder: Path, config: dict[str, Any], choices: Mapping[str, str]) -> None:
     """Make the folder with ``config.yaml`` and ``environment.json``.
 
     Raises:
@@ -79,7 +81,7 @@ def open_run(folder: Path, config: dict[str, Any]) -> None:
     make_folder(folder, "runs")
     with whole(folder / "config.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    write_environment(folder / "environment.json", config["seed"])
+    write_environment(folder / "environment.json", config["seed"], choices)
 
 
 def _comparable(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -98,8 +100,8 @@ def _leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(value, f"{prefix}{key}.")
 
 
-def write_environment(path: Path, seed: int) -> None:
-    """Versions, git state and hardware: what a later reader needs to explain a difference."""
+def write_environment(path: Path, seed: int, choices: Mapping[str, str]) -> None:
+    """Versions, git state, hardware and chosen options: what a later reader needs to explain a difference."""
     import cv2
     import numpy
     import segmentation_models_pytorch
@@ -121,6 +123,7 @@ def write_environment(path: Path, seed: int) -> None:
             "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
             "git": _git_state(),
             "command": sys.argv,
+            "choices": {group: choice for group, choice in choices.items() if not group.startswith("hydra")},
             "seed": seed,
         },
     )

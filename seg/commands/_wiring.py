@@ -28,27 +28,27 @@ from seg.images import read_image
 from seg.metrics import Scores, majority_scores, scores
 
 
-def train(config: DictConfig) -> None:
-    """Train as the configuration says."""
-    config.name = config.name or _run.run_name(
-        HydraConfig.get().overrides.task, HydraConfig.get().runtime.choices, config.seed
-    )
+def train(config: DictConfig) -> Path:
+    """Train as the configuration says; returns the folder of the complete run."""
+    choices = HydraConfig.get().runtime.choices
+    config.name = config.name or _run.run_name(HydraConfig.get().overrides.task, choices, config.seed)
     if config.data.render is not None:
         render(plain(config.data.render))
     cfg = plain(config)
     _check_whole_numbers(cfg)
-    folder = Path(cfg["runs"]) / cfg["name"]
+    folder = Path(cfg["runs"], cfg["name"])
     if _run.is_complete(folder, cfg):
         _show.say(f"{folder} is complete; remove it, or give another name=... or seed=..., to train anew")
-        return
+        return folder
     fabric = _fabric(**cfg["device"])
     _show.console.quiet = not fabric.is_global_zero
     data = load_data(cfg["data"], cfg["labels"])
     run = Run(cfg, folder, data, fabric)
     if fabric.is_global_zero:
-        _run.open_run(folder, cfg)
+        _run.open_run(folder, cfg, choices)
     fabric.barrier()
     run.train()
+    return folder
 
 
 def _check_whole_numbers(cfg: dict[str, Any]) -> None:

@@ -1,0 +1,54 @@
+"""The table at the end of a sweep."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from seg.commands import _show
+
+
+def print_table(folders: Sequence[Path]) -> None:
+    """One row for each combination of choices: mIoU of the last epoch over its seeds, IoU of each class, seconds."""
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for folder in folders:
+        choices = json.loads((folder / "environment.json").read_text())["choices"]
+        runs.setdefault(json.dumps(choices, sort_keys=True), []).append(_result(folder))
+    groups = [(json.loads(key), results) for key, results in runs.items()]
+    varied = [name for name in groups[0][0] if len({str(choices[name]) for choices, _ in groups}) > 1] or ["loss"]
+    groups.sort(key=lambda group: -_mean(group[1], "miou"))
+    names = list(groups[0][1][0]["iou"])
+    table = Table(title="last epoch, mean over seeds (standard deviation)", title_justify="left")
+    for column in varied:
+        table.add_column(column)
+    for column in ("seeds", "mIoU %", *names, "seconds"):
+        table.add_column(column, justify="right")
+    for choices, results in groups:
+        spread = statistics.stdev([r["miou"] for r in results]) if len(results) > 1 else float("nan")
+        table.add_row(
+            *(str(choices[name]) for name in varied),
+            str(len(results)),
+            f"{_show.percent(_mean(results, 'miou'))} ({_show.percent(spread)})",
+            *(_show.percent(_class_mean(results, name)) for name in names),
+            f"{_mean(results, 'seconds'):.0f}",
+        )
+    _show.console.print(table)
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    last = json.loads((folder / "done.json").read_text())["last"]
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return {"miou": last["miou"], "iou": last["iou"], "seconds": sum(json.loads(line)["seconds"] for line in lines)}
+
+
+def _mean(results: Sequence[dict[str, Any]], key: str) -> float:
+    return statistics.fmean(r[key] for r in results)
+
+
+def _class_mean(results: Sequence[dict[str, Any]], name: str) -> float:
+    """Mean IoU of one class over the runs in which it occurs in target or prediction."""
+    found = [r["iou"][name] for r in results if r["iou"][name] is not None]
+    return statistics.fmean(found) if found else float("nan")
