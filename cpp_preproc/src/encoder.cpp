@@ -1,6 +1,7 @@
 #include "encoder.h"
 
 #include "inflate.h"
+#include "scan.h"
 #include "unfilter.h"
 
 namespace seg {
@@ -22,7 +23,7 @@ void MaskEncoder::close_chunk(std::size_t start) {
 
 void MaskEncoder::begin(std::uint32_t width, std::uint32_t height) {
     width_ = width;
-    above_.assign(width, 0);
+    above_.assign(width + std::size_t{1}, kNone);
     filtered_.assign(width + std::size_t{1}, kUp);
     file_.clear();
     file_.append("\x89PNG\r\n\x1a\n", 8);
@@ -36,12 +37,15 @@ void MaskEncoder::begin(std::uint32_t width, std::uint32_t height) {
 }
 
 void MaskEncoder::row(const std::uint8_t* mask) {
-    const std::uint8_t* above = above_.data();  // plain pointers, or the compiler cannot vectorise the loop
+    const std::uint8_t* above = above_.data() + 1;  // plain pointers, or the compiler cannot vectorise the loop
     std::uint8_t* residual = filtered_.data() + 1;
     const std::size_t width = width_;
     for (std::size_t x = 0; x < width; ++x) residual[x] = static_cast<std::uint8_t>(mask[x] - above[x]);
-    deflate_.add({filtered_.data(), filtered_.size()});
-    std::memcpy(above_.data(), mask, width);
+    const std::size_t changes = scan.count(mask + 1, mask, width - 1);
+    const bool plain = changes <= scan.count(residual + 1, residual, width - 1);
+    std::memcpy(above_.data() + 1, mask, width);
+    const std::vector<std::uint8_t>& chosen = plain ? above_ : filtered_;
+    deflate_.add({chosen.data(), chosen.size()});
 }
 
 Bytes MaskEncoder::finish() {

@@ -1,5 +1,5 @@
-// Masks to PNG: 8-bit grayscale, filter UP in every row. A mask minus the row above it is nearly all zeros, which
-// is what the runs of deflate.h are good at. The bytes depend on the pixels only.
+// Masks to PNG: 8-bit grayscale. Each row is sent as it is or as its difference from the row above (filters NONE and
+// UP), whichever has fewer runs, because runs are what deflate.h is good at. The bytes depend on the pixels only.
 #pragma once
 
 #include "deflate.h"
@@ -20,8 +20,8 @@ class MaskEncoder {
     void close_chunk(std::size_t start);
 
     std::uint32_t width_ = 0;
-    std::vector<std::uint8_t> above_;
-    std::vector<std::uint8_t> filtered_;
+    std::vector<std::uint8_t> above_;     // the filter NONE, then the last row
+    std::vector<std::uint8_t> filtered_;  // the filter UP, then what it leaves
     Output file_;
     RunDeflate deflate_;
     std::size_t data_start_ = 0;  // offset of the IDAT chunk

@@ -1,11 +1,6 @@
 #include "pool.h"
 
 namespace seg {
-namespace {
-
-constexpr unsigned kBatch = 8;
-
-}  // namespace
 
 Pool::Pool(std::shared_ptr<const Table> table, const Options& options, unsigned threads)
     : table_(std::move(table)), options_(options) {
@@ -79,11 +74,7 @@ void Pool::work(Converter& converter) {
         const std::lock_guard<std::mutex> lock(mutex_);
         turn->result = std::move(result);
         turn->done = true;
-        // Waking the caller costs as much as a tenth of a small file: not for each one while there is work left.
-        if (++finished_ >= kBatch || queue_.empty()) {
-            finished_ = 0;
-            done_.notify_one();
-        }
+        if (turns_.front().get() == turn) done_.notify_one();
     }
 }
 

@@ -22,8 +22,7 @@ class Pool {
 
     // Never waits: the caller bounds what is under way. Without a job the turn is kept and skipped.
     void submit(std::optional<Job> job);
-    // The oldest result not yet fetched; nothing if it is not there in time, or after close(). The caller is woken for
-    // several results at once, so patience is also the longest that a finished result may lie.
+    // The oldest result not yet fetched; nothing if it is not there in time, or after close().
     std::optional<Result> wait(std::chrono::milliseconds patience);
     // Submitted and not yet fetched.
     std::size_t pending() const;
@@ -47,7 +46,6 @@ class Pool {
     std::condition_variable done_;
     std::deque<std::unique_ptr<Turn>> turns_;  // in order of submission, until fetched
     std::deque<Turn*> queue_;                  // those that no worker has taken yet
-    unsigned finished_ = 0;                    // since the caller was last woken
     bool closed_ = false;
     std::mutex joining_;  // two threads may close at once
     std::vector<std::unique_ptr<Converter>> converters_;

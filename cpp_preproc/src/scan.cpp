@@ -26,6 +26,12 @@ std::size_t changes_scalar(const std::uint8_t* a, const std::uint8_t* b, std::si
     return changes_from<stride>(0, a, b, n, positions);
 }
 
+std::size_t count_scalar(const std::uint8_t* a, const std::uint8_t* b, std::size_t n) {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < n; ++i) count += a[i] != b[i];
+    return count;
+}
+
 std::size_t zero_run_scalar(const std::uint8_t* a, std::size_t n) {
     std::size_t i = 0;
     while (i < n && a[i] == 0) ++i;
@@ -74,6 +80,14 @@ __attribute__((target("avx2,bmi,popcnt"))) std::size_t changes_avx2(const std::u
     return static_cast<std::size_t>(out - positions);
 }
 
+__attribute__((target("avx2,popcnt"))) std::size_t count_avx2(const std::uint8_t* a, const std::uint8_t* b,
+                                                              std::size_t n) {
+    std::size_t count = 0;
+    std::size_t i = 0;
+    for (; i + 32 <= n; i += 32) count += static_cast<unsigned>(__builtin_popcount(others(load(a + i), load(b + i))));
+    return count + count_scalar(a + i, b + i, n - i);
+}
+
 __attribute__((target("avx2"))) std::size_t zero_run_avx2(const std::uint8_t* a, std::size_t n) {
     std::size_t i = 0;
     for (; i + 32 <= n; i += 32)
@@ -87,7 +101,8 @@ __attribute__((target("avx2"))) std::size_t zero_run_avx2(const std::uint8_t* a,
 Scan best_scan() {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt"))
-        return {{nullptr, changes_avx2<1>, changes_avx2<2>, changes_avx2<3>, changes_avx2<4>}, zero_run_avx2};
+        return {
+            {nullptr, changes_avx2<1>, changes_avx2<2>, changes_avx2<3>, changes_avx2<4>}, count_avx2, zero_run_avx2};
 #endif
     return scalar_scan;
 }
@@ -95,6 +110,7 @@ Scan best_scan() {
 }  // namespace
 
 const Scan scalar_scan = {{nullptr, changes_scalar<1>, changes_scalar<2>, changes_scalar<3>, changes_scalar<4>},
+                          count_scalar,
                           zero_run_scalar};
 const Scan scan = best_scan();
 

@@ -19,6 +19,8 @@ using Changes = std::size_t (*)(const std::uint8_t* a, const std::uint8_t* b, st
 // Nothing at or past n is read.
 struct Scan {
     Changes changes[5];  // by stride, 1 to 4
+    // In how many of n bytes a and b differ.
+    std::size_t (*count)(const std::uint8_t* a, const std::uint8_t* b, std::size_t n);
     // The number of leading zero bytes.
     std::size_t (*zero_run)(const std::uint8_t* a, std::size_t n);
 };

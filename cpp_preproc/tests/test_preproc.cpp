@@ -119,6 +119,9 @@ void test_scan() {
         for (std::size_t i = 0; i < size; i += stride)
             wanted += std::find(bytes.data() + i, bytes.data() + i + stride, 1) != bytes.data() + i + stride;
         CHECK(count == wanted);
+        const std::size_t bytes_changed = seg::scan.count(exact.data.get(), zeros.data(), size);
+        CHECK(bytes_changed == seg::scalar_scan.count(exact.data.get(), zeros.data(), size));
+        CHECK(bytes_changed == static_cast<std::size_t>(std::count(bytes.begin(), bytes.end(), 1)));
         CHECK(seg::scan.zero_run(exact.data.get(), size) == seg::scalar_scan.zero_run(exact.data.get(), size));
     }
 }
