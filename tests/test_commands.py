@@ -276,7 +276,7 @@ def test_a_run_that_never_began_can_be_corrected(tmp_path: Path, data: Path, scr
 
 def test_a_sweep_over_losses(tmp_path: Path, data: Path, script: Script) -> None:
     options = [o for o in train_options(data) if not o.startswith("fit")]
-    arguments = [*options, "fit.epochs=1", "sweep=losses", "seeds=2", "hydra.sweeper.params.loss=dice,cross_entropy"]
+    arguments = [*options, "fit.epochs=1", "sweep=losses", "seeds=2", "hydra.sweeper.params.loss='dice,cross_entropy'"]
     result = script("seg-train", *arguments)
     assert result.returncode == 0, result.stderr
     assert sum((path / "done.json").exists() for path in (tmp_path / "runs").iterdir()) == 4
