@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import cv2
@@ -227,7 +227,7 @@ def main() -> None:
     lines += [row(key, [f"{m[2][key]:.1f}" for m in measured]) for key in measured[0][2]]
     print("\n".join(lines))
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"convert-{date.today()}.md"
+    path = RESULTS / f"convert-{datetime.now():%Y-%m-%dT%H%M}.md"  # notes are added by hand: never over them
     path.write_text("\n".join(lines) + "\n")
     print(f"written to {path}")
 
