@@ -11,10 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from seg.files import SUFFIXES
 from seg.labels import IGNORE
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-"""Files that count as images, in any case."""
 
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:

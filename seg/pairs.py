@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seg.images import SUFFIXES
+from seg.files import SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import NamedTuple
 
-SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".webp"})
-"""Files that are considered, in any case."""
+from seg.files import SUFFIXES
 
 
 class Source(NamedTuple):

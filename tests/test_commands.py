@@ -191,7 +191,7 @@ def test_fine_tuning_and_splitting(tmp_path: Path, data: Path, script: Script) -
         (["data.train.images=."], "no file like .* in '.'|image files have no mask"),
         (["labels=nowhere.csv"], "labels: no file 'nowhere.csv'"),
         (["init=nowhere.pt"], "checkpoint: no file 'nowhere.pt'"),
-        (["device.accelerator=cuda"], "device: .*cuda"),
+        (["device.accelerator=cuda", "device.devices=64"], "device: accelerator=cuda devices=64 .* cannot be had here"),
         (["runs=blocker/x"], "runs: cannot write to 'blocker/x/.*' .* give a folder that can be made"),
         (["model.encoder_name=resnet19"], "no encoder 'resnet19'; did you mean"),
         (["augment.crop.size=[100,100]"], r"size: expected \(height, width\) in multiples of 32"),
@@ -203,8 +203,7 @@ def test_wrong_requests_to_train(change: list[str], message: str, tmp_path: Path
     fails(script("seg-train", *train_options(data), *change), 2, message)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for CUDA where there is none")
-def test_no_such_device(tmp_path: Path, data: Path, script: Script) -> None:
+def test_a_checkpoint_that_lacks_the_model(tmp_path: Path, data: Path, script: Script) -> None:
     checkpoint.save(tmp_path / "a.pt", {"epoch": 1})
     fails(
         script("seg-predict", checkpoint="a.pt", images=data / "val/images", destination="out"),

@@ -24,7 +24,7 @@ ALLOWED = {
     "decode": BASE,
     "weights": set(),
     "convert": BASE | {"_preproc", "decode", "manifest", "sources", "weights"},
-    "pairs": {"images"},
+    "pairs": BASE,
     "dataset": {"images", "pairs", "transforms"},
     "training": BASE | {"metrics", "dataset"},
     "inference": BASE,

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from seg import _preproc
 from seg.audit.records import Example, Finding, Look, Split, as_findings, reason_of, texts_of
 from seg.convert import convert_array
+from seg.files import SUFFIXES
 from seg.labels import IGNORE, LabelMap
-from seg.sources import SUFFIXES
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
