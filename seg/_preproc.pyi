@@ -68,6 +68,17 @@ def convert_files(
     A job is a sequence (source, destination, ...); with the source None it is passed through as skipped.
     """
 
+def map_file(
+    path: _Path,
+    table: Table,
+    *,
+    unknown: str = "error",
+    max_distance: int | None = None,
+    read: str = "auto",
+    max_pixels: int = 2**28,
+) -> tuple[Result, NDArray[np.uint8] | None]:
+    """What `convert_files` makes of one file, and its mask (H, W) if the status is converted."""
+
 def map_array(
     image: NDArray[np.uint8] | NDArray[np.uint16],
     table: Table,

@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import csv
+import hashlib
 import json
 import math
 import os
@@ -22,7 +23,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path to write to; it takes the place of ``path`` when the block ends without error."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # not with the name in it, which may be as long as the file system allows
+    mark = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    temporary = path.with_name(f".{mark}.{os.getpid()}.tmp")
     try:
         yield temporary
         temporary.replace(path)
@@ -44,8 +47,8 @@ def write_csv(path: str | os.PathLike[str], header: Sequence[str], rows: Iterabl
         writer.writerows(rows)
 
 
-def write_png(path: str | os.PathLike[str], image: "NDArray[np.uint8]") -> None:
-    """RGB (H, W, 3) or grayscale (H, W) picture; makes missing folders.
+def write_png(path: str | os.PathLike[str], image: "NDArray[np.uint8 | np.uint16]") -> None:
+    """RGB (H, W, 3) or grayscale (H, W) picture of 8 or 16 bits; makes missing folders.
 
     Raises:
         OSError: the file cannot be written.

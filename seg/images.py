@@ -45,15 +45,28 @@ def read_mask(path: str | os.PathLike[str], classes: int) -> NDArray[np.uint8]:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ValueError(f"mask '{path}' cannot be read: {error.strerror}") from None
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[24:26] != b"\x08\x00":  # IHDR: bit depth 8, colour type 0
-        raise ValueError(f"mask '{path}' is not an 8-bit grayscale PNG; convert label images with seg-preprocess first")
-    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if mask is None:
-        raise ValueError(f"mask '{path}' cannot be decoded: the file is damaged")
+    try:
+        mask = decode_mask(data)
+    except ValueError as error:
+        raise ValueError(f"mask '{path}' {error}") from None
     highest = int(np.where(mask == IGNORE, 0, mask).max())
     if highest >= classes:
         raise ValueError(
             f"mask '{path}' has value {highest}; expected 0..{classes - 1} for {classes} classes, or {IGNORE}. "
             "Convert the labels with seg-preprocess, or give the label map that the masks were made with"
         )
+    return mask
+
+
+def decode_mask(data: bytes) -> NDArray[np.uint8]:
+    """Mask (H, W) uint8 of the bytes of an 8-bit grayscale PNG file.
+
+    Raises:
+        ValueError: another kind of file, or damaged.
+    """
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[24:26] != b"\x08\x00":  # IHDR: bit depth 8, colour type 0
+        raise ValueError("is not an 8-bit grayscale PNG; convert label images with seg-preprocess first")
+    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if mask is None:
+        raise ValueError("cannot be decoded: the file is damaged")
     return mask  # type: ignore[return-value]  # cv2's stub says any dtype

@@ -5,88 +5,118 @@ import os
 import zlib
 from array import array
 from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 Record = dict[str, Any]
-"""One line: ``file, status, reason`` or ``file, status, size, mtime_ns, crc32, mask_size, mask_mtime_ns, counts``."""
+"""One line: ``file, status, reason`` or ``file, status, size, mtime_ns, crc32, mask_size, mask_mtime_ns, counts``, and
+for masks that were resized or cut ``height, width``; in a file also ``key``."""
 
 _OFFSET_BITS = 36  # files up to 64 GB; the other 28 bits of an index entry are a hash of the name
 _OFFSET = (1 << _OFFSET_BITS) - 1
 
 
 class Manifest:
-    """An append-only file of records, one JSON object a line; the last line about a source counts.
+    """Append-only files of records in one folder, one JSON object a line.
 
-    Kept in memory are 8 bytes a line, however many files there are: a hash of the name and the line's offset.
-    Several shards may append at once, because each line is one write to the end of the file. Torn lines, which a
-    killed run leaves, are ignored.
+    A run appends to a file of its own, ``manifest.jsonl`` or that of its shard, because on a network file system two
+    machines cannot append to one; it reads the files of all. Kept in memory are 8 bytes a line, however many there
+    are: a hash of the name and where the line stands. Torn lines, which a killed run leaves, are ignored.
 
     Args:
-        path: the file; made if missing.
+        folder: of the files.
+        part: what the names of this run's files have between stem and suffix, such as ``.1-of-4``.
         key: label map and options of this run; what was made with others is not taken as unchanged.
     """
 
-    def __init__(self, path: Path, key: str) -> None:
+    def __init__(self, folder: Path, part: str, key: str) -> None:
         self._key = key
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        self._reader = os.fdopen(os.dup(self._file), "rb")
+        self._own = own = folder / f"manifest{part}.jsonl"
+        self._file = os.open(own, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        others = (path for path in sorted(folder.glob("manifest*.jsonl")) if path != own)
+        self._readers = [path.open("rb") for path in (*others, own)]
+        self._ends: list[int] = []  # of each file, counted as if they were one
         self._index = self._read_index()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._reader.close()
+        for reader in self._readers:
+            reader.close()
         os.close(self._file)
 
     def append(self, record: Record) -> None:
-        os.write(self._file, json.dumps({**record, "key": self._key}).encode() + b"\n")
+        """Put a record down.
 
-    def unchanged(self, name: str, source: Path, mask: Path) -> Record | None:
-        """The record of a source if file, label map, options and mask are still those it tells of."""
-        record = self._last(name)
-        if record is None or record["status"] != "converted" or record["key"] != self._key:
-            return None
+        Raises:
+            OSError: that is not possible, and no more work would be remembered.
+        """
+        line = json.dumps({**record, "key": self._key}).encode() + b"\n"
         try:
-            now, made = source.stat(), mask.stat()
-            # A run with another label map, killed between mask and line, leaves a mask that is not the recorded one.
-            if (made.st_size, made.st_mtime_ns) != (record["mask_size"], record["mask_mtime_ns"]):
-                return None
-            if now.st_size != record["size"]:
-                return None
-            if now.st_mtime_ns != record["mtime_ns"]:
-                if _crc(source) != record["crc32"]:
-                    return None
+            written = os.write(self._file, line)
+        except OSError as error:
+            raise self._stuck(error.strerror) from None
+        if written < len(line):
+            raise self._stuck("no space left")
+
+    def _stuck(self, why: str | None) -> OSError:
+        return OSError(f"cannot write to '{self._own}': {why}; make room and repeat the command, what is done is kept")
+
+    def unchanged(self, name: str, source: Path, made: Callable[[Record], tuple[int, int]]) -> Record | None:
+        """The record of a source if file, label map, options and mask are still those it tells of.
+
+        Args:
+            made: bytes and time of what was written for the source, as they are now; OSError if it is missing.
+        """
+        for record, foreign in self._records(name):
+            if record["status"] != "converted" or record["key"] != self._key:
+                continue
+            try:
+                now = source.stat()
+                # Another label map, or a run killed between mask and line, leaves a mask that is not the recorded one.
+                if now.st_size != record["size"] or made(record) != (record["mask_size"], record["mask_mtime_ns"]):
+                    continue
+                touched = now.st_mtime_ns != record["mtime_ns"]
+                if touched and _crc(source) != record["crc32"]:
+                    continue
+            except (OSError, ValueError):
+                continue
+            if touched or foreign:
                 record["mtime_ns"] = now.st_mtime_ns
                 self.append(record)
-        except OSError:
-            return None
-        return record
+            return record
+        return None
 
     def _read_index(self) -> "array[int]":
         entries = array("Q")
         offset = 0
-        line = b"\n"
-        for line in self._reader:
-            with suppress(ValueError, KeyError, TypeError):  # a torn line
-                entries.append(_hash(json.loads(line)["file"]) | offset)
-            offset += len(line)
-        if not line.endswith(b"\n"):
+        for reader in self._readers:
+            line = b"\n"
+            for line in reader:
+                with suppress(ValueError, KeyError, TypeError):  # a torn line
+                    entries.append(_hash(json.loads(line)["file"]) | offset)
+                offset += len(line)
+            self._ends.append(offset)
+        if not line.endswith(b"\n"):  # the last file is this run's own
             os.write(self._file, b"\n")  # what was torn must not spoil the next line
         return array("Q", sorted(entries))
 
-    def _last(self, name: str) -> Record | None:
+    def _records(self, name: str) -> Iterator[tuple[Record, bool]]:
+        """Every line about a source, the latest of this run's own file first, and whether it is another run's."""
         wanted = _hash(name)
         at = bisect_right(self._index, wanted | _OFFSET)
         while at and self._index[at - 1] & ~_OFFSET == wanted:
             at -= 1
-            self._reader.seek(self._index[at] & _OFFSET)
-            record: Record = json.loads(self._reader.readline())
+            offset = self._index[at] & _OFFSET
+            number = bisect_right(self._ends, offset)
+            reader = self._readers[number]
+            reader.seek(offset - (self._ends[number - 1] if number else 0))
+            record: Record = json.loads(reader.readline())
             if record["file"] == name:
-                return record
-        return None
+                yield record, number < len(self._readers) - 1
 
 
 def _hash(name: str) -> int:

@@ -19,6 +19,26 @@ class Pair:
     mask: Path
 
 
+def shared_name(file: str, template: str) -> str | None:
+    """What stands for ``{}`` in the name of a file (a relative path), with its folders; None if it does not fit.
+
+    Args:
+        template: such as ``{}_L.png``; without a suffix, every image suffix fits.
+
+    Raises:
+        ValueError: a template without ``{}``.
+    """
+    before, braces, after = template.partition("{}")
+    if not braces or "{}" in after:
+        raise ValueError(f"template: expected one {{}} for the name, such as '{{}}_L.png', got '{template}'")
+    folder, slash, base = file.rpartition("/")
+    if Path(after).suffix.lower() not in SUFFIXES:
+        base = Path(base).stem
+    if not (base.startswith(before) and base.endswith(after) and len(base) > len(before) + len(after)):
+        return None
+    return folder + slash + base[len(before) : len(base) - len(after)]
+
+
 def list_images(folder: Path, template: str = "{}") -> dict[str, Path]:
     """Name -> file of every image below ``folder``; ``{}`` in the template stands for the name.
 
@@ -29,20 +49,16 @@ def list_images(folder: Path, template: str = "{}") -> dict[str, Path]:
     Raises:
         ValueError: no folder, no such file, a template without ``{}``, or two files of one name.
     """
-    if template.count("{}") != 1:
-        raise ValueError(f"template: expected one {{}} for the name, such as '{{}}_L.png', got '{template}'")
+    shared_name("a", template)  # is it a template?
     if not folder.is_dir():
         raise ValueError(f"no folder '{folder}'; give an existing one")
-    before, _, after = template.partition("{}")
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
-        file = path.name if Path(after).suffix.lower() in SUFFIXES else path.stem
-        if not (file.startswith(before) and file.endswith(after) and len(file) > len(before) + len(after)):
+        name = shared_name(path.relative_to(folder).as_posix(), template)
+        if name is None:
             continue
-        stem = file[len(before) : len(file) - len(after)]
-        name = (path.parent.relative_to(folder) / stem).as_posix()
         if name in found:
             raise ValueError(f"two files of one name '{name}': '{found[name]}' and '{path}'; rename or remove one")
         found[name] = path

@@ -3,9 +3,11 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seg import _preproc
-from seg.convert import Summary, convert_array, convert_folder
+from seg.convert import convert_array, convert_folder
 from seg.labels import Label, LabelMap
+from seg.sources import list_sources
+from seg.summary import Summary
 from seg.weights import RULES, class_weights
 
 LABELS = LabelMap(
@@ -270,6 +274,108 @@ def test_bad_files_stop_no_other(source: Path, target: Path) -> None:
     assert outcome(convert_folder(source, target, LABELS)) == (0, 5, 4)  # failures are tried again
 
 
+LIMITED = """
+import os, resource, sys
+from seg.convert import convert_folder
+from seg.labels import LabelMap
+labels = LabelMap.load(sys.argv[3])
+limit, user = map(int, sys.argv[4:])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+os.seteuid(user)
+summary = convert_folder(sys.argv[1], sys.argv[2], labels, threads=2)
+print(summary.converted, summary.skipped, *(f"{file}: {reason}" for file, reason in summary.failures), sep="\\n")
+"""
+
+
+def run_apart(folder: Path, limit: int = -1, user: int | None = None) -> "subprocess.CompletedProcess[str]":
+    """Convert ``source`` to ``target`` as another user, or where no file may grow beyond ``limit`` bytes."""
+    LABELS.save(folder / "labels.yaml")
+    arguments = [folder / "source", folder / "target", folder / "labels.yaml", str(limit), str(user or os.geteuid())]
+    return subprocess.run(
+        [sys.executable, "-c", LIMITED, *arguments], capture_output=True, text=True, cwd=Path(__file__).parents[1]
+    )
+
+
+def test_no_room_for_a_mask(source: Path, target: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, len(COLORS), (300, 300))
+    save(source / "large.png", np.array(COLORS, np.uint8)[noise])
+    result = run_apart(source.parent, limit=6000)
+    lines = result.stdout.splitlines()
+    assert lines[:2] == ["5", "0"], result.stderr
+    assert lines[2].startswith("large.png: cannot write")
+    assert "File too large" in lines[2]
+    assert not list(target.rglob("large.png"))
+    assert not list(target.rglob("*.tmp"))
+    assert outcome(convert_folder(source, target, LABELS)) == (1, 5, 0)
+
+
+def test_no_room_for_the_manifest(source: Path, target: Path) -> None:
+    result = run_apart(source.parent, limit=700)
+    assert result.returncode == 1
+    reason = (
+        r"OSError: cannot write to '.*manifest.jsonl': (File too large|no space left); make room and repeat the command"
+    )
+    assert re.search(reason, result.stderr), result.stderr
+    assert not list(target.rglob("*.tmp"))
+    summary = convert_folder(source, target, LABELS)
+    assert summary.skipped > 0  # what was done is kept
+    assert summary.converted + summary.skipped == 5
+
+
+def test_files_without_permission() -> None:
+    """As somebody other than root: an unreadable file, an unreadable folder and a folder that cannot be written to."""
+    user = os.geteuid() or 65534
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        for path in ("a.png", "locked.png", "sub/b.png", "closed/c.png"):
+            save(folder / "source" / path, picture(0))
+        (folder / "target" / "sub").mkdir(parents=True)
+        modes = {"": 0o755, "target": 0o777, "target/sub": 0o555, "source/locked.png": 0, "source/closed": 0}
+        for path, mode in modes.items():
+            (folder / path).chmod(mode)
+        try:
+            result = run_apart(folder, user=user)
+        finally:
+            (folder / "source" / "closed").chmod(0o755)
+            (folder / "target" / "sub").chmod(0o755)
+    assert result.returncode == 0, result.stderr
+    count, skipped, *failed = result.stdout.splitlines()
+    assert (count, skipped) == ("1", "0")
+    assert sorted(failed)[0] == "closed/: cannot list the folder: Permission denied"
+    assert re.fullmatch(r"locked.png: cannot (read|open).*Permission denied.*", sorted(failed)[1]), failed
+    assert re.fullmatch(r"sub/b.png: cannot write.*Permission denied.*", sorted(failed)[2]), failed
+
+
+def test_files_that_vanish(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def listed(*arguments: Any) -> Any:
+        for found in list_sources(*arguments):
+            if found.name == "sub1/3.png":
+                found.path.unlink()
+            yield found
+
+    monkeypatch.setattr("seg.convert.list_sources", listed)
+    (source / "link.png").symlink_to(source / "nowhere.png")
+    summary = convert_folder(source, target, LABELS)
+    assert outcome(summary) == (4, 0, 2)
+    for name in ("link.png", "sub1/3.png"):
+        assert "No such file or directory" in dict(summary.failures)[name]
+
+
+def test_very_long_names(tmp_path: Path, target: Path) -> None:
+    """As long as the file system allows, which leaves no room for a suffix of ours."""
+    for suffix in (".png", ".bmp", ".webp"):
+        name = "x" * (255 - len(suffix)) + suffix
+        save(tmp_path / "in" / name, np.zeros((2, 2, 3), np.uint8))
+    summary = convert_folder(tmp_path / "in", target, LABELS)
+    assert outcome(summary) == (1, 0, 2)  # .png and .bmp would write one mask
+    assert (target / ("x" * 250 + ".png")).exists()
+    deep = tmp_path / "deep" / "/".join(["d" * 200] * 15)
+    deep.mkdir(parents=True)
+    save(deep / "a.png", picture(0))
+    summary = convert_folder(tmp_path / "deep", tmp_path / "a folder whose name makes the paths longer", LABELS)
+    assert outcome(summary) == (1, 0, 0)
+
+
 def test_two_sources_of_one_mask(source: Path, target: Path) -> None:
     convert_folder(source, target, LABELS)
     save(source / "sub0" / "0.bmp", picture(9))
@@ -409,7 +515,21 @@ def test_shards(source: Path, target: Path) -> None:
     parts = [convert_folder(source, target, LABELS, shard=(i, 3)) for i in (1, 2, 3)]
     assert sum(part.converted for part in parts) == 5
     assert {p.name for p in target.glob("*.csv")} == {f"counts.{i}-of-3.csv" for i in (1, 2, 3)}
+    assert {p.name for p in target.glob("manifest*.jsonl")} == {f"manifest.{i}-of-3.jsonl" for i in (1, 2, 3)}
+    merged = convert_folder(source, target, LABELS)
+    assert outcome(merged) == (0, 5, 0)
+    assert merged.ignored == sum(part.ignored for part in parts)
+    for name in ("road", "sky"):
+        assert merged.pixels[name] == sum(part.pixels[name] for part in parts)
+        assert merged.images[name] == sum(part.images[name] for part in parts)
+    header, *rows = (target / "counts.csv").read_text().splitlines()
+    shards = [(target / f"counts.{i}-of-3.csv").read_text().splitlines() for i in (1, 2, 3)]
+    assert sorted(rows) == sorted(row for shard in shards for row in shard if row != header)
+    for path in target.glob("*.?-of-3.*"):  # the merged manifest stands alone
+        path.unlink()
     assert outcome(convert_folder(source, target, LABELS)) == (0, 5, 0)
+    save(source / "sub0" / "0.png", picture(8))
+    assert outcome(convert_folder(source, target, LABELS)) == (1, 4, 0)
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,27 @@ std::unique_ptr<Conversion> convert_files(const py::iterable& jobs, std::shared_
                                         static_cast<unsigned>(threads));
 }
 
+// What became of the file, and its mask unless it failed.
+py::tuple map_file(const py::object& path, const std::shared_ptr<Table>& table, const std::string& unknown,
+                   std::optional<int> max_distance, const std::string& read, std::uint64_t max_pixels) {
+    const std::string source = path_bytes(path);
+    Converter converter(*table, make_options(unknown, max_distance, read, max_pixels));
+    auto mask = std::make_unique<std::vector<std::uint8_t>>();
+    Result result;
+    {
+        const py::gil_scoped_release release;
+        result = converter.map(source, *mask);
+    }
+    py::object array = py::none();
+    if (result.status == Status::converted) {
+        const std::vector<py::ssize_t> shape{result.height, result.width};
+        std::uint8_t* data = mask->data();
+        const py::capsule owner(mask.release(), [](void* it) { delete static_cast<std::vector<std::uint8_t>*>(it); });
+        array = py::array_t<std::uint8_t>(shape, data, owner);
+    }
+    return py::make_tuple(PyResult{py::none(), std::move(result)}, array);
+}
+
 Picture picture_of(const py::array& image) {
     const bool bytes = py::isinstance<py::array_t<std::uint8_t>>(image);
     const bool color = bytes && image.ndim() == 3 && image.shape(2) == 3;
@@ -351,6 +372,8 @@ PYBIND11_MODULE(_preproc, module) {
     module.def("convert_files", &convert_files, py::arg("jobs"), py::arg("table"), py::kw_only(),
                py::arg("unknown") = "error", py::arg("max_distance") = py::none(), py::arg("read") = "auto",
                py::arg("max_pixels") = kUsualPixels, py::arg("threads") = 1);
+    module.def("map_file", &map_file, py::arg("path"), py::arg("table"), py::kw_only(), py::arg("unknown") = "error",
+               py::arg("max_distance") = py::none(), py::arg("read") = "auto", py::arg("max_pixels") = kUsualPixels);
     module.def("map_array", &map_array, py::arg("image"), py::arg("table"), py::kw_only(), py::arg("unknown") = "error",
                py::arg("max_distance") = py::none(), py::arg("read") = "auto");
     module.def("write_mask", &write_mask, py::arg("path"), py::arg("mask"));

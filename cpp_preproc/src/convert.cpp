@@ -16,8 +16,8 @@ constexpr std::uint64_t kMetadata = std::uint64_t{64} << 20;
 }  // namespace
 
 // Reads and stamps the source; false if it is not PNG.
-bool Converter::load(const Job& job, Result& result) {
-    SourceFile source(job.source);
+bool Converter::load(const std::string& path, Result& result) {
+    SourceFile source(path);
     result.stamp.mtime_ns = source.mtime_ns();
     std::size_t size = source.read(file_.resize(kPiece), kHeaderEnd);
     const Bytes start{file_.data(), size};
@@ -43,42 +43,64 @@ bool Converter::load(const Job& job, Result& result) {
     return false;
 }
 
-void Converter::convert_into(const Job& job, Result& result) {
-    if (!load(job, result)) {
+// Ready to map row by row; false if the source is not PNG.
+bool Converter::open(const std::string& source, Result& result) {
+    if (!load(source, result)) {
         result.status = Status::unsupported;
-        return;
+        return false;
     }
     const Picture& picture =
         reader_.open({file_.data(), static_cast<std::size_t>(result.stamp.size)}, options_.max_pixels);
     result.width = picture.width;
     result.height = picture.height;
     mapper_.begin(picture);
-    encoder_.begin(picture.width, picture.height);
-    std::uint8_t* mask = mask_row_.resize(picture.width);
-    for (std::uint32_t y = 0; y < picture.height; ++y) {
-        mapper_.row(reader_.next(), mask);
-        encoder_.row(mask);
-    }
-    result.report = mapper_.report();
-    if (!mapper_.complete()) {
-        result.status = Status::unknown;
-        return;
-    }
-    write_atomically(job.destination, encoder_.finish());
-    result.status = Status::converted;
+    return true;
 }
 
-Result Converter::convert(const Job& job) {
+// Whether all rows that were mapped make a mask.
+bool Converter::finished(Result& result) const {
+    result.report = mapper_.report();
+    if (!mapper_.complete()) result.status = Status::unknown;
+    return mapper_.complete();
+}
+
+template <class Work>
+Result Converter::guarded(Work work) {
     Result result;
     try {
-        convert_into(job, result);
+        work(result);
     } catch (const Error& error) {
         result.reason = error.what();
     } catch (const std::bad_alloc&) {
         result.reason = "not enough memory for this image";
     }
+    return result;
+}
+
+Result Converter::convert(const Job& job) {
+    const Result result = guarded([&](Result& made) {
+        if (!open(job.source, made)) return;
+        encoder_.begin(made.width, made.height);
+        std::uint8_t* mask = mask_row_.resize(made.width);
+        for (std::uint32_t y = 0; y < made.height; ++y) {
+            mapper_.row(reader_.next(), mask);
+            encoder_.row(mask);
+        }
+        if (!finished(made)) return;
+        write_atomically(job.destination, encoder_.finish());
+        made.status = Status::converted;
+    });
     if (result.status == Status::failed || result.status == Status::unknown) remove_if_there(job.destination);
     return result;
+}
+
+Result Converter::map(const std::string& source, std::vector<std::uint8_t>& mask) {
+    return guarded([&](Result& made) {
+        if (!open(source, made)) return;
+        mask.resize(std::size_t{made.width} * made.height);
+        for (std::size_t y = 0; y < made.height; ++y) mapper_.row(reader_.next(), mask.data() + y * made.width);
+        if (finished(made)) made.status = Status::converted;
+    });
 }
 
 }  // namespace seg

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "encoder.h"
 #include "files.h"
@@ -38,10 +39,15 @@ class Converter {
     Converter(const Table& table, const Options& options) : mapper_(table, options), options_(options) {}
     // Never throws for a bad file. A source that fails leaves no older mask behind.
     Result convert(const Job& job);
+    // The same, but the rows of the mask go into memory. As long as it fails, nothing is promised about them.
+    Result map(const std::string& source, std::vector<std::uint8_t>& mask);
 
   private:
-    void convert_into(const Job& job, Result& result);
-    bool load(const Job& job, Result& result);
+    template <class Work>
+    Result guarded(Work work);
+    bool open(const std::string& source, Result& result);
+    bool load(const std::string& source, Result& result);
+    bool finished(Result& result) const;
 
     Mapper mapper_;
     const Options options_;

@@ -217,6 +217,13 @@ void test_pool() {
         closer.join();
         CHECK(pool.closed() && !pool.wait(std::chrono::milliseconds(1)));
     }
+    seg::Converter converter(*table, options);
+    Blob mask;
+    for (int i = 0; i < 25; ++i) {  // into memory: what is written to files, and nothing for files that are not there
+        const seg::Result result = converter.map(job(i).source, mask);
+        CHECK(result.status == (i < 20 ? seg::Status::converted : seg::Status::failed));
+        if (i < 20) CHECK(result.width == 50 && mask == Blob(450, i == 5 ? 1 : i ? 255 : 0));
+    }
     CHECK(std::system(("rm -r " + folder).c_str()) == 0);
 }
 

@@ -7,6 +7,8 @@ import dataclasses
 import json
 import os
 import sys
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
@@ -14,7 +16,9 @@ from omegaconf import DictConfig
 from seg.commands import Failed, plain, run
 
 if TYPE_CHECKING:
-    from seg.convert import Summary
+    from collections.abc import Callable
+
+    from seg.summary import Summary
 
 
 def main() -> None:
@@ -32,22 +36,24 @@ def preprocess(config: DictConfig) -> None:
     """Convert the folder and print what was done; exit with 1 when a file failed."""
     from rich.console import Console
 
-    from seg.convert import convert_folder
+    from seg.commands._progress import bulk_progress
     from seg.labels import LabelMap
+    from seg.sources import count_sources
 
     # The reason that we print for a file is enough; OpenCV would print its own beside it.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     cfg = plain(config)
     as_json, shard = cfg.pop("json"), _shard(cfg.pop("shard"))
     labels = LabelMap.load(cfg.pop("labels"), ignore=cfg.pop("ignore"))
-    source, destination = cfg.pop("source"), cfg.pop("destination")
+    source, destination = Path(cfg.pop("source")), cfg.pop("destination")
+    work = _work(cfg)
     console = Console(highlight=False, stderr=as_json)
-    with console.status("converting") as status:
 
-        def progress(done: int, failed: int) -> None:
-            status.update(f"converting: {done} files done" + (f", {failed} failed" if failed else ""))
+    def count() -> int:
+        return count_sources(source, cfg["pattern"]) // (shard[1] if shard else 1)
 
-        summary = convert_folder(source, destination, labels, shard=shard, progress=progress, **cfg)
+    with bulk_progress("converting", "images", count, console) as progress:
+        summary = work(source, destination, labels, shard=shard, progress=progress)
     for warning in summary.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     for file, reason in summary.failures:
@@ -58,8 +64,34 @@ def preprocess(config: DictConfig) -> None:
         _print(console, summary, destination)
     if summary.failed:
         more = f"; {destination}/manifest.jsonl names all" if summary.failed > len(summary.failures) else ""
-        files = summary.converted + summary.skipped + summary.failed
-        raise Failed(f"{summary.failed} of {files} files failed, as named above{more}")
+        raise Failed(f"{summary.failed} of {summary.files} files failed, as named above{more}")
+
+
+def _work(cfg: dict[str, Any]) -> "Callable[..., Summary]":
+    """The function that does what the options ask for, with all of them but folders and label map.
+
+    Raises:
+        ValueError: options that do not go together.
+    """
+    from seg.convert import convert_folder, recolor_folder
+    from seg.tiles import Cut, ImageTiles
+
+    options = dict(cfg)
+    how = {"size": options.pop("size"), "tile": options.pop("tile"), "overlap": options.pop("overlap")}
+    where = {key: options.pop(key) for key in ("images", "images_destination")}
+    templates = {key: options.pop(key) for key in ("image_template", "template")}
+    if len(set(map(bool, where.values()))) > 1:
+        raise ValueError("images and images_destination belong together: give both, or neither")
+    cut = Cut(**how) if any(how.values()) else None
+    if options.pop("inverse"):
+        if cut or where["images"] or (cfg["unknown"], cfg["read"]) != ("error", "auto"):
+            raise ValueError("inverse=true colours whole masks: leave out tile, size, images, unknown and read")
+        return partial(recolor_folder, **{key: options[key] for key in ("pattern", "threads", "overwrite")})
+    if where["images"]:
+        if cut is None:
+            raise ValueError("images needs tile or size; without them the images stay what they are")
+        options["images"] = ImageTiles(cut, *where.values(), **templates)
+    return partial(convert_folder, cut=cut, **options)
 
 
 def _shard(text: Any) -> tuple[int, int] | None:
@@ -82,10 +114,9 @@ def _print(console: Any, summary: "Summary", destination: str) -> None:
     for name, pixels in (*summary.pixels.items(), ("(ignore)", summary.ignored)):
         table.add_row(name, f"{pixels:,}", f"{100 * pixels / total:.2f}")
     console.print(table)
-    files = summary.converted + summary.skipped + summary.failed
     console.print(
-        f"{summary.converted} converted, {summary.skipped} unchanged, {summary.failed} failed in "
-        f"{summary.seconds:.2f} s ({files / max(summary.seconds, 1e-3):,.0f} files/s); masks in {destination}",
+        f"{summary.converted} converted, {summary.skipped} unchanged, {summary.failed} failed in {summary.seconds:.2f} "
+        f"s ({summary.files / max(summary.seconds, 1e-3):,.0f} images/s); written to {destination}",
         soft_wrap=True,
     )
 

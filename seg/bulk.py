@@ -1,0 +1,142 @@
+"""Many files: which of them are to be done, on threads and in order, counted and put down."""
+
+import csv
+import json
+import os
+import re
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import seg
+from seg import _preproc
+from seg.files import make_folder, whole
+from seg.manifest import Manifest, Record
+from seg.sources import Source
+from seg.summary import Summary, Tally
+from seg.tiles import Outputs
+
+
+class Job(NamedTuple):
+    """One source and what stands for it; the C++ helper looks at the first two items. `record` is there if nothing
+    is left to do."""
+
+    path: Path | None
+    mask: Path | None
+    file: str
+    record: Record | None = None
+
+
+def list_jobs(
+    sources: Iterator[Source], outputs: Outputs, manifest: Manifest | None, shard: tuple[int, int] | None
+) -> Iterator[Job]:
+    """The jobs of a run: all sources or those of a shard; what stands in the manifest is done already."""
+    for path, name, mask_name, reason in sources:
+        # By the mask's name, not by position: a file added later moves no other file to another shard.
+        if shard and zlib.crc32(os.fsencode(mask_name)) % shard[1] != shard[0] - 1:
+            continue
+        mask = outputs.target / mask_name
+        if reason:
+            if mask_name:
+                outputs.remove(mask)
+            yield Job(None, None, name, {"file": name, "status": "failed", "reason": reason})
+        elif manifest and (record := manifest.unchanged(name, path, partial(outputs.extent, mask))):
+            yield Job(None, None, name, record)
+        else:
+            yield Job(path, mask, name)
+
+
+Task = Record | Callable[[], Record]
+
+
+def in_order(tasks: Iterator[Task], threads: int) -> Iterator[Record]:
+    """The records, and those that have yet to be made, on threads, in their order."""
+    waiting: deque[Future[Record]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        with closing(tasks):  # type: ignore[type-var]  # a generator
+            for task in tasks:
+                if callable(task):
+                    waiting.append(pool.submit(task))
+                else:
+                    waiting.append(Future())
+                    waiting[-1].set_result(task)
+                while waiting and (waiting[0].done() or len(waiting) > 8 * threads):
+                    yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def write_counts(path: Path, records: Iterator[Record], manifest: Manifest, tally: Tally) -> None:
+    """Count every record, and put down those that are new."""
+    with (
+        whole(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as counts,
+        closing(records),  # type: ignore[type-var]  # a generator
+    ):
+        rows = csv.writer(counts, lineterminator="\n")
+        rows.writerow(("file", "class", "pixels"))
+        for record in records:
+            if new := "key" not in record:  # the manifest's own records tell the key that they were made with
+                manifest.append(record)
+            rows.writerows((record["file"], *row) for row in tally.add(record, new))
+
+
+def write_about(path: Path, summary: Summary, **about: Any) -> None:
+    """The totals of a run, ``manifest.json``; as ASCII, because a file name may be no UTF-8."""
+    with whole(path) as temporary:
+        text = json.dumps({"version": seg.__version__, **about, **asdict(summary)}, indent=2)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def make_target(path: str | os.PathLike[str]) -> Path:
+    """The folder to write to, free of what dead processes left."""
+    target = make_folder(path, "destination")
+    _sweep(target)
+    return target
+
+
+def _sweep(target: Path) -> None:
+    """Remove the temporary masks of processes of this machine that are no more; those of others may be in use."""
+    name = re.compile(re.escape(_preproc.temporary_prefix) + r"(\d+)-\d+\.tmp")
+    for folder, _, files in os.walk(target):
+        for file in files:
+            match = name.fullmatch(file)
+            if match and not _alive(int(match[1])):
+                Path(folder, file).unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0 asks only
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
+def threads_of(threads: int) -> int:
+    """Check the option; 0 = all cores that this process may use."""
+    if not isinstance(threads, int) or isinstance(threads, bool) or not 0 <= threads <= 1024:
+        raise ValueError(f"threads must be 0..1024 (0 = all cores), came {threads!r}; give a whole number")
+    if threads:
+        return threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def shard_name(shard: tuple[int, int] | None) -> str:
+    """What the files of a shard have in their names; empty without one."""
+    if shard is None:
+        return ""
+    if len(shard) != 2 or not all(isinstance(n, int) for n in shard) or not 1 <= shard[0] <= shard[1]:
+        raise ValueError(f"shard must be (i, n) with 1 <= i <= n, came {shard!r}; give 1/4 for the first of four")
+    return f".{shard[0]}-of-{shard[1]}"

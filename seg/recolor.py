@@ -1,0 +1,57 @@
+"""Masks back to label images: the inverse of the conversion."""
+
+from typing import TYPE_CHECKING
+
+from seg.labels import IGNORE, Color, LabelMap
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_FOR_IGNORED: tuple[Color, ...] = ((0, 0, 0), (255, 255, 255), *((gray, gray, gray) for gray in range(1, 255)))
+
+
+def recolor_array(mask: "NDArray[np.uint8]", labels: LabelMap) -> "NDArray[np.uint8 | np.uint16]":
+    """Colour a mask, H x W uint8: H x W x 3 uint8 RGB, or, for a map without colours, H x W uint8 or uint16 values.
+
+    Each class gets its first colour (or value). 255 gets the first colour of an ignored class, else black, white or
+    the darkest gray that the map does not list.
+
+    Raises:
+        ValueError: not such an array, an index without class, or a class without colour (or value).
+    """
+    import numpy as np
+
+    if mask.ndim != 2 or mask.dtype != np.uint8:
+        raise ValueError(f"mask must be H x W uint8, came {mask.dtype} of shape {mask.shape}; give a mask")
+    table = np.array(_table(labels))
+    known = np.zeros(256, bool)
+    known[: labels.classes] = known[IGNORE] = True
+    if not known[mask].all():
+        y, x = np.argwhere(~known[mask])[0]
+        raise ValueError(
+            f"value {mask[y, x]} at x={x}, y={y} is no class of the label map; expected 0..{labels.classes - 1} or "
+            f"{IGNORE}: give the map that the mask was made with (labels.yaml beside it)"
+        )
+    full = np.zeros((256, *table.shape[1:]), np.uint16 if table.max() > 255 else np.uint8)
+    full[: labels.classes], full[IGNORE] = table[:-1], table[-1]
+    return full[mask]
+
+
+def _table(labels: LabelMap) -> list[Color] | list[int]:
+    """One colour or value for each class, in the order of the indices, and then one for `IGNORE`."""
+    wanted = [label for label in labels.labels if not label.ignore]
+    ignored = [label for label in labels.labels if label.ignore]
+    if labels.colors:
+        if without := [label.name for label in wanted if not label.colors]:
+            raise ValueError(f"class '{without[0]}' has no colour in the label map; add one")
+        listed = dict(labels.colors)
+        free = (color for color in _FOR_IGNORED if color not in listed)
+        chosen = next((label.colors[0] for label in ignored if label.colors), None) or next(free)
+        return [*(label.colors[0] for label in wanted), chosen]
+    if without := [label.name for label in wanted if not label.values]:
+        raise ValueError(f"class '{without[0]}' has neither colour nor value in the label map; add one")
+    numbers = dict(labels.values)
+    spare = next(value for value in (IGNORE, *range(65536)) if value not in numbers)
+    value = next((label.values[0] for label in ignored if label.values), spare)
+    return [*(label.values[0] for label in wanted), value]

@@ -1,0 +1,114 @@
+"""What a bulk run did: totals over its records, and what is written of them."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from seg.files import write_json
+from seg.labels import IGNORE, LabelMap
+from seg.manifest import Record
+from seg.weights import BETA, RULES, class_weights
+
+_LOSSY = "{} is lossy: colours at class borders are not the ones that were painted; ask for PNG labels"
+_FIRST_FAILURES = 20
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a bulk run did. Pixels and images are counted over converted and skipped files alike."""
+
+    converted: int
+    skipped: int
+    failed: int
+    pixels: dict[str, int]
+    images: dict[str, int]
+    """Images in which each class occurs."""
+    image_pixels: dict[str, int]
+    """Pixels of those images, ignored ones left out."""
+    ignored: int
+    warnings: tuple[str, ...]
+    failures: tuple[tuple[str, str], ...]
+    """The first failures: source (relative) and reason."""
+    seconds: float
+
+    @property
+    def files(self) -> int:
+        """How many files were looked at."""
+        return self.converted + self.skipped + self.failed
+
+
+class Tally:
+    """Totals over the records, and the caller's progress: called with (done, failed) twice a second and at the end."""
+
+    def __init__(self, labels: LabelMap, progress: Callable[[int, int], None] | None) -> None:
+        self._labels = labels
+        self._progress = progress
+        self._started = self._told = time.monotonic()
+        self._kinds: Counter[str] = Counter()
+        self._pixels: Counter[int] = Counter()
+        self._images: Counter[int] = Counter()
+        self._image_pixels: Counter[int] = Counter()
+        self._failures: list[tuple[str, str]] = []
+        self._warnings: list[str] = []
+
+    def add(self, record: Record, new: bool) -> list[tuple[str, int]]:
+        """Returns the record's rows for counts.csv: class name and pixels."""
+        failed = record["status"] == "failed"
+        self._kinds["failed" if failed else "converted" if new else "skipped"] += 1
+        if failed and len(self._failures) < _FIRST_FAILURES:
+            self._failures.append((record["file"], record["reason"]))
+        if record.get("lossy"):
+            self.warn(_LOSSY.format(record["lossy"]))
+        counts = {int(value): pixels for value, pixels in record.get("counts", {}).items()}
+        self._pixels.update(counts)
+        self._images.update(counts.keys())
+        labelled = sum(counts.values()) - counts.get(IGNORE, 0)
+        self._image_pixels.update(dict.fromkeys(counts, labelled))
+        if time.monotonic() - self._told > 0.5:
+            self._tell()
+        return [(self._labels.name_of(value), pixels) for value, pixels in counts.items()]
+
+    def warn(self, text: str) -> None:
+        """Add a warning, once."""
+        if text not in self._warnings:
+            self._warnings.append(text)
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        if self._progress:
+            self._progress(self._kinds.total(), self._kinds["failed"])
+
+    def _by_class(self, counts: Counter[int]) -> dict[str, int]:
+        return {name: counts[index] for index, name in enumerate(self._labels.names)}
+
+    def summary(self) -> Summary:
+        self._tell()
+        return Summary(
+            converted=self._kinds["converted"],
+            skipped=self._kinds["skipped"],
+            failed=self._kinds["failed"],
+            pixels=self._by_class(self._pixels),
+            images=self._by_class(self._images),
+            image_pixels=self._by_class(self._image_pixels),
+            ignored=self._pixels[IGNORE],
+            warnings=tuple(self._warnings),
+            failures=tuple(self._failures),
+            seconds=round(time.monotonic() - self._started, 3),
+        )
+
+
+def write_weights(path: Path, summary: Summary) -> None:
+    """Every rule of `seg.weights`; ``effective_number`` counts images, because pixels would all weigh the same."""
+    pixels, images = list(summary.pixels.values()), list(summary.images.values())
+    if not any(pixels):
+        path.unlink(missing_ok=True)
+        return
+    made = {}
+    for rule in RULES:
+        counts = images if rule == "effective_number" else pixels
+        within = list(summary.image_pixels.values()) if rule == "median_frequency" else None
+        made[rule] = dict(zip(summary.pixels, class_weights(counts, rule, images=within), strict=True))
+    about = {"pixels": summary.pixels, "images": summary.images, "image_pixels": summary.image_pixels}
+    write_json(path, {**made, "beta": BETA, **about})

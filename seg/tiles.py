@@ -1,0 +1,241 @@
+"""Masks resized and cut into tiles, and their images with them."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from seg import _preproc
+from seg.files import make_folder, write_png
+from seg.manifest import Record
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_MOST = 1 << 16
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A size that masks are brought to, and tiles that they are then cut into.
+
+    Tiles of ``a/b.png`` are ``a/b/b_<y>_<x>.png``, with the pixel where each begins. The last ones are moved back to
+    end with the image, so that all have full size; an image smaller than a tile is one tile of its own size.
+
+    Args:
+        size: (height, width) in pixels; masks are resized by the nearest pixel, images by area (or linearly where
+            they grow). None = as they are.
+        tile: side of the tiles in pixels; None = whole images.
+        overlap: pixels that neighbouring tiles share, less than ``tile``.
+
+    Raises:
+        ValueError: a number out of range, or nothing to do.
+    """
+
+    size: tuple[int, int] | None = None
+    tile: int | None = None
+    overlap: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size is None and self.tile is None:
+            raise ValueError("overlap needs tile: give the side of a tile, such as tile=512")
+        if self.size is not None:
+            sides = tuple(self.size) if isinstance(self.size, Sequence) else (self.size,)
+            if len(sides) != 2 or not all(_is_int(side, 1, _MOST) for side in sides):
+                raise ValueError(f"size must be [height,width] of 1..{_MOST} pixels, came {self.size!r}")
+            object.__setattr__(self, "size", sides)
+        if self.tile is not None and not _is_int(self.tile, 1, _MOST):
+            raise ValueError(f"tile must be 1..{_MOST} pixels, came {self.tile!r}; give a whole number")
+        if not _is_int(self.overlap, 0, (self.tile or 1) - 1):
+            raise ValueError(f"overlap must be 0 or more and less than tile ({self.tile}), came {self.overlap!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for a file that tells how masks were cut."""
+        return {"size": self.size and list(self.size), "tile": self.tile, "overlap": self.overlap}
+
+    def resized(self, image: "NDArray[np.uint8]", *, nearest: bool) -> "NDArray[np.uint8]":
+        """Image (H, W, 3) or mask (H, W) in the wanted size; ``nearest`` invents no value."""
+        if self.size is None or image.shape[:2] == self.size:
+            return image
+        import cv2
+
+        smooth = cv2.INTER_AREA if self.size[0] < image.shape[0] or self.size[1] < image.shape[1] else cv2.INTER_LINEAR
+        how = cv2.INTER_NEAREST_EXACT if nearest else smooth  # INTER_NEAREST is off by up to half a pixel
+        return cv2.resize(image, self.size[::-1], interpolation=how)  # type: ignore[return-value]
+
+    def places(self, height: int, width: int) -> Iterator[tuple[int, int]]:
+        """(y, x) of every tile of an image of that size, row by row."""
+        for y in _starts(height, self.tile or height, self.overlap):
+            for x in _starts(width, self.tile or width, self.overlap):
+                yield y, x
+
+    def paths(self, whole: Path, height: int, width: int) -> Iterator[Path]:
+        """The files that stand for ``whole``, in the order of `places`."""
+        for y, x in self.places(height, width):
+            yield whole.with_suffix("") / f"{whole.stem}_{y:05}_{x:05}.png" if self.tile else whole
+
+    def write(self, whole: Path, image: "NDArray[np.uint8]") -> tuple[int, int]:
+        """Write the tiles of an image (H, W, 3) or mask (H, W) that has the wanted size, and remove all others.
+
+        Returns:
+            Their bytes together, and the latest of their times in ns.
+        """
+        self.remove(whole)
+        height, width = image.shape[:2]
+        paths = list(self.paths(whole, height, width))
+        for (y, x), path in zip(self.places(height, width), paths, strict=True):
+            tile = image[y : y + (self.tile or height), x : x + (self.tile or width)]
+            _preproc.write_mask(path, tile) if image.ndim == 2 else write_png(path, tile)
+        return extent(paths)
+
+    def remove(self, whole: Path) -> None:
+        """Remove whatever a cut wrote for ``whole``."""
+        if not self.tile:
+            with suppress(OSError):
+                whole.unlink()
+            return
+        tile = re.compile(re.escape(whole.stem) + r"_\d{5,}_\d{5,}\.png")
+        with suppress(OSError):
+            for entry in list(os.scandir(whole.with_suffix(""))):
+                if tile.fullmatch(entry.name):
+                    Path(entry.path).unlink()
+            whole.with_suffix("").rmdir()  # stays if it holds anything else
+
+
+class ImageTiles:
+    """The images of the labels, cut as their masks are.
+
+    Args:
+        cut: of the masks.
+        images: folder of the images, searched with its subfolders.
+        destination: folder for the tiles; made if missing.
+        image_template: file name of an image, ``{}`` for the name that it shares with its label.
+        template: file name of a label image. Masks and images are both called by the shared name.
+
+    Raises:
+        ValueError: a folder or template that does not fit, or no image.
+    """
+
+    def __init__(
+        self,
+        cut: Cut,
+        images: str | os.PathLike[str],
+        destination: str | os.PathLike[str],
+        *,
+        image_template: str = "{}",
+        template: str = "{}",
+    ) -> None:
+        from seg.pairs import list_images, shared_name
+
+        shared_name("a", template)  # is it a template?
+        self._cut, self._template, self._shared_name = cut, template, shared_name
+        self._files = list_images(Path(images), image_template)
+        self._alone = set(self._files)
+        self._unfit: list[str] = []
+        if Path(destination).resolve().is_relative_to(Path(images).resolve()):
+            raise ValueError(
+                f"images_destination must lie outside images, or tiles would be read as images; '{destination}' lies "
+                f"in '{images}'; give another folder"
+            )
+        self._destination = make_folder(destination, "images_destination")
+
+    def name(self, label: str) -> str | None:
+        """Name that a label (relative path) shares with its image; None if its file name does not fit the template."""
+        name = self._shared_name(label, self._template)
+        if name is None:
+            self._unfit.append(label)
+        self._alone.discard(name or "")
+        return name
+
+    def source(self, name: str) -> Path:
+        """The image file of a name.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if name not in self._files:
+            raise ValueError(f"no image '{name}' for this label; add it, set the templates, or leave out images=")
+        return self._files[name]
+
+    def paths(self, name: str, height: int, width: int) -> Iterator[Path]:
+        """The files that `write` writes for a mask of that size."""
+        return self._cut.paths(self._destination / f"{name}.png", height, width)
+
+    def write(self, name: str, size: tuple[int, int]) -> None:
+        """Cut the image of a name; ``size`` (height, width) is that of its label before it was resized.
+
+        Raises:
+            ValueError: no image, not readable, or of another size.
+            OSError: a tile cannot be written.
+        """
+        from seg.images import read_image
+
+        image = read_image(self.source(name))
+        if image.shape[:2] != size:
+            raise ValueError(
+                f"image '{self._files[name]}' has {image.shape[1]} x {image.shape[0]} pixels, the label "
+                f"{size[1]} x {size[0]}; they must be equal"
+            )
+        self._cut.write(self._destination / f"{name}.png", self._cut.resized(image, nearest=False))
+
+    def remove(self, name: str) -> None:
+        """Remove what was written for a name."""
+        self._cut.remove(self._destination / f"{name}.png")
+
+    def left_out(self) -> Iterator[str]:
+        """Sentences about images that no label has asked for, and labels that do not fit the template."""
+        if self._alone:
+            yield f"{len(self._alone)} images have no label and were left out, the first '{min(self._alone)}'"
+        if self._unfit:
+            first = f"the first '{self._unfit[0]}'"
+            yield f"{len(self._unfit)} labels do not fit template={self._template} and were left out, {first}"
+
+
+class Outputs(NamedTuple):
+    """The files that stand for a source."""
+
+    target: Path
+    cut: Cut | None
+    images: ImageTiles | None
+
+    def name(self, mask: Path) -> str:
+        """Name that a label shares with its image."""
+        return mask.relative_to(self.target).with_suffix("").as_posix()
+
+    def extent(self, mask: Path, record: Record) -> tuple[int, int]:
+        """Bytes and latest time of what was written for a source, its image with it; OSError if some is missing."""
+        if not self.cut:
+            return extent([mask])
+        paths = list(self.cut.paths(mask, record["height"], record["width"]))
+        if self.images:
+            name = self.name(mask)
+            paths += [self.images.source(name), *self.images.paths(name, record["height"], record["width"])]
+        return extent(paths)
+
+    def remove(self, mask: Path) -> None:
+        """Remove what was written for a source, if that is possible."""
+        if self.images:
+            self.images.remove(self.name(mask))
+        if self.cut:
+            self.cut.remove(mask)
+            return
+        with suppress(OSError):
+            mask.unlink()
+
+
+def extent(paths: list[Path]) -> tuple[int, int]:
+    """Bytes of files together and the latest time of them in ns; OSError if one is missing."""
+    found = [path.stat() for path in paths]
+    return sum(status.st_size for status in found), max(status.st_mtime_ns for status in found)
+
+
+def _starts(length: int, tile: int, overlap: int) -> list[int]:
+    return [*range(0, length - tile, tile - overlap), max(length - tile, 0)]
+
+
+def _is_int(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
