@@ -6,6 +6,7 @@ EXIF orientation is applied, as label tools do. Masks are 8-bit grayscale PNG, a
 
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,11 +29,24 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) if data.size else None
     if image is None:
         raise ValueError(f"image '{path}' cannot be decoded; expected one of {' '.join(SUFFIXES)}, undamaged")
+    try:
+        return to_rgb(image)
+    except ValueError as error:
+        raise ValueError(f"image '{path}': {error}") from None
+
+
+def to_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """What OpenCV decoded, gray (H, W), BGR or BGRA (H, W, C), as RGB (H, W, 3) uint8.
+
+    Raises:
+        ValueError: not 8- or 16-bit.
+    """
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"expected 8 or 16 bits a channel, got {image.dtype}; convert it to 8 bits")
     if image.dtype == np.uint16:
-        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if image.dtype != np.uint8:
-        raise ValueError(f"image '{path}': expected 8 or 16 bits a channel, got {image.dtype}; convert it to 8 bits")
-    return np.ascontiguousarray(image[..., ::-1])
+        image = (image.astype(np.uint32) + 128) // 257
+    rgb = np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image[..., 2::-1]
+    return np.ascontiguousarray(rgb, np.uint8)
 
 
 def read_mask(path: str | os.PathLike[str], classes: int) -> NDArray[np.uint8]:

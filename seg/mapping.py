@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# As the C++ helper reports it: pixels, distinct, first, x, y, and the max_distance that would answer for all.
-_Unknown = tuple[int, int, Color | int, int, int, int | None]
+Unknown = tuple[int, int, Color | int, int, int, int | None]
+"""Pixels, how many colours or values, the first of them, its x and y, and the max_distance that would answer for all."""
 
 
 class Mapped(NamedTuple):
-    """A mask (H, W) uint8, the pixels of each of its values, and the name of the source's format if that is lossy."""
+    """A mask (H, W) uint8, the pixels of each of its values, what the label map does not list (None unless
+    ``unknown=ignore`` let it pass), and the name of the source's format if that is lossy."""
 
     mask: "NDArray[np.uint8]"
     counts: dict[int, int]
+    missing: Unknown | None = None
     lossy: str = ""
 
 
@@ -82,7 +84,7 @@ class LabelReader:
         mask, counts, missing = _preproc.map_array(_samples(image), self._table, **self.options)
         if missing and self.options["unknown"] != "ignore":
             raise ValueError(self.reason(missing))
-        return Mapped(mask, counts)
+        return Mapped(mask, counts, missing)
 
     def file(self, path: Path) -> tuple[Mapped, Stamp]:
         """Mask of a file of any kind that is read.
@@ -97,7 +99,7 @@ class LabelReader:
             return self.other_file(path), stamp
         if mask is None:
             raise ValueError(result.reason or self.reason(result.unknown))
-        return Mapped(mask, result.counts), stamp
+        return Mapped(mask, result.counts, result.unknown), stamp
 
     def other_file(self, path: Path) -> Mapped:
         """Mask of a file that is not PNG: OpenCV decodes, the same kernel maps. Raises as `file` does."""
@@ -105,7 +107,7 @@ class LabelReader:
         pixels, lossy = open_other(path, self.max_pixels, by_number)
         return self.array(pixels)._replace(lossy=lossy)
 
-    def reason(self, missing: _Unknown | None) -> str:
+    def reason(self, missing: Unknown | None) -> str:
         """A sentence about pixels that the label map does not list, with what to do about them."""
         assert missing is not None
         pixels, distinct, first, x, y, reach = missing

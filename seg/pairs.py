@@ -1,7 +1,7 @@
 """Pairs of image and mask files: by name templates, list files, or a seeded split."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,23 @@ def shared_name(file: str, template: str) -> str | None:
     return folder + slash + base[len(before) : len(base) - len(after)]
 
 
+def list_files(folder: Path, template: str = "{}") -> dict[str, list[Path]]:
+    """Name -> files of that name below ``folder``; more than one is a mistake of the data. See `list_images`."""
+    shared_name("a", template)  # is it a template?
+    if not folder.is_dir():
+        raise ValueError(f"no folder '{folder}'; give an existing one")
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+            continue
+        name = shared_name(path.relative_to(folder).as_posix(), template)
+        if name is not None:
+            found.setdefault(name, []).append(path)
+    if not found:
+        raise ValueError(f"no file like '{template}' ({' '.join(SUFFIXES)}) in '{folder}'; check folder and template")
+    return found
+
+
 def list_images(folder: Path, template: str = "{}") -> dict[str, Path]:
     """Name -> file of every image below ``folder``; ``{}`` in the template stands for the name.
 
@@ -49,22 +66,11 @@ def list_images(folder: Path, template: str = "{}") -> dict[str, Path]:
     Raises:
         ValueError: no folder, no such file, a template without ``{}``, or two files of one name.
     """
-    shared_name("a", template)  # is it a template?
-    if not folder.is_dir():
-        raise ValueError(f"no folder '{folder}'; give an existing one")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
-            continue
-        name = shared_name(path.relative_to(folder).as_posix(), template)
-        if name is None:
-            continue
-        if name in found:
-            raise ValueError(f"two files of one name '{name}': '{found[name]}' and '{path}'; rename or remove one")
-        found[name] = path
-    if not found:
-        raise ValueError(f"no file like '{template}' ({' '.join(SUFFIXES)}) in '{folder}'")
-    return found
+    found = list_files(folder, template)
+    for name, paths in found.items():
+        if len(paths) > 1:
+            raise ValueError(f"two files of one name '{name}': '{paths[0]}' and '{paths[1]}'; rename or remove one")
+    return {name: paths[0] for name, paths in found.items()}
 
 
 def pair(
@@ -91,7 +97,7 @@ def pair(
         taken = set(mask_files.values())
         image_files = {name: path for name, path in image_files.items() if path not in taken}
     if only is not None:
-        names = _listed(Path(only), image_files)
+        names = listed_names(Path(only), image_files)
         image_files = {name: image_files[name] for name in names}
         mask_files = {name: mask_files[name] for name in names if name in mask_files}
     _check_partners("image", image_files, "mask", mask_files, Path(masks), template)
@@ -110,7 +116,12 @@ def _check_partners(
         )
 
 
-def _listed(file: Path, images: dict[str, Path]) -> list[str]:
+def listed_names(file: Path, images: Mapping[str, Path]) -> list[str]:
+    """The names of images that a list file gives, one a line, as names or as file names.
+
+    Raises:
+        ValueError: no such file, a line that names no image, or no line.
+    """
     if not file.is_file():
         raise ValueError(f"list: no file '{file}'")
     by_file_name = {path.name: name for name, path in images.items()}

@@ -3,31 +3,34 @@
 import hashlib
 import os
 import zlib
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg import _preproc
 from seg.audit.records import Example, Finding, Look, Split, as_findings, reason_of, texts_of
-from seg.convert import convert_array
-from seg.files import SUFFIXES
+from seg.images import decode_mask, to_rgb
 from seg.labels import IGNORE, LabelMap
+from seg.mapping import LabelReader
+from seg.pairs import list_files
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def pair_files(split: Split) -> tuple[list[Look], list[Finding]]:
-    masks = _list_files(Path(split.masks), split.template)
-    images = _list_files(Path(split.images), split.image_template)
+    masks = list_files(Path(split.masks), split.template)
+    images = list_files(Path(split.images), split.image_template)
     if split.template != split.image_template:  # one folder for both: a mask is no image
         taken = {path for paths in masks.values() for path in paths}
         images = {name: paths for name, paths in images.items() if not taken & set(paths)}
+    if split.only is not None:
+        wanted = set(split.only)
+        images = {name: paths for name, paths in images.items() if name in wanted}
+        masks = {name: paths for name, paths in masks.items() if name in wanted}
     findings: list[Finding] = []
     for kind, files, other, others in (("image", images, "mask", masks), ("mask", masks, "image", images)):
         alone = [Example(texts_of(paths)) for name, paths in files.items() if name not in others]
@@ -53,26 +56,6 @@ def pair_files(split: Split) -> tuple[list[Look], list[Finding]]:
     return both, findings
 
 
-def _list_files(folder: Path, template: str) -> dict[str, list[Path]]:
-    """Name -> files of that name below the folder."""
-    if template.count("{}") != 1:
-        raise ValueError(f"template: expected one {{}} for the name, such as '{{}}_L.png', got '{template}'")
-    if not folder.is_dir():
-        raise ValueError(f"no folder '{folder}'; give an existing one")
-    before, _, after = template.partition("{}")
-    found = defaultdict(list)
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
-            continue
-        file = path.name if Path(after).suffix.lower() in SUFFIXES else path.stem
-        if file.startswith(before) and file.endswith(after) and len(file) > len(before) + len(after):
-            stem = file[len(before) : len(file) - len(after)]
-            found[(path.parent.relative_to(folder) / stem).as_posix()].append(path)
-    if not found:
-        raise ValueError(f"no file like '{template}' ({' '.join(sorted(SUFFIXES))}) in '{folder}'; check the folder")
-    return dict(found)
-
-
 def holds_indices(split: Split, labels: LabelMap) -> bool:
     """Whether gray files are masks already: nothing says otherwise, or indices and values are the same numbers."""
     return all(value == index for value, index in labels.values) or (Path(split.masks) / "labels.yaml").is_file()
@@ -86,12 +69,12 @@ def measure_all(
     progress: Callable[[int, int], None] | None,
 ) -> list[list[Look]]:
     """The looks of each split; a job is the split's number, the look to fill in, and whether gray files are masks."""
-    table = _preproc.Table(labels.colors, labels.values)
+    reader = LabelReader(labels, unknown="ignore")
     done: list[list[Look]] = [[] for _ in range(splits)]
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     pool = ThreadPoolExecutor(threads or available)
     try:
-        results = pool.map(lambda job: _measure(job[1], labels, table, job[2]), jobs)
+        results = pool.map(lambda job: _measure(job[1], reader, job[2]), jobs)
         for count, ((number, _, _), look) in enumerate(zip(jobs, results, strict=True), start=1):
             done[number].append(look)
             if progress:
@@ -114,52 +97,53 @@ def open_image(path: Path) -> tuple[NDArray[np.uint8], str, float]:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
         raise ValueError("not an image that can be decoded: broken, or of a format that OpenCV does not know")
-    if image.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"expected 8 or 16 bits a channel, came {image.dtype}; convert it to 8 bits")
+    rgb = to_rgb(image)
     channels = 1 if image.ndim == 2 else image.shape[2]
     kind = f"{ {1: 'gray', 3: 'RGB', 4: 'RGBA'}[channels] }, {8 * image.dtype.itemsize} bit"
     transparent = float((image[..., 3] < 256**image.dtype.itemsize - 1).mean()) if channels == 4 else 0.0
-    if image.dtype == np.uint16:
-        image = (image.astype(np.uint32) + 128) // 257
-    rgb = np.repeat(image[..., None], 3, 2) if channels == 1 else image[..., 2::-1]
-    return np.ascontiguousarray(rgb, np.uint8), kind, transparent
+    return rgb, kind, transparent
 
 
-def open_label(path: Path, labels: LabelMap) -> tuple[NDArray[Any], bool, bool]:
-    """Samples of a mask or label image (ids (H, W) or RGB (H, W, 3)), whether it is an 8-bit grayscale PNG, and
-    whether it was stored with loss.
+class LabelLook(NamedTuple):
+    """Class indices (H, W) uint8 with 255 for what is ignored or not listed, the number of pixels that are not listed
+    and a sentence about them, whether these were indices in the file already, and whether it is lossy."""
+
+    mask: NDArray[np.uint8]
+    unlisted: int
+    reason: str
+    was_mask: bool
+    lossy: bool
+
+
+def open_label(path: Path, reader: LabelReader, by_index: bool) -> LabelLook:
+    """What a mask or label image holds.
+
+    Args:
+        reader: with ``unknown="ignore"``: what it lets pass is counted here.
+        by_index: 8-bit grayscale PNG hold class indices.
 
     Raises:
-        ValueError: not an image, or cut short.
+        ValueError: not an image, cut short, or of a form that is no label image.
     """
     data = _bytes_of(path)
-    if data[:8] == _PNG:
-        samples, palette = _preproc.decode(data)
-        depth, gray = data[24], data[25] in {0, 4}
-        if palette is not None and labels.colors:
-            if samples.max() >= len(palette):
-                raise ValueError(
-                    f"corrupt PNG: palette index {samples.max()}, but the palette has {len(palette)} colours"
-                )
-            samples = np.array(palette, np.uint8)[samples]
-        elif gray and depth < 8 and not labels.values:  # a gray colour: what a viewer shows
-            samples = (samples.astype(np.uint16) * 255 // (2**depth - 1)).astype(np.uint8)
-        return _narrow(samples), data[24:26] == b"\x08\x00", False
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise ValueError("not an image that can be decoded: broken, or of a format that OpenCV does not know")
-    if image.ndim == 3:
-        image = np.ascontiguousarray(image[..., 2::-1] if image.shape[2] >= 3 else image[..., 0])
-    return _narrow(image), False, data[:2] == b"\xff\xd8" or (data[:4] == b"RIFF" and data[12:16] == b"VP8 ")
+    if by_index and data[:8] == _PNG and data[24:26] == b"\x08\x00":
+        return LabelLook(*_indices(decode_mask(data), reader.labels), was_mask=True, lossy=False)
+    mapped = reader.file(path)[0]
+    unlisted, reason = (mapped.missing[0], reader.reason(mapped.missing)) if mapped.missing else (0, "")
+    return LabelLook(mapped.mask, unlisted, reason, was_mask=False, lossy=bool(mapped.lossy))
 
 
-def _narrow(samples: NDArray[Any]) -> NDArray[Any]:
-    """Ids wider than 8 bits as native uint16, the form that the C++ helper takes."""
-    if samples.ndim != 2 or samples.dtype == np.uint8 or samples.dtype.kind not in "iu":
-        return samples
-    if samples.min() < 0 or samples.max() > 65535:
-        raise ValueError(f"ids must be 0..65535, came {samples.min()}..{samples.max()}; renumber them first")
-    return samples.astype(np.uint16)
+def _indices(samples: NDArray[np.uint8], labels: LabelMap) -> tuple[NDArray[np.uint8], int, str]:
+    """Mask, number of pixels outside the label map, and a sentence about them."""
+    outside = (samples >= labels.classes) & (samples != IGNORE)
+    if not outside.any():
+        return samples, 0, ""
+    values = np.unique(samples[outside])
+    reason = f"value {', '.join(map(str, values[:8]))} in {int(outside.sum()):,} pixels; the map has 0.."
+    reason += f"{labels.classes - 1} and 255"
+    if gray := [f"({v}, {v}, {v})" for v in values.tolist() if (v, v, v) in dict(labels.colors)]:
+        reason += f", and the colour {gray[0]}: as a label image, seg-preprocess can convert it"
+    return np.where(outside, np.uint8(IGNORE), samples), int(outside.sum()), reason
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -194,7 +178,7 @@ def _check_png(data: bytes) -> None:
     raise ValueError("the file is cut short: a PNG without its end chunk")
 
 
-def _measure(look: Look, labels: LabelMap, table: _preproc.Table, by_index: bool) -> Look:
+def _measure(look: Look, reader: LabelReader, by_index: bool) -> Look:
     """Decode both files and fill in what they hold."""
     digest = hashlib.blake2b(digest_size=16)
     try:
@@ -209,49 +193,19 @@ def _measure(look: Look, labels: LabelMap, table: _preproc.Table, by_index: bool
     except (ValueError, cv2.error) as error:
         look.image_error = reason_of(error)
     try:
-        mask = _measure_mask(look, labels, table, by_index)
+        mask = _measure_mask(look, reader, by_index)
         digest.update(repr(mask.shape).encode() + mask.tobytes())
         look.pair_hash = digest.digest()
-    except (ValueError, cv2.error) as error:
+    except (OSError, ValueError, cv2.error) as error:
         look.mask_error = reason_of(error)
     return look
 
 
-def _measure_mask(look: Look, labels: LabelMap, table: _preproc.Table, by_index: bool) -> NDArray[np.uint8]:
-    samples, plain, look.lossy = open_label(look.mask, labels)
-    look.mask_kind = "mask" if plain and by_index else "label image"
-    mask, look.unlisted, look.unlisted_reason = to_mask(samples, labels, table, plain and by_index)
+def _measure_mask(look: Look, reader: LabelReader, by_index: bool) -> NDArray[np.uint8]:
+    mask, look.unlisted, look.unlisted_reason, was_mask, look.lossy = open_label(look.mask, reader, by_index)
+    look.mask_kind = "mask" if was_mask else "label image"
     look.mask_size = mask.shape[0], mask.shape[1]
     counts = np.bincount(mask.ravel(), minlength=256)
-    look.counts = counts[: labels.classes].astype(np.int64)
+    look.counts = counts[: reader.labels.classes].astype(np.int64)
     look.ignored = int(counts[IGNORE]) - look.unlisted
     return mask
-
-
-def to_mask(
-    samples: NDArray[Any], labels: LabelMap, table: _preproc.Table, is_mask: bool
-) -> tuple[NDArray[np.uint8], int, str]:
-    """Class indices (H, W) uint8 with 255 for what is ignored or not listed, the number of pixels that are not
-    listed, and a sentence about them.
-
-    Raises:
-        ValueError: samples of a form that is no label image.
-    """
-    if is_mask:
-        outside = (samples >= labels.classes) & (samples != IGNORE)
-        if not outside.any():
-            return samples, 0, ""
-        values = np.unique(samples[outside])
-        reason = f"value {', '.join(map(str, values[:8]))} in {int(outside.sum()):,} pixels; the map has 0.."
-        reason += f"{labels.classes - 1} and 255"
-        if gray := [f"({v}, {v}, {v})" for v in values.tolist() if (v, v, v) in dict(labels.colors)]:
-            reason += f", and the colour {gray[0]}: as a label image, seg-preprocess can convert it"
-        return np.where(outside, np.uint8(IGNORE), samples), int(outside.sum()), reason
-    mask, _, missing = _preproc.map_array(samples, table)
-    if not missing:
-        return mask, 0, ""
-    try:
-        convert_array(samples, labels)
-    except ValueError as error:
-        return mask, missing[0], str(error)
-    raise AssertionError("convert_array maps what the table does not list")

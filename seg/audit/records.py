@@ -18,13 +18,15 @@ SEVERITIES = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Split:
-    """Folders of one part of the data; file name templates hold one ``{}`` for the name that a pair shares."""
+    """Folders of one part of the data; file name templates hold one ``{}`` for the name that a pair shares, and
+    ``only`` gives the names that belong to the part (None: all)."""
 
     name: str
     images: str | os.PathLike[str]
     masks: str | os.PathLike[str]
     image_template: str = "{}"
     template: str = "{}"
+    only: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
