@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Unknown = tuple[int, int, Color | int, int, int, int | None]
-"""Pixels, how many colours or values, the first of them, its x and y, and the max_distance that would answer for all."""
+"""Pixels, how many colours or values, the first of them, its x and y, and the max_distance that would do for all."""
 
 
 class Mapped(NamedTuple):

@@ -377,7 +377,7 @@ def test_wrong_requests(
 
 
 def test_an_empty_folder_is_a_wrong_request(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no file like '\{\}' .* in '.*'; check the folder"):
+    with pytest.raises(ValueError, match=r"no file like '\{\}' .* in '.*'; check folder and template"):
         audit([Split("train", tmp_path, tmp_path)], LABELS)
 
 
@@ -468,7 +468,7 @@ def command(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]"
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
 
 
-BOTH = [f"{part}.{kind}=data/{part}/{kind}" for part in ("train", "val") for kind in ("images", "masks")]
+BOTH = [f"data.{part}.{kind}=data/{part}/{kind}" for part in ("train", "val") for kind in ("images", "masks")]
 
 
 def test_clean_data_exits_with_0(root: Path) -> None:
@@ -479,6 +479,31 @@ def test_clean_data_exits_with_0(root: Path) -> None:
     assert printed["counts"] == {"errors": 0, "warnings": 0, "notes": 0}
     assert [split["pairs"] for split in printed["splits"]] == [6, 4]
     assert sorted(path.name for path in root.parent.iterdir()) == ["data", "out"]
+
+
+def splits_of(folder: Path, *arguments: str) -> dict[str, int]:
+    result = command(folder, *arguments, "destination=out", "json=true")
+    assert result.returncode in (0, 1), result.stderr
+    return {split["name"]: split["pairs"] for split in json.loads(result.stdout)["splits"]}
+
+
+def test_the_splits_of_a_training(root: Path) -> None:
+    """Lists and the seeded share name the pairs that seg-train would take."""
+    train = ["data.train.images=data/train/images", "data.train.masks=data/train/masks"]
+    assert splits_of(root.parent, *train, "data.val_share=0.34") == {"train": 4, "val": 2}
+    (root.parent / "train.txt").write_text("s0\ns1.png  # by file name\n")
+    (root.parent / "val.txt").write_text("s2\n")
+    (root.parent / "test.txt").write_text("s3\ns4\ns5\n")
+    lists = [f"data.{part}.list={part}.txt" for part in ("train", "val", "test")]
+    assert splits_of(root.parent, *train, *lists) == {"train": 2, "val": 1, "test": 3}
+    (root.parent / "val.txt").write_text("s2\nnowhere\n")
+    result = command(root.parent, *train, *lists, "destination=out")
+    assert (result.returncode, "val.txt, line 2: no image named 'nowhere'" in result.stderr) == (2, True)
+
+
+def test_a_data_set_by_name(tmp_path: Path) -> None:
+    sizes = ["data.render.train=4", "data.render.val=3", "data.render.height=32", "data.render.width=48"]
+    assert splits_of(tmp_path, "data=synthetic", *sizes) == {"train": 4, "val": 3}
 
 
 def test_errors_exit_with_1_and_one_line(root: Path) -> None:
@@ -494,8 +519,14 @@ def test_errors_exit_with_1_and_one_line(root: Path) -> None:
     ("arguments", "message"),
     [
         (["destination=out"], "missing on the command line: images=... masks=..."),
-        (["train.images=data/train/images", "destination=out"], "missing on the command line: train.masks=..."),
-        (["images=a", "masks=b", *BOTH, "destination=out"], "train, val.* several; give one or the other"),
+        (
+            ["data.train.images=data/train/images", "destination=out"],
+            "missing on the command line: data.train.masks=...",
+        ),
+        (
+            ["images=a", "masks=b", *BOTH, "destination=out"],
+            "images= and masks= name one split, data.* several; give one or the other",
+        ),
         (["images=data", "masks=data", "destination=out"], "no labels.yaml in 'data'"),
     ],
 )

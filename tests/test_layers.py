@@ -33,7 +33,7 @@ ALLOWED = {
     "dataset": {"images", "pairs", "transforms"},
     "training": BASE | {"metrics", "dataset"},
     "inference": BASE,
-    "audit": BASE | {"_preproc", "convert", "sources", "images"},
+    "audit": BASE | {"images", "mapping", "pairs"},
 }
 """What each module may import of ours; commands may import everything."""
 

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import seg
-from seg import _preproc
-from seg.audit.files import open_image, open_label, to_mask
+from seg.audit.files import open_image, open_label
 from seg.audit.records import Audit, Example, Finding, Look, Totals, text_of
 from seg.files import whole
 from seg.labels import IGNORE, LabelMap
+from seg.mapping import LabelReader
 
 Image = NDArray[np.uint8]
 
@@ -257,15 +257,14 @@ class _Pictures:
                 return _img(_shrink(open_image(self._images[file].image)[0], side))
             if file in self._masks:
                 return _img(_shrink(_painted(self._masks[file], self._labels), side))
-        except (ValueError, cv2.error):
+        except (OSError, ValueError, cv2.error):
             return ""
         return ""
 
 
 def _mask_of(look: Look, labels: LabelMap) -> tuple[Image, int]:
-    samples, _, _ = open_label(look.mask, labels)
-    mask, unlisted, _ = to_mask(samples, labels, _preproc.Table(labels.colors, labels.values), look.mask_kind == "mask")
-    return mask, unlisted
+    found = open_label(look.mask, LabelReader(labels, unknown="ignore"), look.mask_kind == "mask")
+    return found.mask, found.unlisted
 
 
 def _painted(look: Look, labels: LabelMap) -> Image:

@@ -1,6 +1,7 @@
 """What the ``data`` group names: pairs of images and masks, checked and split."""
 
 import json
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -123,7 +124,7 @@ def render(config: dict[str, Any]) -> None:
     if mark.exists() and json.loads(mark.read_text()) != config:
         raise ValueError(f"'{destination}' holds a rendering with other options; give another data.render.destination")
     if not mark.exists():
-        _show.say(f"rendering the embedded dataset into {destination}")
+        print(f"rendering the embedded dataset into {destination}", file=sys.stderr)  # stdout may be asked for JSON
         instantiate(config)
         write_json(mark, config)
     for part in ("train", "val"):

@@ -1,7 +1,7 @@
 """Is this dataset fit to train on?
 
 seg-audit images=DIR masks=DIR labels=FILE destination=DIR
-seg-audit train.images=DIR train.masks=DIR val.images=DIR val.masks=DIR destination=DIR
+seg-audit data.train.images=DIR data.train.masks=DIR data.val.images=DIR data.val.masks=DIR destination=DIR
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from seg.commands import FAILED, plain, run
 
@@ -34,6 +34,13 @@ def audit(config: DictConfig) -> None:
     from seg.audit.report import write_report
     from seg.files import finite, make_folder, write_json
 
+    for key in config.data.train:  # mandatory for seg-train only
+        if OmegaConf.is_missing(config.data.train, key):
+            config.data.train[key] = None
+    if config.data.render is not None:
+        from seg.commands._data import render
+
+        render(plain(config.data.render))
     cfg = plain(config)
     splits = _splits(cfg)
     labels = _labels(cfg, splits)
@@ -54,28 +61,62 @@ def audit(config: DictConfig) -> None:
 
 
 def _splits(cfg: dict[str, Any]) -> "list[Split]":
-    """The splits that the request names.
+    """The splits that the request names: one by ``images`` and ``masks``, or those of the ``data`` group.
 
     Raises:
-        ValueError: none, half of one, or one split and several at once.
+        ValueError: none, half of one, or both.
     """
     from seg.audit import Split
 
-    single = {"data": {"images": cfg["images"], "masks": cfg["masks"]}}
-    given = {name: part for name, part in (single | {p: cfg[p] for p in _PARTS}).items() if any(part.values())}
-    for name, part in given.items():
-        prefix = "" if name == "data" else f"{name}."
-        for key, value in part.items():
-            if value is None:
-                raise ValueError(f"missing on the command line: {prefix}{key}=...; a split needs images and masks")
-    if not given:
-        raise ValueError("missing on the command line: images=... masks=... (or train.images=... train.masks=...)")
-    if "data" in given and len(given) > 1:
-        raise ValueError(
-            f"images= and masks= name one split, {', '.join([*given][1:])}.* several; give one or the other"
-        )
-    templates = {"image_template": cfg["image_template"], "template": cfg["template"]}
-    return [Split(name, str(part["images"]), str(part["masks"]), **templates) for name, part in given.items()]
+    data = cfg["data"]
+    templates = {key: cfg[key] for key in ("image_template", "template")}
+    named = {part: data[part] for part in _PARTS if any(data[part].values())}
+    if cfg["images"] or cfg["masks"]:
+        if named:
+            raise ValueError("images= and masks= name one split, data.* several; give one or the other")
+        return [Split("data", *_folders(cfg, ""), **templates)]
+    if not named:
+        raise ValueError("missing on the command line: images=... masks=... (or data.train.images=... and so on)")
+    folders = {part: _folders(about, f"data.{part}.", data["train"]) for part, about in named.items()}
+    only = {
+        part: about["list"] and _listed(about["list"], folders[part][0], cfg["image_template"])
+        for part, about in named.items()
+    }
+    if [*named] == ["train"]:
+        return _share(folders["train"], only["train"], data, templates)
+    return [Split(part, *folders[part], **templates, only=only[part]) for part in named]
+
+
+def _folders(about: dict[str, Any], prefix: str, default: dict[str, Any] | None = None) -> tuple[str, str]:
+    """Folders of images and masks; a part that has a list alone shares those of ``default``."""
+    if default and about["list"] and not about["images"] and not about["masks"]:
+        about = default
+    for key in ("images", "masks"):
+        if about[key] is None:
+            raise ValueError(f"missing on the command line: {prefix}{key}=...; a split needs images and masks")
+    return str(about["images"]), str(about["masks"])
+
+
+def _listed(file: str | None, images: str, template: str) -> list[str] | None:
+    """The names in a list file."""
+    if file is None:
+        return None
+    from seg.pairs import list_files, listed_names
+
+    found = list_files(Path(images), template)
+    return listed_names(Path(file), {name: paths[0] for name, paths in found.items()})
+
+
+def _share(
+    folders: tuple[str, str], only: list[str] | None, data: dict[str, Any], templates: dict[str, str]
+) -> "list[Split]":
+    """The seeded split that ``seg-train`` would make of these folders."""
+    from seg.audit import Split
+    from seg.pairs import pair, split
+
+    pairs = [p for p in pair(*folders, **templates) if only is None or p.name in only]
+    parts = zip(("train", "val"), split(pairs, data["val_share"], data["split_seed"]), strict=True)
+    return [Split(name, *folders, **templates, only=[p.name for p in part]) for name, part in parts]
 
 
 def _labels(cfg: dict[str, Any], splits: "list[Split]") -> "LabelMap":
