@@ -7,7 +7,9 @@ rounds and ratios to ours. File to file: read, decode, map, encode, write. Input
 jittered boundaries, written by OpenCV and by Pillow.
 """
 
+import ctypes
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -78,6 +81,32 @@ def pillow_lut(files: list[Path], target: Path) -> None:
         rgb = np.asarray(Image.open(file)).astype(np.int32)
         mask = _LUT[rgb[..., 2] | rgb[..., 1] << 8 | rgb[..., 0] << 16]
         Image.fromarray(mask).save(target / file.name)
+
+
+def libpng(files: list[Path], target: Path) -> None:
+    """C++ on libpng: decode, table, level 1."""
+    names = [(ctypes.c_char_p * len(files))(*map(bytes, paths)) for paths in (files, [target / f.name for f in files])]
+    failed = _libpng().convert(*names, len(files), _LUT_RGB.ctypes.data_as(ctypes.c_void_p))
+    assert failed == 0
+
+
+_LUT_RGB = _LUT.reshape(256, 256, 256).transpose(2, 1, 0).ravel()  # red in the lowest byte
+
+
+@cache
+def _libpng() -> ctypes.CDLL:
+    """The peer, compiled for this run.
+
+    Raises:
+        OSError: no compiler, or libpng's header is missing (Debian: libpng-dev).
+    """
+    library = Path(tempfile.mkdtemp()) / "libpng_peer.so"
+    source = Path(__file__).with_name("libpng_peer.cpp")
+    command = [shutil.which("c++") or "c++", "-O3", "-march=native", "-shared", "-fPIC", source, "-lpng", "-o", library]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise OSError(made.stderr.strip().splitlines()[0])
+    return ctypes.CDLL(str(library))
 
 
 def write(path: Path, mask: np.ndarray) -> None:
@@ -210,6 +239,11 @@ def main() -> None:
     """Print the tables and write them to ``benchmarks/results/``."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     cv2.setNumThreads(1)
+    try:
+        _libpng()
+        WAYS["C++ on libpng + 24-bit LUT"] = libpng
+    except OSError as error:
+        print(f"without the libpng peer: {error}")
     columns = [(h, w, writer) for h, w in SIZES for writer in ("cv2", "Pillow")]
     measured = [measure(*column, rounds) for column in columns]
     head = ["| | " + " | ".join(f"{w}x{h}, {writer}" for h, w, writer in columns) + " |", "|---" * 9 + "|"]

@@ -5,23 +5,18 @@ with 2 and one clear line, failed work with 1, Ctrl-C with 130; ``--version`` is
 importable, so that a user's own modules work as ``_target_``. Set ``HYDRA_FULL_ERROR=1`` to see tracebacks.
 """
 
-import difflib
 import os
 import re
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from typing import TYPE_CHECKING, Any
 
 import seg
+from seg.commands._help import help_text
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 WRONG_REQUEST, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -39,34 +34,47 @@ def conf_dir() -> Path:
     raise RuntimeError(f"no configuration folder at {package / 'conf'} or {package.parent / 'conf'}: reinstall seg")
 
 
-def run(task: Callable[[DictConfig], None], config_name: str, version: Callable[[], str] | None = None) -> None:
+def run(task: Callable[["DictConfig"], None], config_name: str, version: Callable[[], str] | None = None) -> None:
     """Compose the configuration from the command line, call ``task`` with it, and exit with the right code."""
     if "--version" in sys.argv[1:]:
         print(f"seg-{config_name} {seg.__version__}" + (f" ({version()})" if version else ""))
+        return
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        try:
+            print(help_text(conf_dir(), config_name, sys.argv[1:]), flush=True)
+        except BrokenPipeError:  # the reader, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     if os.getcwd() not in sys.path:  # noqa: PTH109 - a console script lacks what `python -m` has
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     # options first: Hydra's parser refuses `key=value --config-dir DIR key=value`
     sys.argv[1:] = sorted((_quoted(argument) for argument in sys.argv[1:]), key=_is_override)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # our own errors name the file; OpenCV's only add noise
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from seg.commands._errors import report
+
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors over instead of printing them
 
-    def job(config: DictConfig) -> None:
+    def job(config: "DictConfig") -> None:
         if HydraConfig.get().mode is RunMode.MULTIRUN:
             task(config)  # the sweep goes on with the other jobs and reports the failed one at its end
             return
         try:
             task(config)
         except (Exception, KeyboardInterrupt) as error:
-            sys.exit(_report(error, config_name, wants_traceback))
+            sys.exit(report(error, config_name, wants_traceback))
+
+    import hydra
 
     job.__module__, job.__qualname__ = task.__module__, task.__qualname__
     main = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)
     try:
         main()
     except (Exception, KeyboardInterrupt) as error:
-        sys.exit(_report(error, config_name, wants_traceback))
+        sys.exit(report(error, config_name, wants_traceback))
 
 
 def plain(config: Any) -> Any:
@@ -75,6 +83,8 @@ def plain(config: Any) -> Any:
     Raises:
         ValueError: a mandatory value is missing; the message names every missing key.
     """
+    from omegaconf import DictConfig, OmegaConf
+
     if isinstance(config, DictConfig) and (missing := sorted(OmegaConf.missing_keys(config))):
         raise ValueError("missing on the command line: " + " ".join(f"{key}=..." for key in missing))
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -86,6 +96,7 @@ def instantiate(config: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
     Raises:
         ValueError: an argument that the target does not take.
     """
+    from hydra.errors import InstantiationException
     from hydra.utils import instantiate as hydra_instantiate
 
     try:
@@ -119,46 +130,3 @@ def _exists(value: str) -> bool:
         return Path(value).exists()
     except OSError:
         return False
-
-
-def _report(error: BaseException, config_name: str, wants_traceback: bool) -> int:
-    """Print one line on standard error (a traceback when asked for) and return the exit code."""
-    if wants_traceback:
-        traceback.print_exception(error)
-    if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    if isinstance(error, KeyboardInterrupt):
-        print(f"interrupted{': ' + str(error) if error.args else ''}", file=sys.stderr)
-        return INTERRUPTED
-    wrong = isinstance(error, ValueError | HydraException | OmegaConfBaseException)
-    text = _one_line(error, config_name)
-    hint = "" if wrong or wants_traceback or isinstance(error, Failed) else " (HYDRA_FULL_ERROR=1 shows the traceback)"
-    print(f"error: {text}{hint}", file=sys.stderr)
-    return WRONG_REQUEST if wrong else FAILED
-
-
-def _one_line(error: BaseException, config_name: str) -> str:
-    if isinstance(error, ConfigCompositionException) and (match := re.search(r"override '([^']*)'", str(error))):
-        return _unknown_key(str(match[1]), config_name)
-    text = str(error)
-    if "DataLoader worker" in text:  # the worker's traceback stands in the text; its last line is the error
-        text = text.strip().splitlines()[-1].partition(": ")[2]
-    if not isinstance(error, ValueError | HydraException | OmegaConfBaseException | RuntimeError | OSError):
-        text = f"{type(error).__name__}: {text}"
-    return " ".join(text.split()) or type(error).__name__
-
-
-def _unknown_key(key: str, config_name: str) -> str:
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        known = list(_keys(hydra.compose(config_name)))
-    close = difflib.get_close_matches(key, known, n=1) or [k for k in known if k.endswith(f".{key}")]
-    meant = f" did you mean '{close[0]}'?" if close else ""
-    return f"unknown key '{key}';{meant} seg-{config_name} --help lists every group and option"
-
-
-def _keys(config: Any, prefix: str = "") -> Iterator[str]:
-    for key in map(str, config) if isinstance(config, DictConfig) else ():
-        yield f"{prefix}{key}"
-        if not OmegaConf.is_missing(config, key):
-            yield from _keys(config._get_node(key), f"{prefix}{key}.")

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from seg.commands import FAILED, plain, run
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
     from rich.console import Console
 
     from seg.audit import Audit, Split
@@ -27,8 +26,9 @@ def main() -> None:
     run(audit, "audit")
 
 
-def audit(config: DictConfig) -> None:
+def audit(config: "DictConfig") -> None:
     """Write ``audit.json`` and ``audit.html`` and print the findings; exit with 1 when one is an error."""
+    from omegaconf import OmegaConf
     from rich.console import Console
 
     from seg.audit.report import write_report

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
-
 from seg.commands import plain, run
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from seg.commands._trained import Trained
     from seg.pairs import Pair
     from seg.training import Validation
@@ -23,7 +23,7 @@ def main() -> None:
     run(evaluate, "evaluate")
 
 
-def evaluate(config: DictConfig) -> None:
+def evaluate(config: "DictConfig") -> None:
     """Write ``metrics.json``, ``per_image.csv``, ``confusion.csv`` and ``pictures/``, and print the table."""
     from seg.commands import _show
     from seg.commands._data import check_labels

@@ -4,10 +4,12 @@ seg-predict checkpoint=FILE images=DIR destination=DIR
 """
 
 from pathlib import Path
-
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING
 
 from seg.commands import Failed, plain, run
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 def main() -> None:
@@ -15,7 +17,7 @@ def main() -> None:
     run(predict, "predict")
 
 
-def predict(config: DictConfig) -> None:
+def predict(config: "DictConfig") -> None:
     """Write masks as ``seg-preprocess`` does, ``labels.yaml`` beside them, and overlays.
 
     A bad image is named and the others go on; then the command fails.

@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
-
 from seg.commands import Failed, plain, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from omegaconf import DictConfig
 
     from seg.summary import Summary
 
@@ -32,7 +32,7 @@ def _inflate() -> str:
     return f"inflate: {_preproc.inflate}"
 
 
-def preprocess(config: DictConfig) -> None:
+def preprocess(config: "DictConfig") -> None:
     """Convert the folder and print what was done; exit with 1 when a file failed."""
     from rich.console import Console
 

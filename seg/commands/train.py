@@ -5,10 +5,12 @@ seg-train data=synthetic sweep=losses seeds=3
 """
 
 from pathlib import Path
-
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING
 
 from seg.commands import run
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 _complete: list[Path] = []  # run folders of this process; a sweep by the basic launcher runs all its jobs in it
 
@@ -22,7 +24,7 @@ def main() -> None:
         print_table(_complete)
 
 
-def train(config: DictConfig) -> None:
+def train(config: "DictConfig") -> None:
     """Train as the configuration says; the heavy imports wait until here, so that ``--help`` is quick."""
     from seg.commands._wiring import train as wired
 

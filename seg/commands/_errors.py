@@ -1,0 +1,59 @@
+"""What a command says when it ends otherwise than well, and its exit code."""
+
+import difflib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import hydra
+from hydra.errors import ConfigCompositionException, HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seg.commands import FAILED, INTERRUPTED, WRONG_REQUEST, Failed, conf_dir
+
+
+def report(error: BaseException, config_name: str, wants_traceback: bool) -> int:
+    """Print one line on standard error (a traceback when asked for) and return the exit code."""
+    if wants_traceback:
+        traceback.print_exception(error)
+    if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    if isinstance(error, KeyboardInterrupt):
+        print(f"interrupted{': ' + str(error) if error.args else ''}", file=sys.stderr)
+        return INTERRUPTED
+    wrong = isinstance(error, ValueError | HydraException | OmegaConfBaseException)
+    text = _one_line(error, config_name)
+    hint = "" if wrong or wants_traceback or isinstance(error, Failed) else " (HYDRA_FULL_ERROR=1 shows the traceback)"
+    print(f"error: {text}{hint}", file=sys.stderr)
+    return WRONG_REQUEST if wrong else FAILED
+
+
+def _one_line(error: BaseException, config_name: str) -> str:
+    if isinstance(error, ConfigCompositionException) and (match := re.search(r"override '([^']*)'", str(error))):
+        return _unknown_key(str(match[1]), config_name)
+    text = str(error)
+    if "DataLoader worker" in text:  # the worker's traceback stands in the text; its last line is the error
+        text = text.strip().splitlines()[-1].partition(": ")[2]
+    if not isinstance(error, ValueError | HydraException | OmegaConfBaseException | RuntimeError | OSError):
+        text = f"{type(error).__name__}: {text}"
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _unknown_key(key: str, config_name: str) -> str:
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        known = list(_keys(hydra.compose(config_name)))
+    close = difflib.get_close_matches(key, known, n=1) or [k for k in known if k.endswith(f".{key}")]
+    meant = f" did you mean '{close[0]}'?" if close else ""
+    return f"unknown key '{key}';{meant} seg-{config_name} --help lists every group and option"
+
+
+def _keys(config: Any, prefix: str = "") -> Iterator[str]:
+    for key in map(str, config) if isinstance(config, DictConfig) else ():
+        yield f"{prefix}{key}"
+        if not OmegaConf.is_missing(config, key):
+            yield from _keys(config._get_node(key), f"{prefix}{key}.")
