@@ -202,7 +202,7 @@ def measure(height: int, width: int, writer: str, rounds: int) -> tuple[Column, 
         source, target = Path(name) / "source", Path(name) / "target"
         source.mkdir()
         target.mkdir()
-        count = max(2, min(100, 20_000_000 // (height * width)))
+        count = max(6, min(100, 20_000_000 // (height * width)))  # a worker's memory is new for its first file only
         files = make_files(source, height, width, count, writer)
         ways, others = [], []
         for _ in range(rounds + 1):

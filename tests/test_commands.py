@@ -336,6 +336,54 @@ def test_predict_names_bad_images_and_goes_on(tmp_path: Path, data: Path, script
     fails(result, 2, "destination: 'mixed' is the folder of the images")
 
 
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_shards_by_a_launcher(tmp_path: Path, script: Script, launcher: str) -> None:
+    """As scripts/preprocess_slurm.sh does it: an array of shards in processes of their own, then one that merges."""
+    write_labels(tmp_path / "labels", 6)
+    LABELS.save(tmp_path / "map.yaml")
+    folders = {"source": "labels", "destination": "masks", "labels": "map.yaml"}
+    launched = [f"hydra/launcher={launcher}", "hydra.sweep.dir=masks/.launched", "shard=0/3,1/3,2/3"]
+    result = script("seg-preprocess", "--multirun", *launched, **folders)
+    assert result.returncode == 0, result.stderr
+    assert {path.name for path in (tmp_path / "masks").glob("manifest.*.jsonl")} == {
+        f"manifest.{i}-of-3.jsonl" for i in (1, 2, 3)
+    }
+    merged = json.loads(script("seg-preprocess", **folders, json="true").stdout)
+    assert (merged["converted"], merged["skipped"], merged["failed"]) == (0, 6, 0)
+    (tmp_path / "labels" / "bad.png").write_text("text")
+    result = script("seg-preprocess", "--multirun", *launched, **folders)
+    assert result.returncode == 1
+    assert "bad.png: " in result.stderr + "".join(p.read_text() for p in tmp_path.rglob("*_log.err"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels", "map.yaml", "masks"]
+
+
+def test_tiles_and_back(tmp_path: Path, script: Script) -> None:
+    write_labels(tmp_path / "labels", 2)
+    LABELS.save(tmp_path / "map.yaml")
+    for seed in range(2):
+        cv2.imwrite(str(tmp_path / f"s{seed}.png"), scene(seed)[0][..., ::-1])
+    (tmp_path / "scenes").mkdir()
+    for seed in range(2):
+        (tmp_path / f"s{seed}.png").rename(tmp_path / "scenes" / f"s{seed}.png")
+    folders = {"source": "labels", "destination": "masks", "labels": "map.yaml"}
+    tiles = {"tile": 32, "overlap": 8, "images": "scenes", "images_destination": "tiles"}
+    result = script("seg-preprocess", **folders, **tiles, json="true")
+    assert result.returncode == 0, result.stderr
+    masks = sorted(path.relative_to(tmp_path / "masks") for path in (tmp_path / "masks").rglob("*.png"))
+    assert masks == sorted(path.relative_to(tmp_path / "tiles") for path in (tmp_path / "tiles").rglob("*.png"))
+    assert len(masks) > 4
+    fails(script("seg-preprocess", **folders), 2, "holds masks made with size=None, tile=32, overlap=8")
+    fails(script("seg-preprocess", **folders, tile=32, images="scenes"), 2, "belong together: give both, or neither")
+    fails(script("seg-preprocess", **folders, tile=32, inverse="true"), 2, "leave out tile, size, images, unknown")
+    other = {**folders, "destination": "other", "images": "scenes", "images_destination": "t"}
+    fails(script("seg-preprocess", **other), 2, "images needs tile or size")
+    back = {"source": "masks", "destination": "colors", "labels": "masks/labels.yaml"}
+    result = script("seg-preprocess", **back, inverse="true")
+    assert f"{len(masks)} converted, 0 unchanged, 0 failed" in result.stdout
+    mask, colors = (cv2.imread(str(tmp_path / folder / masks[0]), -1) for folder in ("masks", "colors"))
+    np.testing.assert_array_equal(colors[..., ::-1], colorize(mask, LABELS.palette))
+
+
 @pytest.mark.parametrize("name", ["preprocess", "audit", "train", "evaluate", "predict"])
 def test_help_names_every_option(name: str, script: Script) -> None:
     """Every key that the configuration has, with the comment that says what it is; no key that it has not."""
