@@ -43,7 +43,8 @@ class LabelReader:
             (the nearest listed colour within ``max_distance``, else an error).
         max_distance: largest difference of a channel, 0..255, for ``nearest``.
         read: ``auto`` reads palette PNG by colour if the label map has colours and gray images by value if it has
-            values; ``color`` and ``index`` (the stored number) decide for all.
+            values; ``color`` and ``index`` (the stored number) decide for all; ``ade20k`` takes red / 10 * 256 + green
+            of RGB images as the value, as the ``*_seg.png`` of ADE20K code it.
         max_pixels: larger images are refused before they are decoded: a header may lie.
 
     Raises:

@@ -191,6 +191,32 @@ def test_read_overrides(tmp_path: Path, target: Path) -> None:
         assert read(target / "a.png").tolist() == [[value, value]]
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_classes_coded_in_red_and_green(tmp_path: Path, target: Path, suffix: str) -> None:
+    """As ADE20K's *_seg.png: value = red // 10 * 256 + green, blue tells instances apart."""
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (40, 50, 3), np.uint8)
+    values = rgb[..., 0].astype(int) // 10 * 256 + rgb[..., 1]
+    labels = LabelMap([Label("low", values=tuple(range(3000))), Label("high", values=tuple(range(3000, 6656)))])
+    save(tmp_path / "in" / f"a.{suffix}", rgb)
+    assert outcome(convert_folder(tmp_path / "in", target, labels, read="ade20k")) == (1, 0, 0)
+    np.testing.assert_array_equal(read(target / "a.png"), values >= 3000)
+
+    fewer = LabelMap([Label("low", values=tuple(range(6000)))])
+    summary = convert_folder(tmp_path / "in", tmp_path / "other", fewer, read="ade20k")
+    y, x = np.argwhere(values >= 6000)[0]
+    distinct = len(np.unique(values[values >= 6000]))
+    assert summary.failures[0][1].startswith(
+        f"value {values[y, x]} is not in the label map: {(values >= 6000).sum()} pixels of {distinct} unlisted values, "
+        f"the first at x={x}, y={y}"
+    )
+    cv2.imwrite(str(tmp_path / "in" / f"a.{suffix}"), rgb[..., 0])
+    assert "not an RGB image" in convert_folder(tmp_path / "in", target, labels, read="ade20k").failures[0][1]
+    colored = LabelMap([Label("a", ((0, 0, 0),))])
+    save(tmp_path / "in" / f"a.{suffix}", rgb)
+    assert "read=ade20k needs values" in convert_folder(tmp_path / "in", target, colored, read="ade20k").failures[0][1]
+
+
 def test_same_bytes_with_any_number_of_threads(source: Path, tmp_path: Path) -> None:
     for i in range(40):
         save(source / f"{i}.png", picture(i, 30 + i, 50))
@@ -576,7 +602,7 @@ def test_masks_never_land_on_sources(tmp_path: Path) -> None:
         ({"unknown": "nearest"}, "unknown=nearest needs max_distance"),
         ({"max_distance": 3}, "max_distance needs unknown=nearest"),
         ({"unknown": "nearest", "max_distance": 256}, r"max_distance must be 0\.\.255"),
-        ({"read": "rgb"}, "read must be auto, color or index"),
+        ({"read": "rgb"}, "read must be auto, color, index or ade20k"),
         ({"max_pixels": 0}, r"max_pixels must be 1\.\.2\*\*30, came 0"),
         ({"max_pixels": 1e6}, r"max_pixels must be 1\.\.2\*\*30, came 1000000.0; give a whole number"),
         ({"max_pixels": 2**31}, r"max_pixels must be 1\.\.2\*\*30"),

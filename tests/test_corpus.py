@@ -19,8 +19,9 @@ from conftest import SHARED
 from PIL import Image
 
 from seg import _preproc
-from seg.convert import Summary, convert_folder
+from seg.convert import convert_folder
 from seg.labels import IGNORE, Label, LabelMap
+from seg.summary import Summary
 
 TRUE_16_BIT = "16-bit colour that is not an 8-bit colour stored wide"
 
@@ -254,6 +255,22 @@ ZOO = [
     Found("zoo_misc/davis_palette_metadata", 2, labels="voc"),
     Found("zoo_misc/davis_palette_metadata", 2, labels="voc", options={"read": "index"}),
 ]
+
+
+def test_ade20k_classes_coded_in_colours(tmp_path: Path) -> None:
+    """The coded image agrees with the index image that was made of it, at a third of its size."""
+    where = folder("zoo_misc/ade20k")
+    coded = np.asarray(Image.open(where / "ADE_train_00000001_seg.png").convert("RGB")).astype(int)
+    index = np.asarray(Image.open(where / "ADE_train_00000001_index.png"))[:, :682]
+    numbers = (coded[..., 0] // 10 * 256 + coded[..., 1])[1::3, 1::3][:, :682]
+    commonest = {int(v): Counter(numbers[index == v].tolist()).most_common(1)[0][0] for v in np.unique(index) if v}
+    labels = LabelMap(Label(str(value), values=(number,)) for value, number in commonest.items())
+    summary = convert_folder(where, tmp_path, labels, pattern="*_seg.png", read="ade20k", unknown="ignore")
+    assert (summary.converted, summary.failed) == (1, 0)
+    mask = np.asarray(Image.open(tmp_path / "ADE_train_00000001_seg.png"))[1::3, 1::3][:, :682]
+    named = np.array([*commonest, *[0] * (256 - len(commonest))])[mask]
+    np.testing.assert_array_equal(named == 0, ~np.isin(numbers, list(commonest.values())))
+    assert (named == index).mean() > 0.98  # the rest are borders, where one pixel stands for nine
 
 
 def of_the_zoo(found: Found, target: Path) -> Summary:

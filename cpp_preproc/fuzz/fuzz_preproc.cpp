@@ -29,7 +29,7 @@ seg::Options options_of(std::uint8_t choice) {
     seg::Options options;
     options.unknown = static_cast<seg::UnknownPolicy>(choice % 3);
     options.max_distance = choice < 9 ? 255 : 9;
-    options.read = static_cast<seg::Read>(choice / 3 % 3);
+    options.read = static_cast<seg::Read>(choice / 3 % 4);
     options.max_pixels = kMaxPixels;
     return options;
 }

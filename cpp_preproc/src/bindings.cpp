@@ -58,8 +58,10 @@ Options make_options(const std::string& unknown, std::optional<int> max_distance
         options.read = Read::color;
     else if (read == "index")
         options.read = Read::index;
+    else if (read == "ade20k")
+        options.read = Read::ade20k;
     else if (read != "auto")
-        throw Error("read must be auto, color or index, came '" + read + "'");
+        throw Error("read must be auto, color, index or ade20k, came '" + read + "'");
     if (max_pixels < 1 || max_pixels > kMostPixels)
         throw Error("max_pixels must be 1..2**30, came " + std::to_string(max_pixels));
     options.max_pixels = max_pixels;

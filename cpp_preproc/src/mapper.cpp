@@ -67,8 +67,16 @@ void for_each_run(const std::uint8_t* row, std::size_t width, Emit emit) {
 
 constexpr std::size_t kFoundBits = 16;
 
+// The class that ADE20K's *_seg.png code in a colour; blue tells instances apart.
+std::uint32_t ade20k_value(std::uint32_t key) { return (key & 255) / 10 * 256 + (key >> 8 & 255); }
+
 // Whether samples are looked up as values, or as (or through) colours.
 bool by_color(Kind kind, Read read, const Table& table) {
+    if (read == Read::ade20k) {
+        if (kind != Kind::color) throw Error("not an RGB image; read=ade20k is for classes coded in red and green");
+        if (!table.has_values()) throw Error("read=ade20k needs values, red / 10 * 256 + green, in the label map");
+        return false;
+    }
     if (kind == Kind::color) {
         if (read == Read::index)
             throw Error("an RGB image stores no index; use read=auto or read=color, or label files with one channel");
@@ -146,6 +154,7 @@ void Mapper::refuse(std::uint32_t sample, std::uint32_t x) const {
 
 void Mapper::note_unknown(std::uint32_t key, std::uint32_t x, std::uint64_t count) {
     if (report_.by_color && direct_) key = color_of(key);
+    if (options_.read == Read::ade20k) key = ade20k_value(key);
     Unknown& unknown = report_.unknown;
     if (!unknown.pixels) unknown = {0, 0, key, x, y_, 0};
     unknown.pixels += count;
@@ -188,6 +197,8 @@ void Mapper::row(const Row& row, std::uint8_t* mask) {
     const auto direct = [this](std::uint32_t key) { return direct_[key]; };
     if (picture_.width == 0) return;
     const auto hashed = [this](std::uint32_t key) { return color_answer(key); };
+    const auto coded = [this](std::uint32_t key) { return table_.values()[ade20k_value(key)]; };
+    const bool plain = options_.read != Read::ade20k;
     switch (picture_.pixels) {
         case Pixels::gray8:
             map<Gray8>(row, mask, direct);
@@ -199,10 +210,10 @@ void Mapper::row(const Row& row, std::uint8_t* mask) {
             map<Gray16>(row, mask, direct);
             break;
         case Pixels::rgb8:
-            map<Rgb8>(row, mask, hashed);
+            plain ? map<Rgb8>(row, mask, hashed) : map<Rgb8>(row, mask, coded);
             break;
         case Pixels::rgba8:
-            map<Rgba8>(row, mask, hashed);
+            plain ? map<Rgba8>(row, mask, hashed) : map<Rgba8>(row, mask, coded);
             break;
     }
     ++y_;
