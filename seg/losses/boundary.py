@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seg.labels import IGNORE
 from seg.losses._check import check_choice
-from seg.losses._pixels import prepare
+from seg.losses._pixels import per_pixel, prepare
 
 Pixels = npt.NDArray[Any]
 
@@ -70,7 +70,7 @@ class Boundary(nn.Module):
         distance = torch.where(valid.unsqueeze(1), distance.to(p.device, p.dtype), 0)
         if self.classes is not None:
             p, distance, count = p[:, self.classes], distance[:, self.classes], len(self.classes)
-        return (p * self._normalized(distance)).sum() / (valid.sum().clamp(min=1) * count)
+        return per_pixel((p * self._normalized(distance)).sum(), valid) / count
 
     def _normalized(self, distance: Tensor) -> Tensor:
         if self.normalize == "diagonal":
