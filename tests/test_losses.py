@@ -3,6 +3,7 @@
 python -m pytest tests/test_losses.py
 """
 
+import pickle
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -403,6 +404,33 @@ def test_boundary_takes_distances_from_the_loader() -> None:
     zero = torch.zeros_like(distance)
     expected = 2 * losses.Dice()(logits, target) + CrossEntropy()(logits, target)
     assert outer(logits, target, zero).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("chosen", [None, [3, 0], [4, 2, 1, 0, 3]])
+def test_loaders_make_what_the_loss_takes(chosen: list[int] | None) -> None:
+    logits, target = batch()
+    region = losses.Dice()
+    inner = losses.WeightedSum(
+        terms={"region": region, "boundary": losses.Boundary(classes=chosen)},
+        weights={"region": 1.0, "boundary": 2.0},
+    )
+    for loss in (
+        losses.Boundary(classes=chosen, normalize="maximum"),
+        losses.WeightedSum(terms={"inner": inner, "ce": CrossEntropy()}, weights={"inner": 1.0, "ce": 1.0}),
+    ):
+        make_map = losses.distances_for(loss, 5)
+        made = torch.stack([pickle.loads(pickle.dumps(make_map))(mask) for mask in target.to(torch.uint8)])
+        assert made.shape == (2, 2 if chosen == [3, 0] else 5, 9, 7)
+        assert loss(logits, target, made) == loss(logits, target)  # to the bit
+    both = losses.WeightedSum(
+        terms={"a": losses.Boundary(classes=[1]), "b": losses.Boundary(classes=[2, 3])}, weights={"a": 1.0, "b": 1.0}
+    )
+    made = torch.stack([losses.distances_for(both, 5)(mask) for mask in target])
+    assert made.shape == (2, 5, 9, 7)
+    assert not made[:, [0, 4]].any()
+    assert both(logits, target, made) == both(logits, target)
+    assert losses.distances_for(region, 5) is None
+    assert losses.distances_for(losses.WeightedSum(terms={"a": region}, weights={"a": 1.0}), 5) is None
 
 
 def test_weighted_sum_reports_and_ramps() -> None:

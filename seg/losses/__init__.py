@@ -11,6 +11,7 @@ To add one: a module here, a YAML in ``conf/loss/``; `tests/test_losses.py` enro
 from seg.losses.boundary import Boundary, signed_distance
 from seg.losses.cross_entropy import CrossEntropy
 from seg.losses.dice import Dice
+from seg.losses.distances import distances_for
 from seg.losses.exp_log import ExpLog
 from seg.losses.focal import Focal
 from seg.losses.generalized_dice import GeneralizedDice
@@ -39,5 +40,6 @@ __all__ = [
     "WeightedCrossEntropy",
     "WeightedSum",
     "boundary_weights",
+    "distances_for",
     "signed_distance",
 ]

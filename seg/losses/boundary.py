@@ -30,8 +30,8 @@ class Boundary(nn.Module):
 
     Shape:
         ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore,
-        ``distance (N, C, H, W)`` floating, as `signed_distance` makes it; in pixels, whatever ``normalize``;
-        its values at ignored pixels do not matter -> scalar.
+        ``distance (N, C, H, W)`` floating, as `signed_distance` makes it, or the maps of ``classes`` alone in their
+        order; in pixels, whatever ``normalize``; its values at ignored pixels do not matter -> scalar.
         Without ``distance`` it is made here, on the CPU: slow, and a synchronisation on a GPU. Let the loader make
         it, after augmentation.
 
@@ -61,16 +61,18 @@ class Boundary(nn.Module):
             raise ValueError(f"classes: expected class indices 0..{count - 1}, got {self.classes}")
         if distance is None:
             distance = signed_distance(target, count, only=self.classes)
-        elif distance.shape != logits.shape or not distance.is_floating_point():
+        p = logits.softmax(1)
+        if self.classes is not None:
+            p = p[:, self.classes]
+            if distance.ndim == 4 and distance.shape[1] == count:
+                distance = distance[:, self.classes]
+        if distance.shape != p.shape or not distance.is_floating_point():
             raise ValueError(
                 f"distance: expected floating {tuple(logits.shape)} to match logits, "
                 f"got {distance.dtype} {tuple(distance.shape)}"
             )
-        p = logits.softmax(1)
         distance = torch.where(valid.unsqueeze(1), distance.to(p.device, p.dtype), 0)
-        if self.classes is not None:
-            p, distance, count = p[:, self.classes], distance[:, self.classes], len(self.classes)
-        return per_pixel((p * self._normalized(distance)).sum(), valid) / count
+        return per_pixel((p * self._normalized(distance)).sum(), valid) / p.shape[1]
 
     def _normalized(self, distance: Tensor) -> Tensor:
         if self.normalize == "diagonal":
