@@ -4,6 +4,7 @@ python -m pytest tests/test_commands.py
 """
 
 import json
+import math
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ import torch
 from conftest import LABELS, Script, scene, script_path, train_options, write_pairs
 
 from seg import checkpoint
+from seg.commands import conf_dir
 from seg.inference import colorize
 from seg.labels import LabelMap
 
@@ -285,6 +287,20 @@ def test_a_sweep_over_losses(tmp_path: Path, data: Path, script: Script) -> None
     again = script("seg-train", *arguments)
     assert again.stdout.count("is complete") == 4
     assert again.stdout.split("mean over seeds")[1] == table
+
+
+def test_every_loss_trains(tmp_path: Path, data: Path, script: Script) -> None:
+    """All of conf/loss by name, in one process; losses with distance maps get them from a worker."""
+    options = [o for o in train_options(data) if not o.startswith(("fit", "loader.workers"))]
+    result = script("seg-train", *options, "fit.epochs=1", "loader.workers=1", "sweep=losses", "seeds=1")
+    assert result.returncode == 0, result.stderr
+    names = {path.stem for path in (conf_dir() / "loss").glob("*.yaml")}
+    runs = [path.parent for path in (tmp_path / "runs").glob("*/done.json")]
+    assert len(runs) == len(names)
+    for run in runs:
+        line = json.loads((run / "metrics.jsonl").read_text())
+        for value in (line["loss"], line["val_loss"], *line.get("terms", {}).values()):
+            assert math.isfinite(value), run.name
 
 
 def test_missing_values_are_listed(script: Script) -> None:

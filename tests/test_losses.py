@@ -325,6 +325,10 @@ BAD = {
     "threshold: expected 0..1, got 2": lambda: losses.OhemCrossEntropy(threshold=2),
     "share: expected 0..1, got -1": lambda: losses.OhemCrossEntropy(share=-1),
     "epsilon: expected a number >= -1, got -2": lambda: losses.Poly1(epsilon=-2),
+    "iterations: expected a whole number of at least 1, got 0": lambda: losses.ClDice(iterations=0),
+    "smooth: expected a number > 0, got -1": lambda: losses.ClDice(smooth=-1),
+    "absent: expected 'skip' or 'count', got 'all'": lambda: losses.ClDice(absent="all"),
+    r"classes: expected different class indices from 0 on, got \[-1\]": lambda: losses.ClDice(classes=[-1]),
     "normalize: expected 'none' or 'diagonal' or 'maximum', got 'max'": lambda: losses.Boundary(normalize="max"),
     r"classes: expected different class indices from 0 on, got \[\]": lambda: losses.Boundary(classes=[]),
     r"classes: expected different class indices from 0 on, got \[1, 1\]": lambda: losses.Boundary(classes=[1, 1]),
@@ -356,6 +360,8 @@ def test_options_that_do_not_fit_the_logits() -> None:
         losses.Dice(weight=[1, 1, 1])(logits, target)
     with pytest.raises(ValueError, match=r"classes: expected class indices 0..4, got \[0, 5\]"):
         losses.Boundary(classes=[0, 5])(logits, target)
+    with pytest.raises(ValueError, match=r"classes: expected class indices 0..4, got \[5\]"):
+        losses.ClDice(classes=[5])(logits, target)
     with pytest.raises(ValueError, match=r"distance: expected floating \(2, 5, 9, 7\) to match logits, got"):
         losses.Boundary()(logits, target, torch.zeros(2, 4, 9, 7))
     with pytest.raises(ValueError, match=r"target: expected \(N, H, W\) or \(H, W\), got \(7,\)"):
@@ -496,6 +502,20 @@ def test_the_region_loss_is_a_choice() -> None:
     loss = instantiate(OmegaConf.to_container(found, resolve=True))
     assert isinstance(loss.terms["region"], losses.Dice)
     assert loss.current_weights() == pytest.approx({"region": 1.0, "boundary": 0.01})
+
+
+def test_a_broken_line_costs_more_than_a_thin_one() -> None:
+    target = torch.zeros(1, 30, 60, dtype=torch.int64)
+    target[0, 10:15] = 1
+    thin, broken = target.clone(), target.clone()
+    thin[0, 10] = thin[0, 14] = 0
+    broken[0, :, 20:40] = 0
+    line = losses.ClDice(classes=[1])
+    values = [line(20 * one_hot(mask, 2), target).item() for mask in (target, thin, broken)]
+    assert values[0] == pytest.approx(0, abs=1e-5)
+    assert values[1] < 0.02 < 0.1 < values[2]
+    region = [losses.Dice()(20 * one_hot(mask, 2), target).item() for mask in (thin, broken)]
+    assert region[0] > region[1]  # the other way round
 
 
 def test_generalized_dice_survives_an_absent_class() -> None:

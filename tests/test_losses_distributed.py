@@ -35,6 +35,8 @@ OPTIONS: dict[str, Callable[[], nn.Module]] = {
     "lovasz image": lambda: losses.LovaszSoftmax(batch=False),
     "generalized dice image": lambda: losses.GeneralizedDice(batch=False, absent="count"),
     "exp log image": lambda: losses.ExpLog(batch=False, absent="skip"),
+    "cl dice": lambda: losses.ClDice(iterations=2),
+    "cl dice image": lambda: losses.ClDice(iterations=2, batch=False, absent="count"),
     "poly1 0": lambda: losses.Poly1(epsilon=0),
 }
 

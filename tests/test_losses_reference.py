@@ -12,6 +12,8 @@ import pytest
 import segmentation_models_pytorch.losses as smp
 import torch
 import torch.nn.functional as F
+from hydra.utils import instantiate
+from test_losses import config
 from torch import nn
 
 from seg import losses
@@ -248,6 +250,51 @@ def ref_boundary(normalize: str = "none", classes: list[int] | None = None) -> R
     return reference
 
 
+def soft_skeleton(x: dict[tuple[int, int], float], iterations: int) -> dict[tuple[int, int], float]:
+    """By the paper's algorithm, on the pixels that exist: a dict from place to value."""
+
+    def over(
+        values: dict[tuple[int, int], float], shape: list[tuple[int, int]], pick: Callable[[list[float]], float]
+    ) -> dict[tuple[int, int], float]:
+        return {(i, j): pick([values[i + a, j + b] for a, b in shape if (i + a, j + b) in values]) for i, j in values}
+
+    cross, square = [(0, 0), (0, 1), (1, 0), (0, -1), (-1, 0)], [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)]
+    skeleton = dict.fromkeys(x, 0.0)
+    for _ in range(iterations + 1):
+        opened = over(over(x, cross, min), square, max)
+        for at in x:
+            ridge = max(x[at] - opened[at], 0.0)
+            skeleton[at] += ridge * (1 - skeleton[at])
+        x = over(x, cross, min)
+    return skeleton
+
+
+def ref_cl_dice(
+    iterations: int, smooth: float, classes: list[int] | None = None, batch: bool = True, absent: str = "skip"
+) -> Reference:
+    def reference(logits: np.ndarray, target: np.ndarray) -> float:
+        wanted = classes or list(range(logits.shape[1]))
+        sums = np.zeros((len(target), len(wanted), 5))
+        for n, mask in enumerate(target):
+            places = [(int(i), int(j)) for i, j in np.argwhere(mask != IGNORE)]
+            p = {at: softmax(logits[(n, slice(None), *at)]) for at in places}
+            for k, c in enumerate(wanted):
+                one, y = {at: p[at][c] for at in places}, {at: float(mask[at] == c) for at in places}
+                line, true = soft_skeleton(one, iterations), soft_skeleton(y, iterations)
+                columns = [(line[a] * y[a], line[a], true[a] * one[a], true[a], y[a]) for a in places]
+                sums[n, k] = np.sum(columns, axis=0) if columns else 0
+        found = []
+        for row in [sums.sum(0)] if batch else sums:
+            if not row[:, 4].any():
+                continue
+            a, b = (row[:, 0] + smooth) / (row[:, 1] + smooth), (row[:, 2] + smooth) / (row[:, 3] + smooth)
+            values = 1 - 2 * a * b / (a + b)
+            found.append(values[row[:, 4] > 0].mean() if absent == "skip" else values.mean())
+        return float(np.mean(found)) if found else 0.0
+
+    return reference
+
+
 def ref_sum(*parts: tuple[float, Reference]) -> Reference:
     return lambda logits, target: sum(weight * part(logits, target) for weight, part in parts)
 
@@ -304,6 +351,11 @@ PAIRS: dict[str, tuple[nn.Module, Reference]] = {
     "boundary classes": (losses.Boundary(classes=[3, 1]), ref_boundary(classes=[3, 1])),
     "boundary diagonal": (losses.Boundary(normalize="diagonal"), ref_boundary("diagonal")),
     "boundary maximum": (losses.Boundary(normalize="maximum", classes=[0, 2]), ref_boundary("maximum", [0, 2])),
+    "cl dice": (losses.ClDice(iterations=2), ref_cl_dice(2, 1.0)),
+    "cl dice image": (
+        losses.ClDice(iterations=1, smooth=0.1, classes=[2, 0], batch=False, absent="count"),
+        ref_cl_dice(1, 0.1, [2, 0], False, "count"),
+    ),
     "sum": (
         losses.WeightedSum(
             terms={"ce": losses.CrossEntropy(), "dice": losses.Dice(), "boundary": losses.Boundary()},
@@ -372,6 +424,17 @@ def test_classes_without_weight() -> None:
         alone = loss(batch=False, weight=weight)(logits[1:], target[1:])
         assert loss(batch=False, weight=weight)(logits, target).item() == pytest.approx(alone.item(), abs=1e-12)
     assert losses.WeightedCrossEntropy(weight=[1, 0, 1, 1])(logits[:1], target[:1]) == 0
+
+
+def test_unified_focal_is_the_papers() -> None:
+    """lambda delta (1 - p)^(1 - gamma) CE + (1 - lambda) mean_c (1 - modified TI)^gamma."""
+    share, delta, gamma = 0.5, 0.6, 0.5
+    loss = instantiate(config("unified_focal"))
+    logits, target = batch()
+    expected = ref_sum((share * delta, ref_focal(1 - gamma)), (1 - share, R(tversky(1 - delta, delta, gamma))))(
+        logits.numpy(), target.numpy()
+    )
+    assert loss(logits, target).item() == pytest.approx(expected, abs=1e-9)
 
 
 def test_focal_without_gamma_is_cross_entropy_to_the_bit() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seg.labels import IGNORE
-from seg.losses._check import check_choice
+from seg.losses._check import check_choice, check_classes
 from seg.losses._pixels import per_pixel, prepare
 
 Pixels = npt.NDArray[Any]
@@ -48,11 +48,7 @@ class Boundary(nn.Module):
         super().__init__()
         check_choice("normalize", normalize, "none", "diagonal", "maximum")
         self.normalize = normalize
-        self.classes = None if classes is None else [int(index) for index in classes]
-        if self.classes is not None and (
-            not self.classes or min(self.classes) < 0 or len(set(self.classes)) < len(self.classes)
-        ):
-            raise ValueError(f"classes: expected different class indices from 0 on, got {self.classes}")
+        self.classes = None if classes is None else check_classes(classes)
 
     def forward(self, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> Tensor:
         logits, _, valid = prepare(logits, target)
