@@ -243,7 +243,7 @@ def test_another_configuration_under_the_same_name(tmp_path: Path, data: Path, s
 
 
 def test_two_processes_share_the_work(tmp_path: Path, data: Path, script: Script) -> None:
-    options = [*train_options(data), "device.accelerator=cpu", "fit.epochs=1", "loader.batch=4"]
+    options = [*train_options(data), "device.accelerator=cpu", "fit.epochs=1", "loader.batch=4", "loss=boundary"]
     result = script("seg-train", *options, "device.devices=2", name="two")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("epoch   1/1") == 1
@@ -253,6 +253,9 @@ def test_two_processes_share_the_work(tmp_path: Path, data: Path, script: Script
     assert targets[0] == targets[1]  # every validation image counted once
     lines = [json.loads((tmp_path / f"runs/{name}/metrics.jsonl").read_text()) for name in ("one", "two")]
     assert lines[0]["loss"] == pytest.approx(lines[1]["loss"], rel=0.2)  # batch norm sees half a batch each
+    for line in lines:  # one step at the start of the ramp: terms and their sum are of all images alike
+        expected = 0.99 * line["terms"]["region"] + 0.01 * line["terms"]["boundary"]
+        assert line["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_sweep_over_seeds(tmp_path: Path, data: Path, script: Script) -> None:

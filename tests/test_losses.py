@@ -105,7 +105,7 @@ def test_uint8_and_int64_targets_agree(loss: nn.Module) -> None:
     assert loss(logits, target) == loss(logits, target.to(torch.uint8))
 
 
-@pytest.mark.parametrize("poison", [float("nan"), float("inf"), 1e30])
+@pytest.mark.parametrize("poison", [float("nan"), float("inf"), -float("inf"), 1e30])
 def test_ignored_pixels_have_no_influence(loss: nn.Module, poison: float) -> None:
     logits, target = batch()
     value = loss(logits, target)
@@ -119,11 +119,12 @@ def test_ignored_pixels_have_no_influence(loss: nn.Module, poison: float) -> Non
 
 def test_without_labelled_pixels_zero(loss: nn.Module) -> None:
     for shape in ((2, 5, 4, 4), (0, 5, 4, 4)):
-        logits = torch.randn(shape).requires_grad_()
-        value = loss(logits, torch.full((shape[0], 4, 4), 255))
-        value.backward()
-        assert value == 0
-        assert not logits.grad.any()
+        for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+            logits = torch.full(shape, float("nan"), dtype=dtype).requires_grad_()
+            value = loss(logits, torch.full((shape[0], 4, 4), 255, dtype=torch.uint8))
+            value.backward()
+            assert value == 0
+            assert not logits.grad.any()
 
 
 def test_perfect_beats_random(loss: nn.Module) -> None:

@@ -374,6 +374,11 @@ def batch(case: str = "usual") -> tuple[torch.Tensor, torch.Tensor]:
         target[target == 3] = 1
     if case == "void":
         target[0] = IGNORE
+    if case == "covered":
+        target[0] = 1
+    if case == "ties":
+        logits = logits.round()
+        logits[1] = 0
     if case == "sharp":
         logits = 4 * logits
     return logits, target
@@ -394,7 +399,7 @@ def numeric_gradient(reference: Reference, logits: np.ndarray, target: np.ndarra
     return gradient
 
 
-@pytest.mark.parametrize("case", ["usual", "absent", "void", "sharp"])
+@pytest.mark.parametrize("case", ["usual", "absent", "void", "covered", "ties", "sharp"])
 @pytest.mark.parametrize("name", PAIRS)
 def test_value(name: str, case: str) -> None:
     loss, reference = PAIRS[name]
@@ -402,6 +407,42 @@ def test_value(name: str, case: str) -> None:
     assert loss(logits, target).item() == pytest.approx(reference(logits.numpy(), target.numpy()), abs=1e-9)
     single = loss(logits.float(), target).item()
     assert single == pytest.approx(reference(logits.float().double().numpy(), target.numpy()), rel=1e-5, abs=1e-6)
+
+
+FOR_FOUR_CLASSES = ("weight", "wce", "image", "count", "classes", "focal 0", "maximum")
+
+
+@pytest.mark.parametrize("classes", [2, 19, 150])
+@pytest.mark.parametrize("name", [n for n in PAIRS if n == "focal 0.3" or not any(w in n for w in FOR_FOUR_CLASSES)])
+def test_numbers_of_classes(name: str, classes: int) -> None:
+    loss, reference = PAIRS[name]
+    generator = torch.Generator().manual_seed(7)
+    logits = torch.randn(2, classes, 3, 4, generator=generator, dtype=torch.float64)
+    target = torch.randint(classes, (2, 3, 4), generator=generator)
+    target[0, 1, 1:3] = IGNORE
+    assert loss(logits, target).item() == pytest.approx(reference(logits.numpy(), target.numpy()), abs=1e-9)
+
+
+ABOVE_THE_MARGIN = {"ce": 0, "focal": 0, "focal 0.3": 0, "poly1": 1, "ohem": 0, "wce": 0}
+REGIONS = [name for name in PAIRS if name.split()[0] in ("dice", "jaccard", "tversky", "lovasz", "gdl", "cl")]
+NEVER_MET = {"ce smooth sum", "wce smooth", "wce sum"}  # smoothed targets
+
+
+@pytest.mark.parametrize("name", [n for n in PAIRS if "boundary" not in n and n != "sum"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_saturated(name: str, dtype: torch.dtype) -> None:
+    """Right everywhere: 0. Wrong everywhere: the cross entropy is the margin, and no class is hit."""
+    loss, reference = PAIRS[name]
+    _, target = batch()
+    own = torch.nn.functional.one_hot(torch.where(target == IGNORE, 0, target), 4).movedim(-1, 1)
+    right, wrong = (1e4 * own).to(dtype), (1e4 * own.roll(1, dims=1)).to(dtype)
+    if name not in NEVER_MET:
+        assert loss(right, target).item() == pytest.approx(0, abs=1e-6)
+    value = loss(wrong, target).item()
+    if name in ABOVE_THE_MARGIN:
+        assert value == pytest.approx(float(wrong.max()) + ABOVE_THE_MARGIN[name], rel=1e-6)
+    if name in REGIONS:
+        assert value == pytest.approx(reference(wrong.double().numpy(), target.numpy()), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", PAIRS)
