@@ -436,6 +436,9 @@ def test_loaders_make_what_the_loss_takes(chosen: list[int] | None) -> None:
     assert made.shape == (2, 5, 9, 7)
     assert not made[:, [0, 4]].any()
     assert both(logits, target, made) == both(logits, target)
+    assert losses.distances_for(instantiate(config("boundary")), 5) is not None
+    with pytest.raises(ValueError, match=r"classes: expected class indices 0..4, got \[1, 5\]"):
+        losses.distances_for(losses.Boundary(classes=[5, 1]), 5)
     assert losses.distances_for(region, 5) is None
     assert losses.distances_for(losses.WeightedSum(terms={"a": region}, weights={"a": 1.0}), 5) is None
 

@@ -16,23 +16,24 @@ def distances_for(loss: nn.Module, classes: int) -> Callable[[Tensor], Tensor] |
     The function takes a mask (H, W) and may go to another process. It makes float32: half of that would be rounded,
     and costs the process that trains more than it saves. If the takers agree on their ``classes``, only these maps
     (len(classes), H, W) are made and moved, else those of all classes (C, H, W), with zeros where nobody looks.
+
+    Raises:
+        ValueError: the loss names a class that is not there.
     """
-    wanted = [getattr(module, "classes", None) for module in loss.modules() if _takes(module) and not _passes(module)]
-    if not wanted or not _takes(loss):
+    takers = [module for module in loss.modules() if _takes(module) and not isinstance(module, WeightedSum)]
+    if not takers or not _takes(loss):
         return None
-    first = wanted[0]
-    if first is not None and len(first) < classes and all(own == first for own in wanted):
-        return partial(_maps_of, classes=classes, only=list(first))
-    some = {index for own in wanted for index in (range(classes) if own is None else own)}
-    return partial(signed_distance, classes=classes, only=sorted(some))
+    wanted = [getattr(module, "classes", None) or list(range(classes)) for module in takers]
+    every = sorted({index for own in wanted for index in own})
+    if every[-1] >= classes:
+        raise ValueError(f"classes: expected class indices 0..{classes - 1}, got {every}")
+    if len(wanted[0]) < classes and all(own == wanted[0] for own in wanted):
+        return partial(_maps_of, classes=classes, only=list(wanted[0]))
+    return partial(signed_distance, classes=classes, only=every)
 
 
 def _takes(module: nn.Module) -> bool:
     return "distance" in inspect.signature(module.forward).parameters
-
-
-def _passes(module: nn.Module) -> bool:
-    return isinstance(module, WeightedSum)
 
 
 def _maps_of(mask: Tensor, *, classes: int, only: list[int]) -> Tensor:
