@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -58,7 +58,10 @@ def check(pairs: Sequence[Pair], classes: int) -> Checked:
     return Checked(table, [size for _, size in good])
 
 
-class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
+Sample = tuple[Tensor, Tensor, int] | tuple[Tensor, Tensor, int, Tensor]
+
+
+class SegmentationDataset(Dataset[Sample]):
     """Yields ``(image (3, H, W) float32 normalised, mask (H, W) uint8 with 255 = ignore, index)``.
 
     Args:
@@ -67,6 +70,8 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
         mean, std: of each RGB channel, for images scaled to 0..1.
         transform: applied to (uint8 image, mask); None for evaluation.
         seed: with the (epoch, index) of the key it decides all randomness of the transform.
+        extra: what the loss takes besides, such as distance maps: made of the transformed mask (H, W), here and so
+            in the loading workers, it is a fourth item.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
         std: Sequence[float],
         transform: Transform | None = None,
         seed: int = 0,
+        extra: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.pairs = list(pairs)
         self.classes = classes
@@ -85,11 +91,12 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
         self.std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
         self.transform = transform
         self.seed = seed
+        self.extra = extra
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, key: int | Key) -> tuple[Tensor, Tensor, int]:
+    def __getitem__(self, key: int | Key) -> Sample:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         files = self.pairs[index]
         image = torch.from_numpy(read_image(files.image)).permute(2, 0, 1)
@@ -99,7 +106,8 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
             _seed_all(self.seed, epoch, index)
             image, mask = self.transform(image, mask)
             torch.set_rng_state(state)  # without workers this process is the one whose dropout must not notice
-        return (image.float() / 255 - self.mean) / self.std, mask.contiguous(), index
+        image, mask = (image.float() / 255 - self.mean) / self.std, mask.contiguous()
+        return (image, mask, index) if self.extra is None else (image, mask, index, self.extra(mask))
 
 
 def _seed_all(*numbers: int) -> None:

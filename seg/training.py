@@ -22,7 +22,8 @@ from seg.dataset import TrainBatches
 from seg.metrics import confusion_matrix, image_counts
 
 T = TypeVar("T")
-Batch = tuple[Tensor, Tensor, Tensor]
+Batch = tuple[Tensor, Tensor, Tensor, *tuple[Tensor, ...]]
+"""Images (N, 3, H, W), masks (N, H, W), indices (N,), and what the loss takes besides, if anything."""
 Track = Callable[[Iterable[T], str, int, int], Iterable[T]]
 """Progress display: (iterable, title, length, completed already) -> the same items."""
 
@@ -190,7 +191,7 @@ def train_epoch(
     """Optimize over the rest of an epoch.
 
     Args:
-        loader: yields (images (N, 3, H, W), masks (N, H, W), indices) from ``state.step`` on.
+        loader: yields batches from ``state.step`` on.
         clip: as in `FitOptions`.
         before, total: steps of the epochs before this one, and of the whole run, for what ramps.
         stop: asked after every step; True ends the epoch there.
@@ -202,9 +203,9 @@ def train_epoch(
         RuntimeError: the loss is not finite.
     """
     state.model.train()
-    for images, masks, _ in loader:
+    for images, masks, _, *extra in loader:
         state.set_progress(before + state.step, total)
-        loss = state.loss(state.model(images), masks)
+        loss = state.loss(state.model(images), masks, *extra)
         state.optimizer.zero_grad(set_to_none=True)
         state.fabric.backward(loss)
         if clip is not None:
@@ -243,17 +244,17 @@ def evaluate(
 
     Args:
         predict: images (N, 3, H, W) -> logits (N, C, H, W).
-        loader: yields (images, masks, indices); the processes of a run share the indices among them.
+        loader: yields batches; the processes of a run share the indices among them.
         images: number of images in the set, over all processes.
         reduce: sum of a tensor over all processes.
     """
     counts = torch.zeros(images, classes, 3, dtype=torch.int64)
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
     losses = torch.zeros(2, dtype=torch.float64)
-    for batch, masks, indices in loader:
+    for batch, masks, indices, *extra in loader:
         logits = predict(batch)
         if loss is not None:
-            losses += torch.tensor([float(loss(logits, masks)) * len(batch), len(batch)], dtype=torch.float64)
+            losses += torch.tensor([float(loss(logits, masks, *extra)) * len(batch), len(batch)], dtype=torch.float64)
         for prediction, mask, index in zip(logits.argmax(1), masks, indices.tolist(), strict=True):
             matrix = confusion_matrix(prediction, mask, classes).cpu()
             counts[index] = image_counts(matrix)

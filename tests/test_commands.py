@@ -4,6 +4,7 @@ python -m pytest tests/test_commands.py
 """
 
 import json
+import math
 import os
 import re
 import signal
@@ -243,7 +244,7 @@ def test_another_configuration_under_the_same_name(tmp_path: Path, data: Path, s
 
 
 def test_two_processes_share_the_work(tmp_path: Path, data: Path, script: Script) -> None:
-    options = [*train_options(data), "device.accelerator=cpu", "fit.epochs=1", "loader.batch=4"]
+    options = [*train_options(data), "device.accelerator=cpu", "fit.epochs=1", "loader.batch=4", "loss=boundary"]
     result = script("seg-train", *options, "device.devices=2", name="two")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("epoch   1/1") == 1
@@ -253,6 +254,9 @@ def test_two_processes_share_the_work(tmp_path: Path, data: Path, script: Script
     assert targets[0] == targets[1]  # every validation image counted once
     lines = [json.loads((tmp_path / f"runs/{name}/metrics.jsonl").read_text()) for name in ("one", "two")]
     assert lines[0]["loss"] == pytest.approx(lines[1]["loss"], rel=0.2)  # batch norm sees half a batch each
+    for line in lines:  # one step at the start of the ramp: terms and their sum are of all images alike
+        expected = 0.99 * line["terms"]["region"] + 0.01 * line["terms"]["boundary"]
+        assert line["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_sweep_over_seeds(tmp_path: Path, data: Path, script: Script) -> None:
@@ -287,6 +291,20 @@ def test_a_sweep_over_losses(tmp_path: Path, data: Path, script: Script) -> None
     again = script("seg-train", *arguments)
     assert again.stdout.count("is complete") == 4
     assert again.stdout.split("mean over seeds")[1] == table
+
+
+def test_every_loss_trains(tmp_path: Path, data: Path, script: Script) -> None:
+    """All of conf/loss by name, in one process."""
+    options = [o for o in train_options(data) if not o.startswith(("fit", "pictures"))]
+    result = script("seg-train", *options, "fit.epochs=1", "pictures=0", "logger=none", "sweep=losses", "seeds=1")
+    assert result.returncode == 0, result.stderr
+    names = {path.stem for path in (conf_dir() / "loss").glob("*.yaml")}
+    runs = [path.parent for path in (tmp_path / "runs").glob("*/done.json")]
+    assert len(runs) == len(names)
+    for run in runs:
+        line = json.loads((run / "metrics.jsonl").read_text())
+        for value in (line["loss"], line["val_loss"], *line.get("terms", {}).values()):
+            assert math.isfinite(value), run.name
 
 
 def test_missing_values_are_listed(script: Script) -> None:

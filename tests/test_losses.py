@@ -3,6 +3,7 @@
 python -m pytest tests/test_losses.py
 """
 
+import pickle
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_uint8_and_int64_targets_agree(loss: nn.Module) -> None:
     assert loss(logits, target) == loss(logits, target.to(torch.uint8))
 
 
-@pytest.mark.parametrize("poison", [float("nan"), float("inf"), 1e30])
+@pytest.mark.parametrize("poison", [float("nan"), float("inf"), -float("inf"), 1e30])
 def test_ignored_pixels_have_no_influence(loss: nn.Module, poison: float) -> None:
     logits, target = batch()
     value = loss(logits, target)
@@ -118,11 +119,12 @@ def test_ignored_pixels_have_no_influence(loss: nn.Module, poison: float) -> Non
 
 def test_without_labelled_pixels_zero(loss: nn.Module) -> None:
     for shape in ((2, 5, 4, 4), (0, 5, 4, 4)):
-        logits = torch.randn(shape).requires_grad_()
-        value = loss(logits, torch.full((shape[0], 4, 4), 255))
-        value.backward()
-        assert value == 0
-        assert not logits.grad.any()
+        for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+            logits = torch.full(shape, float("nan"), dtype=dtype).requires_grad_()
+            value = loss(logits, torch.full((shape[0], 4, 4), 255, dtype=torch.uint8))
+            value.backward()
+            assert value == 0
+            assert not logits.grad.any()
 
 
 def test_perfect_beats_random(loss: nn.Module) -> None:
@@ -324,6 +326,10 @@ BAD = {
     "threshold: expected 0..1, got 2": lambda: losses.OhemCrossEntropy(threshold=2),
     "share: expected 0..1, got -1": lambda: losses.OhemCrossEntropy(share=-1),
     "epsilon: expected a number >= -1, got -2": lambda: losses.Poly1(epsilon=-2),
+    "iterations: expected a whole number of at least 1, got 0": lambda: losses.ClDice(iterations=0),
+    "smooth: expected a number > 0, got -1": lambda: losses.ClDice(smooth=-1),
+    "absent: expected 'skip' or 'count', got 'all'": lambda: losses.ClDice(absent="all"),
+    r"classes: expected different class indices from 0 on, got \[-1\]": lambda: losses.ClDice(classes=[-1]),
     "normalize: expected 'none' or 'diagonal' or 'maximum', got 'max'": lambda: losses.Boundary(normalize="max"),
     r"classes: expected different class indices from 0 on, got \[\]": lambda: losses.Boundary(classes=[]),
     r"classes: expected different class indices from 0 on, got \[1, 1\]": lambda: losses.Boundary(classes=[1, 1]),
@@ -355,6 +361,8 @@ def test_options_that_do_not_fit_the_logits() -> None:
         losses.Dice(weight=[1, 1, 1])(logits, target)
     with pytest.raises(ValueError, match=r"classes: expected class indices 0..4, got \[0, 5\]"):
         losses.Boundary(classes=[0, 5])(logits, target)
+    with pytest.raises(ValueError, match=r"classes: expected class indices 0..4, got \[5\]"):
+        losses.ClDice(classes=[5])(logits, target)
     with pytest.raises(ValueError, match=r"distance: expected floating \(2, 5, 9, 7\) to match logits, got"):
         losses.Boundary()(logits, target, torch.zeros(2, 4, 9, 7))
     with pytest.raises(ValueError, match=r"target: expected \(N, H, W\) or \(H, W\), got \(7,\)"):
@@ -403,6 +411,36 @@ def test_boundary_takes_distances_from_the_loader() -> None:
     zero = torch.zeros_like(distance)
     expected = 2 * losses.Dice()(logits, target) + CrossEntropy()(logits, target)
     assert outer(logits, target, zero).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("chosen", [None, [3, 0], [4, 2, 1, 0, 3]])
+def test_loaders_make_what_the_loss_takes(chosen: list[int] | None) -> None:
+    logits, target = batch()
+    region = losses.Dice()
+    inner = losses.WeightedSum(
+        terms={"region": region, "boundary": losses.Boundary(classes=chosen)},
+        weights={"region": 1.0, "boundary": 2.0},
+    )
+    for loss in (
+        losses.Boundary(classes=chosen, normalize="maximum"),
+        losses.WeightedSum(terms={"inner": inner, "ce": CrossEntropy()}, weights={"inner": 1.0, "ce": 1.0}),
+    ):
+        make_map = losses.distances_for(loss, 5)
+        made = torch.stack([pickle.loads(pickle.dumps(make_map))(mask) for mask in target.to(torch.uint8)])
+        assert made.shape == (2, 2 if chosen == [3, 0] else 5, 9, 7)
+        assert loss(logits, target, made) == loss(logits, target)  # to the bit
+    both = losses.WeightedSum(
+        terms={"a": losses.Boundary(classes=[1]), "b": losses.Boundary(classes=[2, 3])}, weights={"a": 1.0, "b": 1.0}
+    )
+    made = torch.stack([losses.distances_for(both, 5)(mask) for mask in target])
+    assert made.shape == (2, 5, 9, 7)
+    assert not made[:, [0, 4]].any()
+    assert both(logits, target, made) == both(logits, target)
+    assert losses.distances_for(instantiate(config("boundary")), 5) is not None
+    with pytest.raises(ValueError, match=r"classes: expected class indices 0..4, got \[1, 5\]"):
+        losses.distances_for(losses.Boundary(classes=[5, 1]), 5)
+    assert losses.distances_for(region, 5) is None
+    assert losses.distances_for(losses.WeightedSum(terms={"a": region}, weights={"a": 1.0}), 5) is None
 
 
 def test_weighted_sum_reports_and_ramps() -> None:
@@ -468,6 +506,20 @@ def test_the_region_loss_is_a_choice() -> None:
     loss = instantiate(OmegaConf.to_container(found, resolve=True))
     assert isinstance(loss.terms["region"], losses.Dice)
     assert loss.current_weights() == pytest.approx({"region": 1.0, "boundary": 0.01})
+
+
+def test_a_broken_line_costs_more_than_a_thin_one() -> None:
+    target = torch.zeros(1, 30, 60, dtype=torch.int64)
+    target[0, 10:15] = 1
+    thin, broken = target.clone(), target.clone()
+    thin[0, 10] = thin[0, 14] = 0
+    broken[0, :, 20:40] = 0
+    line = losses.ClDice(classes=[1])
+    values = [line(20 * one_hot(mask, 2), target).item() for mask in (target, thin, broken)]
+    assert values[0] == pytest.approx(0, abs=1e-5)
+    assert values[1] < 0.02 < 0.1 < values[2]
+    region = [losses.Dice()(20 * one_hot(mask, 2), target).item() for mask in (thin, broken)]
+    assert region[0] > region[1]  # the other way round
 
 
 def test_generalized_dice_survives_an_absent_class() -> None:

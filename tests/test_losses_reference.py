@@ -9,9 +9,9 @@ from functools import cache
 
 import numpy as np
 import pytest
-import segmentation_models_pytorch.losses as smp
 import torch
-import torch.nn.functional as F
+from hydra.utils import instantiate
+from test_losses import config
 from torch import nn
 
 from seg import losses
@@ -248,6 +248,51 @@ def ref_boundary(normalize: str = "none", classes: list[int] | None = None) -> R
     return reference
 
 
+def soft_skeleton(x: dict[tuple[int, int], float], iterations: int) -> dict[tuple[int, int], float]:
+    """By the paper's algorithm, on the pixels that exist: a dict from place to value."""
+
+    def over(
+        values: dict[tuple[int, int], float], shape: list[tuple[int, int]], pick: Callable[[list[float]], float]
+    ) -> dict[tuple[int, int], float]:
+        return {(i, j): pick([values[i + a, j + b] for a, b in shape if (i + a, j + b) in values]) for i, j in values}
+
+    cross, square = [(0, 0), (0, 1), (1, 0), (0, -1), (-1, 0)], [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)]
+    skeleton = dict.fromkeys(x, 0.0)
+    for _ in range(iterations + 1):
+        opened = over(over(x, cross, min), square, max)
+        for at in x:
+            ridge = max(x[at] - opened[at], 0.0)
+            skeleton[at] += ridge * (1 - skeleton[at])
+        x = over(x, cross, min)
+    return skeleton
+
+
+def ref_cl_dice(
+    iterations: int, smooth: float, classes: list[int] | None = None, batch: bool = True, absent: str = "skip"
+) -> Reference:
+    def reference(logits: np.ndarray, target: np.ndarray) -> float:
+        wanted = classes or list(range(logits.shape[1]))
+        sums = np.zeros((len(target), len(wanted), 5))
+        for n, mask in enumerate(target):
+            places = [(int(i), int(j)) for i, j in np.argwhere(mask != IGNORE)]
+            p = {at: softmax(logits[(n, slice(None), *at)]) for at in places}
+            for k, c in enumerate(wanted):
+                one, y = {at: p[at][c] for at in places}, {at: float(mask[at] == c) for at in places}
+                line, true = soft_skeleton(one, iterations), soft_skeleton(y, iterations)
+                columns = [(line[a] * y[a], line[a], true[a] * one[a], true[a], y[a]) for a in places]
+                sums[n, k] = np.sum(columns, axis=0) if columns else 0
+        found = []
+        for row in [sums.sum(0)] if batch else sums:
+            if not row[:, 4].any():
+                continue
+            a, b = (row[:, 0] + smooth) / (row[:, 1] + smooth), (row[:, 2] + smooth) / (row[:, 3] + smooth)
+            values = 1 - 2 * a * b / (a + b)
+            found.append(values[row[:, 4] > 0].mean() if absent == "skip" else values.mean())
+        return float(np.mean(found)) if found else 0.0
+
+    return reference
+
+
 def ref_sum(*parts: tuple[float, Reference]) -> Reference:
     return lambda logits, target: sum(weight * part(logits, target) for weight, part in parts)
 
@@ -304,6 +349,11 @@ PAIRS: dict[str, tuple[nn.Module, Reference]] = {
     "boundary classes": (losses.Boundary(classes=[3, 1]), ref_boundary(classes=[3, 1])),
     "boundary diagonal": (losses.Boundary(normalize="diagonal"), ref_boundary("diagonal")),
     "boundary maximum": (losses.Boundary(normalize="maximum", classes=[0, 2]), ref_boundary("maximum", [0, 2])),
+    "cl dice": (losses.ClDice(iterations=2), ref_cl_dice(2, 1.0)),
+    "cl dice image": (
+        losses.ClDice(iterations=1, smooth=0.1, classes=[2, 0], batch=False, absent="count"),
+        ref_cl_dice(1, 0.1, [2, 0], False, "count"),
+    ),
     "sum": (
         losses.WeightedSum(
             terms={"ce": losses.CrossEntropy(), "dice": losses.Dice(), "boundary": losses.Boundary()},
@@ -324,6 +374,11 @@ def batch(case: str = "usual") -> tuple[torch.Tensor, torch.Tensor]:
         target[target == 3] = 1
     if case == "void":
         target[0] = IGNORE
+    if case == "covered":
+        target[0] = 1
+    if case == "ties":
+        logits = logits.round()
+        logits[1] = 0
     if case == "sharp":
         logits = 4 * logits
     return logits, target
@@ -344,7 +399,7 @@ def numeric_gradient(reference: Reference, logits: np.ndarray, target: np.ndarra
     return gradient
 
 
-@pytest.mark.parametrize("case", ["usual", "absent", "void", "sharp"])
+@pytest.mark.parametrize("case", ["usual", "absent", "void", "covered", "ties", "sharp"])
 @pytest.mark.parametrize("name", PAIRS)
 def test_value(name: str, case: str) -> None:
     loss, reference = PAIRS[name]
@@ -352,6 +407,42 @@ def test_value(name: str, case: str) -> None:
     assert loss(logits, target).item() == pytest.approx(reference(logits.numpy(), target.numpy()), abs=1e-9)
     single = loss(logits.float(), target).item()
     assert single == pytest.approx(reference(logits.float().double().numpy(), target.numpy()), rel=1e-5, abs=1e-6)
+
+
+FOR_FOUR_CLASSES = ("weight", "wce", "image", "count", "classes", "focal 0", "maximum")
+
+
+@pytest.mark.parametrize("classes", [2, 19, 150])
+@pytest.mark.parametrize("name", [n for n in PAIRS if n == "focal 0.3" or not any(w in n for w in FOR_FOUR_CLASSES)])
+def test_numbers_of_classes(name: str, classes: int) -> None:
+    loss, reference = PAIRS[name]
+    generator = torch.Generator().manual_seed(7)
+    logits = torch.randn(2, classes, 3, 4, generator=generator, dtype=torch.float64)
+    target = torch.randint(classes, (2, 3, 4), generator=generator)
+    target[0, 1, 1:3] = IGNORE
+    assert loss(logits, target).item() == pytest.approx(reference(logits.numpy(), target.numpy()), abs=1e-9)
+
+
+ABOVE_THE_MARGIN = {"ce": 0, "focal": 0, "focal 0.3": 0, "poly1": 1, "ohem": 0, "wce": 0}
+REGIONS = [name for name in PAIRS if name.split()[0] in ("dice", "jaccard", "tversky", "lovasz", "gdl", "cl")]
+NEVER_MET = {"ce smooth sum", "wce smooth", "wce sum"}  # smoothed targets
+
+
+@pytest.mark.parametrize("name", [n for n in PAIRS if "boundary" not in n and n != "sum"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_saturated(name: str, dtype: torch.dtype) -> None:
+    """Right everywhere: 0. Wrong everywhere: the cross entropy is the margin, and no class is hit."""
+    loss, reference = PAIRS[name]
+    _, target = batch()
+    own = torch.nn.functional.one_hot(torch.where(target == IGNORE, 0, target), 4).movedim(-1, 1)
+    right, wrong = (1e4 * own).to(dtype), (1e4 * own.roll(1, dims=1)).to(dtype)
+    if name not in NEVER_MET:
+        assert loss(right, target).item() == pytest.approx(0, abs=1e-6)
+    value = loss(wrong, target).item()
+    if name in ABOVE_THE_MARGIN:
+        assert value == pytest.approx(float(wrong.max()) + ABOVE_THE_MARGIN[name], rel=1e-6)
+    if name in REGIONS:
+        assert value == pytest.approx(reference(wrong.double().numpy(), target.numpy()), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -372,6 +463,17 @@ def test_classes_without_weight() -> None:
         alone = loss(batch=False, weight=weight)(logits[1:], target[1:])
         assert loss(batch=False, weight=weight)(logits, target).item() == pytest.approx(alone.item(), abs=1e-12)
     assert losses.WeightedCrossEntropy(weight=[1, 0, 1, 1])(logits[:1], target[:1]) == 0
+
+
+def test_unified_focal_is_the_papers() -> None:
+    """lambda delta (1 - p)^(1 - gamma) CE + (1 - lambda) mean_c (1 - modified TI)^gamma."""
+    share, delta, gamma = 0.5, 0.6, 0.5
+    loss = instantiate(config("unified_focal"))
+    logits, target = batch()
+    expected = ref_sum((share * delta, ref_focal(1 - gamma)), (1 - share, R(tversky(1 - delta, delta, gamma))))(
+        logits.numpy(), target.numpy()
+    )
+    assert loss(logits, target).item() == pytest.approx(expected, abs=1e-9)
 
 
 def test_focal_without_gamma_is_cross_entropy_to_the_bit() -> None:
@@ -395,33 +497,3 @@ def test_relatives_agree() -> None:
     assert losses.OhemCrossEntropy(threshold=1, share=1)(logits, target).item() == pytest.approx(
         losses.CrossEntropy()(logits, target).item(), abs=1e-12
     )
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_torch_agrees(smoothing: float, reduction: str) -> None:
-    logits, target = batch()
-    options = {"label_smoothing": smoothing, "reduction": reduction}
-    peer = F.cross_entropy(logits, target, torch.tensor(WEIGHT, dtype=logits.dtype), ignore_index=IGNORE, **options)
-    assert losses.WeightedCrossEntropy(weight=WEIGHT, **options)(logits, target).item() == pytest.approx(peer.item())
-    peer = F.cross_entropy(logits, target, ignore_index=IGNORE, **options)
-    assert losses.CrossEntropy(**options)(logits, target).item() == pytest.approx(peer.item())
-
-
-@pytest.mark.parametrize(
-    ("ours", "peer"),
-    [
-        (losses.Dice(smooth=0), smp.DiceLoss("multiclass", ignore_index=IGNORE)),
-        (losses.Dice(smooth=2.0), smp.DiceLoss("multiclass", ignore_index=IGNORE, smooth=1.0)),  # TP / ((P + Y) / 2)
-        (losses.Dice(smooth=0, weight=WEIGHT), smp.DiceLoss("multiclass", ignore_index=IGNORE, class_weights=WEIGHT)),
-        (losses.Jaccard(smooth=0), smp.JaccardLoss("multiclass", ignore_index=IGNORE)),
-        (losses.Tversky(smooth=0), smp.TverskyLoss("multiclass", ignore_index=IGNORE, alpha=0.3, beta=0.7)),
-        (losses.LovaszSoftmax(), smp.LovaszLoss("multiclass", ignore_index=IGNORE)),
-    ],
-    ids=["dice", "dice smooth", "dice weight", "jaccard", "tversky", "lovasz"],
-)
-def test_segmentation_models_pytorch_agrees(ours: nn.Module, peer: nn.Module) -> None:
-    """Where every class is present: absent ones count as 0 there, and the loss falls with what the crop shows."""
-    logits, target = batch()
-    assert set(target.unique().tolist()) == {0, 1, 2, 3, IGNORE}
-    assert ours(logits, target).item() == pytest.approx(peer(logits.float(), target).item(), rel=1e-6)

@@ -13,7 +13,7 @@ from torch import nn
 
 from seg import checkpoint, training
 from seg.dataset import EvaluationBatches, SegmentationDataset, TrainBatches
-from seg.losses import CrossEntropy, Ramp, WeightedSum
+from seg.losses import Boundary, CrossEntropy, Dice, Ramp, WeightedSum, distances_for
 from seg.pairs import pair
 from seg.training import FitOptions, State
 from seg.transforms import ColorJitter, Compose, Flip, ScaleCrop
@@ -31,7 +31,9 @@ class Small(nn.Sequential):
 class Experiment:
     """A run of 3 epochs of 3 steps on files, whose parts can be interrupted and rebuilt."""
 
-    def __init__(self, folder: Path, workers: int = 0, lr: float = 1e-2) -> None:
+    def __init__(
+        self, folder: Path, workers: int = 0, lr: float = 1e-2, loss: nn.Module | None = None, maps: bool = True
+    ) -> None:
         self.folder = folder
         self.lines: list[dict[str, Any]] = []
         pairs = pair(folder / "images", folder / "masks")
@@ -40,14 +42,17 @@ class Experiment:
         self.options = FitOptions(epochs=3)
         self.batches = TrainBatches(len(pairs), batch=2, seed=0)
         common = {"classes": 3, "mean": (0.5,) * 3, "std": (0.25,) * 3}
-        data, plain = SegmentationDataset(pairs, transform=recipe, **common), SegmentationDataset(pairs, **common)
+        loss = loss or CrossEntropy()
+        extra = distances_for(loss, 3) if maps else None
+        data = SegmentationDataset(pairs, transform=recipe, extra=extra, **common)
+        plain = SegmentationDataset(pairs, **common)
         device = torch.device("cpu")
         self.loader = training.make_loader(data, self.batches, workers=workers, device=device)
         self.val_loader = training.make_loader(plain, EvaluationBatches([0] * 6, batch=4), workers=0, device=device)
         model = Small()
         optimizer = torch.optim.AdamW(training.parameter_groups(model), lr=lr)
         scheduler = training.cosine(optimizer, steps=9)
-        self.state = State(model, CrossEntropy(), optimizer, scheduler, Fabric(accelerator="cpu", devices=1))
+        self.state = State(model, loss, optimizer, scheduler, Fabric(accelerator="cpu", devices=1))
 
     def validate(self) -> dict[str, Any]:
         self.state.model.eval()
@@ -99,6 +104,30 @@ def test_interrupted_and_resumed_equals_uninterrupted(folder: Path, stop_after: 
         assert torch.equal(ours["model"][name], tensor), name
     assert torch.equal(ours["rng"]["cpu"], theirs["rng"]["cpu"])
     assert ours["scheduler"] == theirs["scheduler"]
+
+
+def with_boundary() -> WeightedSum:
+    terms = {"dice": Dice(), "boundary": Boundary(classes=[1, 2])}
+    return WeightedSum(terms=terms, weights={"dice": 1.0, "boundary": Ramp(0.0, 0.1)})
+
+
+def test_distance_maps_come_with_the_batch(folder: Path) -> None:
+    """Made by loading workers of the augmented mask or by the loss itself: the same run, to the bit; resumed too."""
+    experiment = Experiment(folder, workers=2, loss=with_boundary())
+    images, masks, _, maps = next(iter(experiment.loader))
+    assert (images.shape, masks.shape, maps.shape) == ((2, 3, 32, 32), (2, 32, 32), (2, 2, 32, 32))
+    eager = Experiment(folder, loss=with_boundary(), maps=False).fit()
+    (folder / "last.pt").unlink()
+    calls = iter(range(1000))
+    first = Experiment(folder, workers=2, loss=with_boundary())
+    with pytest.raises(KeyboardInterrupt):
+        first.fit(stop=lambda: next(calls) >= 4)
+    second = Experiment(folder, loss=with_boundary())
+    second.state.load_state_dict(checkpoint.load(folder / "last.pt"))
+    second.fit()
+    assert second.timeless() == eager.timeless()[1:]
+    for name, tensor in eager.state.state_dict()["model"].items():
+        assert torch.equal(second.state.state_dict()["model"][name], tensor), name
 
 
 def test_it_learns(folder: Path) -> None:

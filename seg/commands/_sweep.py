@@ -18,21 +18,23 @@ def print_table(folders: Sequence[Path]) -> None:
         choices = json.loads((folder / "environment.json").read_text())["choices"]
         runs.setdefault(json.dumps(choices, sort_keys=True), []).append(_result(folder))
     groups = [(json.loads(key), results) for key, results in runs.items()]
-    varied = [name for name in groups[0][0] if len({str(choices[name]) for choices, _ in groups}) > 1] or ["loss"]
+    # a composite's own choices, such as loss@loss.terms.region, stand in its runs alone
+    names = dict.fromkeys(name for choices, _ in groups for name in choices)
+    varied = [n for n in names if len({str(choices[n]) for choices, _ in groups if n in choices}) > 1] or ["loss"]
     groups.sort(key=lambda group: -_mean(group[1], "miou"))
-    names = list(groups[0][1][0]["iou"])
+    classes = list(groups[0][1][0]["iou"])
     table = Table(title="last epoch, mean over seeds (standard deviation)", title_justify="left")
     for column in varied:
         table.add_column(column)
-    for column in ("seeds", "mIoU %", *names, "seconds"):
+    for column in ("seeds", "mIoU %", *classes, "seconds"):
         table.add_column(column, justify="right")
     for choices, results in groups:
         spread = statistics.stdev([r["miou"] for r in results]) if len(results) > 1 else float("nan")
         table.add_row(
-            *(str(choices[name]) for name in varied),
+            *(str(choices.get(name, "")) for name in varied),
             str(len(results)),
             f"{_show.percent(_mean(results, 'miou'))} ({_show.percent(spread)})",
-            *(_show.percent(_class_mean(results, name)) for name in names),
+            *(_show.percent(_class_mean(results, name)) for name in classes),
             f"{_mean(results, 'seconds'):.0f}",
         )
     _show.console.print(table)

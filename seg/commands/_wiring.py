@@ -25,6 +25,7 @@ from seg.dataset import (
 )
 from seg.files import write_csv, write_json
 from seg.images import read_image
+from seg.losses import distances_for
 from seg.metrics import Scores, majority_scores, scores
 
 
@@ -88,8 +89,9 @@ class Run:
         model = instantiate(self.model_config)
         if cfg["init"] is not None:
             self._start_from(checkpoint.load(cfg["init"]), model)
-        self._make_loaders()
-        loss: nn.Module = fabric.to_device(instantiate(with_weights(cfg["loss"], data)))
+        loss: nn.Module = instantiate(with_weights(cfg["loss"], data))
+        self._make_loaders(extra=distances_for(loss, data.labels.classes))
+        loss = fabric.to_device(loss)
         optimizer = instantiate(cfg["optimizer"], training.parameter_groups(model, loss))
         scheduler = instantiate(cfg["scheduler"], optimizer, steps=self.options.epochs * len(self.batches))
         self.state = training.State(model, loss, optimizer, scheduler, fabric)
@@ -100,14 +102,16 @@ class Run:
         self.normalization = tuple(start["normalization"]["mean"]), tuple(start["normalization"]["std"])
         _show.say(f"init: weights of {self.cfg['init']}" + (f", except {len(left)} such as {left[0]}" if left else ""))
 
-    def _make_loaders(self) -> None:
+    def _make_loaders(self, *, extra: Callable[[Tensor], Tensor] | None) -> None:
         cfg, data, fabric = self.cfg, self.data, self.fabric
         mean, std = self.normalization
         dataset = partial(SegmentationDataset, classes=data.labels.classes, mean=mean, std=std, seed=cfg["seed"])
         share = {"rank": fabric.global_rank, "world": fabric.world_size}
         self.batches = TrainBatches(len(data.train), batch=cfg["loader"]["batch"], seed=cfg["seed"], **share)
         loader = partial(training.make_loader, workers=cfg["loader"]["workers"], device=fabric.device, fabric=fabric)
-        self.train_loader = loader(dataset(data.train, transform=instantiate(cfg["augment"])), self.batches)
+        # not for validation: maps of whole images would fill the shared memory, and it waits for every batch anyway
+        training_set = dataset(data.train, transform=instantiate(cfg["augment"]), extra=extra)
+        self.train_loader = loader(training_set, self.batches)
         self.val_loader = loader(
             dataset(data.val), EvaluationBatches(data.val_sizes, batch=cfg["loader"]["batch"], **share)
         )

@@ -5,12 +5,23 @@ Letters: N images, C classes, H x W pixels. ``logits (N, C, H, W)`` floating, ``
 without a labelled pixel the loss is 0 with zero gradients; float16 and bfloat16 are reduced in float32. ``weight`` is
 one number per class wherever it appears.
 
+In a distributed run sums and divisors are those of all processes' images (`seg.losses._shared`); `LovaszSoftmax` and
+`OhemCrossEntropy`, which sort pixels, say how far.
+
+Papers' losses that are sums of these: the symmetric Unified Focal loss (Yeung et al. 2022) is ``unified_focal``; Combo
+loss (Taghanaki et al. 2019) is ``ce_dice`` with weights, up to a constant. Left out: the asymmetric Unified Focal loss,
+which divides classes into rare and common; the Hausdorff loss by distance transforms (Karimi and Salcudean 2020), which
+transforms every prediction in every step, where `Boundary` transforms labels while loading; soft targets (N, C, H, W),
+which no mask and no transform makes: ``label_smoothing`` is what is left of them.
+
 To add one: a module here, a YAML in ``conf/loss/``; `tests/test_losses.py` enrols it.
 """
 
 from seg.losses.boundary import Boundary, signed_distance
+from seg.losses.cl_dice import ClDice
 from seg.losses.cross_entropy import CrossEntropy
 from seg.losses.dice import Dice
+from seg.losses.distances import distances_for
 from seg.losses.exp_log import ExpLog
 from seg.losses.focal import Focal
 from seg.losses.generalized_dice import GeneralizedDice
@@ -25,6 +36,7 @@ from seg.losses.weighted_sum import WeightedSum
 
 __all__ = [
     "Boundary",
+    "ClDice",
     "CrossEntropy",
     "Dice",
     "ExpLog",
@@ -39,5 +51,6 @@ __all__ = [
     "WeightedCrossEntropy",
     "WeightedSum",
     "boundary_weights",
+    "distances_for",
     "signed_distance",
 ]

@@ -1,6 +1,7 @@
 """What every loss demands of its arguments and options."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -47,3 +48,11 @@ def check_share(name: str, value: float) -> None:
     """Refuse what is not a share in 0..1."""
     if not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ValueError(f"{name}: expected 0..1, got {value!r}")
+
+
+def check_classes(classes: Iterable[int]) -> list[int]:
+    """The indices as a list; refuse none, a negative one and one given twice."""
+    found = [int(index) for index in classes]
+    if not found or min(found) < 0 or len(set(found)) < len(found):
+        raise ValueError(f"classes: expected different class indices from 0 on, got {found}")
+    return found

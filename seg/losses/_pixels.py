@@ -6,6 +6,7 @@ from torch import Tensor
 
 from seg.labels import IGNORE
 from seg.losses._check import check_shapes
+from seg.losses._shared import total
 
 
 def prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -26,7 +27,13 @@ def prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def mean_over(valid: Tensor, values: Tensor) -> Tensor:
     """Mean of ``values`` over the pixels that are ``valid``, both (N, H, W); 0 if there is none."""
-    return torch.where(valid, values, 0).sum() / valid.sum().clamp(min=1)
+    return per_pixel(torch.where(valid, values, 0).sum(), valid)
+
+
+def per_pixel(value: Tensor, valid: Tensor) -> Tensor:
+    """``value``, a sum over the pixels that are ``valid``, divided by their number; both over all processes."""
+    value, pixels = total(value, valid.sum())
+    return value / pixels.clamp(min=1)
 
 
 def cross_entropy_sum(

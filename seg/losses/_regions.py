@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from seg.losses._check import check_choice, check_number
 from seg.losses._pixels import prepare
+from seg.losses._shared import total
 from seg.losses._weight import ClassWeight
 
 Absent = Literal["skip", "count"]
 
 
 class Sums(NamedTuple):
-    """Sums over the labelled pixels of the batch (B = 1) or of each image (B = N), each (B, C).
+    """Sums over the labelled pixels of the batch, on all processes (B = 1), or of each image (B = N), each (B, C).
 
     Attributes:
         hit: TP, probability of class c at pixels of class c.
@@ -45,7 +46,7 @@ def region_sums(p: Tensor, labels: Tensor, valid: Tensor, *, batch: bool, square
         predicted=(p * p if squared else p).sum((2, 3)),
         labelled=_by_class(valid.to(p.dtype), labels, classes),
     )
-    return Sums(*(part.sum(0, keepdim=True) for part in sums)) if batch else sums
+    return Sums(*total(*(part.sum(0, keepdim=True) for part in sums))) if batch else sums
 
 
 def _by_class(values: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -60,12 +61,15 @@ def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
     return torch.where(positive, numerator / torch.where(positive, denominator, 1), 0)
 
 
-def class_mean(values: Tensor, labelled: Tensor, *, absent: Absent, weight: Tensor | None = None) -> Tensor:
+def class_mean(
+    values: Tensor, labelled: Tensor, *, batch: bool, absent: Absent, weight: Tensor | None = None
+) -> Tensor:
     """Mean over classes, then over the rows that have a class to average.
 
     Args:
         values: (B, C), finite.
         labelled: (B, C) pixels of each class; a row without any pixel does not count.
+        batch: there is one row, made of the sums of all processes; else all processes' rows are averaged.
         absent: ``skip`` averages over the classes of the row that have pixels, ``count`` over all.
         weight: (C,) of the classes in the mean.
     """
@@ -73,8 +77,16 @@ def class_mean(values: Tensor, labelled: Tensor, *, absent: Absent, weight: Tens
     shares = (present if absent == "skip" else present.any(1, keepdim=True).expand_as(present)).to(values.dtype)
     if weight is not None:
         shares = shares * weight
-    total = shares.sum(1)
-    return divide((shares * values).sum(1), total).sum() / (total > 0).sum().clamp(min=1)
+    whole = shares.sum(1)
+    return row_mean(divide((shares * values).sum(1), whole), whole > 0, batch=batch)
+
+
+def row_mean(values: Tensor, rows: Tensor, *, batch: bool) -> Tensor:
+    """Mean of ``values (B,)`` over the ``rows (B,)`` that count, 0 if none does; ``batch`` as in `class_mean`."""
+    value, count = torch.where(rows, values, 0).sum(), rows.sum()
+    if not batch:
+        value, count = total(value, count)
+    return value / count.clamp(min=1)
 
 
 class RegionLoss(nn.Module):
@@ -94,7 +106,9 @@ class RegionLoss(nn.Module):
         logits, labels, valid = prepare(logits, target)
         p = torch.where(valid.unsqueeze(1), logits.softmax(1), 0)
         sums = region_sums(p, labels, valid, batch=self.batch, squared=self.squared)
-        return class_mean(self.miss(sums), sums.labelled, absent=self.absent, weight=self.weight(logits))
+        return class_mean(
+            self.miss(sums), sums.labelled, batch=self.batch, absent=self.absent, weight=self.weight(logits)
+        )
 
     def miss(self, sums: Sums) -> Tensor:
         """What each class missed, (B, C): 0 = perfect."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from seg.labels import IGNORE
-from seg.losses._check import check_choice
-from seg.losses._pixels import prepare
+from seg.losses._check import check_choice, check_classes
+from seg.losses._pixels import per_pixel, prepare
 
 Pixels = npt.NDArray[Any]
 
@@ -30,8 +30,8 @@ class Boundary(nn.Module):
 
     Shape:
         ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore,
-        ``distance (N, C, H, W)`` floating, as `signed_distance` makes it; in pixels, whatever ``normalize``;
-        its values at ignored pixels do not matter -> scalar.
+        ``distance (N, C, H, W)`` floating, as `signed_distance` makes it, or the maps of ``classes`` alone in their
+        order; in pixels, whatever ``normalize``; its values at ignored pixels do not matter -> scalar.
         Without ``distance`` it is made here, on the CPU: slow, and a synchronisation on a GPU. Let the loader make
         it, after augmentation.
 
@@ -48,11 +48,7 @@ class Boundary(nn.Module):
         super().__init__()
         check_choice("normalize", normalize, "none", "diagonal", "maximum")
         self.normalize = normalize
-        self.classes = None if classes is None else [int(index) for index in classes]
-        if self.classes is not None and (
-            not self.classes or min(self.classes) < 0 or len(set(self.classes)) < len(self.classes)
-        ):
-            raise ValueError(f"classes: expected different class indices from 0 on, got {self.classes}")
+        self.classes = None if classes is None else check_classes(classes)
 
     def forward(self, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> Tensor:
         logits, _, valid = prepare(logits, target)
@@ -61,16 +57,18 @@ class Boundary(nn.Module):
             raise ValueError(f"classes: expected class indices 0..{count - 1}, got {self.classes}")
         if distance is None:
             distance = signed_distance(target, count, only=self.classes)
-        elif distance.shape != logits.shape or not distance.is_floating_point():
+        p = logits.softmax(1)
+        if self.classes is not None:
+            p = p[:, self.classes]
+            if distance.ndim == 4 and distance.shape[1] == count:
+                distance = distance[:, self.classes]
+        if distance.shape != p.shape or not distance.is_floating_point():
             raise ValueError(
                 f"distance: expected floating {tuple(logits.shape)} to match logits, "
                 f"got {distance.dtype} {tuple(distance.shape)}"
             )
-        p = logits.softmax(1)
         distance = torch.where(valid.unsqueeze(1), distance.to(p.device, p.dtype), 0)
-        if self.classes is not None:
-            p, distance, count = p[:, self.classes], distance[:, self.classes], len(self.classes)
-        return (p * self._normalized(distance)).sum() / (valid.sum().clamp(min=1) * count)
+        return per_pixel((p * self._normalized(distance)).sum(), valid) / p.shape[1]
 
     def _normalized(self, distance: Tensor) -> Tensor:
         if self.normalize == "diagonal":

@@ -5,7 +5,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 from seg.losses._check import check_choice, check_share
-from seg.losses._pixels import cross_entropy_sum, prepare
+from seg.losses._pixels import cross_entropy_sum, per_pixel, prepare
+from seg.losses._shared import total
 
 
 class CrossEntropy(nn.Module):
@@ -35,5 +36,5 @@ class CrossEntropy(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         logits, _, valid = prepare(logits, target)
-        total = cross_entropy_sum(logits, target, label_smoothing=self.label_smoothing)
-        return total / valid.sum().clamp(min=1) if self.reduction == "mean" else total
+        value = cross_entropy_sum(logits, target, label_smoothing=self.label_smoothing)
+        return per_pixel(value, valid) if self.reduction == "mean" else total(value)[0]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from seg.losses._check import check_choice, check_number
 from seg.losses._pixels import mean_over, precise_minus_log, prepare, safe_power, true_class
 from seg.losses._regions import Absent, Sums, class_mean, divide, region_sums
+from seg.losses._shared import total
 from seg.losses._weight import ClassWeight
 
 
@@ -66,10 +67,10 @@ class ExpLog(nn.Module):
         log_p = logits.log_softmax(1)
         p = torch.where(valid.unsqueeze(1), log_p.exp(), 0)
         sums = region_sums(p, labels, valid, batch=self.batch)
-        dice = class_mean(self._exp_log_dice(sums), sums.labelled, absent=self.absent)
+        dice = class_mean(self._exp_log_dice(sums), sums.labelled, batch=self.batch, absent=self.absent)
         weight = self.weight(logits)
         if weight is None:
-            weight = _rarity(sums.labelled.sum(0))
+            weight = _rarity(sums.labelled[0] if self.batch else total(sums.labelled.sum(0))[0])
         pixels = safe_power(precise_minus_log(*true_class(log_p, labels)), self.gamma_cross)
         return self.dice_share * dice + self.cross_share * mean_over(valid, weight[labels] * pixels)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 
 from seg.losses._check import check_number
-from seg.losses._pixels import cross_entropy_sum, mean_over, prepare, safe_power, true_class
+from seg.losses._pixels import cross_entropy_sum, mean_over, per_pixel, prepare, safe_power, true_class
 from seg.losses._weight import ClassWeight
 
 
@@ -38,7 +38,7 @@ class Focal(nn.Module):
         logits, labels, valid = prepare(logits, target)
         weight = self.weight(logits)
         if self.gamma == 0:
-            return cross_entropy_sum(logits, target, weight=weight) / valid.sum().clamp(min=1)
+            return per_pixel(cross_entropy_sum(logits, target, weight=weight), valid)
         minus_log, rest = true_class(logits.log_softmax(1), labels)
         values = safe_power(rest, self.gamma) * minus_log
         return mean_over(valid, values if weight is None else values * weight[labels])

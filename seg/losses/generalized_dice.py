@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from seg.losses._check import check_choice
 from seg.losses._pixels import prepare
-from seg.losses._regions import Absent, divide, region_sums
+from seg.losses._regions import Absent, divide, region_sums, row_mean
 
 
 class GeneralizedDice(nn.Module):
@@ -40,6 +40,5 @@ class GeneralizedDice(nn.Module):
         rarest = torch.where(present, sums.labelled, torch.inf).amin(1, keepdim=True)
         weight = torch.where(present, (rarest / sums.labelled.clamp(min=1)).square(), float(self.absent == "count"))
         whole = sums.predicted + sums.labelled
-        rows = present.any(1)
         missed = divide((weight * (whole - 2 * sums.hit)).sum(1), (weight * whole).sum(1))
-        return torch.where(rows, missed, 0).sum() / rows.sum().clamp(min=1)
+        return row_mean(missed, present.any(1), batch=self.batch)

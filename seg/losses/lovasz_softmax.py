@@ -15,6 +15,8 @@ class LovaszSoftmax(nn.Module):
     """The Lovasz extension of the Jaccard loss of each class, averaged over classes (Berman et al. 2018).
 
     Sorts the errors of every class: several times the time and memory of the other losses.
+    In a distributed run the errors of all processes are not sorted together: ``batch`` is what one process has, and
+    the mean is over the processes that have a labelled pixel. Per image nothing depends on the number of processes.
 
     Args:
         batch: one Jaccard over the batch; False takes that of each image and averages over those with a labelled
@@ -45,7 +47,8 @@ class LovaszSoftmax(nn.Module):
         errors, order = self._rows(errors).sort(-1, descending=True)
         own = self._rows(own).gather(-1, order)
         values = (errors.clamp(min=0) * _slope(own, errors.dtype)).sum(-1)
-        return class_mean(values, own.sum(-1).to(values.dtype), absent=self.absent, weight=self.weight(logits))
+        labelled = own.sum(-1).to(values.dtype)
+        return class_mean(values, labelled, batch=False, absent=self.absent, weight=self.weight(logits))
 
     def _rows(self, pixels: Tensor) -> Tensor:
         """(N, C, H, W) -> (1, C, N * H * W), or (N, C, H * W) per image."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from seg.losses._check import check_share
 from seg.losses._pixels import prepare
+from seg.losses._shared import total
 
 
 class OhemCrossEntropy(nn.Module):
@@ -15,6 +16,8 @@ class OhemCrossEntropy(nn.Module):
     Hard is a pixel whose true class has less than ``threshold`` of the probability; if these are fewer than
     ``share`` of the labelled pixels, the hardest ``share`` is taken instead, at least one. The form for pixels, and
     the share of a 16th, are those of the released code of BiSeNet (Yu et al. 2018).
+    In a distributed run it is decided over all processes whether there are enough hard pixels; if not, each process
+    takes its own hardest ``share``, because values of all processes are not sorted together.
 
     Args:
         threshold: probability of the true class below which a pixel is hard, in 0..1.
@@ -38,8 +41,13 @@ class OhemCrossEntropy(nn.Module):
         logits, labels, valid = prepare(logits, target)
         values = -logits.log_softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)
         values = torch.where(valid, values, -1).flatten().sort(descending=True).values  # ignored ones last
-        pixels = valid.sum()
-        least = (pixels * self.share).long().clamp(min=1).minimum(pixels)
-        kept = (values > self.limit).sum().maximum(least)
-        hard = torch.arange(len(values), device=values.device) < kept
-        return torch.where(hard, values, 0).sum() / kept.clamp(min=1)
+        pixels, hard = valid.sum(), (values > self.limit).sum()
+        all_pixels, all_hard = total(pixels, hard)
+        enough = all_hard >= self._least(all_pixels)
+        kept = torch.where(enough, hard, hard.maximum(self._least(pixels)))
+        taken = torch.arange(len(values), device=values.device) < kept
+        value, divisor = total(torch.where(taken, values, 0).sum(), kept)
+        return value / divisor.clamp(min=1)
+
+    def _least(self, pixels: Tensor) -> Tensor:
+        return (pixels * self.share).long().clamp(min=1).minimum(pixels)

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from seg.losses._check import check_number
-from seg.losses._pixels import cross_entropy_sum, mean_over, prepare, true_class
+from seg.losses._pixels import cross_entropy_sum, mean_over, per_pixel, prepare, true_class
 
 
 class Poly1(nn.Module):
@@ -29,6 +29,6 @@ class Poly1(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         logits, labels, valid = prepare(logits, target)
         if self.epsilon == 0:
-            return cross_entropy_sum(logits, target) / valid.sum().clamp(min=1)
+            return per_pixel(cross_entropy_sum(logits, target), valid)
         minus_log, rest = true_class(logits.log_softmax(1), labels)
         return mean_over(valid, minus_log + self.epsilon * rest)

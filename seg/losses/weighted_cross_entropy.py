@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from seg.losses._check import check_choice, check_share
 from seg.losses._pixels import cross_entropy_sum, prepare
 from seg.losses._regions import divide
+from seg.losses._shared import total
 from seg.losses._weight import ClassWeight
 
 
@@ -50,5 +51,7 @@ class WeightedCrossEntropy(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         logits, labels, valid = prepare(logits, target)
         weight = self.weight(logits)
-        total = cross_entropy_sum(logits, target, weight=weight, label_smoothing=self.label_smoothing)
-        return divide(total, torch.where(valid, weight[labels], 0).sum()) if self.reduction == "mean" else total
+        value = cross_entropy_sum(logits, target, weight=weight, label_smoothing=self.label_smoothing)
+        if self.reduction == "sum":
+            return total(value)[0]
+        return divide(*total(value, torch.where(valid, weight[labels], 0).sum()))
