@@ -8,7 +8,9 @@ one number per class wherever it appears.
 To add one: a module here, a YAML in ``conf/loss/``; `tests/test_losses.py` enrols it.
 """
 
-from seg.losses.boundary import Boundary, signed_distance
+from seg.losses._distance import signed_distance
+from seg.losses._fused import fused
+from seg.losses.boundary import Boundary
 from seg.losses.cross_entropy import CrossEntropy
 from seg.losses.dice import Dice
 from seg.losses.exp_log import ExpLog
@@ -39,5 +41,6 @@ __all__ = [
     "WeightedCrossEntropy",
     "WeightedSum",
     "boundary_weights",
+    "fused",
     "signed_distance",
 ]

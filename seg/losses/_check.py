@@ -8,8 +8,8 @@ from torch import Tensor
 from seg.labels import IGNORE
 
 
-def check_shapes(logits: Tensor, target: Tensor) -> None:
-    """Check shapes and types always, class indices only where that costs no synchronisation (eager, CPU).
+def check_shapes(logits: Tensor, target: Tensor, *, indices: bool = True) -> None:
+    """Check shapes and types always, class ``indices`` only where that costs no synchronisation (eager, CPU).
 
     Raises:
         ValueError: naming the argument, what was expected and what came.
@@ -21,13 +21,26 @@ def check_shapes(logits: Tensor, target: Tensor) -> None:
         raise ValueError(f"target: expected shape {(n, *size)} to match logits, got {tuple(target.shape)}")
     if target.dtype not in (torch.uint8, torch.int64):
         raise ValueError(f"target: expected uint8 or int64 class indices, got {target.dtype}")
-    if target.device.type == "cpu" and not torch.compiler.is_compiling() and target.numel():
-        worst = target.masked_fill(target == IGNORE, 0)
-        if not 0 <= int(worst.min()) <= int(worst.max()) < classes:
-            raise ValueError(
-                f"target: expected class indices 0..{classes - 1} or {IGNORE} (ignore), "
-                f"got {int(worst.min())}..{int(worst.max())}"
-            )
+    if indices and target.device.type == "cpu" and not torch.compiler.is_compiling() and target.numel():
+        check_indices(target, classes)
+
+
+def check_indices(target: Tensor, classes: int) -> None:
+    """Refuse class indices out of range, in a target with pixels."""
+    worst = target.masked_fill(target == IGNORE, 0)
+    if not 0 <= int(worst.min()) <= int(worst.max()) < classes:
+        raise ValueError(
+            f"target: expected class indices 0..{classes - 1} or {IGNORE} (ignore), "
+            f"got {int(worst.min())}..{int(worst.max())}"
+        )
+
+
+def check_distance(distance: Tensor | None, logits: Tensor) -> Tensor:
+    """Refuse distance maps that do not fit the logits."""
+    if distance is None or distance.shape != logits.shape or not distance.is_floating_point():
+        got = None if distance is None else f"{distance.dtype} {tuple(distance.shape)}"
+        raise ValueError(f"distance: expected floating {tuple(logits.shape)} to match logits, got {got}")
+    return distance
 
 
 def check_choice(name: str, value: object, *choices: str) -> None:

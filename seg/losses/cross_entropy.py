@@ -5,7 +5,9 @@ from typing import Literal
 from torch import Tensor, nn
 
 from seg.losses._check import check_choice, check_share
+from seg.losses._fused import pixel_sums
 from seg.losses._pixels import cross_entropy_sum, prepare
+from seg.losses._sums import Need, PixelSums, cross_entropy_needs
 
 
 class CrossEntropy(nn.Module):
@@ -34,6 +36,15 @@ class CrossEntropy(nn.Module):
         self.reduction = reduction
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        if (native := pixel_sums(self, logits, target)) is not None:
+            return self.from_sums(native).float()
         logits, _, valid = prepare(logits, target)
         total = cross_entropy_sum(logits, target, label_smoothing=self.label_smoothing)
         return total / valid.sum().clamp(min=1) if self.reduction == "mean" else total
+
+    def sums_needed(self) -> tuple[Need, ...]:
+        return cross_entropy_needs(self.label_smoothing)
+
+    def from_sums(self, sums: PixelSums) -> Tensor:
+        total = sums.cross_entropy(label_smoothing=self.label_smoothing)
+        return total / sums.pixels() if self.reduction == "mean" else total

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from seg.losses._check import check_choice, check_share
+from seg.losses._fused import pixel_sums
 from seg.losses._pixels import cross_entropy_sum, prepare
 from seg.losses._regions import divide
+from seg.losses._sums import LABELLED, Need, PixelSums, cross_entropy_needs
 from seg.losses._weight import ClassWeight
 
 
@@ -48,7 +50,17 @@ class WeightedCrossEntropy(nn.Module):
         self.reduction = reduction
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        if (native := pixel_sums(self, logits, target)) is not None:
+            return self.from_sums(native).float()
         logits, labels, valid = prepare(logits, target)
         weight = self.weight(logits)
         total = cross_entropy_sum(logits, target, weight=weight, label_smoothing=self.label_smoothing)
         return divide(total, torch.where(valid, weight[labels], 0).sum()) if self.reduction == "mean" else total
+
+    def sums_needed(self) -> tuple[Need, ...]:
+        return cross_entropy_needs(self.label_smoothing)
+
+    def from_sums(self, sums: PixelSums) -> Tensor:
+        weight = self.weight(sums[LABELLED])
+        total = sums.cross_entropy(weight, self.label_smoothing)
+        return divide(total, (weight * sums[LABELLED]).sum()) if self.reduction == "mean" else total
