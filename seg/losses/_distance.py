@@ -33,10 +33,10 @@ def _signed_distance(target: Tensor, classes: int, only: list[int] | None) -> Te
     """The work of `signed_distance`, as one operation that a compiled graph calls without looking into it."""
     from seg import _losses  # here: the other losses do without it
 
-    masks = target.cpu().contiguous().reshape(-1, *target.shape[-2:]).numpy()
+    masks = (target if target.ndim == 3 else target.unsqueeze(0)).cpu().contiguous().numpy()
     maps = np.zeros((len(masks), classes, *masks.shape[1:]), dtype=np.float32)
     _losses.signed_distances(masks, list(range(classes)) if only is None else only, maps)
-    return torch.from_numpy(maps).reshape(*target.shape[:-2], classes, *target.shape[-2:])
+    return torch.from_numpy(maps if target.ndim == 3 else maps[0])
 
 
 @_signed_distance.register_fake

@@ -3,7 +3,7 @@
 Rule. The native path is taken for logits in float32, bfloat16 or float16 on the CPU, run eagerly in one process; that
 is, not under `torch.compile`, `torch.export`, tracing or the transforms of `torch.func`, not for tensor subclasses, and
 not where several processes share sums. Everything else takes the plain path of each loss, which gives the same numbers
-to rounding. A second derivative is taken from the plain definitions. On a GPU compile the loss: ``torch.compile(loss)``.
+to rounding. Second derivatives are taken from the plain definitions. On a GPU, compile: ``torch.compile(loss)``.
 
 Switch. ``SEG_FUSED=0`` in the environment, or ``with seg.losses.fused(False)``, takes the plain path always.
 """

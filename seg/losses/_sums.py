@@ -22,7 +22,7 @@ class Need(NamedTuple):
     """One sum per image and class. t is the true class of a pixel, u = -ln p_t, q = 1 - p_t; at pixels of class c:
 
     ``labelled`` sums 1, ``hit`` p_t, ``minus_log`` u, ``focal`` q^exponent u, ``power`` u^exponent;
-    at all labelled pixels: ``predicted`` p_c, ``squares`` p_c^2, ``spread`` -ln p_c, ``field`` p_c times a given number.
+    at all labelled pixels: ``predicted`` p_c, ``squares`` p_c^2, ``spread`` -ln p_c, ``field`` p_c times a number.
     """
 
     kind: str

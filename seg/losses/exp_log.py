@@ -85,8 +85,8 @@ class ExpLog(nn.Module):
         if weight is None:
             weight = _rarity(labelled.sum(0))
         cross = (weight * sums[Need("power", self.gamma_cross)]).sum() / sums.pixels()
-        dice = self._dice(region_of(sums, batch=self.batch))
-        return self.dice_share * dice + self.cross_share * cross
+        total: Tensor = self.dice_share * self._dice(region_of(sums, batch=self.batch)) + self.cross_share * cross
+        return total
 
     def _dice(self, sums: Sums) -> Tensor:
         whole = sums.predicted + sums.labelled
