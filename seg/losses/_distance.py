@@ -24,6 +24,10 @@ def signed_distance(target: Tensor, classes: int, *, only: Sequence[int] | None 
     """
     if target.ndim not in (2, 3):
         raise ValueError(f"target: expected (N, H, W) or (H, W), got {tuple(target.shape)}")
+    if target.dtype not in (torch.uint8, torch.int64):
+        raise ValueError(f"target: expected uint8 or int64 class indices, got {target.dtype}")
+    if only is not None and not all(0 <= index < classes for index in only):
+        raise ValueError(f"classes: expected class indices 0..{classes - 1}, got {list(only)}")
     maps: Tensor = _signed_distance(target, classes, None if only is None else list(only))
     return maps
 
