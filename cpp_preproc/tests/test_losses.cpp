@@ -84,7 +84,7 @@ void test_softmax(const Sample& sample, const std::string& instructions) {
     compare(sample, one, where);
     const std::vector<float> slopes(one.size(), 0.5F);
     std::vector<float> gradient(sample.logits.size(), std::nanf(""));
-    seg::softmax_gradient(batch, slopes.data(), gradient.data(), batch.layout, 2, instructions);
+    seg::softmax_gradient(batch, slopes.data(), gradient.data(), batch.layout, 0, 2, instructions);
     for (const float value : gradient) check(std::isfinite(value), "every gradient is written", where);
 
     std::vector<std::uint16_t> halves(sample.logits.size(), 0x3F80);
@@ -92,7 +92,7 @@ void test_softmax(const Sample& sample, const std::string& instructions) {
     batch.logits = halves.data(), batch.half = true, batch.target = bytes.data(), batch.bytes = true;
     std::vector<std::uint16_t> narrow(halves.size());
     seg::softmax_sums(batch, one.data(), 2, instructions);
-    seg::softmax_gradient(batch, slopes.data(), narrow.data(), batch.layout, 2, instructions);
+    seg::softmax_gradient(batch, slopes.data(), narrow.data(), batch.layout, 0, 2, instructions);
 
     // channels last, and a class out of range
     std::vector<std::int64_t> wrong = sample.target;
@@ -102,7 +102,7 @@ void test_softmax(const Sample& sample, const std::string& instructions) {
     batch.layout = {sample.classes * sample.height * sample.width, 1, sample.classes * sample.width, sample.classes};
     const bool right = seg::softmax_sums(batch, one.data(), 2, instructions);
     check(right == (wrong.empty() || sample.classes == 255), "out of range", where);
-    seg::softmax_gradient(batch, slopes.data(), gradient.data(), batch.layout, 2, instructions);
+    seg::softmax_gradient(batch, slopes.data(), gradient.data(), batch.layout, 0, 2, instructions);
 }
 
 void test_distances(const Sample& sample, const std::string& instructions) {

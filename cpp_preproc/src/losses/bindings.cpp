@@ -121,8 +121,12 @@ void gradient(const py::array& logits, const py::array& target, const Wanted& wa
     const float* from = coefficients.data();
     void* to = found.mutable_data();
     const Layout layout = layout_of(found, flat);
+    // all of it lies together if the farthest element is the last one
+    std::int64_t reach = 1;
+    for (int axis = 0; axis < 4; ++axis) reach += (found.shape(axis) - 1) * (found.strides(axis) / found.itemsize());
+    const std::int64_t bytes = reach == found.size() ? found.nbytes() : 0;
     const py::gil_scoped_release free;
-    softmax_gradient(batch, from, to, layout, threads, instructions);
+    softmax_gradient(batch, from, to, layout, bytes, threads, instructions);
 }
 
 void distances(const py::array& target, const std::vector<std::int64_t>& classes, py::array_t<float>& maps,

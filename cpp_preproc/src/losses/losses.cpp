@@ -6,6 +6,10 @@
 #include <memory>
 #include <stdexcept>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "kernels.h"
 #include "parallel.h"
 
@@ -73,6 +77,19 @@ class Scratch {
     std::unique_ptr<unsigned char[]> memory_;
 };
 
+// A gradient is fresh memory: page by page, the kernel would spend more time on it than the arithmetic takes.
+void ask_for_large_pages(void* memory, std::int64_t bytes) {
+#if defined(__linux__)
+    constexpr std::uintptr_t kLarge = std::uintptr_t{1} << 21;
+    const auto address = reinterpret_cast<std::uintptr_t>(memory);
+    const std::uintptr_t first = (address + kLarge - 1) / kLarge * kLarge;
+    const std::uintptr_t last = (address + static_cast<std::uintptr_t>(bytes)) / kLarge * kLarge;
+    if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // a wish: may fail
+#else
+    static_cast<void>(memory), static_cast<void>(bytes);
+#endif
+}
+
 template <typename Label>
 void compact(const Label* target, std::int64_t pixels, std::int64_t classes, std::int32_t* labels) {
     for (std::int64_t i = 0; i < pixels; ++i) {
@@ -112,11 +129,12 @@ bool softmax_sums(const Batch& batch, double* sums, std::int64_t threads, const 
 }
 
 void softmax_gradient(const Batch& batch, const float* coefficients, void* gradient, const Layout& layout,
-                      std::int64_t threads, const std::string& instructions) {
+                      std::int64_t fresh_bytes, std::int64_t threads, const std::string& instructions) {
     const Kernels& kernels = *chosen(instructions).softmax;
     const std::vector<Part> parts = parts_of(batch, kernels.tile(batch));
     threads = std::max<std::int64_t>(1, std::min(threads, count_of(parts)));
     Scratch scratch(threads, kernels.scratch(batch) * static_cast<std::int64_t>(sizeof(float)));
+    if (fresh_bytes > 0) ask_for_large_pages(gradient, fresh_bytes);
     parallel(count_of(parts), threads, [&](std::int64_t worker, std::int64_t job) {
         auto* memory = static_cast<float*>(scratch.of(worker));
         kernels.gradient(batch, parts[static_cast<std::size_t>(job)], coefficients, gradient, layout, memory);

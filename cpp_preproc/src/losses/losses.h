@@ -15,9 +15,10 @@ std::vector<std::string> instruction_sets();
 // target has a class out of range; such pixels are treated as ignored.
 bool softmax_sums(const Batch& batch, double* sums, std::int64_t threads, const std::string& instructions);
 
-// `coefficients` (rows, images, classes); `gradient` is of the logits' type; every element is written.
+// `coefficients` (rows, images, classes); `gradient` is of the logits' type; every element is written. `fresh_bytes`
+// of it follow each other and may lie in large pages.
 void softmax_gradient(const Batch& batch, const float* coefficients, void* gradient, const Layout& layout,
-                      std::int64_t threads, const std::string& instructions);
+                      std::int64_t fresh_bytes, std::int64_t threads, const std::string& instructions);
 
 // `target` (images, height, width), uint8 if `bytes`, else int64; `maps` (images, classes, height, width), 0 before.
 void signed_distances(const void* target, bool bytes, std::int64_t images, std::int64_t height, std::int64_t width,
