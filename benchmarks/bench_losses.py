@@ -263,12 +263,13 @@ def main() -> None:
         loss, name, *shape = options.peak
         print(memory_here(loss, name, tuple(map(int, shape)), options.device, dtype))
         return
-    lines = [*header(options), *training_share(options)]
-    for shape in SMALL if options.small else SHAPES:
-        lines += time_losses(shape, options)
-    lines += distance_table(options)
-    text = "\n".join(lines) + "\n"
-    print(text)
+    parts = [lambda: header(options), lambda: training_share(options)]
+    parts += [lambda shape=shape: time_losses(shape, options) for shape in (SMALL if options.small else SHAPES)]
+    text = ""
+    for part in [*parts, lambda: distance_table(options)]:
+        lines = "\n".join(part()) + "\n"
+        print(lines, flush=True)
+        text += lines
     if not options.small:
         suffix = "" if (options.device, options.dtype) == ("cpu", "float32") else f"-{options.device}-{options.dtype}"
         (RESULTS / f"losses-{date.today()}{suffix}.md").write_text(text)
