@@ -13,11 +13,12 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "seg"
 
 BASE = {"labels", "files"}
-LEAVES = {"images", "losses", "transforms", "metrics", "checkpoint", "street", "models"}
+LEAVES = {"images", "transforms", "metrics", "checkpoint", "street", "models"}
 ALLOWED = {
     "labels": {"files"},
     "files": set(),
     **dict.fromkeys(LEAVES, BASE),
+    "losses": BASE | {"_losses"},
     "synthetic": BASE | {"street"},
     "manifest": BASE,
     "sources": BASE | {"_preproc"},

@@ -405,8 +405,10 @@ def test_value(name: str, case: str) -> None:
     loss, reference = PAIRS[name]
     logits, target = batch(case)
     assert loss(logits, target).item() == pytest.approx(reference(logits.numpy(), target.numpy()), abs=1e-9)
-    single = loss(logits.float(), target).item()
-    assert single == pytest.approx(reference(logits.float().double().numpy(), target.numpy()), rel=1e-5, abs=1e-6)
+    expected = reference(logits.float().double().numpy(), target.numpy())
+    for native in (True, False):
+        with losses.fused(native):
+            assert loss(logits.float(), target).item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
 FOR_FOUR_CLASSES = ("weight", "wce", "image", "count", "classes", "focal 0", "maximum")
@@ -452,6 +454,11 @@ def test_gradient(name: str) -> None:
     loss(logits.requires_grad_(), target).backward()
     expected = numeric_gradient(reference, logits.detach().numpy(), target.numpy())
     np.testing.assert_allclose(logits.grad.numpy(), expected, rtol=0, atol=1e-8 * np.abs(expected).max())
+    for native in (True, False):
+        single = logits.detach().float().requires_grad_()
+        with losses.fused(native):
+            loss(single, target).backward()
+        np.testing.assert_allclose(single.grad.numpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_classes_without_weight() -> None:

@@ -52,7 +52,8 @@ def test_the_wheel_holds_everything(wheel: Path, tmp_path: Path) -> None:
     expected = {f"seg/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / "conf").rglob("*.yaml")}
     expected |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "seg").rglob("*.py")}
     assert expected <= names
-    assert any(name.startswith("seg/_preproc.") and name.endswith(".so") for name in names)
+    for module in ("_preproc", "_losses"):
+        assert any(name.startswith(f"seg/{module}.") and name.endswith(".so") for name in names)
     assert not any(name.startswith(("tests/", "cpp_preproc/", "shared/")) for name in names)
     # -S: without the import hook of the editable installation, which would find the checkout's package first
     path = os.pathsep.join([str(tmp_path), sysconfig.get_path("purelib")])

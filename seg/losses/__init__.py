@@ -17,7 +17,9 @@ which no mask and no transform makes: ``label_smoothing`` is what is left of the
 To add one: a module here, a YAML in ``conf/loss/``; `tests/test_losses.py` enrols it.
 """
 
-from seg.losses.boundary import Boundary, signed_distance
+from seg.losses._distance import signed_distance
+from seg.losses._fused import fused
+from seg.losses.boundary import Boundary
 from seg.losses.cl_dice import ClDice
 from seg.losses.cross_entropy import CrossEntropy
 from seg.losses.dice import Dice
@@ -52,5 +54,6 @@ __all__ = [
     "WeightedSum",
     "boundary_weights",
     "distances_for",
+    "fused",
     "signed_distance",
 ]

@@ -9,8 +9,8 @@ from torch import Tensor
 from seg.labels import IGNORE
 
 
-def check_shapes(logits: Tensor, target: Tensor) -> None:
-    """Check shapes and types always, class indices only where that costs no synchronisation (eager, CPU).
+def check_shapes(logits: Tensor, target: Tensor, *, indices: bool = True) -> None:
+    """Check shapes and types always, class ``indices`` only where that costs no synchronisation (eager, CPU).
 
     Raises:
         ValueError: naming the argument, what was expected and what came.
@@ -22,13 +22,18 @@ def check_shapes(logits: Tensor, target: Tensor) -> None:
         raise ValueError(f"target: expected shape {(n, *size)} to match logits, got {tuple(target.shape)}")
     if target.dtype not in (torch.uint8, torch.int64):
         raise ValueError(f"target: expected uint8 or int64 class indices, got {target.dtype}")
-    if target.device.type == "cpu" and not torch.compiler.is_compiling() and target.numel():
-        worst = target.masked_fill(target == IGNORE, 0)
-        if not 0 <= int(worst.min()) <= int(worst.max()) < classes:
-            raise ValueError(
-                f"target: expected class indices 0..{classes - 1} or {IGNORE} (ignore), "
-                f"got {int(worst.min())}..{int(worst.max())}"
-            )
+    if indices and target.device.type == "cpu" and not torch.compiler.is_compiling() and target.numel():
+        check_indices(target, classes)
+
+
+def check_indices(target: Tensor, classes: int) -> None:
+    """Refuse class indices out of range, in a target with pixels."""
+    worst = target.masked_fill(target == IGNORE, 0)
+    if not 0 <= int(worst.min()) <= int(worst.max()) < classes:
+        raise ValueError(
+            f"target: expected class indices 0..{classes - 1} or {IGNORE} (ignore), "
+            f"got {int(worst.min())}..{int(worst.max())}"
+        )
 
 
 def check_choice(name: str, value: object, *choices: str) -> None:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from seg.losses._check import check_choice, check_number
+from seg.losses._fused import pixel_sums
 from seg.losses._pixels import prepare
 from seg.losses._shared import total
+from seg.losses._sums import HIT, LABELLED, PREDICTED, SQUARES, Need, PixelSums
 from seg.losses._weight import ClassWeight
 
 Absent = Literal["skip", "count"]
@@ -47,6 +49,12 @@ def region_sums(p: Tensor, labels: Tensor, valid: Tensor, *, batch: bool, square
         labelled=_by_class(valid.to(p.dtype), labels, classes),
     )
     return Sums(*total(*(part.sum(0, keepdim=True) for part in sums))) if batch else sums
+
+
+def region_of(sums: PixelSums, *, batch: bool, squared: bool = False) -> Sums:
+    """The same of sums that were taken already."""
+    parts = (sums[HIT], sums[SQUARES if squared else PREDICTED], sums[LABELLED])
+    return Sums(*(part.sum(0, keepdim=True) for part in parts)) if batch else Sums(*parts)
 
 
 def _by_class(values: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -103,11 +111,21 @@ class RegionLoss(nn.Module):
         self.weight = ClassWeight(weight)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        if (native := pixel_sums(self, logits, target)) is not None:
+            return self.from_sums(native).float()
         logits, labels, valid = prepare(logits, target)
         p = torch.where(valid.unsqueeze(1), logits.softmax(1), 0)
-        sums = region_sums(p, labels, valid, batch=self.batch, squared=self.squared)
+        return self._mean(region_sums(p, labels, valid, batch=self.batch, squared=self.squared))
+
+    def sums_needed(self) -> tuple[Need, ...]:
+        return LABELLED, HIT, SQUARES if self.squared else PREDICTED
+
+    def from_sums(self, sums: PixelSums) -> Tensor:
+        return self._mean(region_of(sums, batch=self.batch, squared=self.squared))
+
+    def _mean(self, sums: Sums) -> Tensor:
         return class_mean(
-            self.miss(sums), sums.labelled, batch=self.batch, absent=self.absent, weight=self.weight(logits)
+            self.miss(sums), sums.labelled, batch=self.batch, absent=self.absent, weight=self.weight(sums.labelled)
         )
 
     def miss(self, sums: Sums) -> Tensor:

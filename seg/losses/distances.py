@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from seg.losses.boundary import signed_distance
+from seg.losses._distance import signed_distance
 from seg.losses.weighted_sum import WeightedSum
 
 

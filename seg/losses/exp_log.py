@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from seg.losses._check import check_choice, check_number
+from seg.losses._fused import pixel_sums
 from seg.losses._pixels import mean_over, precise_minus_log, prepare, safe_power, true_class
-from seg.losses._regions import Absent, Sums, class_mean, divide, region_sums
+from seg.losses._regions import Absent, Sums, class_mean, divide, region_of, region_sums
 from seg.losses._shared import total
+from seg.losses._sums import HIT, LABELLED, PREDICTED, Need, PixelSums
 from seg.losses._weight import ClassWeight
 
 
@@ -63,22 +65,36 @@ class ExpLog(nn.Module):
         self.absent: Absent = absent
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        if (native := pixel_sums(self, logits, target)) is not None:
+            return self.from_sums(native).float()
         logits, labels, valid = prepare(logits, target)
         log_p = logits.log_softmax(1)
         p = torch.where(valid.unsqueeze(1), log_p.exp(), 0)
         sums = region_sums(p, labels, valid, batch=self.batch)
-        dice = class_mean(self._exp_log_dice(sums), sums.labelled, batch=self.batch, absent=self.absent)
         weight = self.weight(logits)
         if weight is None:
             weight = _rarity(sums.labelled[0] if self.batch else total(sums.labelled.sum(0))[0])
         pixels = safe_power(precise_minus_log(*true_class(log_p, labels)), self.gamma_cross)
-        return self.dice_share * dice + self.cross_share * mean_over(valid, weight[labels] * pixels)
+        return self.dice_share * self._dice(sums) + self.cross_share * mean_over(valid, weight[labels] * pixels)
 
-    def _exp_log_dice(self, sums: Sums) -> Tensor:
+    def sums_needed(self) -> tuple[Need, ...]:
+        return LABELLED, HIT, PREDICTED, Need("power", self.gamma_cross)
+
+    def from_sums(self, sums: PixelSums) -> Tensor:
+        labelled = sums[LABELLED]
+        weight = self.weight(labelled)
+        if weight is None:
+            weight = _rarity(labelled.sum(0))
+        cross = (weight * sums[Need("power", self.gamma_cross)]).sum() / sums.pixels()
+        value: Tensor = self.dice_share * self._dice(region_of(sums, batch=self.batch)) + self.cross_share * cross
+        return value
+
+    def _dice(self, sums: Sums) -> Tensor:
         whole = sums.predicted + sums.labelled
         missed = divide(whole - 2 * sums.hit, whole + self.smooth)
         rough = (whole + self.smooth).log() - (2 * sums.hit + self.smooth).log()
-        return safe_power(precise_minus_log(rough, missed), self.gamma_dice)
+        values = safe_power(precise_minus_log(rough, missed), self.gamma_dice)
+        return class_mean(values, sums.labelled, batch=self.batch, absent=self.absent)
 
 
 def _rarity(pixels: Tensor) -> Tensor:

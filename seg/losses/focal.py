@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 
 from seg.losses._check import check_number
+from seg.losses._fused import pixel_sums
 from seg.losses._pixels import cross_entropy_sum, mean_over, per_pixel, prepare, safe_power, true_class
+from seg.losses._sums import LABELLED, Need, PixelSums, cross_entropy_needs
 from seg.losses._weight import ClassWeight
 
 
@@ -35,6 +37,8 @@ class Focal(nn.Module):
         self.weight = ClassWeight(weight)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        if (native := pixel_sums(self, logits, target)) is not None:
+            return self.from_sums(native).float()
         logits, labels, valid = prepare(logits, target)
         weight = self.weight(logits)
         if self.gamma == 0:
@@ -42,3 +46,13 @@ class Focal(nn.Module):
         minus_log, rest = true_class(logits.log_softmax(1), labels)
         values = safe_power(rest, self.gamma) * minus_log
         return mean_over(valid, values if weight is None else values * weight[labels])
+
+    def sums_needed(self) -> tuple[Need, ...]:
+        return cross_entropy_needs() if self.gamma == 0 else (LABELLED, Need("focal", self.gamma))
+
+    def from_sums(self, sums: PixelSums) -> Tensor:
+        weight = self.weight(sums[LABELLED])
+        if self.gamma == 0:
+            return sums.cross_entropy(weight) / sums.pixels()
+        values = sums[Need("focal", self.gamma)]
+        return (values if weight is None else weight * values).sum() / sums.pixels()

@@ -4,8 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from seg.losses._check import check_choice
+from seg.losses._fused import pixel_sums
 from seg.losses._pixels import prepare
-from seg.losses._regions import Absent, divide, region_sums, row_mean
+from seg.losses._regions import Absent, Sums, divide, region_of, region_sums, row_mean
+from seg.losses._sums import HIT, LABELLED, PREDICTED, Need, PixelSums
 
 
 class GeneralizedDice(nn.Module):
@@ -32,9 +34,13 @@ class GeneralizedDice(nn.Module):
         self.absent: Absent = absent
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        if (native := pixel_sums(self, logits, target)) is not None:
+            return self.from_sums(native).float()
         logits, labels, valid = prepare(logits, target)
         p = torch.where(valid.unsqueeze(1), logits.softmax(1), 0)
-        sums = region_sums(p, labels, valid, batch=self.batch)
+        return self._missed(region_sums(p, labels, valid, batch=self.batch))
+
+    def _missed(self, sums: Sums) -> Tensor:
         present = sums.labelled > 0
         # only ratios of weights matter: in units of the largest they neither over- nor underflow
         rarest = torch.where(present, sums.labelled, torch.inf).amin(1, keepdim=True)
@@ -42,3 +48,9 @@ class GeneralizedDice(nn.Module):
         whole = sums.predicted + sums.labelled
         missed = divide((weight * (whole - 2 * sums.hit)).sum(1), (weight * whole).sum(1))
         return row_mean(missed, present.any(1), batch=self.batch)
+
+    def sums_needed(self) -> tuple[Need, ...]:
+        return LABELLED, HIT, PREDICTED
+
+    def from_sums(self, sums: PixelSums) -> Tensor:
+        return self._missed(region_of(sums, batch=self.batch))

@@ -1,12 +1,14 @@
 """Losses made of losses."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from seg.losses._check import check_number
+from seg.losses._fused import pixel_sums
+from seg.losses._sums import Need, PixelSums, needs_of
 from seg.losses.schedules import Ramp
 
 
@@ -48,12 +50,28 @@ class WeightedSum(nn.Module):
         self.register_buffer("progress", torch.zeros(()))
 
     def forward(self, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> Tensor:
-        values = {
-            name: term(logits, target, distance) if name in self._with_distance else term(logits, target)
-            for name, term in self.terms.items()
-        }
+        return self._combine(logits, target, distance, pixel_sums(self, logits, target, distance))
+
+    def sums_needed(self) -> tuple[Need, ...]:
+        """Those of all terms that work by sums, so that the softmax is evaluated once for them."""
+        return tuple(need for term in self.terms.values() for need in needs_of(term))
+
+    def _combine(self, logits: Tensor, target: Tensor, distance: Tensor | None, sums: PixelSums | None) -> Tensor:
+        values = {name: self._value(name, logits, target, distance, sums) for name in self.terms}
         self.last = {name: value.detach() for name, value in values.items()}
         return torch.stack([self._now(name) * value for name, value in values.items()]).sum()
+
+    def _value(
+        self, name: str, logits: Tensor, target: Tensor, distance: Tensor | None, sums: PixelSums | None
+    ) -> Tensor:
+        term = self.terms[name]
+        if sums is not None and needs_of(term):
+            if isinstance(term, WeightedSum):
+                return term._combine(logits, target, distance, sums)
+            from_sums: Callable[[PixelSums], Tensor] = term.from_sums  # type: ignore[assignment]
+            return from_sums(sums).float()
+        value: Tensor = term(logits, target, distance) if name in self._with_distance else term(logits, target)
+        return value
 
     def set_progress(self, step: int, total: int) -> None:
         """Say that ``step`` of the ``total`` steps of the run are done."""

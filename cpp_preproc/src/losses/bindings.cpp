@@ -1,0 +1,165 @@
+// The Python face of the native losses: arrays in, arrays out. Shapes and types are checked here, once.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "losses.h"
+
+namespace py = pybind11;
+
+namespace seg {
+namespace {
+
+void demand(bool right, const char* what) {
+    if (!right) throw std::invalid_argument(what);
+}
+
+bool is_half(const py::array& array) { return array.dtype().is(py::dtype::of<std::uint16_t>()); }
+
+bool is_bytes(const py::array& target) {
+    const bool bytes = target.dtype().is(py::dtype::of<std::uint8_t>());
+    demand(bytes || target.dtype().is(py::dtype::of<std::int64_t>()), "target: expected uint8 or int64");
+    demand((target.flags() & py::array::c_style) != 0, "target: expected a contiguous array");
+    return bytes;
+}
+
+// Strides in elements. Rows that follow each other without a gap are one long row: `flat` says that all arrays have
+// such rows.
+Layout layout_of(const py::array& array, bool flat) {
+    const auto step = [&](int axis) { return array.strides(axis) / array.itemsize(); };
+    return {step(0), step(1), flat ? 0 : step(2), array.shape(3) == 1 && flat ? step(2) : step(3)};
+}
+
+bool has_flat_rows(const py::array& array) {
+    return array.shape(2) == 1 || array.shape(3) == 1 || array.strides(2) == array.shape(3) * array.strides(3);
+}
+
+void check_like(const py::array& array, const py::array& logits, const char* what) {
+    demand(array.ndim() == 4, what);
+    for (int axis = 0; axis < 4; ++axis) demand(array.shape(axis) == logits.shape(axis), what);
+}
+
+std::vector<Row> rows_of(const std::vector<std::pair<int, float>>& wanted) {
+    std::vector<Row> rows;
+    for (const auto& [kind, exponent] : wanted) {
+        demand(kind >= 0 && kind < kKinds, "rows: no such kind");
+        rows.push_back({static_cast<Kind>(kind), exponent});
+    }
+    return rows;
+}
+
+using Field = std::optional<py::array_t<float>>;
+
+// `other`: another array whose layout must be walked in step, or the logits again.
+Batch batch_of(const py::array& logits, const py::array& target, const std::vector<Row>& rows, const Field& field,
+               bool flat) {
+    demand(is_half(logits) || logits.dtype().is(py::dtype::of<float>()), "logits: expected float32 or bfloat16 bits");
+    demand(logits.ndim() == 4, "logits: expected (N, C, H, W)");
+    demand(logits.shape(1) > 0, "logits: expected a class");
+    demand(target.ndim() == 3 && target.shape(0) == logits.shape(0) && target.shape(1) == logits.shape(2) &&
+               target.shape(2) == logits.shape(3),
+           "target: expected (N, H, W)");
+    Batch batch{};
+    batch.images = logits.shape(0);
+    batch.classes = logits.shape(1);
+    batch.height = flat ? 1 : logits.shape(2);
+    batch.width = flat ? logits.shape(2) * logits.shape(3) : logits.shape(3);
+    batch.logits = logits.data();
+    batch.layout = layout_of(logits, flat);
+    batch.half = is_half(logits);
+    batch.target = target.data();
+    batch.bytes = is_bytes(target);
+    batch.rows = rows.data();
+    batch.count = static_cast<std::int64_t>(rows.size());
+    if (field) {
+        check_like(*field, logits, "field: expected the shape of logits");
+        batch.field = field->data();
+        batch.field_layout = layout_of(*field, flat);
+    }
+    for (const Row& row : rows) demand(row.kind != Kind::field || field, "field: expected an array");
+    return batch;
+}
+
+using Wanted = std::vector<std::pair<int, float>>;
+
+std::pair<py::array_t<double>, bool> sums(const py::array& logits, const py::array& target, const Wanted& wanted,
+                                          const Field& field, std::int64_t threads, const std::string& instructions) {
+    const std::vector<Row> rows = rows_of(wanted);
+    demand(logits.ndim() == 4 && (!field || field->ndim() == 4), "logits: expected (N, C, H, W)");
+    const bool flat = has_flat_rows(logits) && (!field || has_flat_rows(*field));
+    const Batch batch = batch_of(logits, target, rows, field, flat);
+    py::array_t<double> found({batch.count, batch.images, batch.classes});
+    std::fill(found.mutable_data(), found.mutable_data() + found.size(), 0.0);
+    bool right = false;
+    {
+        double* to = found.mutable_data();
+        const py::gil_scoped_release free;
+        right = softmax_sums(batch, to, threads, instructions);
+    }
+    return {std::move(found), right};
+}
+
+void gradient(const py::array& logits, const py::array& target, const Wanted& wanted,
+              const py::array_t<float, py::array::c_style>& coefficients, py::array& found, const Field& field,
+              std::int64_t threads, const std::string& instructions) {
+    const std::vector<Row> rows = rows_of(wanted);
+    demand(logits.ndim() == 4 && (!field || field->ndim() == 4), "logits: expected (N, C, H, W)");
+    check_like(found, logits, "gradient: expected the shape of logits");
+    demand(found.dtype().is(logits.dtype()) && found.writeable(), "gradient: expected a writeable array like logits");
+    const bool flat = has_flat_rows(logits) && has_flat_rows(found) && (!field || has_flat_rows(*field));
+    const Batch batch = batch_of(logits, target, rows, field, flat);
+    demand(coefficients.ndim() == 3 && coefficients.shape(0) == batch.count && coefficients.shape(1) == batch.images &&
+               coefficients.shape(2) == batch.classes,
+           "coefficients: expected (rows, N, C)");
+    const float* from = coefficients.data();
+    void* to = found.mutable_data();
+    const Layout layout = layout_of(found, flat);
+    // all of it lies together if the farthest element is the last one
+    std::int64_t reach = 1;
+    for (int axis = 0; axis < 4; ++axis) reach += (found.shape(axis) - 1) * (found.strides(axis) / found.itemsize());
+    const std::int64_t bytes = reach == found.size() ? found.nbytes() : 0;
+    const py::gil_scoped_release free;
+    softmax_gradient(batch, from, to, layout, bytes, threads, instructions);
+}
+
+void distances(const py::array& target, const std::vector<std::int64_t>& classes, py::array_t<float>& maps,
+               std::int64_t threads, const std::string& instructions) {
+    demand(target.ndim() == 3 && maps.ndim() == 4 && maps.shape(0) == target.shape(0) &&
+               maps.shape(2) == target.shape(1) && maps.shape(3) == target.shape(2),
+           "maps: expected (N, C, H, W) for a target (N, H, W)");
+    demand((maps.flags() & py::array::c_style) != 0 && maps.writeable(), "maps: expected a contiguous array to write");
+    std::vector<unsigned char> wanted(static_cast<std::size_t>(maps.shape(1)));
+    for (const std::int64_t index : classes) {
+        demand(index >= 0 && index < maps.shape(1), "classes: out of range");
+        wanted[static_cast<std::size_t>(index)] = 1;
+    }
+    const bool bytes = is_bytes(target);
+    const void* from = target.data();
+    float* to = maps.mutable_data();
+    const py::gil_scoped_release free;
+    signed_distances(from, bytes, target.shape(0), target.shape(1), target.shape(2), wanted, to, threads, instructions);
+}
+
+}  // namespace
+}  // namespace seg
+
+PYBIND11_MODULE(_losses, module) {
+    using namespace py::literals;
+    module.doc() = "Losses that read the logits twice and store only the gradient; distance maps. Used by seg.losses.";
+    module.attr("instruction_sets") = py::tuple(py::cast(seg::instruction_sets()));
+    module.def("sums", &seg::sums, "logits"_a, "target"_a, "rows"_a, "field"_a = py::none(), py::kw_only(),
+               "threads"_a = 1, "instructions"_a = "",
+               "Sums (rows, N, C) of the labelled pixels, and whether every class is in range.");
+    module.def("gradient", &seg::gradient, "logits"_a, "target"_a, "rows"_a, "coefficients"_a, "gradient"_a,
+               "field"_a = py::none(), py::kw_only(), "threads"_a = 1, "instructions"_a = "",
+               "Write the gradient of the logits, given that with respect to each sum.");
+    module.def("signed_distances", &seg::distances, "target"_a, "classes"_a, "maps"_a, py::kw_only(), "threads"_a = 1,
+               "instructions"_a = "", "Write the maps (N, C, H, W), zeros before, of the given classes.");
+}

@@ -1,0 +1,398 @@
+// The loops of softmax.h, compiled once for each instruction set (SEG_ISA names it).
+//
+// A tile of some hundred pixels times all classes fits the first or second level cache: the logits are read into it
+// once and everything else happens there, over pixels of one class at a time, which lie side by side.
+#include "kernels.h"
+#include "softmax.h"
+#include "vector.h"
+
+namespace seg {
+namespace {
+
+constexpr float kTiny = 1.17549435e-38F;  // the smallest normal number
+constexpr int64_t kIgnore = 255;
+
+int64_t tile_of(const Batch& batch) {
+    int64_t pixels = 512;
+    while (pixels > 64 && pixels * batch.classes > 24576) pixels /= 2;  // 96 KiB
+    return pixels;
+}
+
+// The vectors of one tile, each as long as the tile; they lie in the caller's scratch.
+struct Tile {
+    const Batch& batch;
+    int64_t capacity, length, padded;  // `padded`: length rounded up to whole vectors
+    int64_t image, y, x;
+    bool holes;        // some pixel is ignored
+    float* p;          // (classes, capacity): logits, then powers of e; 0 at the true class
+    float *top, *rest, *own, *inverse, *minus_log, *miss, *hit, *value, *factor, *slope, *fixed, *log_sum;
+    int32_t* label;    // 0 where ignored
+    int32_t* live;     // -1 at labelled pixels, else 0
+
+    Tile(const Batch& of, float* scratch) : batch(of), capacity(tile_of(of)) {
+        p = scratch;
+        float* next = p + batch.classes * capacity;
+        float** vectors[] = {&top, &rest, &own, &inverse, &minus_log, &miss, &hit, &value, &factor, &slope, &fixed,
+                             &log_sum};
+        for (float** vector : vectors) {
+            *vector = next;
+            next += capacity;
+        }
+        label = reinterpret_cast<int32_t*>(next);
+        live = label + capacity;
+    }
+
+    void move_to(int64_t of_image, int64_t index) {
+        const int64_t in_row = (batch.width + capacity - 1) / capacity;
+        image = of_image;
+        y = index / in_row;
+        x = index % in_row * capacity;
+        length = batch.width - x < capacity ? batch.width - x : capacity;
+        padded = (length + kLanes - 1) / kLanes * kLanes;
+    }
+
+    ptrdiff_t at(const Layout& layout, int64_t c) const {
+        return image * layout.image + c * layout.plane + y * layout.row + x * layout.pixel;
+    }
+};
+
+constexpr int64_t kVectors = 14;
+
+int64_t scratch_of(const Batch& batch) { return (batch.classes + kVectors) * tile_of(batch); }
+
+template <typename Label>
+bool read_labels(Tile& tile, const Label* target) {
+    const Batch& batch = tile.batch;
+    const Label* from = target + (tile.image * batch.height + tile.y) * batch.width + tile.x;
+    bool right = true, holes = tile.padded > tile.length;
+    for (int64_t i = 0; i < tile.length; ++i) {
+        const int64_t t = static_cast<int64_t>(from[i]);
+        const bool in_range = t >= 0 && t < batch.classes && t != kIgnore;
+        right &= in_range || t == kIgnore;
+        holes |= !in_range;
+        tile.label[i] = in_range ? static_cast<int32_t>(t) : 0;
+        tile.live[i] = in_range ? -1 : 0;
+    }
+    for (int64_t i = tile.length; i < tile.padded; ++i) tile.label[i] = tile.live[i] = 0;
+    tile.holes = holes;
+    return right;
+}
+
+bool read_target(Tile& tile) {
+    return tile.batch.bytes ? read_labels(tile, static_cast<const uint8_t*>(tile.batch.target))
+                            : read_labels(tile, static_cast<const int64_t*>(tile.batch.target));
+}
+
+inline float widened(uint16_t half) {
+    const uint32_t bits = static_cast<uint32_t>(half) << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+inline float widened(float value) { return value; }
+
+inline Floats read(const float* from) { return load<Floats>(from); }
+inline Floats read(const uint16_t* from) { return widen(load<Halves>(from)); }
+
+// One class of the tile from memory, 0 at pixels that are ignored or padding.
+template <typename Number>
+void read_plane(const Tile& tile, const Number* from, ptrdiff_t step, float* to) {
+    int64_t i = 0;
+    if (step == 1)
+        for (; i + kLanes <= tile.length; i += kLanes) store(to + i, read(from + i));
+    for (; i < tile.length; ++i) to[i] = widened(from[i * step]);
+    for (; i < tile.padded; ++i) to[i] = 0;
+    if (!tile.holes) return;
+    for (i = 0; i < tile.padded; i += kLanes)  // select, not multiply: NaN times 0 is NaN
+        store(to + i, load<Ints>(tile.live + i) != 0 ? load<Floats>(to + i) : Floats{});
+}
+
+void read_class(const Tile& tile, int64_t c, float* to) {
+    const Batch& batch = tile.batch;
+    const ptrdiff_t at = tile.at(batch.layout, c);
+    if (batch.half)
+        read_plane(tile, static_cast<const uint16_t*>(batch.logits) + at, batch.layout.pixel, to);
+    else
+        read_plane(tile, static_cast<const float*>(batch.logits) + at, batch.layout.pixel, to);
+}
+
+// Fill p, and for each pixel everything that depends on the true class.
+void evaluate(Tile& tile) {
+    const int64_t classes = tile.batch.classes, n = tile.padded;
+    for (int64_t i = 0; i < n; i += kLanes) store(tile.top + i, all(-kInfinity));
+    for (int64_t c = 0; c < classes; ++c) {
+        float* plane = tile.p + c * tile.capacity;
+        read_class(tile, c, plane);
+        for (int64_t i = 0; i < n; i += kLanes)
+            store(tile.top + i, larger(load<Floats>(plane + i), load<Floats>(tile.top + i)));
+    }
+    for (int64_t i = 0; i < n; ++i) {  // the true class apart: 1 - p_t must not be a difference
+        float* own = tile.p + tile.label[i] * tile.capacity + i;
+        tile.own[i] = *own;
+        tile.rest[i] = 0;
+        *own = -kInfinity;
+    }
+    for (int64_t c = 0; c < classes; ++c) {
+        float* plane = tile.p + c * tile.capacity;
+        for (int64_t i = 0; i < n; i += kLanes) {
+            const Floats e = exp(load<Floats>(plane + i) - load<Floats>(tile.top + i));
+            store(plane + i, e);
+            store(tile.rest + i, load<Floats>(tile.rest + i) + e);
+        }
+    }
+    for (int64_t i = 0; i < n; i += kLanes) {
+        const Floats below = load<Floats>(tile.own + i) - load<Floats>(tile.top + i);
+        const Floats own = exp(below), rest = load<Floats>(tile.rest + i);
+        const Floats sum = own + rest, inverse = 1.0F / sum, log_sum = log(sum);
+        const Floats miss = rest * inverse;
+        const Floats precise = -log1p(miss < all(0.5F) ? -miss : Floats{});
+        store(tile.inverse + i, inverse);
+        store(tile.hit + i, own * inverse);
+        store(tile.miss + i, miss);
+        store(tile.log_sum + i, log_sum);
+        store(tile.minus_log + i, miss < all(0.5F) ? precise : log_sum - below);
+    }
+}
+
+// What a row sums at a pixel of its class; `slope`: its derivative with respect to ln p_t.
+Floats value_of(const Row& row, const Tile& tile, int64_t i) {
+    const Floats u = load<Floats>(tile.minus_log + i), q = load<Floats>(tile.miss + i);
+    if (row.kind == Kind::labelled) return all(1.0F);
+    if (row.kind == Kind::hit) return load<Floats>(tile.hit + i);
+    if (row.kind == Kind::minus_log) return u;
+    if (row.kind == Kind::focal) return q > all(kTiny) ? power(q, row.exponent) * u : (q == q ? Floats{} : q);
+    return u > all(kTiny) ? power(u, row.exponent) : (u == u ? Floats{} : u);
+}
+
+Floats slope_of(const Row& row, const Tile& tile, int64_t i) {
+    const Floats u = load<Floats>(tile.minus_log + i), q = load<Floats>(tile.miss + i);
+    const Floats p = load<Floats>(tile.hit + i);
+    if (row.kind == Kind::labelled) return Floats{};
+    if (row.kind == Kind::hit) return p;
+    if (row.kind == Kind::minus_log) return all(-1.0F);
+    if (row.kind == Kind::focal) {
+        // u / q is 1 in the limit, and p u 0 where p is 0 and u infinite
+        const Floats fading = p > Floats{} ? row.exponent * p * (u / q) : Floats{};
+        return q > all(kTiny) ? -power(q, row.exponent) * (1.0F + fading) : (q == q ? Floats{} : q);
+    }
+    return u > all(kTiny) ? -row.exponent * power(u, row.exponent - 1.0F) : (u == u ? Floats{} : u);
+}
+
+inline bool of_true_class(Kind kind) { return kind <= Kind::power; }
+
+void add_by_class(const Tile& tile, const Row& row, double* sums) {
+    for (int64_t i = 0; i < tile.padded; i += kLanes) store(tile.value + i, value_of(row, tile, i));
+    for (int64_t i = 0; i < tile.length; ++i)
+        if (tile.live[i]) sums[tile.label[i]] += static_cast<double>(tile.value[i]);
+}
+
+// -ln p_c of every labelled pixel; p is gone by now, so that the logits are read again.
+double spread_of(Tile& tile, int64_t c) {
+    read_class(tile, c, tile.value);
+    Floats sum = {};
+    for (int64_t i = 0; i < tile.padded; i += kLanes) {
+        const Floats below = load<Floats>(tile.value + i) - load<Floats>(tile.top + i);
+        sum += load<Ints>(tile.live + i) != 0 ? load<Floats>(tile.log_sum + i) - below : Floats{};
+    }
+    return total(sum);
+}
+
+void read_field(Tile& tile, int64_t c, float* to) {
+    const Layout& layout = tile.batch.field_layout;
+    read_plane(tile, tile.batch.field + tile.at(layout, c), layout.pixel, to);
+}
+
+// Sums over all labelled pixels, whatever their class; that of the true class was taken out of p.
+void add_everywhere(Tile& tile, Kind kind, double* sums) {
+    for (int64_t i = 0; i < tile.padded; i += kLanes)
+        store(tile.factor + i, load<Ints>(tile.live + i) != 0 ? load<Floats>(tile.inverse + i) : Floats{});
+    for (int64_t c = 0; c < tile.batch.classes; ++c) {
+        if (kind == Kind::spread) {
+            sums[c] += spread_of(tile, c);
+            continue;
+        }
+        if (kind == Kind::field) read_field(tile, c, tile.value);
+        const float* plane = tile.p + c * tile.capacity;
+        Floats sum = {};
+        for (int64_t i = 0; i < tile.padded; i += kLanes) {
+            const Floats p = load<Floats>(plane + i) * load<Floats>(tile.factor + i);
+            sum += kind == Kind::squares ? p * p : kind == Kind::field ? p * load<Floats>(tile.value + i) : p;
+        }
+        double own = 0;
+        if (kind == Kind::field)
+            for (int64_t i = 0; i < tile.length; ++i)
+                if (tile.live[i] && tile.label[i] == c)
+                    own += static_cast<double>(tile.hit[i]) * static_cast<double>(tile.value[i]);
+        sums[c] += total(sum) + own;
+    }
+    if (kind != Kind::predicted && kind != Kind::squares) return;
+    for (int64_t i = 0; i < tile.length; ++i) {
+        const double p = static_cast<double>(tile.hit[i]);
+        if (tile.live[i]) sums[tile.label[i]] += kind == Kind::squares ? p * p : p;
+    }
+}
+
+bool sums(const Batch& batch, const Part& part, float* scratch, double* sums) {
+    Tile tile(batch, scratch);
+    bool right = true;
+    for (int64_t index = part.first; index < part.last; ++index) {
+        tile.move_to(part.image, index);
+        right &= read_target(tile);
+        evaluate(tile);
+        for (int64_t r = 0; r < batch.count; ++r) {
+            if (of_true_class(batch.rows[r].kind))
+                add_by_class(tile, batch.rows[r], sums + r * batch.classes);
+            else
+                add_everywhere(tile, batch.rows[r].kind, sums + r * batch.classes);
+        }
+    }
+    return right;
+}
+
+// The derivatives with respect to the sums of one image, gathered by what they multiply; null where none was asked for.
+struct Coefficients {
+    const float *linear = nullptr, *square = nullptr, *spread = nullptr, *field = nullptr;
+    float spread_total = 0;
+
+    bool everywhere() const { return linear || square || field; }
+};
+
+Coefficients gathered(const Batch& batch, const float* coefficients, int64_t image) {
+    Coefficients found;
+    for (int64_t r = 0; r < batch.count; ++r) {
+        const float* of_row = coefficients + (r * batch.images + image) * batch.classes;
+        if (batch.rows[r].kind == Kind::predicted) found.linear = of_row;
+        if (batch.rows[r].kind == Kind::squares) found.square = of_row;
+        if (batch.rows[r].kind == Kind::field) found.field = of_row;
+        if (batch.rows[r].kind == Kind::spread) found.spread = of_row;
+    }
+    for (int64_t c = 0; found.spread && c < batch.classes; ++c) found.spread_total += found.spread[c];
+    return found;
+}
+
+// slope = dL / d ln p_t of each pixel through the sums of its true class.
+void take_slopes(const Tile& tile, const float* coefficients) {
+    const Batch& batch = tile.batch;
+    for (int64_t i = 0; i < tile.padded; i += kLanes) store(tile.slope + i, Floats{});
+    for (int64_t r = 0; r < batch.count; ++r) {
+        if (!of_true_class(batch.rows[r].kind) || batch.rows[r].kind == Kind::labelled) continue;
+        const float* of_row = coefficients + (r * batch.images + tile.image) * batch.classes;
+        for (int64_t i = 0; i < tile.padded; ++i) tile.value[i] = of_row[tile.label[i]];
+        for (int64_t i = 0; i < tile.padded; i += kLanes) {
+            const Floats more = load<Floats>(tile.value + i) * slope_of(batch.rows[r], tile, i);
+            store(tile.slope + i, load<Floats>(tile.slope + i) + more);
+        }
+    }
+}
+
+// dL / dp_c at one vector of pixels.
+inline Floats weight_of(const Coefficients& of, int64_t c, Floats p, const float* field) {
+    Floats weight = {};
+    if (of.linear) weight += of.linear[c];
+    if (of.square) weight += 2.0F * of.square[c] * p;
+    if (of.field) weight += of.field[c] * load<Floats>(field);
+    return weight;
+}
+
+// p becomes probabilities; factor: minus the mean of dL / dp under p; fixed: dL / dp_t.
+void weigh(Tile& tile, const Coefficients& of) {
+    for (int64_t i = 0; i < tile.padded; i += kLanes) store(tile.factor + i, Floats{});
+    for (int64_t i = 0; i < tile.padded; i += kLanes) store(tile.fixed + i, Floats{});
+    for (int64_t c = 0; c < tile.batch.classes; ++c) {
+        float* plane = tile.p + c * tile.capacity;
+        if (of.field) read_field(tile, c, tile.value);
+        for (int64_t i = 0; i < tile.padded; i += kLanes) {
+            const Floats p = load<Floats>(plane + i) * load<Floats>(tile.inverse + i);
+            store(plane + i, p);
+            store(tile.factor + i, load<Floats>(tile.factor + i) - p * weight_of(of, c, p, tile.value + i));
+        }
+        if (of.field)
+            for (int64_t i = 0; i < tile.padded; ++i)
+                if (tile.label[i] == c) tile.fixed[i] = of.field[c] * tile.value[i];
+    }
+    for (int64_t i = 0; i < tile.padded; ++i) {
+        const int32_t t = tile.label[i];
+        if (of.linear) tile.fixed[i] += of.linear[t];
+        if (of.square) tile.fixed[i] += 2.0F * of.square[t] * tile.hit[i];
+        tile.factor[i] -= tile.hit[i] * tile.fixed[i];
+    }
+}
+
+inline uint16_t narrowed(float value) {
+    const Halves halves = narrow(all(value));
+    return halves[0];
+}
+inline void put(float* to, float value) { *to = value; }
+inline void put(uint16_t* to, float value) { *to = narrowed(value); }
+inline void put(float* to, Floats value) { store(to, value); }
+inline void put(uint16_t* to, Floats value) { store(to, narrow(value)); }
+
+template <typename Number>
+void write_plane(const Tile& tile, const float* from, Number* to, ptrdiff_t step) {
+    int64_t i = 0;
+    if (step == 1)
+        for (; i + kLanes <= tile.length; i += kLanes) put(to + i, load<Floats>(from + i));
+    for (; i < tile.length; ++i) put(to + i * step, from[i]);
+}
+
+template <typename Number>
+void write_own(const Tile& tile, Number* gradient, const Layout& layout, const Coefficients& of) {
+    Number* to = gradient + tile.at(layout, 0);
+    for (int64_t i = 0; i < tile.length; ++i) {
+        if (!tile.live[i]) continue;
+        const int32_t t = tile.label[i];
+        // slope (1 - p_t) + p_t (dL/dp_t - mean) - spread
+        const float mean = of.spread_total + tile.factor[i];
+        const float through_p = tile.hit[i] * (mean + (of.everywhere() ? tile.fixed[i] : 0.0F));
+        const float value = tile.slope[i] * tile.miss[i] + through_p - (of.spread ? of.spread[t] : 0.0F);
+        put(to + t * layout.plane + i * layout.pixel, value);
+    }
+}
+
+template <typename Number>
+void write_tile(Tile& tile, Number* gradient, const Layout& layout, const Coefficients& of) {
+    const bool dense = of.everywhere();
+    if (!dense)
+        for (int64_t i = 0; i < tile.padded; i += kLanes) store(tile.factor + i, Floats{});
+    // what multiplies every probability
+    for (int64_t i = 0; i < tile.padded; i += kLanes) {
+        const Floats mean = load<Floats>(tile.factor + i) + of.spread_total - load<Floats>(tile.slope + i);
+        store(tile.own + i, dense ? mean : mean * load<Floats>(tile.inverse + i));
+    }
+    for (int64_t c = 0; c < tile.batch.classes; ++c) {
+        float* plane = tile.p + c * tile.capacity;
+        if (of.field) read_field(tile, c, tile.value);
+        const Floats spread = all(of.spread ? of.spread[c] : 0.0F);
+        for (int64_t i = 0; i < tile.padded; i += kLanes) {
+            const Floats p = load<Floats>(plane + i);
+            Floats value = p * (weight_of(of, c, p, tile.value + i) + load<Floats>(tile.own + i)) - spread;
+            if (tile.holes) value = load<Ints>(tile.live + i) != 0 ? value : Floats{};
+            store(plane + i, value);
+        }
+        write_plane(tile, plane, gradient + tile.at(layout, c), layout.pixel);
+    }
+    write_own(tile, gradient, layout, of);
+}
+
+void gradient(const Batch& batch, const Part& part, const float* coefficients, void* gradient, const Layout& layout,
+              float* scratch) {
+    Tile tile(batch, scratch);
+    const Coefficients of = gathered(batch, coefficients, part.image);
+    for (int64_t index = part.first; index < part.last; ++index) {
+        tile.move_to(part.image, index);
+        read_target(tile);
+        evaluate(tile);
+        take_slopes(tile, coefficients);
+        if (of.everywhere()) weigh(tile, of);
+        if (batch.half)
+            write_tile(tile, static_cast<uint16_t*>(gradient), layout, of);
+        else
+            write_tile(tile, static_cast<float*>(gradient), layout, of);
+    }
+}
+
+}  // namespace
+
+const Kernels SEG_KERNELS = {SEG_ISA, tile_of, scratch_of, sums, gradient};
+
+}  // namespace seg

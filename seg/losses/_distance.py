@@ -1,0 +1,49 @@
+"""Signed distance maps of a mask."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def signed_distance(target: Tensor, classes: int, *, only: Sequence[int] | None = None) -> Tensor:
+    """Distance of every labelled pixel to the class's region in pixels: positive outside, 0 at its rim, negative in it.
+
+    Outside, the distance to the nearest labelled pixel of the class; inside, 1 less than the distance to the nearest
+    labelled pixel of any other class, negated. 0 at ignored pixels, and everywhere if the class has no labelled
+    pixel or all of them. Exact: Euclidean, rounded once to float32.
+
+    Args:
+        target: (N, H, W) or (H, W) uint8 or int64, 255 = ignore; on any device.
+        classes: C, the number of classes.
+        only: classes to make maps of; the others' are 0. None = all.
+
+    Returns:
+        (N, C, H, W), or (C, H, W), float32 on the CPU.
+    """
+    if target.ndim not in (2, 3):
+        raise ValueError(f"target: expected (N, H, W) or (H, W), got {tuple(target.shape)}")
+    if target.dtype not in (torch.uint8, torch.int64):
+        raise ValueError(f"target: expected uint8 or int64 class indices, got {target.dtype}")
+    if only is not None and not all(0 <= index < classes for index in only):
+        raise ValueError(f"classes: expected class indices 0..{classes - 1}, got {list(only)}")
+    maps: Tensor = _signed_distance(target, classes, None if only is None else list(only))
+    return maps
+
+
+@torch.library.custom_op("seg::signed_distance", mutates_args=())
+def _signed_distance(target: Tensor, classes: int, only: list[int] | None) -> Tensor:
+    """The work of `signed_distance`, as one operation that a compiled graph calls without looking into it."""
+    from seg import _losses  # here: the other losses do without it
+
+    masks = (target if target.ndim == 3 else target.unsqueeze(0)).cpu().contiguous().numpy()
+    maps = np.zeros((len(masks), classes, *masks.shape[1:]), dtype=np.float32)
+    _losses.signed_distances(masks, list(range(classes)) if only is None else only, maps)
+    return torch.from_numpy(maps if target.ndim == 3 else maps[0])
+
+
+@_signed_distance.register_fake
+def _(target: Tensor, classes: int, only: list[int] | None) -> Tensor:
+    shape = (*target.shape[:-2], classes, *target.shape[-2:])
+    return target.new_empty(shape, dtype=torch.float32, device="cpu")
