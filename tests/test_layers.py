@@ -13,11 +13,12 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "seg"
 
 BASE = {"labels", "files"}
-LEAVES = {"images", "losses", "transforms", "metrics", "checkpoint", "street", "models"}
+LEAVES = {"images", "losses", "transforms", "metrics", "checkpoint", "street", "regularizers"}
 ALLOWED = {
     "labels": {"files"},
     "files": set(),
     **dict.fromkeys(LEAVES, BASE),
+    "models": BASE | {"regularizers"},
     "synthetic": BASE | {"street"},
     "manifest": BASE,
     "sources": BASE | {"_preproc"},

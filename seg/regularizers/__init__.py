@@ -7,5 +7,16 @@ from seg.regularizers.dropout import Dropout
 from seg.regularizers.spatial_dropout import SpatialDropout
 from seg.regularizers.stochastic_depth import StochasticDepth
 from seg.regularizers.uniform_dropout import UniformDropout
+from seg.regularizers.variance import before_norms, variance_shift
 
-__all__ = ["DropBlock", "Dropout", "SpatialDropout", "StochasticDepth", "UniformDropout", "attach", "describe"]
+__all__ = [
+    "DropBlock",
+    "Dropout",
+    "SpatialDropout",
+    "StochasticDepth",
+    "UniformDropout",
+    "attach",
+    "before_norms",
+    "describe",
+    "variance_shift",
+]

@@ -81,7 +81,7 @@ def _branch_ends(block: nn.Module) -> list[str]:
     if "se_module" in children:
         return ["se_module"]  # smp's senet family
     if kind in ("BasicBlock", "Bottleneck"):  # torchvision's resnets
-        return [name for name in ("bn3", "bn2") if name in children][:1]
+        return ["bn3"] if "bn3" in children else ["bn2"]
     if getattr(block, "_has_drop_connect", False):
         return ["_bn2"]  # smp's efficientnet
     if getattr(block, "use_res_connect", False):

@@ -51,6 +51,7 @@ def stock(model: nn.Module) -> list[Stock]:
         if hasattr(module, DROP_CONNECT):
             found.append(Stock("stochastic_depth", name, module, DROP_CONNECT))
         kind = KINDS.get(type(module).__name__)
-        if kind is not None and not isinstance(module, Regularizer):
+        left_over = name in ("encoder._dropout", "encoder.dropout")  # of a classifier that smp removed; never runs
+        if kind is not None and not left_over and not isinstance(module, Regularizer):
             found.append(Stock(kind, name, module, "drop_prob" if hasattr(module, "drop_prob") else "p"))
     return [own for own in found if own.rate > 0]
