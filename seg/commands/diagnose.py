@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor, nn
 
-    from seg.commands._trained import Trained
+    Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def main() -> None:
@@ -31,15 +31,15 @@ def diagnose(config: DictConfig) -> None:
 
     cfg = plain(config)
     _check(cfg)
-    subject = _subject(cfg)
-    batches = _batches(cfg, subject)
+    model, normalization = _subject(cfg)
+    batches = _batches(cfg, normalization)
     destination = make_folder(cfg["destination"], "destination")
-    rows = _measure(subject.model, batches, with_stored=cfg["checkpoint"] is not None)
+    rows = _measure(model, batches, with_stored=cfg["checkpoint"] is not None)
     for row in rows:
         row["named"] = row["shift"] > cfg["threshold"] * row["control"]
     columns = list(rows[0])
     result = {
-        "regularizers": describe(subject.model).splitlines(),
+        "regularizers": describe(model).splitlines(),
         "images": sum(map(len, batches)),
         "threshold": cfg["threshold"],
         "norms": rows,
@@ -59,7 +59,7 @@ def diagnose(config: DictConfig) -> None:
 
 
 def _check(cfg: dict[str, Any]) -> None:
-    if (cfg["checkpoint"] is None) == (not cfg["model"]):
+    if (cfg["checkpoint"] is None) != bool(cfg.get("model")):
         raise ValueError("give either checkpoint=FILE or model=..., such as model=deeplabv3plus")
     for key, least in (("number", 2), ("batch", 2), ("classes", 1)):
         if not isinstance(cfg[key], int) or cfg[key] < least:
@@ -73,31 +73,28 @@ def _check(cfg: dict[str, Any]) -> None:
         raise ValueError(f"size: expected [height, width] in multiples of 32, or null, got {size!r}")
 
 
-def _subject(cfg: dict[str, Any]) -> "Trained":
+def _subject(cfg: dict[str, Any]) -> "tuple[nn.Module, Normalization]":
+    """The model, on its device, with its regularizers; mean and deviation of its images."""
     import torch
 
     from seg import models
     from seg.commands import instantiate
-    from seg.commands._trained import Trained, load
-    from seg.labels import LabelMap
+    from seg.commands._trained import load
     from seg.regularizers import attach
 
     if cfg["checkpoint"] is not None:
         trained = load(cfg["checkpoint"], cfg["device"])
-        attach(trained.model, **trained.regularizer)
-        return trained
+        return attach(trained.model, **trained.regularizer), (trained.mean, trained.std)
     torch.manual_seed(cfg["seed"])
-    mean, std = models.normalization(cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights"))
+    normalization = models.normalization(cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights"))
     model: nn.Module = instantiate({**cfg["model"], "classes": cfg["classes"]})
     if cfg["regularizer"]:
         model = instantiate(cfg["regularizer"], model)
-    device = cfg["device"]
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Trained(model.to(device), LabelMap([]), mean, std, device)
+    device = cfg["device"] if cfg["device"] != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    return model.to(device), normalization
 
 
-def _batches(cfg: dict[str, Any], subject: "Trained") -> "list[Tensor]":
+def _batches(cfg: dict[str, Any], normalization: "Normalization") -> "list[Tensor]":
     """Normalised images (N, 3, H, W), all of one size; the last batch has at least two."""
     import torch
     import torch.nn.functional as F
@@ -111,7 +108,7 @@ def _batches(cfg: dict[str, Any], subject: "Trained") -> "list[Tensor]":
         raise ValueError(f"images: expected at least two in '{cfg['images']}', found {count}")
     images = [torch.from_numpy(read_image(paths[i * len(paths) // count])) for i in range(count)]
     height, width = cfg["size"] or (max(side // 32, 1) * 32 for side in images[0].shape[:2])
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (subject.mean, subject.std))
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in normalization)
     scaled = [
         F.interpolate(
             image.permute(2, 0, 1)[None].float() / 255, (height, width), mode="bilinear", antialias=True
@@ -160,8 +157,9 @@ def _verdict(rows: list[dict[str, Any]], offenders: list[dict[str, Any]], thresh
         return [f"no variance of {len(rows)} batch normalisations is shifted by more than {threshold}x"]
     return [
         f"{found['regularizer']} stands before batch normalisation: variance at {found['norm']} shifted "
-        f"{found['shift']:.2f}x (control {found['control']:.2f}x), {found['norms']} of {len(rows)} shifted; at the "
-        "site 'decoder', after the last normalisation, it would shift none"
+        f"{found['shift']:.2f}x (control {found['control']:.2f}x), {found['norms']} of {len(rows)} shifted; "
+        + ("a lower rate" if "(StochasticDepth)" in found["regularizer"] else "the site 'decoder'")
+        + " would shift less"
         for found in offenders
     ] or [f"{named} of {len(rows)} batch normalisations are shifted, and no regularizer stands before them"]
 

@@ -52,7 +52,7 @@ class DropBlock(Regularizer):
         noise = torch.empty(shape, device=x.device, memory_format=layout).uniform_()
         dropped = _grow(noise < self._gamma(height, width), block)
         keep = (~dropped).float()
-        scale = keep.numel() / keep.sum().clamp(min=1)
+        scale = keep.mean().clamp(min=1 / max(keep.numel(), 1)).reciprocal()  # exactly 1 where all is kept
         return x * keep.mul_(scale).to(x.dtype)
 
     def _gamma(self, height: int, width: int) -> Tensor:

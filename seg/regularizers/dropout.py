@@ -19,4 +19,5 @@ class Dropout(Regularizer):
         if not self.training:
             return x
         chosen = torch.rand_like(x, dtype=torch.float32) >= self.rate
-        return x * chosen * (1 / (1 - self.rate.float()).clamp(min=2**-24)).to(x.dtype)
+        scale = (1 - self.rate.float()).clamp(min=2**-24).reciprocal()
+        return x * torch.where(chosen, scale, 0.0).to(x.dtype)
