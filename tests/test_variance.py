@@ -1,11 +1,21 @@
 """python -m pytest tests/test_variance.py"""
 
+from collections.abc import Iterator
+
 import pytest
 import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
 from seg.regularizers import Dropout, UniformDropout, attach, before_norms, variance_shift
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def batches(count: int = 2, side: int = 64) -> list[Tensor]:
