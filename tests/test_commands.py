@@ -335,13 +335,20 @@ def test_predict_names_bad_images_and_goes_on(tmp_path: Path, data: Path, script
 
 
 def test_help_and_version(script: Script) -> None:
-    for name in ("preprocess", "train", "evaluate", "predict"):
+    for name in ("preprocess", "train", "evaluate", "predict", "diagnose"):
         shown = script(f"seg-{name}", "--help")
         assert shown.returncode == 0
         assert "Hydra" not in shown.stdout.split("==")[0]
         assert re.fullmatch(rf"seg-{name} \d+\.\d+\.\d+.*\n", script(f"seg-{name}", "--version").stdout)
     shown = script("seg-train", "--help").stdout
-    for word in ("augment: none, standard", "loss: .*cross_entropy", "model: .*unet", "epochs: 40", "val_share: 0.2"):
+    for word in (
+        "augment: none, standard",
+        "regularizer: all, dropblock",
+        "loss: .*cross_entropy",
+        "model: .*unet",
+        "epochs: 40",
+        "val_share: 0.2",
+    ):
         assert re.search(word, shown), word
     assert re.search("inflate: (libdeflate|zlib)", script("seg-preprocess", "--version").stdout)
 

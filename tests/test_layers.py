@@ -86,7 +86,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import seg; dir(seg)", {"torch", "cv2", "numpy", "hydra"}),
         ("import seg; seg.labels.LabelMap", {"torch", "cv2", "numpy", "hydra"}),
         ("import seg.convert", {"torch", "cv2", "hydra"}),
-        ("import seg.commands.preprocess, seg.commands.train, seg.commands.evaluate, seg.commands.predict",
+        ("from seg.commands import preprocess, train, evaluate, predict, diagnose",
          {"torch", "cv2", "numpy", "lightning"}),
     ],
 )  # fmt: skip
