@@ -24,7 +24,7 @@ from seg.regularizers._stock import stock
 ALL = {"stochastic_depth": 0.2, "dropblock": 0.1, "spatial_dropout": 0.1, "uniform_dropout": 0.3, "dropout": 0.1}
 ENCODERS = (
     "resnet18", "resnext50_32x4d", "se_resnet50", "efficientnet-b0", "mit_b0", "densenet121", "mobilenet_v2",
-    "timm-efficientnet-b0", "tu-resnet18", "tu-convnext_atto", "tu-swin_tiny_patch4_window7_224",
+    "tu-efficientnet_b0", "tu-resnet18", "tu-convnext_atto", "tu-swin_tiny_patch4_window7_224",
     "tu-efficientnetv2_rw_t", "tu-mobilenetv3_small_100",
 )  # fmt: skip
 DECODERS = (
