@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 NATIVE := $(shell find cpp_preproc -name '*.cpp' -o -name '*.h' -o -name CMakeLists.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix bench clean
+.PHONY: help setup demo test testall lint fix bench clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -20,8 +20,11 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.sh $(NATIVE)
 demo: $(STAMP) ## render the embedded dataset, convert, train, evaluate, draw (about 4 minutes on 2 cores)
 	@$(BIN)/python scripts/demo.py
 
-test: $(STAMP) ## all tests
+test: $(STAMP) ## all tests but the slow ones
 	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+testall: $(STAMP) ## all tests, with the slow ones (every encoder under every decoder)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m ""
 
 lint: $(STAMP) ## ruff and mypy, nothing is changed
 	@$(BIN)/ruff check .

@@ -28,6 +28,7 @@ _MODULES = (
     "metrics",
     "models",
     "pairs",
+    "regularizers",
     "street",
     "synthetic",
     "training",

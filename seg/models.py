@@ -3,12 +3,14 @@
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import segmentation_models_pytorch as smp
 from torch import nn
+
+from seg.regularizers import attach
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -23,6 +25,7 @@ def build(
     classes: int,
     encoder_name: str = "resnet18",
     encoder_weights: str | None = None,
+    regularizer: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> nn.Module:
     """Build a model ``(N, 3, H, W) -> logits (N, classes, H, W)``; H and W are multiples of 32.
@@ -32,10 +35,11 @@ def build(
         classes: number of classes, without the ignored ones.
         encoder_name: an smp encoder, such as ``resnet18``, ``mit_b0``, ``tu-convnext_tiny``.
         encoder_weights: name of pretrained weights (``imagenet``), fetched on first use; None = from scratch.
+        regularizer: settings of `seg.regularizers.attach`, such as ``{"dropblock": 0.1}``.
         options: further arguments of the smp class (``decoder_channels``, ...), or, for ``tu-`` encoders, of timm.
 
     Raises:
-        ValueError: an unknown architecture, encoder, weights or option.
+        ValueError: an unknown architecture, encoder, weights, option or regularizer, or one without effect.
         RuntimeError: the pretrained weights could not be fetched.
     """
     known = smp.MODEL_ARCHITECTURES_MAPPING
@@ -51,7 +55,13 @@ def build(
         model: nn.Module = smp.create_model(
             architecture, encoder_name, weights, in_channels=3, classes=classes, **options
         )
-    return model
+    if unknown := sorted(set(regularizer or ()) - set(kinds := _keywords(attach))):
+        raise ValueError(f"regularizer: there is no {unknown}; there are {kinds}")
+    return attach(model, **regularizer) if regularizer else model
+
+
+def _keywords(function: Callable[..., Any]) -> list[str]:
+    return [name for name, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
 
 
 @contextmanager

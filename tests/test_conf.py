@@ -14,12 +14,16 @@ from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 
 from seg.commands import conf_dir
+from seg.regularizers._rate import Regularizer
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
 GROUPS = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name != "hydra")
 
-BY_THE_RUN = {"classes", "params", "optimizer", "steps", "log_dir", "purge_step", "progress", "pred", "target"}
+BY_THE_RUN = {"classes", "params", "optimizer", "steps", "log_dir", "purge_step", "progress", "model"} | {
+    "pred",
+    "target",
+}
 """Parameters that only a run can know; the command, or the caller of a function, passes them."""
 
 
@@ -92,6 +96,18 @@ def test_every_command_is_explained(root: str) -> None:
     said = (CONF / f"{root}.yaml").read_text().partition("defaults:")[0]
     assert f"\n#   seg-{root} " in said, "a command line to run, under a sentence: --help shows them"
     composed(root, [])
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "regularizer").glob("*.yaml")), ids=lambda path: path.stem)
+def test_regularizers_fit_a_model(path: Path) -> None:
+    """Every key below a kind is an argument of its class, and the defaults have an effect on the default model."""
+    config = composed("train", [f"regularizer={path.stem}"])
+    model = instantiate(config.model, classes=2)
+    if config.regularizer:
+        model = instantiate(config.regularizer, model, _convert_="all")
+    kinds = {key for key in config.regularizer or () if key != "_target_"}
+    found = {type(m).__name__.lower() for m in model.modules() if isinstance(m, Regularizer)}
+    assert found == {kind.replace("_", "") for kind in kinds}
 
 
 @pytest.mark.parametrize("group", ["loss", "augment"])

@@ -13,12 +13,13 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "seg"
 
 BASE = {"labels", "files"}
-LEAVES = {"images", "transforms", "metrics", "checkpoint", "street", "models"}
+LEAVES = {"images", "transforms", "metrics", "checkpoint", "street", "regularizers"}
 ALLOWED = {
     "labels": {"files"},
     "files": set(),
     **dict.fromkeys(LEAVES, BASE),
     "losses": BASE | {"_losses"},
+    "models": BASE | {"regularizers"},
     "synthetic": BASE | {"street"},
     "manifest": BASE,
     "sources": BASE | {"_preproc"},
@@ -91,7 +92,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import seg; dir(seg)", {"torch", "cv2", "numpy", "hydra"}),
         ("import seg; seg.labels.LabelMap", {"torch", "cv2", "numpy", "hydra"}),
         ("import seg.convert", {"torch", "cv2", "hydra"}),
-        ("import seg.commands.preprocess, seg.commands.train, seg.commands.evaluate, seg.commands.predict",
+        ("from seg.commands import preprocess, train, evaluate, predict, diagnose",
          {"torch", "cv2", "numpy", "lightning"}),
     ],
 )  # fmt: skip

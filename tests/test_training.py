@@ -1,7 +1,7 @@
 """python -m pytest tests/test_training.py"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from seg import checkpoint, training
 from seg.dataset import EvaluationBatches, SegmentationDataset, TrainBatches
-from seg.losses import Boundary, CrossEntropy, Dice, Ramp, WeightedSum, distances_for
+from seg.losses import Boundary, CrossEntropy, Dice, Ramp, WeightedSum, distances_for, fused
 from seg.pairs import pair
 from seg.training import FitOptions, State
 from seg.transforms import ColorJitter, Compose, Flip, ScaleCrop
@@ -111,6 +111,14 @@ def with_boundary() -> WeightedSum:
     return WeightedSum(terms=terms, weights={"dice": 1.0, "boundary": Ramp(0.0, 0.1)})
 
 
+@pytest.fixture
+def plain_losses() -> Iterator[None]:
+    """The native losses take maps of all classes only, and differ from the plain ones by rounding."""
+    with fused(False):
+        yield
+
+
+@pytest.mark.usefixtures("plain_losses")
 def test_distance_maps_come_with_the_batch(folder: Path) -> None:
     """Made by loading workers of the augmented mask or by the loss itself: the same run, to the bit; resumed too."""
     experiment = Experiment(folder, workers=2, loss=with_boundary())

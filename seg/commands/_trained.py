@@ -1,6 +1,8 @@
 """A trained model as a checkpoint describes it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,13 +13,18 @@ from seg.labels import LabelMap
 
 @dataclass(frozen=True)
 class Trained:
-    """Model, label map and normalisation of one checkpoint, on one device."""
+    """Model, label map and normalisation of one checkpoint, on one device.
+
+    Attributes:
+        regularizer: settings of `seg.regularizers.attach` that it was trained with; the model is without them.
+    """
 
     model: nn.Module
     labels: LabelMap
     mean: tuple[float, ...]
     std: tuple[float, ...]
     device: str
+    regularizer: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, image: inference.Image) -> inference.Image:
         """Mask (H, W) of an RGB image (H, W, 3)."""
@@ -43,4 +50,10 @@ def load(path: str, device: str) -> Trained:
         raise ValueError(
             f"device: '{device}' is not usable here ({str(error).splitlines()[0]}); try device=cpu"
         ) from None
-    return Trained(model, labels, mean, std, device)
+    return Trained(model, labels, mean, std, device, _regularizer(state))
+
+
+def _regularizer(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Empty where it is none of ours: a checkpoint's config is never executed."""
+    settings = dict(state.get("config", {}).get("regularizer") or {})
+    return settings if settings.pop("_target_", None) == "seg.regularizers.attach" else {}

@@ -27,6 +27,7 @@ from seg.files import write_csv, write_json
 from seg.images import read_image
 from seg.losses import distances_for
 from seg.metrics import Scores, majority_scores, scores
+from seg.regularizers import describe
 
 
 def train(config: DictConfig) -> Path:
@@ -87,6 +88,9 @@ class Run:
         torch.manual_seed(cfg["seed"])
         self.model_config = {**cfg["model"], "classes": data.labels.classes}
         model = instantiate(self.model_config)
+        if cfg["regularizer"]:  # not in the checkpoint's model: in evaluation there is none
+            model = instantiate(cfg["regularizer"], model)
+        _show.say("\n  ".join(["regularizers:", *describe(model).splitlines()]))
         if cfg["init"] is not None:
             self._start_from(checkpoint.load(cfg["init"]), model)
         loss: nn.Module = instantiate(with_weights(cfg["loss"], data))

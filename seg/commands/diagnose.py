@@ -1,0 +1,202 @@
+"""Measure what regularizers do to the statistics of batch normalisation.
+
+seg-diagnose checkpoint=FILE images=DIR destination=DIR
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seg.commands import plain, run
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+    from rich.table import Table
+    from torch import Tensor, nn
+
+    Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def main() -> None:
+    """Entry point of ``seg-diagnose``."""
+    run(diagnose, "diagnose")
+
+
+def diagnose(config: "DictConfig") -> None:
+    """Write ``diagnose.json``, ``diagnose.csv`` and ``diagnose.png``, print the table, name the offenders."""
+    from seg.commands import _show
+    from seg.files import finite, make_folder, write_csv, write_json
+    from seg.regularizers import describe
+
+    cfg = plain(config)
+    _check(cfg)
+    model, normalization = _subject(cfg)
+    batches = _batches(cfg, normalization)
+    destination = make_folder(cfg["destination"], "destination")
+    rows = _measure(model, batches, with_stored=cfg["checkpoint"] is not None)
+    for row in rows:
+        row["named"] = row["shift"] > cfg["threshold"] * row["control"]
+    columns = list(rows[0])
+    result = {
+        "regularizers": describe(model).splitlines(),
+        "images": sum(map(len, batches)),
+        "threshold": cfg["threshold"],
+        "norms": rows,
+        "offenders": _offenders(rows),
+    }
+    write_csv(destination / "diagnose.csv", columns, ([row[key] for key in columns] for row in rows))
+    _plot(destination / "diagnose.png", rows)
+    write_json(destination / "diagnose.json", result)
+    if cfg["json"]:
+        print(json.dumps(finite(result)))
+        return
+    _show.say("\n  ".join(["regularizers:", *result["regularizers"]]))
+    _show.console.print(_table(rows, cfg["threshold"]))
+    for text in _verdict(rows, result["offenders"], cfg["threshold"]):
+        _show.say(text)
+    _show.say(f"written to {destination}: diagnose.json, diagnose.csv, diagnose.png")
+
+
+def _check(cfg: dict[str, Any]) -> None:
+    if (cfg["checkpoint"] is None) != bool(cfg.get("model")):
+        raise ValueError("give either checkpoint=FILE or model=..., such as model=deeplabv3plus")
+    for key, least in (("number", 2), ("batch", 2), ("classes", 1)):
+        if not isinstance(cfg[key], int) or cfg[key] < least:
+            raise ValueError(f"{key}: expected a whole number of at least {least}, got {cfg[key]!r}")
+    if not isinstance(cfg["threshold"], int | float) or cfg["threshold"] < 1:
+        raise ValueError(f"threshold: expected a factor of at least 1, got {cfg['threshold']!r}")
+    size = cfg["size"]
+    if size is not None and not (
+        isinstance(size, list) and len(size) == 2 and all(isinstance(s, int) and s > 0 and s % 32 == 0 for s in size)
+    ):
+        raise ValueError(f"size: expected [height, width] in multiples of 32, or null, got {size!r}")
+
+
+def _subject(cfg: dict[str, Any]) -> "tuple[nn.Module, Normalization]":
+    """The model, on its device, with its regularizers; mean and deviation of its images."""
+    import torch
+
+    from seg import models
+    from seg.commands import instantiate
+    from seg.commands._trained import load
+    from seg.regularizers import attach
+
+    if cfg["checkpoint"] is not None:
+        trained = load(cfg["checkpoint"], cfg["device"])
+        return attach(trained.model, **trained.regularizer), (trained.mean, trained.std)
+    torch.manual_seed(cfg["seed"])
+    normalization = models.normalization(cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights"))
+    model: nn.Module = instantiate({**cfg["model"], "classes": cfg["classes"]})
+    if cfg["regularizer"]:
+        model = instantiate(cfg["regularizer"], model)
+    device = cfg["device"] if cfg["device"] != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    return model.to(device), normalization
+
+
+def _batches(cfg: dict[str, Any], normalization: "Normalization") -> "list[Tensor]":
+    """Normalised images (N, 3, H, W), all of one size; the last batch has at least two."""
+    import torch
+    import torch.nn.functional as F
+
+    from seg.images import read_image
+    from seg.pairs import list_images
+
+    paths = list(list_images(Path(cfg["images"]), cfg["image_template"]).values())
+    count = min(cfg["number"], len(paths))
+    if count < 2:
+        raise ValueError(f"images: expected at least two in '{cfg['images']}', found {count}")
+    images = [torch.from_numpy(read_image(paths[i * len(paths) // count])) for i in range(count)]
+    height, width = cfg["size"] or (max(side // 32, 1) * 32 for side in images[0].shape[:2])
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in normalization)
+    scaled = [
+        F.interpolate(
+            image.permute(2, 0, 1)[None].float() / 255, (height, width), mode="bilinear", antialias=True
+        ).sub(mean).div(std)
+        for image in images
+    ]  # fmt: skip
+    parts = max(count // cfg["batch"], 1)
+    return [torch.cat(scaled[i * count // parts : (i + 1) * count // parts]) for i in range(parts)]
+
+
+def _measure(model: "nn.Module", batches: "list[Tensor]", *, with_stored: bool) -> list[dict[str, Any]]:
+    """One row for each batch normalisation: ratios of variances and the regularizer before it."""
+    from seg.regularizers import before_norms, variance_shift
+
+    shift = variance_shift(model, batches)
+    control = variance_shift(model, batches, regularized=False)
+    stored = variance_shift(model, batches, estimate=False) if with_stored else {}
+    before = before_norms(model)
+    return [
+        {
+            "norm": name,
+            "shift": shift[name],
+            "control": control[name],
+            **({"stored": stored[name]} if with_stored else {}),
+            "after": before.get(name, ""),
+        }
+        for name in shift
+    ]
+
+
+def _offenders(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each regularizer that stands before a normalisation whose variance it shifts, the worst first."""
+    worst: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["named"] and row["after"]:
+            found = worst.setdefault(row["after"], {"regularizer": row["after"], "norm": "", "shift": 0.0, "norms": 0})
+            found["norms"] += 1
+            if row["shift"] > found["shift"]:
+                found.update(norm=row["norm"], shift=row["shift"], control=row["control"])
+    return sorted(worst.values(), key=lambda found: -float(found["shift"]))
+
+
+def _verdict(rows: list[dict[str, Any]], offenders: list[dict[str, Any]], threshold: float) -> list[str]:
+    named = sum(row["named"] for row in rows)
+    if not named:
+        return [f"no variance of {len(rows)} batch normalisations is shifted by more than {threshold}x"]
+    return [
+        f"{found['regularizer']} stands before batch normalisation: variance at {found['norm']} shifted "
+        f"{found['shift']:.2f}x (control {found['control']:.2f}x), {found['norms']} of {len(rows)} shifted; "
+        + ("a lower rate" if "(StochasticDepth)" in found["regularizer"] else "the site 'decoder'")
+        + " would shift less"
+        for found in offenders
+    ] or [f"{named} of {len(rows)} batch normalisations are shifted, and no regularizer stands before them"]
+
+
+def _table(rows: list[dict[str, Any]], threshold: float) -> "Table":
+    from rich.table import Table
+
+    table = Table(
+        title=f"variance of batch normalisations, bold above {threshold}x of the control", title_justify="left"
+    )
+    table.add_column("batch normalisation", overflow="fold")
+    keys = [key for key in ("shift", "control", "stored") if key in rows[0]]
+    for key in keys:
+        table.add_column(key, justify="right")
+    table.add_column("regularizer before it", overflow="fold")
+    for row in rows:
+        style = "bold" if row["named"] else ""
+        table.add_row(row["norm"], *(f"{row[key]:.3f}" for key in keys), row["after"], style=style)
+    return table
+
+
+def _plot(path: Path, rows: list[dict[str, Any]]) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from seg.files import whole
+
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for key, label in (("shift", "with regularizers"), ("control", "control"), ("stored", "as stored")):
+        if key in rows[0]:
+            axes.plot(range(1, len(rows) + 1), [row[key] for row in rows], marker=".", label=label)
+    axes.set(xlabel="batch normalisation, in order", ylabel="ratio of variances")
+    axes.legend()
+    with whole(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()

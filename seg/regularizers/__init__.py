@@ -1,0 +1,22 @@
+"""Regularizers: identity in evaluation, noise in training whose rate a schedule may change."""
+
+from seg.regularizers.attach import attach
+from seg.regularizers.describe import describe
+from seg.regularizers.drop_block import DropBlock
+from seg.regularizers.dropout import Dropout
+from seg.regularizers.spatial_dropout import SpatialDropout
+from seg.regularizers.stochastic_depth import StochasticDepth
+from seg.regularizers.uniform_dropout import UniformDropout
+from seg.regularizers.variance import before_norms, variance_shift
+
+__all__ = [
+    "DropBlock",
+    "Dropout",
+    "SpatialDropout",
+    "StochasticDepth",
+    "UniformDropout",
+    "attach",
+    "before_norms",
+    "describe",
+    "variance_shift",
+]

@@ -1,0 +1,83 @@
+"""What the regularizers share: a rate that can change without compiling anew."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Regularizer(nn.Module):
+    """Identity in evaluation; in training it changes its input at random, as much as its rate says.
+
+    The rate is a 0-d float32 tensor in a non-persistent buffer: it is not in the ``state_dict``, moves with the
+    module, and may change from step to step without recompiling and without waiting for the device. Randomness
+    comes from torch's default generator of the input's device.
+
+    Args:
+        p: the rate, in 0..1.
+        ramp: share of a run, in 0..1, over which the rate rises in a straight line from 0 to ``p``, driven by
+            `set_progress`; before its first call the rate is 0. With ``ramp=0`` the rate is ``p`` from the start.
+
+    Attributes:
+        site: where `seg.regularizers.attach` put it, and ``instead`` of which; empty elsewhere.
+
+    Raises:
+        ValueError: a number outside its range.
+    """
+
+    rate: Tensor
+    parameter = "p"
+
+    def __init__(self, p: float, *, ramp: float = 0.0) -> None:
+        super().__init__()
+        self.p = check_share(self.parameter, p)
+        self.ramp = check_share("ramp", ramp)
+        self.site = self.instead = ""
+        self._value = 0.0 if self.ramp else self.p
+        self.register_buffer("rate", torch.tensor(self._value, dtype=torch.float32), persistent=False)
+
+    def set_rate(self, value: float) -> None:
+        """Change the rate; a ramp changes it again at the next `set_progress`.
+
+        Raises:
+            ValueError: ``value`` is outside 0..1.
+        """
+        self._value = check_share(self.parameter, value)
+        self.rate.fill_(self._value)
+
+    def set_progress(self, step: int, total: int) -> None:
+        """Say that ``step`` of the ``total`` steps of the run are done."""
+        if not self.ramp:
+            return
+        done = min(max(step / (self.ramp * max(total, 1)), 0.0), 1.0)
+        if done * self.p != self._value:
+            self.set_rate(done * self.p)
+
+    def extra_repr(self) -> str:
+        extras = {"ramp": f"{self.ramp:g}" if self.ramp else "", "site": self.site, "instead": self.instead}
+        return ", ".join(
+            [f"{self.parameter}={self.p:g}", *(f"{key}={value}" for key, value in extras.items() if value)]
+        )
+
+
+def check_share(name: str, value: float) -> float:
+    """The value, if it is a number in 0..1.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{name}: expected a number in 0..1, got {value!r}")
+    return float(value)
+
+
+def kept(shape: Sequence[int], like: Tensor, rate: Tensor) -> Tensor:
+    """Factors that are 0 with probability ``rate`` and else 1 / (1 - rate), so that the mean is 1.
+
+    Args:
+        shape: of the result, which has the type and device of ``like``.
+        rate: 0-d, in 0..1; at 1 everything is 0.
+    """
+    # drawn in float32: float16 has 2^11 values in 0..1, too coarse for a small rate
+    chosen = torch.rand(shape, device=like.device) >= rate
+    return (chosen / (1 - rate.float()).clamp(min=2**-24)).to(like.dtype)

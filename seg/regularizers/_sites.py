@@ -1,0 +1,130 @@
+"""Where a regularizer can sit in a model."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from seg.regularizers._trace import Trace
+
+WORDS = ("branches", "shortcuts", "skips", "decoder")
+"""Sites by word, as `seg.regularizers.attach` explains them; any other site is a pattern of module names."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in a model.
+
+    Attributes:
+        word: of `WORDS`, or the pattern.
+        name: of the module that is tapped.
+        tap: ``output`` or ``input`` of that module, or the index of a feature map that it returns.
+        owner: name of the module that a regularizer becomes a child of.
+        label: what the child is called, before the kind.
+        block: name of the residual block, or of the module.
+        is_map: whether (N, C, H, W) passes there.
+    """
+
+    word: str
+    name: str
+    tap: str | int
+    owner: str
+    label: str
+    block: str
+    is_map: bool
+
+
+def find(model: nn.Module, seen: Trace, wanted: Sequence[str]) -> list[Site]:
+    """The sites that the words and patterns name, in the order in which the model comes to them.
+
+    Raises:
+        ValueError: one of them has none in this model; the message lists what it has.
+    """
+    found: dict[tuple[str, str | int], Site] = {}
+    for word in wanted:
+        sites = _of(model, seen, word)
+        if not sites:
+            raise ValueError(f"sites: this model has no '{word}'; it has {possible(model, seen)}")
+        for site in sites:
+            found.setdefault((site.name, site.tap), site)
+    return list(found.values())
+
+
+def possible(model: nn.Module, seen: Trace, *, maps_only: bool = False) -> str:
+    """The sites of this model, with their numbers."""
+    found = {word: [s for s in _of(model, seen, word) if s.is_map or not maps_only] for word in WORDS}
+    words = ", ".join(f"'{word}' ({len(sites)})" for word, sites in found.items() if sites)
+    return f"{words or 'none by word'}, and patterns of module names such as 'decoder.*' or 'encoder.layer4.*.conv2'"
+
+
+def blocks(model: nn.Module) -> Iterator[tuple[str, nn.Module, list[str]]]:
+    """Residual blocks of the encoder: name, module, names of the children that end a branch ('' is the block)."""
+    encoder = getattr(model, "encoder", None)
+    if isinstance(encoder, nn.Module):
+        for name, block in encoder.named_modules(prefix="encoder"):
+            if ends := _branch_ends(block):
+                yield name, block, ends
+
+
+def empty_slots(model: nn.Module) -> list[tuple[nn.Module, str]]:
+    """Attributes of residual blocks that run a module if there is one, and hold None."""
+    names = ("drop_path", "drop_path1", "drop_path2", "downsample")
+    return [(block, name) for _, block, _ in blocks(model) for name in names if getattr(block, name, block) is None]
+
+
+def _branch_ends(block: nn.Module) -> list[str]:
+    children = dict(block.named_children())
+    kind = type(block).__name__
+    if paths := [name for name in ("drop_path", "drop_path1", "drop_path2") if hasattr(block, name)]:
+        return paths  # timm, and smp's mix transformer
+    if "se_module" in children:
+        return ["se_module"]  # smp's senet family
+    if kind in ("BasicBlock", "Bottleneck"):  # torchvision's resnets
+        return ["bn3"] if "bn3" in children else ["bn2"]
+    if getattr(block, "_has_drop_connect", False):
+        return ["_bn2"]  # smp's efficientnet
+    if getattr(block, "use_res_connect", False):
+        return ["conv"]  # torchvision's mobilenet
+    return [""] if kind == "_DenseLayer" else []  # joined to all earlier features instead of summed
+
+
+def _of(model: nn.Module, seen: Trace, word: str) -> list[Site]:
+    """The sites of a word or pattern that the model runs, in the order in which it does."""
+    if word == "skips":
+        return [Site(word, "encoder", i, "encoder", f"skip{i}", "encoder", True) for i in seen.features]
+    if word == "decoder":
+        name = _last_convolution(model, seen)
+        return [Site(word, name, "input", "", "decoder", "decoder", True)] if name else []
+    if word == "branches":
+        taps = {f"{block}.{end}".rstrip("."): block for block, _, ends in blocks(model) for end in ends}
+    elif word == "shortcuts":
+        ways = ("downsample", "shortcut")  # of resnets, of convnext
+        taps = {f"{block}.{way}": block for block, module, _ in blocks(model) for way in ways if hasattr(module, way)}
+    else:
+        taps = {name: _owner(model, name) for name in seen.outputs if fnmatchcase(name, word)}
+    return [_output(word, name, taps[name], seen) for name, shape in seen.outputs.items() if name in taps and shape]
+
+
+def _output(word: str, name: str, owner: str, seen: Trace) -> Site:
+    label = name.removeprefix(owner).strip(".").replace(".", "_")
+    block = owner if word in WORDS else name
+    return Site(word, name, "output", owner, label, block, seen.is_map(seen.outputs[name]))
+
+
+def _last_convolution(model: nn.Module, seen: Trace) -> str | None:
+    """The layer that makes the logits: whatever is normalised is so before it."""
+    head = getattr(model, "segmentation_head", None)
+    if not isinstance(head, nn.Module):
+        return None
+    names = [n for n, module in head.named_modules(prefix="segmentation_head") if isinstance(module, nn.Conv2d)]
+    return next((name for name in reversed(seen.outputs) if name in names), None)
+
+
+def _owner(model: nn.Module, name: str) -> str:
+    """The nearest module above that does not run its children in turn: one more would change its result."""
+    while name:
+        name = name.rpartition(".")[0]
+        if not isinstance(model.get_submodule(name), nn.Sequential | nn.ModuleList | nn.ModuleDict):
+            break
+    return name

@@ -1,0 +1,117 @@
+"""What a model really runs: one evaluation of a small image, watched.
+
+Attributes and class names tell what a model has; only running it tells which of that has an effect: encoders keep
+layers below their depth, decoders leave feature maps aside.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+SIZES = ((64, 96), (128, 192), (64, 64), (128, 128), (224, 224), (256, 256), (384, 384), (512, 512))
+"""Images that are tried in turn: oblong ones tell rows from channels; some transformers take one square only."""
+
+
+@dataclass
+class Trace:
+    """One forward pass.
+
+    Attributes:
+        size: height and width of the image in pixels.
+        outputs: name of each module that was called -> shape of its result, () if that is no tensor; in the order in
+            which they were done.
+        features: index of each feature map of the encoder that reaches the result -> its shape.
+    """
+
+    size: tuple[int, int]
+    outputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    features: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def is_map(self, shape: tuple[int, ...]) -> bool:
+        """Whether a shape is (N, C, H, W): its last two numbers are in proportion to the image's."""
+        if len(shape) != 4:
+            return False
+        rows, columns = shape[2] / self.size[0], shape[3] / self.size[1]
+        return shape[2] == shape[3] == 1 or abs(rows - columns) <= 1 / min(self.size)
+
+
+def trace(model: nn.Module) -> Trace:
+    """Watch a model evaluate one image; the model is left as it was.
+
+    Raises:
+        ValueError: it takes no image of the sizes that are tried.
+    """
+    with evaluating(model):
+        for size in SIZES:
+            try:
+                return _run(model, size)
+            except (RuntimeError, AssertionError, ValueError) as error:  # how models refuse a size
+                reason = error
+    raise ValueError(f"the model evaluates no image of the sizes {SIZES}: {reason}") from reason
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode within; afterwards every module is in the mode that it was in."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def _run(model: nn.Module, size: tuple[int, int]) -> Trace:
+    found = Trace(size)
+    leaves: dict[int, Tensor] = {}
+
+    def note(name: str, _module: nn.Module, _args: Any, output: Any) -> None:
+        found.outputs.setdefault(name, tuple(output.shape) if isinstance(output, Tensor) else ())
+
+    def cut(_module: nn.Module, _args: Any, output: Any) -> Any:
+        features = [feature.detach().requires_grad_() for feature in features_of(output)]
+        leaves.update((i, feature) for i, feature in enumerate(features) if feature.numel())
+        return with_features(output, features)
+
+    handles = [module.register_forward_hook(partial(note, name)) for name, module in model.named_modules() if name]
+    encoder = getattr(model, "encoder", None)
+    if isinstance(encoder, nn.Module):
+        handles.append(encoder.register_forward_hook(cut))
+    try:
+        with torch.enable_grad():
+            image = _image(model, size)
+            result = model(image)
+            result = result[0] if isinstance(result, tuple) else result
+            grads = torch.autograd.grad(result.sum(), list(leaves.values()), allow_unused=True) if leaves else ()
+    finally:
+        for handle in handles:
+            handle.remove()
+    found.features = {
+        i: tuple(leaf.shape) for (i, leaf), grad in zip(leaves.items(), grads, strict=True) if grad is not None
+    }
+    return found
+
+
+def _image(model: nn.Module, size: tuple[int, int]) -> Tensor:
+    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    channels = first.in_channels if first is not None else 3
+    like = first.weight if first is not None else torch.empty(())
+    return torch.zeros(1, channels, *size, dtype=like.dtype, device=like.device)
+
+
+def features_of(output: Any) -> list[Tensor]:
+    """The feature maps that an smp encoder returned; those of plain transformers come with prefix tokens."""
+    return list(output[0] if isinstance(output, tuple) and isinstance(output[0], list | tuple) else output)
+
+
+def with_features(output: Any, features: list[Tensor]) -> Any:
+    """The same result of an encoder with other feature maps."""
+    if isinstance(output, tuple) and isinstance(output[0], list | tuple):
+        return (features, *output[1:])
+    return features

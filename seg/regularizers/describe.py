@@ -1,0 +1,39 @@
+"""Say where the regularizers of a model sit."""
+
+from collections import defaultdict
+
+from torch import nn
+
+from seg.regularizers._rate import Regularizer
+from seg.regularizers._stock import stock
+
+
+def describe(model: nn.Module) -> str:
+    """A line for each kind of regularizer and site: rates, number, first and last place; the model's own ones too."""
+    groups = defaultdict(list)
+    for name, module in model.named_modules():
+        if isinstance(module, Regularizer):
+            settings = f" over the first {module.ramp:.0%} of the run" if module.ramp else ""
+            instead = f"; in place of the model's own {module.instead}" if module.instead else ""
+            key = type(module).__name__, module.parameter, f"{module.site or 'its own place'}", settings, instead
+            groups[key].append((name, module.p))
+    lines = [
+        f"{kind}, {parameter} {_rates(found)}{settings}, at {site}: {_places(found)}{instead}"
+        for (kind, parameter, site, settings, instead), found in groups.items()
+    ]
+    owned = defaultdict(list)
+    for own in stock(model):
+        owned[own.title].append((own.name, own.rate))
+    lines += [f"{title}, the model's own, p {_rates(found)}: {_places(found)}" for title, found in owned.items()]
+    return "\n".join(lines) or "no regularizers"
+
+
+def _rates(found: list[tuple[str, float]]) -> str:
+    rates = [rate for _, rate in found]
+    least, most = f"{min(rates):.3g}", f"{max(rates):.3g}"
+    return least if least == most else f"{least} to {most}"
+
+
+def _places(found: list[tuple[str, float]]) -> str:
+    names = [name for name, _ in found]
+    return ", ".join(names) if len(names) <= 3 else f"{len(names)} from {names[0]} to {names[-1]}"

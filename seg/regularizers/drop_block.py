@@ -1,0 +1,128 @@
+"""DropBlock."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seg.regularizers._rate import Regularizer
+
+
+class DropBlock(Regularizer):
+    """Drop square blocks of a feature map; scale what is left so that its sum is as before.
+
+    Ghiasi et al. 2018, arXiv:1810.12890. A block starts at each place where a whole one fits with probability
+    gamma; the union of the blocks is dropped; the rest is multiplied by count / count kept, counted over the batch in
+    float32. Apart from the paper's approximation of gamma, which ignores that blocks overlap, gamma is solved such
+    that the expected dropped share is p for every size of map. A block is cut to the map where that is smaller.
+
+    Args:
+        p: expected share that is dropped, in 0..1.
+        block_size: side of a block in pixels of the feature map, >= 1, odd or even.
+        per_channel: draw blocks for each channel, as the authors' code does. By default the channels of a sample
+            share theirs: neighbouring channels tell of the same thing, so that a block hidden in all of them hides
+            it, and the mask costs next to nothing.
+        ramp: as of `Regularizer`; the paper's scheduled variant is ``ramp=1``.
+
+    Shape:
+        (N, C, H, W) floating -> the same; type and memory format are kept.
+
+    Raises:
+        ValueError: a number outside its range, or an input that is not (N, C, H, W).
+    """
+
+    def __init__(self, p: float, block_size: int = 7, per_channel: bool = False, *, ramp: float = 0.0) -> None:
+        super().__init__(p, ramp=ramp)
+        if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
+            raise ValueError(f"block_size: expected a whole number of at least 1, got {block_size!r}")
+        self.block_size, self.per_channel = block_size, per_channel
+        self._solved: tuple[Tensor, int, dict[tuple[int, int], Tensor]] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4:
+            raise ValueError(f"DropBlock: expected (N, C, H, W), got {tuple(x.shape)}")
+        if not self.training:
+            return x
+        n, channels, height, width = x.shape
+        block = min(self.block_size, height), min(self.block_size, width)
+        shape = n, channels if self.per_channel else 1, height - block[0] + 1, width - block[1] + 1
+        channels_last = self.per_channel and x.stride(1) == 1
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        noise = torch.empty(shape, device=x.device, memory_format=layout).uniform_()
+        dropped = _grow(noise < self._gamma(height, width), block)
+        keep = (~dropped).float()
+        scale = keep.mean().clamp(min=1 / max(keep.numel(), 1)).reciprocal()  # exactly 1 where all is kept
+        return x * keep.mul_(scale).to(x.dtype)
+
+    def _gamma(self, height: int, width: int) -> Tensor:
+        """`gamma` of a map, kept until the rate changes: a few small kernels for every map would add up."""
+        if torch.compiler.is_compiling():  # there they are fused, and the rate is an input of the graph
+            return gamma(self.rate, height, width, self.block_size)
+        solved = self._solved
+        if solved is None or solved[0] is not self.rate or solved[1] != self.rate._version:
+            solved = self._solved = self.rate, self.rate._version, {}
+        if (height, width) not in solved[2]:
+            solved[2][height, width] = gamma(self.rate, height, width, self.block_size)
+        return solved[2][height, width]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_solved": None}  # a copy has a buffer of its own
+
+    def extra_repr(self) -> str:
+        return f"block_size={self.block_size}, per_channel={self.per_channel}, {super().extra_repr()}"
+
+
+def gamma(rate: Tensor, height: int, width: int, block_size: int) -> Tensor:
+    """Probability with which a block has to start at a place, so that the expected dropped share is ``rate``.
+
+    A pixel that n blocks may cover is kept with probability ``(1 - gamma)^n = exp(-n s)``; sought is the s for which
+    the mean over all pixels is ``1 - rate``. Newton's method on the logarithm of both sides, which is convex in s:
+    started at Jensen's bound it approaches from below and never overshoots.
+
+    Args:
+        rate: 0-d float32, in 0..1.
+        height, width: of the map in pixels.
+
+    Returns:
+        0-d float32; 0 for rate 0, 1 for rate 1.
+    """
+    covers, shares = zip(*(_covers(size, min(block_size, size), rate.device) for size in (height, width)), strict=True)
+    n = torch.outer(*covers).flatten()
+    log_share = torch.outer(*shares).flatten().log()
+    target = (1 - rate.float()).clamp(min=1e-12).log()  # at 1e-12 gamma is 1 in float32
+    s = -target / (n * log_share.exp()).sum()
+    for _ in range(NEWTON_STEPS):
+        terms = log_share - n * s
+        slope = (terms.softmax(0) * n).sum()
+        s = s + (terms.logsumexp(0) - target) / slope
+    return torch.where(rate > 0, -torch.expm1(-s), 0.0)
+
+
+NEWTON_STEPS = 4
+"""Bring the share within 2e-6 of every rate, on every map that was tried; see the tests."""
+
+
+def _covers(size: int, block: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """How many blocks may cover a pixel along one axis: the values 1..most, and the share of the pixels with each."""
+    most = min(block, size - block + 1)
+    values = torch.arange(1, most + 1, device=device)
+    return values.float(), torch.where(values < most, 2 / size, (size - 2 * (most - 1)) / size)
+
+
+def _grow(starts: Tensor, block: tuple[int, int]) -> Tensor:
+    """(N, C, H - kh + 1, W - kw + 1) upper left corners -> (N, C, H, W) union of the blocks, both boolean.
+
+    Shifted copies are joined in doubling steps: three an axis for a block of 7, on bytes, where pooling would compare
+    49 floats a pixel.
+    """
+    high, wide = block
+    grown = F.pad(starts, (wide - 1, wide - 1, high - 1, high - 1))
+    for axis, length in ((-1, wide), (-2, high)):
+        reach = 1
+        while reach < length:
+            step = min(reach, length - reach)
+            rest = grown.shape[axis] - step
+            grown = grown.narrow(axis, 0, rest) | grown.narrow(axis, step, rest)
+            reach += step
+    return grown

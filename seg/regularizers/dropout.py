@@ -1,0 +1,23 @@
+"""Dropout."""
+
+import torch
+from torch import Tensor
+
+from seg.regularizers._rate import Regularizer
+
+
+class Dropout(Regularizer):
+    """Drop each element with probability p, and divide the others by 1 - p.
+
+    Srivastava et al. 2014, JMLR 15. `torch.nn.Dropout` with a rate that can change without compiling anew.
+
+    Shape:
+        any, floating -> the same; type and memory format are kept.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        chosen = torch.rand_like(x, dtype=torch.float32) >= self.rate
+        scale = (1 - self.rate.float()).clamp(min=2**-24).reciprocal()
+        return x * torch.where(chosen, scale, 0.0).to(x.dtype)

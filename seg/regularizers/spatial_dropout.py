@@ -1,0 +1,25 @@
+"""Spatial dropout."""
+
+from torch import Tensor
+
+from seg.regularizers._rate import Regularizer, kept
+
+
+class SpatialDropout(Regularizer):
+    """Drop a channel of a sample as a whole with probability p, and divide the others by 1 - p.
+
+    Tompson et al. 2015, arXiv:1411.4280: neighbouring pixels say the same, so that dropping single ones hides little.
+
+    Shape:
+        (N, C, ...) floating -> the same; type and memory format are kept.
+
+    Raises:
+        ValueError: fewer than three dimensions.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim < 3:
+            raise ValueError(f"SpatialDropout: expected (N, C, ...) with places to share a fate, got {tuple(x.shape)}")
+        if not self.training:
+            return x
+        return x * kept((*x.shape[:2], *[1] * (x.ndim - 2)), x, self.rate)

@@ -1,0 +1,279 @@
+"""Regularizers in models: every encoder under every decoder.
+
+python -m pytest tests/test_attach.py              a slice
+python -m pytest tests/test_attach.py -m ""        all of it, about 15 minutes
+"""
+
+import copy
+import logging
+import pickle
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+
+from seg import models
+from seg.regularizers import DropBlock, StochasticDepth, attach, describe
+from seg.regularizers._rate import Regularizer
+from seg.regularizers._stock import stock
+
+ALL = {"stochastic_depth": 0.2, "dropblock": 0.1, "spatial_dropout": 0.1, "uniform_dropout": 0.3, "dropout": 0.1}
+ENCODERS = (
+    "resnet18", "resnext50_32x4d", "se_resnet50", "efficientnet-b0", "mit_b0", "densenet121", "mobilenet_v2",
+    "tu-efficientnet_b0", "tu-resnet18", "tu-convnext_atto", "tu-swin_tiny_patch4_window7_224",
+    "tu-efficientnetv2_rw_t", "tu-mobilenetv3_small_100",
+)  # fmt: skip
+DECODERS = (
+    "unet", "unetplusplus", "fpn", "pan", "deeplabv3", "deeplabv3plus", "pspnet", "linknet", "manet", "segformer",
+    "upernet",
+)  # fmt: skip
+SLICE = {
+    ("resnet18", "unet"), ("resnet18", "deeplabv3plus"), ("efficientnet-b0", "fpn"), ("mit_b0", "segformer"),
+    ("mobilenet_v2", "pspnet"), ("tu-convnext_atto", "upernet"), ("tu-vit_tiny_patch16_224", "dpt"),
+    ("tu-resnet18", "linknet"),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tests run beside each other, on small tensors: more threads would wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def combinations() -> list[Any]:
+    pairs = [(e, d) for e in ENCODERS for d in DECODERS] + [("tu-vit_tiny_patch16_224", "dpt")]
+    return [pytest.param(*p, id="-".join(p), marks=() if p in SLICE else pytest.mark.slow) for p in pairs]
+
+
+def build(encoder: str, decoder: str) -> nn.Module:
+    options = {"img_size": 128 if decoder == "pan" else 64} if "swin" in encoder else {}
+    try:
+        model: nn.Module = smp.create_model(decoder, encoder, None, in_channels=3, classes=3, **options)
+    except (ValueError, NotImplementedError, TypeError, RuntimeError, KeyError) as error:
+        pytest.skip(f"smp does not build it: {error}")
+    return model.eval()
+
+
+@torch.no_grad()
+def evaluated(model: nn.Module, image: Tensor) -> Tensor:
+    return model.eval()(image)
+
+
+@pytest.mark.parametrize(("encoder", "decoder"), combinations())
+def test_every_encoder_under_every_decoder(encoder: str, decoder: str) -> None:
+    torch.manual_seed(0)
+    model = build(encoder, decoder)
+    side = 224 if "vit" in encoder else 128 if decoder == "pan" else 64
+    image = torch.randn(2, 3, side, side)
+    before, keys = evaluated(model, image), list(model.state_dict())
+    weights = copy.deepcopy(model.state_dict())
+    assert attach(model, **ALL) is model
+    assert torch.equal(evaluated(model, image), before)
+    assert list(model.state_dict()) == keys
+    model.load_state_dict(weights)
+    ours = [module for module in model.modules() if isinstance(module, Regularizer)]
+    assert {type(module).__name__ for module in ours} >= {"StochasticDepth", "DropBlock", "SpatialDropout"}
+    assert max(m.p for m in ours if isinstance(m, StochasticDepth)) == pytest.approx(0.2)
+    assert not [own for own in stock(model) if own.kind == "stochastic_depth"]
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(evaluated(twin, image), before)
+    check_training(model, image, ours)
+
+
+def check_training(model: nn.Module, image: Tensor, ours: list[Regularizer]) -> None:
+    """Every regularizer runs, changes what passes, and lets gradients through."""
+    changed: dict[nn.Module, bool] = {}
+
+    def watch(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        changed[module] = changed.get(module, False) or not torch.equal(output, inputs[0])
+
+    handles = [module.register_forward_hook(watch) for module in ours]
+    for module in ours:
+        module.set_rate(0.5)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)  # some branches begin at 0, and noise would leave them there
+    with torch.no_grad():
+        model.train()(image)
+    assert len(changed) == len(ours), "each is run"
+    assert sum(changed.values()) > len(ours) / 2, "of two samples both are spared one time in four"
+    for handle in handles:
+        handle.remove()
+    for module in ours:
+        module.set_rate(0.1)
+    model(image).square().mean().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_the_linear_rule() -> None:
+    model = attach(models.build("unet", classes=2), stochastic_depth=0.4)
+    rates = [m.p for m in model.modules() if isinstance(m, StochasticDepth)]
+    assert rates == pytest.approx([0.05 * block for block in range(1, 9)])
+    shallow = attach(
+        smp.Unet("resnet18", encoder_depth=3, encoder_weights=None, decoder_channels=(8, 8, 8)), stochastic_depth=0.4
+    )
+    rates = [m.p for m in shallow.modules() if isinstance(m, StochasticDepth)]
+    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4]), "blocks below the encoder's depth never run"
+
+
+def test_sites() -> None:
+    model = models.build("unet", classes=2).eval()
+    image = torch.randn(1, 3, 64, 64)
+    before = evaluated(model, image)
+    attach(model, dropblock={"p": 0.1, "sites": ["branches", "shortcuts", "skips", "decoder", "decoder.blocks.1.*"]})
+    assert torch.equal(evaluated(model, image), before)
+    found = {name for name, module in model.named_modules() if isinstance(module, DropBlock)}
+    assert {
+        "encoder.layer1.0.bn2_dropblock",
+        "encoder.layer1.0.downsample_dropblock",  # the identity, which was no module
+        "encoder.layer2.0.downsample_dropblock",
+        "encoder.skip5_dropblock",
+        "decoder_dropblock",
+        "decoder.blocks.1.conv1_dropblock",
+    } <= found
+    assert sum(m.site == "shortcuts" for m in model.modules() if isinstance(m, DropBlock)) == 8
+
+
+def test_only_skips_that_the_decoder_takes() -> None:
+    model = attach(smp.create_model("deeplabv3plus", "resnet18", None, classes=2), dropblock=0.1)
+    found = [name for name, module in model.named_modules() if isinstance(module, DropBlock)]
+    assert found == ["encoder.skip2_dropblock", "encoder.skip5_dropblock"]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "encoder", "setting", "gone"),
+    [
+        ("unet", "efficientnet-b0", {"stochastic_depth": 0.3}, r"drop connect 0.2 \(encoder\)"),
+        ("segformer", "mit_b0", {"stochastic_depth": 0.3}, r"7 from DropPath 0.0143 .* to DropPath 0.1"),
+        ("fpn", "resnet18", {"spatial_dropout": 0.3}, r"Dropout2d 0.2 \(decoder.dropout\)"),
+        ("pspnet", "resnet18", {"spatial_dropout": 0.3}, r"Dropout2d 0.2 \(decoder.dropout\)"),
+        ("deeplabv3plus", "resnet18", {"dropout": 0.3}, r"Dropout 0.5 \(decoder.aspp.0.project.3\)"),
+    ],
+)
+def test_the_models_own_are_replaced(
+    architecture: str, encoder: str, setting: dict[str, float], gone: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = smp.create_model(architecture, encoder, None, classes=2)
+    assert stock(model)
+    with caplog.at_level(logging.INFO, "seg.regularizers"):
+        attach(model, **setting)
+    assert not stock(model)
+    assert re.search(gone, caplog.text)
+    assert re.search(f"0.3, at .*; in place of the model's own {gone}", describe(model))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "setting", "message"),
+    [
+        ("resnet18", {"dropblock": 1.5}, r"dropblock.p: expected a number in 0..1, got 1.5"),
+        ("resnet18", {"stochastic_depth": -0.1}, r"stochastic_depth.p: expected a number in 0..1, got -0.1"),
+        ("resnet18", {"uniform_dropout": 2}, r"uniform_dropout.beta: expected a number in 0..1, got 2"),
+        ("resnet18", {"dropblock": {"p": 0.1, "block_size": 0}}, "dropblock.block_size: expected a whole number"),
+        ("resnet18", {"dropblock": {"p": 0.1, "size": 7}}, r"dropblock: takes no \['size'\]; it takes .*block_size"),
+        ("resnet18", {"dropblock": {"block_size": 7}}, "dropblock: lacks p; it takes"),
+        (
+            "resnet18",
+            {"dropout": {"p": 0.1, "sites": "encoder.layer9.*"}},
+            r"dropout.sites: .* has no 'encoder.layer9.\*'; it has 'branches' \(8\), 'shortcuts' \(8\), 'skips' \(5\)",
+        ),
+        ("vgg11", {"stochastic_depth": 0.1}, r"this model has no 'branches'; it has 'skips' \(5\), 'decoder' \(1\)"),
+        ("mit_b0", {"dropblock": {"p": 0.1, "sites": "shortcuts"}}, "this model has no 'shortcuts'; it has 'branches'"),
+        (
+            "mit_b0",
+            {"dropblock": {"p": 0.1, "sites": "branches"}},
+            r"at 'branches' \(.*\) passes \(1, 384, 32\), not \(N, C, H, W\); possible are 'skips' \(4\)",
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_requests(encoder: str, setting: dict[str, Any], message: str) -> None:
+    model = smp.create_model("unet", encoder, None, classes=2)
+    modules = [name for name, _ in model.named_modules()]
+    with pytest.raises(ValueError, match=message):
+        attach(model, **setting)
+    assert [name for name, _ in model.named_modules()] == modules, "nothing was changed"
+    with pytest.raises(ValueError, match=r"regularizer: there is no \['dropblok'\]; there are \['stochastic_depth'"):
+        models.build("unet", classes=2, regularizer={"dropblok": 0.1})
+
+
+def test_the_same_place_twice() -> None:
+    model = attach(models.build("unet", classes=2), dropout=0.1)
+    with pytest.raises(ValueError, match="dropout: 'decoder' .* carries one already; change it with set_rate"):
+        attach(model, dropout=0.2)
+    attach(model, spatial_dropout=0.2)
+
+
+def test_the_model_is_left_in_its_modes_and_describes_itself() -> None:
+    model = models.build("unet", classes=2).train()
+    model.encoder.bn1.eval()  # frozen statistics
+    numbers = {name: value.clone() for name, value in model.state_dict().items()}
+    attach(model, **ALL)
+    assert not model.encoder.bn1.training
+    assert model.encoder.layer1[0].bn2.training
+    assert all(torch.equal(value, numbers[name]) for name, value in model.state_dict().items())
+    assert "(bn2_stochastic_depth): StochasticDepth(p=0.025, site=branches)" in repr(model)
+    assert describe(model).splitlines()[0].startswith("StochasticDepth, p 0.025 to 0.2, at branches: 8 from")
+    assert describe(models.build("unet", classes=2)) == "no regularizers"
+    assert attach(model) is model
+
+
+def test_build_and_restore() -> None:
+    config = {"_target_": "seg.models.build", "architecture": "fpn", "classes": 3, "regularizer": ALL}
+    model = models.build("fpn", classes=3, regularizer=ALL)
+    again = models.restore(config, model.state_dict())
+    image = torch.randn(1, 3, 64, 64)
+    assert torch.equal(evaluated(model, image), evaluated(again, image))
+    plain = models.restore({k: v for k, v in config.items() if k != "regularizer"}, model.state_dict())
+    assert torch.equal(evaluated(model, image), evaluated(plain, image))
+
+
+def test_a_whole_ramp_compiles_at_most_twice() -> None:
+    torch.manual_seed(0)
+    model = attach(
+        models.build("unet", classes=2, decoder_channels=[8, 8, 8, 8, 8]),
+        **{kind: {("beta" if "uniform" in kind else "p"): 0.5, "ramp": 1.0} for kind in ALL},
+    ).train()
+    graphs = []
+
+    def count(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    compiled = torch.compile(model, backend=count, fullgraph=True)
+    image = torch.randn(2, 3, 64, 64)
+    for step in range(6):
+        for module in model.modules():
+            if isinstance(module, Regularizer):
+                module.set_progress(step, 5)
+        out = compiled(image)
+    assert len(graphs) <= 2
+    assert not torch.equal(out, compiled(image)), "the noise is drawn anew at every call"
+
+
+def test_export_has_no_noise() -> None:
+    model = attach(models.build("unet", classes=2, decoder_channels=[8, 8, 8, 8, 8]), **ALL).eval()
+    image = torch.randn(1, 3, 64, 64)
+    program = torch.export.export(model, (image,))
+    called = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+    assert not [name for name in called if any(word in name for word in ("rand", "uniform", "bernoulli", "dropout"))]
+    assert torch.equal(program.module()(image), evaluated(model, image))
+
+
+@pytest.mark.filterwarnings("ignore")  # the exporter's own
+def test_onnx(tmp_path: Any) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    model = attach(models.build("unet", classes=2, decoder_channels=[8, 8, 8, 8, 8]), **ALL).eval()
+    image = torch.randn(1, 3, 64, 64)
+    torch.onnx.export(model, (image,), tmp_path / "a.onnx", dynamo=True)
+    session = runtime.InferenceSession(tmp_path / "a.onnx")
+    (out,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+    assert torch.allclose(torch.from_numpy(out), evaluated(model, image), atol=1e-4)

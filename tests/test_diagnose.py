@@ -1,0 +1,75 @@
+"""The commands with regularizers: train, evaluate, diagnose.
+
+python -m pytest tests/test_diagnose.py
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Script, train_options
+
+
+def test_train_evaluate_and_diagnose(script: Script, data: Path, tmp_path: Path) -> None:
+    options = [*train_options(data), "fit.epochs=1", "regularizer=all", "logger=none", "pictures=0"]
+    result = script("seg-train", *options)
+    assert result.returncode == 0, result.stderr
+    assert "regularizers:\n  StochasticDepth, p 0.025 to 0.2, at branches: 8 from encoder.layer1.0" in result.stdout
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("unet_small-cross_entropy-all-seed0"), "the choice stands in the name"
+    assert yaml.safe_load((folder / "config.yaml").read_text())["regularizer"]["dropblock"]["block_size"] == 7
+
+    best, images = folder / "best.pt", data / "val/images"
+    result = script(
+        "seg-evaluate",
+        checkpoint=best,
+        images=images,
+        masks=data / "val/masks",
+        destination="e",
+        workers=0,
+        json="true",
+    )
+    assert result.returncode == 0, result.stderr
+    done = json.loads((folder / "done.json").read_text())
+    assert json.loads(result.stdout)["miou"] == pytest.approx(done["best_miou"], abs=1e-9)
+
+    result = script("seg-diagnose", checkpoint=best, images=data / "train/images", destination="d")
+    assert result.returncode == 0, result.stderr
+    assert "(DropBlock) stands before batch normalisation: variance at decoder." in result.stdout
+    found = json.loads((tmp_path / "d/diagnose.json").read_text())
+    assert found["images"] == 6
+    assert set(found["norms"][0]) == {"norm", "shift", "control", "stored", "after", "named"}
+    assert (tmp_path / "d/diagnose.csv").read_text().startswith("norm,shift,control,stored,after,named\nencoder.bn1,")
+    assert (tmp_path / "d/diagnose.png").stat().st_size > 1000
+
+
+def test_diagnose_names_the_dropout_of_deeplabv3plus(script: Script, data: Path) -> None:
+    fresh = {"model": "deeplabv3plus", "model.encoder_name": "resnet18", "images": data / "train/images"}
+    result = script("seg-diagnose", **fresh, destination="d", json="true")
+    assert result.returncode == 0, result.stderr
+    (offender,) = json.loads(result.stdout)["offenders"]
+    assert offender["regularizer"] == "decoder.aspp.0.project.3 (Dropout)"
+    assert offender["norm"] == "decoder.aspp.2"
+    assert 2 < offender["shift"] < 3
+    result = script("seg-diagnose", **fresh, destination="m", regularizer="dropout")
+    assert "no variance of 29 batch normalisations is shifted by more than 1.2x" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give either checkpoint=FILE or model=..., such as model=deeplabv3plus"),
+        (["model=unet_small", "size=[33,64]"], "size: expected [height, width] in multiples of 32"),
+        (["model=unet_small", "batch=1"], "batch: expected a whole number of at least 2, got 1"),
+        (["model=unet_small", "number=2", "images=nowhere"], "no folder 'nowhere'"),
+        (["model=unet_small", "regularizer=dropblock", "regularizer.dropblock.p=3"], "dropblock.p: expected a number"),
+        (["model=unet_small", "regularizer=stochastic_depth", "model.encoder_name=vgg11"], "has no 'branches'; it has"),
+    ],
+)  # fmt: skip
+def test_wrong_requests(arguments: list[str], message: str, script: Script, data: Path) -> None:
+    images = [] if any(a.startswith("images=") for a in arguments) else [f"images={data / 'train/images'}"]
+    result = script("seg-diagnose", *arguments, *images, "destination=d")
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
