@@ -35,8 +35,17 @@ fix: $(STAMP) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(STAMP) ## benchmarks, verified while timing; tables into benchmarks/results/
-	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+PEERS := build/peers
+
+$(PEERS): benchmarks/constraints-peers.txt $(STAMP)
+	@$(BIN)/python -m pip install -qq --no-deps --upgrade --target $@ -r $<
+	@touch $@
+
+peers: $(PEERS) ## tests against MONAI and kornia, which are fetched for it
+	@PYTHONPATH=$(PEERS) $(BIN)/python -m pytest -n auto tests/test_losses_peers.py
+
+bench: $(STAMP) $(PEERS) ## benchmarks, verified while timing; tables into benchmarks/results/
+	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; PYTHONPATH=$(PEERS) $(BIN)/python $$bench || exit 1; done
 
 clean: ## remove what make and the demo made
 	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

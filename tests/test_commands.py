@@ -410,7 +410,7 @@ def test_help_names_every_option(name: str, script: Script) -> None:
         config = hydra.compose(name)
     for key in config:
         assert re.search(rf"^{key}:", shown, re.MULTILINE), key
-    assert set(re.findall(r"^(\w+):", shown.partition("\n\n")[2], re.MULTILINE)) <= set(config) | {"sweep"}
+    assert set(re.findall(r"^(\w+):", shown.partition("\n\n")[2], re.MULTILINE)) <= set(config) | {"sweep", "model"}
     assert "hydra:" not in shown
     assert re.fullmatch(rf"seg-{name} \d+\.\d+\.\d+.*\n", script(f"seg-{name}", "--version").stdout)
 

@@ -372,7 +372,7 @@ def test_read_rules() -> None:
         (lambda: _preproc.convert_files([], TABLE, unknown="x"), "unknown must be error, ignore or nearest"),
         (lambda: _preproc.convert_files([], TABLE, unknown="nearest"), "nearest needs max_distance"),
         (lambda: _preproc.convert_files([], TABLE, max_distance=1), "max_distance needs unknown=nearest"),
-        (lambda: _preproc.convert_files([], TABLE, read="rgb"), "read must be auto, color or index"),
+        (lambda: _preproc.convert_files([], TABLE, read="rgb"), "read must be auto, color, index or ade20k"),
         (lambda: _preproc.convert_files([], TABLE, max_pixels=0), "max_pixels must be"),
         (lambda: _preproc.write_mask("x", np.zeros((0, 3), np.uint8)), "mask must be H x W uint8"),
     ],
