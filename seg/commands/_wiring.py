@@ -90,7 +90,8 @@ class Run:
         model = instantiate(self.model_config)
         if cfg["regularizer"]:  # not in the checkpoint's model: in evaluation there is none
             model = instantiate(cfg["regularizer"], model)
-        _show.say("\n  ".join(["regularizers:", *describe(model).splitlines()]))
+        if (found := describe(model).splitlines()) != ["no regularizers"]:
+            _show.say("\n  ".join(["regularizers:", *found]))
         if cfg["init"] is not None:
             self._start_from(checkpoint.load(cfg["init"]), model)
         loss: nn.Module = instantiate(with_weights(cfg["loss"], data))
