@@ -506,6 +506,20 @@ def test_temporaries_of_dead_processes_are_swept(source: Path, target: Path) -> 
     assert {path.name for path in (target / "sub0").glob(".*")} == kept
 
 
+SLOW = """
+import sys, time
+from seg import convert
+from seg.labels import LabelMap
+listed = convert.list_sources
+def slowly(*arguments):
+    for source in listed(*arguments):
+        yield source
+        time.sleep(0.01)  # six seconds in all: the signal comes in the middle, however late the test is to send it
+convert.list_sources = slowly
+convert.convert_folder(sys.argv[1], sys.argv[2], LabelMap.load(sys.argv[3]), threads=2)
+"""
+
+
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_in_the_middle_and_resumed(tmp_path: Path, target: Path, signum: int) -> None:
     for i in range(30):
@@ -513,11 +527,7 @@ def test_stopped_in_the_middle_and_resumed(tmp_path: Path, target: Path, signum:
     for i in range(30, 600):
         os.link(tmp_path / "in" / f"{i % 30:03}.png", tmp_path / "in" / f"{i:03}.png")
     LABELS.save(tmp_path / "labels.yaml")
-    program = (
-        "import sys; from seg.convert import convert_folder; from seg.labels import LabelMap;"
-        "convert_folder(sys.argv[1], sys.argv[2], LabelMap.load(sys.argv[3]), threads=2)"
-    )
-    arguments = [sys.executable, "-c", program, tmp_path / "in", target, tmp_path / "labels.yaml"]
+    arguments = [sys.executable, "-c", SLOW, tmp_path / "in", target, tmp_path / "labels.yaml"]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
     while not (target / "manifest.jsonl").exists() or (target / "manifest.jsonl").stat().st_size < 2000:
         assert process.poll() is None, process.communicate()[1]
