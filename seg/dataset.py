@@ -130,7 +130,10 @@ class SegmentationDataset(Dataset[Sample]):
             torch.set_rng_state(state)  # without workers this process is the one whose dropout must not notice
 
     def _normalized(self, image: Tensor) -> Tensor:
-        """Float32; by rows of (H, W, 3) memory, as channels of a view would be gone through three numbers a time."""
+        """Float32, in the channels-last memory that files are decoded to.
+
+        By rows of that memory: the channels of a view would be gone through three numbers at a time.
+        """
         _, height, width = image.shape
         rows = image.permute(1, 2, 0).reshape(height, 3 * width)
         mean, std = (values.repeat(width) for values in (self.mean, self.std))

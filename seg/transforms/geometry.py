@@ -16,7 +16,10 @@ def _pad(image: Tensor, mask: Tensor, padding: list[int]) -> tuple[Tensor, Tenso
     """Padding in pixels: left, top, right, bottom."""
     if not any(padding):
         return image, mask
-    return F.pad(image, padding, fill=0), F.pad(mask[None], padding, fill=IGNORE)[0]
+    left, top, right, bottom = padding
+    border = (top, bottom, left, right, cv2.BORDER_CONSTANT)
+    labels = cv2.copyMakeBorder(mask.numpy(), *border, value=(IGNORE,))
+    return tensor(cv2.copyMakeBorder(array(image), *border), image), torch.from_numpy(np.asarray(labels))
 
 
 def _resized(image: Tensor, mask: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
