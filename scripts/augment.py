@@ -72,15 +72,15 @@ def augment(images: Path, masks: Path, destination: Path, *, recipe: str, copies
     clashing = {p.name for p in pairs} & {p.name for p in made}
     if clashing:
         raise ValueError(f"'{min(clashing)}' is among the images already; they seem to hold copies")
+    data = SegmentationDataset(
+        pairs, classes=labels.classes, mean=(0, 0, 0), std=(1, 1, 1), transform=instantiate(config), seed=seed
+    )
     about = {"recipe": recipe, "seed": seed, "transform": config, "images": [p.name for p in pairs]}
     _open(make_folder(destination, "destination"), about, labels)
     for p in pairs:
         _copy(p.image, destination / "images" / f"{p.name}{p.image.suffix}")
         _copy(p.mask, destination / "masks" / f"{p.name}.png")
     write_csv(destination / "augmented.csv", HEADER, _rows(pairs, made, recipe, seed))
-    data = SegmentationDataset(
-        pairs, classes=labels.classes, mean=(0, 0, 0), std=(1, 1, 1), transform=instantiate(config), seed=seed
-    )
     jobs = Jobs(pairs, made, destination, data)
     loader = make_loader(jobs, [[i] for i in range(len(jobs))], workers=more["workers"], device=torch.device("cpu"))
     return int(sum(int(done) for done in loader))
