@@ -23,6 +23,7 @@ _MODULES = (
     "files",
     "images",
     "inference",
+    "labelme",
     "labels",
     "losses",
     "metrics",

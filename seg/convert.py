@@ -29,6 +29,7 @@ from seg.bulk import (
     write_counts,
 )
 from seg.files import write_json, write_png
+from seg.labelme import ShapeReader
 from seg.labels import LabelMap
 from seg.manifest import Manifest, Record
 from seg.mapping import LabelReader, Stamp
@@ -86,7 +87,8 @@ def convert_folder(
 
     Args:
         pattern: glob over the relative path; ``**/`` stands for any folders.
-        unknown, max_distance, read, max_pixels: see `seg.mapping.LabelReader`. A file that fails leaves no mask, not
+        unknown, max_distance, read, max_pixels: see `seg.mapping.LabelReader`; with ``read=labelme`` the sources are
+            labelme's annotation files (.json) instead, see `seg.labelme`. A file that fails leaves no mask, not
             even an older one.
         cut: resize the masks and cut them into tiles. Each pixel is counted once, however many tiles show it.
         images: the labels' images, to be cut with the masks.
@@ -99,11 +101,17 @@ def convert_folder(
         ValueError: a wrong option or folder. A bad file is no exception: it is counted in ``Summary.failed``.
     """
     # A wrong option is refused before a folder is made.
-    reader = LabelReader(labels, unknown=unknown, max_distance=max_distance, read=read, max_pixels=max_pixels)
+    reader: LabelReader | ShapeReader
+    if read == "labelme":
+        if max_distance is not None:
+            raise ValueError("max_distance is for colours; leave it out with read=labelme")
+        reader = ShapeReader(labels, unknown=unknown, max_pixels=max_pixels)
+    else:
+        reader = LabelReader(labels, unknown=unknown, max_distance=max_distance, read=read, max_pixels=max_pixels)
     if images and not cut:
         raise ValueError("images needs tile or size; without them the images are what they are")
     workers, part = threads_of(threads), shard_name(shard)
-    sources = list_sources(Path(source), Path(destination), pattern)
+    sources = list_sources(Path(source), Path(destination), pattern, reader.suffixes)
     target = _destination(destination, cut)
     if images:
         sources = _named_as_pairs(sources, images)
@@ -113,11 +121,11 @@ def convert_folder(
     outputs = Outputs(target, cut, images)
     with Manifest(target, part, key) as manifest:
         jobs = list_jobs(sources, outputs, None if overwrite else manifest, shard)
-        if cut:
-            work = partial(_cut_mask, reader=reader, cut=cut, images=images, outputs=outputs)
-            records = in_order((job.record or partial(work, job) for job in jobs), workers)
-        else:
+        if isinstance(reader, LabelReader) and not cut:
             records = in_order(_by_helper(jobs, reader, outputs, workers), workers)
+        else:
+            work = partial(_make_mask, reader=reader, cut=cut, images=images, outputs=outputs)
+            records = in_order((job.record or partial(work, job) for job in jobs), workers)
         write_counts(target / f"counts{part}.csv", records, manifest, tally)
     if images and not shard:
         for sentence in images.left_out():
@@ -197,11 +205,16 @@ def _convert_other(job: Job, stamp: Stamp, reader: LabelReader, outputs: Outputs
         return _failed(job, error)
 
 
-def _cut_mask(job: Job, *, reader: LabelReader, cut: Cut, images: ImageTiles | None, outputs: Outputs) -> Record:
+def _make_mask(
+    job: Job, *, reader: LabelReader | ShapeReader, cut: Cut | None, images: ImageTiles | None, outputs: Outputs
+) -> Record:
     assert job.path is not None
     assert job.mask is not None
     try:
         mapped, stamp = reader.file(job.path)
+        if cut is None:
+            _preproc.write_mask(job.mask, mapped.mask)
+            return _converted(job, stamp, mapped.counts, extent([job.mask]))
         mask = cut.resized(mapped.mask, nearest=True)
         if images:
             images.write(outputs.name(job.mask), mapped.mask.shape)

@@ -68,7 +68,10 @@ class SegmentationDataset(Dataset[Sample]):
         pairs: files, as `pair` gives them.
         classes: number of classes; a mask with a higher value is an error.
         mean, std: of each RGB channel, for images scaled to 0..1.
-        transform: applied to (uint8 image, mask); None for evaluation.
+        transform: applied to (uint8 image, mask); None for evaluation. One that mixes samples reads the others here
+            (``set_source``); one that ramps is told the epoch of each sample (``set_progress``), which makes it the
+            same in every loading worker and after a resume.
+        epochs: of the whole run, for what ramps.
         seed: with the (epoch, index) of the key it decides all randomness of the transform.
         extra: what the loss takes besides, such as distance maps: made of the transformed mask (H, W), here and so
             in the loading workers, it is a fourth item.
@@ -83,31 +86,58 @@ class SegmentationDataset(Dataset[Sample]):
         std: Sequence[float],
         transform: Transform | None = None,
         seed: int = 0,
+        epochs: int = 1,
         extra: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.pairs = list(pairs)
         self.classes = classes
-        self.mean = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
-        self.std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
+        self.mean, self.std = (torch.tensor(values, dtype=torch.float32) for values in (mean, std))
         self.transform = transform
-        self.seed = seed
+        self.seed, self.epochs = seed, epochs
         self.extra = extra
+        set_source = getattr(transform, "set_source", None)
+        if callable(set_source):
+            set_source(self.read, len(self.pairs))
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, key: int | Key) -> Sample:
-        epoch, index = key if isinstance(key, tuple) else (0, key)
+        image, mask = self.transformed(key)
+        image, mask, index = self._normalized(image), mask.contiguous(), key[1] if isinstance(key, tuple) else key
+        return (image, mask, index) if self.extra is None else (image, mask, index, self.extra(mask))
+
+    def read(self, index: int) -> tuple[Tensor, Tensor]:
+        """Image (3, H, W) and mask (H, W) uint8 as they are in the files."""
         files = self.pairs[index]
         image = torch.from_numpy(read_image(files.image)).permute(2, 0, 1)
-        mask = torch.from_numpy(read_mask(files.mask, self.classes))
-        if self.transform is not None:
-            state = torch.get_rng_state()
-            _seed_all(self.seed, epoch, index)
-            image, mask = self.transform(image, mask)
+        return image, torch.from_numpy(read_mask(files.mask, self.classes))
+
+    def transformed(self, key: int | Key) -> tuple[Tensor, Tensor]:
+        """Image (3, H, W) and mask (H, W) uint8 after the transform."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        image, mask = self.read(index)
+        if self.transform is None:
+            return image, mask
+        set_progress = getattr(self.transform, "set_progress", None)
+        if callable(set_progress):
+            set_progress(epoch, self.epochs)
+        state = torch.get_rng_state()
+        _seed_all(self.seed, epoch, index)
+        try:
+            return self.transform(image, mask)
+        finally:
             torch.set_rng_state(state)  # without workers this process is the one whose dropout must not notice
-        image, mask = (image.float() / 255 - self.mean) / self.std, mask.contiguous()
-        return (image, mask, index) if self.extra is None else (image, mask, index, self.extra(mask))
+
+    def _normalized(self, image: Tensor) -> Tensor:
+        """Float32, in the channels-last memory that files are decoded to.
+
+        By rows of that memory: the channels of a view would be gone through three numbers at a time.
+        """
+        _, height, width = image.shape
+        rows = image.permute(1, 2, 0).reshape(height, 3 * width)
+        mean, std = (values.repeat(width) for values in (self.mean, self.std))
+        return rows.float().div_(255).sub_(mean).div_(std).view(height, width, 3).permute(2, 0, 1)
 
 
 def _seed_all(*numbers: int) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seg import _preproc
 from seg.decode import open_other
+from seg.files import SUFFIXES
 from seg.labels import Color, LabelMap
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class LabelReader:
     Raises:
         ValueError: an option out of range.
     """
+
+    suffixes = SUFFIXES
 
     def __init__(
         self,

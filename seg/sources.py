@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import chain, groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -20,11 +20,14 @@ class Source(NamedTuple):
     reason: str = ""
 
 
-def list_sources(folder: Path, destination: Path, pattern: str) -> Iterator[Source]:
+def list_sources(
+    folder: Path, destination: Path, pattern: str, suffixes: Collection[str] = SUFFIXES
+) -> Iterator[Source]:
     """Check both folders and that there is something to do, then list.
 
     Args:
         pattern: glob over the relative path; ``**/`` stands for any folders. Hidden files are left out.
+        suffixes: of the files that count, in lower case.
 
     Raises:
         ValueError: the source is missing or has no matching image, or the destination lies within it.
@@ -38,21 +41,21 @@ def list_sources(folder: Path, destination: Path, pattern: str) -> Iterator[Sour
             f"destination must lie outside source, or masks would be read as labels; '{destination}' lies in "
             f"'{folder}'; give another folder"
         )
-    sources = _walk(root, target, re.compile(_regex(pattern)))
+    sources = _walk(root, target, re.compile(_regex(pattern)), suffixes)
     first = next(sources, None)
     if first is None:
         raise ValueError(
-            f"source must hold label images ({' '.join(sorted(SUFFIXES))}); none under '{folder}' matches "
+            f"source must hold label images ({' '.join(sorted(suffixes))}); none under '{folder}' matches "
             f"'{pattern}'; check source and pattern"
         )
     return chain((first,), sources)
 
 
-def count_sources(folder: Path, pattern: str) -> int:
+def count_sources(folder: Path, pattern: str, suffixes: Collection[str] = SUFFIXES) -> int:
     """How many images `list_sources` would list, found out faster than by listing them."""
     wanted = re.compile(_regex(pattern))
     try:
-        return sum(len(_chosen(inner, files, wanted)) for inner, files, _ in _folders(folder.resolve()))
+        return sum(len(_chosen(inner, files, wanted, suffixes)) for inner, files, _ in _folders(folder.resolve()))
     except OSError:
         return 0
 
@@ -77,16 +80,16 @@ def _folders(
             yield from _folders(root, f"{inner}{name}/", above)
 
 
-def _chosen(inner: str, files: list[_File], wanted: re.Pattern[str]) -> list[_File]:
-    return [pair for pair in files if pair[1].lower() in SUFFIXES and wanted.fullmatch(inner + "".join(pair))]
+def _chosen(inner: str, files: list[_File], wanted: re.Pattern[str], suffixes: Collection[str]) -> list[_File]:
+    return [pair for pair in files if pair[1].lower() in suffixes and wanted.fullmatch(inner + "".join(pair))]
 
 
-def _walk(root: Path, target: Path, wanted: re.Pattern[str]) -> Iterator[Source]:
+def _walk(root: Path, target: Path, wanted: re.Pattern[str], suffixes: Collection[str]) -> Iterator[Source]:
     """The images of each folder, then of those within it."""
     for inner, files, reason in _folders(root):
         if reason:
             yield Source(root / inner, inner, "", reason)
-        for stem, group in groupby(_chosen(inner, files, wanted), key=lambda pair: pair[0]):
+        for stem, group in groupby(_chosen(inner, files, wanted, suffixes), key=lambda pair: pair[0]):
             yield from _sources_of_mask(root, target, inner, f"{stem}.png", ["".join(pair) for pair in group])
 
 

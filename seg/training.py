@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import cv2
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
@@ -362,6 +363,7 @@ def _outlive_signals(_: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
+    cv2.setNumThreads(0)  # a core a worker: OpenCV would start one thread for every core in each
 
 
 def image_rows(names: Sequence[str], classes: Sequence[str], counts: Tensor) -> Iterable[tuple[Any, ...]]:

@@ -12,7 +12,7 @@ from conftest import scene, write_pairs
 from seg.dataset import EvaluationBatches, SegmentationDataset, TrainBatches, check
 from seg.pairs import pair
 from seg.training import make_loader
-from seg.transforms import Compose, Flip, ScaleCrop
+from seg.transforms import ClassMix, Compose, CutMix, Cutout, Elastic, Flip, GridMask, Mosaic, Noise, ScaleCrop
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 
@@ -58,9 +58,25 @@ class Noisy:
         return torch.full_like(image, int(noise) % 256), mask
 
 
-@pytest.mark.parametrize("transform", [Compose(flip=Flip(), crop=ScaleCrop()), Noisy()], ids=["ours", "users"])
+MIXED = Compose(
+    mosaic=Mosaic(),
+    flip=Flip(),
+    elastic=Elastic(),
+    crop=ScaleCrop(),
+    noise=Noise(),
+    grid=GridMask(8, 16, 0.5, ramp=1.0),
+    cutmix=CutMix(),
+    classmix=ClassMix(),
+    cutout=Cutout(0.3, label="ignore"),
+)
+
+
+@pytest.mark.parametrize(
+    "transform", [Compose(flip=Flip(), crop=ScaleCrop()), MIXED, Noisy()], ids=["standard", "mixed", "users"]
+)
 def test_randomness_depends_on_seed_epoch_and_index_alone(tmp_path: Path, transform: object) -> None:
     data = make(tmp_path, transform)
+    data.epochs = 6
     batches = TrainBatches(len(data), batch=2, seed=1)
     seen = []
     for workers in (0, 2):
@@ -77,6 +93,27 @@ def test_randomness_depends_on_seed_epoch_and_index_alone(tmp_path: Path, transf
     assert len(seen[0]) == 6
     assert len(seen[1]) == 2
     assert not torch.equal(data[3, 0][0], data[4, 0][0])
+
+
+def test_ramps_know_the_epoch_of_each_sample(tmp_path: Path) -> None:
+    """Whatever was loaded before, here or in another process."""
+    data = make(tmp_path, Compose(grid=GridMask(8, 8, 0.5, label="ignore", ramp=0.5)))
+    data.epochs = 8
+    hidden = {epoch: sum(bool((data[epoch, i][1][3:] == 255).any()) for i in range(6)) for epoch in (7, 0, 4, 1, 0)}
+    assert hidden[0] == 0
+    assert hidden[4] == hidden[7] == 6
+    assert hidden[1] < 6
+
+
+def test_mixed_samples_come_from_the_data_set(tmp_path: Path) -> None:
+    data = make(tmp_path, Compose(mix=CutMix(p=1.0)))
+    image, mask, _ = data[1, 0]
+    sources = [torch.from_numpy(scene(i)[0]).permute(2, 0, 1) for i in range(6)]
+    raw, labels = data.transformed((1, 0))
+    others = [s for s in sources if (raw == s).all(0).any() and not torch.equal(s, sources[0])]
+    assert others
+    assert torch.equal(mask, labels)
+    assert image.shape == (3, 64, 96)
 
 
 def test_train_batches_cover_and_shard() -> None:

@@ -16,7 +16,7 @@ from seg.dataset import EvaluationBatches, SegmentationDataset, TrainBatches
 from seg.losses import Boundary, CrossEntropy, Dice, Ramp, WeightedSum, distances_for, fused
 from seg.pairs import pair
 from seg.training import FitOptions, State
-from seg.transforms import ColorJitter, Compose, Flip, ScaleCrop
+from seg.transforms import ColorJitter, Compose, CutMix, Flip, GridMask, ScaleCrop
 
 
 class Small(nn.Sequential):
@@ -37,14 +37,20 @@ class Experiment:
         self.folder = folder
         self.lines: list[dict[str, Any]] = []
         pairs = pair(folder / "images", folder / "masks")
-        recipe = Compose(flip=Flip(), crop=ScaleCrop(size=(32, 32)), color=ColorJitter())
+        recipe = Compose(
+            flip=Flip(),
+            crop=ScaleCrop(size=(32, 32)),
+            color=ColorJitter(),
+            grid=GridMask(8, 16, 0.5, label="ignore", ramp=1.0),
+            mix=CutMix(),
+        )
         torch.manual_seed(0)
         self.options = FitOptions(epochs=3)
         self.batches = TrainBatches(len(pairs), batch=2, seed=0)
         common = {"classes": 3, "mean": (0.5,) * 3, "std": (0.25,) * 3}
         loss = loss or CrossEntropy()
         extra = distances_for(loss, 3) if maps else None
-        data = SegmentationDataset(pairs, transform=recipe, extra=extra, **common)
+        data = SegmentationDataset(pairs, transform=recipe, epochs=3, extra=extra, **common)
         plain = SegmentationDataset(pairs, **common)
         device = torch.device("cpu")
         self.loader = training.make_loader(data, self.batches, workers=workers, device=device)

@@ -115,7 +115,9 @@ class Run:
         self.batches = TrainBatches(len(data.train), batch=cfg["loader"]["batch"], seed=cfg["seed"], **share)
         loader = partial(training.make_loader, workers=cfg["loader"]["workers"], device=fabric.device, fabric=fabric)
         # not for validation: maps of whole images would fill the shared memory, and it waits for every batch anyway
-        training_set = dataset(data.train, transform=instantiate(cfg["augment"]), extra=extra)
+        training_set = dataset(
+            data.train, transform=instantiate(cfg["augment"]), epochs=self.options.epochs, extra=extra
+        )
         self.train_loader = loader(training_set, self.batches)
         self.val_loader = loader(
             dataset(data.val), EvaluationBatches(data.val_sizes, batch=cfg["loader"]["batch"], **share)

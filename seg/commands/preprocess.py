@@ -37,6 +37,8 @@ def preprocess(config: "DictConfig") -> None:
     from rich.console import Console
 
     from seg.commands._progress import bulk_progress
+    from seg.files import SUFFIXES
+    from seg.labelme import ShapeReader
     from seg.labels import LabelMap
     from seg.sources import count_sources
 
@@ -49,8 +51,10 @@ def preprocess(config: "DictConfig") -> None:
     work = _work(cfg)
     console = Console(highlight=False, stderr=as_json)
 
+    suffixes = ShapeReader.suffixes if cfg["read"] == "labelme" else SUFFIXES
+
     def count() -> int:
-        return count_sources(source, cfg["pattern"]) // (shard[1] if shard else 1)
+        return count_sources(source, cfg["pattern"], suffixes) // (shard[1] if shard else 1)
 
     with bulk_progress("converting", "images", count, console) as progress:
         summary = work(source, destination, labels, shard=shard, progress=progress)

@@ -1,0 +1,38 @@
+"""Augmentations of image and mask together.
+
+A transform is a callable ``(image (C, H, W) uint8 or float32 in 0..1, mask (H, W) uint8) -> (image, mask)`` that draws
+from the torch RNG and never writes its inputs. Pixels that an image does not cover become 0 in the image and 255 in
+the mask; no transform gives a pixel a class that it did not have. ``p`` is the probability that a transform does
+anything at all. Lengths are pixels if they are whole numbers, and shares of the image's side if they are not.
+"""
+
+from seg.transforms.color import Blur, ColorJitter, Illumination, Noise
+from seg.transforms.compose import Compose, Transform
+from seg.transforms.erase import Cutout, GridMask, RandomErasing
+from seg.transforms.geometry import Flip, Pad, ScaleCrop
+from seg.transforms.mix import ClassMix, CutMix, Mosaic, classmix, cutmix, mosaic
+from seg.transforms.warp import Affine, Elastic, Rotate
+
+__all__ = [
+    "Affine",
+    "Blur",
+    "ClassMix",
+    "ColorJitter",
+    "Compose",
+    "CutMix",
+    "Cutout",
+    "Elastic",
+    "Flip",
+    "GridMask",
+    "Illumination",
+    "Mosaic",
+    "Noise",
+    "Pad",
+    "RandomErasing",
+    "Rotate",
+    "ScaleCrop",
+    "Transform",
+    "classmix",
+    "cutmix",
+    "mosaic",
+]

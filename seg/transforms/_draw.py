@@ -1,0 +1,83 @@
+"""Random numbers from torch's default generator, and checks of the ranges that they are drawn from."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+
+def uniform(low: float, high: float) -> float:
+    """Uniform in low..high."""
+    return float(torch.empty(()).uniform_(low, high))
+
+
+def integer(most: int) -> int:
+    """Uniform in 0..most."""
+    return int(torch.randint(most + 1, ()))
+
+
+def chance(p: float) -> bool:
+    """True with probability ``p``."""
+    return uniform(0, 1) < p
+
+
+def ratio(bounds: tuple[float, float]) -> float:
+    """In low..high; a factor and its inverse are equally likely where both are."""
+    low, high = bounds
+    return float(low * (high / low) ** uniform(0, 1))
+
+
+def check_share(name: str, value: float) -> float:
+    """The value, if it is a probability.
+
+    Raises:
+        ValueError: it is outside 0..1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{name}: expected a probability in 0..1, got {value!r}")
+    return value
+
+
+def check_least(name: str, value: float, least: float = 0) -> float:
+    """The value, if it is a number not below ``least``.
+
+    Raises:
+        ValueError: it is below, or no number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < float("inf"):
+        raise ValueError(f"{name}: expected a number of at least {least}, got {value!r}")
+    return value
+
+
+def check_factors(name: str, value: Sequence[float]) -> tuple[float, float]:
+    """The pair, if it is one of positive numbers in order.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, Sequence) or len(value) != 2 or not 0 < value[0] <= value[1]:
+        raise ValueError(f"{name}: expected 0 < least <= greatest, got {_shown(value)}")
+    return value[0], value[1]
+
+
+def check_length(name: str, value: float) -> float:
+    """The length, if it is pixels or a share.
+
+    Raises:
+        ValueError: no whole number of at least 1 and no share in 0..1.
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if not whole and not (isinstance(value, float) and 0 < value <= 1):
+        raise ValueError(
+            f"{name}: expected pixels (a whole number from 1) or a share of the side (0.0..1.0), got {value!r}"
+        )
+    return value
+
+
+def pixels(length: float, side: int) -> int:
+    """A length in pixels of an image whose side has that many; at least 1."""
+    return length if isinstance(length, int) else max(round(length * side), 1)
+
+
+def _shown(value: Any) -> Any:
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

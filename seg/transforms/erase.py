@@ -1,0 +1,220 @@
+"""Parts of an image blotted out: Cutout, GridMask, random erasing.
+
+``fill`` is what is painted, a share of the range of the image (0 black, 1 white), or one for each channel. ``label``
+says what becomes of the mask there: ``keep`` has the model infer what it cannot see, ``ignore`` (255) asks nothing.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from seg.labels import IGNORE
+from seg.transforms._draw import (
+    chance,
+    check_factors,
+    check_length,
+    check_share,
+    integer,
+    pixels,
+    ratio,
+    uniform,
+)
+from seg.transforms._pixels import white
+
+Fill = float | Sequence[float]
+Box = tuple[slice, slice]
+
+
+class _Blot:
+    """What to paint, and what to do with the labels under it."""
+
+    def __init__(self, fill: Fill | None, label: str) -> None:
+        shares = list(fill) if isinstance(fill, Sequence) else [fill]
+        if not all(share is None or (isinstance(share, int | float) and 0 <= share <= 1) for share in shares):
+            raise ValueError(f"fill: expected a share of the range, 0..1, or one for each channel, got {fill!r}")
+        if label not in ("keep", "ignore"):
+            raise ValueError(f"label: expected keep or ignore, got {label!r}")
+        self.fill, self.label = fill, label
+
+    def color(self, image: Tensor) -> Tensor:
+        """(C, 1, 1) or (1, 1, 1) in the type of the image."""
+        shares = torch.tensor(self.fill, dtype=torch.float32).view(-1, 1, 1)
+        if len(shares) not in (1, len(image)):
+            raise ValueError(f"fill: {len(shares)} numbers for an image of {len(image)} channels")
+        shares = shares * white(image)
+        return (shares if image.is_floating_point() else shares.round()).to(image.dtype)
+
+    def paint(self, image: Tensor, mask: Tensor, boxes: Sequence[Box]) -> tuple[Tensor, Tensor]:
+        """Copies with these boxes painted; noise if there is no ``fill``."""
+        image = image.clone()
+        if self.label == "ignore":
+            mask = mask.clone()
+        color = None if self.fill is None else self.color(image)
+        for rows, columns in boxes:
+            part = image[:, rows, columns]
+            if color is not None:
+                part.copy_(color)
+            elif image.is_floating_point():
+                part.copy_(torch.rand(part.shape))
+            else:
+                part.copy_(torch.randint(256, part.shape))
+            if self.label == "ignore":
+                mask[rows, columns] = IGNORE
+        return image, mask
+
+
+class Cutout(_Blot):
+    """Erase rectangles whose centres are uniform over the image, clipped at its border (DeVries & Taylor 2017).
+
+    Args:
+        size: side of a square, or (height, width), in pixels (whole numbers) or shares of the image's sides. A hole
+            that fits has exactly that size, odd or even.
+        holes: how many; they may overlap.
+        fill, label: see `seg.transforms.erase`.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    def __init__(
+        self,
+        size: float | tuple[float, float],
+        holes: int = 1,
+        fill: Fill = 0.0,
+        label: str = "keep",
+        *,
+        p: float = 1.0,
+    ) -> None:
+        super().__init__(fill, label)
+        sides = tuple(size) if isinstance(size, Sequence) else (size, size)
+        if len(sides) != 2:
+            raise ValueError(f"size: expected one length or (height, width), got {sides}")
+        self.size = tuple(check_length("size", side) for side in sides)
+        if isinstance(holes, bool) or not isinstance(holes, int) or holes < 1:
+            raise ValueError(f"holes: expected a whole number of at least 1, got {holes!r}")
+        self.holes, self.p = holes, check_share("p", p)
+
+    def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        if not chance(self.p):
+            return image, mask
+        return self.paint(image, mask, [self._box(mask) for _ in range(self.holes)])
+
+    def _box(self, mask: Tensor) -> Box:
+        spans = []
+        for side, extent in zip(self.size, mask.shape, strict=True):
+            length = pixels(side, extent)
+            start = integer(extent - 1) - length // 2
+            spans.append(slice(max(start, 0), max(start + length, 0)))
+        return spans[0], spans[1]
+
+
+class GridMask(_Blot):
+    """Erase a regular grid of squares (Chen et al. 2020).
+
+    The unit of the grid is d pixels, uniform in d_min .. d_max, at a random offset; in each the share ``ratio`` of
+    either axis is kept as a strip, and the square of side (1 - ratio) d between the strips goes. Every pixel is kept
+    with probability 1 - (1 - ratio)^2: where (1 - ratio) d is not whole, it is rounded up or down at random, so that
+    the area is right in the mean.
+
+    Args:
+        d_min, d_max: in pixels (whole numbers), or shares of the image's shorter side.
+        ratio: in 0..1.
+        fill, label: see `seg.transforms.erase`.
+        p: probability that an image gets a grid.
+        ramp: share of the run, in 0..1, over which the probability rises from 0 to ``p``, driven by `set_progress`;
+            0 = ``p`` from the start.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    def __init__(
+        self,
+        d_min: float,
+        d_max: float,
+        ratio: float,
+        fill: Fill = 0.0,
+        label: str = "keep",
+        *,
+        p: float = 1.0,
+        ramp: float = 0.0,
+    ) -> None:
+        super().__init__(fill, label)
+        self.d_min, self.d_max = check_length("d_min", d_min), check_length("d_max", d_max)
+        if type(d_min) is not type(d_max) or d_min > d_max:
+            raise ValueError(f"d_min, d_max: expected least and greatest in one unit, got {d_min} and {d_max}")
+        self.ratio, self.p, self.ramp = check_share("ratio", ratio), check_share("p", p), check_share("ramp", ramp)
+        self._done = 0.0
+
+    def set_progress(self, step: int, total: int) -> None:
+        """Say that ``step`` of the ``total`` steps of the run are done."""
+        self._done = step / max(total, 1)
+
+    def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        if not chance(self.p * min(self._done / self.ramp, 1.0) if self.ramp else self.p):
+            return image, mask
+        least, most = (pixels(d, min(mask.shape)) for d in (self.d_min, self.d_max))
+        unit = least + integer(most - least)
+        hole = self._hole(unit)
+        rows, columns = (_periodic(side, unit, hole) for side in mask.shape)
+        return self.paint(image, mask, [(row, column) for row in rows for column in columns])
+
+    def _hole(self, unit: int) -> int:
+        """Side of the squares; the mean of its square is ((1 - ratio) unit)^2."""
+        exact = (1 - self.ratio) * unit
+        lower = math.floor(exact)
+        return lower + chance((exact**2 - lower**2) / (2 * lower + 1))
+
+
+def _periodic(side: int, unit: int, hole: int) -> list[slice]:
+    """Holes along an axis, at a random offset."""
+    first = integer(unit - 1) - unit
+    starts = range(first, side, unit)
+    return [slice(max(at, 0), min(at + hole, side)) for at in starts if at + hole > 0 and hole]
+
+
+class RandomErasing(_Blot):
+    """Erase one rectangle of random area and shape that lies within the image (Zhong et al. 2020).
+
+    Args:
+        area: least and greatest share of the image's area, uniform.
+        aspect: least and greatest height / width; a shape and its mirror image are equally likely (the authors'
+            code draws uniformly, which prefers tall ones).
+        fill: see `seg.transforms.erase`; None = noise, uniform for every pixel and channel.
+        label: see there.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        area: tuple[float, float] = (0.02, 0.4),
+        aspect: tuple[float, float] = (0.3, 1 / 0.3),
+        fill: Fill | None = 0.0,
+        label: str = "keep",
+        p: float = 0.5,
+    ) -> None:
+        super().__init__(fill, label)
+        self.area, self.aspect, self.p = (
+            check_factors("area", area),
+            check_factors("aspect", aspect),
+            check_share("p", p),
+        )
+        if self.area[1] > 1:
+            raise ValueError(f"area: expected shares of the image's area, at most 1, got {tuple(area)}")
+
+    def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        if not chance(self.p):
+            return image, mask
+        height, width = mask.shape
+        for _ in range(100):  # as in the paper's code; what does not fit is drawn anew
+            area, shape = uniform(*self.area) * height * width, ratio(self.aspect)
+            rows, columns = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
+            if 0 < rows <= height and 0 < columns <= width:
+                top, left = integer(height - rows), integer(width - columns)
+                return self.paint(image, mask, [(slice(top, top + rows), slice(left, left + columns))])
+        return image, mask

@@ -1,0 +1,208 @@
+"""Annotation files that the tests write; masks against Pillow, or counted by hand.
+
+python -m pytest tests/test_labelme.py
+"""
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from conftest import Script
+from PIL import Image, ImageDraw
+
+from seg.convert import convert_folder
+from seg.images import read_mask
+from seg.labelme import ShapeReader
+from seg.labels import Label, LabelMap
+from seg.tiles import Cut, ImageTiles
+
+LABELS = LabelMap(
+    [
+        Label("_background_", ((0, 0, 0),)),
+        Label("person", ((128, 0, 0),)),
+        Label("Bicycle", ((0, 128, 0),)),
+        Label("blurred", ((9, 9, 9),), ignore=True),
+    ]
+)
+BARE = LabelMap([Label("person", ((128, 0, 0),)), Label("Bicycle", ((0, 128, 0),))])
+HEIGHT, WIDTH = 40, 60
+
+
+def shape(label: Any, points: Any, kind: str | None = "polygon", **more: Any) -> dict[str, Any]:
+    return {"label": label, "points": points, "shape_type": kind, "group_id": None, "flags": {}, **more}
+
+
+def annotation(*shapes: Any, **changes: Any) -> bytes:
+    content = {"version": "5.4.1", "flags": {}, "shapes": list(shapes), "imagePath": "a.jpg", "imageData": None,
+               "imageHeight": HEIGHT, "imageWidth": WIDTH}  # fmt: skip
+    return json.dumps(content | changes).encode()
+
+
+def mask_of(*shapes: Any, labels: LabelMap = LABELS, unknown: str = "error") -> np.ndarray:
+    return ShapeReader(labels, unknown=unknown).drawn(annotation(*shapes)).mask
+
+
+def test_polygons_are_drawn_as_pillow_draws_them() -> None:
+    points = [(5.4, 3.6), (50.2, 8.0), (30.7, 35.5), (-4.0, 20.0)]
+    expected = Image.new("L", (WIDTH, HEIGHT))
+    ImageDraw.Draw(expected).polygon(points, fill=1, outline=1)
+    np.testing.assert_array_equal(mask_of(shape("person", points)), np.array(expected))
+    np.testing.assert_array_equal(mask_of(shape("person", points, None)), np.array(expected))  # old files
+
+
+def test_later_shapes_lie_over_earlier_ones() -> None:
+    large, small = [[5, 5], [30, 25]], [[10, 10], [19, 14]]
+    mask = mask_of(
+        shape("person", large, "rectangle"), shape("Bicycle", small, "rectangle", group_id=3, flags={"x": 1})
+    )
+    assert [int((mask == value).sum()) for value in (0, 1, 2)] == [2400 - 26 * 21, 26 * 21 - 50, 50]
+    mask = mask_of(shape("Bicycle", small[::-1], "rectangle"), shape("person", large, "rectangle"))
+    assert [int((mask == value).sum()) for value in (1, 2)] == [26 * 21, 0]
+    mask = mask_of(shape("person", large, "rectangle"), shape("_background_", small, "rectangle"))
+    assert int((mask == 0).sum()) == 2400 - 26 * 21 + 50  # a hole
+
+
+def test_other_kinds() -> None:
+    circle = mask_of(shape("person", [[30, 20], [30, 30]], "circle"))
+    assert abs(int((circle == 1).sum()) - np.pi * 10.5**2) < 25
+    assert circle[20, 20] == circle[20, 40] == circle[10, 30] == 1
+    point = mask_of(shape("person", [[30, 20]], "point"))
+    assert abs(int(point.sum()) - np.pi * 5.5**2) < 12
+    line = mask_of(shape("person", [[10, 20], [49, 20]], "line"))
+    assert int(line.sum()) == 400
+    strip = mask_of(shape("person", [[10, 10], [30, 10], [30, 30]], "linestrip"))
+    assert strip[10, 12] == strip[28, 30] == 1
+    turned = mask_of(shape("person", [[20, 5], [30, 15], [20, 25], [10, 15]], "oriented_rectangle"))
+    assert int(turned.sum()) == 221
+
+
+def test_stored_masks() -> None:
+    part = np.zeros((5, 7), np.uint8)
+    part[1:4, 2:6] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(part).save(buffer, "PNG")
+    stored = shape("person", [[3, 2], [9, 6]], "mask", mask=base64.b64encode(buffer.getvalue()).decode())
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    expected[3:6, 5:9] = 1
+    np.testing.assert_array_equal(mask_of(stored), expected)
+    with pytest.raises(ValueError, match=r"shape 1 is a mask of \(7, 5\) pixels that does not fit its corners"):
+        mask_of(stored | {"points": [[3, 2], [10, 6]]})
+    with pytest.raises(ValueError, match="shape 1 is a mask that cannot be decoded"):
+        mask_of(stored | {"mask": "AAAA"})
+    with pytest.raises(ValueError, match="shape 1 is a mask that cannot be decoded"):
+        mask_of(shape("person", [[3, 2], [9, 6]], "mask"))
+
+
+def test_ignored_classes_and_pixels_without_a_shape() -> None:
+    box = [[5, 5], [14, 14]]
+    for name in ("blurred", "__ignore__"):
+        assert int((mask_of(shape(name, box, "rectangle")) == 255).sum()) == 100
+    with pytest.raises(ValueError, match="2300 pixels lie in no shape, the first at x=0, y=0; add a class '_b"):
+        mask_of(shape("person", box, "rectangle"), labels=BARE)
+    mask = mask_of(shape("person", box, "rectangle"), labels=BARE, unknown="ignore")
+    assert [int((mask == value).sum()) for value in (0, 255)] == [100, 2300]  # what nobody named is not class 0
+    whole = mask_of(shape("Bicycle", [[0, 0], [59, 39]], "rectangle"), labels=BARE)
+    assert (whole == 1).all()
+    named = LabelMap([Label("person", ((1, 1, 1),)), Label("background", ((0, 0, 0),))])
+    assert int((mask_of(shape("person", box, "rectangle"), labels=named) == 1).sum()) == 2300
+
+
+def test_unknown_labels_name_the_nearest() -> None:
+    odd = shape("bicicle", [[5, 5], [14, 14]], "rectangle")
+    with pytest.raises(ValueError, match="shape 2 has label 'bicicle', which is not in .* nearest is 'Bicycle'"):
+        mask_of(shape("person", [[0, 0], [9, 9]], "rectangle"), odd)
+    assert int((mask_of(odd, unknown="ignore") == 255).sum()) == 100
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "not JSON: broken, or not saved by labelme"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[1]", "not an annotation file of labelme: expected an object with a list of shapes"),
+        (annotation(imageHeight=None), r"imageHeight and imageWidth must be whole .* came None and 60"),
+        (annotation(imageWidth=1 << 40), "too large: 1099511627776 x 40 pixels, the limit is"),
+        (annotation(7), "shape 1 has no label: expected a name, came None"),
+        (annotation(shape(3, [[0, 0]])), "shape 1 has no label: expected a name, came 3"),
+        (annotation(shape("person", [[0, 0], [1, 1]])), "shape 1 is a polygon of 2 points, it needs 3"),
+        (annotation(shape("person", [[0, 0]], "circle")), "shape 1 is a circle of 1 points, it needs 2"),
+        (annotation(shape("person", [], "cuboid")), "shape 1 is of the kind 'cuboid'; known are polygon, rectangle"),
+        (annotation(shape("person", None)), r"shape 1 has no points: expected \[\[x, y\], ...\], came None"),
+        (annotation(shape("person", [[0, float("nan")], [1, 1], [2, 0]])), "shape 1 has a point that is no number"),
+    ],
+)  # fmt: skip
+def test_bad_files(content: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        ShapeReader(LABELS).drawn(content)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """An export folder: pictures beside their annotation files."""
+    folder = tmp_path / "export" / "day"
+    folder.mkdir(parents=True)
+    for name, left in (("a", 5), ("b", 20)):
+        box = [[left, 5], [left + 9, 14]]
+        (folder / f"{name}.json").write_bytes(annotation(shape("person", box, "rectangle"), imagePath=f"{name}.png"))
+        picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        picture[5:15, left : left + 10] = 200
+        cv2.imwrite(str(folder / f"{name}.png"), picture)
+    return tmp_path / "export"
+
+
+def test_folders_are_converted_as_label_images_are(source: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    convert: Callable[[], Any] = lambda: convert_folder(source, masks, LABELS, read="labelme", threads=2)  # noqa: E731
+    summary = convert()
+    assert (summary.files, summary.converted, summary.failed) == (2, 2, 0)
+    assert summary.pixels == {"_background_": 4600, "person": 200, "Bicycle": 0}
+    mask = read_mask(masks / "day" / "a.png", 3)
+    assert (mask[5:15, 5:15] == 1).all()
+    assert (masks / "counts.csv").read_text().splitlines()[1].startswith("day/a.json,")
+    (source / "day" / "b.json").write_bytes(annotation(shape("persom", [[0, 0], [9, 9]], "rectangle")))
+    summary = convert()
+    assert (summary.skipped, summary.failed) == (1, 1)
+    assert summary.failures[0][0] == "day/b.json"
+    assert "label 'persom'" in summary.failures[0][1]
+    assert "nearest is 'person'" in summary.failures[0][1]
+    assert not (masks / "day" / "b.png").exists()
+
+
+def test_tiles_of_annotations_and_pictures(source: Path, tmp_path: Path) -> None:
+    cut = Cut(tile=20)
+    images = ImageTiles(cut, source, tmp_path / "tiles")
+    summary = convert_folder(source, tmp_path / "masks", LABELS, read="labelme", cut=cut, images=images)
+    assert summary.converted == 2
+    tiles = sorted((tmp_path / "masks").rglob("*.png"))
+    assert len(tiles) == 12
+    for tile in tiles:
+        picture = cv2.imread(str(tmp_path / "tiles" / tile.relative_to(tmp_path / "masks")))
+        np.testing.assert_array_equal(picture[..., 0] == 200, read_mask(tile, 3) == 1)
+
+
+def test_command_line(source: Path, script: Script, tmp_path: Path) -> None:
+    LABELS.save(tmp_path / "map.yaml")
+    done = script("seg-preprocess", source=source, destination="masks", labels="map.yaml", read="labelme")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 converted" in done.stdout
+    (source / "day" / "b.json").write_bytes(b"{}")
+    done = script("seg-preprocess", source=source, destination="masks", labels="map.yaml", read="labelme")
+    assert done.returncode == 1
+    assert "day/b.json: not an annotation file of labelme" in done.stderr
+
+
+def test_wrong_requests(source: Path, tmp_path: Path) -> None:
+    for options, reason in (
+        ({"unknown": "nearest"}, "unknown must be error or ignore with read=labelme, came 'nearest'"),
+        ({"max_distance": 3}, "max_distance is for colours; leave it out with read=labelme"),
+        ({"pattern": "*.png"}, r"source must hold label images \(.json\); none under"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            convert_folder(source, tmp_path / "masks", LABELS, read="labelme", **options)
