@@ -5,8 +5,10 @@ Data, model and loss meet only in its arguments. A run that was interrupted and 
 the bit on the CPU: `State` holds everything that the next step depends on.
 """
 
+import atexit
 import math
 import time
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -351,9 +353,17 @@ def make_loader(
         worker_init_fn=_outlive_signals,
         generator=torch.Generator(),  # iter() draws a base seed, from the global RNG otherwise
     )
+    atexit.register(_release_workers, weakref.ref(loader))
     if fabric is None:
         return loader
     return fabric.setup_dataloaders(loader, use_distributed_sampler=False)  # type: ignore[return-value]
+
+
+def _release_workers(loader: "weakref.ref[DataLoader[Any]]") -> None:
+    """End the workers of a loader that lives on at exit: multiprocessing would send them a SIGTERM, and wait."""
+    alive = loader()
+    if alive is not None and (workers := getattr(alive, "_iterator", None)) is not None:
+        workers._shutdown_workers()
 
 
 def _outlive_signals(_: int) -> None:

@@ -1,6 +1,8 @@
 """python -m pytest tests/test_training.py"""
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -142,6 +144,18 @@ def test_distance_maps_come_with_the_batch(folder: Path) -> None:
     assert second.timeless() == eager.timeless()[1:]
     for name, tensor in eager.state.state_dict()["model"].items():
         assert torch.equal(second.state.state_dict()["model"][name], tensor), name
+
+
+def test_a_program_that_keeps_its_loader_ends(tmp_path: Path) -> None:
+    """Workers ignore the SIGTERM that multiprocessing sends them at exit, before it waits for them."""
+    program = (
+        "import torch; from seg.training import make_loader\n"
+        "loader = make_loader(list(range(8)), [[0, 1], [2, 3]], workers=1, device=torch.device('cpu'))\n"
+        "kept = iter(loader)\n"
+        "print(next(kept).tolist())\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout == "[0, 1]\n"
 
 
 def test_it_learns(folder: Path) -> None:
