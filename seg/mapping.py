@@ -18,6 +18,9 @@ Unknown = tuple[int, int, Color | int, int, int, int | None]
 """Pixels, how many colours or values, the first of them, its x and y, and the max_distance that would do for all."""
 
 
+_WAYS = ("auto", "color", "index", "ade20k")  # and labelme, which seg.labelme reads
+
+
 class Mapped(NamedTuple):
     """A mask (H, W) uint8, the pixels of each of its values, what the label map does not list (None unless
     ``unknown=ignore`` let it pass), and the name of the source's format if that is lossy."""
@@ -65,6 +68,8 @@ class LabelReader:
     ) -> None:
         if not isinstance(max_pixels, int) or max_pixels < 1:
             raise ValueError(f"max_pixels must be 1..2**30, came {max_pixels!r}; give a whole number")
+        if read not in _WAYS:
+            raise ValueError(f"read must be {', '.join(_WAYS)} or labelme, came {read!r}; choose one of them")
         self.labels, self.max_pixels = labels, max_pixels
         self.options: dict[str, Any] = {"unknown": unknown, "max_distance": max_distance, "read": read}
         self._table = _preproc.Table(labels.colors, labels.values)

@@ -612,7 +612,7 @@ def test_masks_never_land_on_sources(tmp_path: Path) -> None:
         ({"unknown": "nearest"}, "unknown=nearest needs max_distance"),
         ({"max_distance": 3}, "max_distance needs unknown=nearest"),
         ({"unknown": "nearest", "max_distance": 256}, r"max_distance must be 0\.\.255"),
-        ({"read": "rgb"}, "read must be auto, color, index or ade20k"),
+        ({"read": "rgb"}, "read must be auto, color, index, ade20k or labelme, came 'rgb'"),
         ({"max_pixels": 0}, r"max_pixels must be 1\.\.2\*\*30, came 0"),
         ({"max_pixels": 1e6}, r"max_pixels must be 1\.\.2\*\*30, came 1000000.0; give a whole number"),
         ({"max_pixels": 2**31}, r"max_pixels must be 1\.\.2\*\*30"),
