@@ -225,8 +225,9 @@ def distance_table(options: argparse.Namespace) -> list[str]:
             "scipy": (lambda m=mask, c=present: distances_by(by_scipy, m, c)),
         }
         wanted = found["scipy"]()
-        for call in found.values():
-            np.testing.assert_array_equal(call()[: len(wanted)], wanted)
+        np.testing.assert_array_equal(found["ours"]()[: len(wanted)], wanted)
+        # on one thread OpenCV 5.0 is off by a squared pixel at a few far ones
+        np.testing.assert_allclose(found["OpenCV, precise"](), wanted, atol=1e-3)
         times = {name: median_of(call, options.rounds if name != "scipy" else 2) for name, call in found.items()}
         for name, value in times.items():
             lines.append(f"| {classes} x {side} x {side} | {name} | {value:.1f} | {value / times['ours']:.1f} |")
