@@ -118,6 +118,28 @@ def test_color_jitter_stays_in_range_and_leaves_the_mask() -> None:
     assert ColorJitter(brightness=0, contrast=0, saturation=0)(image, mask)[0] is image
 
 
+def test_colors_change_in_every_order() -> None:
+    """Clipping tells which change came first."""
+    image = torch.tensor([200, 0], dtype=torch.uint8).view(1, 1, 2)
+    jitter = ColorJitter(brightness=1, contrast=1, saturation=0)
+    balance = 0
+    for seed in range(400):
+        torch.manual_seed(seed)
+        out, _ = jitter(image, image[0])
+        torch.manual_seed(seed)
+        brightness, contrast = (float(torch.empty(()).uniform_(0, 2)) for _ in range(2))
+        factors = [(F.adjust_brightness, brightness), (F.adjust_contrast, contrast)]
+        results = []
+        for order in (factors, factors[::-1]):
+            expected = image.double() / 255
+            for adjust, factor in order:
+                expected = adjust(expected, factor)
+            results.append(float((out - expected * 255).abs().max()) <= 2.01)
+        assert any(results)
+        balance += results[0] - results[1]
+    assert abs(balance) < 4 * 400**0.5
+
+
 def test_compose_order_and_gaps() -> None:
     image, mask = coded()
     out, _ = Compose(color=None, flip=Flip(p=1.0), pad=Pad())(image, mask)

@@ -15,7 +15,7 @@ _GRAY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in OpenCV and torchv
 
 
 class ColorJitter:
-    """Random brightness, contrast, saturation and hue, in that order, each clipped to the range of the image.
+    """Random brightness, contrast, saturation and hue, in random order, each clipped to the range of the image.
 
     Args:
         brightness, contrast, saturation: factors are uniform in 1 - value .. 1 + value, not below 0.
@@ -37,11 +37,16 @@ class ColorJitter:
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         brighten, contrast, saturate = _bytes if image.dtype == torch.uint8 else _floats
-        for strength, adjust in ((self.brightness, brighten), (self.contrast, contrast), (self.saturation, saturate)):
-            if strength:
-                image = adjust(image, uniform(max(1 - strength, 0), 1 + strength))
+        changes = [
+            (adjust, uniform(max(1 - strength, 0), 1 + strength))
+            for strength, adjust in ((self.brightness, brighten), (self.contrast, contrast), (self.saturation, saturate))
+            if strength
+        ]
         if self.hue:
-            image = F.adjust_hue(image, uniform(-self.hue, self.hue))
+            changes.append((F.adjust_hue, uniform(-self.hue, self.hue)))
+        for place in torch.randperm(len(changes)).tolist():
+            adjust, amount = changes[place]
+            image = adjust(image, amount)
         return image, mask
 
 
