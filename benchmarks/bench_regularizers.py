@@ -2,12 +2,14 @@
 
 python benchmarks/bench_regularizers.py [ROUNDS]
 
-Each round times every way once on the same tensors, in the same process, in turn. The table gives the median over
+Each round times every way once on the same tensors, in the same process, in an order of its own: what ran before
+decides whether memory is at hand or has to come from the system. The table gives the median over
 the rounds, the interval that holds the middle half, and the median of the ratios, round by round, to the floor: one
 read and one write of the tensor, forward and backward (``x * 1.1``).
 """
 
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -97,8 +99,8 @@ def measure(shape: tuple[int, ...], layout: torch.memory_format, rounds: int) ->
     gradient = torch.randn(shape).to(memory_format=layout)
     times: Times = {name: [] for name in WAYS}
     for _ in range(rounds + 1):
-        for name, way in WAYS.items():
-            times[name].append(milliseconds(way, x, gradient))
+        for name in random.sample(list(WAYS), len(WAYS)):
+            times[name].append(milliseconds(WAYS[name], x, gradient))
     return {name: values[1:] for name, values in times.items()}
 
 

@@ -1,6 +1,7 @@
 """What the regularizers share: a rate that can change without compiling anew."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,7 @@ class Regularizer(nn.Module):
         self.site = self.instead = ""
         self._value = 0.0 if self.ramp else self.p
         self.register_buffer("rate", torch.tensor(self._value, dtype=torch.float32), persistent=False)
+        self._known: tuple[Tensor, int, dict[Any, Tensor]] | None = None
 
     def set_rate(self, value: float) -> None:
         """Change the rate; a ramp changes it again at the next `set_progress`.
@@ -52,6 +54,30 @@ class Regularizer(nn.Module):
         done = min(max(step / (self.ramp * max(total, 1)), 0.0), 1.0)
         if done * self.p != self._value:
             self.set_rate(done * self.p)
+
+    def of_rate(self, function: Callable[..., Tensor], *sizes: int) -> Tensor:
+        """``function(rate, *sizes)``, kept until the rate changes: small kernels at every call would add up."""
+        if torch.compiler.is_compiling():  # there they are fused, and the rate is an input of the graph
+            return function(self.rate, *sizes)
+        known = self._known
+        if known is None or known[0] is not self.rate or known[1] != self.rate._version:
+            known = self._known = self.rate, self.rate._version, {}
+        if (function, sizes) not in known[2]:
+            known[2][function, sizes] = function(self.rate, *sizes)
+        return known[2][function, sizes]
+
+    def kept(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Factors that are 0 with probability ``rate`` and else 1 / (1 - rate), so that the mean is 1.
+
+        Args:
+            shape: of the result, which has the type and device of ``like``; at rate 1 everything is 0.
+        """
+        # drawn in float32: float16 has 2^11 values in 0..1, too coarse for a small rate
+        chosen = torch.rand(shape, device=like.device) >= self.rate
+        return (chosen * self.of_rate(survivors_scale)).to(like.dtype)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": None}  # a copy has a buffer of its own
 
     def extra_repr(self) -> str:
         extras = {"ramp": f"{self.ramp:g}" if self.ramp else "", "site": self.site, "instead": self.instead}
@@ -71,13 +97,6 @@ def check_share(name: str, value: float) -> float:
     return float(value)
 
 
-def kept(shape: Sequence[int], like: Tensor, rate: Tensor) -> Tensor:
-    """Factors that are 0 with probability ``rate`` and else 1 / (1 - rate), so that the mean is 1.
-
-    Args:
-        shape: of the result, which has the type and device of ``like``.
-        rate: 0-d, in 0..1; at 1 everything is 0.
-    """
-    # drawn in float32: float16 has 2^11 values in 0..1, too coarse for a small rate
-    chosen = torch.rand(shape, device=like.device) >= rate
-    return (chosen / (1 - rate.float()).clamp(min=2**-24)).to(like.dtype)
+def survivors_scale(rate: Tensor) -> Tensor:
+    """1 / (1 - rate), finite at rate 1."""
+    return (1 - rate).clamp(min=2**-24).reciprocal()

@@ -1,7 +1,5 @@
 """DropBlock."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -37,7 +35,6 @@ class DropBlock(Regularizer):
         if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
             raise ValueError(f"block_size: expected a whole number of at least 1, got {block_size!r}")
         self.block_size, self.per_channel = block_size, per_channel
-        self._solved: tuple[Tensor, int, dict[tuple[int, int], Tensor]] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 4:
@@ -50,24 +47,9 @@ class DropBlock(Regularizer):
         channels_last = self.per_channel and x.stride(1) == 1
         layout = torch.channels_last if channels_last else torch.contiguous_format
         noise = torch.empty(shape, device=x.device, memory_format=layout).uniform_()
-        dropped = _grow(noise < self._gamma(height, width), block)
-        keep = (~dropped).float()
-        scale = keep.mean().clamp(min=1 / max(keep.numel(), 1)).reciprocal()  # exactly 1 where all is kept
-        return x * keep.mul_(scale).to(x.dtype)
-
-    def _gamma(self, height: int, width: int) -> Tensor:
-        """`gamma` of a map, kept until the rate changes: a few small kernels for every map would add up."""
-        if torch.compiler.is_compiling():  # there they are fused, and the rate is an input of the graph
-            return gamma(self.rate, height, width, self.block_size)
-        solved = self._solved
-        if solved is None or solved[0] is not self.rate or solved[1] != self.rate._version:
-            solved = self._solved = self.rate, self.rate._version, {}
-        if (height, width) not in solved[2]:
-            solved[2][height, width] = gamma(self.rate, height, width, self.block_size)
-        return solved[2][height, width]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_solved": None}  # a copy has a buffer of its own
+        keep = _outside(noise >= self.of_rate(gamma, height, width, self.block_size), block).float()
+        share = keep.mean().clamp_(min=1 / max(keep.numel(), 1))  # exactly 1 where all is kept
+        return x * keep.div_(share).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"block_size={self.block_size}, per_channel={self.per_channel}, {super().extra_repr()}"
@@ -110,19 +92,19 @@ def _covers(size: int, block: int, device: torch.device) -> tuple[Tensor, Tensor
     return values.float(), torch.where(values < most, 2 / size, (size - 2 * (most - 1)) / size)
 
 
-def _grow(starts: Tensor, block: tuple[int, int]) -> Tensor:
-    """(N, C, H - kh + 1, W - kw + 1) upper left corners -> (N, C, H, W) union of the blocks, both boolean.
+def _outside(vacant: Tensor, block: tuple[int, int]) -> Tensor:
+    """Where no block lies: (N, C, H - kh + 1, W - kw + 1), False where one has its corner -> (N, C, H, W), boolean.
 
     Shifted copies are joined in doubling steps: three an axis for a block of 7, on bytes, where pooling would compare
     49 floats a pixel.
     """
     high, wide = block
-    grown = F.pad(starts, (wide - 1, wide - 1, high - 1, high - 1))
+    joined = F.pad(vacant, (wide - 1, wide - 1, high - 1, high - 1), value=True)
     for axis, length in ((-1, wide), (-2, high)):
         reach = 1
         while reach < length:
             step = min(reach, length - reach)
-            rest = grown.shape[axis] - step
-            grown = grown.narrow(axis, 0, rest) | grown.narrow(axis, step, rest)
+            rest = joined.shape[axis] - step
+            joined = joined.narrow(axis, 0, rest) & joined.narrow(axis, step, rest)
             reach += step
-    return grown
+    return joined

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from seg.regularizers._rate import Regularizer
+from seg.regularizers._rate import Regularizer, survivors_scale
 
 
 class Dropout(Regularizer):
@@ -19,5 +19,4 @@ class Dropout(Regularizer):
         if not self.training:
             return x
         chosen = torch.rand_like(x, dtype=torch.float32) >= self.rate
-        scale = (1 - self.rate.float()).clamp(min=2**-24).reciprocal()
-        return x * torch.where(chosen, scale, 0.0).to(x.dtype)
+        return x * (chosen * self.of_rate(survivors_scale)).to(x.dtype)

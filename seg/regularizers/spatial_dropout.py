@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from seg.regularizers._rate import Regularizer, kept
+from seg.regularizers._rate import Regularizer
 
 
 class SpatialDropout(Regularizer):
@@ -22,4 +22,4 @@ class SpatialDropout(Regularizer):
             raise ValueError(f"SpatialDropout: expected (N, C, ...) with places to share a fate, got {tuple(x.shape)}")
         if not self.training:
             return x
-        return x * kept((*x.shape[:2], *[1] * (x.ndim - 2)), x, self.rate)
+        return x * self.kept((*x.shape[:2], *[1] * (x.ndim - 2)), x)

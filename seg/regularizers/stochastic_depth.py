@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from seg.regularizers._rate import Regularizer, kept
+from seg.regularizers._rate import Regularizer
 
 
 class StochasticDepth(Regularizer):
@@ -19,4 +19,4 @@ class StochasticDepth(Regularizer):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        return x * kept((x.shape[0], *[1] * (x.ndim - 1)), x, self.rate)
+        return x * self.kept((x.shape[0], *[1] * (x.ndim - 1)), x)
