@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import cv2
+import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
@@ -59,6 +60,7 @@ class State:
     """Everything that the next training step depends on.
 
     Attributes:
+        seed: of the noise of the steps.
         epoch, step: position; ``step`` batches of ``epoch`` are done.
         loss_sum: of the steps done in this epoch.
         term_sums: the same for each term of a loss that has terms (`seg.losses.WeightedSum`).
@@ -70,6 +72,7 @@ class State:
     optimizer: Optimizer
     scheduler: LRScheduler
     fabric: Fabric
+    seed: int = 0
     epoch: int = 0
     step: int = 0
     loss_sum: float | Tensor = 0.0
@@ -83,12 +86,21 @@ class State:
         self.model = self.model.to(memory_format=torch.channels_last)
         self.model, self.optimizer = self.fabric.setup(self.model, self.optimizer)
 
-    def set_progress(self, step: int, total: int) -> None:
-        """Tell all that ramps (weights of a composite, a rate) that ``step`` of ``total`` steps are done."""
+    def begin_step(self, done: int, total: int) -> None:
+        """Seed the noise of a step, and tell all that ramps (weights of a composite, a rate) where the run is.
+
+        Noise depends on (seed, process, step) alone: each process has a stream of its own, and a resumed run goes on
+        with the same numbers on any of them, though a checkpoint holds no random state.
+
+        Args:
+            done, total: steps of the run.
+        """
+        words = np.random.SeedSequence((self.seed, self.fabric.global_rank, done)).generate_state(1)
+        torch.manual_seed(int(words[0]))
         for module in (*self.module.modules(), *self.loss.modules()):
             move = getattr(module, "set_progress", None)
             if callable(move):
-                move(step, total)
+                move(done, total)
 
     def add(self, loss: Tensor) -> None:
         """Count a finished step; sums stay on the device, because float() would wait for it at every step."""
@@ -103,14 +115,12 @@ class State:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data and tensors, for `seg.checkpoint.save`."""
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         return {
             "model": self.module.state_dict(),
             "loss": self.loss.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
-            "rng": {"cpu": torch.get_rng_state(), "cuda": cuda},
             "epoch": self.epoch,
             "step": self.step,
             "loss_sum": float(self.loss_sum),
@@ -127,9 +137,6 @@ class State:
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.epoch, self.step = state["epoch"], state["step"]
         self.loss_sum, self.term_sums, self.best = state["loss_sum"], state["term_sums"], state["best"]
-        torch.set_rng_state(state["rng"]["cpu"])
-        if state["rng"]["cuda"] and torch.cuda.device_count() == len(state["rng"]["cuda"]):
-            torch.cuda.set_rng_state_all(state["rng"]["cuda"])
 
 
 @dataclass(frozen=True)
@@ -207,7 +214,7 @@ def train_epoch(
     """
     state.model.train()
     for images, masks, _, *extra in loader:
-        state.set_progress(before + state.step, total)
+        state.begin_step(before + state.step, total)
         loss = state.loss(state.model(images), masks, *extra)
         state.optimizer.zero_grad(set_to_none=True)
         state.fabric.backward(loss)

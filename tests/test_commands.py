@@ -259,6 +259,25 @@ def test_two_processes_share_the_work(tmp_path: Path, data: Path, script: Script
         assert line["loss"] == pytest.approx(expected, rel=1e-5)
 
 
+def test_two_processes_go_on_where_they_were(tmp_path: Path, data: Path, script: Script) -> None:
+    """Noise and data of every process are those of a run that was never interrupted."""
+    options = [*train_options(data)[:-1], "device.accelerator=cpu", "device.devices=2", "regularizer=all", "fit.epochs=3"]
+    whole = script("seg-train", *options, name="whole")
+    assert whole.returncode == 0, whole.stderr
+    words = [str(script_path("seg-train")), *options, "name=cut"]
+    lines = tmp_path / "runs/cut/metrics.jsonl"
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as first:
+        while first.poll() is None and not (lines.exists() and lines.read_text().count("\n")):
+            time.sleep(0.02)
+        os.killpg(first.pid, signal.SIGKILL)  # at the end of the first epoch, or in the second one
+        assert first.wait() == -signal.SIGKILL, first.communicate()[1]
+    second = script("seg-train", *options, name="cut")
+    assert second.returncode == 0, second.stderr
+    weights = [checkpoint.load(tmp_path / f"runs/{name}/last.pt")["model"] for name in ("whole", "cut")]
+    for name, tensor in weights[0].items():
+        assert torch.equal(tensor, weights[1][name]), name
+
+
 def test_a_sweep_over_seeds(tmp_path: Path, data: Path, script: Script) -> None:
     options = [o for o in train_options(data) if not o.startswith("fit")]
     result = script("seg-train", "-m", *options, "fit.epochs=1", "seed=1,2")

@@ -110,8 +110,21 @@ def test_interrupted_and_resumed_equals_uninterrupted(folder: Path, stop_after: 
     ours, theirs = second.state.state_dict(), whole.state.state_dict()
     for name, tensor in theirs["model"].items():
         assert torch.equal(ours["model"][name], tensor), name
-    assert torch.equal(ours["rng"]["cpu"], theirs["rng"]["cpu"])
     assert ours["scheduler"] == theirs["scheduler"]
+
+
+def test_each_process_and_step_has_noise_of_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = Experiment(folder).state
+
+    def noise(rank: int, step: int, seed: int = 0) -> float:
+        monkeypatch.setattr(Fabric, "global_rank", rank)
+        state.seed = seed
+        state.begin_step(step, 10)
+        return float(torch.rand(()))
+
+    drawn = [noise(rank, step, seed) for rank in range(4) for step in range(10) for seed in range(3)]
+    assert len(set(drawn)) == len(drawn)
+    assert noise(3, 9, 2) == drawn[-1]
 
 
 def with_boundary() -> WeightedSum:

@@ -99,7 +99,7 @@ class Run:
         loss = fabric.to_device(loss)
         optimizer = instantiate(cfg["optimizer"], training.parameter_groups(model, loss))
         scheduler = instantiate(cfg["scheduler"], optimizer, steps=self.options.epochs * len(self.batches))
-        self.state = training.State(model, loss, optimizer, scheduler, fabric)
+        self.state = training.State(model, loss, optimizer, scheduler, fabric, cfg["seed"])
         self.validation: training.Validation | None = None
 
     def _start_from(self, start: dict[str, Any], model: nn.Module) -> None:
@@ -128,8 +128,6 @@ class Run:
         if (self.folder / "last.pt").exists():
             self._resume(self.folder / "last.pt")
             _show.say(f"resuming {self.folder} at epoch {self.state.epoch + 1}, step {self.state.step}")
-        if self.fabric.world_size > 1:  # dropout masks of its own for each process
-            torch.manual_seed(hash((self.cfg["seed"], self.fabric.global_rank, self.state.epoch, self.state.step)))
         if self.fabric.is_global_zero:
             _run.cut_metrics(self.folder / "metrics.jsonl", self.state.epoch)
         self.logger = self._logger()
