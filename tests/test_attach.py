@@ -9,11 +9,15 @@ import logging
 import pickle
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import pytest
 import segmentation_models_pytorch as smp
+import timm
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seg import models
@@ -36,6 +40,9 @@ SLICE = {
     ("mobilenet_v2", "pspnet"), ("tu-convnext_atto", "upernet"), ("tu-vit_tiny_patch16_224", "dpt"),
     ("tu-resnet18", "linknet"),
 }  # fmt: skip
+COMPILE_SLICE = {("resnet18", "unet"), ("mit_b0", "segformer"), ("efficientnet-b0", "fpn")}
+ONNX_SLICE = {("resnet18", "unet"), ("mit_b0", "segformer")}
+"""Fewer, because compilers and exporters take their time."""
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +54,9 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def combinations() -> list[Any]:
+def combinations(in_ci: set[tuple[str, str]] = SLICE) -> list[Any]:
     pairs = [(e, d) for e in ENCODERS for d in DECODERS] + [("tu-vit_tiny_patch16_224", "dpt")]
-    return [pytest.param(*p, id="-".join(p), marks=() if p in SLICE else pytest.mark.slow) for p in pairs]
+    return [pytest.param(*p, id="-".join(p), marks=() if p in in_ci else pytest.mark.slow) for p in pairs]
 
 
 def build(encoder: str, decoder: str) -> nn.Module:
@@ -61,6 +68,11 @@ def build(encoder: str, decoder: str) -> nn.Module:
     return model.eval()
 
 
+def side_of(encoder: str, decoder: str) -> int:
+    """Of a square image that both take."""
+    return 224 if "vit" in encoder else 128 if decoder == "pan" else 64
+
+
 @torch.no_grad()
 def evaluated(model: nn.Module, image: Tensor) -> Tensor:
     return model.eval()(image)
@@ -70,7 +82,7 @@ def evaluated(model: nn.Module, image: Tensor) -> Tensor:
 def test_every_encoder_under_every_decoder(encoder: str, decoder: str) -> None:
     torch.manual_seed(0)
     model = build(encoder, decoder)
-    side = 224 if "vit" in encoder else 128 if decoder == "pan" else 64
+    side = side_of(encoder, decoder)
     image = torch.randn(2, 3, side, side)
     before, keys = evaluated(model, image), list(model.state_dict())
     weights = copy.deepcopy(model.state_dict())
@@ -233,12 +245,32 @@ def test_build_and_restore() -> None:
     assert torch.equal(evaluated(model, image), evaluated(plain, image))
 
 
-def test_a_whole_ramp_compiles_at_most_twice() -> None:
+@pytest.mark.parametrize("encoder", ["resnet18", "se_resnet50", "efficientnet-b0", "mit_b0", "tu-resnet18", "tu-convnext_atto"])
+def test_pretrained_weights_load(encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the doors of smp and timm, with a file in place of what the hub would send."""
+    if encoder.startswith("tu-"):
+        weights = timm.create_model(encoder[3:]).state_dict()
+        monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", lambda *_, **__: dict(weights))
+        plain = smp.create_model("unet", encoder, True, classes=2).encoder.state_dict()
+    else:
+        plain = weights = smp.create_model("unet", encoder, None, classes=2).encoder.state_dict()
+        save_file(weights, tmp_path / "model.safetensors")
+        monkeypatch.setattr(smp.encoders, "hf_hub_download", lambda _, *, filename, **__: str(tmp_path / filename))
+    built = models.build("unet", classes=2, encoder_name=encoder, encoder_weights="imagenet", regularizer=ALL)
+    filled = attach(smp.create_model("unet", encoder, None, classes=2), **ALL)
+    filled.encoder.load_state_dict(plain)  # strictly
+    for model in (built, filled):
+        found = model.encoder.state_dict()
+        assert list(found) == list(plain)
+        assert all(torch.equal(found[name], plain[name]) for name in plain)
+
+
+@pytest.mark.parametrize(("encoder", "decoder"), combinations(in_ci=COMPILE_SLICE))
+def test_a_whole_ramp_compiles_at_most_twice(encoder: str, decoder: str) -> None:
     torch.manual_seed(0)
-    model = attach(
-        models.build("unet", classes=2, decoder_channels=[8, 8, 8, 8, 8]),
-        **{kind: {("beta" if "uniform" in kind else "p"): 0.5, "ramp": 1.0} for kind in ALL},
-    ).train()
+    model, side = build(encoder, decoder), side_of(encoder, decoder)
+    ramps = {kind: {("beta" if "uniform" in kind else "p"): 0.5, "ramp": 1.0} for kind in ALL}
+    attach(model, **ramps).train()
     graphs = []
 
     def count(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:
@@ -247,14 +279,33 @@ def test_a_whole_ramp_compiles_at_most_twice() -> None:
 
     torch._dynamo.reset()
     compiled = torch.compile(model, backend=count, fullgraph=True)
+    image = torch.randn(2, 3, side, side)
+    with torch.no_grad():
+        for step in range(6):
+            for module in model.modules():
+                if isinstance(module, Regularizer):
+                    module.set_progress(step, 5)
+            out = compiled(image)
+        assert len(graphs) <= 2
+        assert not torch.equal(out, compiled(image)), "the noise is drawn anew at every call"
+
+
+@pytest.mark.slow
+def test_inductor_trains_and_evaluates() -> None:
+    """The compiler that users have, from the first step of a ramp to the last."""
+    torch.manual_seed(0)
+    ramps = {kind: {("beta" if "uniform" in kind else "p"): 0.2, "ramp": 1.0} for kind in ALL}
+    model = attach(models.build("unet", classes=2, decoder_channels=[8, 8, 8, 8, 8]), **ramps)
+    torch._dynamo.reset()
+    compiled = torch.compile(model)
     image = torch.randn(2, 3, 64, 64)
-    for step in range(6):
+    for step in range(4):
         for module in model.modules():
             if isinstance(module, Regularizer):
-                module.set_progress(step, 5)
-        out = compiled(image)
-    assert len(graphs) <= 2
-    assert not torch.equal(out, compiled(image)), "the noise is drawn anew at every call"
+                module.set_progress(step, 3)
+        compiled.train()(image).square().mean().backward()
+        assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+    assert torch.allclose(evaluated(compiled, image), evaluated(model, image), atol=1e-4)
 
 
 def test_export_has_no_noise() -> None:
@@ -267,13 +318,13 @@ def test_export_has_no_noise() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # the exporter's own
-def test_onnx(tmp_path: Any) -> None:
-    pytest.importorskip("onnx")
-    pytest.importorskip("onnxscript")
-    runtime = pytest.importorskip("onnxruntime")
-    model = attach(models.build("unet", classes=2, decoder_channels=[8, 8, 8, 8, 8]), **ALL).eval()
-    image = torch.randn(1, 3, 64, 64)
-    torch.onnx.export(model, (image,), tmp_path / "a.onnx", dynamo=True)
-    session = runtime.InferenceSession(tmp_path / "a.onnx")
+@pytest.mark.parametrize(("encoder", "decoder"), combinations(in_ci=ONNX_SLICE))
+def test_onnx(encoder: str, decoder: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, side = build(encoder, decoder), side_of(encoder, decoder)
+    attach(model, **ALL).eval()
+    image = torch.randn(1, 3, side, side)
+    torch.onnx.export(model, (image,), tmp_path / "a.onnx", dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
     (out,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
-    assert torch.allclose(torch.from_numpy(out), evaluated(model, image), atol=1e-4)
+    assert torch.allclose(torch.from_numpy(out), evaluated(model, image), rtol=1e-3, atol=1e-3)
