@@ -245,7 +245,9 @@ def test_build_and_restore() -> None:
     assert torch.equal(evaluated(model, image), evaluated(plain, image))
 
 
-@pytest.mark.parametrize("encoder", ["resnet18", "se_resnet50", "efficientnet-b0", "mit_b0", "tu-resnet18", "tu-convnext_atto"])
+@pytest.mark.parametrize(
+    "encoder", ["resnet18", "se_resnet50", "efficientnet-b0", "mit_b0", "tu-resnet18", "tu-convnext_atto"]
+)
 def test_pretrained_weights_load(encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the doors of smp and timm, with a file in place of what the hub would send."""
     if encoder.startswith("tu-"):

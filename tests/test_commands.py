@@ -261,7 +261,13 @@ def test_two_processes_share_the_work(tmp_path: Path, data: Path, script: Script
 
 def test_two_processes_go_on_where_they_were(tmp_path: Path, data: Path, script: Script) -> None:
     """Noise and data of every process are those of a run that was never interrupted."""
-    options = [*train_options(data)[:-1], "device.accelerator=cpu", "device.devices=2", "regularizer=all", "fit.epochs=3"]
+    options = [
+        *train_options(data)[:-1],
+        "device.accelerator=cpu",
+        "device.devices=2",
+        "regularizer=all",
+        "fit.epochs=3",
+    ]
     whole = script("seg-train", *options, name="whole")
     assert whole.returncode == 0, whole.stderr
     words = [str(script_path("seg-train")), *options, "name=cut"]

@@ -39,7 +39,11 @@ class ColorJitter:
         brighten, contrast, saturate = _bytes if image.dtype == torch.uint8 else _floats
         changes = [
             (adjust, uniform(max(1 - strength, 0), 1 + strength))
-            for strength, adjust in ((self.brightness, brighten), (self.contrast, contrast), (self.saturation, saturate))
+            for strength, adjust in (
+                (self.brightness, brighten),
+                (self.contrast, contrast),
+                (self.saturation, saturate),
+            )
             if strength
         ]
         if self.hue:
