@@ -295,7 +295,8 @@ def test_a_whole_ramp_compiles_at_most_twice(encoder: str, decoder: str) -> None
 @pytest.mark.slow
 def test_inductor_trains_and_evaluates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiler that users have, from the first step of a ramp to the last."""
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # an interrupted run leaves broken files in the shared one
+    # a cache of its own: an interrupted run leaves broken files in the shared one
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     torch.manual_seed(0)
     ramps = {kind: {("beta" if "uniform" in kind else "p"): 0.2, "ramp": 1.0} for kind in ALL}
     model = attach(models.build("unet", classes=2, decoder_channels=[8, 8, 8, 8, 8]), **ramps)

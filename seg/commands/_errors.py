@@ -46,10 +46,18 @@ def _one_line(error: BaseException, config_name: str) -> str:
 
 def _unknown_key(key: str, config_name: str) -> str:
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        known = list(_keys(hydra.compose(config_name)))
+        known = list(_keys(hydra.compose(config_name, overrides=list(_choices()))))
     close = difflib.get_close_matches(key, known, n=1) or [k for k in known if k.endswith(f".{key}")]
     meant = f" did you mean '{close[0]}'?" if close else ""
     return f"unknown key '{key}';{meant} seg-{config_name} --help lists every group and option"
+
+
+def _choices() -> Iterator[str]:
+    """The groups that the command line chose (augment=cutout): they decide which keys there are."""
+    for argument in sys.argv[1:]:
+        group, _, name = argument.partition("=")
+        if name and (conf_dir() / group / f"{name}.yaml").is_file():
+            yield argument
 
 
 def _keys(config: Any, prefix: str = "") -> Iterator[str]:
