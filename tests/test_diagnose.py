@@ -6,6 +6,8 @@ python -m pytest tests/test_diagnose.py
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import yaml
 from conftest import Script, train_options
@@ -39,8 +41,12 @@ def test_train_evaluate_and_diagnose(script: Script, data: Path, tmp_path: Path)
     assert "(DropBlock) stands before batch normalisation: variance at decoder." in result.stdout
     found = json.loads((tmp_path / "d/diagnose.json").read_text())
     assert found["images"] == 6
-    assert set(found["norms"][0]) == {"norm", "shift", "control", "stored", "after", "named"}
-    assert (tmp_path / "d/diagnose.csv").read_text().startswith("norm,shift,control,stored,after,named\nencoder.bn1,")
+    assert set(found["norms"][0]) == {"norm", "shift", "control", "factor", "stored", "after", "named"}
+    assert (
+        (tmp_path / "d/diagnose.csv")
+        .read_text()
+        .startswith("norm,shift,control,factor,stored,after,named\nencoder.bn1,")
+    )
     assert (tmp_path / "d/diagnose.png").stat().st_size > 1000
 
 
@@ -51,9 +57,25 @@ def test_diagnose_names_the_dropout_of_deeplabv3plus(script: Script, data: Path)
     (offender,) = json.loads(result.stdout)["offenders"]
     assert offender["regularizer"] == "decoder.aspp.0.project.3 (Dropout)"
     assert offender["norm"] == "decoder.aspp.2"
-    assert 2 < offender["shift"] < 3
+    assert offender["factor"] == pytest.approx(offender["shift"] / offender["control"])
+    assert 2 < offender["factor"] < 3
     result = script("seg-diagnose", **fresh, destination="m", regularizer="dropout")
     assert "no variance of 29 batch normalisations is shifted by more than 1.2x" in result.stdout
+
+
+def test_neighbours_by_name_may_look_alike(script: Script, tmp_path: Path) -> None:
+    """Batches of neighbours would hide more variance than the dropout adds."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "a").mkdir()
+    for i in range(32):
+        level = 40 if i < 16 else 200
+        cv2.imwrite(str(tmp_path / f"a/{i:02}.png"), (level + rng.integers(0, 40, (64, 64, 3))).astype(np.uint8))
+    fresh = {"model": "deeplabv3plus", "model.encoder_name": "resnet18", "images": tmp_path / "a"}
+    result = script("seg-diagnose", **fresh, destination="d", json="true")
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert min(row["control"] for row in found["norms"]) > 0.6
+    assert [o["regularizer"] for o in found["offenders"]] == ["decoder.aspp.0.project.3 (Dropout)"]
 
 
 @pytest.mark.parametrize(

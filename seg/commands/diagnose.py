@@ -35,7 +35,7 @@ def diagnose(config: "DictConfig") -> None:
     destination = make_folder(cfg["destination"], "destination")
     rows = _measure(model, batches, with_stored=cfg["checkpoint"] is not None)
     for row in rows:
-        row["named"] = row["shift"] > cfg["threshold"] * row["control"]
+        row["named"] = _distance(row) > cfg["threshold"]
     columns = list(rows[0])
     result = {
         "regularizers": describe(model).splitlines(),
@@ -45,7 +45,7 @@ def diagnose(config: "DictConfig") -> None:
         "offenders": _offenders(rows),
     }
     write_csv(destination / "diagnose.csv", columns, ([row[key] for key in columns] for row in rows))
-    _plot(destination / "diagnose.png", rows)
+    _plot(destination / "diagnose.png", rows, result["offenders"])
     write_json(destination / "diagnose.json", result)
     if cfg["json"]:
         print(json.dumps(finite(result)))
@@ -95,6 +95,8 @@ def _subject(cfg: dict[str, Any]) -> "tuple[nn.Module, Normalization]":
 
 def _batches(cfg: dict[str, Any], normalization: "Normalization") -> "list[Tensor]":
     """Normalised images (N, 3, H, W), all of one size; the last batch has at least two."""
+    import random
+
     import torch
     import torch.nn.functional as F
 
@@ -105,7 +107,9 @@ def _batches(cfg: dict[str, Any], normalization: "Normalization") -> "list[Tenso
     count = min(cfg["number"], len(paths))
     if count < 2:
         raise ValueError(f"images: expected at least two in '{cfg['images']}', found {count}")
-    images = [torch.from_numpy(read_image(paths[i * len(paths) // count])) for i in range(count)]
+    chosen = [paths[i * len(paths) // count] for i in range(count)]
+    random.Random(cfg["seed"]).shuffle(chosen)  # neighbours by name look alike, and would hide variance from a batch
+    images = [torch.from_numpy(read_image(path)) for path in chosen]
     height, width = cfg["size"] or (max(side // 32, 1) * 32 for side in images[0].shape[:2])
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in normalization)
     scaled = [
@@ -131,6 +135,7 @@ def _measure(model: "nn.Module", batches: "list[Tensor]", *, with_stored: bool) 
             "norm": name,
             "shift": shift[name],
             "control": control[name],
+            "factor": shift[name] / control[name],
             **({"stored": stored[name]} if with_stored else {}),
             "after": before.get(name, ""),
         }
@@ -138,16 +143,24 @@ def _measure(model: "nn.Module", batches: "list[Tensor]", *, with_stored: bool) 
     ]
 
 
+def _distance(row: dict[str, Any]) -> float:
+    """The factor by which regularizers move the ratio of variances, up or down."""
+    factor = float(row["factor"])
+    return max(factor, 1 / factor)
+
+
 def _offenders(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each regularizer that stands before a normalisation whose variance it shifts, the worst first."""
-    worst: dict[str, dict[str, Any]] = {}
+    behind: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         if row["named"] and row["after"]:
-            found = worst.setdefault(row["after"], {"regularizer": row["after"], "norm": "", "shift": 0.0, "norms": 0})
-            found["norms"] += 1
-            if row["shift"] > found["shift"]:
-                found.update(norm=row["norm"], shift=row["shift"], control=row["control"])
-    return sorted(worst.values(), key=lambda found: -float(found["shift"]))
+            behind.setdefault(row["after"], []).append(row)
+    found = []
+    for regularizer, shifted in behind.items():
+        worst = max(shifted, key=_distance)
+        place = {key: worst[key] for key in ("norm", "shift", "control", "factor")}
+        found.append({"regularizer": regularizer, **place, "norms": len(shifted)})
+    return sorted(found, key=_distance, reverse=True)
 
 
 def _verdict(rows: list[dict[str, Any]], offenders: list[dict[str, Any]], threshold: float) -> list[str]:
@@ -156,7 +169,8 @@ def _verdict(rows: list[dict[str, Any]], offenders: list[dict[str, Any]], thresh
         return [f"no variance of {len(rows)} batch normalisations is shifted by more than {threshold}x"]
     return [
         f"{found['regularizer']} stands before batch normalisation: variance at {found['norm']} shifted "
-        f"{found['shift']:.2f}x (control {found['control']:.2f}x), {found['norms']} of {len(rows)} shifted; "
+        f"{found['factor']:.2f}x (remembered / real {found['shift']:.2f}, control {found['control']:.2f}), "
+        f"{found['norms']} of {len(rows)} shifted; "
         + ("a lower rate" if "(StochasticDepth)" in found["regularizer"] else "the site 'decoder'")
         + " would shift less"
         for found in offenders
@@ -167,10 +181,11 @@ def _table(rows: list[dict[str, Any]], threshold: float) -> "Table":
     from rich.table import Table
 
     table = Table(
-        title=f"variance of batch normalisations, bold above {threshold}x of the control", title_justify="left"
+        title=f"remembered / real variance of batch normalisations, bold: factor beyond {threshold}",
+        title_justify="left",
     )
     table.add_column("batch normalisation", overflow="fold")
-    keys = [key for key in ("shift", "control", "stored") if key in rows[0]]
+    keys = [key for key in ("shift", "control", "factor", "stored") if key in rows[0]]
     for key in keys:
         table.add_column(key, justify="right")
     table.add_column("regularizer before it", overflow="fold")
@@ -180,19 +195,27 @@ def _table(rows: list[dict[str, Any]], threshold: float) -> "Table":
     return table
 
 
-def _plot(path: Path, rows: list[dict[str, Any]]) -> None:
+def _plot(path: Path, rows: list[dict[str, Any]], offenders: list[dict[str, Any]]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
 
     from seg.files import whole
 
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    figure = Figure(figsize=(9, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for key, label in (("shift", "with regularizers"), ("control", "control"), ("stored", "as stored")):
+    axes.axhline(1, color="0.7", linewidth=1)
+    for key, label in (("stored", "as stored"), ("control", "control: without noise"), ("shift", "with regularizers")):
         if key in rows[0]:
             axes.plot(range(1, len(rows) + 1), [row[key] for row in rows], marker=".", label=label)
-    axes.set(xlabel="batch normalisation, in order", ylabel="ratio of variances")
+    for worst in offenders[:1]:
+        place = [row["norm"] for row in rows].index(worst["norm"]) + 1
+        axes.plot(place, worst["shift"], "o", color="black", fillstyle="none", markersize=12)
+        axes.set_title(f"circled: {worst['norm']} behind {worst['regularizer']}", fontsize="medium")
+    axes.set(xlabel="batch normalisation, in order", ylabel="remembered / real variance", yscale="log")
+    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_minor_formatter(LogFormatter())
     axes.legend()
     with whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)

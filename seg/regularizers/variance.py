@@ -1,6 +1,7 @@
 """Measure what regularizers do to the statistics of batch normalisation."""
 
 import copy
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,13 +22,13 @@ def variance_shift(
 ) -> dict[str, float]:
     """How far the variance that a batch normalisation remembers is from the one that it meets in evaluation.
 
-    ``max(real / moving, moving / real)`` of Li et al. 2019, arXiv:1801.05134, of variances averaged over the
-    channels. Noise before a normalisation is in the variance that it remembers and absent in evaluation. A copy of
-    the model is measured: its normalisations forget, are estimated anew in training mode, and compared in evaluation
-    mode. The same seed is used at every call; the caller's random state stays.
+    Remembered / real, of variances averaged over the channels; Li et al. 2019, arXiv:1801.05134, take the larger of
+    that and its inverse. Noise before a normalisation is in the variance that it remembers and absent in evaluation.
+    A copy of the model is measured: its normalisations forget, are estimated anew in training mode, and compared in
+    evaluation mode. The same seed is used at every call; the caller's random state stays.
 
-    Even without noise the ratio is a little above 1, where few values a channel are averaged: compare with
-    ``regularized=False``.
+    Even without noise the ratio is below 1, because images of one batch vary less than those of all, and each
+    normalisation hands that on: draw each batch from all images, and compare with ``regularized=False``.
 
     Args:
         batches: images (N, 3, H, W), normalised, N > 1; they are passed twice.
@@ -35,7 +36,7 @@ def variance_shift(
         estimate: False = compare the variances that the model remembers now.
 
     Returns:
-        Name of each batch normalisation that runs, in order -> ratio, 1 = no shift.
+        Name of each batch normalisation that runs, in order -> ratio, 1 = no shift; NaN where nothing varies.
 
     Raises:
         ValueError: no batch normalisation, no batches, or batches that are too small.
@@ -57,9 +58,11 @@ def variance_shift(
         if estimate:
             _estimate(model, norms, (batch.to(device) for batch in batches), regularized)
         real = _real(model.eval(), norms, (batch.to(device) for batch in batches))
-    moving = {name: torch.as_tensor(norms[name].running_var).double() for name in real}
-    ratios = {name: float(variance.mean() / moving[name].mean()) for name, variance in real.items()}
-    return {name: max(ratio, 1 / ratio) if ratio > 0 else float("nan") for name, ratio in ratios.items()}
+    ratios = {
+        name: float(torch.as_tensor(norms[name].running_var).double().mean() / variance.mean())
+        for name, variance in real.items()
+    }
+    return {name: ratio if 0 < ratio < math.inf else math.nan for name, ratio in ratios.items()}
 
 
 def before_norms(model: nn.Module) -> dict[str, str]:
