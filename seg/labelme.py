@@ -3,6 +3,9 @@
 A file holds ``imageHeight``, ``imageWidth`` and ``shapes``, each with ``label``, ``points`` and ``shape_type``. Shapes
 are drawn in their order, a later one over an earlier one, by Pillow's ImageDraw with its outline: the rule of labelme's
 own ``shape_to_mask``, lines 10 pixels wide and points of radius 5. Groups, flags and the picture itself play no part.
+
+A folder that labelme exported (``labelme_export_json``, once ``labelme_json_to_dataset``) holds ``label.png``, whose
+values mean something else in each folder: what the lines of its ``label_names.txt`` say.
 """
 
 import base64
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 BACKGROUND = ("_background_", "background")
 """The class that pixels without a shape belong to, if the label map has it."""
+_NAMES = "label_names.txt"
 _IGNORED = "__ignore__"  # labelme's own name for what shall not count
 _LINE_WIDTH, _POINT_RADIUS = 10, 5
 _POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2, "point": 1, "mask": 2,
@@ -32,7 +36,7 @@ _POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2,
 
 
 class ShapeReader:
-    """Reads annotation files as masks, under one label map; takes the place of a `seg.mapping.LabelReader`.
+    """Reads annotation files and exported labels as masks, under one label map, as `seg.mapping.LabelReader` others.
 
     Args:
         unknown: ``error``: a label that the map does not have fails its file, and so do pixels without a shape if the
@@ -43,7 +47,7 @@ class ShapeReader:
         ValueError: an option out of range.
     """
 
-    suffixes = (".json",)
+    suffixes = (".json", "label.png")
 
     def __init__(self, labels: LabelMap, *, unknown: str = "error", max_pixels: int = 1 << 28) -> None:
         if unknown not in ("error", "ignore"):
@@ -62,43 +66,70 @@ class ShapeReader:
         return " ".join(map(str, (self.labels.digest, *self.options.values())))
 
     def file(self, path: Path) -> tuple[Mapped, Stamp]:
-        """Mask of an annotation file.
+        """Mask of an annotation file or of an exported ``label.png``.
 
         Raises:
             OSError: the file cannot be read.
             ValueError: it is none, or has a label or a shape that is not known; the message names it.
         """
         data, status = path.read_bytes(), path.stat()
-        return self.drawn(data), Stamp(len(data), status.st_mtime_ns, zlib.crc32(data))
+        if path.suffix.lower() == ".json":
+            return self.drawn(data), Stamp(len(data), status.st_mtime_ns, zlib.crc32(data))
+        try:
+            names = (path.parent / _NAMES).read_bytes()
+        except FileNotFoundError:
+            raise ValueError(f"no {_NAMES} beside it, which says what its values mean; export it again") from None
+        # The size of both is that of no file: each run reads them again, because the names may change alone.
+        stamp = Stamp(len(data) + len(names), status.st_mtime_ns, zlib.crc32(names, zlib.crc32(data)))
+        return self.exported(data, names.decode(errors="replace").splitlines()), stamp
 
     def drawn(self, data: bytes) -> Mapped:
         """Mask of the content of a file; raises as `file` does."""
         import numpy as np
 
         height, width, shapes = _content(data)
-        if height * width > self.max_pixels:
-            raise ValueError(f"too large: {width} x {height} pixels, the limit is {self.max_pixels} (max_pixels)")
+        _check_size(height, width, self.max_pixels)
         covered = np.zeros((height, width), bool)
         mask = np.full((height, width), IGNORE if self._background is None else self._background, np.uint8)
         for number, shape in enumerate(shapes, start=1):
             try:
-                value = self._value(shape)
+                value = self._value(shape.get("label") if isinstance(shape, dict) else None)
                 pixels = _pixels(shape, height, width)
             except ValueError as error:
                 raise ValueError(f"shape {number} {error}") from None
             mask[pixels] = value
             covered |= pixels
+        self._check_background(covered)
+        return _counted(mask)
+
+    def exported(self, data: bytes, names: list[str]) -> Mapped:
+        """Mask of the content of ``label.png``, ``names[i]`` being the label of value i; raises as `file` does."""
+        import numpy as np
+
+        values = _indices(data, self.max_pixels)
+        table = np.full(256, IGNORE, np.uint8)
+        for value in np.unique(values).tolist():
+            if value < len(names) and names[value] in BACKGROUND:
+                self._check_background(values != value)
+                table[value] = IGNORE if self._background is None else self._background
+            elif value < len(names):
+                try:
+                    table[value] = self._value(names[value])
+                except ValueError as error:
+                    raise ValueError(f"value {value} {error}") from None
+            elif value != IGNORE:  # labelme's -1
+                raise ValueError(f"value {value} has no name: {_NAMES} has {len(names)} lines, from 0 on")
+        return _counted(table[values])
+
+    def _check_background(self, covered: "NDArray[np.bool_]") -> None:
         if self._background is None and self.options["unknown"] == "error" and not covered.all():
-            y, x = (int(place[0]) for place in np.nonzero(~covered))
+            y, x = divmod(int(covered.argmin()), covered.shape[1])
             raise ValueError(
                 f"{int((~covered).sum())} pixels lie in no shape, the first at x={x}, y={y}; add a class "
                 f"'{BACKGROUND[0]}' to the label map, or use unknown=ignore"
             )
-        values, counts = np.unique(mask, return_counts=True)
-        return Mapped(mask, dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
-    def _value(self, shape: Any) -> int:
-        label = shape.get("label") if isinstance(shape, dict) else None
+    def _value(self, label: Any) -> int:
         if not isinstance(label, str):
             raise ValueError(f"has no label: expected a name, came {label!r}")
         if label in self._classes:
@@ -111,6 +142,33 @@ class ShapeReader:
             f"has label '{label}', which is not in the label map; nearest is '{names[near[0]]}'; add it to the label "
             "map, or use unknown=ignore"
         )
+
+
+def _counted(mask: "NDArray[np.uint8]") -> Mapped:
+    import numpy as np
+
+    values, counts = np.unique(mask, return_counts=True)
+    return Mapped(mask, dict(zip(values.tolist(), counts.tolist(), strict=True)))
+
+
+def _indices(data: bytes, max_pixels: int) -> "NDArray[np.uint8]":
+    """The stored values of a palette or gray PNG, which most readers would turn into colours."""
+    import numpy as np
+    from PIL.PngImagePlugin import PngImageFile
+
+    try:
+        with PngImageFile(io.BytesIO(data)) as image:
+            if image.mode not in ("P", "L"):
+                raise ValueError(f"expected a palette PNG, as labelme writes it, came Pillow's mode {image.mode}")
+            _check_size(image.height, image.width, max_pixels)
+            return np.array(image)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"a PNG that cannot be decoded: {error}") from None
+
+
+def _check_size(height: int, width: int, max_pixels: int) -> None:
+    if height * width > max_pixels:
+        raise ValueError(f"too large: {width} x {height} pixels, the limit is {max_pixels} (max_pixels)")
 
 
 def _content(data: bytes) -> tuple[int, int, list[Any]]:

@@ -23,7 +23,8 @@ def shared_name(file: str, template: str) -> str | None:
     """What stands for ``{}`` in the name of a file (a relative path), with its folders; None if it does not fit.
 
     Args:
-        template: such as ``{}_L.png``; without a suffix, every image suffix fits.
+        template: such as ``{}_L.png``, or ``{}/label.png`` where each has a folder; without a suffix, every image
+            suffix fits.
 
     Raises:
         ValueError: a template without ``{}``.
@@ -31,12 +32,14 @@ def shared_name(file: str, template: str) -> str | None:
     before, braces, after = template.partition("{}")
     if not braces or "{}" in after:
         raise ValueError(f"template: expected one {{}} for the name, such as '{{}}_L.png', got '{template}'")
-    folder, slash, base = file.rpartition("/")
+    parts = file.split("/")
+    folders = max(len(parts) - 1 - template.count("/"), 0)
+    folder, base = "".join(f"{part}/" for part in parts[:folders]), "/".join(parts[folders:])
     if Path(after).suffix.lower() not in SUFFIXES:
-        base = Path(base).stem
+        base = base.removesuffix(Path(base).suffix)
     if not (base.startswith(before) and base.endswith(after) and len(base) > len(before) + len(after)):
         return None
-    return folder + slash + base[len(before) : len(base) - len(after)]
+    return folder + base[len(before) : len(base) - len(after)]
 
 
 def list_files(folder: Path, template: str = "{}") -> dict[str, list[Path]]:

@@ -27,7 +27,7 @@ def list_sources(
 
     Args:
         pattern: glob over the relative path; ``**/`` stands for any folders. Hidden files are left out.
-        suffixes: of the files that count, in lower case.
+        suffixes: of the files that count, in lower case, or whole names.
 
     Raises:
         ValueError: the source is missing or has no matching image, or the destination lies within it.
@@ -81,7 +81,11 @@ def _folders(
 
 
 def _chosen(inner: str, files: list[_File], wanted: re.Pattern[str], suffixes: Collection[str]) -> list[_File]:
-    return [pair for pair in files if pair[1].lower() in suffixes and wanted.fullmatch(inner + "".join(pair))]
+    def counts(stem: str, suffix: str) -> bool:
+        name = stem + suffix
+        return (suffix.lower() in suffixes or name in suffixes) and wanted.fullmatch(inner + name) is not None
+
+    return [pair for pair in files if counts(*pair)]
 
 
 def _walk(root: Path, target: Path, wanted: re.Pattern[str], suffixes: Collection[str]) -> Iterator[Source]:

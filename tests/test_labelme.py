@@ -20,6 +20,7 @@ from seg.convert import convert_folder
 from seg.images import read_mask
 from seg.labelme import ShapeReader
 from seg.labels import Label, LabelMap
+from seg.pairs import pair
 from seg.tiles import Cut, ImageTiles
 
 LABELS = LabelMap(
@@ -187,6 +188,86 @@ def test_tiles_of_annotations_and_pictures(source: Path, tmp_path: Path) -> None
         np.testing.assert_array_equal(picture[..., 0] == 200, read_mask(tile, 3) == 1)
 
 
+@pytest.fixture
+def exports(tmp_path: Path) -> Path:
+    """What labelme_export_json leaves: in each folder the values mean something else."""
+    for name, names in (("a_json", "_background_ Bicycle person"), ("b_json", "_background_ person")):
+        folder = tmp_path / "exports" / name
+        folder.mkdir(parents=True)
+        lines = names.split()
+        label = np.zeros((HEIGHT, WIDTH), np.uint8)
+        label[5:15, 20:30] = lines.index("person")
+        label[0, 0] = 255  # __ignore__
+        image = Image.fromarray(label, "P") if name == "a_json" else Image.fromarray(label)
+        if name == "a_json":
+            image.putpalette(list(range(255, -1, -1)) * 3)
+        image.save(folder / "label.png")
+        (folder / "label_names.txt").write_text("".join(f"{line}\n" for line in lines))
+        picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        picture[5:15, 20:30] = 200
+        for file in ("img.png", "label_viz.png"):
+            cv2.imwrite(str(folder / file), picture)
+    return tmp_path / "exports"
+
+
+def test_exported_folders(exports: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    summary = convert_folder(exports, masks, LABELS, read="labelme")
+    assert (summary.converted, summary.failed) == (2, 0)
+    pairs = pair(exports, masks, image_template="{}/img.png", template="{}/label.png")
+    assert [p.name for p in pairs] == ["a_json", "b_json"]
+    for p in pairs:
+        mask = read_mask(p.mask, 3)
+        np.testing.assert_array_equal(mask == 1, cv2.imread(str(p.image))[..., 0] == 200)
+        assert mask[0, 0] == 255
+        assert np.count_nonzero(mask) == 101
+    (exports / "a_json/label_names.txt").write_text("_background_\nBicycle\nblurred\n")
+    assert convert_folder(exports, masks, LABELS, read="labelme").failed == 0
+    assert (read_mask(masks / "a_json/label.png", 3)[5:15, 20:30] == 255).all(), "names may change alone"
+
+
+def test_exported_tiles(exports: Path, tmp_path: Path) -> None:
+    cut = Cut(tile=20)
+    images = ImageTiles(cut, exports, tmp_path / "tiles", image_template="{}/img.png", template="{}/label.png")
+    summary = convert_folder(exports, tmp_path / "masks", LABELS, read="labelme", cut=cut, images=images)
+    assert (summary.converted, summary.failed) == (2, 0)
+    tiles = pair(tmp_path / "tiles", tmp_path / "masks")
+    assert len(tiles) == 12
+    assert tiles[0].name == "a_json/a_json_00000_00000"
+
+
+def test_exported_labels_that_cannot_be_read(exports: Path, tmp_path: Path) -> None:
+    names, label = exports / "a_json/label_names.txt", exports / "a_json/label.png"
+    reader = ShapeReader(LABELS)
+
+    names.write_text("_background_\nBicycle\npersom\n")
+    with pytest.raises(
+        ValueError, match="value 2 has label 'persom', which is not in the label map; nearest is 'person'"
+    ):
+        reader.file(label)
+    assert ShapeReader(LABELS, unknown="ignore").file(label)[0].counts == {0: HEIGHT * WIDTH - 101, 255: 101}
+    names.write_text("_background_\nBicycle\n")
+    with pytest.raises(ValueError, match="value 2 has no name: label_names.txt has 2 lines, from 0 on"):
+        reader.file(label)
+    with pytest.raises(
+        ValueError, match="2299 pixels lie in no shape, the first at x=1, y=0; add a class '_background_'"
+    ):
+        ShapeReader(BARE).file(exports / "b_json/label.png")
+    with pytest.raises(ValueError, match=r"too large: 60 x 40 pixels, the limit is 10 \(max_pixels\)"):
+        ShapeReader(LABELS, max_pixels=10).file(label)
+    names.unlink()
+    with pytest.raises(ValueError, match="no label_names.txt beside it"):
+        reader.file(label)
+    names.write_text("_background_\n")
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(label)
+    with pytest.raises(ValueError, match="expected a palette PNG, as labelme writes it, came Pillow's mode RGB"):
+        reader.file(label)
+    for broken in (b"no PNG", (exports / "b_json/label.png").read_bytes()[:-30]):
+        label.write_bytes(broken)
+        with pytest.raises(ValueError, match="a PNG that cannot be decoded"):
+            reader.file(label)
+
+
 def test_command_line(source: Path, script: Script, tmp_path: Path) -> None:
     LABELS.save(tmp_path / "map.yaml")
     done = script("seg-preprocess", source=source, destination="masks", labels="map.yaml", read="labelme")
@@ -202,7 +283,7 @@ def test_wrong_requests(source: Path, tmp_path: Path) -> None:
     for options, reason in (
         ({"unknown": "nearest"}, "unknown must be error or ignore with read=labelme, came 'nearest'"),
         ({"max_distance": 3}, "max_distance is for colours; leave it out with read=labelme"),
-        ({"pattern": "*.png"}, r"source must hold label images \(.json\); none under"),
+        ({"pattern": "*.png"}, r"source must hold label images \(.json label.png\); none under"),
     ):
         with pytest.raises(ValueError, match=reason):
             convert_folder(source, tmp_path / "masks", LABELS, read="labelme", **options)

@@ -4,13 +4,31 @@ from pathlib import Path
 
 import pytest
 
-from seg.pairs import Pair, list_images, pair, split
+from seg.pairs import Pair, list_images, pair, shared_name, split
 
 
 def touch(*paths: Path) -> None:
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+
+
+@pytest.mark.parametrize(
+    ("file", "template", "name"),
+    [
+        ("a/label.png", "{}/label.png", "a"),
+        ("town/a/label.png", "{}/label.png", "town/a"),
+        ("label.png", "{}/label.png", None),
+        ("a/other.png", "{}/label.png", None),
+        ("town/labels/a.v2.png", "labels/{}", "town/a.v2"),
+        ("labels/a.png", "labels/{}", "a"),
+        ("a.png", "labels/{}", None),
+        ("town/a.v2.png", "{}", "town/a.v2"),
+        ("to.wn/a", "{}", "to.wn/a"),
+    ],
+)
+def test_shared_name(file: str, template: str, name: str | None) -> None:
+    assert shared_name(file, template) == name
 
 
 def test_templates_and_nested_folders(tmp_path: Path) -> None:
