@@ -76,6 +76,13 @@ class Regularizer(nn.Module):
         chosen = torch.rand(shape, device=like.device) >= self.rate
         return (chosen * self.of_rate(survivors_scale)).to(like.dtype)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Regularizer":
+        """As of every module; the rate stays float32 when the model becomes half (``model.half()``)."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # of torch
+        if self.rate.dtype != torch.float32:
+            self.rate = torch.full_like(self.rate, self._value, dtype=torch.float32)
+        return self
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_known": None}  # a copy has a buffer of its own
 

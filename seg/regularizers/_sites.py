@@ -1,12 +1,14 @@
 """Where a regularizer can sit in a model."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from seg.regularizers._trace import Trace
+from seg.regularizers._trace import Trace, trace
 
 WORDS = ("branches", "shortcuts", "skips", "decoder")
 """Sites by word, as `seg.regularizers.attach` explains them; any other site is a pattern of module names."""
@@ -42,7 +44,7 @@ def find(model: nn.Module, seen: Trace, wanted: Sequence[str]) -> list[Site]:
         ValueError: one of them has none in this model; the message lists what it has.
     """
     found: dict[tuple[str, str | int], Site] = {}
-    for word in wanted:
+    for word in sorted(wanted, key=lambda word: word not in WORDS):  # a branch is one, by whatever pattern besides
         sites = _of(model, seen, word)
         if not sites:
             raise ValueError(f"sites: this model has no '{word}'; it has {possible(model, seen)}")
@@ -67,10 +69,37 @@ def blocks(model: nn.Module) -> Iterator[tuple[str, nn.Module, list[str]]]:
                 yield name, block, ends
 
 
-def empty_slots(model: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Attributes of residual blocks that run a module if there is one, and hold None."""
-    names = ("drop_path", "drop_path1", "drop_path2", "downsample")
-    return [(block, name) for _, block, _ in blocks(model) for name in names if getattr(block, name, block) is None]
+@contextmanager
+def filled_slots(model: nn.Module) -> Iterator[None]:
+    """Within, residual blocks have an identity where they run a module if there is one; afterwards only where it was
+    tapped.
+
+    None does not mean identity in all models: blocks that normalise first choose by it what the shortcut starts from.
+    """
+    slots = []
+    before = trace(model).result
+    for name in ("drop_path", "drop_path1", "drop_path2", "downsample"):
+        empty = [block for _, block, _ in blocks(model) if getattr(block, name, block) is None]
+        for block in empty:
+            setattr(block, name, nn.Identity().train(block.training))
+        if empty and not _gives(model, before):
+            for block in empty:
+                setattr(block, name, None)
+        else:
+            slots += [(block, name) for block in empty]
+    try:
+        yield
+    finally:
+        for block, name in slots:
+            if not block.get_submodule(name)._forward_hooks:
+                setattr(block, name, None)
+
+
+def _gives(model: nn.Module, result: Tensor) -> bool:
+    try:
+        return torch.equal(trace(model).result, result)
+    except ValueError:
+        return False
 
 
 def _branch_ends(block: nn.Module) -> list[str]:

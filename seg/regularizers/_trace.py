@@ -4,11 +4,11 @@ Attributes and class names tell what a model has; only running it tells which of
 layers below their depth, decoders leave feature maps aside.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +23,16 @@ class Trace:
 
     Attributes:
         size: height and width of the image in pixels.
-        outputs: name of each module that was called -> shape of its result, () if that is no tensor; in the order in
-            which they were done.
+        outputs: name of each module whose result reaches that of the model -> shape, in the order in which they were
+            done; () for a result that is no tensor.
         features: index of each feature map of the encoder that reaches the result -> its shape.
+        result: of the model.
     """
 
     size: tuple[int, int]
     outputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
     features: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    result: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def is_map(self, shape: tuple[int, ...]) -> bool:
         """Whether a shape is (N, C, H, W): its last two numbers are in proportion to the image's."""
@@ -69,40 +71,58 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 def _run(model: nn.Module, size: tuple[int, int]) -> Trace:
     found = Trace(size)
-    leaves: dict[int, Tensor] = {}
+    done: dict[str, Any] = {}
+    features: dict[int, Tensor] = {}
 
     def note(name: str, _module: nn.Module, _args: Any, output: Any) -> None:
-        found.outputs.setdefault(name, tuple(output.shape) if isinstance(output, Tensor) else ())
+        done.setdefault(name, output)
 
-    def cut(_module: nn.Module, _args: Any, output: Any) -> Any:
-        features = [feature.detach().requires_grad_() for feature in features_of(output)]
-        leaves.update((i, feature) for i, feature in enumerate(features) if feature.numel())
-        return with_features(output, features)
+    def part(_module: nn.Module, _args: Any, output: Any) -> Any:
+        # clones: what the encoder itself goes on with is another tensor than what it hands out
+        parts = [feature.clone() for feature in features_of(output)]
+        features.update((i, feature) for i, feature in enumerate(parts) if feature.numel())
+        return with_features(output, parts)
 
     handles = [module.register_forward_hook(partial(note, name)) for name, module in model.named_modules() if name]
     encoder = getattr(model, "encoder", None)
     if isinstance(encoder, nn.Module):
-        handles.append(encoder.register_forward_hook(cut))
+        handles.append(encoder.register_forward_hook(part))
     try:
-        with torch.enable_grad():
-            image = _image(model, size)
-            result = model(image)
+        with torch.inference_mode(False), torch.enable_grad():
+            result = model(_image(model, size).requires_grad_())
             result = result[0] if isinstance(result, tuple) else result
-            grads = torch.autograd.grad(result.sum(), list(leaves.values()), allow_unused=True) if leaves else ()
+            found.features = {i: tuple(feature.shape) for i, feature in _reaching(result, features).items()}
     finally:
         for handle in handles:
             handle.remove()
-    found.features = {
-        i: tuple(leaf.shape) for (i, leaf), grad in zip(leaves.items(), grads, strict=True) if grad is not None
-    }
+    reaching = _reaching(result, done)
+    for name, output in done.items():
+        if not isinstance(output, Tensor) or not output.requires_grad:
+            found.outputs[name] = ()
+        elif name in reaching:
+            found.outputs[name] = tuple(output.shape)
+    found.result = result.detach()
     return found
+
+
+Key = TypeVar("Key", int, str)
+
+
+def _reaching(result: Tensor, values: Mapping[Key, Any]) -> dict[Key, Tensor]:
+    """Those of the values that the result was computed from."""
+    tensors = {key: value for key, value in values.items() if isinstance(value, Tensor) and value.requires_grad}
+    if not tensors:
+        return {}
+    grads = torch.autograd.grad(result.sum(), list(tensors.values()), retain_graph=True, allow_unused=True)
+    return {key: tensors[key] for key, grad in zip(tensors, grads, strict=True) if grad is not None}
 
 
 def _image(model: nn.Module, size: tuple[int, int]) -> Tensor:
     first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     channels = first.in_channels if first is not None else 3
     like = first.weight if first is not None else torch.empty(())
-    return torch.zeros(1, channels, *size, dtype=like.dtype, device=like.device)
+    noise = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
+    return noise.to(like.device, like.dtype)
 
 
 def features_of(output: Any) -> list[Tensor]:

@@ -2,14 +2,14 @@
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from seg.regularizers._rate import Regularizer
-from seg.regularizers._sites import Site, empty_slots, find, possible
+from seg.regularizers._sites import WORDS, Site, filled_slots, find, possible
 from seg.regularizers._stock import Stock, stock
 from seg.regularizers._trace import Trace, features_of, trace, with_features
 from seg.regularizers.drop_block import DropBlock
@@ -51,7 +51,9 @@ def attach(
     """Put regularizers into a model of segmentation-models-pytorch, in place.
 
     Evaluation gives the same bits as before, ``state_dict`` has the same keys, and the model can still be pickled,
-    copied, compiled and exported. ``print(model)`` shows every regularizer where it sits, `describe` a summary.
+    copied, compiled and exported (not scripted). ``print(model)`` shows every regularizer where it sits, `describe` a
+    summary. They hang on modules of the model: whoever exchanges those, as ``SyncBatchNorm.convert_sync_batchnorm``
+    does, does so before.
 
     Each setting is a rate in 0..1, or a mapping of the regularizer's arguments (``p`` or ``beta``, ``ramp``,
     ``block_size``, ...) and ``sites``: words, or patterns of module names (``encoder.layer4.*.conv2``), whose results
@@ -88,24 +90,20 @@ def attach(
     plans = [_plan(*setting) for setting in settings if setting[-1] is not None]
     if not plans:
         return model
-    slots = empty_slots(model)
-    for block, name in slots:
-        setattr(block, name, nn.Identity())
-    try:
+    with filled_slots(model):
         seen = trace(model)
         chosen = [(plan, _sites(model, seen, plan)) for plan in plans]  # all of them, before anything is changed
         for plan, sites in chosen:
             _place(model, plan, sites, _replaced(model, plan))
-    finally:
-        for block, name in slots:  # where nothing came, all is as it was
-            if not block.get_submodule(name)._forward_hooks:
-                setattr(block, name, None)
     return model
 
 
 def _plan(kind: str, make: type[Regularizer], usual: str, setting: Any) -> _Plan:
     given = dict(setting) if isinstance(setting, Mapping) else {make.parameter: setting}
-    sites = given.pop("sites", None) or usual
+    sites = given.pop("sites", usual)
+    sites = [sites] if isinstance(sites, str) else sites
+    if not isinstance(sites, Sequence) or not sites or not all(isinstance(site, str) for site in sites):
+        raise ValueError(f"{kind}.sites: expected {WORDS}, patterns of module names, or a list of such, got {sites!r}")
     taken = set(inspect.signature(make).parameters)
     if unknown := sorted(set(given) - taken):
         raise ValueError(f"{kind}: takes no {unknown}; it takes {sorted({*taken, 'sites'})}")
@@ -115,7 +113,7 @@ def _plan(kind: str, make: type[Regularizer], usual: str, setting: Any) -> _Plan
         make(**given)
     except ValueError as error:
         raise ValueError(f"{kind}.{error}") from None
-    return _Plan(kind, make, usual, given, (sites,) if isinstance(sites, str) else tuple(map(str, sites)))
+    return _Plan(kind, make, usual, given, tuple(sites))
 
 
 def _sites(model: nn.Module, seen: Trace, plan: _Plan) -> list[Site]:
@@ -153,7 +151,8 @@ def _decodes(own: Stock) -> bool:
 
 
 def _place(model: nn.Module, plan: _Plan, sites: list[Site], instead: str) -> None:
-    depths = {block: i for i, block in enumerate(dict.fromkeys(site.block for site in sites), start=1)}
+    branches = dict.fromkeys(site.block for site in sites if site.word == "branches")
+    depths = {block: i for i, block in enumerate(branches, start=1)}
     for site in sites:
         regularizer = plan.make(**plan.arguments)
         if plan.make is StochasticDepth and site.word == "branches":

@@ -34,6 +34,8 @@ class DropBlock(Regularizer):
         super().__init__(p, ramp=ramp)
         if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
             raise ValueError(f"block_size: expected a whole number of at least 1, got {block_size!r}")
+        if not isinstance(per_channel, bool):
+            raise ValueError(f"per_channel: expected true or false, got {per_channel!r}")
         self.block_size, self.per_channel = block_size, per_channel
 
     def forward(self, x: Tensor) -> Tensor:

@@ -3,13 +3,16 @@
 import copy
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from seg.regularizers._rate import Regularizer
+from seg.regularizers._sites import blocks
 from seg.regularizers._stock import DROP_CONNECT, stock
 from seg.regularizers._trace import trace
 
@@ -66,18 +69,63 @@ def variance_shift(
 
 
 def before_norms(model: nn.Module) -> dict[str, str]:
-    """Name of each batch normalisation -> the regularizer with a rate above 0 that ran last before it, '' for none."""
-    active = {name for name, module in model.named_modules() if isinstance(module, Regularizer) and module.p > 0}
-    own = {one.name: one.title for one in stock(model)}
-    last = next((f"{name} ({title})" for name, title in own.items() if title == "drop connect"), "")
+    """Name of each batch normalisation -> the nearest regularizer with a rate above 0 that its input went through.
+
+    '' for none. Followed is the flow of the values, not the order of the layers: the branches and the shortcut of a
+    block, or two skips, do not stand before one another.
+    """
+    tags: dict[Node, str] = {}  # on what a regularizer gave
+    known: dict[Node, tuple[float, str]] = {}
     found = {}
-    for name in trace(model).outputs:
-        module = model.get_submodule(name)
-        if name in active or (name in own and not hasattr(module, DROP_CONNECT)):
-            last = f"{name} ({type(module).__name__})"
-        elif isinstance(module, _BatchNorm):
-            found[name] = last
+
+    def tag(text: str, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        output = output.clone()  # in evaluation it gave its input, which others may take as well
+        assert output.grad_fn is not None
+        tags[output.grad_fn] = text
+        return output
+
+    def look(name: str, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        found[name] = _nearest(inputs[0].grad_fn, tags, known)
+
+    named = dict(model.named_modules())
+    handles = [named[name].register_forward_hook(partial(tag, text)) for name, text in _noisy(model).items()]
+    for name, module in named.items():
+        if isinstance(module, _BatchNorm):
+            handles.append(module.register_forward_pre_hook(partial(look, name)))
+    try:
+        trace(model)
+    finally:
+        for handle in handles:
+            handle.remove()
     return found
+
+
+def _noisy(model: nn.Module) -> dict[str, str]:
+    """Name of each module whose result is noisy in training -> what to call the noise."""
+    ours = {name: module for name, module in model.named_modules() if isinstance(module, Regularizer) and module.p > 0}
+    modules: dict[str, nn.Module] = dict(ours)
+    modules |= {own.name: own.module for own in stock(model) if own.attribute != DROP_CONNECT}
+    found = {name: f"{name} ({type(module).__name__})" for name, module in modules.items()}
+    for own in stock(model):
+        if own.attribute == DROP_CONNECT:  # done by the blocks, to the end of their branch
+            taps = (f"{name}.{end}" for name, _, ends in blocks(model) for end in ends)
+            found |= dict.fromkeys(taps, f"{own.name} ({own.title})")
+    return found
+
+
+def _nearest(node: Node | None, tags: dict[Node, str], known: dict[Node, tuple[float, str]]) -> str:
+    """The tag that is the fewest steps of autograd's graph away, of those that lead to a node; known: for later."""
+    stack = [] if node is None else [node]
+    while stack:
+        top = stack[-1]
+        before = [] if top in tags else [source for source, _ in top.next_functions if source is not None]
+        if top not in known and (missing := [source for source in before if source not in known]):
+            stack += missing
+            continue
+        steps, text = min((known[source] for source in before), default=(math.inf, ""))
+        known[top] = (0, tags[top]) if top in tags else (steps + 1, text)
+        stack.pop()
+    return "" if node is None else known[node][1]
 
 
 def _estimate(model: nn.Module, norms: dict[str, Any], batches: Iterable[Tensor], regularized: bool) -> None:

@@ -106,7 +106,7 @@ class CutMix(Mix):
         for side, most in zip(mask.shape, labels.shape, strict=True):
             length = round(share * side)
             start = integer(side - 1) - length // 2
-            spans.append(slice(max(start, 0), max(min(start + length, most), 0)))
+            spans.append(slice(max(start, 0), max(min(start + length, side, most), 0)))
         rows, columns = spans
         image, mask = image.clone(), mask.clone()
         image[:, rows, columns] = other[:, rows, columns]
