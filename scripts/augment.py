@@ -4,8 +4,8 @@ python scripts/augment.py IMAGES MASKS DESTINATION --recipe standard --copies 4 
 
 Writes DESTINATION/images and DESTINATION/masks: the originals under their own names and, for each, the copies
 a__standard-1.png, a__standard-2.png, ... made by conf/augment/standard.yaml. augmented.csv says what each file was made
-of, recipe.json with what options. Repeating the command makes what is missing; a copy depends on the recipe, the seed,
-its number and the list of images alone, whatever the number of workers.
+of, recipe.json with what options. Repeating the command makes what is missing; with more copies it adds those. A copy
+depends on the recipe, the seed, its number and the images alone, whatever the number of workers.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import sys
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ def augment(images: Path, masks: Path, destination: Path, *, recipe: str, copies
     data = SegmentationDataset(
         pairs, classes=labels.classes, mean=(0, 0, 0), std=(1, 1, 1), transform=instantiate(config), seed=seed
     )
-    about = {"recipe": recipe, "seed": seed, "transform": config, "images": [p.name for p in pairs]}
+    files = {p.name: [zlib.crc32(p.image.read_bytes()), zlib.crc32(p.mask.read_bytes())] for p in pairs}
+    about = {"recipe": recipe, "seed": seed, "transform": config, "copies": copies, "crc32": files}
     _open(make_folder(destination, "destination"), about, labels)
     for p in pairs:
         _copy(p.image, destination / "images" / f"{p.name}{p.image.suffix}")
@@ -107,10 +109,21 @@ def _open(destination: Path, about: dict[str, Any], labels: LabelMap) -> None:
     path = destination / "recipe.json"
     if path.exists():
         found = json.loads(path.read_text())
-        for key, value in about.items():
-            if found.get(key) != value:
-                shown = f": {found.get(key)!r}, not {value!r}" if key in ("recipe", "seed") else ""
+        for key in ("recipe", "seed", "transform"):
+            if found.get(key) != about[key]:
+                shown = f": {found.get(key)!r}, not {about[key]!r}" if key != "transform" else ""
                 raise ValueError(f"'{destination}' was made with another {key}{shown}; give another destination")
+        before, now = found.get("crc32", {}), about["crc32"]
+        if changed := sorted(name for name in {*before, *now} if before.get(name) != now.get(name)):
+            raise ValueError(
+                f"'{destination}' was made of other images or masks: {len(changed)} differ, the first is "
+                f"'{changed[0]}'; give another destination"
+            )
+        if found["copies"] > about["copies"]:
+            raise ValueError(
+                f"'{destination}' holds {found['copies']} copies of each image; ask for at least as many, or give "
+                "another destination"
+            )
     elif any(destination.iterdir()):
         raise ValueError(f"'{destination}' is not empty and has no recipe.json; give a new folder")
     write_json(path, about | {"version": seg.__version__})
@@ -128,10 +141,12 @@ def _copy(source: Path, target: Path) -> None:
 def _rows(pairs: list[Pair], made: list[Pair], recipe: str, seed: int) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for p in pairs:
-        rows.append((f"{p.name}{p.image.suffix}", f"{p.name}.png", p.image, p.mask, "", "", "", ""))
+        rows.append((f"{p.name}{p.image.suffix}", f"{p.name}.png", p.image.resolve(), p.mask.resolve(), "", "", "", ""))
     for number, p in enumerate(made):
         copy, index = divmod(number, len(pairs))
-        rows.append((f"{p.name}.png", f"{p.name}.png", p.image, p.mask, recipe, seed, copy + 1, index))
+        rows.append(
+            (f"{p.name}.png", f"{p.name}.png", p.image.resolve(), p.mask.resolve(), recipe, seed, copy + 1, index)
+        )
     return rows
 
 

@@ -193,7 +193,7 @@ def _pixels(shape: dict[str, Any], height: int, width: int) -> "NDArray[np.bool_
     from PIL import Image, ImageDraw
 
     kind = shape.get("shape_type") or "polygon"  # old versions had no other
-    if kind not in _POINTS:
+    if not isinstance(kind, str) or kind not in _POINTS:
         raise ValueError(f"is of the kind '{kind}'; known are {', '.join(_POINTS)}")
     points = _points(shape.get("points"))
     if len(points) < _POINTS[kind]:
@@ -217,28 +217,36 @@ def _pixels(shape: dict[str, Any], height: int, width: int) -> "NDArray[np.bool_
 
 def _points(points: Any) -> list[tuple[float, float]]:
     try:
-        found = [(float(x), float(y)) for x, y in points]
-    except (TypeError, ValueError):
+        found = [(_number(x), _number(y)) for x, y in points]
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"has no points: expected [[x, y], ...], came {str(points)[:60]}") from None
     if not all(abs(number) < 1e6 for point in found for number in point):  # false for NaN, too
         raise ValueError("has a point that is no number, or a million pixels away")
     return found
 
 
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    return float(value)
+
+
 def _stored(data: Any, points: list[tuple[float, float]], height: int, width: int) -> "NDArray[np.bool_]":
     """A mask that the file holds as a PNG, with the corners of where it belongs."""
     import numpy as np
-    from PIL import Image
+    from PIL.PngImagePlugin import PngImageFile
 
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as image:
-            image.load()
-            part = np.array(image).astype(bool)
-    except (TypeError, OSError, binascii.Error, ValueError):
-        raise ValueError("is a mask that cannot be decoded") from None
     (left, top), (right, bottom) = ((round(x), round(y)) for x, y in points[:2])
-    if part.shape != (bottom - top + 1, right - left + 1) or min(left, top) < 0 or right >= width or bottom >= height:
-        raise ValueError(f"is a mask of {part.shape[::-1]} pixels that does not fit its corners {points[:2]}")
+    within = 0 <= left <= right < width and 0 <= top <= bottom < height
+    try:
+        with PngImageFile(io.BytesIO(base64.b64decode(data, validate=True))) as image:
+            size = image.size
+            fits = within and size == (right - left + 1, bottom - top + 1)
+            part = np.array(image).astype(bool) if fits else None
+    except (TypeError, OSError, SyntaxError, binascii.Error, ValueError):
+        raise ValueError("is a mask that cannot be decoded") from None
+    if part is None:
+        raise ValueError(f"is a mask of {size} pixels that does not fit its corners {points[:2]}")
     pixels = np.zeros((height, width), bool)
     pixels[top : bottom + 1, left : right + 1] = part
     return pixels

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import segmentation_models_pytorch as smp
+import timm
 from torch import nn
 
 from seg.regularizers import attach
@@ -46,15 +47,20 @@ def build(
     if architecture not in known:
         raise ValueError(f"architecture: expected one of {', '.join(sorted(known))}, got '{architecture}'")
     _check_encoder(encoder_name, encoder_weights)
+    if "in_channels" in options:
+        raise ValueError("in_channels: images are RGB, the models take 3 channels; leave it out")
     if not encoder_name.startswith("tu-"):  # smp swallows what such encoders do not take
         taken = set(inspect.signature(known[architecture].__init__).parameters) - {"self", "kwargs"}
         if unknown := sorted(set(options) - taken):
             raise ValueError(f"{architecture}/{encoder_name} takes no {unknown}; it takes {sorted(taken)}")
     weights = True if encoder_name.startswith("tu-") and encoder_weights else encoder_weights  # timm has no names
     with _fetching(encoder_name, encoder_weights):
-        model: nn.Module = smp.create_model(
-            architecture, encoder_name, weights, in_channels=3, classes=classes, **options
-        )
+        try:
+            model: nn.Module = smp.create_model(
+                architecture, encoder_name, weights, in_channels=3, classes=classes, **options
+            )
+        except TypeError as error:  # timm's way to say that it does not know an option
+            raise ValueError(f"{architecture}/{encoder_name}: {error}") from error
     if unknown := sorted(set(regularizer or ()) - set(kinds := _keywords(attach))):
         raise ValueError(f"regularizer: there is no {unknown}; there are {kinds}")
     return attach(model, **regularizer) if regularizer else model
@@ -83,6 +89,10 @@ def _fetching(encoder_name: str, encoder_weights: str | None) -> Iterator[None]:
 def _check_encoder(name: str, weights: str | None) -> None:
     encoders: dict[str, Any] = smp.encoders.encoders
     if name.startswith("tu-"):
+        if ":" not in name and not timm.is_model(name.removeprefix("tu-")):
+            raise ValueError(
+                f"encoder_name: timm has no model '{name.removeprefix('tu-')}'; timm.list_models() lists all"
+            )
         return
     if name not in encoders:
         close = difflib.get_close_matches(name, encoders, n=3)

@@ -21,7 +21,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seg import models
-from seg.regularizers import DropBlock, StochasticDepth, attach, describe
+from seg.regularizers import (
+    DropBlock,
+    Dropout,
+    SpatialDropout,
+    StochasticDepth,
+    UniformDropout,
+    attach,
+    describe,
+)
 from seg.regularizers._rate import Regularizer
 from seg.regularizers._stock import stock
 
@@ -310,6 +318,55 @@ def test_inductor_trains_and_evaluates(tmp_path: Path, monkeypatch: pytest.Monke
         compiled.train()(image).square().mean().backward()
         assert all(torch.isfinite(p.grad).all() for p in model.parameters())
     assert torch.allclose(evaluated(compiled, image), evaluated(model, image), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "setting"),
+    [
+        ("tu-resnetv2_50", {"dropout": {"p": 0.2, "sites": "shortcuts"}}),  # None is no identity there
+        ("tu-regnetz_005", {"dropblock": 0.1}),  # nor here
+        ("tu-resnet18", {"stochastic_depth": 0.5}),
+        ("resnet18", {"dropout": {"p": 0.5, "sites": "shortcuts"}}),
+    ],
+)
+def test_models_that_are_evaluated_stay_so(encoder: str, setting: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model = smp.create_model("unet", encoder, None, classes=2).train()
+    image = torch.randn(2, 3, 64, 64)
+    model(image)  # statistics other than 0 and 1
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+    before = evaluated(model, image)
+    with torch.no_grad():
+        assert torch.equal(attach(model, **setting)(image), before), "without another call of eval()"
+
+
+def test_what_never_reaches_the_result_is_no_site() -> None:
+    """A pspnet takes the third of five stages; its encoder runs the others all the same."""
+    model = attach(smp.create_model("pspnet", "mobilenet_v2", None, classes=2), stochastic_depth=0.3)
+    rates = [m.p for m in model.modules() if isinstance(m, StochasticDepth)]
+    assert rates == pytest.approx([0.1, 0.2, 0.3])
+    with pytest.raises(ValueError, match=r"has no 'encoder.features.13'"):
+        attach(model, dropout={"p": 0.5, "sites": "encoder.features.13"})
+
+
+@pytest.mark.parametrize("also", ["skips", "encoder.layer4.*"])
+def test_the_linear_rule_counts_branches(also: str) -> None:
+    model = smp.create_model("unet", "resnet18", None, classes=2)
+    attach(model, stochastic_depth={"p": 0.8, "sites": [also, "branches"]})
+    ends = [m for name, m in model.named_modules() if name.endswith("bn2_stochastic_depth")]
+    assert [m.p for m in ends] == pytest.approx([0.1 * i for i in range(1, 9)])
+    assert {m.p for m in model.modules() if isinstance(m, StochasticDepth) and m not in ends} == {0.8}
+
+
+def test_half_models_keep_their_rates() -> None:
+    model = nn.Sequential(
+        *(make(1.0) for make in (Dropout, SpatialDropout, StochasticDepth)), UniformDropout(0.3)
+    ).half()
+    assert {m.rate.dtype for m in model} == {torch.float32}
+    assert model[3].rate == torch.tensor(0.3)
+    assert torch.equal(model.train()(torch.ones(2, 3, 4, 4).half()), torch.zeros(2, 3, 4, 4).half())
 
 
 def test_export_has_no_noise() -> None:

@@ -61,7 +61,7 @@ def test_copies_are_traceable_seeded_and_resumed(folder: Path) -> None:
     assert len(rows) == 9
     row = rows["s1__mosaic-2.png"]
     assert [row[key] for key in ("source_image", "recipe", "seed", "copy", "index")] == [
-        "images/s1.png",
+        str(folder / "images/s1.png"),
         "mosaic",
         "3",
         "2",
@@ -84,6 +84,16 @@ def test_more_copies_leave_the_earlier_ones(folder: Path) -> None:
     copies = [cv2.imread(str(folder / "out" / "images" / f"s1__standard-{n}.png")) for n in (1, 2)]
     assert copies[0].shape == copies[1].shape == (32, 64, 3)
     assert not np.array_equal(*copies)
+
+
+def test_what_lies_there_stays_traceable(folder: Path) -> None:
+    enlarge(folder, "out", copies=2)
+    with pytest.raises(ValueError, match="out' holds 2 copies of each image; ask for at least as many"):
+        enlarge(folder, "out", copies=1)
+    mask = cv2.imread(str(folder / "masks/s1.png"), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(folder / "masks/s1.png"), np.roll(mask, 9, 1))
+    with pytest.raises(ValueError, match="made of other images or masks: 1 differ, the first is 's1'"):
+        enlarge(folder, "out", copies=2)
 
 
 def test_what_ramps_is_at_its_end(folder: Path) -> None:

@@ -94,8 +94,15 @@ def test_stored_masks() -> None:
     np.testing.assert_array_equal(mask_of(stored), expected)
     with pytest.raises(ValueError, match=r"shape 1 is a mask of \(7, 5\) pixels that does not fit its corners"):
         mask_of(stored | {"points": [[3, 2], [10, 6]]})
-    with pytest.raises(ValueError, match="shape 1 is a mask that cannot be decoded"):
-        mask_of(stored | {"mask": "AAAA"})
+    header = io.BytesIO()
+    Image.new("1", (20000, 20000)).save(header, "PNG")
+    for undecodable, reason in (
+        ("AAAA", "that cannot be decoded"),
+        (base64.b64encode(header.getvalue()[:60]).decode(), r"of \(20000, 20000\) pixels that does not fit"),
+        (base64.b64encode(buffer.getvalue()[: len(buffer.getvalue()) // 2]).decode(), "that cannot be decoded"),
+    ):
+        with pytest.raises(ValueError, match=f"shape 1 is a mask {reason}"):
+            mask_of(stored | {"mask": undecodable})
     with pytest.raises(ValueError, match="shape 1 is a mask that cannot be decoded"):
         mask_of(shape("person", [[3, 2], [9, 6]], "mask"))
 
@@ -156,6 +163,24 @@ def source(tmp_path: Path) -> Path:
         picture[5:15, left : left + 10] = 200
         cv2.imwrite(str(folder / f"{name}.png"), picture)
     return tmp_path / "export"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"shape_type": ["polygon"]}, r"is of the kind '\['polygon'\]'; known are"),
+        ({"points": [[10**400, 1], [2, 3], [4, 5]]}, "has no points"),
+        ({"points": ["12", "34", "56"]}, "has no points"),
+        ({"points": [[True, 1], [2, 3], [4, 5]]}, "has no points"),
+    ],
+)
+def test_odd_shapes_fail_their_file_alone(change: dict[str, Any], reason: str, source: Path, tmp_path: Path) -> None:
+    odd = shape("person", [[1, 1], [5, 1], [5, 5]]) | change
+    with pytest.raises(ValueError, match=f"shape 1 {reason}"):
+        mask_of(odd)
+    (source / "day" / "odd.json").write_bytes(annotation(odd))
+    summary = convert_folder(source, tmp_path / "masks", LABELS, read="labelme")
+    assert (summary.converted, summary.failed) == (2, 1)
 
 
 def test_folders_are_converted_as_label_images_are(source: Path, tmp_path: Path) -> None:

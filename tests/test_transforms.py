@@ -500,3 +500,17 @@ def test_mixes_in_a_pipeline(mix: Any) -> None:
 def test_bad_options_of_the_rest(make: Callable[[], Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         make()
+
+
+def test_cutmix_of_samples_of_any_sizes() -> None:
+    torch.manual_seed(0)
+    small, large = ((torch.full((3, *size), level, dtype=torch.uint8), torch.full(size, level, dtype=torch.uint8))
+                    for size, level in (((9, 14), 1), ((31, 20), 2)))  # fmt: skip
+    for own, other in ((small, large), (large, small)):
+        shares = []
+        for _ in range(300):
+            image, mask = CutMix(p=1.0).mix([own, other])
+            assert mask.shape == own[1].shape
+            assert torch.equal(image[0], mask)
+            shares.append(float((mask != own[1]).float().mean()))
+        assert max(shares) > 0.2

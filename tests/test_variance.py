@@ -83,6 +83,22 @@ def test_deeplabv3plus_shifts_until_its_dropout_is_moved() -> None:
     assert not any(before_norms(model).values())
 
 
+def test_before_is_meant_along_the_flow_of_values() -> None:
+    model = smp.create_model("unet", "resnet18", None, classes=2)
+    attach(model, dropblock=0.1, spatial_dropout={"p": 0.5, "sites": "encoder.layer2.0.conv1"})
+    attach(model, dropout={"p": 0.1, "sites": "encoder.layer2.0.bn2"})
+    before = before_norms(model)
+    assert before["encoder.layer2.0.bn2"] == "encoder.layer2.0.conv1_spatial_dropout (SpatialDropout)"
+    assert before["encoder.layer2.0.downsample.1"] == "", "the other way around the block"
+    assert before["encoder.layer2.1.bn1"] == "encoder.layer2.0.bn2_dropout (Dropout)"
+    assert [before[f"decoder.blocks.{i}.conv1.1"] for i in range(4)] == [
+        f"encoder.skip{4 - i}_dropblock (DropBlock)" for i in range(4)
+    ], "the nearest"
+    efficient = before_norms(smp.create_model("unet", "efficientnet-b0", None, classes=2))
+    assert efficient["encoder._bn0"] == ""
+    assert efficient["encoder._blocks.3._bn0"] == "encoder (drop connect)"
+
+
 def test_ramps_are_measured_at_their_end_and_stored_statistics_as_they_are() -> None:
     torch.manual_seed(0)
     assert variance_shift(toy(Dropout(0.5, ramp=1.0)), batches())["2"] == pytest.approx(2, rel=0.02)

@@ -92,10 +92,10 @@ def _run(model: nn.Module, size: tuple[int, int]) -> Trace:
             result = model(_image(model, size).requires_grad_())
             result = result[0] if isinstance(result, tuple) else result
             found.features = {i: tuple(feature.shape) for i, feature in _reaching(result, features).items()}
+            reaching = _reaching(result, done)
     finally:
         for handle in handles:
             handle.remove()
-    reaching = _reaching(result, done)
     for name, output in done.items():
         if not isinstance(output, Tensor) or not output.requires_grad:
             found.outputs[name] = ()
