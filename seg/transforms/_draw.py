@@ -55,7 +55,7 @@ def check_factors(name: str, value: Sequence[float]) -> tuple[float, float]:
     Raises:
         ValueError: it is not.
     """
-    if not isinstance(value, Sequence) or len(value) != 2 or not 0 < value[0] <= value[1]:
+    if not _is_pair(value, int | float) or not 0 < value[0] <= value[1]:
         raise ValueError(f"{name}: expected 0 < least <= greatest, got {_shown(value)}")
     return value[0], value[1]
 
@@ -74,9 +74,39 @@ def check_length(name: str, value: float) -> float:
     return value
 
 
+def check_multiple(multiple: int) -> int:
+    """The number of pixels, if it is one.
+
+    Raises:
+        ValueError: it is no whole number of at least 1.
+    """
+    if isinstance(multiple, bool) or not isinstance(multiple, int) or multiple < 1:
+        raise ValueError(f"multiple: expected at least 1 pixel, got {multiple!r}")
+    return multiple
+
+
+def check_size(size: Sequence[int] | None, multiple: int = 1) -> tuple[int, int] | None:
+    """The (height, width) in pixels, or None.
+
+    Raises:
+        ValueError: anything else, or no multiples of ``multiple``.
+    """
+    if size is None:
+        return None
+    if not _is_pair(size, int) or not all(side > 0 and side % multiple == 0 for side in size):
+        unit = f"in multiples of {multiple}" if multiple > 1 else "of at least 1 pixel"
+        raise ValueError(f"size: expected (height, width) {unit}, got {_shown(size)!r}")
+    return size[0], size[1]
+
+
 def pixels(length: float, side: int) -> int:
     """A length in pixels of an image whose side has that many; at least 1."""
     return length if isinstance(length, int) else max(round(length * side), 1)
+
+
+def _is_pair(value: Any, kind: Any) -> bool:
+    numbers = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else []
+    return len(numbers) == 2 and all(isinstance(n, kind) and not isinstance(n, bool) for n in numbers)
 
 
 def _shown(value: Any) -> Any:

@@ -8,7 +8,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from seg.labels import IGNORE
-from seg.transforms._draw import chance, check_factors, check_share, integer, ratio
+from seg.transforms._draw import chance, check_factors, check_multiple, check_share, check_size, integer, ratio
 from seg.transforms._pixels import array, tensor
 
 
@@ -65,9 +65,8 @@ class ScaleCrop:
         scale: tuple[float, float] = (0.5, 2.0),
         multiple: int = 32,
     ) -> None:
-        if size is not None and (len(size) != 2 or min(size) < multiple or any(s % multiple for s in size)):
-            raise ValueError(f"size: expected (height, width) in multiples of {multiple}, got {tuple(size)}")
-        self.size, self.scale, self.multiple = size, check_factors("scale", scale), multiple
+        self.multiple = check_multiple(multiple)
+        self.size, self.scale = check_size(size, multiple), check_factors("scale", scale)
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         height, width = self.size or (max(s // self.multiple, 1) * self.multiple for s in mask.shape)
@@ -93,9 +92,7 @@ class Pad:
     """Pad right and bottom to a multiple of ``multiple`` pixels."""
 
     def __init__(self, *, multiple: int = 32) -> None:
-        if multiple < 1:
-            raise ValueError(f"multiple: expected at least 1 pixel, got {multiple}")
-        self.multiple = multiple
+        self.multiple = check_multiple(multiple)
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         return _pad(image, mask, [0, 0, -mask.shape[1] % self.multiple, -mask.shape[0] % self.multiple])

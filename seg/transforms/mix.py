@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seg.labels import IGNORE
-from seg.transforms._draw import check_least, check_share, integer
+from seg.transforms._draw import check_least, check_share, check_size, integer
 from seg.transforms._pixels import canvas
 
 Sample = tuple[Tensor, Tensor]
@@ -146,9 +146,7 @@ class Mosaic(Mix):
 
     def __init__(self, *, size: tuple[int, int] | None = None, p: float = 0.5) -> None:
         super().__init__(p)
-        if size is not None and (len(size) != 2 or not all(isinstance(s, int) and s > 0 for s in size)):
-            raise ValueError(f"size: expected (height, width) of at least 1 pixel, got {tuple(size)}")
-        self.size = size
+        self.size = check_size(size)
 
     def mix(self, samples: Sequence[Sample]) -> Sample:
         """See `Mix.mix`."""
