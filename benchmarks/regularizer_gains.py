@@ -8,6 +8,7 @@ the same seed, and so of the same weights, order and crops at the start, with ne
 The interval is Student's for the mean over the seeds: with few seeds it is wide, as it should be.
 """
 
+import contextlib
 import json
 import statistics
 import sys
@@ -31,7 +32,9 @@ def on_training_images(run: Path) -> float:
     config = yaml.safe_load((run / "config.yaml").read_text())
     trained = load(str(run / "last.pt"), "cpu")
     total = torch.zeros(trained.labels.classes, 3, dtype=torch.int64)
-    for p in load_data(config["data"], config["labels"]).train:
+    with contextlib.redirect_stdout(sys.stderr):
+        pairs = load_data(config["data"], config["labels"]).train
+    for p in pairs:
         prediction = torch.from_numpy(trained.predict(read_image(p.image)))
         mask = torch.from_numpy(read_mask(p.mask, trained.labels.classes))
         total += image_counts(confusion_matrix(prediction, mask, trained.labels.classes))
