@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 
 
-DEPTH = ("(StochasticDepth)", "(DropPath)", "(drop connect)")
+_ON_BRANCHES = ("(StochasticDepth)", "(DropPath)", "(drop connect)")
 """What belongs on branches, where all but the last stand before normalisations."""
 
 
@@ -175,7 +175,7 @@ def _verdict(rows: list[dict[str, Any]], offenders: list[dict[str, Any]], thresh
         f"{found['regularizer']} stands before batch normalisation: variance at {found['norm']} shifted "
         f"{found['factor']:.2f}x (remembered / real {found['shift']:.2f}, control {found['control']:.2f}), "
         f"{found['norms']} of {len(rows)} shifted; "
-        + ("a lower rate" if found["regularizer"].endswith(DEPTH) else "the site 'decoder'")
+        + ("a lower rate" if found["regularizer"].endswith(_ON_BRANCHES) else "the site 'decoder'")
         + " would shift less"
         for found in offenders
     ] or [f"{named} of {len(rows)} batch normalisations are shifted, and no regularizer stands before them"]
