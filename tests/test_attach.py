@@ -388,4 +388,7 @@ def test_onnx(encoder: str, decoder: str, tmp_path: Path) -> None:
     torch.onnx.export(model, (image,), tmp_path / "a.onnx", dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
     (out,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
-    assert torch.allclose(torch.from_numpy(out), evaluated(model, image), rtol=1e-3, atol=1e-3)
+    # Random weights make some of these models so sensitive that float32 itself is percents off.
+    exact = evaluated(copy.deepcopy(model).double(), image.double())
+    rounding, error = ((x - exact).abs().max() for x in (evaluated(model, image), torch.from_numpy(out)))
+    assert error <= 5 * rounding + 1e-4 * exact.abs().max()
