@@ -1,7 +1,7 @@
 """Regularizers in models: every encoder under every decoder.
 
 python -m pytest tests/test_attach.py              a slice
-python -m pytest tests/test_attach.py -m ""        all of it, about 15 minutes
+python -m pytest tests/test_attach.py -m ""        all of it, about 25 minutes on two cores with -n 2
 """
 
 import copy

@@ -534,7 +534,7 @@ def test_stopped_in_the_middle_and_resumed(tmp_path: Path, target: Path, signum:
         time.sleep(0.002)
     process.send_signal(signum)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode != 0
+    assert process.returncode != 0, errors
     if signum == signal.SIGINT:
         assert "KeyboardInterrupt" in errors
         assert not list(target.rglob("*.tmp"))
