@@ -4,11 +4,11 @@ Attributes and class names tell what a model has; only running it tells which of
 layers below their depth, decoders leave feature maps aside.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,8 +91,7 @@ def _run(model: nn.Module, size: tuple[int, int]) -> Trace:
         with torch.inference_mode(False), torch.enable_grad():
             result = model(_image(model, size).requires_grad_())
             result = result[0] if isinstance(result, tuple) else result
-            found.features = {i: tuple(feature.shape) for i, feature in _reaching(result, features).items()}
-            reaching = _reaching(result, done)
+            reaching = _reaching(result, {**features, **done})
     finally:
         for handle in handles:
             handle.remove()
@@ -101,20 +100,16 @@ def _run(model: nn.Module, size: tuple[int, int]) -> Trace:
             found.outputs[name] = ()
         elif name in reaching:
             found.outputs[name] = tuple(output.shape)
+    found.features = {i: tuple(feature.shape) for i, feature in features.items() if i in reaching}
     found.result = result.detach()
     return found
 
 
-Key = TypeVar("Key", int, str)
-
-
-def _reaching(result: Tensor, values: Mapping[Key, Any]) -> dict[Key, Tensor]:
-    """Those of the values that the result was computed from."""
+def _reaching(result: Tensor, values: dict[Any, Any]) -> set[Any]:
+    """Keys of those values that the result was computed from."""
     tensors = {key: value for key, value in values.items() if isinstance(value, Tensor) and value.requires_grad}
-    if not tensors:
-        return {}
-    grads = torch.autograd.grad(result.sum(), list(tensors.values()), retain_graph=True, allow_unused=True)
-    return {key: tensors[key] for key, grad in zip(tensors, grads, strict=True) if grad is not None}
+    grads = torch.autograd.grad(result.sum(), list(tensors.values()), allow_unused=True) if tensors else ()
+    return {key for key, grad in zip(tensors, grads, strict=True) if grad is not None}
 
 
 def _image(model: nn.Module, size: tuple[int, int]) -> Tensor:
