@@ -20,9 +20,9 @@ import torch
 import yaml
 
 from seg.commands._data import load_data
-from seg.commands._trained import load
 from seg.images import read_image, read_mask
 from seg.metrics import confusion_matrix, image_counts, scores
+from seg.trained import load
 
 PLAIN = "none"
 

@@ -27,8 +27,8 @@ from seg.commands import conf_dir, instantiate, plain
 from seg.dataset import SegmentationDataset, check
 from seg.files import make_folder, whole, write_csv, write_json, write_png
 from seg.labels import LabelMap
+from seg.loading import make_loader
 from seg.pairs import Pair, pair
-from seg.training import make_loader
 
 HEADER = ("image", "mask", "source_image", "source_mask", "recipe", "seed", "copy", "index")
 
@@ -84,8 +84,8 @@ def augment(images: Path, masks: Path, destination: Path, *, recipe: str, copies
         _copy(p.mask, destination / "masks" / f"{p.name}.png")
     write_csv(destination / "augmented.csv", HEADER, _rows(pairs, made, recipe, seed))
     jobs = Jobs(pairs, made, destination, data)
-    loader = make_loader(jobs, [[i] for i in range(len(jobs))], workers=more["workers"], device=torch.device("cpu"))
-    return int(sum(int(done) for done in loader))
+    batches, cpu = [[i] for i in range(len(jobs))], torch.device("cpu")
+    return sum(make_loader(jobs, batches, workers=more["workers"], device=cpu, collate_fn=sum))
 
 
 def recipe_config(recipe: str, changes: list[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read without executing anything."""
+"""Checkpoint files: written whole or not at all, read without executing anything. `seg.trained` knows the fields."""
 
 import os
 import pickle
@@ -9,8 +9,6 @@ import torch
 
 from seg.files import whole
 
-FORMAT = 1
-
 
 def save(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
     """Write plain data and tensors; a reader sees the old file or the new one, never a part.
@@ -20,7 +18,7 @@ def save(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
         state: nested dicts, lists, strings, numbers and tensors.
     """
     with whole(path) as temporary, temporary.open("wb") as file:
-        torch.save({"format": FORMAT, **state}, file)
+        torch.save(state, file)
         file.flush()
         os.fsync(file.fileno())
 
@@ -29,16 +27,22 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a checkpoint onto the CPU; never runs code that stands in the file.
 
     Raises:
-        ValueError: no such file, or not a checkpoint of this toolkit.
+        ValueError: no such file, or not plain data and tensors by name.
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"checkpoint: no file '{path}'; seg-train writes best.pt and last.pt into runs/<name>/")
+        raise ValueError(
+            f"checkpoint: expected a file, got '{path}'; give the best.pt or last.pt that seg-train writes into "
+            "runs/<name>/"
+        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, UnicodeDecodeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"checkpoint: '{path}' cannot be read as one ({reason})") from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise ValueError(f"checkpoint: '{path}' was not written by seg-train (no format {FORMAT} mark)")
+        raise ValueError(
+            f"checkpoint: expected plain data and tensors as seg-train writes them, got '{path}', which cannot be read "
+            f"as that ({reason}); give best.pt or last.pt of a run"
+        ) from None
+    if not isinstance(state, dict):
+        raise ValueError(f"checkpoint: expected values by name, got {type(state).__name__} in '{path}'")
     return state

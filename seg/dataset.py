@@ -1,8 +1,8 @@
-"""Pairs of images and masks, checked, as tensors; and the order in which training and evaluation read them."""
+"""Samples: pairs of images and masks, checked, as tensors."""
 
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from seg.images import read_image, read_mask
 from seg.pairs import Pair
@@ -58,11 +58,24 @@ def check(pairs: Sequence[Pair], classes: int) -> Checked:
     return Checked(table, [size for _, size in good])
 
 
-Sample = tuple[Tensor, Tensor, int] | tuple[Tensor, Tensor, int, Tensor]
+class Sample(NamedTuple):
+    """One pair as tensors.
+
+    Attributes:
+        image: (3, H, W) float32, normalised.
+        mask: (H, W) uint8, 255 = ignore.
+        index: position in the dataset.
+        extra: what was prepared of the mask, by name; see `SegmentationDataset`.
+    """
+
+    image: Tensor
+    mask: Tensor
+    index: int  # type: ignore[assignment]  # of the tuple method that nobody needs here
+    extra: dict[str, Any]
 
 
 class SegmentationDataset(Dataset[Sample]):
-    """Yields ``(image (3, H, W) float32 normalised, mask (H, W) uint8 with 255 = ignore, index)``.
+    """Samples of pairs, by index or by `Key`.
 
     Args:
         pairs: files, as `pair` gives them.
@@ -73,8 +86,8 @@ class SegmentationDataset(Dataset[Sample]):
             same in every loading worker and after a resume.
         epochs: of the whole run, for what ramps.
         seed: with the (epoch, index) of the key it decides all randomness of the transform.
-        extra: what the loss takes besides, such as distance maps: made of the transformed mask (H, W), here and so
-            in the loading workers, it is a fourth item.
+        prepare: transformed mask (H, W) -> the sample's ``extra``, such as distance maps; called here, and so in the
+            loading workers.
     """
 
     def __init__(
@@ -87,14 +100,14 @@ class SegmentationDataset(Dataset[Sample]):
         transform: Transform | None = None,
         seed: int = 0,
         epochs: int = 1,
-        extra: Callable[[Tensor], Tensor] | None = None,
+        prepare: Callable[[Tensor], dict[str, Any]] | None = None,
     ) -> None:
         self.pairs = list(pairs)
         self.classes = classes
         self.mean, self.std = (torch.tensor(values, dtype=torch.float32) for values in (mean, std))
         self.transform = transform
         self.seed, self.epochs = seed, epochs
-        self.extra = extra
+        self.prepare = prepare
         set_source = getattr(transform, "set_source", None)
         if callable(set_source):
             set_source(self.read, len(self.pairs))
@@ -104,8 +117,9 @@ class SegmentationDataset(Dataset[Sample]):
 
     def __getitem__(self, key: int | Key) -> Sample:
         image, mask = self.transformed(key)
-        image, mask, index = self._normalized(image), mask.contiguous(), key[1] if isinstance(key, tuple) else key
-        return (image, mask, index) if self.extra is None else (image, mask, index, self.extra(mask))
+        index = key[1] if isinstance(key, tuple) else key
+        image, mask = self._normalized(image), mask.contiguous()
+        return Sample(image, mask, index, self.prepare(mask) if self.prepare else {})
 
     def read(self, index: int) -> tuple[Tensor, Tensor]:
         """Image (3, H, W) and mask (H, W) uint8 as they are in the files."""
@@ -146,51 +160,3 @@ def _seed_all(*numbers: int) -> None:
     torch.default_generator.manual_seed(seed & (2**63 - 1))
     np.random.seed(seed & 0xFFFFFFFF)  # noqa: NPY002
     random.seed(seed)
-
-
-class TrainBatches(Sampler[list[Key]]):
-    """Keys of shuffled, full batches; the order depends on (seed, epoch) alone, so that a run can go on anywhere.
-
-    Args:
-        size: number of samples.
-        batch: samples a step, over all processes; fewer when there are not as many.
-        seed: of the order.
-        rank, world: this process takes every ``world``-th sample of each batch.
-    """
-
-    def __init__(self, size: int, *, batch: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        batch = min(batch, size)
-        if batch < 1 or batch % world:
-            raise ValueError(f"batch: expected a positive multiple of {world} processes, got {batch} ({size} samples)")
-        self.size, self.batch, self.seed, self.rank, self.world = size, batch, seed, rank, world
-        self.epoch = self.start = 0
-
-    def __len__(self) -> int:
-        """Steps of a whole epoch."""
-        return self.size // self.batch
-
-    def go_to(self, epoch: int, step: int) -> None:
-        """The next iteration yields the batches of ``epoch`` from ``step`` on."""
-        self.epoch, self.start = epoch, step
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        order = np.random.Generator(np.random.PCG64([self.seed, self.epoch])).permutation(self.size).tolist()
-        for step in range(self.start, len(self)):
-            batch = order[step * self.batch : (step + 1) * self.batch]
-            yield [(self.epoch, index) for index in batch[self.rank :: self.world]]
-
-
-class EvaluationBatches(Sampler[list[int]]):
-    """Every index once, in batches of images of one size: padding would make scores depend on the company kept."""
-
-    def __init__(self, sizes: Sequence[Any], *, batch: int, rank: int = 0, world: int = 1) -> None:
-        groups: dict[Any, list[int]] = {}
-        for index in range(rank, len(sizes), world):
-            groups.setdefault(sizes[index], []).append(index)
-        self.batches = [group[i : i + batch] for group in groups.values() for i in range(0, len(group), batch)]
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches)

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from seg.files import SUFFIXES
 from seg.labels import IGNORE
 
+Image = NDArray[np.uint8]
+"""RGB (H, W, 3), or a mask (H, W)."""
+
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """RGB image (H, W, 3) uint8 of any file that OpenCV reads, by the rules of the module's docstring.

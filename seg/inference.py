@@ -1,17 +1,14 @@
-"""Prediction of whole images, and pictures of predictions."""
+"""Prediction of whole images."""
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from seg.labels import IGNORE, Color
+from seg.images import Image
 
 Model = Callable[[Tensor], Tensor]
-Image = NDArray[np.uint8]
 
 MULTIPLE = 32  # the deepest stride of smp's encoders
 
@@ -41,64 +38,3 @@ def predict(
     with torch.inference_mode():
         mask = whole_image(model, tensor).argmax(1)[0].to(torch.uint8)
     return mask.cpu().numpy()
-
-
-def colorize(mask: Image, palette: Sequence[Color]) -> Image:
-    """Mask (H, W) -> RGB (H, W, 3); ignored pixels black."""
-    table = np.zeros((256, 3), np.uint8)
-    table[: len(palette)] = palette
-    table[IGNORE] = 0
-    return table[mask]
-
-
-def overlay(image: Image, mask: Image, palette: Sequence[Color], *, opacity: float = 0.55) -> Image:
-    """Image (H, W, 3) tinted by the classes of its mask (H, W); ignored pixels stay as they are."""
-    blend = (1 - opacity) * image + opacity * colorize(mask, palette)
-    return np.where((mask == IGNORE)[..., None], image, np.rint(blend).astype(np.uint8))
-
-
-def panel(
-    image: Image,
-    prediction: Image,
-    palette: Sequence[Color],
-    names: Sequence[str],
-    *,
-    target: Image | None = None,
-) -> Image:
-    """One picture: image | target, if given | prediction, over a legend of the classes that occur.
-
-    Args:
-        image: (H, W, 3) RGB.
-        prediction, target: (H, W) class indices, 255 = ignore.
-        palette, names: colour and name of each class.
-
-    Returns:
-        RGB picture, uint8.
-    """
-    tiles = [image, *([overlay(image, target, palette)] if target is not None else [])]
-    tiles.append(overlay(image, prediction, palette))
-    gap = np.full((image.shape[0], 4, 3), 255, np.uint8)
-    row = tiles[0]
-    for tile in tiles[1:]:
-        row = np.hstack([row, gap, tile])
-    shown = set(np.unique(prediction)) | (set(np.unique(target)) if target is not None else set())
-    return np.vstack([row, _legend(row.shape[1], [(names[i], palette[i]) for i in sorted(shown - {IGNORE})])])
-
-
-def _legend(width: int, entries: Sequence[tuple[str, Color]]) -> Image:
-    import cv2
-
-    font, scale, line, box = cv2.FONT_HERSHEY_SIMPLEX, 0.4, 18, 12
-    places, x, y = [], 4, 0
-    for name, color in entries:
-        advance = box + 8 + cv2.getTextSize(name, font, scale, 1)[0][0] + 10
-        if x > 4 and x + advance > width:
-            x, y = 4, y + line
-        places.append((x, y, name, color))
-        x += advance
-    legend = np.full((y + line + 2, width, 3), 255, np.uint8)
-    for x, y, name, color in places:
-        cv2.rectangle(legend, (x, y + 4), (x + box, y + 4 + box), tuple(map(int, color)), -1)
-        cv2.rectangle(legend, (x, y + 4), (x + box, y + 4 + box), (0, 0, 0), 1)
-        cv2.putText(legend, name, (x + box + 4, y + 14), font, scale, (0, 0, 0), 1, cv2.LINE_AA)
-    return legend

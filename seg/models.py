@@ -16,6 +16,9 @@ from seg.regularizers import attach
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel (RGB, images scaled to 0..1)."""
+
 TRUSTED = ("seg.", "segmentation_models_pytorch.", "torch.")
 """Import paths from which a checkpoint may name its model."""
 
@@ -103,7 +106,7 @@ def _check_encoder(name: str, weights: str | None) -> None:
         raise ValueError(f"encoder_weights: '{name}' has {', '.join(sorted(settings))} or null, got '{weights}'")
 
 
-def normalization(encoder_name: str, encoder_weights: str | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalization(encoder_name: str, encoder_weights: str | None) -> Normalization:
     """Mean and standard deviation a channel (RGB, images scaled to 0..1) that the encoder was pretrained with.
 
     Without pretrained weights: ImageNet's.

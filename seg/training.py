@@ -1,33 +1,28 @@
 """Training: functions on built objects.
 
-`fit` runs epochs of `train_epoch` and a validation, and hands what happened to the caller's ``record`` and ``save``.
-Data, model and loss meet only in its arguments. A run that was interrupted and resumed equals one that was not, to
-the bit on the CPU: `State` holds everything that the next step depends on.
+`fit` runs epochs of `train_epoch` and a validation, and tells a `Watcher` what happened. Model, loss and data meet in
+the objective that it is given. A run that was interrupted and resumed equals one that was not, to the bit on the CPU:
+`State` holds everything that the next step depends on.
 """
 
-import atexit
 import math
 import time
-import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, NoReturn, Protocol, TypeVar
 
-import cv2
 import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from torch.utils.data import DataLoader
+from torch.optim.lr_scheduler import LRScheduler
 
-from seg.dataset import TrainBatches
-from seg.metrics import confusion_matrix, image_counts
+from seg.evaluation import Validation
+from seg.loading import Batch, TrainBatches
+from seg.objective import Losses, Objective
 
 T = TypeVar("T")
-Batch = tuple[Tensor, Tensor, Tensor, *tuple[Tensor, ...]]
-"""Images (N, 3, H, W), masks (N, H, W), indices (N,), and what the loss takes besides, if anything."""
 Track = Callable[[Iterable[T], str, int, int], Iterable[T]]
 """Progress display: (iterable, title, length, completed already) -> the same items."""
 
@@ -55,36 +50,104 @@ class FitOptions:
             raise ValueError(f"fit.clip: expected a positive norm or null, got {self.clip!r}")
 
 
+class Stateful(Protocol):
+    """What a checkpoint can hold."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+
+
+class Watcher(Protocol):
+    """What `fit` tells: where numbers and checkpoints go is the watcher's business."""
+
+    def line(self, line: dict[str, Any]) -> None:
+        """An epoch is done: epoch, loss, terms, lr, seconds, images_per_second and, where it was validated, the
+        scores with ``val_`` before their names."""
+
+    def save(self, kind: Literal["last", "best"]) -> None:
+        """Save the state: ``last`` to go on from, ``best`` because the validation mIoU rose."""
+
+
 @dataclass
-class State:
-    """Everything that the next training step depends on.
+class Position:
+    """How far a run is.
 
     Attributes:
-        seed: of the noise of the steps.
-        epoch, step: position; ``step`` batches of ``epoch`` are done.
+        epoch, step: ``step`` batches of ``epoch`` are done.
         loss_sum: of the steps done in this epoch.
-        term_sums: the same for each term of a loss that has terms (`seg.losses.WeightedSum`).
+        term_sums: the same for each term of a composite loss.
         best: highest validation mIoU so far.
     """
 
-    model: nn.Module
-    loss: nn.Module
-    optimizer: Optimizer
-    scheduler: LRScheduler
-    fabric: Fabric
-    seed: int = 0
     epoch: int = 0
     step: int = 0
     loss_sum: float | Tensor = 0.0
     term_sums: dict[str, float | Tensor] = field(default_factory=dict)
     best: float = -math.inf
-    module: nn.Module = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.module = self.model  # the model proper, whose weights a checkpoint holds under their own names
+    def add(self, losses: Losses) -> None:
+        """Count a finished step; sums stay on the device, because float() would wait for it at every step."""
+        self.step += 1
+        self.loss_sum += losses.total.detach().double()
+        for name, value in losses.terms.items():
+            self.term_sums[name] = self.term_sums.get(name, 0.0) + value.double()
+
+    def next_epoch(self) -> None:
+        """Move on to the start of the next epoch."""
+        self.epoch, self.step, self.loss_sum, self.term_sums = self.epoch + 1, 0, 0.0, {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss_sum": float(self.loss_sum),
+            "term_sums": {name: float(value) for name, value in self.term_sums.items()},
+            "best": self.best,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for name in self.state_dict():
+            setattr(self, name, state_dict[name])
+
+
+class State:
+    """Everything that the next training step depends on: parts that have state, by name.
+
+    Args:
+        model: as built; `wrapped` is what Fabric makes of it (precision, processes), with the same weights.
+        objective: an `Objective`, on its device.
+        seed: of the noise of the steps.
+        others: more parts by name, such as an average of the weights: saved and resumed with the rest.
+
+    Attributes:
+        parts: what `state_dict` holds: model, objective, optimizer, scheduler, precision, position, and the others.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        optimizer: Optimizer,
+        scheduler: LRScheduler,
+        fabric: Fabric,
+        *,
+        seed: int = 0,
+        others: Mapping[str, Stateful] | None = None,
+    ) -> None:
         # channels last: a fifth faster on the CPU as well, and what GPUs want
-        self.model = self.model.to(memory_format=torch.channels_last)
-        self.model, self.optimizer = self.fabric.setup(self.model, self.optimizer)
+        self.model = model.to(memory_format=torch.channels_last)
+        self.wrapped, self.optimizer = fabric.setup(self.model, optimizer)
+        self.objective, self.scheduler, self.fabric, self.seed = objective, scheduler, fabric, seed
+        self.position = Position()
+        self.parts: dict[str, Stateful] = {
+            "model": self.model,
+            "objective": objective,
+            "optimizer": self.optimizer,
+            "scheduler": scheduler,
+            "precision": fabric.strategy.precision,
+            "position": self.position,
+            **(others or {}),
+        }
 
     def begin_step(self, done: int, total: int) -> None:
         """Seed the noise of a step, and tell all that ramps (weights of a composite, a rate) where the run is.
@@ -97,96 +160,23 @@ class State:
         """
         words = np.random.SeedSequence((self.seed, self.fabric.global_rank, done)).generate_state(1)
         torch.manual_seed(int(words[0]))
-        for module in (*self.module.modules(), *self.loss.modules()):
+        for module in (*self.model.modules(), *self.objective.modules()):
             move = getattr(module, "set_progress", None)
             if callable(move):
                 move(done, total)
 
-    def add(self, loss: Tensor) -> None:
-        """Count a finished step; sums stay on the device, because float() would wait for it at every step."""
-        self.step += 1
-        self.loss_sum += loss.detach().double()
-        for name, value in getattr(self.loss, "last", {}).items():
-            self.term_sums[name] = self.term_sums.get(name, 0.0) + value.double()
-
-    def next_epoch(self) -> None:
-        """Move on to the start of the next epoch."""
-        self.epoch, self.step, self.loss_sum, self.term_sums = self.epoch + 1, 0, 0.0, {}
-
     def state_dict(self) -> dict[str, Any]:
-        """Plain data and tensors, for `seg.checkpoint.save`."""
-        return {
-            "model": self.module.state_dict(),
-            "loss": self.loss.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "precision": self.fabric.strategy.precision.state_dict(),
-            "epoch": self.epoch,
-            "step": self.step,
-            "loss_sum": float(self.loss_sum),
-            "term_sums": {name: float(value) for name, value in self.term_sums.items()},
-            "best": self.best,
-        }
+        """Plain data and tensors of every part, for `seg.checkpoint.save`."""
+        return {name: part.state_dict() for name, part in self.parts.items()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`."""
-        self.module.load_state_dict(state["model"])
-        self.loss.load_state_dict(state["loss"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
-        self.epoch, self.step = state["epoch"], state["step"]
-        self.loss_sum, self.term_sums, self.best = state["loss_sum"], state["term_sums"], state["best"]
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """The inverse of `state_dict`.
 
-
-@dataclass(frozen=True)
-class Validation:
-    """What `evaluate` counted.
-
-    Attributes:
-        counts: (images, C, 3) int64 pixels: intersection, prediction, target; see `seg.metrics.image_counts`.
-        confusion: (C, C) int64 over all images; row = target, column = prediction.
-        loss: mean over images, NaN without a loss.
-    """
-
-    counts: Tensor
-    confusion: Tensor
-    loss: float
-
-
-def cosine(optimizer: Optimizer, *, steps: int, warmup: float = 0.05, floor: float = 0.0) -> LRScheduler:
-    """Learning rate that rises linearly, then falls along half a cosine (Loshchilov & Hutter 2017, one cycle).
-
-    Args:
-        steps: optimizer steps of the whole run.
-        warmup: share of the steps on which the rate rises, in 0..1.
-        floor: share of the full rate at the end, in 0..1.
-    """
-    if not (0 <= warmup < 1 and 0 <= floor <= 1):
-        raise ValueError(f"scheduler: warmup is in 0..1 (less than 1), floor in 0..1, got {warmup} and {floor}")
-    rising = round(warmup * steps)
-
-    def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        done = min((step - rising) / max(steps - rising, 1), 1.0)
-        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
-
-    return LambdaLR(optimizer, factor)
-
-
-def constant(optimizer: Optimizer, *, steps: int) -> LRScheduler:
-    """Learning rate that stays."""
-    del steps
-    return LambdaLR(optimizer, lambda _: 1.0)
-
-
-def parameter_groups(*modules: nn.Module) -> list[dict[str, Any]]:
-    """Trainable parameters, without weight decay for biases and normalisation scales."""
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    decayed = [p for p in parameters if p.ndim > 1]
-    others = [p for p in parameters if p.ndim <= 1]
-    return [{"params": decayed}, *([{"params": others, "weight_decay": 0.0}] if others else [])]
+        Raises:
+            KeyError: a part is missing.
+        """
+        for name, part in self.parts.items():
+            part.load_state_dict(state_dict[name])
 
 
 def train_epoch(
@@ -201,7 +191,7 @@ def train_epoch(
     """Optimize over the rest of an epoch.
 
     Args:
-        loader: yields batches from ``state.step`` on.
+        loader: yields batches from the state's position on.
         clip: as in `FitOptions`.
         before, total: steps of the epochs before this one, and of the whole run, for what ramps.
         stop: asked after every step; True ends the epoch there.
@@ -212,179 +202,111 @@ def train_epoch(
     Raises:
         RuntimeError: the loss is not finite.
     """
-    state.model.train()
-    for images, masks, _, *extra in loader:
-        state.begin_step(before + state.step, total)
-        loss = state.loss(state.model(images), masks, *extra)
+    state.wrapped.train()
+    for batch in loader:
+        state.begin_step(before + state.position.step, total)
+        losses = state.objective(state.wrapped, batch)
         state.optimizer.zero_grad(set_to_none=True)
-        state.fabric.backward(loss)
+        state.fabric.backward(losses.total)
         if clip is not None:
-            state.fabric.clip_gradients(state.model, state.optimizer, max_norm=clip, error_if_nonfinite=False)
+            state.fabric.clip_gradients(state.wrapped, state.optimizer, max_norm=clip, error_if_nonfinite=False)
         state.optimizer.step()
         state.scheduler.step()
-        state.add(loss)
+        state.position.add(losses)
         stopped = stop()
-        if stopped or state.step % 50 == 0:
-            _check_finite(state)
+        if stopped or state.position.step % 50 == 0:
+            _check_finite(state.position)
         if stopped:
             return False
-    _check_finite(state)
+    _check_finite(state.position)
     return True
 
 
-def _check_finite(state: State) -> None:
-    if not math.isfinite(float(state.loss_sum)):
+def _check_finite(position: Position) -> None:
+    if not math.isfinite(float(position.loss_sum)):
         raise RuntimeError(
-            f"the loss became {float(state.loss_sum)} in epoch {state.epoch} by step {state.step}: lower optimizer.lr "
-            "or fit.clip; last.pt holds the state before this epoch"
+            f"expected a finite loss, got {float(position.loss_sum)} in epoch {position.epoch} by step "
+            f"{position.step}; lower optimizer.lr or fit.clip: the state saved last is from before this epoch"
         )
-
-
-@torch.inference_mode()
-def evaluate(
-    predict: Callable[[Tensor], Tensor],
-    loader: Iterable[Batch],
-    *,
-    images: int,
-    classes: int,
-    loss: nn.Module | None = None,
-    reduce: Callable[[Tensor], Tensor] = lambda tensor: tensor,
-) -> Validation:
-    """Count pixels of predictions against masks.
-
-    Args:
-        predict: images (N, 3, H, W) -> logits (N, C, H, W).
-        loader: yields batches; the processes of a run share the indices among them.
-        images: number of images in the set, over all processes.
-        reduce: sum of a tensor over all processes.
-    """
-    counts = torch.zeros(images, classes, 3, dtype=torch.int64)
-    confusion = torch.zeros(classes, classes, dtype=torch.int64)
-    losses = torch.zeros(2, dtype=torch.float64)
-    for batch, masks, indices, *extra in loader:
-        logits = predict(batch)
-        if loss is not None:
-            losses += torch.tensor([float(loss(logits, masks, *extra)) * len(batch), len(batch)], dtype=torch.float64)
-        for prediction, mask, index in zip(logits.argmax(1), masks, indices.tolist(), strict=True):
-            matrix = confusion_matrix(prediction, mask, classes).cpu()
-            counts[index] = image_counts(matrix)
-            confusion += matrix
-    losses = reduce(losses)
-    return Validation(reduce(counts), reduce(confusion), float(losses[0] / losses[1]))
 
 
 def fit(
     state: State,
-    loader: DataLoader[Any],
+    loader: Iterable[Batch],
     batches: TrainBatches,
     *,
     options: FitOptions,
-    validate: Callable[[], dict[str, Any]],
-    record: Callable[[dict[str, Any]], None],
-    save: Callable[[str], None],
+    validate: Callable[[], Validation],
+    watcher: Watcher,
     stop: Callable[[], bool] = lambda: False,
     track: Track[Any] = lambda items, *_: items,
-) -> None:
+) -> Validation | None:
     """Train until ``options.epochs`` are done.
 
     Args:
         state: where to begin; moves on.
         loader: of the training set, over ``batches``.
-        validate: evaluates ``state.model``; of what it returns, ``miou`` chooses the best weights.
-        record: takes one line an epoch: epoch, loss, lr, seconds, images_per_second and, where it was validated,
-            the validation's items with ``val_`` before their names.
-        save: writes ``state`` under a file name: ``last.pt`` after every epoch, ``best.pt`` when mIoU rises.
+        validate: evaluates the state's model; of its scores, ``miou`` chooses the best weights.
+        watcher: is told of every epoch, and saves.
         stop: asked after every step and around a validation; True saves and ends the run.
+
+    Returns:
+        The validation of the last epoch; None when all epochs were done before.
 
     Raises:
         KeyboardInterrupt: ``stop`` said so; the state is saved, and the same call goes on from there.
     """
-    if state.epoch == 0 and state.step == 0:
-        save("last.pt")  # even the first epoch can be interrupted
-    while state.epoch < options.epochs:
-        started, first_step = time.perf_counter(), state.step
-        batches.go_to(state.epoch, state.step)
-        title = f"epoch {state.epoch + 1}/{options.epochs}"
+    position, validation = state.position, None
+    if position.epoch == 0 and position.step == 0:
+        watcher.save("last")  # even the first epoch can be interrupted
+    while position.epoch < options.epochs:
+        started, first_step = time.perf_counter(), position.step
+        batches.go_to(position.epoch, position.step)
         finished = train_epoch(
             state,
-            track(loader, title, len(batches), state.step),
+            track(loader, f"epoch {position.epoch + 1}/{options.epochs}", len(batches), position.step),
             clip=options.clip,
-            before=state.epoch * len(batches),
+            before=position.epoch * len(batches),
             total=options.epochs * len(batches),
             stop=stop,
         )
         if not finished:
-            _interrupt(state, save)
+            _interrupt(position, watcher)
         seconds = time.perf_counter() - started
-        line: dict[str, Any] = {
-            "epoch": state.epoch,
-            "loss": float(state.loss_sum) / max(state.step, 1),
-            "lr": state.scheduler.get_last_lr()[0],
-            "seconds": seconds,
-            "images_per_second": (state.step - first_step) * batches.batch / seconds,
-        }
-        if state.term_sums:
-            line["terms"] = {name: float(value) / state.step for name, value in state.term_sums.items()}
+        line = _line(state, seconds, (position.step - first_step) * batches.batch / seconds)
         better = False
-        if (state.epoch + 1) % options.validate_every == 0 or state.epoch + 1 == options.epochs:
+        if (position.epoch + 1) % options.validate_every == 0 or position.epoch + 1 == options.epochs:
             if stop():
-                _interrupt(state, save)
-            scores = validate()
-            line |= {f"val_{key}": value for key, value in scores.items()}
-            better = scores["miou"] > state.best
-            state.best = max(scores["miou"], state.best)
-        state.next_epoch()
-        record(line)
+                _interrupt(position, watcher)
+            validation = validate()
+            line |= {f"val_{key}": value for key, value in validation.scores.items()}
+            better = validation.scores["miou"] > position.best
+            position.best = max(validation.scores["miou"], position.best)
+        position.next_epoch()
+        watcher.line(line)
         if better:
-            save("best.pt")
-        save("last.pt")
-        if stop() and state.epoch < options.epochs:
-            raise KeyboardInterrupt("saved in last.pt; the same command goes on from there")
+            watcher.save("best")
+        watcher.save("last")
+        if stop() and position.epoch < options.epochs:
+            raise KeyboardInterrupt(f"saved after epoch {position.epoch}; the same command goes on from there")
+    return validation
 
 
-def _interrupt(state: State, save: Callable[[str], None]) -> None:
-    save("last.pt")
-    raise KeyboardInterrupt(f"saved in last.pt at epoch {state.epoch}, step {state.step}; the same command goes on")
+def _line(state: State, seconds: float, images_per_second: float) -> dict[str, Any]:
+    """The training part of an epoch's line."""
+    position = state.position
+    line: dict[str, Any] = {
+        "epoch": position.epoch,
+        "loss": float(position.loss_sum) / max(position.step, 1),
+        "lr": state.scheduler.get_last_lr()[0],
+        "seconds": seconds,
+        "images_per_second": images_per_second,
+    }
+    if position.term_sums:
+        line["terms"] = {name: float(value) / position.step for name, value in position.term_sums.items()}
+    return line
 
 
-def make_loader(
-    dataset: Any, batches: Any, *, workers: int, device: torch.device, fabric: Fabric | None = None
-) -> DataLoader[Any]:
-    """A loader over ``batches`` whose iteration leaves the global RNG alone and whose workers outlive Ctrl-C."""
-    loader: DataLoader[Any] = DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=device.type == "cuda",
-        worker_init_fn=_outlive_signals,
-        generator=torch.Generator(),  # iter() draws a base seed, from the global RNG otherwise
-    )
-    atexit.register(_release_workers, weakref.ref(loader))
-    if fabric is None:
-        return loader
-    return fabric.setup_dataloaders(loader, use_distributed_sampler=False)  # type: ignore[return-value]
-
-
-def _release_workers(loader: "weakref.ref[DataLoader[Any]]") -> None:
-    """End the workers of a loader that lives on at exit: multiprocessing would send them a SIGTERM, and wait."""
-    alive = loader()
-    if alive is not None and (workers := getattr(alive, "_iterator", None)) is not None:
-        workers._shutdown_workers()
-
-
-def _outlive_signals(_: int) -> None:
-    """Ctrl-C and a cluster's SIGTERM reach every process; the main one finishes its step first, and needs workers."""
-    import signal
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)  # a core a worker: OpenCV would start one thread for every core in each
-
-
-def image_rows(names: Sequence[str], classes: Sequence[str], counts: Tensor) -> Iterable[tuple[Any, ...]]:
-    """Rows of ``per_image.csv``: image, class, intersection, prediction, target (pixels)."""
-    for name, table in zip(names, counts.tolist(), strict=True):
-        for label, numbers in zip(classes, table, strict=True):
-            yield (name, label, *numbers)
+def _interrupt(position: Position, watcher: Watcher) -> NoReturn:
+    watcher.save("last")
+    raise KeyboardInterrupt(f"saved at epoch {position.epoch}, step {position.step}; the same command goes on")

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
 from seg.commands import _show, instantiate
@@ -54,7 +55,7 @@ def with_weights(loss: Any, data: Data) -> Any:
     return resolved
 
 
-def load_data(data: dict[str, Any], labels: str | None) -> Data:
+def load_data(data: dict[str, Any], labels: str | None, fabric: Fabric) -> Data:
     """Pair, split and check the images and masks that the ``data`` group names.
 
     Raises:

@@ -1,9 +1,8 @@
-"""What commands print and draw: tables of scores, progress, pictures."""
+"""What commands print: tables of scores, progress."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,14 +16,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from seg import inference
-from seg.files import whole, write_png
-from seg.images import read_image, read_mask
-from seg.labels import LabelMap
 from seg.metrics import Scores
-from seg.pairs import Pair
-
-PER_IMAGE = ("image", "class", "intersection", "prediction", "target")
 
 console = Console(highlight=False)
 
@@ -32,17 +24,6 @@ console = Console(highlight=False)
 def say(text: str) -> None:
     """A line on standard output, never broken by us."""
     console.print(text, soft_wrap=True, markup=False)
-
-
-def scores_dict(scores: Scores, names: Sequence[str]) -> dict[str, Any]:
-    """Plain data for ``metrics.json`` and ``metrics.jsonl``."""
-    return {
-        "miou": scores.miou,
-        "mdice": scores.mdice,
-        "accuracy": scores.accuracy,
-        "iou": dict(zip(names, scores.iou, strict=True)),
-        "dice": dict(zip(names, scores.dice, strict=True)),
-    }
 
 
 def scores_table(scores: Scores, names: Sequence[str], *, title: str) -> Table:
@@ -97,34 +78,3 @@ def track(items: Iterable[Any], title: str, total: int, done: int = 0) -> Iterat
         for item in items:
             yield item
             progress.advance(task)
-
-
-def draw(path: Path, pair: Pair, prediction: inference.Image, labels: LabelMap) -> inference.Image:
-    """Write image | target | prediction of one pair as PNG and return it."""
-    target = read_mask(pair.mask, labels.classes)
-    picture = inference.panel(read_image(pair.image), prediction, labels.palette, labels.names, target=target)
-    write_png(path, picture)
-    return picture
-
-
-def draw_curves(path: Path, metrics: Path) -> None:
-    """Losses and mIoU over the epochs of ``metrics.jsonl``."""
-    import json
-
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    for key, label in (("loss", "training"), ("val_loss", "validation")):
-        shown = [(line["epoch"] + 1, line[key]) for line in lines if line.get(key) is not None]
-        left.plot(*zip(*shown, strict=True), label=label) if shown else None
-    left.set(xlabel="epoch", ylabel="loss")
-    left.legend()
-    shown = [(line["epoch"] + 1, 100 * line["val_miou"]) for line in lines if line.get("val_miou") is not None]
-    right.plot(*zip(*shown, strict=True)) if shown else None
-    right.set(xlabel="epoch", ylabel="validation mIoU %", ylim=(0, 100))
-    with whole(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)

@@ -8,16 +8,18 @@ from typing import Any
 
 from rich.table import Table
 
+from seg import runs
 from seg.commands import _show
 
 
 def print_table(folders: Sequence[Path]) -> None:
     """One row for each combination of choices: mIoU of the last epoch over its seeds, IoU of each class, seconds."""
-    runs: dict[str, list[dict[str, Any]]] = {}
-    for folder in folders:
-        choices = json.loads((folder / "environment.json").read_text())["choices"]
-        runs.setdefault(json.dumps(choices, sort_keys=True), []).append(_result(folder))
-    groups = [(json.loads(key), results) for key, results in runs.items()]
+    found: dict[str, list[dict[str, Any]]] = {}
+    for record in map(runs.read, folders):
+        assert record.done is not None  # only runs of this process that were trained to their end are here
+        result = {**record.done["last"], "seconds": record.seconds}
+        found.setdefault(json.dumps(record.choices, sort_keys=True), []).append(result)
+    groups = [(json.loads(key), results) for key, results in found.items()]
     # a composite's own choices, such as loss@loss.terms.region, stand in its runs alone
     names = dict.fromkeys(name for choices, _ in groups for name in choices)
     varied = [n for n in names if len({str(choices[n]) for choices, _ in groups if n in choices}) > 1] or ["loss"]
@@ -38,12 +40,6 @@ def print_table(folders: Sequence[Path]) -> None:
             f"{_mean(results, 'seconds'):.0f}",
         )
     _show.console.print(table)
-
-
-def _result(folder: Path) -> dict[str, Any]:
-    last = json.loads((folder / "done.json").read_text())["last"]
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return {"miou": last["miou"], "iou": last["iou"], "seconds": sum(json.loads(line)["seconds"] for line in lines)}
 
 
 def _mean(results: Sequence[dict[str, Any]], key: str) -> float:

@@ -1,10 +1,9 @@
-"""What ``seg-train`` wires: data, model, loss and optimizer meet here and are handed to `seg.training.fit`."""
+"""What ``seg-train`` wires: the configuration becomes built objects in one pass, and `seg.training.fit` gets them."""
 
 import logging
-import signal
-import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,43 +13,217 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.fabric import Fabric
 from omegaconf import DictConfig
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
-from seg import checkpoint, inference, models, training
-from seg.commands import _run, _show, instantiate, plain
+from seg import evaluation, inference, models, runs, trained, training
+from seg.commands import _show, instantiate, plain
 from seg.commands._data import Data, load_data, render, with_weights
-from seg.dataset import (
-    EvaluationBatches,
-    SegmentationDataset,
-    TrainBatches,
-)
-from seg.files import write_csv, write_json
-from seg.images import read_image
-from seg.losses import distances_for
-from seg.metrics import Scores, majority_scores, scores
+from seg.commands._environment import environment
+from seg.commands._pictures import ValidationPictures, draw_curves
+from seg.commands._signals import stop_signals
+from seg.commands._watcher import RunWatcher
+from seg.dataset import SegmentationDataset
+from seg.loading import EvaluationBatches, TrainBatches, make_loader
+from seg.metrics import MeanLoss, PixelCounts, majority_scores, scores
+from seg.objective import Segmentation
+from seg.optim import parameter_groups
 from seg.regularizers import describe
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a training run is made of.
+
+    Attributes:
+        describe: what a checkpoint says besides the state: the further arguments of `seg.trained.save`.
+        make_logger: ``purge_step`` -> a TensorBoard writer; None without one.
+    """
+
+    options: training.FitOptions
+    data: Data
+    state: training.State
+    objective: Segmentation
+    batches: TrainBatches
+    train_loader: DataLoader[Any]
+    val_loader: DataLoader[Any]
+    pictures: ValidationPictures
+    describe: dict[str, Any]
+    make_logger: Callable[..., Any] | None
+
+    def reduce(self, tensor: Tensor) -> Tensor:
+        """Sum over all processes, on the CPU."""
+        total = self.state.fabric.all_reduce(tensor, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total.cpu()
+
+    def validate(self) -> evaluation.Validation:
+        """Loss and pixel counts of the validation set."""
+        self.state.wrapped.eval()
+        return evaluation.evaluate(
+            partial(inference.whole_image, self.state.wrapped),
+            _show.track(self.val_loader, "validation", len(self.val_loader)),
+            [
+                MeanLoss(lambda logits, mask: self.objective.losses(logits, mask).total),
+                PixelCounts(len(self.data.val), self.data.labels.names),
+            ],
+            reduce=self.reduce,
+        )
+
+
 def train(config: DictConfig) -> Path:
-    """Train as the configuration says; returns the folder of the complete run."""
+    """Train as the configuration says, from where the folder stands; returns the folder of the complete run."""
     choices = HydraConfig.get().runtime.choices
-    config.name = config.name or _run.run_name(HydraConfig.get().overrides.task, choices, config.seed)
+    config.name = config.name or runs.run_name(HydraConfig.get().overrides.task, choices, config.seed)
     if config.data.render is not None:
         render(plain(config.data.render))
     cfg = plain(config)
     _check_whole_numbers(cfg)
     folder = Path(cfg["runs"], cfg["name"])
-    if _run.is_complete(folder, cfg):
+    if runs.is_complete(folder, cfg):
         _show.say(f"{folder} is complete; remove it, or give another name=... or seed=..., to train anew")
         return folder
-    fabric = _fabric(**cfg["device"])
+    fabric = make_fabric(**cfg["device"])
     _show.console.quiet = not fabric.is_global_zero
-    data = load_data(cfg["data"], cfg["labels"])
-    run = Run(cfg, folder, data, fabric)
+    parts = build(cfg, load_data(cfg["data"], cfg["labels"], fabric), fabric)
     if fabric.is_global_zero:
-        _run.open_run(folder, cfg, choices)
+        runs.open_run(folder, cfg, environment(cfg["seed"], choices))
     fabric.barrier()
-    run.train()
+    resume(parts.state, folder)
+    watcher = RunWatcher(folder, parts.state, parts.options.epochs, parts.describe, parts.make_logger, parts.pictures)
+    with stop_signals() as stop:
+        validation = training.fit(
+            parts.state,
+            parts.train_loader,
+            parts.batches,
+            options=parts.options,
+            validate=parts.validate,
+            watcher=watcher,
+            # all processes have to stop after the same step
+            stop=stop if fabric.world_size == 1 else lambda: bool(parts.reduce(torch.tensor(int(stop())))),
+            track=_show.track,
+        )
+    if validation is None:  # all epochs were done, and only what follows was not
+        validation = parts.validate()
+    if fabric.is_global_zero:
+        watcher.close()
+        finish(folder, parts, validation)
     return folder
+
+
+def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
+    """Every object of a run, built from the resolved configuration; nothing asks it again.
+
+    Raises:
+        ValueError: an option that a constructor refuses.
+    """
+    options: training.FitOptions = instantiate(cfg["fit"])
+    torch.manual_seed(cfg["seed"])
+    model_config = {**cfg["model"], "classes": data.labels.classes}
+    model, normalization = _model(cfg, model_config)
+    objective = Segmentation(instantiate(with_weights(cfg["loss"], data)), data.labels.classes)
+    mean, std = normalization
+    dataset = partial(SegmentationDataset, classes=data.labels.classes, mean=mean, std=std, seed=cfg["seed"])
+    share = {"rank": fabric.global_rank, "world": fabric.world_size}
+    batches = TrainBatches(len(data.train), batch=cfg["loader"]["batch"], seed=cfg["seed"], **share)
+    loader = partial(make_loader, workers=cfg["loader"]["workers"], device=fabric.device, fabric=fabric)
+    training_set = dataset(
+        data.train, transform=instantiate(cfg["augment"]), epochs=options.epochs, prepare=objective.prepare
+    )
+    # nothing prepared for validation: maps of whole images would fill the shared memory, and it waits anyway
+    val_batches = EvaluationBatches(data.val_sizes, batch=cfg["loader"]["batch"], **share)
+    train_loader, val_loader = loader(training_set, batches), loader(dataset(data.val), val_batches)
+    fabric.to_device(objective)
+    optimizer = instantiate(cfg["optimizer"], parameter_groups(model, objective))
+    scheduler = instantiate(cfg["scheduler"], optimizer, steps=options.epochs * len(batches))
+    state = training.State(model, objective, optimizer, scheduler, fabric, seed=cfg["seed"])
+    return Parts(
+        options,
+        data,
+        state,
+        objective,
+        batches,
+        train_loader,
+        val_loader,
+        ValidationPictures(data.val, cfg["pictures"], data.labels, normalization, fabric.device),
+        {"model_config": model_config, "labels": data.labels, "normalization": normalization, "config": cfg},
+        partial(instantiate, cfg["logger"]) if cfg.get("logger") else None,
+    )
+
+
+def _model(cfg: dict[str, Any], model_config: dict[str, Any]) -> tuple[nn.Module, models.Normalization]:
+    """The model with its regularizers and first weights; the normalisation of its images."""
+    normalization = models.normalization(cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights"))
+    model: nn.Module = instantiate(model_config)
+    if cfg["regularizer"]:  # not in the checkpoint's model: in evaluation there is none
+        model = instantiate(cfg["regularizer"], model)
+    if (found := describe(model).splitlines()) != ["no regularizers"]:
+        _show.say("\n  ".join(["regularizers:", *found]))
+    if cfg["init"] is not None:
+        start = trained.read(cfg["init"])
+        left = models.transfer(model, start["model"])
+        normalization = tuple(start["normalization"]["mean"]), tuple(start["normalization"]["std"])
+        _show.say(f"init: weights of {cfg['init']}" + (f", except {len(left)} such as {left[0]}" if left else ""))
+    return model, normalization
+
+
+def resume(state: training.State, folder: Path) -> None:
+    """Go on from ``last.pt``, if there is one.
+
+    Raises:
+        ValueError: it is not what this version can go on from.
+    """
+    path = folder / runs.LAST
+    if path.exists():
+        try:
+            state.load_state_dict(trained.read(path))
+        except KeyError as error:
+            raise ValueError(
+                f"'{path}' lacks {error}: another version wrote it; finish the run with that version, or start again "
+                "under another name=..., with init= to keep the weights"
+            ) from None
+        _show.say(f"resuming {folder} at epoch {state.position.epoch + 1}, step {state.position.step}")
+    if state.fabric.is_global_zero:
+        runs.cut_lines(folder, state.position.epoch)
+
+
+def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> None:
+    """Counts, pictures, curves and the table of the last epoch; ``done.json`` last."""
+    labels, majority_class = parts.data.labels, parts.data.majority
+    counts = validation.totals["counts"]
+    runs.write_per_image(folder / runs.PER_IMAGE, [p.name for p in parts.data.val], labels.names, counts.numpy())
+    parts.pictures.draw(parts.state.model, folder / runs.PICTURES)
+    draw_curves(folder / runs.CURVES, list(runs.read_lines(folder / runs.METRICS)))
+    final, majority = scores(counts.sum(0)), majority_scores(counts.sum(0), majority_class)
+    done = {
+        "epochs": parts.state.position.epoch,
+        "best_miou": parts.state.position.best,
+        "last": final.named(labels.names),
+        "majority": {"class": labels.names[majority_class], "miou": majority.miou, "accuracy": majority.accuracy},
+    }
+    runs.finish(folder, done)
+    title = f"validation, {len(parts.data.val)} images, last epoch"
+    _show.console.print(_show.scores_table(final, labels.names, title=title))
+    _show.say(_show.verdict(final, majority, labels.names[majority_class]))
+    best = _show.percent(parts.state.position.best)
+    _show.say(f"best mIoU {best} % in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
+
+
+def make_fabric(*, accelerator: str, devices: int, precision: str) -> Fabric:
+    """Device, precision and processes, launched.
+
+    Raises:
+        ValueError: they cannot be had here.
+    """
+    for noisy in ("lightning.fabric", "huggingface_hub"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    try:
+        fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
+    except Exception as error:  # Fabric's MisconfigurationException derives from Exception alone
+        wanted = f"accelerator={accelerator} devices={devices} precision={precision}"
+        raise ValueError(f"device: {wanted} cannot be had here: {error}") from None
+    fabric.launch()
+    return fabric
 
 
 def _check_whole_numbers(cfg: dict[str, Any]) -> None:
@@ -62,251 +235,3 @@ def _check_whole_numbers(cfg: dict[str, Any]) -> None:
     ):
         if not isinstance(value, int) or value < least:
             raise ValueError(f"{key}: expected a whole number of at least {least}, got {value!r}")
-
-
-def _fabric(*, accelerator: str, devices: int, precision: str) -> Fabric:
-    for noisy in ("lightning.fabric", "huggingface_hub"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    try:
-        fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
-    except Exception as error:  # Fabric's MisconfigurationException derives from Exception alone
-        wanted = f"accelerator={accelerator} devices={devices} precision={precision}"
-        raise ValueError(f"device: {wanted} cannot be had here: {error}") from None
-    fabric.launch()
-    return fabric
-
-
-class Run:
-    """One training run: the objects that the configuration names, and the files of its folder."""
-
-    def __init__(self, cfg: dict[str, Any], folder: Path, data: Data, fabric: Fabric) -> None:
-        self.cfg, self.folder, self.data, self.fabric = cfg, folder, data, fabric
-        self.normalization = models.normalization(
-            cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights")
-        )
-        self.options: training.FitOptions = instantiate(cfg["fit"])
-        torch.manual_seed(cfg["seed"])
-        self.model_config = {**cfg["model"], "classes": data.labels.classes}
-        model = instantiate(self.model_config)
-        if cfg["regularizer"]:  # not in the checkpoint's model: in evaluation there is none
-            model = instantiate(cfg["regularizer"], model)
-        if (found := describe(model).splitlines()) != ["no regularizers"]:
-            _show.say("\n  ".join(["regularizers:", *found]))
-        if cfg["init"] is not None:
-            self._start_from(checkpoint.load(cfg["init"]), model)
-        loss: nn.Module = instantiate(with_weights(cfg["loss"], data))
-        self._make_loaders(extra=distances_for(loss, data.labels.classes))
-        loss = fabric.to_device(loss)
-        optimizer = instantiate(cfg["optimizer"], training.parameter_groups(model, loss))
-        scheduler = instantiate(cfg["scheduler"], optimizer, steps=self.options.epochs * len(self.batches))
-        self.state = training.State(model, loss, optimizer, scheduler, fabric, cfg["seed"])
-        self.validation: training.Validation | None = None
-
-    def _start_from(self, start: dict[str, Any], model: nn.Module) -> None:
-        left = models.transfer(model, start["model"])
-        self.normalization = tuple(start["normalization"]["mean"]), tuple(start["normalization"]["std"])
-        _show.say(f"init: weights of {self.cfg['init']}" + (f", except {len(left)} such as {left[0]}" if left else ""))
-
-    def _make_loaders(self, *, extra: Callable[[Tensor], Tensor] | None) -> None:
-        cfg, data, fabric = self.cfg, self.data, self.fabric
-        mean, std = self.normalization
-        dataset = partial(SegmentationDataset, classes=data.labels.classes, mean=mean, std=std, seed=cfg["seed"])
-        share = {"rank": fabric.global_rank, "world": fabric.world_size}
-        self.batches = TrainBatches(len(data.train), batch=cfg["loader"]["batch"], seed=cfg["seed"], **share)
-        loader = partial(training.make_loader, workers=cfg["loader"]["workers"], device=fabric.device, fabric=fabric)
-        # not for validation: maps of whole images would fill the shared memory, and it waits for every batch anyway
-        training_set = dataset(
-            data.train, transform=instantiate(cfg["augment"]), epochs=self.options.epochs, extra=extra
-        )
-        self.train_loader = loader(training_set, self.batches)
-        self.val_loader = loader(
-            dataset(data.val), EvaluationBatches(data.val_sizes, batch=cfg["loader"]["batch"], **share)
-        )
-
-    def train(self) -> None:
-        """Resume where the folder says, train to the end, and write what a complete run has."""
-        if (self.folder / "last.pt").exists():
-            self._resume(self.folder / "last.pt")
-            _show.say(f"resuming {self.folder} at epoch {self.state.epoch + 1}, step {self.state.step}")
-        if self.fabric.is_global_zero:
-            _run.cut_metrics(self.folder / "metrics.jsonl", self.state.epoch)
-        self.logger = self._logger()
-        with stop_signals() as stop:
-            training.fit(
-                self.state,
-                self.train_loader,
-                self.batches,
-                options=self.options,
-                validate=self.validate,
-                record=self.record,
-                save=self.save,
-                stop=stop if self.fabric.world_size == 1 else lambda: self._any(stop()),
-                track=_show.track,
-            )
-        if self.validation is None:  # all epochs were done, and only what follows was not
-            self.validate()
-        self.finish()
-
-    def _resume(self, path: Path) -> None:
-        try:
-            self.state.load_state_dict(checkpoint.load(path))
-        except KeyError as error:
-            raise ValueError(
-                f"'{path}' lacks {error}: another version wrote it; finish the run with that version, or start again "
-                "under another name=..., with init= to keep the weights"
-            ) from None
-
-    def validate(self) -> dict[str, Any]:
-        """Evaluate the validation set; keeps the counts and returns the scores."""
-        self.state.model.eval()
-        self.validation = training.evaluate(
-            self._predict,
-            _show.track(self.val_loader, "validation", len(self.val_loader)),
-            images=len(self.data.val),
-            classes=self.data.labels.classes,
-            loss=self.state.loss,
-            reduce=self._sum,
-        )
-        return {"loss": self.validation.loss, **_show.scores_dict(self._scores(), self.data.labels.names)}
-
-    def _sum(self, tensor: Tensor) -> Tensor:
-        total = self.fabric.all_reduce(tensor, reduce_op="sum")
-        assert isinstance(total, Tensor)
-        return total.cpu()
-
-    def _any(self, flag: bool) -> bool:
-        """Whether a process says so: all have to stop after the same step."""
-        return bool(self._sum(torch.tensor(int(flag))))
-
-    def _predict(self, images: Tensor) -> Tensor:
-        return inference.whole_image(self.state.model, images)
-
-    def _scores(self) -> Scores:
-        assert self.validation is not None
-        return scores(self.validation.counts.sum(0))
-
-    def record(self, line: dict[str, Any]) -> None:
-        """Append to ``metrics.jsonl`` and TensorBoard, print a line, draw the pictures."""
-        if not self.fabric.is_global_zero:
-            return
-        _run.append_metrics(self.folder / "metrics.jsonl", line)
-        epoch = line["epoch"]
-        if self.logger is not None:
-            for key, value in _scalars(line):
-                self.logger.add_scalar(key, value, epoch)
-            if "val_miou" in line:
-                for name, picture in self._pictures():
-                    self.logger.add_image(f"val/{name}", picture, epoch, dataformats="HWC")
-            self.logger.flush()
-        validated = (
-            f"  val loss {line['val_loss']:.3f}  mIoU {_show.percent(line['val_miou'])} %" if "val_miou" in line else ""
-        )
-        _show.say(
-            f"epoch {epoch + 1:>3}/{self.options.epochs}  loss {line['loss']:.3f}{validated}  "
-            f"{line['seconds']:.0f} s  {line['images_per_second']:.1f} images/s"
-        )
-
-    def save(self, name: str) -> None:
-        """Write a checkpoint that also says how to rebuild the model and what its outputs mean."""
-        if not self.fabric.is_global_zero:
-            return
-        mean, std = self.normalization
-        state = self.state.state_dict()
-        if name == "best.pt":  # for use, not for going on: a third of the size
-            state = {key: state[key] for key in ("model", "loss", "epoch", "best")}
-        checkpoint.save(
-            self.folder / name,
-            {
-                **state,
-                "config": self.cfg,
-                "model_config": self.model_config,
-                "labels": self.data.labels.to_list(),
-                "normalization": {"mean": list(mean), "std": list(std)},
-            },
-        )
-
-    def finish(self) -> None:
-        """Counts, pictures, curves and the table of the last epoch; ``done.json`` last."""
-        if not self.fabric.is_global_zero:
-            return
-        assert self.validation is not None
-        names = self.data.labels.names
-        rows = training.image_rows([p.name for p in self.data.val], names, self.validation.counts)
-        write_csv(self.folder / "per_image.csv", _show.PER_IMAGE, rows)
-        self._pictures()
-        _show.draw_curves(self.folder / "curves.png", self.folder / "metrics.jsonl")
-        if self.logger is not None:
-            self.logger.close()
-        final = self._scores()
-        majority = majority_scores(self.validation.counts.sum(0), self.data.majority)
-        write_json(
-            self.folder / "done.json",
-            {
-                "epochs": self.state.epoch,
-                "best_miou": self.state.best,
-                "last": _show.scores_dict(final, names),
-                "majority": {
-                    "class": names[self.data.majority],
-                    "miou": majority.miou,
-                    "accuracy": majority.accuracy,
-                },
-            },
-        )
-        _show.console.print(
-            _show.scores_table(final, names, title=f"validation, {len(self.data.val)} images, last epoch")
-        )
-        _show.say(_show.verdict(final, majority, names[self.data.majority]))
-        best = _show.percent(self.state.best)
-        _show.say(f"best mIoU {best} % in {self.folder / 'best.pt'}; pictures in {self.folder / 'pictures'}")
-
-    def _pictures(self) -> list[tuple[str, inference.Image]]:
-        mean, std = self.normalization
-        self.state.module.eval()
-        drawn = []
-        count = min(self.cfg["pictures"], len(self.data.val))
-        # spread over the set: neighbours in a list of names are often neighbours in the world
-        for p in (self.data.val[i * len(self.data.val) // count] for i in range(count)):
-            mask = inference.predict(
-                self.state.module, read_image(p.image), mean=mean, std=std, device=self.fabric.device
-            )
-            path = self.folder / "pictures" / f"{p.name}.png"
-            drawn.append((p.name, _show.draw(path, p, mask, self.data.labels)))
-        return drawn
-
-    def _logger(self) -> Any:
-        if not self.cfg.get("logger") or not self.fabric.is_global_zero:
-            return None
-        return instantiate(self.cfg["logger"], log_dir=str(self.folder), purge_step=self.state.epoch)
-
-
-def _scalars(line: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    """Numbers of a metrics line with names for TensorBoard: ``train/loss``, ``val/miou``, ``val/iou/road``."""
-    found = []
-    for key, value in line.items():
-        if isinstance(value, dict):
-            found += _scalars(value, f"val/{key[4:]}/" if key.startswith("val_") else f"train/{key}/")
-        elif key != "epoch":
-            group = prefix or ("val/" if key.startswith("val_") else "train/")
-            found.append((f"{group}{key.removeprefix('val_')}", float(value)))
-    return found
-
-
-class stop_signals:
-    """Within it, the first Ctrl-C or SIGTERM only sets what ``stop()`` returns; a second Ctrl-C ends at once."""
-
-    def __enter__(self) -> Callable[[], bool]:
-        self.asked = False
-        self.before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
-        return lambda: self.asked
-
-    def _ask(self, number: int, _: Any) -> None:
-        self.asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("\nstopping after this step; Ctrl-C again stops at once, without saving", file=sys.stderr)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-
-warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -82,8 +82,8 @@ def _subject(cfg: dict[str, Any]) -> "tuple[nn.Module, Normalization]":
 
     from seg import models
     from seg.commands import instantiate
-    from seg.commands._trained import load
     from seg.regularizers import attach
+    from seg.trained import load
 
     if cfg["checkpoint"] is not None:
         trained = load(cfg["checkpoint"], cfg["device"])

@@ -4,6 +4,7 @@ seg-evaluate checkpoint=FILE images=DIR masks=DIR destination=DIR
 """
 
 import json
+import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,11 @@ from seg.commands import plain, run
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+    from torch import Tensor
 
-    from seg.commands._trained import Trained
+    from seg.evaluation import Validation
     from seg.pairs import Pair
-    from seg.training import Validation
+    from seg.trained import Trained
 
 
 def main() -> None:
@@ -25,13 +27,13 @@ def main() -> None:
 
 def evaluate(config: "DictConfig") -> None:
     """Write ``metrics.json``, ``per_image.csv``, ``confusion.csv`` and ``pictures/``, and print the table."""
+    from seg import runs
     from seg.commands import _show
     from seg.commands._data import check_labels
-    from seg.commands._trained import load
     from seg.files import finite, make_folder, write_csv, write_json
     from seg.metrics import majority_scores, scores
     from seg.pairs import pair
-    from seg.training import image_rows
+    from seg.trained import load
 
     cfg = plain(config)
     trained = load(cfg["checkpoint"], cfg["device"])
@@ -46,23 +48,20 @@ def evaluate(config: "DictConfig") -> None:
     )
     destination = make_folder(cfg["destination"], "destination")
     validation = _count(trained, pairs, cfg)
-    total = validation.counts.sum(0)
+    counts, confusion = validation.totals["counts"], validation.totals["confusion"]
+    total = counts.sum(0)
     final, majority = scores(total), majority_scores(total)
     majority_name = names[int(total[:, 2].argmax())]
     result: dict[str, Any] = {
         "checkpoint": str(cfg["checkpoint"]),
         "images": len(pairs),
-        **_show.scores_dict(final, names),
+        **final.named(names),
         "majority": {"class": majority_name, "miou": majority.miou, "accuracy": majority.accuracy},
     }
-    write_csv(
-        destination / "per_image.csv",
-        _show.PER_IMAGE,
-        image_rows([p.name for p in pairs], names, validation.counts),
-    )
-    rows = ((name, *row) for name, row in zip(names, validation.confusion.tolist(), strict=True))
+    runs.write_per_image(destination / runs.PER_IMAGE, [p.name for p in pairs], names, counts.numpy())
+    rows = ((name, *row) for name, row in zip(names, confusion.tolist(), strict=True))
     write_csv(destination / "confusion.csv", ("target \\ prediction", *names), rows)
-    _draw_worst(trained, pairs, validation, destination / "pictures", cfg["pictures"])
+    _draw_worst(trained, pairs, counts, destination / runs.PICTURES, cfg["pictures"])
     write_json(destination / "metrics.json", result)
     if cfg["json"]:
         print(json.dumps(finite(result)))
@@ -75,36 +74,37 @@ def evaluate(config: "DictConfig") -> None:
 def _count(trained: "Trained", pairs: "list[Pair]", cfg: dict[str, Any]) -> "Validation":
     import torch
 
-    from seg import inference, training
+    from seg import evaluation, inference
     from seg.commands import _show
-    from seg.dataset import EvaluationBatches, SegmentationDataset, check
+    from seg.dataset import SegmentationDataset, check
+    from seg.loading import Batch, EvaluationBatches, make_loader
+    from seg.metrics import PixelCounts
 
-    classes = trained.labels.classes
-    sizes = check(pairs, classes).sizes
+    classes, device = trained.labels.classes, torch.device(trained.device)
     dataset = SegmentationDataset(pairs, classes=classes, mean=trained.mean, std=trained.std)
-    device = torch.device(trained.device)
-    batches = EvaluationBatches(sizes, batch=cfg["batch"])
-    loader = training.make_loader(dataset, batches, workers=cfg["workers"], device=device)
-    on_device = ((images.to(device), masks.to(device), index) for images, masks, index in loader)
-    return training.evaluate(
+    batches = EvaluationBatches(check(pairs, classes).sizes, batch=cfg["batch"])
+    loader = make_loader(dataset, batches, workers=cfg["workers"], device=device)
+    on_device = (Batch(b.images.to(device), b.masks.to(device), b.index, b.extra) for b in loader)
+    return evaluation.evaluate(
         partial(inference.whole_image, trained.model),
         _show.track(on_device, "evaluating", len(loader)),
-        images=len(pairs),
-        classes=classes,
+        [PixelCounts(len(pairs), trained.labels.names)],
     )
 
 
-def _draw_worst(trained: "Trained", pairs: "list[Pair]", validation: "Validation", folder: Path, number: int) -> None:
+def _draw_worst(trained: "Trained", pairs: "list[Pair]", counts: "Tensor", folder: Path, number: int) -> None:
     from seg.commands import _show
+    from seg.commands._pictures import draw
     from seg.images import read_image
     from seg.metrics import scores
 
-    miou = [scores(counts).miou for counts in validation.counts]
-    order = sorted(range(len(pairs)), key=lambda i: (miou[i] if miou[i] == miou[i] else 2.0, i))[:number]
+    miou = [scores(table).miou for table in counts]
+    # an image without a labelled pixel has no score, and is the last to look at
+    order = sorted(range(len(pairs)), key=lambda i: (math.isnan(miou[i]), miou[i], i))[:number]
     for rank, index in enumerate(order, start=1):
         name = pairs[index].name.replace("/", "_")
         path = folder / f"{rank:02}_{_show.percent(miou[index])}_{name}.png"
-        _show.draw(path, pairs[index], trained.predict(read_image(pairs[index].image)), trained.labels)
+        draw(path, pairs[index], trained.predict(read_image(pairs[index].image)), trained.labels)
 
 
 if __name__ == "__main__":

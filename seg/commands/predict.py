@@ -22,12 +22,12 @@ def predict(config: "DictConfig") -> None:
 
     A bad image is named and the others go on; then the command fails.
     """
-    from seg import inference
+    from seg import pictures
     from seg.commands import _show
-    from seg.commands._trained import load
     from seg.files import make_folder, write_png
     from seg.images import read_image
     from seg.pairs import list_images
+    from seg.trained import load
 
     cfg = plain(config)
     trained = load(cfg["checkpoint"], cfg["device"])
@@ -46,7 +46,7 @@ def predict(config: "DictConfig") -> None:
         mask = trained.predict(image)
         write_png(destination / f"{name}.png", mask)
         if cfg["overlays"]:
-            picture = inference.panel(image, mask, trained.labels.palette, trained.labels.names)
+            picture = pictures.panel(image, mask, trained.labels.palette, trained.labels.names)
             write_png(destination / "overlays" / f"{name}.png", picture)
     also = "; overlays in overlays/" if cfg["overlays"] else ""
     _show.say(f"{len(images) - len(failures)} masks written to {destination}{also}")

@@ -1,10 +1,12 @@
-"""Metrics from pixel counts: confusion matrix -> IoU, Dice, accuracy; per class, per image, over a set.
+"""Scores from pixel counts: confusion matrix -> IoU, Dice, accuracy; per class, per image, over a set.
 
 Counts are integers and add up, so that a set of any size is evaluated in flat memory and distributed processes
 agree exactly. Ignored pixels (255) count nowhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,6 +65,16 @@ class Scores:
     miou: float
     mdice: float
     accuracy: float
+
+    def named(self, names: Sequence[str]) -> dict[str, Any]:
+        """Plain data for ``metrics.json`` and ``metrics.jsonl``: means, then IoU and Dice by class name."""
+        return {
+            "miou": self.miou,
+            "mdice": self.mdice,
+            "accuracy": self.accuracy,
+            "iou": dict(zip(names, self.iou, strict=True)),
+            "dice": dict(zip(names, self.dice, strict=True)),
+        }
 
 
 def scores(counts: Tensor) -> Scores:

@@ -1,0 +1,53 @@
+"""Evaluation: meters over the batches of a set."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seg.loading import Batch
+from seg.metrics import Meter
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What `evaluate` found.
+
+    Attributes:
+        totals: what the meters counted, over all processes, by the names that they give it.
+        scores: plain data that follow from it, of all meters in their order.
+    """
+
+    totals: dict[str, Tensor]
+    scores: dict[str, Any]
+
+
+@torch.inference_mode()
+def evaluate(
+    predict: Callable[[Tensor], Tensor],
+    loader: Iterable[Batch],
+    meters: Sequence[Meter],
+    *,
+    reduce: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+) -> Validation:
+    """Feed predictions and masks to meters.
+
+    Args:
+        predict: images (N, 3, H, W) -> logits (N, C, H, W).
+        loader: yields batches; the processes of a run share the images among them.
+        meters: new ones; each is fed every batch.
+        reduce: sum of a tensor over all processes, on the CPU.
+    """
+    for batch in loader:
+        logits = predict(batch.images)
+        for meter in meters:
+            meter.update(logits, batch.masks, batch.index)
+    totals: dict[str, Tensor] = {}
+    scores: dict[str, Any] = {}
+    for meter in meters:
+        summed = {name: reduce(total) for name, total in meter.totals().items()}
+        totals |= summed
+        scores |= meter.scores(summed)
+    return Validation(totals, scores)

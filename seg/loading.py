@@ -1,0 +1,145 @@
+"""Batches: what a training step and an evaluation are given, in which order, and the loader that makes them."""
+
+import atexit
+import signal
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler, default_collate
+
+from seg.dataset import Key, Sample
+
+
+class Batch(NamedTuple):
+    """Samples stacked along a first axis N.
+
+    Attributes:
+        images: (N, 3, H, W) float32, normalised.
+        masks: (N, H, W) uint8, 255 = ignore.
+        index: (N,) int64, positions in the dataset.
+        extra: what the objective prepared of the masks, by name, such as ``distance (N, C, H, W)``.
+    """
+
+    images: Tensor
+    masks: Tensor
+    index: Tensor  # type: ignore[assignment]  # of the tuple method that nobody needs here
+    extra: dict[str, Any]
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack samples of one size."""
+    return Batch(*default_collate([tuple(sample) for sample in samples]))
+
+
+class TrainBatches(Sampler[list[Key]]):
+    """Keys of shuffled, full batches; the order depends on (seed, epoch) alone, so that a run can go on anywhere.
+
+    Args:
+        size: number of samples.
+        batch: samples a step, over all processes; fewer when there are not as many.
+        seed: of the order.
+        rank, world: this process takes every ``world``-th sample of each batch.
+    """
+
+    def __init__(self, size: int, *, batch: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        batch = min(batch, size)
+        if batch < 1 or batch % world:
+            raise ValueError(
+                f"loader.batch: expected a positive multiple of {world} processes, got {batch} ({size} samples)"
+            )
+        self.size, self.batch, self.seed, self.rank, self.world = size, batch, seed, rank, world
+        self.epoch = self.start = 0
+
+    def __len__(self) -> int:
+        """Steps of a whole epoch."""
+        return self.size // self.batch
+
+    def go_to(self, epoch: int, step: int) -> None:
+        """The next iteration yields the batches of ``epoch`` from ``step`` on."""
+        self.epoch, self.start = epoch, step
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        order = np.random.Generator(np.random.PCG64([self.seed, self.epoch])).permutation(self.size).tolist()
+        for step in range(self.start, len(self)):
+            batch = order[step * self.batch : (step + 1) * self.batch]
+            yield [(self.epoch, index) for index in batch[self.rank :: self.world]]
+
+
+class EvaluationBatches(Sampler[list[int]]):
+    """Every index once, in batches of images of one size: padding would make scores depend on the rest of the batch.
+
+    Args:
+        sizes: of the images, (height, width) or anything that is equal for equal sizes.
+        batch: images a batch, on each process.
+        rank, world: this process takes every ``world``-th image.
+    """
+
+    def __init__(self, sizes: Sequence[Any], *, batch: int, rank: int = 0, world: int = 1) -> None:
+        groups: dict[Any, list[int]] = {}
+        for index in range(rank, len(sizes), world):
+            groups.setdefault(sizes[index], []).append(index)
+        self.batches = [group[i : i + batch] for group in groups.values() for i in range(0, len(group), batch)]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+
+def make_loader(
+    dataset: Any,
+    batches: Any,
+    *,
+    workers: int,
+    device: torch.device,
+    fabric: Fabric | None = None,
+    collate_fn: Callable[[Sequence[Any]], Any] = collate,
+) -> DataLoader[Any]:
+    """A loader over ``batches`` whose iteration leaves the global RNG alone.
+
+    Its workers outlive Ctrl-C and SIGTERM, which reach every process of a group: the main one finishes its step
+    first, and needs them for that.
+
+    Args:
+        dataset: has an item for each key in ``batches``, such as a `seg.dataset.Sample`.
+        batches: `TrainBatches` or `EvaluationBatches`.
+        workers: loading processes; 0 = load in this one.
+        device: where the batches will go.
+        fabric: moves the batches there, if given.
+        collate_fn: items -> batch.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collate_fn,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=_start_worker,
+        generator=torch.Generator(),  # iter() draws a base seed, from the global RNG otherwise
+    )
+    atexit.register(_release_workers, weakref.ref(loader))
+    if fabric is None:
+        return loader
+    return fabric.setup_dataloaders(loader, use_distributed_sampler=False)  # type: ignore[return-value]
+
+
+def _start_worker(_: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)  # a core a worker: OpenCV would start one thread for every core in each
+
+
+def _release_workers(loader: "weakref.ref[DataLoader[Any]]") -> None:
+    """End the workers of a loader that lives on at exit: multiprocessing would send them a SIGTERM, and wait."""
+    alive = loader()
+    if alive is not None and (workers := getattr(alive, "_iterator", None)) is not None:
+        workers._shutdown_workers()

@@ -1,0 +1,150 @@
+"""A trained model: what a checkpoint holds, and what can be done with it.
+
+    from seg.trained import load
+    mask = load("runs/camvid/best.pt").predict(rgb)  # (H, W, 3) uint8 -> (H, W) uint8
+
+A checkpoint is a dict of plain data and tensors. Every one holds ``format``, ``model`` (weights), ``objective``,
+``position``, and what the weights mean: ``model_config``, ``labels``, ``normalization``, ``config``. ``last.pt`` holds
+the other parts of `seg.training.State` as well, to go on from.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from seg import checkpoint, inference, models
+from seg.images import Image
+from seg.labels import LabelMap
+
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Model, label map and normalisation of one checkpoint, on one device.
+
+    Attributes:
+        model: ``(N, 3, H, W) -> logits (N, C, H, W)``, in evaluation mode, without its regularizers.
+        labels: what the classes mean.
+        mean, std: of each RGB channel, for images scaled to 0..1.
+        regularizer: settings of `seg.regularizers.attach` that it was trained with.
+    """
+
+    model: nn.Module
+    labels: LabelMap
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    device: str
+    regularizer: Mapping[str, Any] = field(default_factory=dict)
+
+    def predict(self, image: Image) -> Image:
+        """Mask (H, W) uint8 of an RGB image (H, W, 3) uint8 of any size."""
+        return inference.predict(self.model, image, mean=self.mean, std=self.std, device=self.device)
+
+
+def load(path: str | os.PathLike[str], device: str = "auto") -> Trained:
+    """Rebuild the model of a checkpoint that ``seg-train`` wrote.
+
+    Args:
+        device: as torch names it; ``auto`` = a GPU where there is one.
+
+    Raises:
+        ValueError: not such a checkpoint, or no such device.
+    """
+    state = read(path)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    _check_device(device)
+    try:
+        model = models.restore(state["model_config"], state["model"])
+        labels = LabelMap.from_list(state["labels"])
+        mean, std = (tuple(state["normalization"][key]) for key in ("mean", "std"))
+    except KeyError as error:
+        raise ValueError(
+            f"checkpoint: expected {error} in '{path}', got {', '.join(map(str, state))}; give one that seg-train wrote"
+        ) from None
+    return Trained(model.to(device), labels, mean, std, device, _regularizer(state))
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The fields of a checkpoint, of this format or an older one.
+
+    Raises:
+        ValueError: no such file, or not a checkpoint of this toolkit.
+    """
+    state = checkpoint.load(path)
+    found = state.get("format")
+    if not isinstance(found, int) or found not in {FORMAT, *_MIGRATIONS}:
+        raise ValueError(
+            f"checkpoint: expected one that seg-train wrote, format {FORMAT} or older, got '{path}' with "
+            f"{'no format mark' if found is None else f'format {found!r}'}; give best.pt or last.pt of a run, and use "
+            "the version that wrote it, or a newer one"
+        )
+    while state["format"] != FORMAT:
+        state = _MIGRATIONS[state["format"]](state)
+    return state
+
+
+def save(
+    path: str | os.PathLike[str],
+    state: Mapping[str, Any],
+    *,
+    model_config: Mapping[str, Any],
+    labels: LabelMap,
+    normalization: tuple[tuple[float, ...], tuple[float, ...]],
+    config: Mapping[str, Any],
+    resumable: bool = True,
+) -> None:
+    """Write a checkpoint that also says how to rebuild the model and what its outputs mean.
+
+    Args:
+        state: of `seg.training.State`.
+        model_config: ``_target_`` and arguments of the model, without regularizers.
+        normalization: mean and standard deviation of each channel.
+        config: of the whole run, for the record.
+        resumable: with all parts; without, a third of the size, for use and for ``init=``.
+    """
+    mean, std = normalization
+    parts = state if resumable else {name: state[name] for name in ("model", "objective", "position")}
+    description = {
+        "config": dict(config),
+        "model_config": dict(model_config),
+        "labels": labels.to_list(),
+        "normalization": {"mean": list(mean), "std": list(std)},
+    }
+    checkpoint.save(path, {"format": FORMAT, **parts, **description})
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch's answers to a device that is not there
+        raise ValueError(
+            f"device: expected one that is usable here, got '{device}' ({str(error).splitlines()[0]}); try device=cpu"
+        ) from None
+
+
+def _regularizer(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Empty where it is none of ours: a checkpoint's config is never executed."""
+    settings = dict(state.get("config", {}).get("regularizer") or {})
+    return settings if settings.pop("_target_", None) == "seg.regularizers.attach" else {}
+
+
+_AT_START = {"epoch": 0, "step": 0, "loss_sum": 0.0, "term_sums": {}, "best": float("-inf")}
+
+
+def _from_format_1(state: dict[str, Any]) -> dict[str, Any]:
+    """The loss became a part of the objective, and the position a part by itself (``best.pt`` held half of one)."""
+    return {
+        **{key: value for key, value in state.items() if key not in ("loss", *_AT_START)},
+        "format": 2,
+        "objective": {f"loss.{name}": value for name, value in state.get("loss", {}).items()},
+        "position": {key: state.get(key, default) for key, default in _AT_START.items()},
+    }
+
+
+_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_format_1}
