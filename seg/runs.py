@@ -146,20 +146,21 @@ def read_per_image(path: str | os.PathLike[str]) -> PerImage:
     if not path.is_file():
         raise ValueError(f"run: expected a file, got '{path}'; a run writes it when it is complete")
     with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
+        rows = list(csv.reader(file))
+    header = rows.pop(0) if rows else ["nothing"]
     if tuple(header) != COLUMNS:
         raise ValueError(f"run: expected the columns {','.join(COLUMNS)} in '{path}', got {','.join(header)}")
-    images, classes = (tuple(dict.fromkeys(column)) for column in zip(*(row[:2] for row in rows), strict=True))
-    if [(row[0], row[1]) for row in rows] != [(image, name) for image in images for name in classes]:
+    images, classes = (tuple(dict.fromkeys(row[column] for row in rows)) for column in (0, 1))
+    if not rows or [row[:2] for row in rows] != [[image, name] for image in images for name in classes]:
         raise ValueError(
             f"run: expected each of {len(classes)} classes once for each of {len(images)} images in '{path}', got "
-            f"{len(rows)} rows in another order; the file was edited or cut short"
+            f"{len(rows)} rows; the file was edited or cut short"
         )
     try:
-        counts = np.array([row[2:] for row in rows]).astype(np.int64)
+        counts = np.array([row[2:] for row in rows]).astype(np.int64).reshape(len(images), len(classes), 3)
     except ValueError as error:
         raise ValueError(f"run: expected whole numbers of pixels in '{path}', got something else ({error})") from None
-    return PerImage(images, classes, counts.reshape(len(images), len(classes), 3))
+    return PerImage(images, classes, counts)
 
 
 def write_per_image(

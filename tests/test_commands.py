@@ -22,8 +22,8 @@ from conftest import LABELS, Script, scene, script_path, train_options, write_pa
 
 from seg import checkpoint
 from seg.commands import conf_dir
-from seg.inference import colorize
 from seg.labels import LabelMap
+from seg.pictures import colorize
 
 
 def write_labels(folder: Path, count: int) -> None:
@@ -138,7 +138,7 @@ def test_interrupted_run_goes_on_to_the_same_result(
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert "the same command goes on" in stderr
-    assert checkpoint.load(tmp_path / "runs/cut/last.pt")["epoch"] in (2, 3, 4)
+    assert checkpoint.load(tmp_path / "runs/cut/last.pt")["position"]["epoch"] in (2, 3, 4)
     result = script("seg-train", *options, name="cut")
     assert result.returncode == 0, result.stderr
     assert "resuming" in result.stdout
@@ -194,7 +194,7 @@ def test_fine_tuning_and_splitting(tmp_path: Path, data: Path, script: Script) -
         (["data.train.images=nowhere"], "no folder 'nowhere'; give an existing one"),
         (["data.train.images=."], "no file like .* in '.'|image files have no mask"),
         (["labels=nowhere.csv"], "labels: no file 'nowhere.csv'"),
-        (["init=nowhere.pt"], "checkpoint: no file 'nowhere.pt'"),
+        (["init=nowhere.pt"], "checkpoint: expected a file, got 'nowhere.pt'"),
         (["device.accelerator=cuda", "device.devices=64"], "device: accelerator=cuda devices=64 .* cannot be had here"),
         (["runs=blocker/x"], "runs: cannot write to 'blocker/x/.*' .* give a folder that can be made"),
         (["model.encoder_name=resnet19"], "no encoder 'resnet19'; did you mean"),
@@ -208,12 +208,11 @@ def test_wrong_requests_to_train(change: list[str], message: str, tmp_path: Path
 
 
 def test_a_checkpoint_that_lacks_the_model(tmp_path: Path, data: Path, script: Script) -> None:
-    checkpoint.save(tmp_path / "a.pt", {"epoch": 1})
-    fails(
-        script("seg-predict", checkpoint="a.pt", images=data / "val/images", destination="out"),
-        2,
-        "'a.pt' lacks 'model_config'; it was not written by seg-train",
-    )
+    request = {"checkpoint": "a.pt", "images": data / "val/images", "destination": "out"}
+    checkpoint.save(tmp_path / "a.pt", {"format": 2, "model": {}})
+    fails(script("seg-predict", **request), 2, "expected 'model_config' in 'a.pt', got format, model; give one that")
+    checkpoint.save(tmp_path / "a.pt", {"state_dict": {}})
+    fails(script("seg-predict", **request), 2, "expected one that seg-train wrote, .* got 'a.pt' with no format mark")
 
 
 def test_bad_data_is_named_before_training(tmp_path: Path, data: Path, script: Script) -> None:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from conftest import scene, write_pairs
 
-from seg.dataset import EvaluationBatches, SegmentationDataset, TrainBatches, check
+from seg.dataset import SegmentationDataset, check
+from seg.loading import TrainBatches, make_loader
 from seg.pairs import pair
-from seg.training import make_loader
 from seg.transforms import ClassMix, Compose, CutMix, Cutout, Elastic, Flip, GridMask, Mosaic, Noise, ScaleCrop
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
@@ -43,11 +43,11 @@ def make(tmp_path: Path, transform: object = None) -> SegmentationDataset:
 
 def test_items_are_normalised(tmp_path: Path) -> None:
     data = make(tmp_path)
-    image, mask, index = data[4]
+    image, mask, index, extra = data[4]
     raw, expected = scene(4)
     np.testing.assert_allclose(image.permute(1, 2, 0).numpy() * STD + MEAN, raw / 255, atol=1e-6)
     np.testing.assert_array_equal(mask.numpy(), expected)
-    assert (image.dtype, mask.dtype, index) == (torch.float32, torch.uint8, 4)
+    assert (image.dtype, mask.dtype, index, extra) == (torch.float32, torch.uint8, 4, {})
 
 
 class Noisy:
@@ -85,21 +85,21 @@ def test_randomness_depends_on_seed_epoch_and_index_alone(tmp_path: Path, transf
             batches.go_to(3, start)
             torch.manual_seed(start + workers)
             before = torch.get_rng_state()
-            seen.append({int(i): image for images, _, index in loader for i, image in zip(index, images, strict=True)})
+            seen.append({int(i): image for b in loader for i, image in zip(b.index, b.images, strict=True)})
             assert torch.equal(torch.get_rng_state(), before)  # loading leaves the model's generator alone
     for other in seen[1:]:
         for index, image in other.items():
             assert torch.equal(image, seen[0][index])
     assert len(seen[0]) == 6
     assert len(seen[1]) == 2
-    assert not torch.equal(data[3, 0][0], data[4, 0][0])
+    assert not torch.equal(data[3, 0].image, data[4, 0].image)
 
 
 def test_ramps_know_the_epoch_of_each_sample(tmp_path: Path) -> None:
     """Whatever was loaded before, here or in another process."""
     data = make(tmp_path, Compose(grid=GridMask(8, 8, 0.5, label="ignore", ramp=0.5)))
     data.epochs = 8
-    hidden = {epoch: sum(bool((data[epoch, i][1][3:] == 255).any()) for i in range(6)) for epoch in (7, 0, 4, 1, 0)}
+    hidden = {epoch: sum(bool((data[epoch, i].mask[3:] == 255).any()) for i in range(6)) for epoch in (7, 0, 4, 1, 0)}
     assert hidden[0] == 0
     assert hidden[4] == hidden[7] == 6
     assert hidden[1] < 6
@@ -107,37 +107,10 @@ def test_ramps_know_the_epoch_of_each_sample(tmp_path: Path) -> None:
 
 def test_mixed_samples_come_from_the_data_set(tmp_path: Path) -> None:
     data = make(tmp_path, Compose(mix=CutMix(p=1.0)))
-    image, mask, _ = data[1, 0]
+    image, mask, *_ = data[1, 0]
     sources = [torch.from_numpy(scene(i)[0]).permute(2, 0, 1) for i in range(6)]
     raw, labels = data.transformed((1, 0))
     others = [s for s in sources if (raw == s).all(0).any() and not torch.equal(s, sources[0])]
     assert others
     assert torch.equal(mask, labels)
     assert image.shape == (3, 64, 96)
-
-
-def test_train_batches_cover_and_shard() -> None:
-    batches = TrainBatches(11, batch=4, seed=0)
-    batches.go_to(2, 0)
-    whole = list(batches)
-    assert len(whole) == len(batches) == 2
-    assert len({index for batch in whole for _, index in batch}) == 8
-    assert all(epoch == 2 for batch in whole for epoch, _ in batch)
-    batches.go_to(2, 1)
-    assert list(batches) == whole[1:]
-    batches.go_to(3, 0)
-    assert list(batches) != whole
-    shards = [TrainBatches(11, batch=4, seed=0, rank=rank, world=2) for rank in range(2)]
-    for shard in shards:
-        shard.go_to(2, 0)
-    assert [sorted(a + b) for a, b in zip(*shards, strict=True)] == [sorted(batch) for batch in whole]
-    assert len(TrainBatches(3, batch=8, seed=0)) == 1
-    with pytest.raises(ValueError, match="batch: expected a positive multiple of 2 processes, got 3"):
-        TrainBatches(11, batch=3, seed=0, world=2)
-
-
-def test_evaluation_batches_hold_one_size() -> None:
-    sizes = [(2, 2), (3, 3), (2, 2), (2, 2), (3, 3)]
-    assert list(EvaluationBatches(sizes, batch=2)) == [[0, 2], [3], [1, 4]]
-    shards = [list(EvaluationBatches(sizes, batch=2, rank=r, world=2)) for r in range(2)]
-    assert sorted(i for shard in shards for batch in shard for i in batch) == list(range(5))

@@ -1,8 +1,6 @@
 """python -m pytest tests/test_training.py"""
 
 import math
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,13 @@ from conftest import write_pairs
 from lightning.fabric import Fabric
 from torch import nn
 
-from seg import checkpoint, training
-from seg.dataset import EvaluationBatches, SegmentationDataset, TrainBatches
-from seg.losses import Boundary, CrossEntropy, Dice, Ramp, WeightedSum, distances_for, fused
+from seg import checkpoint, optim, training
+from seg.dataset import SegmentationDataset
+from seg.evaluation import Validation, evaluate
+from seg.loading import EvaluationBatches, TrainBatches, make_loader
+from seg.losses import Boundary, CrossEntropy, Dice, Ramp, WeightedSum, fused
+from seg.metrics import MeanLoss, PixelCounts
+from seg.objective import Segmentation
 from seg.pairs import pair
 from seg.training import FitOptions, State
 from seg.transforms import ColorJitter, Compose, CutMix, Flip, GridMask, ScaleCrop
@@ -50,25 +52,28 @@ class Experiment:
         self.options = FitOptions(epochs=3)
         self.batches = TrainBatches(len(pairs), batch=2, seed=0)
         common = {"classes": 3, "mean": (0.5,) * 3, "std": (0.25,) * 3}
-        loss = loss or CrossEntropy()
-        extra = distances_for(loss, 3) if maps else None
-        data = SegmentationDataset(pairs, transform=recipe, epochs=3, extra=extra, **common)
+        self.objective = Segmentation(loss or CrossEntropy(), 3)
+        prepare = self.objective.prepare if maps else None
+        data = SegmentationDataset(pairs, transform=recipe, epochs=3, prepare=prepare, **common)
         plain = SegmentationDataset(pairs, **common)
         device = torch.device("cpu")
-        self.loader = training.make_loader(data, self.batches, workers=workers, device=device)
-        self.val_loader = training.make_loader(plain, EvaluationBatches([0] * 6, batch=4), workers=0, device=device)
+        self.loader = make_loader(data, self.batches, workers=workers, device=device)
+        self.val_loader = make_loader(plain, EvaluationBatches([0] * 6, batch=4), workers=0, device=device)
         model = Small()
-        optimizer = torch.optim.AdamW(training.parameter_groups(model), lr=lr)
-        scheduler = training.cosine(optimizer, steps=9)
-        self.state = State(model, loss, optimizer, scheduler, Fabric(accelerator="cpu", devices=1))
+        optimizer = torch.optim.AdamW(optim.parameter_groups(model), lr=lr)
+        scheduler = optim.cosine(optimizer, steps=9)
+        self.state = State(model, self.objective, optimizer, scheduler, Fabric(accelerator="cpu", devices=1))
 
-    def validate(self) -> dict[str, Any]:
-        self.state.model.eval()
-        found = training.evaluate(self.state.model, self.val_loader, images=6, classes=3, loss=self.state.loss)
-        return {"miou": float(found.confusion.trace() / found.confusion.sum()), "loss": found.loss}
+    def validate(self) -> Validation:
+        self.state.wrapped.eval()
+        loss = MeanLoss(lambda logits, mask: self.objective.losses(logits, mask).total)
+        return evaluate(self.state.wrapped, self.val_loader, [loss, PixelCounts(6, ["sky", "road", "car"])])
 
-    def save(self, name: str) -> None:
-        checkpoint.save(self.folder / name, self.state.state_dict())
+    def line(self, line: dict[str, Any]) -> None:
+        self.lines.append(line)
+
+    def save(self, kind: str) -> None:
+        checkpoint.save(self.folder / f"{kind}.pt", self.state.state_dict())
 
     def fit(self, stop: Callable[[], bool] = lambda: False) -> "Experiment":
         training.fit(
@@ -77,8 +82,7 @@ class Experiment:
             self.batches,
             options=self.options,
             validate=self.validate,
-            record=self.lines.append,
-            save=self.save,
+            watcher=self,
             stop=stop,
         )
         return self
@@ -99,7 +103,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(folder: Path, stop_after: 
     (folder / "last.pt").unlink()
     calls = iter(range(1000))
     first = Experiment(folder)
-    with pytest.raises(KeyboardInterrupt, match=r"saved in last.pt"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"saved at epoch \d, step \d; the same command goes on|saved after epoch"
+    ):
         first.fit(stop=lambda: next(calls) >= stop_after - 1)
     second = Experiment(folder, workers=2)  # the number of workers changes nothing either
     torch.rand(7)  # whatever the new process has drawn before
@@ -143,8 +149,9 @@ def plain_losses() -> Iterator[None]:
 def test_distance_maps_come_with_the_batch(folder: Path) -> None:
     """Made by loading workers of the augmented mask or by the loss itself: the same run, to the bit; resumed too."""
     experiment = Experiment(folder, workers=2, loss=with_boundary())
-    images, masks, _, maps = next(iter(experiment.loader))
-    assert (images.shape, masks.shape, maps.shape) == ((2, 3, 32, 32), (2, 32, 32), (2, 2, 32, 32))
+    images, masks, _, extra = next(iter(experiment.loader))
+    shapes = images.shape, masks.shape, extra["distance"].shape
+    assert shapes == ((2, 3, 32, 32), (2, 32, 32), (2, 2, 32, 32))
     eager = Experiment(folder, loss=with_boundary(), maps=False).fit()
     (folder / "last.pt").unlink()
     calls = iter(range(1000))
@@ -159,38 +166,25 @@ def test_distance_maps_come_with_the_batch(folder: Path) -> None:
         assert torch.equal(second.state.state_dict()["model"][name], tensor), name
 
 
-def test_a_program_that_keeps_its_loader_ends(tmp_path: Path) -> None:
-    """Workers ignore the SIGTERM that multiprocessing sends them at exit, before it waits for them."""
-    program = (
-        "import torch; from seg.training import make_loader\n"
-        "loader = make_loader(list(range(8)), [[0, 1], [2, 3]], workers=1, device=torch.device('cpu'))\n"
-        "kept = iter(loader)\n"
-        "print(next(kept).tolist())\n"
-    )
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert result.stdout == "[0, 1]\n"
-
-
 def test_it_learns(folder: Path) -> None:
     experiment = Experiment(folder)
     experiment.options = FitOptions(epochs=12)
-    experiment.state.scheduler = training.constant(experiment.state.optimizer, steps=36)
+    experiment.state.scheduler = optim.constant(experiment.state.optimizer, steps=36)
     experiment.fit()
     assert experiment.lines[-1]["val_loss"] < 0.6 * experiment.lines[0]["val_loss"]
     assert experiment.lines[-1]["val_miou"] > 0.9
-    assert experiment.state.best == max(line["val_miou"] for line in experiment.lines)
-    assert checkpoint.load(folder / "best.pt")["best"] == experiment.state.best
+    assert experiment.state.position.best == max(line["val_miou"] for line in experiment.lines)
+    assert checkpoint.load(folder / "best.pt")["position"]["best"] == experiment.state.position.best
 
 
 def test_composites_ramp_and_report_their_terms(folder: Path) -> None:
-    experiment = Experiment(folder)
     terms = {"a": CrossEntropy(), "b": CrossEntropy(label_smoothing=0.5)}
     loss = WeightedSum(terms=terms, weights={"a": 1.0, "b": Ramp(0.0, 0.9)})
     seen = []
     loss.register_forward_hook(
         lambda module, *_: seen.append(module.current_weights()["b"]) if module.training else None
     )
-    experiment.state.loss = loss.train()
+    experiment = Experiment(folder, loss=loss)
     validate = experiment.validate
     experiment.validate = lambda: (loss.eval(), validate(), loss.train())[1]
     experiment.fit()
@@ -210,51 +204,10 @@ def test_validation_every_other_epoch(folder: Path) -> None:
 def test_a_diverging_run_says_so(folder: Path) -> None:
     experiment = Experiment(folder)
     with torch.no_grad():
-        next(experiment.state.module.parameters()).fill_(math.nan)
-    with pytest.raises(RuntimeError, match=r"the loss became nan in epoch 0 by step 3: lower optimizer.lr"):
+        next(experiment.state.model.parameters()).fill_(math.nan)
+    with pytest.raises(RuntimeError, match=r"expected a finite loss, got nan in epoch 0 by step 3; lower optimizer.lr"):
         experiment.fit()
-    assert not checkpoint.load(folder / "last.pt")["step"]
-
-
-def test_evaluate_counts_images_by_index(folder: Path) -> None:
-    pairs = pair(folder / "images", folder / "masks")
-    data = SegmentationDataset(pairs, classes=3, mean=(0,) * 3, std=(1,) * 3)
-    loader = training.make_loader(
-        data, EvaluationBatches([0, 1, 0, 1, 0, 1], batch=2), workers=0, device=torch.device("cpu")
-    )
-    always_road = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1)
-    found = training.evaluate(lambda x: always_road.expand(len(x), 3, *x.shape[-2:]), loader, images=6, classes=3)
-    for index in range(6):
-        mask = data[index][1]
-        assert found.counts[index, :, 2].tolist() == [int((mask == c).sum()) for c in range(3)]
-        assert found.counts[index, 1, 1] == (mask != 255).sum()
-        assert found.counts[index, 1, 0] == (mask == 1).sum()
-    assert torch.equal(found.confusion[:, 1], found.counts.sum(0)[:, 2])
-    assert math.isnan(found.loss)
-
-
-def test_cosine_warms_up_and_falls() -> None:
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
-    scheduler = training.cosine(optimizer, steps=100, warmup=0.1, floor=0.01)
-    rates = []
-    for _ in range(100):
-        rates.append(scheduler.get_last_lr()[0])
-        optimizer.step()
-        scheduler.step()
-    assert rates[:10] == pytest.approx([0.2 * (i + 1) for i in range(10)])
-    for step in range(10, 100):
-        expected = 2 * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - 10) / 90)))
-        assert rates[step] == pytest.approx(expected)
-    assert scheduler.get_last_lr()[0] == pytest.approx(0.02)
-    with pytest.raises(ValueError, match="warmup is in 0..1"):
-        training.cosine(optimizer, steps=10, warmup=1.0)
-
-
-def test_parameter_groups_spare_biases_and_norms() -> None:
-    decayed, others = training.parameter_groups(Small())
-    assert [p.ndim for p in decayed["params"]] == [4, 4]
-    assert [p.ndim for p in others["params"]] == [1, 1, 1, 1]
-    assert others["weight_decay"] == 0.0
+    assert not checkpoint.load(folder / "last.pt")["position"]["step"]
 
 
 def test_options_out_of_range() -> None:
@@ -262,3 +215,43 @@ def test_options_out_of_range() -> None:
         FitOptions(epochs=0)
     with pytest.raises(ValueError, match=r"fit.clip: expected a positive norm or null, got 0"):
         FitOptions(clip=0.0)
+
+
+class Average:
+    """A user's running average of the weights, kept by a hook of the optimizer."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.values = {name: p.detach().clone() for name, p in model.named_parameters()}
+        optimizer.register_step_post_hook(lambda *_: self.follow(model))
+
+    def follow(self, model: nn.Module) -> None:
+        for name, p in model.named_parameters():
+            self.values[name].lerp_(p.detach(), 0.1)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.values
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.values = {name: value.clone() for name, value in state_dict.items()}
+
+
+def test_another_part_is_saved_and_resumed(folder: Path) -> None:
+    """Without a change to the loop."""
+
+    def averaged() -> Experiment:
+        experiment = Experiment(folder)
+        model, optimizer = experiment.state.model, experiment.state.optimizer.optimizer
+        experiment.state.parts["average"] = Average(model, optimizer)
+        return experiment
+
+    whole = averaged().fit()
+    (folder / "last.pt").unlink()
+    calls = iter(range(1000))
+    with pytest.raises(KeyboardInterrupt):
+        averaged().fit(stop=lambda: next(calls) >= 4)
+    second = averaged()
+    second.state.load_state_dict(checkpoint.load(folder / "last.pt"))
+    second.fit()
+    for name, value in whole.state.parts["average"].values.items():
+        assert torch.equal(second.state.parts["average"].values[name], value), name
+        assert not torch.equal(value, dict(whole.state.model.named_parameters())[name]), name

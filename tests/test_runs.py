@@ -1,0 +1,138 @@
+"""python -m pytest tests/test_runs.py"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seg import runs
+
+CONFIG = {"seed": 0, "fit": {"epochs": 3}, "scheduler": {"_target_": "seg.optim.cosine"}, "runs": "runs"}
+ENVIRONMENT = {"choices": {"loss": "dice"}, "seed": 0}
+
+
+def line(epoch: int, **more: Any) -> dict[str, Any]:
+    return {"epoch": epoch, "loss": 1.0 / (epoch + 1), "seconds": 2.0, **more}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run of three epochs that is not complete."""
+    runs.open_run(tmp_path / "a", CONFIG, ENVIRONMENT)
+    for epoch in range(3):
+        runs.append_line(tmp_path / "a", line(epoch, val_miou=0.1 * epoch, val_iou={"Bäume": float("nan")}))
+    (tmp_path / "a" / runs.LAST).touch()
+    return tmp_path / "a"
+
+
+def test_what_was_written_is_read(folder: Path) -> None:
+    record = runs.read(folder)
+    assert (record.config, record.environment, record.done) == (CONFIG, ENVIRONMENT, None)
+    assert [found["epoch"] for found in record.lines] == [0, 1, 2]
+    assert record.lines[0]["val_iou"] == {"Bäume": None}  # JSON has no NaN
+    assert (record.choices, record.seconds) == ({"loss": "dice"}, 6.0)
+    assert not runs.is_complete(folder, CONFIG)
+    runs.finish(folder, {"last": {"miou": 0.5}})
+    assert runs.read(folder).done == {"last": {"miou": 0.5}}
+    assert runs.is_complete(folder, CONFIG)
+
+
+def test_a_torn_last_line_is_left_out_and_others_are_named(folder: Path) -> None:
+    path = folder / runs.METRICS
+    path.write_text(path.read_text() + '{"epoch": 3, "lo')
+    assert len(runs.read(folder).lines) == 3
+    runs.cut_lines(folder, 2)
+    assert [found["epoch"] for found in runs.read(folder).lines] == [0, 1]
+    for damaged in ('{"epoch": 0, "lo\n', "[1]\n", '{"epoch": 0}\n', "\n"):
+        path.write_text(json.dumps(line(0)) + "\n" + damaged + json.dumps(line(2)) + "\n")
+        with pytest.raises(ValueError, match=r"expected an epoch's numbers in '.*metrics.jsonl', line 2, got"):
+            runs.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        (runs.CONFIG, None, r"run: expected a folder with config.yaml, got '.*a'"),
+        (runs.CONFIG, "", r"expected a configuration in '.*config.yaml', got something else"),
+        (runs.CONFIG, "a: [1", r"expected a configuration in '.*config.yaml', got something else"),
+        (runs.CONFIG, b"\xff\xfe\x00", r"expected a configuration in '.*config.yaml', got something else"),
+        (runs.ENVIRONMENT, None, r"run: expected '.*environment.json', got 'No such file or directory'"),
+        (runs.ENVIRONMENT, "[]", r"expected names and values as JSON in '.*environment.json'"),
+        (runs.ENVIRONMENT, "{}", r"expected 'choices' in '.*environment.json', got none"),
+        (runs.DONE, "{", r"expected names and values as JSON in '.*done.json'"),
+    ],
+)
+def test_what_cannot_be_read_is_named(folder: Path, file: str, content: str | bytes | None, message: str) -> None:
+    if content is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(ValueError, match=message):
+        runs.read(folder)
+
+
+def test_another_configuration_is_refused(folder: Path) -> None:
+    elsewhere = {**CONFIG, "runs": "/other/place", "loader": {"workers": 8}}
+    assert not runs.is_complete(folder, elsewhere)  # says where, not what
+    with pytest.raises(ValueError, match=r"another configuration \(fit.epochs: 3 -> 4\); give another name"):
+        runs.is_complete(folder, {**CONFIG, "fit": {"epochs": 4}})
+    (folder / runs.LAST).unlink()
+    assert not runs.is_complete(folder, {**CONFIG, "fit": {"epochs": 4}})
+
+
+def test_targets_of_older_runs_are_known_by_their_new_names(folder: Path) -> None:
+    text = (folder / runs.CONFIG).read_text()
+    (folder / runs.CONFIG).write_text(text.replace("seg.optim.cosine", "seg.training.cosine"))
+    assert not runs.is_complete(folder, CONFIG)
+
+
+def test_counts_of_each_image(tmp_path: Path) -> None:
+    counts = np.random.default_rng(0).integers(0, 10**10, (3, 2, 3))
+    runs.write_per_image(tmp_path / "a.csv", ["x", "a,b", "ü"], ["road", "sky"], counts)
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8").startswith("image,class,intersection,prediction,target\n")
+    found = runs.read_per_image(tmp_path / "a.csv")
+    assert (found.images, found.classes) == (("x", "a,b", "ü"), ("road", "sky"))
+    np.testing.assert_array_equal(found.counts, counts)
+    lines = (tmp_path / "a.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    for damaged, message in (
+        (lines[:-1], "expected each of 2 classes once for each of 3 images in '.*a.csv', got 5 rows"),
+        ([*lines, lines[-1]], "got 7 rows"),
+        ([lines[0].replace("class", "label"), *lines[1:]], "expected the columns image,class,.* got image,label"),
+        ([*lines[:-1], "ü,sky,1,2,many\n"], "expected whole numbers of pixels in '.*a.csv'"),
+        ([*lines[:-1], "ü,sky,1,2\n"], "expected whole numbers of pixels in '.*a.csv'"),
+        ([], "expected the columns .* got nothing"),
+        (lines[:1], "expected each of 0 classes once for each of 0 images .* got 0 rows"),
+    ):
+        (tmp_path / "a.csv").write_text("".join(damaged), encoding="utf-8")
+        with pytest.raises(ValueError, match=message):
+            runs.read_per_image(tmp_path / "a.csv")
+    with pytest.raises(ValueError, match=r"run: expected a file, got '.*b.csv'"):
+        runs.read_per_image(tmp_path / "b.csv")
+
+
+def test_reading_needs_no_torch() -> None:
+    golden = Path(__file__).parent / "golden" / "format1"
+    code = f"import sys; from seg import runs; print(runs.read({str(golden)!r}).config['name']); "
+    code += "print({'torch', 'cv2', 'hydra', 'omegaconf'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["format1", "set()"]
+
+
+def test_names_are_slugs() -> None:
+    choices = {"data": "folders", "model": "unet", "loss": "dice", "augment": "standard", "hydra/launcher": "basic"}
+    assert runs.run_name(["loss=dice", "seed=2"], choices, 2) == "unet-dice-seed2"
+    assert runs.run_name(["augment=standard", "runs=/x"], choices, 0) == "unet-dice-standard-seed0"
+    other = runs.run_name(["fit.epochs=3"], choices, 0)
+    assert other.startswith("unet-dice-seed0-")
+    assert other != runs.run_name(["fit.epochs=4"], choices, 0)
+
+
+def test_an_older_run_is_read(tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).parent / "golden" / "format1", tmp_path / "old")
+    record = runs.read(tmp_path / "old")
+    assert (record.choices["loss"], len(record.lines), record.done) == ("boundary", 1, None)
