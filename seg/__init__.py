@@ -23,7 +23,6 @@ _MODULES = (
     "files",
     "images",
     "inference",
-    "labelme",
     "labels",
     "losses",
     "metrics",

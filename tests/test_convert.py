@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seg import _preproc
+from seg.class_weights import RULES, class_weights
 from seg.convert import convert_array, convert_folder
+from seg.convert.sources import list_sources
+from seg.convert.summary import Summary
 from seg.labels import Label, LabelMap
-from seg.sources import list_sources
-from seg.summary import Summary
-from seg.weights import RULES, class_weights
 
 LABELS = LabelMap(
     [
@@ -379,7 +379,7 @@ def test_files_that_vanish(source: Path, target: Path, monkeypatch: pytest.Monke
                 found.path.unlink()
             yield found
 
-    monkeypatch.setattr("seg.convert.list_sources", listed)
+    monkeypatch.setattr("seg.convert.folder.list_sources", listed)
     (source / "link.png").symlink_to(source / "nowhere.png")
     summary = convert_folder(source, target, LABELS)
     assert outcome(summary) == (4, 0, 2)
@@ -508,15 +508,15 @@ def test_temporaries_of_dead_processes_are_swept(source: Path, target: Path) -> 
 
 SLOW = """
 import sys, time
-from seg import convert
+from seg.convert import folder
 from seg.labels import LabelMap
-listed = convert.list_sources
+listed = folder.list_sources
 def slowly(*arguments):
     for source in listed(*arguments):
         yield source
         time.sleep(0.01)  # six seconds in all: the signal comes in the middle, however late the test is to send it
-convert.list_sources = slowly
-convert.convert_folder(sys.argv[1], sys.argv[2], LabelMap.load(sys.argv[3]), threads=2)
+folder.list_sources = slowly
+folder.convert_folder(sys.argv[1], sys.argv[2], LabelMap.load(sys.argv[3]), threads=2)
 """
 
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 from seg import _preproc
 from seg.convert import convert_folder
+from seg.convert.summary import Summary
 from seg.labels import IGNORE, Label, LabelMap
-from seg.summary import Summary
 
 TRUE_16_BIT = "16-bit colour that is not an 8-bit colour stored wide"
 

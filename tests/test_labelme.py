@@ -17,11 +17,11 @@ from conftest import Script
 from PIL import Image, ImageDraw
 
 from seg.convert import convert_folder
+from seg.convert.labelme import ShapeReader
+from seg.convert.tiles import Cut, ImageTiles
 from seg.images import read_mask
-from seg.labelme import ShapeReader
 from seg.labels import Label, LabelMap
 from seg.pairs import pair
-from seg.tiles import Cut, ImageTiles
 
 LABELS = LabelMap(
     [

@@ -21,23 +21,13 @@ ALLOWED = {
     "losses": BASE | {"_losses"},
     "models": BASE | {"regularizers"},
     "synthetic": BASE | {"street"},
-    "manifest": BASE,
-    "sources": BASE | {"_preproc"},
-    "decode": BASE,
-    "weights": set(),
-    "mapping": BASE | {"_preproc", "decode"},
-    "labelme": BASE | {"mapping"},
-    "summary": BASE | {"manifest", "weights"},
-    "tiles": BASE | {"_preproc", "images", "manifest", "pairs"},
-    "recolor": BASE,
-    "bulk": BASE | {"_preproc", "manifest", "sources", "summary", "tiles"},
-    "convert": BASE
-    | {"_preproc", "bulk", "images", "labelme", "manifest", "mapping", "recolor", "sources", "summary", "tiles"},
+    "class_weights": set(),
+    "convert": BASE | {"_preproc", "class_weights", "images", "pairs"},
     "pairs": BASE,
     "dataset": {"images", "pairs", "transforms"},
     "training": BASE | {"metrics", "dataset"},
     "inference": BASE,
-    "audit": BASE | {"images", "mapping", "pairs"},
+    "audit": BASE | {"convert", "images", "pairs"},
 }
 """What each module may import of ours; commands may import everything."""
 

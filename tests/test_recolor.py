@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seg.convert import convert_array, convert_folder, recolor_folder
+from seg.convert.recolor import recolor_array
 from seg.labels import Label, LabelMap, builtin_names
-from seg.recolor import recolor_array
 
 COLORED = LabelMap(
     [Label("void", ((9, 9, 9), (8, 8, 8)), ignore=True), Label("a", ((1, 2, 3), (4, 5, 6))), Label("b", ((0, 0, 0),))]

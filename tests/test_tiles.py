@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seg.convert import convert_folder
+from seg.convert.summary import Summary
+from seg.convert.tiles import Cut, ImageTiles
 from seg.labels import Label, LabelMap
-from seg.summary import Summary
-from seg.tiles import Cut, ImageTiles
 
 LABELS = LabelMap([Label("a", ((10, 0, 0),)), Label("b", ((0, 20, 0),)), Label("void", ((0, 0, 0),), ignore=True)])
 COLORS = np.array([color for color, _ in LABELS.colors], np.uint8)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg.audit.records import Example, Finding, Look, Split, as_findings, reason_of, texts_of
+from seg.convert.reader import LabelReader
 from seg.images import decode_mask, to_rgb
 from seg.labels import IGNORE, LabelMap
-from seg.mapping import LabelReader
 from seg.pairs import list_files
 
 _PNG = b"\x89PNG\r\n\x1a\n"

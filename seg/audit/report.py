@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 import seg
 from seg.audit.files import open_image, open_label
 from seg.audit.records import Audit, Example, Finding, Look, Totals, text_of
+from seg.convert.reader import LabelReader
 from seg.files import whole
 from seg.labels import IGNORE, LabelMap
-from seg.mapping import LabelReader
 
 Image = NDArray[np.uint8]
 

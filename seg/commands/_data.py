@@ -10,12 +10,12 @@ from typing import Any
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
+from seg.class_weights import class_weights
 from seg.commands import _show, instantiate
 from seg.dataset import check
 from seg.files import make_folder, write_json
 from seg.labels import LabelMap
 from seg.pairs import Pair, pair, split
-from seg.weights import class_weights
 
 
 @dataclass(frozen=True)

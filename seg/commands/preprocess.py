@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
-    from seg.summary import Summary
+    from seg.convert.summary import Summary
 
 
 def main() -> None:
@@ -37,10 +37,10 @@ def preprocess(config: "DictConfig") -> None:
     from rich.console import Console
 
     from seg.commands._progress import bulk_progress
+    from seg.convert.labelme import ShapeReader
+    from seg.convert.sources import count_sources
     from seg.files import SUFFIXES
-    from seg.labelme import ShapeReader
     from seg.labels import LabelMap
-    from seg.sources import count_sources
 
     # The reason that we print for a file is enough; OpenCV would print its own beside it.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
@@ -78,7 +78,7 @@ def _work(cfg: dict[str, Any]) -> "Callable[..., Summary]":
         ValueError: options that do not go together.
     """
     from seg.convert import convert_folder, recolor_folder
-    from seg.tiles import Cut, ImageTiles
+    from seg.convert.tiles import Cut, ImageTiles
 
     options = dict(cfg)
     how = {"size": options.pop("size"), "tile": options.pop("tile"), "overlap": options.pop("overlap")}

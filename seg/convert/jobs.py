@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import seg
 from seg import _preproc
+from seg.convert.manifest import Manifest, Record
+from seg.convert.sources import Source
+from seg.convert.summary import Summary, Tally
+from seg.convert.tiles import Outputs
 from seg.files import make_folder, whole
-from seg.manifest import Manifest, Record
-from seg.sources import Source
-from seg.summary import Summary, Tally
-from seg.tiles import Outputs
 
 
 class Job(NamedTuple):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seg import _preproc
+from seg.convert.manifest import Record
 from seg.files import make_folder, write_png
-from seg.manifest import Record
 
 if TYPE_CHECKING:
     import numpy as np

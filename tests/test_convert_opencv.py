@@ -1,6 +1,6 @@
 """Headers of files that are not PNG, and what OpenCV makes of them.
 
-python -m pytest tests/test_decode.py
+python -m pytest tests/test_convert_opencv.py
 """
 
 import io
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from seg.decode import open_other, read_header
+from seg.convert.opencv import open_other, read_header
 
 RAMP = [c for i in range(256) for c in (i, i, i)]
 OTHER = [c for i in range(256) for c in (i, 255 - i, 7)]

@@ -1,6 +1,6 @@
 """Class weights against the formulas of the papers, written again in NumPy.
 
-python -m pytest tests/test_weights.py
+python -m pytest tests/test_class_weights.py
 """
 
 from fractions import Fraction
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seg.weights import RULES, class_weights
+from seg.class_weights import RULES, class_weights
 
 PIXELS = [9_000, 900, 0, 100]
 IMAGES = [10_000, 5_000, 0, 10_000]

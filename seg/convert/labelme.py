@@ -18,8 +18,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seg.convert.reader import Mapped, Stamp
 from seg.labels import IGNORE, LabelMap
-from seg.mapping import Mapped, Stamp
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +36,7 @@ _POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2,
 
 
 class ShapeReader:
-    """Reads annotation files and exported labels as masks, under one label map, as `seg.mapping.LabelReader` others.
+    """Reads annotation files and exported labels as masks, under one label map, as `LabelReader` reads others.
 
     Args:
         unknown: ``error``: a label that the map does not have fails its file, and so do pixels without a shape if the

@@ -1,6 +1,6 @@
 """Class weights for losses, from how often each class occurs.
 
-    from seg.weights import class_weights
+    from seg.class_weights import class_weights
     class_weights([9_000, 900, 100], "inverse")
 
 Plain numbers in and out. The counts are those of the training masks alone, ignored pixels left out; `convert_folder`

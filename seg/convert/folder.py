@@ -1,11 +1,4 @@
-"""Label images to masks in bulk, on top of the C++ helper, and back.
-
-    from seg.convert import convert_folder
-    summary = convert_folder("labels", "masks", LabelMap.load("class_dict.csv"))
-
-A mask is an 8-bit grayscale PNG of class indices, 255 = ignore. Nothing is guessed: a colour that the label map
-does not list fails its file, and the reason names the colour, its place and the nearest listed colour.
-"""
+"""A folder of label images to a folder of masks, and back: sources, threads, manifest and totals put together."""
 
 import json
 import os
@@ -17,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seg import _preproc
-from seg.bulk import (
+from seg.convert.jobs import (
     Job,
     Task,
     in_order,
@@ -28,14 +21,14 @@ from seg.bulk import (
     write_about,
     write_counts,
 )
+from seg.convert.labelme import ShapeReader
+from seg.convert.manifest import Manifest, Record
+from seg.convert.reader import LabelReader, Stamp
+from seg.convert.sources import Source, list_sources
+from seg.convert.summary import Summary, Tally, write_weights
+from seg.convert.tiles import Cut, ImageTiles, Outputs, extent
 from seg.files import write_json, write_png
-from seg.labelme import ShapeReader
 from seg.labels import LabelMap
-from seg.manifest import Manifest, Record
-from seg.mapping import LabelReader, Stamp
-from seg.sources import Source, list_sources
-from seg.summary import Summary, Tally, write_weights
-from seg.tiles import Cut, ImageTiles, Outputs, extent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,21 +38,6 @@ Progress = Callable[[int, int], None]
 """Called with (done, failed) about twice a second and at the end."""
 
 _CUT = "cut.json"
-
-
-def convert_array(
-    image: "NDArray[Any]", labels: LabelMap, *, unknown: str = "error", max_distance: int | None = None
-) -> "NDArray[np.uint8]":
-    """Map one label image: H x W x 3 uint8 is RGB, H x W integers 0..65535 are ids (or gray colours, if the label
-    map has no values). Returns the mask, H x W uint8.
-
-    Args:
-        unknown, max_distance: what to do with pixels that the label map does not list, see `seg.mapping.LabelReader`.
-
-    Raises:
-        ValueError: another kind of array, a wrong option, or pixels that the label map does not list.
-    """
-    return LabelReader(labels, unknown=unknown, max_distance=max_distance).array(image).mask
 
 
 def convert_folder(
@@ -83,13 +61,13 @@ def convert_folder(
 
     Hidden files are left out. Sources that have not changed since they were converted with the same label map and
     options are skipped; an interrupted run is resumed by the same call. Beside the masks stand ``labels.yaml``,
-    ``counts.csv``, ``class_weights.json`` (see `seg.weights`), ``manifest.jsonl`` and ``manifest.json``.
+    ``counts.csv``, ``class_weights.json`` (see `seg.class_weights`), ``manifest.jsonl`` and ``manifest.json``.
 
     Args:
         pattern: glob over the relative path; ``**/`` stands for any folders.
-        unknown, max_distance, read, max_pixels: see `seg.mapping.LabelReader`; with ``read=labelme`` the sources are
-            labelme's annotation files (.json) instead, see `seg.labelme`. A file that fails leaves no mask, not
-            even an older one.
+        unknown, max_distance, read, max_pixels: see `LabelReader`; with ``read=labelme`` the sources are labelme's
+            annotation files (.json) instead, see `seg.convert.labelme`. A file that fails leaves no mask, not even an
+            older one.
         cut: resize the masks and cut them into tiles. Each pixel is counted once, however many tiles show it.
         images: the labels' images, to be cut with the masks.
         threads: 0 = all cores that this process may use.
@@ -147,7 +125,7 @@ def recolor_folder(
     shard: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """The inverse of `convert_folder`: every mask under ``source`` becomes a label image, as `seg.recolor` colours it.
+    """The inverse of `convert_folder`: every mask under ``source`` becomes a label image, see `recolor_array`.
 
     Arguments and files as for `convert_folder`; there are no ``labels.yaml`` and no class weights, because the
     results are no masks.
@@ -228,8 +206,8 @@ def _make_mask(
 
 
 def _recolor(job: Job, labels: LabelMap, outputs: Outputs) -> Record:
+    from seg.convert.recolor import recolor_array
     from seg.images import decode_mask
-    from seg.recolor import recolor_array
 
     assert job.path is not None
     assert job.mask is not None

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from seg.class_weights import BETA, RULES, class_weights
+from seg.convert.manifest import Record
 from seg.files import write_json
 from seg.labels import IGNORE, LabelMap
-from seg.manifest import Record
-from seg.weights import BETA, RULES, class_weights
 
 _LOSSY = "{} is lossy: colours at class borders are not the ones that were painted; ask for PNG labels"
 _FIRST_FAILURES = 20
@@ -100,7 +100,7 @@ class Tally:
 
 
 def write_weights(path: Path, summary: Summary) -> None:
-    """Every rule of `seg.weights`; ``effective_number`` counts images, because pixels would all weigh the same."""
+    """Every rule of `class_weights`; ``effective_number`` counts images, because pixels would all weigh the same."""
     pixels, images = list(summary.pixels.values()), list(summary.images.values())
     if not any(pixels):
         path.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seg import _preproc
-from seg.decode import open_other
+from seg.convert.opencv import open_other
 from seg.files import SUFFIXES
 from seg.labels import Color, LabelMap
 
@@ -18,7 +18,7 @@ Unknown = tuple[int, int, Color | int, int, int, int | None]
 """Pixels, how many colours or values, the first of them, its x and y, and the max_distance that would do for all."""
 
 
-_WAYS = ("auto", "color", "index", "ade20k")  # and labelme, which seg.labelme reads
+_WAYS = ("auto", "color", "index", "ade20k")  # and labelme, which seg.convert.labelme reads
 
 
 class Mapped(NamedTuple):
@@ -134,6 +134,21 @@ class LabelReader:
         if reach is not None:
             advice += f" or unknown=nearest max_distance={reach}"
         return f"{found}; nearest is {nearest[0]}, {away} away; {advice}"
+
+
+def convert_array(
+    image: "NDArray[Any]", labels: LabelMap, *, unknown: str = "error", max_distance: int | None = None
+) -> "NDArray[np.uint8]":
+    """Map one label image: H x W x 3 uint8 is RGB, H x W integers 0..65535 are ids (or gray colours, if the label
+    map has no values). Returns the mask, H x W uint8.
+
+    Args:
+        unknown, max_distance: what to do with pixels that the label map does not list, see `LabelReader`.
+
+    Raises:
+        ValueError: another kind of array, a wrong option, or pixels that the label map does not list.
+    """
+    return LabelReader(labels, unknown=unknown, max_distance=max_distance).array(image).mask
 
 
 def _samples(image: "NDArray[Any]") -> "NDArray[Any]":

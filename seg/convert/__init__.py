@@ -1,0 +1,25 @@
+"""Label images to masks in bulk, on top of the C++ helper, and back.
+
+    from seg.convert import convert_folder
+    summary = convert_folder("labels", "masks", LabelMap.load("class_dict.csv"))
+
+A mask is an 8-bit grayscale PNG of class indices, 255 = ignore. Nothing is guessed: a colour that the label map
+does not list fails its file, and the reason names the colour, its place and the nearest listed colour.
+"""
+
+from seg.convert.folder import convert_folder, recolor_folder
+from seg.convert.reader import LabelReader, convert_array
+from seg.convert.recolor import recolor_array
+from seg.convert.summary import Summary
+from seg.convert.tiles import Cut, ImageTiles
+
+__all__ = [
+    "Cut",
+    "ImageTiles",
+    "LabelReader",
+    "Summary",
+    "convert_array",
+    "convert_folder",
+    "recolor_array",
+    "recolor_folder",
+]
