@@ -10,7 +10,6 @@ depends on the recipe, the seed, its number and the images alone, whatever the n
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import zlib
@@ -29,6 +28,7 @@ from seg.files import make_folder, whole, write_csv, write_json, write_png
 from seg.labels import LabelMap
 from seg.loading import make_loader
 from seg.pairs import Pair, pair
+from seg.remembered import usable_cores
 
 HEADER = ("image", "mask", "source_image", "source_mask", "recipe", "seed", "copy", "index")
 
@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="changes it: crop.size=[256,256]")
     parser.add_argument("--copies", type=int, default=1, help="of each image, besides the original (default 1)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other copies (default 0)")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: cores)")
+    parser.add_argument("--workers", type=int, default=usable_cores(), help="processes (default: cores)")
     options = vars(parser.parse_args())
     try:
         count = augment(options.pop("images"), options.pop("masks"), options.pop("destination"), **options)
@@ -63,7 +63,7 @@ def augment(images: Path, masks: Path, destination: Path, *, recipe: str, copies
     """
     if copies < 1 or seed < 0 or more["workers"] < 0:
         raise ValueError(
-            f"copies must be at least 1, seed and workers at least 0, came {copies}, {seed}, {more['workers']}"
+            f"expected copies of at least 1, seed and workers of at least 0, got {copies}, {seed} and {more['workers']}"
         )
     config = recipe_config(recipe, more["set"])
     pairs = pair(images, masks)

@@ -4,7 +4,7 @@ The modules are the API; each loads on first use, so that ``import seg`` pulls i
 
     from seg.labels import LabelMap
     from seg.convert import convert_folder
-    from seg.metrics import confusion_matrix
+    from seg.trained import load
 """
 
 from importlib import import_module
@@ -16,31 +16,38 @@ try:
 except PackageNotFoundError:  # a bare checkout on PYTHONPATH
     __version__ = "0.1.0"
 
-_MODULES = (
+_PUBLIC = (
+    "audit",
     "checkpoint",
+    "class_weights",
     "convert",
     "dataset",
-    "files",
+    "evaluation",
     "images",
     "inference",
     "labels",
+    "loading",
     "losses",
     "metrics",
     "models",
+    "objective",
+    "optim",
     "pairs",
+    "pictures",
     "regularizers",
-    "street",
+    "runs",
     "synthetic",
+    "trained",
     "training",
     "transforms",
 )
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in _MODULES:
+    if name in _PUBLIC:
         return import_module(f"seg.{name}")
     raise AttributeError(f"module 'seg' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES])
+    return ["__version__", *_PUBLIC]

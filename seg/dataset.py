@@ -1,11 +1,10 @@
 """Samples: pairs of images and masks, checked, as tensors."""
 
-import os
 import random
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from torch.utils.data import Dataset
 
 from seg.images import read_image, read_mask
 from seg.pairs import Pair
+from seg.remembered import remembered
 from seg.transforms import Transform
 
 Key = tuple[int, int]
@@ -27,35 +27,53 @@ class Checked(NamedTuple):
     sizes: list[tuple[int, int]]
 
 
-def check(pairs: Sequence[Pair], classes: int) -> Checked:
-    """Look at every file once, in threads, so that a bad one is found before the training and not in its middle.
+def check(pairs: Sequence[Pair], classes: int, *, progress: Callable[[int, int], None] | None = None) -> Checked:
+    """Decode every file once, in threads, so that a bad one is found before the training and not in its middle.
+
+    What is found is remembered (`seg.remembered`): a second call looks only at the files that have changed.
+
+    Args:
+        progress: called with (done, total).
 
     Raises:
         ValueError: a file that cannot be read, a mask of another size than its image, or a wrong mask value; the
             message names the first and says how many there are.
     """
-
-    def look(p: Pair) -> tuple[NDArray[np.int64], tuple[int, int]] | str:
-        try:
-            mask, image = read_mask(p.mask, classes), read_image(p.image)
-        except ValueError as error:
-            return str(error)
-        if mask.shape != image.shape[:2]:
-            (h, w), (mh, mw) = image.shape[:2], mask.shape
-            return f"mask '{p.mask}' is {mw}x{mh} but its image '{p.image}' is {w}x{h}; they must have one size"
-        return np.bincount(mask.ravel(), minlength=256)[:classes], (mask.shape[0], mask.shape[1])
-
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        results = list(threads.map(look, pairs))
-    problems = [r for r in results if isinstance(r, str)]
+    results = remembered(
+        f"check 1, {classes} classes, OpenCV {cv2.__version__}",
+        [(pair.image, pair.mask) for pair in pairs],
+        lambda index: _look(pairs[index], classes),
+        keep=lambda found: None if isinstance(found, str) else [found[0].tolist(), *found[1]],
+        restore=lambda _, kept: (np.array(kept[0], np.int64), (kept[1], kept[2])),
+        progress=progress,
+    )
+    problems = [found for found in results if isinstance(found, str)]
     if problems:
         more = f" (and {len(problems) - 1} more of {len(pairs)} pairs)" if len(problems) > 1 else ""
         raise ValueError(problems[0] + more)
-    good = [r for r in results if not isinstance(r, str)]
+    good = [found for found in results if not isinstance(found, str)]
     table = np.array([counts for counts, _ in good], np.int64).reshape(len(pairs), classes)
     if not table.sum():
-        raise ValueError(f"all {len(pairs)} masks are ignored (255) everywhere, such as '{pairs[0].mask}'")
+        raise ValueError(
+            f"masks: expected labelled pixels, got 255 (ignore) everywhere in all {len(pairs)}, such as "
+            f"'{pairs[0].mask}'; convert the labels with another label map"
+        )
     return Checked(table, [size for _, size in good])
+
+
+def _look(pair: Pair, classes: int) -> tuple[NDArray[np.int64], tuple[int, int]] | str:
+    """Pixels of each class and (height, width), or what is wrong with the pair."""
+    try:
+        mask, image = read_mask(pair.mask, classes), read_image(pair.image)
+    except ValueError as error:
+        return str(error)
+    if mask.shape != image.shape[:2]:
+        (h, w), (mh, mw) = image.shape[:2], mask.shape
+        return (
+            f"mask '{pair.mask}': expected {w}x{h} as its image '{pair.image}', got {mw}x{mh}; convert the label that "
+            "belongs to the image"
+        )
+    return np.bincount(mask.ravel(), minlength=256)[:classes], (mask.shape[0], mask.shape[1])
 
 
 class Sample(NamedTuple):

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -44,6 +44,14 @@ def write_pairs(folder: Path, count: int, first: int = 0, mask_name: str = "{}.p
         cv2.imwrite(str(folder / "images" / f"s{seed}.png"), image[..., ::-1])
         cv2.imwrite(str(folder / "masks" / mask_name.format(f"s{seed}")), mask)
     LABELS.save(folder / "masks" / "labels.yaml")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is remembered of files is not the user's while tests run; scripts that they start inherit it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_wrong_requests(folder: Path) -> None:
     (folder / "full" / "x").touch()
     for changes, target, reason in (
         ({}, "full", "full' is not empty and has no recipe.json; give a new folder"),
-        ({"copies": 0}, "out", "copies must be at least 1, seed and workers at least 0, came 0, 0, 0"),
+        ({"copies": 0}, "out", "expected copies of at least 1, seed and workers of at least 0, got 0, 0 and 0"),
         ({"set": ["crop.sice=3"]}, "out", "crop.sice"),
         ({"set": ["crop.size=[5,5]"]}, "out", "size: expected .* multiples of 32"),
     ):

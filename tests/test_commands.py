@@ -221,7 +221,7 @@ def test_bad_data_is_named_before_training(tmp_path: Path, data: Path, script: S
     cv2.imwrite(str(mask), np.full((64, 96), 3, np.uint8))
     fails(script("seg-train", *train_options(data)), 2, "mask '.*s1.png' has value 3; expected 0..2 for 3 classes")
     cv2.imwrite(str(mask), np.zeros((64, 90), np.uint8))
-    fails(script("seg-train", *train_options(data)), 2, "is 90x64 but its image '.*s1.png' is 96x64")
+    fails(script("seg-train", *train_options(data)), 2, "expected 96x64 as its image '.*s1.png', got 90x64")
     mask.unlink()
     fails(script("seg-train", *train_options(data)), 2, r"1 of 6 image files have no mask: '.*s1.png'")
     mask.write_bytes(good)

@@ -1,5 +1,6 @@
 """python -m pytest tests/test_dataset.py"""
 
+import os
 import random
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 import torch
 from conftest import scene, write_pairs
 
+from seg import dataset
 from seg.dataset import SegmentationDataset, check
+from seg.images import read_image
 from seg.loading import TrainBatches, make_loader
 from seg.pairs import pair
 from seg.transforms import ClassMix, Compose, CutMix, Cutout, Elastic, Flip, GridMask, Mosaic, Noise, ScaleCrop
@@ -25,13 +28,13 @@ def test_check_counts_and_names_the_first_problem(tmp_path: Path) -> None:
     assert checked.counts.tolist() == expected
     assert checked.sizes == [(64, 96)] * 3
     cv2.imwrite(str(pairs[1].mask), np.zeros((64, 90), np.uint8))
-    with pytest.raises(ValueError, match="mask '.*s1.png' is 90x64 but its image '.*s1.png' is 96x64"):
+    with pytest.raises(ValueError, match="mask '.*s1.png': expected 96x64 as its image '.*s1.png', got 90x64"):
         check(pairs, 3)
     with pytest.raises(ValueError, match=r"has value 2; expected 0..1.*\(and 2 more of 3 pairs\)"):
         check(pairs, 2)
     for p in pairs:
         cv2.imwrite(str(p.mask), np.full((64, 96), 255, np.uint8))
-    with pytest.raises(ValueError, match=r"all 3 masks are ignored \(255\) everywhere"):
+    with pytest.raises(ValueError, match=r"expected labelled pixels, got 255 \(ignore\) everywhere in all 3"):
         check(pairs, 3)
 
 
@@ -114,3 +117,41 @@ def test_mixed_samples_come_from_the_data_set(tmp_path: Path) -> None:
     assert others
     assert torch.equal(mask, labels)
     assert image.shape == (3, 64, 96)
+
+
+def settle(folder: Path, seconds: float = 100) -> None:
+    """Let all files be old enough to be remembered."""
+    for path in folder.rglob("*.png"):
+        now = path.stat().st_mtime
+        os.utime(path, (now - seconds, now - seconds))
+
+
+def test_a_second_check_looks_at_what_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pairs(tmp_path, 4)
+    settle(tmp_path)
+    pairs = pair(tmp_path / "images", tmp_path / "masks")
+    looked: list[str] = []
+    monkeypatch.setattr(dataset, "read_image", lambda path: (looked.append(path.stem), read_image(path))[1])
+    first = check(pairs, 3)
+    assert sorted(looked) == ["s0", "s1", "s2", "s3"]
+    looked.clear()
+    told: list[tuple[int, int]] = []
+    again = check(pairs, 3, progress=lambda *numbers: told.append(numbers))
+    assert (again.counts.tolist(), again.sizes) == (first.counts.tolist(), first.sizes)
+    assert (looked, told) == ([], [(4, 4)])
+    cv2.imwrite(str(pairs[2].mask), np.zeros((64, 96), np.uint8))  # now: too young to be remembered
+    for _ in range(2):
+        assert check(pairs, 3).counts[2].tolist() == [64 * 96, 0, 0]
+    assert looked == ["s2", "s2"]
+    looked.clear()
+    with pytest.raises(ValueError, match="expected 0..1 for 2 classes"):  # another label map is another question
+        check(pairs, 2)
+    assert looked
+    check(pairs, 3)
+    looked.clear()
+    pairs[0].image.write_bytes(b"")
+    settle(tmp_path)
+    for _ in range(2):  # what is wrong is never remembered
+        with pytest.raises(ValueError, match="image '.*s0.png' cannot be decoded"):
+            check(pairs, 3)
+    assert looked.count("s0") == 2

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
+from seg import dataset
 from seg.class_weights import class_weights
-from seg.commands import _show, instantiate
-from seg.dataset import check
+from seg.commands import WRONG_REQUEST, _show, instantiate
+from seg.commands._progress import bulk_progress
+from seg.dataset import Checked
 from seg.files import make_folder, write_json
 from seg.labels import LabelMap
 from seg.pairs import Pair, pair, split
@@ -56,7 +59,34 @@ def with_weights(loss: Any, data: Data) -> Any:
 
 
 def load_data(data: dict[str, Any], labels: str | None, fabric: Fabric) -> Data:
-    """Pair, split and check the images and masks that the ``data`` group names.
+    """What the ``data`` group names, looked at by the first process, which tells the others.
+
+    Raises:
+        ValueError: whatever is wrong with it. The other processes exit in silence: one message is enough.
+    """
+    found: Data | ValueError | None = None
+    if fabric.is_global_zero:
+        try:
+            found = _read_data(data, labels)
+        except ValueError as error:
+            found = error
+    told = fabric.broadcast(found)
+    if isinstance(told, ValueError):
+        if fabric.is_global_zero:
+            raise told
+        sys.exit(WRONG_REQUEST)
+    assert told is not None
+    return told
+
+
+def check(pairs: Sequence[Pair], classes: int) -> Checked:
+    """`seg.dataset.check` with a display of how far it is."""
+    with bulk_progress("checking", "pairs", lambda: len(pairs), _show.console) as tell:
+        return dataset.check(pairs, classes, progress=lambda done, _: tell(done, 0))
+
+
+def _read_data(data: dict[str, Any], labels: str | None) -> Data:
+    """Pair, split and check the images and masks.
 
     Raises:
         ValueError: whatever is wrong with them, or the label map is missing.

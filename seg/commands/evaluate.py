@@ -76,7 +76,8 @@ def _count(trained: "Trained", pairs: "list[Pair]", cfg: dict[str, Any]) -> "Val
 
     from seg import evaluation, inference
     from seg.commands import _show
-    from seg.dataset import SegmentationDataset, check
+    from seg.commands._data import check
+    from seg.dataset import SegmentationDataset
     from seg.loading import Batch, EvaluationBatches, make_loader
     from seg.metrics import PixelCounts
 
