@@ -48,14 +48,18 @@ def build(
     """
     known = smp.MODEL_ARCHITECTURES_MAPPING
     if architecture not in known:
-        raise ValueError(f"architecture: expected one of {', '.join(sorted(known))}, got '{architecture}'")
+        raise ValueError(f"architecture: expected one of {', '.join(sorted(known))}, got '{architecture}'; choose one")
     _check_encoder(encoder_name, encoder_weights)
     if "in_channels" in options:
-        raise ValueError("in_channels: images are RGB, the models take 3 channels; leave it out")
+        raise ValueError("in_channels: expected none, because images are RGB and models take 3 channels; leave it out")
     if not encoder_name.startswith("tu-"):  # smp swallows what such encoders do not take
         taken = set(inspect.signature(known[architecture].__init__).parameters) - {"self", "kwargs"}
-        if unknown := sorted(set(options) - taken):
-            raise ValueError(f"{architecture}/{encoder_name} takes no {unknown}; it takes {sorted(taken)}")
+        unknown = sorted(set(options) - taken)
+        if unknown:
+            raise ValueError(
+                f"{architecture}/{encoder_name}: expected options among {', '.join(sorted(taken))}, got "
+                f"{', '.join(unknown)}; correct or leave them out"
+            )
     weights = True if encoder_name.startswith("tu-") and encoder_weights else encoder_weights  # timm has no names
     with _fetching(encoder_name, encoder_weights):
         try:
@@ -64,9 +68,15 @@ def build(
             )
         except TypeError as error:  # timm's way to say that it does not know an option
             raise ValueError(f"{architecture}/{encoder_name}: {error}") from error
-    if unknown := sorted(set(regularizer or ()) - set(kinds := _keywords(attach))):
-        raise ValueError(f"regularizer: there is no {unknown}; there are {kinds}")
-    return attach(model, **regularizer) if regularizer else model
+    if not regularizer:
+        return model
+    kinds = _keywords(attach)
+    unknown = sorted(set(regularizer) - set(kinds))
+    if unknown:
+        raise ValueError(
+            f"regularizer: expected some of {', '.join(kinds)}, got {', '.join(unknown)}; correct the name"
+        )
+    return attach(model, **regularizer)
 
 
 def _keywords(function: Callable[..., Any]) -> list[str]:
@@ -94,16 +104,19 @@ def _check_encoder(name: str, weights: str | None) -> None:
     if name.startswith("tu-"):
         if ":" not in name and not timm.is_model(name.removeprefix("tu-")):
             raise ValueError(
-                f"encoder_name: timm has no model '{name.removeprefix('tu-')}'; timm.list_models() lists all"
+                f"encoder_name: expected a model of timm after tu-, got '{name.removeprefix('tu-')}'; "
+                "timm.list_models() lists all"
             )
         return
     if name not in encoders:
         close = difflib.get_close_matches(name, encoders, n=3)
-        hint = f"; did you mean {' or '.join(close)}?" if close else " (tu-NAME takes any timm encoder)"
-        raise ValueError(f"encoder_name: smp has no encoder '{name}'{hint}")
+        hint = f"did you mean {' or '.join(close)}?" if close else "tu-NAME takes any encoder of timm"
+        raise ValueError(f"encoder_name: expected an encoder of smp, got '{name}'; {hint}")
     settings = encoders[name]["pretrained_settings"]
     if weights is not None and weights not in settings:
-        raise ValueError(f"encoder_weights: '{name}' has {', '.join(sorted(settings))} or null, got '{weights}'")
+        raise ValueError(
+            f"encoder_weights: expected {', '.join(sorted(settings))} or null for '{name}', got '{weights}'; choose one"
+        )
 
 
 def normalization(encoder_name: str, encoder_weights: str | None) -> Normalization:
@@ -120,7 +133,10 @@ def normalization(encoder_name: str, encoder_weights: str | None) -> Normalizati
     with _fetching(encoder_name, encoder_weights):
         parameters = smp.encoders.get_preprocessing_params(encoder_name, encoder_weights)
     if parameters.get("input_space", "RGB") != "RGB":
-        raise ValueError(f"encoder '{encoder_name}' wants {parameters['input_space']} images; only RGB is supported")
+        raise ValueError(
+            f"encoder_name: expected an encoder for RGB images, got '{encoder_name}' for {parameters['input_space']}; "
+            "choose another one"
+        )
     scale = parameters.get("input_range", [0, 1])[-1]
     mean = tuple(float(m) / scale for m in parameters["mean"])
     return mean, tuple(float(s) / scale for s in parameters["std"])
@@ -169,6 +185,8 @@ def transfer(model: nn.Module, weights: Mapping[str, Any]) -> list[str]:
     own = model.state_dict()
     fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
     if not fitting:
-        raise ValueError("init: no weight of the checkpoint fits this model in name and shape; choose its model=...")
+        raise ValueError(
+            "init: expected weights that fit this model in name and shape, got none; choose the checkpoint's model=..."
+        )
     model.load_state_dict(fitting, strict=False)
     return sorted(set(own) - set(fitting))

@@ -45,9 +45,9 @@ class FitOptions:
         for name in ("epochs", "validate_every"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f"fit.{name}: expected a whole number of at least 1, got {value!r}")
+                raise ValueError(f"fit.{name}: expected a whole number of at least 1, got {value!r}; give one")
         if self.clip is not None and not (isinstance(self.clip, int | float) and self.clip > 0):
-            raise ValueError(f"fit.clip: expected a positive norm or null, got {self.clip!r}")
+            raise ValueError(f"fit.clip: expected a positive norm, got {self.clip!r}; null does not clip")
 
 
 class Stateful(Protocol):

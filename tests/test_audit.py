@@ -525,9 +525,9 @@ def test_errors_exit_with_1_and_one_line(root: Path) -> None:
         ),
         (
             ["images=a", "masks=b", *BOTH, "destination=out"],
-            "images= and masks= name one split, data.* several; give one or the other",
+            "expected images= and masks= for one split, or data.* for several, got both",
         ),
-        (["images=data", "masks=data", "destination=out"], "no labels.yaml in 'data'"),
+        (["images=data", "masks=data", "destination=out"], "expected a labels.yaml in 'data'"),
     ],
 )
 def test_wrong_requests_exit_with_2(arguments: list[str], message: str, root: Path) -> None:

@@ -20,15 +20,15 @@ def test_build_gives_logits() -> None:
     ("arguments", "message"),
     [
         ({"architecture": "unett"}, "architecture: expected one of .*unet.*, got 'unett'"),
-        ({"encoder_name": "resnet19"}, "smp has no encoder 'resnet19'; did you mean resnet18"),
-        ({"encoder_name": "tu-resnet19"}, "timm has no model 'resnet19'"),
+        ({"encoder_name": "resnet19"}, "expected an encoder of smp, got 'resnet19'; did you mean resnet18"),
+        ({"encoder_name": "tu-resnet19"}, "expected a model of timm after tu-, got 'resnet19'"),
         (
             {"encoder_name": "tu-resnet18", "drop_paths": 1},
             "unet/tu-resnet18: .* argument 'drop_paths'",
         ),
         ({"in_channels": 1}, "in_channels: images are RGB"),
         ({"encoder_weights": "imagenot"}, "'resnet18' has imagenet.* or null, got 'imagenot'"),
-        ({"drop_path_rate": 0.2}, r"unet/resnet18 takes no \['drop_path_rate'\]; it takes"),
+        ({"drop_path_rate": 0.2}, r"unet/resnet18: expected options among .*, got drop_path_rate; correct"),
     ],
 )
 def test_wrong_requests(arguments: dict[str, object], message: str) -> None:

@@ -64,14 +64,14 @@ def load_data(data: dict[str, Any], labels: str | None, fabric: Fabric) -> Data:
     Raises:
         ValueError: whatever is wrong with it. The other processes exit in silence: one message is enough.
     """
-    found: Data | ValueError | None = None
+    found: Data | Exception | None = None
     if fabric.is_global_zero:
         try:
             found = _read_data(data, labels)
-        except ValueError as error:
+        except Exception as error:  # of any kind: the others must not wait for an answer for ever
             found = error
     told = fabric.broadcast(found)
-    if isinstance(told, ValueError):
+    if isinstance(told, Exception):
         if fabric.is_global_zero:
             raise told
         sys.exit(WRONG_REQUEST)
@@ -93,7 +93,7 @@ def _read_data(data: dict[str, Any], labels: str | None) -> Data:
     """
     training, validation = data["train"], data["val"]
     if (validation["images"] is None) != (validation["masks"] is None):
-        raise ValueError("data.val: give both images and masks, or neither")
+        raise ValueError("data.val: expected images and masks together, got one of them; give both, or neither")
     paired = partial(pair, image_template=data["image_template"], template=data["template"])
     train_pairs = paired(training["images"], training["masks"], only=training["list"])
     if validation["images"] is not None:
@@ -110,14 +110,19 @@ def _read_data(data: dict[str, Any], labels: str | None) -> Data:
     val_checked = check(val_pairs, label_map.classes)
     both = {p.image.resolve() for p in train_pairs} & {p.image.resolve() for p in val_pairs}
     if both:
-        raise ValueError(f"{len(both)} images are in both training and validation, such as '{min(both)}'")
+        raise ValueError(
+            f"expected different images for training and validation, got {len(both)} in both, such as '{min(both)}'; "
+            "take them out of one of the two"
+        )
     return Data(label_map, train_pairs, val_pairs, train_checked.counts, val_checked.sizes)
 
 
 def load_labels(labels: str | None, masks: Path) -> LabelMap:
     """The named label map, else the ``labels.yaml`` beside the masks."""
     if labels is None and not (masks / "labels.yaml").is_file():
-        raise ValueError(f"no labels.yaml in '{masks}' (seg-preprocess writes it); give labels=FILE")
+        raise ValueError(
+            f"expected a labels.yaml in '{masks}', which seg-preprocess writes, got none; give labels=FILE"
+        )
     if labels is None:
         return LabelMap.load(masks / "labels.yaml")
     label_map = LabelMap.load(labels)
@@ -136,8 +141,8 @@ def check_labels(label_map: LabelMap, masks: Path, source: str) -> None:
     names = LabelMap.load(masks / "labels.yaml").names
     if names != label_map.names:
         raise ValueError(
-            f"the classes of {source} are {', '.join(label_map.names)}, but the masks in '{masks}' were made with "
-            f"{', '.join(names)} (labels.yaml there); convert them with one label map"
+            f"expected the classes of {source}, {', '.join(label_map.names)}, got masks in '{masks}' that were made "
+            f"with {', '.join(names)} (labels.yaml there); convert all masks with one label map"
         )
 
 
@@ -153,7 +158,10 @@ def render(config: dict[str, Any]) -> None:
     destination = make_folder(config["destination"], "data.render.destination")
     mark = destination / "render.json"
     if mark.exists() and json.loads(mark.read_text()) != config:
-        raise ValueError(f"'{destination}' holds a rendering with other options; give another data.render.destination")
+        raise ValueError(
+            f"expected a rendering with these options in '{destination}', got one with others; give another "
+            "data.render.destination"
+        )
     if not mark.exists():
         print(f"rendering the embedded dataset into {destination}", file=sys.stderr)  # stdout may be asked for JSON
         instantiate(config)

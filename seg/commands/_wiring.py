@@ -178,8 +178,8 @@ def resume(state: training.State, folder: Path) -> None:
             state.load_state_dict(trained.read(path))
         except KeyError as error:
             raise ValueError(
-                f"'{path}' lacks {error}: another version wrote it; finish the run with that version, or start again "
-                "under another name=..., with init= to keep the weights"
+                f"expected {error} in '{path}', got a checkpoint of another version; finish the run with that version, "
+                "or start again under another name=..., with init= to keep the weights"
             ) from None
         _show.say(f"resuming {folder} at epoch {state.position.epoch + 1}, step {state.position.step}")
     if state.fabric.is_global_zero:
@@ -221,7 +221,7 @@ def make_fabric(*, accelerator: str, devices: int, precision: str) -> Fabric:
         fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
     except Exception as error:  # Fabric's MisconfigurationException derives from Exception alone
         wanted = f"accelerator={accelerator} devices={devices} precision={precision}"
-        raise ValueError(f"device: {wanted} cannot be had here: {error}") from None
+        raise ValueError(f"device: expected what this machine has, got {wanted}: {error}") from None
     fabric.launch()
     return fabric
 
@@ -234,4 +234,4 @@ def _check_whole_numbers(cfg: dict[str, Any]) -> None:
         ("loader.workers", cfg["loader"]["workers"], 0),
     ):
         if not isinstance(value, int) or value < least:
-            raise ValueError(f"{key}: expected a whole number of at least {least}, got {value!r}")
+            raise ValueError(f"{key}: expected a whole number of at least {least}, got {value!r}; give one")

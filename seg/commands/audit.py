@@ -73,7 +73,9 @@ def _splits(cfg: dict[str, Any]) -> "list[Split]":
     named = {part: data[part] for part in _PARTS if any(data[part].values())}
     if cfg["images"] or cfg["masks"]:
         if named:
-            raise ValueError("images= and masks= name one split, data.* several; give one or the other")
+            raise ValueError(
+                "expected images= and masks= for one split, or data.* for several, got both; give one or the other"
+            )
         return [Split("data", *_folders(cfg, ""), **templates)]
     if not named:
         raise ValueError("missing on the command line: images=... masks=... (or data.train.images=... and so on)")
@@ -124,7 +126,9 @@ def _labels(cfg: dict[str, Any], splits: "list[Split]") -> "LabelMap":
 
     beside = Path(splits[0].masks) / "labels.yaml"
     if cfg["labels"] is None and not beside.is_file():
-        raise ValueError(f"no labels.yaml in '{splits[0].masks}' (seg-preprocess writes it); give labels=FILE")
+        raise ValueError(
+            f"expected a labels.yaml in '{splits[0].masks}', which seg-preprocess writes, got none; give labels=FILE"
+        )
     return LabelMap.load(beside if cfg["labels"] is None else cfg["labels"], ignore=cfg["ignore"])
 
 

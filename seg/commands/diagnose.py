@@ -63,17 +63,19 @@ def diagnose(config: "DictConfig") -> None:
 
 def _check(cfg: dict[str, Any]) -> None:
     if (cfg["checkpoint"] is None) != bool(cfg.get("model")):
-        raise ValueError("give either checkpoint=FILE or model=..., such as model=deeplabv3plus")
+        raise ValueError(
+            "expected either checkpoint or model, got both or neither; give checkpoint=FILE or model=deeplabv3plus"
+        )
     for key, least in (("number", 2), ("batch", 2), ("classes", 1)):
         if not isinstance(cfg[key], int) or cfg[key] < least:
-            raise ValueError(f"{key}: expected a whole number of at least {least}, got {cfg[key]!r}")
+            raise ValueError(f"{key}: expected a whole number of at least {least}, got {cfg[key]!r}; give one")
     if not isinstance(cfg["threshold"], int | float) or cfg["threshold"] < 1:
-        raise ValueError(f"threshold: expected a factor of at least 1, got {cfg['threshold']!r}")
+        raise ValueError(f"threshold: expected a factor of at least 1, got {cfg['threshold']!r}; give one")
     size = cfg["size"]
     if size is not None and not (
         isinstance(size, list) and len(size) == 2 and all(isinstance(s, int) and s > 0 and s % 32 == 0 for s in size)
     ):
-        raise ValueError(f"size: expected [height, width] in multiples of 32, or null, got {size!r}")
+        raise ValueError(f"size: expected [height, width] or null, got {size!r}; give multiples of 32")
 
 
 def _subject(cfg: dict[str, Any]) -> "tuple[nn.Module, Normalization]":
@@ -110,7 +112,7 @@ def _batches(cfg: dict[str, Any], normalization: "Normalization") -> "list[Tenso
     paths = list(list_images(Path(cfg["images"]), cfg["image_template"]).values())
     count = min(cfg["number"], len(paths))
     if count < 2:
-        raise ValueError(f"images: expected at least two in '{cfg['images']}', found {count}")
+        raise ValueError(f"images: expected at least two in '{cfg['images']}', got {count}; give a folder with more")
     chosen = [paths[i * len(paths) // count] for i in range(count)]
     random.Random(cfg["seed"]).shuffle(chosen)  # neighbours by name look alike, and would hide variance from a batch
     images = [torch.from_numpy(read_image(path)) for path in chosen]

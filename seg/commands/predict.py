@@ -34,7 +34,9 @@ def predict(config: "DictConfig") -> None:
     images = list_images(Path(cfg["images"]), cfg["image_template"])
     destination = make_folder(cfg["destination"], "destination")
     if destination.resolve() == Path(cfg["images"]).resolve():
-        raise ValueError(f"destination: '{destination}' is the folder of the images; give another one")
+        raise ValueError(
+            f"destination: expected another folder than the images', got '{destination}'; give another one"
+        )
     trained.labels.save(destination / "labels.yaml")
     failures = []
     for name, path in _show.track(images.items(), "predicting", len(images)):

@@ -85,15 +85,20 @@ def _work(cfg: dict[str, Any]) -> "Callable[..., Summary]":
     where = {key: options.pop(key) for key in ("images", "images_destination")}
     templates = {key: options.pop(key) for key in ("image_template", "template")}
     if len(set(map(bool, where.values()))) > 1:
-        raise ValueError("images and images_destination belong together: give both, or neither")
+        raise ValueError("expected images and images_destination together, got one of them; give both, or neither")
     cut = Cut(**how) if any(how.values()) else None
     if options.pop("inverse"):
         if cut or where["images"] or (cfg["unknown"], cfg["read"]) != ("error", "auto"):
-            raise ValueError("inverse=true colours whole masks: leave out tile, size, images, unknown and read")
+            raise ValueError(
+                "expected inverse=true without tile, size, images, unknown and read, got some of them; leave them out: "
+                "whole masks are coloured"
+            )
         return partial(recolor_folder, **{key: options[key] for key in ("pattern", "threads", "overwrite")})
     if where["images"]:
         if cut is None:
-            raise ValueError("images needs tile or size; without them the images stay what they are")
+            raise ValueError(
+                "expected tile or size with images, got neither; without them the images would stay what they are"
+            )
         options["images"] = ImageTiles(cut, *where.values(), **templates)
     return partial(convert_folder, cut=cut, **options)
 
@@ -103,7 +108,7 @@ def _shard(text: Any) -> tuple[int, int] | None:
         return None
     index, _, count = str(text).partition("/")
     if not (index.isdigit() and count.isdigit() and int(index) <= int(count) != 0):
-        raise ValueError(f"shard: expected I/N with 1 <= I <= N, or I counted from 0, got '{text}'")
+        raise ValueError(f"shard: expected I/N with 1 <= I <= N, or I counted from 0, got '{text}'; give such as 1/8")
     return int(index) or int(count), int(count)  # 0/N is N/N: both ways of counting give every part once
 
 
