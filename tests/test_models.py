@@ -26,8 +26,8 @@ def test_build_gives_logits() -> None:
             {"encoder_name": "tu-resnet18", "drop_paths": 1},
             "unet/tu-resnet18: .* argument 'drop_paths'",
         ),
-        ({"in_channels": 1}, "in_channels: images are RGB"),
-        ({"encoder_weights": "imagenot"}, "'resnet18' has imagenet.* or null, got 'imagenot'"),
+        ({"in_channels": 1}, "in_channels: expected none, because images are RGB"),
+        ({"encoder_weights": "imagenot"}, "encoder_weights: expected imagenet.* or null for 'resnet18', got 'imagenot'"),
         ({"drop_path_rate": 0.2}, r"unet/resnet18: expected options among .*, got drop_path_rate; correct"),
     ],
 )
@@ -66,7 +66,7 @@ def test_normalization_stored_beside_the_weights(
     monkeypatch.setattr(smp.encoders, "hf_hub_download", lambda *_, **__: str(tmp_path / "config.json"))
     assert models.normalization("resnet18", "imagenet") == expected
     (tmp_path / "config.json").write_text(json.dumps({**stored, "input_space": "BGR"}))
-    with pytest.raises(ValueError, match="'resnet18' wants BGR images; only RGB"):
+    with pytest.raises(ValueError, match="expected an encoder for RGB images, got 'resnet18' for BGR"):
         models.normalization("resnet18", "imagenet")
 
 
@@ -110,5 +110,5 @@ def test_transfer_takes_what_fits() -> None:
     left = models.transfer(target, source.state_dict())
     assert left == ["segmentation_head.0.bias", "segmentation_head.0.weight"]
     assert torch.equal(target.encoder.conv1.weight, source.encoder.conv1.weight)
-    with pytest.raises(ValueError, match="init: no weight of the checkpoint fits"):
+    with pytest.raises(ValueError, match="init: expected weights that fit this model in name and shape, got none"):
         models.transfer(target, {"a": torch.zeros(1)})
