@@ -76,7 +76,7 @@ SourceFile::SourceFile(const std::string& path)
     // O_NONBLOCK: opening a pipe must not wait for a writer.
     : descriptor_(retry([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); })) {
     if (descriptor_ < 0) fail("cannot read the file", errno);
-    struct stat status {};
+    struct stat status{};
     const int code = ::fstat(descriptor_, &status) == 0 ? 0 : errno;
     if (code != 0 || !S_ISREG(status.st_mode)) {
         ::close(descriptor_);

@@ -13,7 +13,7 @@
 #include "kernels.h"
 #include "parallel.h"
 
-namespace seg {
+namespace seg::losses {
 namespace {
 
 struct Set {
@@ -162,4 +162,4 @@ void signed_distances(const void* target, bool bytes, std::int64_t images, std::
     });
 }
 
-}  // namespace seg
+}  // namespace seg::losses

@@ -14,7 +14,7 @@
 
 namespace py = pybind11;
 
-namespace seg {
+namespace seg::losses {
 namespace {
 
 void demand(bool right, const char* what) {
@@ -148,18 +148,19 @@ void distances(const py::array& target, const std::vector<std::int64_t>& classes
 }
 
 }  // namespace
-}  // namespace seg
+}  // namespace seg::losses
 
 PYBIND11_MODULE(_losses, module) {
     using namespace py::literals;
     module.doc() = "Losses that read the logits twice and store only the gradient; distance maps. Used by seg.losses.";
-    module.attr("instruction_sets") = py::tuple(py::cast(seg::instruction_sets()));
-    module.def("sums", &seg::sums, "logits"_a, "target"_a, "rows"_a, "field"_a = py::none(), py::kw_only(),
+    module.attr("instruction_sets") = py::tuple(py::cast(seg::losses::instruction_sets()));
+    module.def("sums", &seg::losses::sums, "logits"_a, "target"_a, "rows"_a, "field"_a = py::none(), py::kw_only(),
                "threads"_a = 1, "instructions"_a = "",
                "Sums (rows, N, C) of the labelled pixels, and whether every class is in range.");
-    module.def("gradient", &seg::gradient, "logits"_a, "target"_a, "rows"_a, "coefficients"_a, "gradient"_a,
+    module.def("gradient", &seg::losses::gradient, "logits"_a, "target"_a, "rows"_a, "coefficients"_a, "gradient"_a,
                "field"_a = py::none(), py::kw_only(), "threads"_a = 1, "instructions"_a = "",
                "Write the gradient of the logits, given that with respect to each sum.");
-    module.def("signed_distances", &seg::distances, "target"_a, "classes"_a, "maps"_a, py::kw_only(), "threads"_a = 1,
-               "instructions"_a = "", "Write the maps (N, C, H, W), zeros before, of the given classes.");
+    module.def("signed_distances", &seg::losses::distances, "target"_a, "classes"_a, "maps"_a, py::kw_only(),
+               "threads"_a = 1, "instructions"_a = "",
+               "Write the maps (N, C, H, W), zeros before, of the given classes.");
 }
