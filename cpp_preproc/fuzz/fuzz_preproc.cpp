@@ -17,10 +17,6 @@ namespace {
 
 constexpr std::uint64_t kMaxPixels = 1 << 16;
 
-constexpr std::pair<std::uint8_t, std::uint8_t> kForms[] = {{0, 1}, {0, 2},  {0, 4},  {0, 8}, {0, 16},
-                                                            {2, 8}, {2, 16}, {3, 1},  {3, 2}, {3, 4},
-                                                            {3, 8}, {4, 8},  {4, 16}, {6, 8}, {6, 16}};
-
 seg::Table make_table() {
     return seg::Table({{0, 0}, {0x050505, 1}, {0x0000ff, 2}, {0xffffff, 255}}, {{0, 0}, {5, 1}});
 }

@@ -105,9 +105,10 @@ const char* status_name(Status status) {
             return "unsupported";
         case Status::skipped:
             return "skipped";
-        default:
-            return "failed";
+        case Status::failed:
+            break;
     }
+    return "failed";
 }
 
 struct PyResult {
@@ -325,20 +326,6 @@ py::tuple decode(const py::bytes& file, std::uint64_t max_pixels) {
     return py::make_tuple(py::array(dtype, shape, samples.data()), palette);
 }
 
-// For benchmarks/bench_convert.py, the floor of any converter: reads and inflates the source and writes `content`,
-// plainly or through a temporary file. Jobs are (source, destination, content).
-void touch_files(const std::vector<std::tuple<std::string, std::string, std::string>>& jobs, bool whole) {
-    Buffer buffer;
-    PngReader reader;
-    for (const auto& [from, to, text] : jobs) {
-        SourceFile source(from);
-        const std::size_t size = source.read(buffer.resize(source.size()), source.size());
-        reader.open({buffer.data(), size}, kUsualPixels);
-        const Bytes content{reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-        whole ? write_atomically(to, content) : write_plainly(to, content);
-    }
-}
-
 }  // namespace
 }  // namespace seg
 
@@ -347,7 +334,8 @@ PYBIND11_MODULE(_preproc, module) {
     module.doc() = "Label files to masks; the C++ under seg.convert.";
     module.attr("inflate") = inflate_name();
     module.attr("temporary_prefix") = temporary_prefix();
-    py::register_exception_translator([](std::exception_ptr pointer) {
+    // Of this module alone: a global translator would also be asked about the exceptions of every other pybind11 module.
+    py::register_local_exception_translator([](std::exception_ptr pointer) {
         try {
             if (pointer) std::rethrow_exception(pointer);
         } catch (const Error& error) {
@@ -379,6 +367,5 @@ PYBIND11_MODULE(_preproc, module) {
     module.def("map_array", &map_array, py::arg("image"), py::arg("table"), py::kw_only(), py::arg("unknown") = "error",
                py::arg("max_distance") = py::none(), py::arg("read") = "auto");
     module.def("write_mask", &write_mask, py::arg("path"), py::arg("mask"));
-    module.def("touch_files", &touch_files, py::arg("jobs"), py::arg("whole"));
     module.def("decode", &decode, py::arg("file"), py::arg("max_pixels") = kUsualPixels);
 }

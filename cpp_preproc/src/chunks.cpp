@@ -32,7 +32,8 @@ Chunk read_chunk(Bytes file, std::size_t at) {
     return chunk;
 }
 
-bool depth_allowed(unsigned type, unsigned depth) {
+// Whether the type, which is whatever byte the file has there, and the depth go together.
+bool depth_allowed(ColorType type, unsigned depth) {
     switch (type) {
         case kGray:
             return depth == 1 || depth == 2 || depth == 4 || depth == 8 || depth == 16;
@@ -42,14 +43,13 @@ bool depth_allowed(unsigned type, unsigned depth) {
         case kGrayAlpha:
         case kRgba:
             return depth == 8 || depth == 16;
-        default:
-            return false;
     }
+    return false;
 }
 
 Header parse_header(Bytes payload, std::uint64_t max_pixels) {
     const std::uint8_t* p = payload.data;
-    Header header{load_big32(p), load_big32(p + 4), p[8], p[9], p[12] == 1};
+    Header header{load_big32(p), load_big32(p + 4), p[8], static_cast<ColorType>(p[9]), p[12] == 1};
     if (header.width == 0 || header.height == 0 || header.width >> 31 || header.height >> 31)
         throw Error("corrupt PNG: the header says " + std::to_string(header.width) + " x " +
                     std::to_string(header.height) + " pixels");
@@ -102,9 +102,11 @@ unsigned Header::samples() const {
             return 2;
         case kRgba:
             return 4;
-        default:
-            return 1;
+        case kGray:
+        case kPalette:
+            break;
     }
+    return 1;
 }
 
 std::size_t Header::step() const { return depth < 8 ? 1 : samples() * depth / 8; }

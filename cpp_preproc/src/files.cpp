@@ -117,13 +117,6 @@ void write_atomically(const std::string& path, Bytes bytes) {
     fail("cannot write the mask", code);
 }
 
-void write_plainly(const std::string& path, Bytes bytes) {
-    const int descriptor = create(path);
-    const int code = write_all(descriptor, bytes);
-    ::close(descriptor);
-    if (code != 0) fail("cannot write the file", code);
-}
-
 void remove_if_there(const std::string& path) { ::unlink(path.c_str()); }
 
 const std::string& temporary_prefix() {

@@ -19,9 +19,10 @@ Pixels pixels_of(const Header& header) {
             return Pixels::gray8;
         case kRgba:
             return header.depth == 16 ? Pixels::rgb8 : Pixels::rgba8;
-        default:
-            return Pixels::rgb8;
+        case kRgb:
+            break;
     }
+    return Pixels::rgb8;
 }
 
 Kind kind_of(const Header& header) {
@@ -68,9 +69,10 @@ std::size_t stride_of(Pixels pixels) {
             return 2;
         case Pixels::rgb8:
             return 3;
-        default:
-            return 4;
+        case Pixels::rgba8:
+            break;
     }
+    return 4;
 }
 
 const Picture& PngReader::open(Bytes file, std::uint64_t max_pixels) {

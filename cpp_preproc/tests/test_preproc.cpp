@@ -60,10 +60,6 @@ void digest(seg::PngReader& reader, seg::Mapper& mapper, seg::Bytes file) {
     }
 }
 
-const std::pair<std::uint8_t, std::uint8_t> kForms[] = {{0, 1}, {0, 2},  {0, 4},  {0, 8}, {0, 16},
-                                                        {2, 8}, {2, 16}, {3, 1},  {3, 2}, {3, 4},
-                                                        {3, 8}, {4, 8},  {4, 16}, {6, 8}, {6, 16}};
-
 void test_decoding() {
     Random random(1);
     seg::PngReader reader;
