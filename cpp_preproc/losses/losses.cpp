@@ -42,7 +42,10 @@ const Set& chosen(const std::string& name) {
     if (name.empty()) return all.back();
     for (const Set& set : all)
         if (name == set.name) return set;
-    throw std::invalid_argument("instructions: this machine has no '" + name + "'");
+    std::string names;
+    for (const Set& set : all) names += (names.empty() ? "" : ", ") + std::string(set.name);
+    throw std::invalid_argument("instructions: expected one that this machine has (" + names + "), got '" + name +
+                                "'; leave it out for the fastest");
 }
 
 constexpr std::int64_t kPartWork = 1 << 18;  // numbers a part: some 100 microseconds

@@ -45,9 +45,10 @@ void narrow(const std::uint8_t* row, std::uint32_t columns, unsigned samples, st
         for (unsigned c = 0; c < 3; ++c) {
             const std::uint8_t* sample = row + (std::size_t{x} * samples + c) * 2;
             if (sample[0] != sample[1])
-                throw Error("16-bit colour that is not an 8-bit colour stored wide (a sample is " +
-                            std::to_string(sample[0] * 256 + sample[1]) +
-                            ", no multiple of 257): cutting it to 8 bits would guess; save the label with 8 bits");
+                throw Error(
+                    "16-bit colour: expected an 8-bit colour stored wide (each sample a multiple of 257), got " +
+                    std::to_string(sample[0] * 256 + sample[1]) +
+                    ", which 8 bits can only guess at; save the label with 8 bits");
             out[std::size_t{x} * 3 + c] = sample[0];
         }
     }

@@ -11,7 +11,10 @@ Pool::Pool(std::shared_ptr<const Table> table, const Options& options, unsigned 
         }
     } catch (const std::exception&) {
         // The system grants fewer threads than were asked for; fewer do the same work.
-        if (threads_.empty()) throw Error("the system grants no further thread");
+        if (threads_.empty())
+            throw Error(
+                "threads: expected at least one, got none from the system; end other programs or raise the limit of "
+                "processes");
     }
 }
 

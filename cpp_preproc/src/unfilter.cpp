@@ -77,7 +77,7 @@ void unfilter(std::uint8_t filter, std::uint8_t* row, const std::uint8_t* above,
         case kPaeth:
             return undo_paeth(row, above, size, step);
     }
-    throw Error("corrupt PNG: row filter " + std::to_string(filter) + " does not exist");
+    throw Error("corrupt PNG: expected row filters 0..4, got " + std::to_string(filter) + kExportAgain);
 }
 
 }  // namespace seg
