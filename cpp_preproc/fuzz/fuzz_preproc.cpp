@@ -1,9 +1,8 @@
 // libFuzzer: arbitrary bytes as a PNG file through decoding, mapping and encoding; what was encoded must decode to the
-// very mask. Needs clang:
-//   cmake -S cpp_preproc -B build/fuzz -DCMAKE_CXX_COMPILER=clang++ -DSEG_FUZZ=ON -DSEG_SANITIZE=address,undefined
-//   cmake --build build/fuzz && build/fuzz/fuzz_preproc -max_len=4096 CORPUS_FOLDER
+// very mask. `make fuzz`; needs clang.
 // The first byte of an input chooses the options, the second the way in: the rest as a file, the rest as a file whose
 // checksums are put right, or the rest as the inflated pixel data of a small image, which gets past every checksum.
+// Whoever changes what a byte means makes the kept inputs (corpus.tar.gz) mean something else: `make corpus` afterwards.
 #include <cstdlib>
 #include <memory>
 

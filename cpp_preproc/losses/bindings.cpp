@@ -30,6 +30,7 @@ void demand(bool right, const char* expected, const py::array& got, const char* 
     demand(false, expected, form, todo);
 }
 
+// NumPy has one object for each plain type; a big-endian float is another one, and refused like any other type.
 bool is_half(const py::array& array) { return array.dtype().is(py::dtype::of<std::uint16_t>()); }
 
 bool is_bytes(const py::array& target) {

@@ -67,6 +67,7 @@ std::int64_t count_of(const std::vector<Part>& parts) { return static_cast<std::
 class Scratch {
   public:
     Scratch(std::int64_t threads, std::int64_t bytes) : stride_((bytes + 63) / 64 * 64 + 64) {
+        // 64 bytes more than needed for each: of() moves up to a multiple of 64, and no two share a cache line.
         memory_.reset(new unsigned char[static_cast<std::size_t>(threads * stride_)]);  // not zeroed
     }
     void* of(std::int64_t worker) {
@@ -117,7 +118,7 @@ bool softmax_sums(const Batch& batch, double* sums, std::int64_t threads, const 
     threads = std::max<std::int64_t>(1, std::min(threads, count_of(parts)));
     Scratch scratch(threads, kernels.scratch(batch) * static_cast<std::int64_t>(sizeof(float)));
     std::vector<double> found(static_cast<std::size_t>(count_of(parts) * own));
-    std::atomic<bool> right{true};
+    std::atomic<bool> right{true};  // only ever set to false, by any thread
     parallel(count_of(parts), threads, [&](std::int64_t worker, std::int64_t job) {
         auto* memory = static_cast<float*>(scratch.of(worker));
         if (!kernels.sums(batch, parts[static_cast<std::size_t>(job)], memory, found.data() + job * own)) right = false;

@@ -16,8 +16,8 @@ namespace {
 
 constexpr std::uint64_t kMostPixels = std::uint64_t{1} << 30;  // keeps a mask within one IDAT chunk
 constexpr std::uint64_t kUsualPixels = std::uint64_t{1} << 28;
-constexpr std::size_t kWindow = 64;  // jobs under way for each thread
-constexpr std::chrono::milliseconds kPatience{100};
+constexpr std::size_t kWindow = 64;                  // jobs under way for each thread
+constexpr std::chrono::milliseconds kPatience{100};  // between two looks at signals: Ctrl-C waits no longer
 
 template <class Number>
 Error out_of_range(const std::string& what, const std::string& range, Number value) {
@@ -130,6 +130,7 @@ class Conversion {
     ~Conversion() { close(); }
 
     PyResult next() {
+        // Waiting lets go of the interpreter's lock, so that another Python thread may well come in here.
         if (busy_)
             throw std::runtime_error("conversion: expected one reading thread, got a second; read it from one thread");
         const Busy busy(busy_);
@@ -146,7 +147,7 @@ class Conversion {
     }
 
     void close() {
-        const py::gil_scoped_release release;
+        const py::gil_scoped_release release;  // joining takes as long as the file that a worker is at
         pool_.close();
     }
 
@@ -160,7 +161,7 @@ class Conversion {
     void fill() {
         try {
             while (!exhausted_ && pool_.pending() < window_) {
-                const auto item = py::reinterpret_steal<py::object>(PyIter_Next(jobs_.ptr()));
+                const auto item = py::reinterpret_steal<py::object>(PyIter_Next(jobs_.ptr()));  // null: end or error
                 if (PyErr_Occurred()) throw py::error_already_set();
                 if (item)
                     submit(item);
@@ -226,6 +227,7 @@ py::tuple map_file(const py::object& path, const std::shared_ptr<Table>& table, 
     if (result.status == Status::converted) {
         const std::vector<py::ssize_t> shape{result.height, result.width};
         std::uint8_t* data = mask->data();
+        // From here on the array owns the mask: a copy would cost as much as mapping it.
         const py::capsule owner(mask.release(), [](void* it) { delete static_cast<std::vector<std::uint8_t>*>(it); });
         array = py::array_t<std::uint8_t>(shape, data, owner);
     }

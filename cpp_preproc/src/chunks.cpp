@@ -19,13 +19,14 @@ struct Chunk {
     bool critical() const { return !(name[0] & 0x20); }
 };
 
+// `at` is within the file or at its end, as is the end of the chunk that is returned: no difference below wraps round.
 Chunk read_chunk(Bytes file, std::size_t at) {
     if (file.size - at < 12)
         throw Error(std::string("truncated PNG: expected chunk IEND, got the end of the file") + kExportAgain);
     const std::uint32_t length = load_big32(file.data + at);
     Chunk chunk{std::string(reinterpret_cast<const char*>(file.data) + at + 4, 4), {file.data + at + 8, length}, 0};
     for (const char letter : chunk.name) {
-        const char upper = static_cast<char>(letter & ~0x20);
+        const char upper = static_cast<char>(letter & ~0x20);  // not std::toupper, which asks the locale
         if (upper < 'A' || upper > 'Z') throw corrupt("expected a chunk name of four letters, got other bytes");
     }
     if (length > file.size - at - 12)

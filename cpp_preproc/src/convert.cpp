@@ -27,7 +27,7 @@ bool Converter::load(const std::string& path, Result& result) {
         if (source.size() > 2 * raw + kMetadata)
             throw Error("corrupt PNG: expected at most " + std::to_string(2 * raw + kMetadata) +
                         " bytes for what the header says, got " + std::to_string(source.size()) + kExportAgain);
-        std::uint8_t head[kHeaderEnd];
+        std::uint8_t head[kHeaderEnd];  // set aside, because a buffer that grows forgets what it held
         std::copy_n(file_.data(), size, head);
         const auto expected = static_cast<std::size_t>(source.size());
         std::copy_n(head, size, file_.resize(std::max(expected, size)));

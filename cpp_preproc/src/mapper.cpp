@@ -112,7 +112,7 @@ Mapper::Mapper(const Table& table, const Options& options) : table_(table), opti
 
 Answer Mapper::nearest_answer(std::uint32_t key) {
     Found& found = found_[key * 0x9e3779b1u >> (32 - kFoundBits)];
-    if (found.key != key) {
+    if (found.key != key) {  // another colour may have taken the place: to find this one again costs only time
         const Table::Nearest nearest = table_.nearest(key);
         found = {key, nearest.distance <= options_.max_distance ? nearest.answer : kUnknown};
     }
@@ -137,7 +137,7 @@ void Mapper::answer_by_color() {
 
 void Mapper::begin(const Picture& picture) {
     picture_ = picture;
-    if (report_.unknown.pixels) std::fill(seen_.begin(), seen_.end(), 0);
+    if (report_.unknown.pixels) std::fill(seen_.begin(), seen_.end(), 0);  // 2 MB: only if something was noted
     report_ = Report{};
     report_.by_color = by_color(picture.kind, options_.read, table_);
     y_ = 0;

@@ -83,7 +83,7 @@ const Picture& PngReader::open(Bytes file, std::uint64_t max_pixels) {
         Picture{header_.width, header_.height, kind_of(header_), pixels_of(header_), header_.depth, chunks.palette};
     row_bytes_ = header_.row_bytes(header_.width);
     y_ = 0;
-    std::memset(zeros_.resize(row_bytes_), 0, row_bytes_);
+    std::memset(zeros_.resize(row_bytes_), 0, row_bytes_);  // a buffer keeps what the last file left in it
     delivered_.resize(header_.width * stride_of(picture_.pixels));
     inflate(chunks);
     if (header_.interlaced) assemble();

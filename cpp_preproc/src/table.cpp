@@ -47,6 +47,7 @@ Table::Table(std::vector<Color> colors, const std::vector<std::pair<std::uint16_
     shift_ = 32 - bits;
     slots_.resize(std::size_t{1} << bits);
     for (const Color& entry : colors_) {
+        // Linear probing; it ends, because three quarters of the slots stay free.
         std::size_t i = slot(entry.key);
         while (slots_[i].key != kFree && slots_[i].key != entry.key) i = (i + 1) & (slots_.size() - 1);
         if (slots_[i].key == entry.key && slots_[i].answer != entry.label)

@@ -1,6 +1,4 @@
-// The library without Python, to be run under sanitizers:
-//   cmake -S cpp_preproc -B build/asan -DSEG_TESTS=ON -DSEG_SANITIZE=address,undefined
-//   cmake --build build/asan && build/asan/test_preproc
+// The library without Python, to be run under sanitizers: `make sanitize`.
 // What is right is tested in tests/test_preproc.py; here it is memory, overflow and threads that count.
 #include <unistd.h>
 
