@@ -4,16 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NATIVE := $(shell find cpp_preproc -name '*.cpp' -o -name '*.h' -o -name CMakeLists.txt)
+CXX_FILES := $(filter %.cpp %.h,$(NATIVE)) $(wildcard benchmarks/*.cpp)
+
+# ON: the C++ compiler's warnings are errors, as in .ci/run
+WERROR ?= OFF
+FUZZ_SECONDS ?= 60
+FUZZ_CXX ?= clang++
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test testall lint fix bench clean
+.PHONY: help setup demo test testall lint fix sanitize fuzz corpus peers bench clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## virtual environment, dependencies, compiled helper (done by the others when needed)
 
-$(STAMP): pyproject.toml constraints.txt scripts/setup.sh $(NATIVE)
+$(STAMP): pyproject.toml constraints.txt scripts/setup.sh scripts/packages.sh $(NATIVE)
 	@PYTHON=$(PYTHON) scripts/setup.sh $(VENV)
 	@touch $@
 
@@ -26,14 +32,44 @@ test: $(STAMP) ## all tests but the slow ones
 testall: $(STAMP) ## all tests, with the slow ones (every encoder under every decoder)
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m ""
 
-lint: $(STAMP) ## ruff and mypy, nothing is changed
+lint: $(STAMP) ## ruff, clang-format and mypy, nothing is changed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
 	@$(BIN)/mypy
 
-fix: $(STAMP) ## let ruff mend what it can
+fix: $(STAMP) ## let ruff mend what it can; format Python and C++
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+	@$(BIN)/clang-format -i $(CXX_FILES)
+
+CMAKE := $(BIN)/cmake --log-level=WARNING -S cpp_preproc -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
+	-DSEG_WERROR=$(WERROR)
+
+sanitize: $(STAMP) ## the C++ tests under ASan and UBSan, then under TSan (2 minutes)
+	@$(CMAKE) -B build/asan -DSEG_TESTS=ON -DSEG_SANITIZE=address,undefined
+	@$(CMAKE) -B build/tsan -DSEG_TESTS=ON -DSEG_SANITIZE=thread
+	@for build in build/asan build/tsan; do \
+	  $(BIN)/cmake --build $$build -- --quiet && $(BIN)/ctest --test-dir $$build --output-on-failure || exit 1; \
+	done
+
+FUZZ := build/fuzz
+CORPUS := cpp_preproc/fuzz/corpus.tar.gz
+
+fuzz: $(STAMP) ## fuzz the PNG reader for FUZZ_SECONDS=60, from the kept inputs on (needs clang)
+	@$(CMAKE) -B $(FUZZ) -DCMAKE_CXX_COMPILER=$(FUZZ_CXX) -DSEG_FUZZ=ON -DSEG_SANITIZE=address,undefined
+	@$(BIN)/cmake --build $(FUZZ) --target fuzz_preproc -- --quiet
+	@mkdir -p $(FUZZ)/corpus
+	@tar -xzf $(CORPUS) -C $(FUZZ)/corpus
+	@$(FUZZ)/fuzz_preproc -verbosity=0 -print_final_stats=1 -max_len=2048 -max_total_time=$(FUZZ_SECONDS) \
+	  -artifact_prefix=$(FUZZ)/ $(FUZZ)/corpus
+
+corpus: fuzz ## keep what the fuzzer found (the fewest inputs that reach as much)
+	@rm -rf $(FUZZ)/kept
+	@mkdir $(FUZZ)/kept
+	@$(FUZZ)/fuzz_preproc -verbosity=0 -set_cover_merge=1 $(FUZZ)/kept $(FUZZ)/corpus
+	@tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C $(FUZZ)/kept -c . | gzip -9n >$(CORPUS)
+	@ls -l $(CORPUS)
 
 PEERS := build/peers
 

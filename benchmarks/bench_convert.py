@@ -30,6 +30,7 @@ from seg.synthetic import LABELS, render_scene
 
 SIZES = ((256, 256), (720, 960), (1024, 2048), (3000, 4000))
 RESULTS = Path(__file__).parent / "results"
+HELPER = Path(__file__).parents[1] / "cpp_preproc"
 
 Way = Callable[[list[Path], Path], None]
 
@@ -165,11 +166,33 @@ def cpu_ms(way: Way, files: dict[Path, np.ndarray], target: Path) -> float:
 
 def floor_ms(files: dict[Path, np.ndarray], masks: Path, target: Path, whole: bool) -> float:
     """CPU milliseconds a file of what no converter can do without: read, inflate, write the mask's bytes."""
-    target = fresh(target)
-    jobs = [(str(file), str(target / file.name), (masks / file.name).read_bytes()) for file in files]
+    target, count = fresh(target), len(files)
+    contents = [(masks / file.name).read_bytes() for file in files]
+    names = [(ctypes.c_char_p * count)(*map(bytes, paths)) for paths in (files, [target / f.name for f in files])]
+    sizes = (ctypes.c_size_t * count)(*map(len, contents))
+    pointers = (ctypes.c_char_p * count)(*contents)
+    floor = _floor()
     start = time.process_time()
-    _preproc.touch_files(jobs, whole)
-    return 1e3 * (time.process_time() - start) / len(files)
+    failed = floor.touch(*names, pointers, sizes, count, whole)
+    elapsed = time.process_time() - start
+    assert failed == 0
+    return 1e3 * elapsed / count
+
+
+@cache
+def _floor() -> ctypes.CDLL:
+    """The floor, built for this run with the converter's own flags and inflating library.
+
+    Raises:
+        OSError: it does not compile.
+    """
+    build = Path(tempfile.mkdtemp())
+    cmake = [sys.executable, "-m", "cmake"]
+    for command in ([*cmake, "-S", HELPER, "-B", build, "-DSEG_BENCH=ON"], [*cmake, "--build", build, "-t", "floor"]):
+        made = subprocess.run(command, capture_output=True, text=True, check=False)
+        if made.returncode:
+            raise OSError(made.stdout + made.stderr)
+    return ctypes.CDLL(str(build / "floor.so"))
 
 
 def wall_ms(files: dict[Path, np.ndarray], target: Path, threads: int) -> float:

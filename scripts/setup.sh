@@ -1,26 +1,18 @@
 #!/usr/bin/env bash
 # Set up what `make demo` and `make test` need: scripts/setup.sh [VENV]
 # libdeflate makes the converter about five times faster to inflate. As root (or with password-less sudo) it is
-# installed with apt; otherwise, and where that fails, the build takes zlib and says so.
+# installed with apt; otherwise, and where that fails, the build takes zlib and says so. On macOS a libdeflate from
+# Homebrew is used where there is one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/packages.sh
 venv=${1:-.venv}
 python=${PYTHON:-python3}
 
-say() { printf '== %s\n' "$*"; }
-
-as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo "$@"; else return 1; fi
-}
-
-apt_install() {
-  command -v apt-get >/dev/null || return 1
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$@" >/dev/null 2>&1 && return 0
-  as_root apt-get update -q >/dev/null 2>&1 || return 1
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$@" >/dev/null 2>&1
-}
-
-has_header() { echo "#include <$1>" | "${CXX:-c++}" -E -x c++ - >/dev/null 2>&1; }
+# Homebrew's folder on Apple Silicon is not among those that the compiler searches; CMake knows it.
+brewed=()
+if command -v brew >/dev/null; then brewed=(-I "$(brew --prefix)/include"); fi
+has_header() { echo "#include <$1>" | "${CXX:-c++}" ${brewed[@]+"${brewed[@]}"} -E -x c++ - >/dev/null 2>&1; }
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
   echo "error: Python 3.11 or newer is needed, '$python' is $("$python" --version 2>&1); try: make PYTHON=python3.12" >&2
@@ -28,11 +20,12 @@ has_header() { echo "#include <$1>" | "${CXX:-c++}" -E -x c++ - >/dev/null 2>&1;
 }
 if ! command -v "${CXX:-c++}" >/dev/null; then
   say "installing a C++ compiler"
-  apt_install g++ || { echo "error: no C++ compiler; install g++ (Debian: apt-get install g++)" >&2; exit 1; }
+  apt_install g++ || { echo "error: no C++ compiler; install one (Debian: apt-get install g++; macOS: xcode-select --install)" >&2; exit 1; }
 fi
 if ! has_header libdeflate.h; then
   say "installing libdeflate"
-  apt_install libdeflate-dev || say "libdeflate could not be installed (no root?); the converter will use zlib"
+  apt_install libdeflate-dev ||
+    say "libdeflate could not be installed (no root? macOS: brew install libdeflate); the converter will use zlib"
   has_header libdeflate.h || has_header zlib.h || apt_install zlib1g-dev || true
 fi
 if [ ! -x "$venv/bin/python" ]; then
@@ -42,7 +35,7 @@ if [ ! -x "$venv/bin/python" ]; then
     exit 1
   }
 fi
-say "installing dependencies (the first time about 3 minutes and 6 GB: torch comes with CUDA)"
+say "installing dependencies (the first time about 3 minutes; on Linux 6 GB: torch comes with CUDA)"
 pip=("$venv/bin/python" -m pip --disable-pip-version-check)
 "${pip[@]}" install -qq --constraint constraints.txt --upgrade pip
 "${pip[@]}" install -qq --constraint constraints.txt --build-constraint constraints.txt --editable '.[dev]'

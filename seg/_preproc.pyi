@@ -94,6 +94,3 @@ def write_mask(path: _Path, mask: NDArray[np.uint8]) -> None:
 
 def decode(file: bytes, max_pixels: int = 2**28) -> tuple[NDArray[Any], list[_Color] | None]:
     """Samples of a PNG file as stored, without alpha, and its palette."""
-
-def touch_files(jobs: Sequence[tuple[str, str, bytes]], whole: bool) -> None:
-    """For the benchmark: read and inflate each source, write the bytes to its destination, whole or plainly."""

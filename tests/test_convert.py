@@ -211,10 +211,12 @@ def test_classes_coded_in_red_and_green(tmp_path: Path, target: Path, suffix: st
         f"the first at x={x}, y={y}"
     )
     cv2.imwrite(str(tmp_path / "in" / f"a.{suffix}"), rgb[..., 0])
-    assert "not an RGB image" in convert_folder(tmp_path / "in", target, labels, read="ade20k").failures[0][1]
+    reason = convert_folder(tmp_path / "in", target, labels, read="ade20k").failures[0][1]
+    assert re.search("read=ade20k: expected an RGB image .*, got a grayscale image; use read=auto", reason)
     colored = LabelMap([Label("a", ((0, 0, 0),))])
     save(tmp_path / "in" / f"a.{suffix}", rgb)
-    assert "read=ade20k needs values" in convert_folder(tmp_path / "in", target, colored, read="ade20k").failures[0][1]
+    reason = convert_folder(tmp_path / "in", target, colored, read="ade20k").failures[0][1]
+    assert re.search("read=ade20k: expected values .* in the label map, got colours only; add values", reason)
 
 
 def test_same_bytes_with_any_number_of_threads(source: Path, tmp_path: Path) -> None:
@@ -435,7 +437,7 @@ def test_images_too_large_are_not_decoded(source: Path, target: Path) -> None:
     summary = convert_folder(source, target, LABELS, max_pixels=20 * 30)
     assert outcome(summary) == (5, 0, 2)
     assert dict(summary.failures) == {
-        "large.png": "too large: 30 x 40 pixels, the limit is 600 (max_pixels)",
+        "large.png": "too large: expected at most 600 pixels (max_pixels), got 30 x 40; raise max_pixels",
         "other.bmp": "too large: 31 x 40 pixels, the limit is 600 (max_pixels)",
     }
     assert outcome(convert_folder(source, target, LABELS)) == (2, 5, 0)  # a larger limit changes nothing else
@@ -608,14 +610,14 @@ def test_masks_never_land_on_sources(tmp_path: Path) -> None:
         ({"destination": "source"}, "destination must lie outside source"),
         ({"destination": "source/sub0/masks"}, "destination must lie outside source.*give another folder"),
         ({"destination": "source.txt"}, "destination: cannot write to '.*source.txt'"),
-        ({"unknown": "guess"}, "unknown must be error, ignore or nearest, came 'guess'"),
-        ({"unknown": "nearest"}, "unknown=nearest needs max_distance"),
-        ({"max_distance": 3}, "max_distance needs unknown=nearest"),
-        ({"unknown": "nearest", "max_distance": 256}, r"max_distance must be 0\.\.255"),
+        ({"unknown": "guess"}, "unknown: expected error, ignore or nearest, got 'guess'; choose one of them"),
+        ({"unknown": "nearest"}, r"max_distance: expected 0\.\.255 with unknown=nearest, got none"),
+        ({"max_distance": 3}, "max_distance: expected only with unknown=nearest, got unknown=error; leave it out"),
+        ({"unknown": "nearest", "max_distance": 256}, r"max_distance: expected 0\.\.255, got 256"),
         ({"read": "rgb"}, "read must be auto, color, index, ade20k or labelme, came 'rgb'"),
         ({"max_pixels": 0}, r"max_pixels must be 1\.\.2\*\*30, came 0"),
         ({"max_pixels": 1e6}, r"max_pixels must be 1\.\.2\*\*30, came 1000000.0; give a whole number"),
-        ({"max_pixels": 2**31}, r"max_pixels must be 1\.\.2\*\*30"),
+        ({"max_pixels": 2**31}, r"max_pixels: expected 1\.\.2\*\*30, got 2147483648"),
         ({"threads": -1}, r"threads must be 0\.\.1024 \(0 = all cores\), came -1"),
         ({"threads": 1.5}, r"threads must be 0\.\.1024"),
         ({"shard": (0, 4)}, r"shard must be \(i, n\) with 1 <= i <= n, came \(0, 4\)"),

@@ -23,7 +23,8 @@ from seg.convert import convert_folder
 from seg.convert.summary import Summary
 from seg.labels import IGNORE, Label, LabelMap
 
-TRUE_16_BIT = "16-bit colour that is not an 8-bit colour stored wide"
+TRUE_16_BIT = "16-bit colour: expected an 8-bit colour stored wide"
+TRUE_16_BIT_TIFF = "16-bit colour that is not an 8-bit colour stored wide"
 
 
 def folder(name: str) -> Path:
@@ -80,14 +81,14 @@ BROKEN_ON_PURPOSE = {
     "xs7n0g01": "not an image that can be decoded",
     "xcrn0g04": "not an image that can be decoded",
     "xlfn0g04": "not an image that can be decoded",
-    "xhdn0g08": "the CRC of chunk IHDR is wrong",
-    "xc1n0g08": "colour type 1 with 8 bits does not exist",
-    "xc9n2c08": "colour type 9 with 8 bits does not exist",
-    "xd0n2c08": "colour type 2 with 0 bits does not exist",
-    "xd3n2c08": "colour type 2 with 3 bits does not exist",
-    "xd9n2c08": "colour type 2 with 99 bits does not exist",
-    "xdtn0g01": "there is no pixel data",
-    "xcsn0g01": "the CRC of chunk IDAT is wrong",
+    "xhdn0g08": "expected the CRC that chunk IHDR states, got another",
+    "xc1n0g08": "got colour type 1 with 8 bits",
+    "xc9n2c08": "got colour type 9 with 8 bits",
+    "xd0n2c08": "got colour type 2 with 0 bits",
+    "xd3n2c08": "got colour type 2 with 3 bits",
+    "xd9n2c08": "got colour type 2 with 99 bits",
+    "xdtn0g01": "expected pixel data (chunk IDAT), got none",
+    "xcsn0g01": "expected the CRC that chunk IDAT states, got another",
 }
 
 
@@ -152,17 +153,17 @@ REFUSED = {
     "bmp/rgba32-61754.bmp": "channels of unusual bits",
     "bmp/badpalettesize.bmp": "of a form that OpenCV does not know",
     "bmp/pal8oversizepal.bmp": "of a form that OpenCV does not know",
-    "libpng_testpngs/badpal/regression-palette-8.png": "palette index 254 .* only 254 colours",
-    "libpng_testpngs/badpal/small-palette-2.png": "palette index 3 .* only 3 colours",
-    "libpng_testpngs/badpal/small-palette-8.png": "palette index 255 .* only 255 colours",
-    "libpng_testpngs/badpal/test-palette-2.png": "palette index 3 .* only 3 colours",
-    "libpng_testpngs/badpal/test-palette-8.png": "palette index 254 .* only 254 colours",
-    "libpng_testpngs/crashers/badadler.png": "does not inflate, or its checksum is wrong",
-    "libpng_testpngs/crashers/huge_.*.png": "the file ends inside chunk",
+    "libpng_testpngs/badpal/regression-palette-8.png": "palette indices below 254, .* got 254 ",
+    "libpng_testpngs/badpal/small-palette-2.png": "palette indices below 3, .* got 3 ",
+    "libpng_testpngs/badpal/small-palette-8.png": "palette indices below 255, .* got 255 ",
+    "libpng_testpngs/badpal/test-palette-2.png": "palette indices below 3, .* got 3 ",
+    "libpng_testpngs/badpal/test-palette-8.png": "palette indices below 254, .* got 254 ",
+    "libpng_testpngs/crashers/badadler.png": "expected pixel data that inflates to what its checksum says",
+    "libpng_testpngs/crashers/huge_.*.png": "truncated PNG: expected .* bytes in chunk",
     "libpng_testpngs/rgb-(alpha-)?16.*.png": TRUE_16_BIT,
     "libpng_testpngs/gray-alpha-16.*.png": "16-bit gray level",
-    "tiff/12bit.cropped.rgb.tiff": TRUE_16_BIT,
-    "tiff/rgb-3c-16b.tiff": TRUE_16_BIT,
+    "tiff/12bit.cropped.rgb.tiff": TRUE_16_BIT_TIFF,
+    "tiff/rgb-3c-16b.tiff": TRUE_16_BIT_TIFF,
     "tiff/cmyk-.*.tiff": "neither gray, RGB nor palette",
     "tiff/gradient-1c-64b-float.tiff": "came float64",
     "tiff/gradient-3c-32b.tiff": "came uint32",
@@ -250,7 +251,7 @@ ZOO = [
     Found("zoo/voc_palette_labelme/labels", 3, labels="voc"),
     Found("zoo/voc_palette_labelme/labels", 3, labels="voc", options={"read": "index"}),
     Found("zoo_misc/ade20k", 1, labels="ade20k", options={"pattern": "*_index.png"}),
-    Found("zoo_misc/ade20k", 0, 1, "lists values only", labels="ade20k", options={"pattern": "*_seg.png"}),
+    Found("zoo_misc/ade20k", 0, 1, "got values only", labels="ade20k", options={"pattern": "*_seg.png"}),
     Found("zoo_misc/coco_panoptic", 0, 1, r"colour \(4, 37, 136\) .* 10 unlisted colours", labels="voc"),
     Found("zoo_misc/davis_palette_metadata", 2, labels="voc"),
     Found("zoo_misc/davis_palette_metadata", 2, labels="voc", options={"read": "index"}),

@@ -131,17 +131,19 @@ def convert_bytes(file: bytes, table: _preproc.Table, **options: Any) -> tuple[A
 
 
 def test_refuses_what_would_lose_bits() -> None:
-    with pytest.raises(ValueError, match="not an 8-bit colour stored wide.*save the label with 8 bits"):
+    with pytest.raises(
+        ValueError, match="expected an 8-bit colour stored wide .* got 258, .*; save the label with 8 bits"
+    ):
         _preproc.decode(png(np.full((2, 2, 3), 258), 2, 16))
     table = _preproc.Table([((1, 1, 1), 4)], [])
     assert convert_bytes(png(np.full((2, 2, 1), 257), 0, 16), table)[0].tolist() == [[4, 4], [4, 4]]
-    with pytest.raises(ValueError, match="16-bit gray level 258 at x=0, y=0"):
+    with pytest.raises(ValueError, match="16-bit gray level: expected .* multiple of 257.*, got 258 at x=0, y=0"):
         convert_bytes(png(np.full((2, 2, 1), 258), 0, 16), table)
 
 
 def test_palette_index_beyond_palette() -> None:
     file = png(np.full((2, 2, 1), 3), 3, 2, [(1, 1, 1), (2, 2, 2)])
-    with pytest.raises(ValueError, match="palette index 3 at x=0, y=0, but the palette has only 2 colours"):
+    with pytest.raises(ValueError, match="expected palette indices below 2, .* got 3 at x=0, y=0"):
         convert_bytes(file, _preproc.Table([((1, 1, 1), 0)], []))
     assert convert_bytes(file, _preproc.Table([], [(3, 9)]))[1] == {9: 4}
 
@@ -151,7 +153,7 @@ SMALL = png(np.arange(48).reshape(4, 4, 3), 2, 8)
 
 def test_every_truncation_is_an_error() -> None:
     for size in range(len(SMALL)):
-        with pytest.raises(ValueError, match=r"truncated|not a PNG"):
+        with pytest.raises(ValueError, match=r"truncated PNG: expected|expected a PNG file"):
             _preproc.decode(SMALL[:size])
 
 
@@ -176,25 +178,58 @@ END = chunk(b"IEND")
 @pytest.mark.parametrize(
     ("file", "reason"),
     [
-        (b"GIF89a", "not a PNG"),
-        (body(HEADER, END), "no pixel data"),
-        (body(HEADER, DATA), "ends before its IEND"),
-        (body(DATA, HEADER, END), "does not begin with a header"),
-        (body(HEADER, HEADER, DATA, END), "unexpected critical chunk IHDR"),
-        (body(HEADER, chunk(b"ABCD"), DATA, END), "unexpected critical chunk ABCD"),
-        (body(HEADER, DATA, chunk(b"tEXt"), DATA, END), "not consecutive"),
-        (body(HEADER, chunk(b"IDAT", zlib.compress(b"\0")), END), "ends before the last row"),
-        (body(HEADER, chunk(b"IDAT", zlib.compress(b"\0\7\7")), END), "more pixel data than the header says"),
-        (body(HEADER, chunk(b"IDAT", zlib.compress(b"\5\7")), END), "row filter 5 does not exist"),
-        (body(HEADER, chunk(b"IDAT", zlib.compress(b"\0\7")[:-1] + b"\0"), END), "does not inflate, or its checksum"),
-        (body(HEADER, chunk(b"IDAT", b"junk"), END), "does not inflate"),
-        (body(HEADER, DATA[:-1] + b"\0", END), "CRC of chunk IDAT is wrong"),
-        (body(chunk(b"IHDR", struct.pack(">IIBBBBB", 0, 1, 8, 0, 0, 0, 0)), DATA, END), "0 x 1 pixels"),
-        (body(chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 3, 0, 0, 0, 0)), DATA, END), "type 0 with 3 bits"),
-        (body(chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 3, 0, 0, 0)), DATA, END), "palette is missing"),
-        (body(chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 2)), DATA, END), "interlace method"),
-        (body(chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)), DATA, END), "too large: 60000 x"),
-        (body(chunk(b"IHDR", struct.pack(">IIBBBBB", 9999, 9999, 16, 6, 0, 0, 0)), DATA, END), "before the last row"),
+        (b"GIF89a", "expected a PNG file, got one without its signature; convert it"),
+        (body(HEADER, END), r"expected pixel data .chunk IDAT., got none; copy or export the file again"),
+        (body(HEADER, DATA), "truncated PNG: expected chunk IEND, got the end of the file; copy"),
+        (body(DATA, HEADER, END), r"expected a header .* of 13 bytes. first, got chunk IDAT of 10 bytes"),
+        (body(HEADER, HEADER, DATA, END), "expected .* critical chunks after the header, got IHDR; export"),
+        (body(HEADER, chunk(b"ABCD"), DATA, END), "expected .* critical chunks after the header, got ABCD; export"),
+        (
+            body(HEADER, DATA, chunk(b"tEXt"), DATA, END),
+            "expected consecutive IDAT chunks, got another chunk between two",
+        ),
+        (
+            body(HEADER, chunk(b"IDAT", zlib.compress(b"\0")), END),
+            "expected pixel data for every row, got an end before the last row",
+        ),
+        (
+            body(HEADER, chunk(b"IDAT", zlib.compress(b"\0\7\7")), END),
+            "expected pixel data for every row, got more than the header says",
+        ),
+        (body(HEADER, chunk(b"IDAT", zlib.compress(b"\5\7")), END), r"expected row filters 0\.\.4, got 5"),
+        (
+            body(HEADER, chunk(b"IDAT", zlib.compress(b"\0\7")[:-1] + b"\0"), END),
+            "expected pixel data that inflates to what its checksum says",
+        ),
+        (body(HEADER, chunk(b"IDAT", b"junk"), END), "expected pixel data that inflates"),
+        (
+            body(HEADER, DATA[:-1] + b"\0", END),
+            "expected the CRC that chunk IDAT states, got another; copy or export the file again",
+        ),
+        (
+            body(chunk(b"IHDR", struct.pack(">IIBBBBB", 0, 1, 8, 0, 0, 0, 0)), DATA, END),
+            "in the header, got 0 x 1 pixels",
+        ),
+        (
+            body(chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 3, 0, 0, 0, 0)), DATA, END),
+            "got colour type 0 with 3 bits",
+        ),
+        (
+            body(chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 3, 0, 0, 0)), DATA, END),
+            r"expected a palette .chunk PLTE. for colour type 3, got none",
+        ),
+        (
+            body(chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 2)), DATA, END),
+            "methods 0, 0 and 0..1, got 0, 0 and 2",
+        ),
+        (
+            body(chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)), DATA, END),
+            "too large: expected at most .* got 60000 x",
+        ),
+        (
+            body(chunk(b"IHDR", struct.pack(">IIBBBBB", 9999, 9999, 16, 6, 0, 0, 0)), DATA, END),
+            "got an end before the last row",
+        ),
     ],
 )
 def test_broken_files_say_why(file: bytes, reason: str) -> None:
@@ -348,10 +383,15 @@ def test_read_rules() -> None:
     assert [value(file, by_color) for file in (gray, palette)] == [2, 1]
     assert [value(file, by_value) for file in (gray, palette)] == [11, 11]
     for file, table, read, reason in (
-        (rgb, both, "index", "an RGB image stores no index; use read=auto"),
-        (rgb, by_value, "auto", "lists values only; add the classes' colours"),
-        (gray, by_value, "color", "a grayscale image to be read by colour.*read=index"),
-        (palette, by_color, "index", "a palette image to be read by index.*add values"),
+        (
+            rgb,
+            both,
+            "index",
+            "expected an image with one channel, got an RGB image, which stores no index; use read=auto",
+        ),
+        (rgb, by_value, "auto", "got values only; add the classes' colours"),
+        (gray, by_value, "color", "expected colours .* for a grayscale image, got values only; use .*read=index"),
+        (palette, by_color, "index", "expected values .* for a palette image, got colours only; .*add values"),
     ):
         with pytest.raises(ValueError, match=reason):
             value(file, table, read)
@@ -360,21 +400,45 @@ def test_read_rules() -> None:
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
-        (lambda: _preproc.Table([], []), "neither colours nor values"),
-        (lambda: _preproc.Table([((0, 0, 256), 1)], []), r"channel must be 0\.\.255, came 256"),
-        (lambda: _preproc.Table([((0, 0, 0), 256)], []), r"class must be 0\.\.255"),
-        (lambda: _preproc.Table([], [(65536, 1)]), r"value must be 0\.\.65535"),
-        (lambda: _preproc.Table([((1, 2, 3), 0), ((1, 2, 3), 1)], []), r"colour \(1, 2, 3\) is listed for two"),
-        (lambda: _preproc.Table([], [(1, 0), (1, 1)]), "value 1 is listed for two classes"),
-        (lambda: _preproc.map_array(np.zeros((2, 2, 4), np.uint8), TABLE), "H x W x 3 uint8"),
-        (lambda: _preproc.map_array(np.zeros((2, 2), np.int64), TABLE), "H x W x 3 uint8"),
-        (lambda: _preproc.convert_files([], TABLE, threads=0), r"threads must be 1\.\.1024, came 0"),
-        (lambda: _preproc.convert_files([], TABLE, unknown="x"), "unknown must be error, ignore or nearest"),
-        (lambda: _preproc.convert_files([], TABLE, unknown="nearest"), "nearest needs max_distance"),
-        (lambda: _preproc.convert_files([], TABLE, max_distance=1), "max_distance needs unknown=nearest"),
-        (lambda: _preproc.convert_files([], TABLE, read="rgb"), "read must be auto, color, index or ade20k"),
-        (lambda: _preproc.convert_files([], TABLE, max_pixels=0), "max_pixels must be"),
-        (lambda: _preproc.write_mask("x", np.zeros((0, 3), np.uint8)), "mask must be H x W uint8"),
+        (lambda: _preproc.Table([], []), "label map: expected colours or values, got neither; list one"),
+        (lambda: _preproc.Table([((0, 0, 256), 1)], []), r"channel: expected 0\.\.255, got 256; choose"),
+        (lambda: _preproc.Table([((0, 0, 0), 256)], []), r"class: expected 0\.\.255, got 256"),
+        (lambda: _preproc.Table([], [(65536, 1)]), r"value: expected 0\.\.65535, got 65536"),
+        (
+            lambda: _preproc.Table([((1, 2, 3), 0), ((1, 2, 3), 1)], []),
+            r"colour \(1, 2, 3\): expected one class, got two \(0 and 1\); list",
+        ),
+        (
+            lambda: _preproc.Table([], [(1, 0), (1, 1)]),
+            r"value 1: expected one class, got two \(0 and 1\); list it once",
+        ),
+        (
+            lambda: _preproc.map_array(np.zeros((2, 2, 4), np.uint8), TABLE),
+            r"got uint8 of shape \(2, 2, 4\); drop alpha",
+        ),
+        (lambda: _preproc.map_array(np.zeros((2, 2), np.int64), TABLE), "expected H x W x 3 uint8, .* got int64"),
+        (lambda: _preproc.convert_files([], TABLE, threads=0), r"threads: expected 1\.\.1024, got 0"),
+        (
+            lambda: _preproc.convert_files([], TABLE, unknown="x"),
+            "unknown: expected error, ignore or nearest, got 'x'; choose",
+        ),
+        (
+            lambda: _preproc.convert_files([], TABLE, unknown="nearest"),
+            r"max_distance: expected 0\.\.255 .* got none; say",
+        ),
+        (
+            lambda: _preproc.convert_files([], TABLE, max_distance=1),
+            "max_distance: expected only with unknown=nearest, got unknown=error; leave",
+        ),
+        (
+            lambda: _preproc.convert_files([], TABLE, read="rgb"),
+            "read: expected auto, color, index or ade20k, got 'rgb'; choose",
+        ),
+        (lambda: _preproc.convert_files([], TABLE, max_pixels=0), r"max_pixels: expected 1\.\.2\*\*30, got 0"),
+        (
+            lambda: _preproc.write_mask("x", np.zeros((0, 3), np.uint8)),
+            r"mask: expected H x W uint8 .* got uint8 of shape \(0, 3\)",
+        ),
     ],
 )
 def test_wrong_requests(call: Any, reason: str) -> None:

@@ -1,9 +1,8 @@
 // libFuzzer: arbitrary bytes as a PNG file through decoding, mapping and encoding; what was encoded must decode to the
-// very mask. Needs clang:
-//   cmake -S cpp_preproc -B build/fuzz -DCMAKE_CXX_COMPILER=clang++ -DSEG_FUZZ=ON -DSEG_SANITIZE=address,undefined
-//   cmake --build build/fuzz && build/fuzz/fuzz_preproc -max_len=4096 CORPUS_FOLDER
+// very mask. `make fuzz`; needs clang.
 // The first byte of an input chooses the options, the second the way in: the rest as a file, the rest as a file whose
 // checksums are put right, or the rest as the inflated pixel data of a small image, which gets past every checksum.
+// Whoever changes what a byte means makes the kept inputs (corpus.tar.gz) mean something else: `make corpus` afterwards.
 #include <cstdlib>
 #include <memory>
 
@@ -16,10 +15,6 @@
 namespace {
 
 constexpr std::uint64_t kMaxPixels = 1 << 16;
-
-constexpr std::pair<std::uint8_t, std::uint8_t> kForms[] = {{0, 1}, {0, 2},  {0, 4},  {0, 8}, {0, 16},
-                                                            {2, 8}, {2, 16}, {3, 1},  {3, 2}, {3, 4},
-                                                            {3, 8}, {4, 8},  {4, 16}, {6, 8}, {6, 16}};
 
 seg::Table make_table() {
     return seg::Table({{0, 0}, {0x050505, 1}, {0x0000ff, 2}, {0xffffff, 255}}, {{0, 0}, {5, 1}});

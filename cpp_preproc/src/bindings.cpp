@@ -16,12 +16,16 @@ namespace {
 
 constexpr std::uint64_t kMostPixels = std::uint64_t{1} << 30;  // keeps a mask within one IDAT chunk
 constexpr std::uint64_t kUsualPixels = std::uint64_t{1} << 28;
-constexpr std::size_t kWindow = 64;  // jobs under way for each thread
-constexpr std::chrono::milliseconds kPatience{100};
+constexpr std::size_t kWindow = 64;                  // jobs under way for each thread
+constexpr std::chrono::milliseconds kPatience{100};  // between two looks at signals: Ctrl-C waits no longer
+
+template <class Number>
+Error out_of_range(const std::string& what, const std::string& range, Number value) {
+    return Error(what + ": expected " + range + ", got " + std::to_string(value) + "; choose a number in this range");
+}
 
 int checked(const char* what, int value, int most) {
-    if (value < 0 || value > most)
-        throw Error(std::string(what) + " must be 0.." + std::to_string(most) + ", came " + std::to_string(value));
+    if (value < 0 || value > most) throw out_of_range(what, "0.." + std::to_string(most), value);
     return value;
 }
 
@@ -50,9 +54,12 @@ Options make_options(const std::string& unknown, std::optional<int> max_distance
     else if (unknown == "nearest")
         options.unknown = UnknownPolicy::nearest;
     else if (unknown != "error")
-        throw Error("unknown must be error, ignore or nearest, came '" + unknown + "'");
-    if ((unknown == "nearest") != max_distance.has_value())
-        throw Error(max_distance ? "max_distance needs unknown=nearest" : "unknown=nearest needs max_distance");
+        throw Error("unknown: expected error, ignore or nearest, got '" + unknown + "'; choose one of them");
+    if (unknown == "nearest" && !max_distance)
+        throw Error("max_distance: expected 0..255 with unknown=nearest, got none; say how far a colour may be");
+    if (unknown != "nearest" && max_distance)
+        throw Error("max_distance: expected only with unknown=nearest, got unknown=" + unknown +
+                    "; leave it out, or set unknown=nearest");
     if (max_distance) options.max_distance = static_cast<unsigned>(checked("max_distance", *max_distance, 255));
     if (read == "color")
         options.read = Read::color;
@@ -61,9 +68,8 @@ Options make_options(const std::string& unknown, std::optional<int> max_distance
     else if (read == "ade20k")
         options.read = Read::ade20k;
     else if (read != "auto")
-        throw Error("read must be auto, color, index or ade20k, came '" + read + "'");
-    if (max_pixels < 1 || max_pixels > kMostPixels)
-        throw Error("max_pixels must be 1..2**30, came " + std::to_string(max_pixels));
+        throw Error("read: expected auto, color, index or ade20k, got '" + read + "'; choose one of them");
+    if (max_pixels < 1 || max_pixels > kMostPixels) throw out_of_range("max_pixels", "1..2**30", max_pixels);
     options.max_pixels = max_pixels;
     return options;
 }
@@ -105,9 +111,10 @@ const char* status_name(Status status) {
             return "unsupported";
         case Status::skipped:
             return "skipped";
-        default:
-            return "failed";
+        case Status::failed:
+            break;
     }
+    return "failed";
 }
 
 struct PyResult {
@@ -123,7 +130,9 @@ class Conversion {
     ~Conversion() { close(); }
 
     PyResult next() {
-        if (busy_) throw std::runtime_error("this conversion is being read by another thread");
+        // Waiting lets go of the interpreter's lock, so that another Python thread may well come in here.
+        if (busy_)
+            throw std::runtime_error("conversion: expected one reading thread, got a second; read it from one thread");
         const Busy busy(busy_);
         fill();
         if (pool_.closed()) throw py::stop_iteration();
@@ -138,7 +147,7 @@ class Conversion {
     }
 
     void close() {
-        const py::gil_scoped_release release;
+        const py::gil_scoped_release release;  // joining takes as long as the file that a worker is at
         pool_.close();
     }
 
@@ -152,7 +161,7 @@ class Conversion {
     void fill() {
         try {
             while (!exhausted_ && pool_.pending() < window_) {
-                const auto item = py::reinterpret_steal<py::object>(PyIter_Next(jobs_.ptr()));
+                const auto item = py::reinterpret_steal<py::object>(PyIter_Next(jobs_.ptr()));  // null: end or error
                 if (PyErr_Occurred()) throw py::error_already_set();
                 if (item)
                     submit(item);
@@ -198,7 +207,7 @@ class Conversion {
 std::unique_ptr<Conversion> convert_files(const py::iterable& jobs, std::shared_ptr<Table> table,
                                           const std::string& unknown, std::optional<int> max_distance,
                                           const std::string& read, std::uint64_t max_pixels, int threads) {
-    if (threads < 1 || threads > 1024) throw Error("threads must be 1..1024, came " + std::to_string(threads));
+    if (threads < 1 || threads > 1024) throw out_of_range("threads", "1..1024", threads);
     return std::make_unique<Conversion>(jobs, std::move(table), make_options(unknown, max_distance, read, max_pixels),
                                         static_cast<unsigned>(threads));
 }
@@ -218,18 +227,27 @@ py::tuple map_file(const py::object& path, const std::shared_ptr<Table>& table, 
     if (result.status == Status::converted) {
         const std::vector<py::ssize_t> shape{result.height, result.width};
         std::uint8_t* data = mask->data();
+        // From here on the array owns the mask: a copy would cost as much as mapping it.
         const py::capsule owner(mask.release(), [](void* it) { delete static_cast<std::vector<std::uint8_t>*>(it); });
         array = py::array_t<std::uint8_t>(shape, data, owner);
     }
     return py::make_tuple(PyResult{py::none(), std::move(result)}, array);
 }
 
+// What an array is, for messages: "uint8 of shape (2, 2, 4)".
+std::string form_of(const py::array& array) {
+    return py::str("{} of shape {}").format(array.dtype(), array.attr("shape"));
+}
+
 Picture picture_of(const py::array& image) {
     const bool bytes = py::isinstance<py::array_t<std::uint8_t>>(image);
     const bool color = bytes && image.ndim() == 3 && image.shape(2) == 3;
     const bool gray = image.ndim() == 2 && (bytes || py::isinstance<py::array_t<std::uint16_t>>(image));
-    if (!color && !gray) throw Error("image must be H x W x 3 uint8, or H x W uint8 or uint16");
-    if (image.shape(0) > INT32_MAX || image.shape(1) > INT32_MAX) throw Error("image has a side over 2**31");
+    if (!color && !gray)
+        throw Error("image: expected H x W x 3 uint8, or H x W uint8 or uint16, got " + form_of(image) +
+                    "; drop alpha, or convert the type");
+    if (image.shape(0) > INT32_MAX || image.shape(1) > INT32_MAX)
+        throw Error("image: expected sides below 2**31 pixels, got " + form_of(image) + "; cut it into tiles");
     Picture picture;
     picture.height = static_cast<std::uint32_t>(image.shape(0));
     picture.width = static_cast<std::uint32_t>(image.shape(1));
@@ -279,7 +297,7 @@ py::tuple map_array(const py::array& image, const std::shared_ptr<Table>& table,
 
 void write_mask(const py::object& path, const py::array_t<std::uint8_t, py::array::c_style>& mask) {
     if (mask.ndim() != 2 || mask.size() == 0 || static_cast<std::uint64_t>(mask.size()) > kMostPixels)
-        throw Error("mask must be H x W uint8 with 1..2**30 pixels");
+        throw Error("mask: expected H x W uint8 with 1..2**30 pixels, got " + form_of(mask) + "; give one whole mask");
     const std::string destination = path_bytes(path);
     const auto height = static_cast<std::uint32_t>(mask.shape(0));
     const auto width = static_cast<std::uint32_t>(mask.shape(1));
@@ -325,20 +343,6 @@ py::tuple decode(const py::bytes& file, std::uint64_t max_pixels) {
     return py::make_tuple(py::array(dtype, shape, samples.data()), palette);
 }
 
-// For benchmarks/bench_convert.py, the floor of any converter: reads and inflates the source and writes `content`,
-// plainly or through a temporary file. Jobs are (source, destination, content).
-void touch_files(const std::vector<std::tuple<std::string, std::string, std::string>>& jobs, bool whole) {
-    Buffer buffer;
-    PngReader reader;
-    for (const auto& [from, to, text] : jobs) {
-        SourceFile source(from);
-        const std::size_t size = source.read(buffer.resize(source.size()), source.size());
-        reader.open({buffer.data(), size}, kUsualPixels);
-        const Bytes content{reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-        whole ? write_atomically(to, content) : write_plainly(to, content);
-    }
-}
-
 }  // namespace
 }  // namespace seg
 
@@ -347,7 +351,9 @@ PYBIND11_MODULE(_preproc, module) {
     module.doc() = "Label files to masks; the C++ under seg.convert.";
     module.attr("inflate") = inflate_name();
     module.attr("temporary_prefix") = temporary_prefix();
-    py::register_exception_translator([](std::exception_ptr pointer) {
+    // Of this module alone: a global translator would also be asked about the exceptions of every other pybind11
+    // module.
+    py::register_local_exception_translator([](std::exception_ptr pointer) {
         try {
             if (pointer) std::rethrow_exception(pointer);
         } catch (const Error& error) {
@@ -379,6 +385,5 @@ PYBIND11_MODULE(_preproc, module) {
     module.def("map_array", &map_array, py::arg("image"), py::arg("table"), py::kw_only(), py::arg("unknown") = "error",
                py::arg("max_distance") = py::none(), py::arg("read") = "auto");
     module.def("write_mask", &write_mask, py::arg("path"), py::arg("mask"));
-    module.def("touch_files", &touch_files, py::arg("jobs"), py::arg("whole"));
     module.def("decode", &decode, py::arg("file"), py::arg("max_pixels") = kUsualPixels);
 }

@@ -8,11 +8,14 @@
 
 namespace seg {
 
-// What was wrong with one file or one request, as a sentence without the file's name.
+// What was wrong with one file or one request, without the file's name: "expected X, got Y; do Z".
 class Error : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
 };
+
+// What to do about a file that breaks its own format.
+inline constexpr const char* kExportAgain = "; copy or export the file again";
 
 struct Bytes {
     const std::uint8_t* data = nullptr;

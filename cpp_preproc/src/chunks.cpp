@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::uint8_t kSignature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 
+Error corrupt(const std::string& what) { return Error("corrupt PNG: " + what + kExportAgain); }
+
 struct Chunk {
     std::string name;
     Bytes payload;
@@ -17,22 +19,27 @@ struct Chunk {
     bool critical() const { return !(name[0] & 0x20); }
 };
 
+// `at` is within the file or at its end, as is the end of the chunk that is returned: no difference below wraps round.
 Chunk read_chunk(Bytes file, std::size_t at) {
-    if (file.size - at < 12) throw Error("truncated PNG: the file ends before its IEND chunk");
+    if (file.size - at < 12)
+        throw Error(std::string("truncated PNG: expected chunk IEND, got the end of the file") + kExportAgain);
     const std::uint32_t length = load_big32(file.data + at);
     Chunk chunk{std::string(reinterpret_cast<const char*>(file.data) + at + 4, 4), {file.data + at + 8, length}, 0};
     for (const char letter : chunk.name) {
-        const char upper = static_cast<char>(letter & ~0x20);
-        if (upper < 'A' || upper > 'Z') throw Error("corrupt PNG: a chunk has no name of four letters");
+        const char upper = static_cast<char>(letter & ~0x20);  // not std::toupper, which asks the locale
+        if (upper < 'A' || upper > 'Z') throw corrupt("expected a chunk name of four letters, got other bytes");
     }
-    if (length > file.size - at - 12) throw Error("truncated PNG: the file ends inside chunk " + chunk.name);
+    if (length > file.size - at - 12)
+        throw Error("truncated PNG: expected " + std::to_string(length) + " bytes in chunk " + chunk.name + ", got " +
+                    std::to_string(file.size - at - 12) + " to the end of the file" + kExportAgain);
     chunk.end = at + 12 + length;
     if (chunk.critical() && crc32(0, {file.data + at + 4, length + 4}) != load_big32(file.data + at + 8 + length))
-        throw Error("corrupt PNG: the CRC of chunk " + chunk.name + " is wrong");
+        throw corrupt("expected the CRC that chunk " + chunk.name + " states, got another");
     return chunk;
 }
 
-bool depth_allowed(unsigned type, unsigned depth) {
+// Whether the type, which is whatever byte the file has there, and the depth go together.
+bool depth_allowed(ColorType type, unsigned depth) {
     switch (type) {
         case kGray:
             return depth == 1 || depth == 2 || depth == 4 || depth == 8 || depth == 16;
@@ -42,31 +49,32 @@ bool depth_allowed(unsigned type, unsigned depth) {
         case kGrayAlpha:
         case kRgba:
             return depth == 8 || depth == 16;
-        default:
-            return false;
     }
+    return false;
 }
 
 Header parse_header(Bytes payload, std::uint64_t max_pixels) {
     const std::uint8_t* p = payload.data;
-    Header header{load_big32(p), load_big32(p + 4), p[8], p[9], p[12] == 1};
+    Header header{load_big32(p), load_big32(p + 4), p[8], static_cast<ColorType>(p[9]), p[12] == 1};
     if (header.width == 0 || header.height == 0 || header.width >> 31 || header.height >> 31)
-        throw Error("corrupt PNG: the header says " + std::to_string(header.width) + " x " +
-                    std::to_string(header.height) + " pixels");
+        throw corrupt("expected sides of 1..2**31 - 1 pixels in the header, got " + std::to_string(header.width) +
+                      " x " + std::to_string(header.height) + " pixels");
     if (!depth_allowed(header.type, header.depth))
-        throw Error("corrupt PNG: colour type " + std::to_string(header.type) + " with " +
-                    std::to_string(header.depth) + " bits does not exist");
+        throw corrupt("expected a colour type and depth that PNG has, got colour type " + std::to_string(header.type) +
+                      " with " + std::to_string(header.depth) + " bits");
     if (p[10] != 0 || p[11] != 0 || p[12] > 1)
-        throw Error("corrupt PNG: unknown compression, filter or interlace method");
+        throw corrupt("expected compression, filter and interlace methods 0, 0 and 0..1, got " + std::to_string(p[10]) +
+                      ", " + std::to_string(p[11]) + " and " + std::to_string(p[12]));
     if (std::uint64_t{header.width} * header.height > max_pixels)
-        throw Error("too large: " + std::to_string(header.width) + " x " + std::to_string(header.height) +
-                    " pixels, the limit is " + std::to_string(max_pixels) + " (max_pixels)");
+        throw Error("too large: expected at most " + std::to_string(max_pixels) + " pixels (max_pixels), got " +
+                    std::to_string(header.width) + " x " + std::to_string(header.height) + "; raise max_pixels");
     return header;
 }
 
 std::vector<std::uint32_t> parse_palette(Bytes payload) {
     if (payload.size == 0 || payload.size % 3 != 0 || payload.size > 768)
-        throw Error("corrupt PNG: the palette has " + std::to_string(payload.size) + " bytes");
+        throw corrupt("expected a palette of 1..256 colours of 3 bytes, got " + std::to_string(payload.size) +
+                      " bytes");
     std::vector<std::uint32_t> palette;
     for (std::size_t i = 0; i < payload.size; i += 3) {
         const std::uint8_t* p = payload.data + i;
@@ -78,17 +86,19 @@ std::vector<std::uint32_t> parse_palette(Bytes payload) {
 // One chunk into `chunks`; `closed` says that the run of IDAT chunks was left.
 void take(const Chunk& chunk, Chunks& chunks, bool& closed) {
     if (chunk.name == "IDAT") {
-        if (closed) throw Error("corrupt PNG: IDAT chunks are not consecutive");
+        if (closed) throw corrupt("expected consecutive IDAT chunks, got another chunk between two");
         chunks.data.push_back(chunk.payload);
         return;
     }
     closed = !chunks.data.empty();
     if (chunk.name == "PLTE") {
         if (chunks.header.type != kPalette) return;  // for other types only a hint to old displays
-        if (closed || !chunks.palette.empty()) throw Error("corrupt PNG: a palette out of place");
+        if (closed || !chunks.palette.empty())
+            throw corrupt("expected one palette, before the pixel data, got another or a later one");
         chunks.palette = parse_palette(chunk.payload);
     } else if (chunk.critical()) {
-        throw Error("PNG with the unexpected critical chunk " + chunk.name);
+        throw Error("PNG: expected PLTE, IDAT and IEND as critical chunks after the header, got " + chunk.name +
+                    "; export the file as an ordinary PNG");
     }
 }
 
@@ -102,9 +112,11 @@ unsigned Header::samples() const {
             return 2;
         case kRgba:
             return 4;
-        default:
-            return 1;
+        case kGray:
+        case kPalette:
+            break;
     }
+    return 1;
 }
 
 std::size_t Header::step() const { return depth < 8 ? 1 : samples() * depth / 8; }
@@ -116,10 +128,11 @@ std::size_t Header::row_bytes(std::uint32_t columns) const {
 bool is_png(Bytes file) { return file.size >= 8 && std::memcmp(file.data, kSignature, 8) == 0; }
 
 Header read_header(Bytes file, std::uint64_t max_pixels) {
-    if (!is_png(file)) throw Error("not a PNG file");
+    if (!is_png(file)) throw Error("expected a PNG file, got one without its signature; convert it to PNG");
     const Chunk chunk = read_chunk(file, 8);
     if (chunk.name != "IHDR" || chunk.payload.size != 13)
-        throw Error("corrupt PNG: it does not begin with a header of 13 bytes");
+        throw corrupt("expected a header (chunk IHDR of 13 bytes) first, got chunk " + chunk.name + " of " +
+                      std::to_string(chunk.payload.size) + " bytes");
     return parse_header(chunk.payload, max_pixels);
 }
 
@@ -134,8 +147,9 @@ Chunks read_chunks(Bytes file, std::uint64_t max_pixels) {
         take(chunk, chunks, closed);
         at = chunk.end;
     }
-    if (chunks.data.empty()) throw Error("corrupt PNG: there is no pixel data");
-    if (chunks.header.type == kPalette && chunks.palette.empty()) throw Error("corrupt PNG: the palette is missing");
+    if (chunks.data.empty()) throw corrupt("expected pixel data (chunk IDAT), got none");
+    if (chunks.header.type == kPalette && chunks.palette.empty())
+        throw corrupt("expected a palette (chunk PLTE) for colour type 3, got none");
     return chunks;
 }
 

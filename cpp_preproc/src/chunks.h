@@ -13,7 +13,7 @@ struct Header {
     std::uint32_t width = 0;
     std::uint32_t height = 0;
     std::uint8_t depth = 0;  // bits a sample: 1, 2, 4, 8, 16
-    std::uint8_t type = 0;   // a ColorType
+    ColorType type = kGray;
     bool interlaced = false;
 
     unsigned samples() const;  // samples a pixel, alpha among them

@@ -25,8 +25,9 @@ bool Converter::load(const std::string& path, Result& result) {
     if (png) {
         const std::uint64_t raw = raw_size(read_header(start, options_.max_pixels));
         if (source.size() > 2 * raw + kMetadata)
-            throw Error("the file has " + std::to_string(source.size()) + " bytes, far too many for its header");
-        std::uint8_t head[kHeaderEnd];
+            throw Error("corrupt PNG: expected at most " + std::to_string(2 * raw + kMetadata) +
+                        " bytes for what the header says, got " + std::to_string(source.size()) + kExportAgain);
+        std::uint8_t head[kHeaderEnd];  // set aside, because a buffer that grows forgets what it held
         std::copy_n(file_.data(), size, head);
         const auto expected = static_cast<std::size_t>(source.size());
         std::copy_n(head, size, file_.resize(std::max(expected, size)));
@@ -72,7 +73,7 @@ Result Converter::guarded(Work work) {
     } catch (const Error& error) {
         result.reason = error.what();
     } catch (const std::bad_alloc&) {
-        result.reason = "not enough memory for this image";
+        result.reason = "expected memory for this image, got none; use fewer threads or a smaller image";
     }
     return result;
 }

@@ -76,7 +76,7 @@ SourceFile::SourceFile(const std::string& path)
     // O_NONBLOCK: opening a pipe must not wait for a writer.
     : descriptor_(retry([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); })) {
     if (descriptor_ < 0) fail("cannot read the file", errno);
-    struct stat status {};
+    struct stat status{};
     const int code = ::fstat(descriptor_, &status) == 0 ? 0 : errno;
     if (code != 0 || !S_ISREG(status.st_mode)) {
         ::close(descriptor_);
@@ -115,13 +115,6 @@ void write_atomically(const std::string& path, Bytes bytes) {
     if (code == 0) return;
     ::unlink(temporary.c_str());
     fail("cannot write the mask", code);
-}
-
-void write_plainly(const std::string& path, Bytes bytes) {
-    const int descriptor = create(path);
-    const int code = write_all(descriptor, bytes);
-    ::close(descriptor);
-    if (code != 0) fail("cannot write the file", code);
 }
 
 void remove_if_there(const std::string& path) { ::unlink(path.c_str()); }

@@ -36,9 +36,6 @@ class SourceFile {
 // Writes beside the destination and renames; makes missing folders. After an error nothing new is left.
 void write_atomically(const std::string& path, Bytes bytes);
 
-// Writes straight to a new file: what a crash may leave torn. Only the benchmark's floor does that.
-void write_plainly(const std::string& path, Bytes bytes);
-
 void remove_if_there(const std::string& path);
 
 // What the names of this machine's temporary files begin with; the process follows: ".seg-1a2b3c4d-".

@@ -30,8 +30,12 @@ class Inflater {
 };
 
 // The texts are shared so that a file fails with the same words under either library.
-inline constexpr const char* kBadStream = "corrupt PNG: the pixel data does not inflate, or its checksum is wrong";
-inline constexpr const char* kShortStream = "corrupt PNG: the pixel data ends before the last row";
-inline constexpr const char* kLongStream = "corrupt PNG: there is more pixel data than the header says";
+inline constexpr const char* kBadStream =
+    "corrupt PNG: expected pixel data that inflates to what its checksum says, got other data; copy or export the file "
+    "again";
+inline constexpr const char* kShortStream =
+    "corrupt PNG: expected pixel data for every row, got an end before the last row; copy or export the file again";
+inline constexpr const char* kLongStream =
+    "corrupt PNG: expected pixel data for every row, got more than the header says; copy or export the file again";
 
 }  // namespace seg

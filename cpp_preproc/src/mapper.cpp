@@ -72,27 +72,34 @@ std::uint32_t ade20k_value(std::uint32_t key) { return (key & 255) / 10 * 256 + 
 
 // Whether samples are looked up as values, or as (or through) colours.
 bool by_color(Kind kind, Read read, const Table& table) {
+    const char* name = kind == Kind::palette ? "a palette image" : "a grayscale image";
     if (read == Read::ade20k) {
-        if (kind != Kind::color) throw Error("not an RGB image; read=ade20k is for classes coded in red and green");
-        if (!table.has_values()) throw Error("read=ade20k needs values, red / 10 * 256 + green, in the label map");
+        if (kind != Kind::color)
+            throw Error(std::string("read=ade20k: expected an RGB image with classes coded in red and green, got ") +
+                        name + "; use read=auto");
+        if (!table.has_values())
+            throw Error(
+                "read=ade20k: expected values (red / 10 * 256 + green) in the label map, got colours only; add values "
+                "to the label map");
         return false;
     }
     if (kind == Kind::color) {
         if (read == Read::index)
-            throw Error("an RGB image stores no index; use read=auto or read=color, or label files with one channel");
+            throw Error(
+                "read=index: expected an image with one channel, got an RGB image, which stores no index; use "
+                "read=auto or read=color, or label files with one channel");
         if (!table.has_colors())
-            throw Error("an RGB image, but the label map lists values only; add the classes' colours to the label map");
+            throw Error(
+                "label map: expected colours for an RGB image, got values only; add the classes' colours to the label "
+                "map");
         return true;
     }
-    const char* name = kind == Kind::palette ? "a palette image" : "a grayscale image";
     if (read == Read::color && !table.has_colors())
-        throw Error(std::string(name) +
-                    " to be read by colour, but the label map lists values only; "
-                    "use read=auto or read=index, or add colours to the label map");
+        throw Error(std::string("read=color: expected colours in the label map for ") + name +
+                    ", got values only; use read=auto or read=index, or add colours to the label map");
     if (read == Read::index && !table.has_values())
-        throw Error(std::string(name) +
-                    " to be read by index, but the label map lists colours only; "
-                    "use read=auto or read=color, or add values to the label map");
+        throw Error(std::string("read=index: expected values in the label map for ") + name +
+                    ", got colours only; use read=auto or read=color, or add values to the label map");
     if (read != Read::automatic) return read == Read::color;
     return kind == Kind::palette ? table.has_colors() : !table.has_values();
 }
@@ -105,7 +112,7 @@ Mapper::Mapper(const Table& table, const Options& options) : table_(table), opti
 
 Answer Mapper::nearest_answer(std::uint32_t key) {
     Found& found = found_[key * 0x9e3779b1u >> (32 - kFoundBits)];
-    if (found.key != key) {
+    if (found.key != key) {  // another colour may have taken the place: to find this one again costs only time
         const Table::Nearest nearest = table_.nearest(key);
         found = {key, nearest.distance <= options_.max_distance ? nearest.answer : kUnknown};
     }
@@ -130,7 +137,7 @@ void Mapper::answer_by_color() {
 
 void Mapper::begin(const Picture& picture) {
     picture_ = picture;
-    if (report_.unknown.pixels) std::fill(seen_.begin(), seen_.end(), 0);
+    if (report_.unknown.pixels) std::fill(seen_.begin(), seen_.end(), 0);  // 2 MB: only if something was noted
     report_ = Report{};
     report_.by_color = by_color(picture.kind, options_.read, table_);
     y_ = 0;
@@ -145,11 +152,10 @@ void Mapper::begin(const Picture& picture) {
 void Mapper::refuse(std::uint32_t sample, std::uint32_t x) const {
     const std::string place = std::to_string(sample) + " at x=" + std::to_string(x) + ", y=" + std::to_string(y_);
     if (picture_.kind == Kind::palette)
-        throw Error("corrupt PNG: palette index " + place + ", but the palette has only " +
-                    std::to_string(picture_.palette.size()) + " colours");
-    throw Error("16-bit gray level " + place +
-                " is not an 8-bit level stored wide (a multiple of 257): it has no colour; list values in the "
-                "label map, or save the label with 8 bits");
+        throw Error("corrupt PNG: expected palette indices below " + std::to_string(picture_.palette.size()) +
+                    ", the number of colours, got " + place + kExportAgain);
+    throw Error("16-bit gray level: expected an 8-bit level stored wide (a multiple of 257), got " + place +
+                ", which has no colour; list values in the label map, or save the label with 8 bits");
 }
 
 void Mapper::note_unknown(std::uint32_t key, std::uint32_t x, std::uint64_t count) {

@@ -19,9 +19,10 @@ Pixels pixels_of(const Header& header) {
             return Pixels::gray8;
         case kRgba:
             return header.depth == 16 ? Pixels::rgb8 : Pixels::rgba8;
-        default:
-            return Pixels::rgb8;
+        case kRgb:
+            break;
     }
+    return Pixels::rgb8;
 }
 
 Kind kind_of(const Header& header) {
@@ -44,9 +45,10 @@ void narrow(const std::uint8_t* row, std::uint32_t columns, unsigned samples, st
         for (unsigned c = 0; c < 3; ++c) {
             const std::uint8_t* sample = row + (std::size_t{x} * samples + c) * 2;
             if (sample[0] != sample[1])
-                throw Error("16-bit colour that is not an 8-bit colour stored wide (a sample is " +
-                            std::to_string(sample[0] * 256 + sample[1]) +
-                            ", no multiple of 257): cutting it to 8 bits would guess; save the label with 8 bits");
+                throw Error(
+                    "16-bit colour: expected an 8-bit colour stored wide (each sample a multiple of 257), got " +
+                    std::to_string(sample[0] * 256 + sample[1]) +
+                    ", which 8 bits can only guess at; save the label with 8 bits");
             out[std::size_t{x} * 3 + c] = sample[0];
         }
     }
@@ -68,9 +70,10 @@ std::size_t stride_of(Pixels pixels) {
             return 2;
         case Pixels::rgb8:
             return 3;
-        default:
-            return 4;
+        case Pixels::rgba8:
+            break;
     }
+    return 4;
 }
 
 const Picture& PngReader::open(Bytes file, std::uint64_t max_pixels) {
@@ -80,7 +83,7 @@ const Picture& PngReader::open(Bytes file, std::uint64_t max_pixels) {
         Picture{header_.width, header_.height, kind_of(header_), pixels_of(header_), header_.depth, chunks.palette};
     row_bytes_ = header_.row_bytes(header_.width);
     y_ = 0;
-    std::memset(zeros_.resize(row_bytes_), 0, row_bytes_);
+    std::memset(zeros_.resize(row_bytes_), 0, row_bytes_);  // a buffer keeps what the last file left in it
     delivered_.resize(header_.width * stride_of(picture_.pixels));
     inflate(chunks);
     if (header_.interlaced) assemble();

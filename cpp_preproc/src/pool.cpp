@@ -10,8 +10,12 @@ Pool::Pool(std::shared_ptr<const Table> table, const Options& options, unsigned 
             threads_.emplace_back([this, converter = converters_.back().get()] { work(*converter); });
         }
     } catch (const std::exception&) {
-        // The system grants fewer threads than were asked for; fewer do the same work.
-        if (threads_.empty()) throw Error("the system grants no further thread");
+        // The system grants fewer threads than were asked for; fewer do the same work. Only without any may this throw:
+        // no destructor runs for a half-made pool, and a thread that nobody joins ends the process.
+        if (threads_.empty())
+            throw Error(
+                "threads: expected at least one, got none from the system; end other programs or raise the limit of "
+                "processes");
     }
 }
 
@@ -33,6 +37,7 @@ std::optional<Result> Pool::wait(std::chrono::milliseconds patience) {
     std::unique_lock<std::mutex> lock(mutex_);
     const auto ready = [this] { return closed_ || (!turns_.empty() && turns_.front()->done); };
     if (!done_.wait_for(lock, patience, ready) || closed_) return std::nullopt;
+    // Done, so that neither the queue nor a worker knows its address any more.
     const std::unique_ptr<Turn> turn = std::move(turns_.front());
     turns_.pop_front();
     return std::move(turn->result);
@@ -55,6 +60,7 @@ void Pool::close() {
     }
     work_.notify_all();
     done_.notify_all();
+    // Under another mutex: workers need the first one to finish the file that they are at.
     const std::lock_guard<std::mutex> lock(joining_);
     for (std::thread& thread : threads_)
         if (thread.joinable()) thread.join();
@@ -74,6 +80,7 @@ void Pool::work(Converter& converter) {
         const std::lock_guard<std::mutex> lock(mutex_);
         turn->result = std::move(result);
         turn->done = true;
+        // Only the oldest is waited for; a younger one that is ready earlier is found when its turn comes.
         if (turns_.front().get() == turn) done_.notify_one();
     }
 }

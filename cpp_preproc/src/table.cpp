@@ -13,6 +13,11 @@ std::string text(std::uint32_t key) {
            ")";
 }
 
+Error twice(const std::string& what, int first, int second) {
+    return Error(what + ": expected one class, got two (" + std::to_string(first) + " and " + std::to_string(second) +
+                 "); list it once");
+}
+
 struct Distance {
     unsigned largest;
     unsigned squares;
@@ -35,21 +40,23 @@ Distance distance(std::uint32_t a, std::uint32_t b) {
 
 Table::Table(std::vector<Color> colors, const std::vector<std::pair<std::uint16_t, std::uint8_t>>& values)
     : colors_(std::move(colors)), values_(65536, kUnknown), has_values_(!values.empty()) {
-    if (colors_.empty() && values.empty()) throw Error("the label map lists neither colours nor values");
+    if (colors_.empty() && values.empty())
+        throw Error("label map: expected colours or values, got neither; list one for each class");
     unsigned bits = 4;
     while ((std::size_t{1} << bits) < 4 * colors_.size()) ++bits;  // at most a quarter full: probes stay short
     shift_ = 32 - bits;
     slots_.resize(std::size_t{1} << bits);
     for (const Color& entry : colors_) {
+        // Linear probing; it ends, because three quarters of the slots stay free.
         std::size_t i = slot(entry.key);
         while (slots_[i].key != kFree && slots_[i].key != entry.key) i = (i + 1) & (slots_.size() - 1);
         if (slots_[i].key == entry.key && slots_[i].answer != entry.label)
-            throw Error("colour " + text(entry.key) + " is listed for two classes");
+            throw twice("colour " + text(entry.key), slots_[i].answer, entry.label);
         slots_[i] = {entry.key, entry.label};
     }
     for (const auto& [value, label] : values) {
         if (values_[value] != kUnknown && values_[value] != label)
-            throw Error("value " + std::to_string(value) + " is listed for two classes");
+            throw twice("value " + std::to_string(value), values_[value], label);
         values_[value] = label;
     }
 }

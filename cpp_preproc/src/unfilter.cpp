@@ -65,7 +65,7 @@ void undo_paeth(std::uint8_t* row, const std::uint8_t* above, std::size_t size, 
 }  // namespace
 
 void unfilter(std::uint8_t filter, std::uint8_t* row, const std::uint8_t* above, std::size_t size, std::size_t step) {
-    switch (filter) {
+    switch (static_cast<Filter>(filter)) {  // without default, here and elsewhere: -Wswitch tells of a new enumerator
         case kNone:
             return;
         case kSub:
@@ -76,9 +76,8 @@ void unfilter(std::uint8_t filter, std::uint8_t* row, const std::uint8_t* above,
             return undo_average(row, above, size, step);
         case kPaeth:
             return undo_paeth(row, above, size, step);
-        default:
-            throw Error("corrupt PNG: row filter " + std::to_string(filter) + " does not exist");
     }
+    throw Error("corrupt PNG: expected row filters 0..4, got " + std::to_string(filter) + kExportAgain);
 }
 
 }  // namespace seg

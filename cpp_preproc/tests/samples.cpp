@@ -110,7 +110,7 @@ std::uint32_t Random::below(std::uint32_t limit) {
     return state_ % limit;
 }
 
-Sample make_sample(Random& random, std::uint8_t type, std::uint8_t depth, bool interlaced) {
+Sample make_sample(Random& random, seg::ColorType type, std::uint8_t depth, bool interlaced) {
     Sample sample;
     sample.header = {1 + random.below(70), 1 + random.below(20), depth, type, interlaced};
     Blob filtered;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "chunks.h"
@@ -18,6 +19,12 @@ class Random {
     std::uint32_t state_;
 };
 
+// Every colour type in every depth that it has.
+inline constexpr std::pair<seg::ColorType, std::uint8_t> kForms[] = {
+    {seg::kGray, 1},    {seg::kGray, 2},      {seg::kGray, 4},       {seg::kGray, 8},    {seg::kGray, 16},
+    {seg::kRgb, 8},     {seg::kRgb, 16},      {seg::kPalette, 1},    {seg::kPalette, 2}, {seg::kPalette, 4},
+    {seg::kPalette, 8}, {seg::kGrayAlpha, 8}, {seg::kGrayAlpha, 16}, {seg::kRgba, 8},    {seg::kRgba, 16}};
+
 struct Sample {
     Blob file;
     seg::Header header;
@@ -25,7 +32,7 @@ struct Sample {
 };
 
 // An image with long runs and random filters.
-Sample make_sample(Random& random, std::uint8_t type, std::uint8_t depth, bool interlaced);
+Sample make_sample(Random& random, seg::ColorType type, std::uint8_t depth, bool interlaced);
 
 // A file around pixel data as it stands before compression: a filter byte and a row, again and again.
 Blob png_of(const seg::Header& header, const Blob& filtered);

@@ -8,6 +8,8 @@
 
 #include "losses.h"
 
+namespace losses = seg::losses;
+
 namespace {
 
 int failures = 0;
@@ -18,16 +20,18 @@ void check(bool right, const char* what, const std::string& where) {
     std::printf("%s: %s\n", where.c_str(), what);
 }
 
-const std::vector<seg::Row> kRows = {{seg::Kind::labelled, 1},  {seg::Kind::hit, 1},    {seg::Kind::minus_log, 1},
-                                     {seg::Kind::focal, 2},     {seg::Kind::power, 0.3F}, {seg::Kind::predicted, 1},
-                                     {seg::Kind::squares, 1},   {seg::Kind::spread, 1}, {seg::Kind::field, 1}};
+const std::vector<losses::Row> kRows = {
+    {losses::Kind::labelled, 1}, {losses::Kind::hit, 1},      {losses::Kind::minus_log, 1},
+    {losses::Kind::focal, 2},    {losses::Kind::power, 0.3F}, {losses::Kind::predicted, 1},
+    {losses::Kind::squares, 1},  {losses::Kind::spread, 1},   {losses::Kind::field, 1}};
 
 struct Sample {
     std::int64_t images, classes, height, width;
     std::vector<float> logits, field;
     std::vector<std::int64_t> target;
 
-    Sample(std::int64_t n, std::int64_t c, std::int64_t h, std::int64_t w) : images(n), classes(c), height(h), width(w) {
+    Sample(std::int64_t n, std::int64_t c, std::int64_t h, std::int64_t w)
+        : images(n), classes(c), height(h), width(w) {
         std::mt19937 random(7);
         std::normal_distribution<float> normal(0, 3);
         const auto size = static_cast<std::size_t>(n * c * h * w);
@@ -38,8 +42,8 @@ struct Sample {
         }
     }
 
-    seg::Batch batch() const {
-        seg::Batch found{};
+    losses::Batch batch() const {
+        losses::Batch found{};
         found.images = images, found.classes = classes, found.height = height, found.width = width;
         found.logits = logits.data(), found.field = field.data(), found.target = target.data();
         found.layout = found.field_layout = {classes * height * width, height * width, width, 1};
@@ -56,9 +60,12 @@ void compare(const Sample& sample, const std::vector<double>& sums, const std::s
         for (std::int64_t i = 0; i < plane; ++i) {
             const std::int64_t t = sample.target[static_cast<std::size_t>(n * plane + i)];
             if (t == 255) continue;
-            const auto at = [&](std::int64_t c) { return static_cast<std::size_t>((n * sample.classes + c) * plane + i); };
+            const auto at = [&](std::int64_t c) {
+                return static_cast<std::size_t>((n * sample.classes + c) * plane + i);
+            };
             double total = 0;
-            for (std::int64_t c = 0; c < sample.classes; ++c) total += std::exp(static_cast<double>(sample.logits[at(c)]));
+            for (std::int64_t c = 0; c < sample.classes; ++c)
+                total += std::exp(static_cast<double>(sample.logits[at(c)]));
             for (std::int64_t c = 0; c < sample.classes; ++c) {
                 const double p = std::exp(static_cast<double>(sample.logits[at(c)])) / total;
                 const auto index = static_cast<std::size_t>(n * sample.classes + c);
@@ -75,24 +82,24 @@ void compare(const Sample& sample, const std::vector<double>& sums, const std::s
 
 void test_softmax(const Sample& sample, const std::string& instructions) {
     const std::string where = instructions + " " + std::to_string(sample.classes) + "x" + std::to_string(sample.width);
-    seg::Batch batch = sample.batch();
+    losses::Batch batch = sample.batch();
     const auto cells = static_cast<std::size_t>(sample.images * sample.classes);
     std::vector<double> one(kRows.size() * cells), three(one);
-    check(seg::softmax_sums(batch, one.data(), 1, instructions), "in range", where);
-    seg::softmax_sums(batch, three.data(), 3, instructions);
+    check(losses::softmax_sums(batch, one.data(), 1, instructions), "in range", where);
+    losses::softmax_sums(batch, three.data(), 3, instructions);
     check(one == three, "the same for any number of threads", where);
     compare(sample, one, where);
     const std::vector<float> slopes(one.size(), 0.5F);
     std::vector<float> gradient(sample.logits.size(), std::nanf(""));
-    seg::softmax_gradient(batch, slopes.data(), gradient.data(), batch.layout, 0, 2, instructions);
+    losses::softmax_gradient(batch, slopes.data(), gradient.data(), batch.layout, 0, 2, instructions);
     for (const float value : gradient) check(std::isfinite(value), "every gradient is written", where);
 
     std::vector<std::uint16_t> halves(sample.logits.size(), 0x3F80);
     std::vector<unsigned char> bytes(sample.target.begin(), sample.target.end());
     batch.logits = halves.data(), batch.half = true, batch.target = bytes.data(), batch.bytes = true;
     std::vector<std::uint16_t> narrow(halves.size());
-    seg::softmax_sums(batch, one.data(), 2, instructions);
-    seg::softmax_gradient(batch, slopes.data(), narrow.data(), batch.layout, 0, 2, instructions);
+    losses::softmax_sums(batch, one.data(), 2, instructions);
+    losses::softmax_gradient(batch, slopes.data(), narrow.data(), batch.layout, 0, 2, instructions);
 
     // channels last, and a class out of range
     std::vector<std::int64_t> wrong = sample.target;
@@ -100,18 +107,18 @@ void test_softmax(const Sample& sample, const std::string& instructions) {
     batch = sample.batch();
     batch.target = wrong.data();
     batch.layout = {sample.classes * sample.height * sample.width, 1, sample.classes * sample.width, sample.classes};
-    const bool right = seg::softmax_sums(batch, one.data(), 2, instructions);
+    const bool right = losses::softmax_sums(batch, one.data(), 2, instructions);
     check(right == (wrong.empty() || sample.classes == 255), "out of range", where);
-    seg::softmax_gradient(batch, slopes.data(), gradient.data(), batch.layout, 0, 2, instructions);
+    losses::softmax_gradient(batch, slopes.data(), gradient.data(), batch.layout, 0, 2, instructions);
 }
 
 void test_distances(const Sample& sample, const std::string& instructions) {
-    const std::string where = instructions + " distances " + std::to_string(sample.height) + "x" +
-                              std::to_string(sample.width);
+    const std::string where =
+        instructions + " distances " + std::to_string(sample.height) + "x" + std::to_string(sample.width);
     std::vector<float> maps(sample.logits.size());
     const std::vector<unsigned char> wanted(static_cast<std::size_t>(sample.classes), 1);
-    seg::signed_distances(sample.target.data(), false, sample.images, sample.height, sample.width, wanted, maps.data(),
-                          2, instructions);
+    losses::signed_distances(sample.target.data(), false, sample.images, sample.height, sample.width, wanted,
+                             maps.data(), 2, instructions);
     const std::int64_t plane = sample.height * sample.width;
     for (std::int64_t n = 0; n < sample.images; ++n)
         for (std::int64_t i = 0; i < plane; ++i)
@@ -125,16 +132,16 @@ void test_distances(const Sample& sample, const std::string& instructions) {
 }  // namespace
 
 int main() {
-    for (const std::string& instructions : seg::instruction_sets())
+    for (const std::string& instructions : losses::instruction_sets())
         for (const std::int64_t classes : {1, 2, 19, 150})
-            for (const auto& [height, width] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 5}, {1, 700}, {40, 1},
-                                                {9, 33}, {0, 4}, {4, 0}}) {
+            for (const auto& [height, width] :
+                 {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 5}, {1, 700}, {40, 1}, {9, 33}, {0, 4}, {4, 0}}) {
                 const Sample sample(2, classes, height, width);
                 test_softmax(sample, instructions);
                 test_distances(sample, instructions);
             }
     const Sample wide(1, 3, 2, 9000);  // squared distances beyond float
-    for (const std::string& instructions : seg::instruction_sets()) test_distances(wide, instructions);
+    for (const std::string& instructions : losses::instruction_sets()) test_distances(wide, instructions);
     std::printf("%s\n", failures ? "failed" : "all right");
     return failures ? 1 : 0;
 }

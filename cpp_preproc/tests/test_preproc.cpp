@@ -1,6 +1,4 @@
-// The library without Python, to be run under sanitizers:
-//   cmake -S cpp_preproc -B build/asan -DSEG_TESTS=ON -DSEG_SANITIZE=address,undefined
-//   cmake --build build/asan && build/asan/test_preproc
+// The library without Python, to be run under sanitizers: `make sanitize`.
 // What is right is tested in tests/test_preproc.py; here it is memory, overflow and threads that count.
 #include <unistd.h>
 
@@ -59,10 +57,6 @@ void digest(seg::PngReader& reader, seg::Mapper& mapper, seg::Bytes file) {
     } catch (const seg::Error&) {
     }
 }
-
-const std::pair<std::uint8_t, std::uint8_t> kForms[] = {{0, 1}, {0, 2},  {0, 4},  {0, 8}, {0, 16},
-                                                        {2, 8}, {2, 16}, {3, 1},  {3, 2}, {3, 4},
-                                                        {3, 8}, {4, 8},  {4, 16}, {6, 8}, {6, 16}};
 
 void test_decoding() {
     Random random(1);

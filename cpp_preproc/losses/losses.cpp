@@ -13,7 +13,7 @@
 #include "kernels.h"
 #include "parallel.h"
 
-namespace seg {
+namespace seg::losses {
 namespace {
 
 struct Set {
@@ -42,7 +42,10 @@ const Set& chosen(const std::string& name) {
     if (name.empty()) return all.back();
     for (const Set& set : all)
         if (name == set.name) return set;
-    throw std::invalid_argument("instructions: this machine has no '" + name + "'");
+    std::string names;
+    for (const Set& set : all) names += (names.empty() ? "" : ", ") + std::string(set.name);
+    throw std::invalid_argument("instructions: expected one that this machine has (" + names + "), got '" + name +
+                                "'; leave it out for the fastest");
 }
 
 constexpr std::int64_t kPartWork = 1 << 18;  // numbers a part: some 100 microseconds
@@ -64,6 +67,7 @@ std::int64_t count_of(const std::vector<Part>& parts) { return static_cast<std::
 class Scratch {
   public:
     Scratch(std::int64_t threads, std::int64_t bytes) : stride_((bytes + 63) / 64 * 64 + 64) {
+        // 64 bytes more than needed for each: of() moves up to a multiple of 64, and no two share a cache line.
         memory_.reset(new unsigned char[static_cast<std::size_t>(threads * stride_)]);  // not zeroed
     }
     void* of(std::int64_t worker) {
@@ -114,7 +118,7 @@ bool softmax_sums(const Batch& batch, double* sums, std::int64_t threads, const 
     threads = std::max<std::int64_t>(1, std::min(threads, count_of(parts)));
     Scratch scratch(threads, kernels.scratch(batch) * static_cast<std::int64_t>(sizeof(float)));
     std::vector<double> found(static_cast<std::size_t>(count_of(parts) * own));
-    std::atomic<bool> right{true};
+    std::atomic<bool> right{true};  // only ever set to false, by any thread
     parallel(count_of(parts), threads, [&](std::int64_t worker, std::int64_t job) {
         auto* memory = static_cast<float*>(scratch.of(worker));
         if (!kernels.sums(batch, parts[static_cast<std::size_t>(job)], memory, found.data() + job * own)) right = false;
@@ -162,4 +166,4 @@ void signed_distances(const void* target, bool bytes, std::int64_t images, std::
     });
 }
 
-}  // namespace seg
+}  // namespace seg::losses

@@ -6,7 +6,7 @@
 #include "softmax.h"
 #include "vector.h"
 
-namespace seg {
+namespace seg::losses {
 namespace {
 
 constexpr float kTiny = 1.17549435e-38F;  // the smallest normal number
@@ -23,17 +23,17 @@ struct Tile {
     const Batch& batch;
     int64_t capacity, length, padded;  // `padded`: length rounded up to whole vectors
     int64_t image, y, x;
-    bool holes;        // some pixel is ignored
-    float* p;          // (classes, capacity): logits, then powers of e; 0 at the true class
+    bool holes;  // some pixel is ignored
+    float* p;    // (classes, capacity): logits, then powers of e; 0 at the true class
     float *top, *rest, *own, *inverse, *minus_log, *miss, *hit, *value, *factor, *slope, *fixed, *log_sum;
-    int32_t* label;    // 0 where ignored
-    int32_t* live;     // -1 at labelled pixels, else 0
+    int32_t* label;  // 0 where ignored
+    int32_t* live;   // -1 at labelled pixels, else 0
 
     Tile(const Batch& of, float* scratch) : batch(of), capacity(tile_of(of)) {
         p = scratch;
         float* next = p + batch.classes * capacity;
-        float** vectors[] = {&top, &rest, &own, &inverse, &minus_log, &miss, &hit, &value, &factor, &slope, &fixed,
-                             &log_sum};
+        float** vectors[] = {&top, &rest,  &own,    &inverse, &minus_log, &miss,
+                             &hit, &value, &factor, &slope,   &fixed,     &log_sum};
         for (float** vector : vectors) {
             *vector = next;
             next += capacity;
@@ -395,4 +395,4 @@ void gradient(const Batch& batch, const Part& part, const float* coefficients, v
 
 const Kernels SEG_KERNELS = {SEG_ISA, tile_of, scratch_of, sums, gradient};
 
-}  // namespace seg
+}  // namespace seg::losses

@@ -4,7 +4,7 @@
 #include "distance.h"
 #include "softmax.h"
 
-namespace seg {
+namespace seg::losses {
 
 extern const Kernels kBaseline;
 extern const DistanceKernels kBaselineDistance;
@@ -13,4 +13,4 @@ extern const Kernels kAvx2, kAvx512;
 extern const DistanceKernels kAvx2Distance, kAvx512Distance;
 #endif
 
-}  // namespace seg
+}  // namespace seg::losses

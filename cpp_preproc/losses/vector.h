@@ -1,6 +1,6 @@
-// Vectors of numbers as wide as the instruction set that this translation unit is compiled for, and exp and log on them.
-// Everything lies in an anonymous namespace: the same source is compiled once for each instruction set, and a linker
-// that merged two of the results would run instructions that the machine may not have. For the same reason the
+// Vectors of numbers as wide as the instruction set that this translation unit is compiled for, and exp and log on
+// them. Everything lies in an anonymous namespace: the same source is compiled once for each instruction set, and a
+// linker that merged two of the results would run instructions that the machine may not have. For the same reason the
 // kernels use no templates of the standard library.
 #pragma once
 

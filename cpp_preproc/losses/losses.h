@@ -6,7 +6,7 @@
 
 #include "softmax.h"
 
-namespace seg {
+namespace seg::losses {
 
 // Instruction sets that this machine has, slowest first; the last is used unless another is named.
 std::vector<std::string> instruction_sets();
@@ -25,4 +25,4 @@ void signed_distances(const void* target, bool bytes, std::int64_t images, std::
                       const std::vector<unsigned char>& wanted, float* maps, std::int64_t threads,
                       const std::string& instructions);
 
-}  // namespace seg
+}  // namespace seg::losses

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-namespace seg {
+namespace seg::losses {
 
 void parallel(std::int64_t jobs, std::int64_t threads, const std::function<void(std::int64_t, std::int64_t)>& work) {
     std::atomic<std::int64_t> next{0};
@@ -33,4 +33,4 @@ void parallel(std::int64_t jobs, std::int64_t threads, const std::function<void(
     if (failure) std::rethrow_exception(failure);
 }
 
-}  // namespace seg
+}  // namespace seg::losses

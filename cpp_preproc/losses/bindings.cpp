@@ -14,19 +14,30 @@
 
 namespace py = pybind11;
 
-namespace seg {
+namespace seg::losses {
 namespace {
 
-void demand(bool right, const char* what) {
-    if (!right) throw std::invalid_argument(what);
+void demand(bool right, const char* expected, const std::string& got, const char* todo) {
+    if (!right) throw std::invalid_argument(std::string(expected) + ", got " + got + "; " + todo);
 }
 
+// The same of an array, which is described only where it is wrong: these checks are made at every step of a training.
+void demand(bool right, const char* expected, const py::array& got, const char* todo) {
+    if (right) return;
+    const char* order = got.flags() & py::array::c_style ? "" : ", not contiguous";
+    const char* access = got.writeable() ? "" : ", read-only";
+    const std::string form = py::str("{} of shape {}{}{}").format(got.dtype(), got.attr("shape"), order, access);
+    demand(false, expected, form, todo);
+}
+
+// NumPy has one object for each plain type; a big-endian float is another one, and refused like any other type.
 bool is_half(const py::array& array) { return array.dtype().is(py::dtype::of<std::uint16_t>()); }
 
 bool is_bytes(const py::array& target) {
     const bool bytes = target.dtype().is(py::dtype::of<std::uint8_t>());
-    demand(bytes || target.dtype().is(py::dtype::of<std::int64_t>()), "target: expected uint8 or int64");
-    demand((target.flags() & py::array::c_style) != 0, "target: expected a contiguous array");
+    demand(bytes || target.dtype().is(py::dtype::of<std::int64_t>()), "target: expected uint8 or int64", target,
+           "convert it");
+    demand((target.flags() & py::array::c_style) != 0, "target: expected a contiguous array", target, "copy it");
     return bytes;
 }
 
@@ -41,15 +52,22 @@ bool has_flat_rows(const py::array& array) {
     return array.shape(2) == 1 || array.shape(3) == 1 || array.strides(2) == array.shape(3) * array.strides(3);
 }
 
-void check_like(const py::array& array, const py::array& logits, const char* what) {
-    demand(array.ndim() == 4, what);
-    for (int axis = 0; axis < 4; ++axis) demand(array.shape(axis) == logits.shape(axis), what);
+void check_like(const py::array& array, const py::array& logits, const char* expected) {
+    bool alike = array.ndim() == 4;
+    for (int axis = 0; alike && axis < 4; ++axis) alike = array.shape(axis) == logits.shape(axis);
+    demand(alike, expected, array, "make it like the logits");
+}
+
+// What is read in every layout below is checked before that.
+void check_axes(const py::array& logits) {
+    demand(logits.ndim() == 4, "logits: expected (N, C, H, W)", logits, "give a batch of scores");
 }
 
 std::vector<Row> rows_of(const std::vector<std::pair<int, float>>& wanted) {
     std::vector<Row> rows;
     for (const auto& [kind, exponent] : wanted) {
-        demand(kind >= 0 && kind < kKinds, "rows: no such kind");
+        demand(kind >= 0 && kind < kKinds, "rows: expected kinds of seg.losses._sums.KINDS", std::to_string(kind),
+               "number them in that order");
         rows.push_back({static_cast<Kind>(kind), exponent});
     }
     return rows;
@@ -60,12 +78,13 @@ using Field = std::optional<py::array_t<float>>;
 // `other`: another array whose layout must be walked in step, or the logits again.
 Batch batch_of(const py::array& logits, const py::array& target, const std::vector<Row>& rows, const Field& field,
                bool flat) {
-    demand(is_half(logits) || logits.dtype().is(py::dtype::of<float>()), "logits: expected float32 or bfloat16 bits");
-    demand(logits.ndim() == 4, "logits: expected (N, C, H, W)");
-    demand(logits.shape(1) > 0, "logits: expected a class");
+    demand(is_half(logits) || logits.dtype().is(py::dtype::of<float>()),
+           "logits: expected float32, or bfloat16 bits as uint16", logits, "convert them");
+    check_axes(logits);
+    demand(logits.shape(1) > 0, "logits: expected at least one class", logits, "give (N, C, H, W) with C > 0");
     demand(target.ndim() == 3 && target.shape(0) == logits.shape(0) && target.shape(1) == logits.shape(2) &&
                target.shape(2) == logits.shape(3),
-           "target: expected (N, H, W)");
+           "target: expected (N, H, W) of the logits", target, "give a class for each pixel");
     Batch batch{};
     batch.images = logits.shape(0);
     batch.classes = logits.shape(1);
@@ -79,11 +98,11 @@ Batch batch_of(const py::array& logits, const py::array& target, const std::vect
     batch.rows = rows.data();
     batch.count = static_cast<std::int64_t>(rows.size());
     if (field) {
-        check_like(*field, logits, "field: expected the shape of logits");
         batch.field = field->data();
         batch.field_layout = layout_of(*field, flat);
     }
-    for (const Row& row : rows) demand(row.kind != Kind::field || field, "field: expected an array");
+    for (const Row& row : rows)
+        demand(row.kind != Kind::field || field, "field: expected an array for a row of kind field", "none", "give it");
     return batch;
 }
 
@@ -92,7 +111,8 @@ using Wanted = std::vector<std::pair<int, float>>;
 std::pair<py::array_t<double>, bool> sums(const py::array& logits, const py::array& target, const Wanted& wanted,
                                           const Field& field, std::int64_t threads, const std::string& instructions) {
     const std::vector<Row> rows = rows_of(wanted);
-    demand(logits.ndim() == 4 && (!field || field->ndim() == 4), "logits: expected (N, C, H, W)");
+    check_axes(logits);
+    if (field) check_like(*field, logits, "field: expected the shape of logits");
     const bool flat = has_flat_rows(logits) && (!field || has_flat_rows(*field));
     const Batch batch = batch_of(logits, target, rows, field, flat);
     py::array_t<double> found({batch.count, batch.images, batch.classes});
@@ -110,14 +130,16 @@ void gradient(const py::array& logits, const py::array& target, const Wanted& wa
               const py::array_t<float, py::array::c_style>& coefficients, py::array& found, const Field& field,
               std::int64_t threads, const std::string& instructions) {
     const std::vector<Row> rows = rows_of(wanted);
-    demand(logits.ndim() == 4 && (!field || field->ndim() == 4), "logits: expected (N, C, H, W)");
+    check_axes(logits);
+    if (field) check_like(*field, logits, "field: expected the shape of logits");
     check_like(found, logits, "gradient: expected the shape of logits");
-    demand(found.dtype().is(logits.dtype()) && found.writeable(), "gradient: expected a writeable array like logits");
+    demand(found.dtype().is(logits.dtype()) && found.writeable(),
+           "gradient: expected a writeable array of logits' type", found, "make it like the logits");
     const bool flat = has_flat_rows(logits) && has_flat_rows(found) && (!field || has_flat_rows(*field));
     const Batch batch = batch_of(logits, target, rows, field, flat);
     demand(coefficients.ndim() == 3 && coefficients.shape(0) == batch.count && coefficients.shape(1) == batch.images &&
                coefficients.shape(2) == batch.classes,
-           "coefficients: expected (rows, N, C)");
+           "coefficients: expected (rows, N, C)", coefficients, "give one for each sum");
     const float* from = coefficients.data();
     void* to = found.mutable_data();
     const Layout layout = layout_of(found, flat);
@@ -133,11 +155,13 @@ void distances(const py::array& target, const std::vector<std::int64_t>& classes
                std::int64_t threads, const std::string& instructions) {
     demand(target.ndim() == 3 && maps.ndim() == 4 && maps.shape(0) == target.shape(0) &&
                maps.shape(2) == target.shape(1) && maps.shape(3) == target.shape(2),
-           "maps: expected (N, C, H, W) for a target (N, H, W)");
-    demand((maps.flags() & py::array::c_style) != 0 && maps.writeable(), "maps: expected a contiguous array to write");
+           "maps: expected (N, C, H, W) for a target (N, H, W)", maps, "give maps of the target's size");
+    demand((maps.flags() & py::array::c_style) != 0 && maps.writeable(), "maps: expected a contiguous array to write",
+           maps, "make it with numpy.zeros");
     std::vector<unsigned char> wanted(static_cast<std::size_t>(maps.shape(1)));
     for (const std::int64_t index : classes) {
-        demand(index >= 0 && index < maps.shape(1), "classes: out of range");
+        demand(index >= 0 && index < maps.shape(1), "classes: expected indices of maps (N, C, H, W)",
+               std::to_string(index), "number classes from 0 to C - 1");
         wanted[static_cast<std::size_t>(index)] = 1;
     }
     const bool bytes = is_bytes(target);
@@ -148,18 +172,19 @@ void distances(const py::array& target, const std::vector<std::int64_t>& classes
 }
 
 }  // namespace
-}  // namespace seg
+}  // namespace seg::losses
 
 PYBIND11_MODULE(_losses, module) {
     using namespace py::literals;
     module.doc() = "Losses that read the logits twice and store only the gradient; distance maps. Used by seg.losses.";
-    module.attr("instruction_sets") = py::tuple(py::cast(seg::instruction_sets()));
-    module.def("sums", &seg::sums, "logits"_a, "target"_a, "rows"_a, "field"_a = py::none(), py::kw_only(),
+    module.attr("instruction_sets") = py::tuple(py::cast(seg::losses::instruction_sets()));
+    module.def("sums", &seg::losses::sums, "logits"_a, "target"_a, "rows"_a, "field"_a = py::none(), py::kw_only(),
                "threads"_a = 1, "instructions"_a = "",
                "Sums (rows, N, C) of the labelled pixels, and whether every class is in range.");
-    module.def("gradient", &seg::gradient, "logits"_a, "target"_a, "rows"_a, "coefficients"_a, "gradient"_a,
+    module.def("gradient", &seg::losses::gradient, "logits"_a, "target"_a, "rows"_a, "coefficients"_a, "gradient"_a,
                "field"_a = py::none(), py::kw_only(), "threads"_a = 1, "instructions"_a = "",
                "Write the gradient of the logits, given that with respect to each sum.");
-    module.def("signed_distances", &seg::distances, "target"_a, "classes"_a, "maps"_a, py::kw_only(), "threads"_a = 1,
-               "instructions"_a = "", "Write the maps (N, C, H, W), zeros before, of the given classes.");
+    module.def("signed_distances", &seg::losses::distances, "target"_a, "classes"_a, "maps"_a, py::kw_only(),
+               "threads"_a = 1, "instructions"_a = "",
+               "Write the maps (N, C, H, W), zeros before, of the given classes.");
 }

@@ -3,11 +3,11 @@
 
 #include <cstdint>
 
-namespace seg {
+namespace seg::losses {
 
 struct Mask {
     std::int64_t height, width, classes;
-    const std::int32_t* labels;  // (height, width): 0..classes-1, `classes` for any other, negative = ignored
+    const std::int32_t* labels;   // (height, width): 0..classes-1, `classes` for any other, negative = ignored
     const unsigned char* wanted;  // (classes): whose maps to write
 };
 
@@ -18,4 +18,4 @@ struct DistanceKernels {
     void (*fill)(const Mask& mask, void* scratch, float* maps);
 };
 
-}  // namespace seg
+}  // namespace seg::losses

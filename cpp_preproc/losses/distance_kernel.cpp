@@ -9,11 +9,10 @@
 //
 // The distance of a pixel to any other class is the smallest of its distances to the other classes.
 #include "distance.h"
-
 #include "kernels.h"
 #include "vector.h"
 
-namespace seg {
+namespace seg::losses {
 namespace {
 
 template <typename Real>
@@ -179,11 +178,11 @@ class Transform {
 
     const Mask& mask_;
     const int64_t stride_;
-    int64_t* best_;   // nearest column at the start of each block, and at the end of the last
-    Real* along_;     // (height, stride): distance within the column
-    Real* other_;     // (height, width): squared distance to the nearest pixel of another class
-    Real* squares_;   // of one row of along_, and what lies above the first row
-    Real* row_;       // squared distances of one row
+    int64_t* best_;  // nearest column at the start of each block, and at the end of the last
+    Real* along_;    // (height, stride): distance within the column
+    Real* other_;    // (height, width): squared distance to the nearest pixel of another class
+    Real* squares_;  // of one row of along_, and what lies above the first row
+    Real* row_;      // squared distances of one row
 };
 
 // Whole numbers up to 2 height^2 + 2 width^2 must be exact: a block ends beyond the image.
@@ -192,8 +191,8 @@ bool fits_float(int64_t height, int64_t width) {
 }
 
 int64_t scratch(int64_t height, int64_t width, int64_t classes) {
-    const int64_t maps = fits_float(height, width) ? Transform<float>::bytes(height, width)
-                                                   : Transform<double>::bytes(height, width);
+    const int64_t maps =
+        fits_float(height, width) ? Transform<float>::bytes(height, width) : Transform<double>::bytes(height, width);
     return maps + (classes + 1) * static_cast<int64_t>(sizeof(Box));
 }
 
@@ -214,4 +213,4 @@ void fill(const Mask& mask, void* memory, float* maps) {
 
 const DistanceKernels SEG_DISTANCE_KERNELS = {scratch, fill};
 
-}  // namespace seg
+}  // namespace seg::losses

@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace seg {
+namespace seg::losses {
 
 // p: probability; t: class of a pixel; u = -ln p_t; q = 1 - p_t, summed over the other classes.
 enum class Kind : int {
@@ -65,4 +65,4 @@ struct Kernels {
                      const Layout& layout, float* scratch);
 };
 
-}  // namespace seg
+}  // namespace seg::losses
