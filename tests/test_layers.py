@@ -27,7 +27,8 @@ ALLOWED = {
     "dataset": {"images", "pairs", "transforms"},
     "training": BASE | {"metrics", "dataset"},
     "inference": BASE,
-    "audit": BASE | {"convert", "images", "pairs"},
+    "audit": BASE | {"convert", "html", "images", "pairs"},
+    "html": {"files"},
 }
 """What each module may import of ours; commands may import everything."""
 
