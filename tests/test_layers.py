@@ -16,20 +16,27 @@ PACKAGE = Path(__file__).resolve().parents[1] / "seg"
 BASE = {"labels", "files"}
 ALLOWED = {
     # what the commands call
-    "training": BASE | {"metrics", "dataset"},
+    "training": {"evaluation", "loading", "objective"},
+    "evaluation": {"loading", "metrics"},
+    "trained": BASE | {"checkpoint", "images", "inference", "models"},
     "audit": BASE | {"convert", "html", "images", "pairs"},
     "convert": BASE | {"_preproc", "class_weights", "images", "pairs"},
     "synthetic": BASE | {"images", "street"},
     # where data, model and loss are made ready
+    "objective": {"loading", "losses"},
+    "loading": {"dataset"},
     "dataset": {"images", "pairs", "transforms"},
     "models": BASE | {"regularizers"},
-    "inference": BASE,
+    "inference": {"images"},
+    "pictures": BASE | {"images"},
+    "optim": set(),
     # parts that know nothing of each other
     "losses": BASE | {"_losses"},
     "regularizers": BASE,
     "transforms": BASE,
     "metrics": BASE,
     "checkpoint": BASE,
+    "runs": BASE,
     "street": BASE | {"images"},
     "images": BASE,
     "pairs": BASE,
@@ -44,7 +51,7 @@ ALLOWED = {
 }
 """What each module may import of ours, each only what stands below it; commands may import everything."""
 
-WITHOUT_TORCH = {"audit", "convert", "class_weights", "html", "images", "pairs", "labels", "files"}
+WITHOUT_TORCH = {"audit", "class_weights", "convert", "files", "html", "images", "labels", "pairs", "runs"}
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
