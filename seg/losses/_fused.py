@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from seg.losses._check import check_indices, check_shapes
 from seg.losses._distance import signed_distance
-from seg.losses._sums import FIELD, KINDS, Need, PixelSums, needs_of, plain_sums
+from seg.losses._sums import FIELD, HIT, KINDS, LABELLED, MINUS_LOG, SPREAD, Need, PixelSums, PlainSums, needs_of
 
 _allowed: ContextVar[bool | None] = ContextVar("fused", default=None)
 
@@ -39,7 +39,7 @@ def fused(enabled: bool) -> Iterator[None]:
         _allowed.reset(token)
 
 
-def pixel_sums(loss: nn.Module, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> PixelSums | None:
+def native_sums(loss: nn.Module, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> "NativeSums | None":
     """The sums that ``loss`` needs, or None where the rule says that it goes the plain way.
 
     Raises:
@@ -57,8 +57,36 @@ def pixel_sums(loss: nn.Module, logits: Tensor, target: Tensor, distance: Tensor
             return None  # maps of some classes only, or wrong ones: the plain path tells
         distance = distance.detach().float()
     logits = logits.float() if logits.dtype == torch.float16 else logits
-    sums = _Sums.apply(logits, target.detach().contiguous(), distance if FIELD in needs else None, needs)
-    return PixelSums(dict(zip(needs, sums.unbind(), strict=True)), (logits.shape[2], logits.shape[3]))
+    sums = _TakeSums.apply(logits, target.detach().contiguous(), distance if FIELD in needs else None, needs)
+    return NativeSums(dict(zip(needs, sums.unbind(), strict=True)), (logits.shape[2], logits.shape[3]))
+
+
+class NativeSums(PixelSums):
+    """A table of sums (N, C) in float64, one for each need."""
+
+    dtype = torch.float32
+
+    def __init__(self, table: dict[Need, Tensor], size: tuple[int, int]) -> None:
+        self._table, self.size, self.like = table, size, table[LABELLED]
+
+    def __getitem__(self, need: Need) -> Tensor:
+        return self._table[need]
+
+    def over_all(self, need: Need, weight: Tensor | None = None) -> Tensor:
+        return (self[need] if weight is None else weight * self[need]).sum()
+
+    def pixels(self) -> Tensor:
+        return self[LABELLED].sum()
+
+    def missed(self) -> Tensor:
+        return (self[LABELLED] - self[HIT]).sum()
+
+    def cross_entropy(self, weight: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
+        value = self.over_all(MINUS_LOG, weight)
+        if label_smoothing == 0:
+            return value
+        classes = self[SPREAD].shape[1]
+        return (1 - label_smoothing) * value + label_smoothing / classes * self.over_all(SPREAD, weight)
 
 
 def _applies(logits: Tensor) -> bool:
@@ -99,7 +127,7 @@ def _rows(needs: Sequence[Need]) -> list[tuple[int, float]]:
     return [(KINDS.index(need.kind), need.exponent) for need in needs]
 
 
-class _Sums(torch.autograd.Function):
+class _TakeSums(torch.autograd.Function):
     """``(rows, N, C)`` float64 of the logits: whatever is made of these few numbers is left to autograd."""
 
     @staticmethod
@@ -121,7 +149,8 @@ class _Sums(torch.autograd.Function):
 
         logits, target, field = ctx.saved_tensors
         if torch.is_grad_enabled():  # backward(create_graph=True)
-            sums = torch.stack(plain_sums(logits, target, ctx.needs, field)).to(slopes.dtype)
+            plain = PlainSums(logits, target, ctx.needs, field)
+            sums = torch.stack([plain[need] for need in ctx.needs]).to(slopes.dtype)
             return torch.autograd.grad(sums, logits, slopes, create_graph=True)[0], None, None, None
         gradient = torch.empty_like(logits)
         largest = torch.finfo(torch.float32).max  # a slope in float64 may be beyond it, and infinity times 0 is NaN

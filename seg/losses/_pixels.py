@@ -1,7 +1,6 @@
 """Pieces that look at one pixel at a time: ignored pixels taken out, the logarithm of the true class, safe powers."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from seg.labels import IGNORE
@@ -25,24 +24,10 @@ def prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return logits, torch.where(valid, target, 0).long(), valid
 
 
-def mean_over(valid: Tensor, values: Tensor) -> Tensor:
-    """Mean of ``values`` over the pixels that are ``valid``, both (N, H, W); 0 if there is none."""
-    return per_pixel(torch.where(valid, values, 0).sum(), valid)
-
-
-def per_pixel(value: Tensor, valid: Tensor) -> Tensor:
-    """``value``, a sum over the pixels that are ``valid``, divided by their number; both over all processes."""
-    value, pixels = total(value, valid.sum())
+def per_pixel(value: Tensor, pixels: Tensor) -> Tensor:
+    """A sum over labelled pixels divided by their number, both over all processes; 0 if there is none."""
+    value, pixels = total(value, pixels)
     return value / pixels.clamp(min=1)
-
-
-def cross_entropy_sum(
-    logits: Tensor, target: Tensor, *, weight: Tensor | None = None, label_smoothing: float = 0.0
-) -> Tensor:
-    """Cross entropy summed over the labelled pixels; ``logits`` as `prepare` returns them, ``target`` as it came."""
-    return F.cross_entropy(
-        logits, target.long(), weight, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
-    )
 
 
 def true_class(log_p: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,19 +7,18 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seg.losses._check import check_choice, check_number
-from seg.losses._fused import pixel_sums
-from seg.losses._pixels import prepare
 from seg.losses._shared import total
+from seg.losses._sum_loss import SumLoss
 from seg.losses._sums import HIT, LABELLED, PREDICTED, SQUARES, Need, PixelSums
 from seg.losses._weight import ClassWeight
 
 Absent = Literal["skip", "count"]
 
 
-class Sums(NamedTuple):
+class RegionSums(NamedTuple):
     """Sums over the labelled pixels of the batch, on all processes (B = 1), or of each image (B = N), each (B, C).
 
     Attributes:
@@ -33,34 +32,14 @@ class Sums(NamedTuple):
     labelled: Tensor
 
 
-def region_sums(p: Tensor, labels: Tensor, valid: Tensor, *, batch: bool, squared: bool = False) -> Sums:
-    """Sum probabilities per class, in their precision and without a one-hot target.
+def region_sums(sums: PixelSums, *, batch: bool, squared: bool = False) -> RegionSums:
+    """The sums of each class: one row for the batch, on all processes, or a row for each image.
 
     Args:
-        p: (N, C, H, W) probabilities, 0 at pixels that are not ``valid``.
-        labels: (N, H, W) int64 in 0..C-1.
-        batch: one row of sums for all images, else a row for each.
-        squared: ``predicted`` sums squares.
+        sums: with `LABELLED`, `HIT` and `PREDICTED`, or `SQUARES` if ``squared``.
     """
-    classes = p.shape[1]
-    sums = Sums(
-        hit=_by_class(p.gather(1, labels.unsqueeze(1)).squeeze(1), labels, classes),
-        predicted=(p * p if squared else p).sum((2, 3)),
-        labelled=_by_class(valid.to(p.dtype), labels, classes),
-    )
-    return Sums(*total(*(part.sum(0, keepdim=True) for part in sums))) if batch else sums
-
-
-def region_of(sums: PixelSums, *, batch: bool, squared: bool = False) -> Sums:
-    """The same of sums that were taken already."""
-    parts = (sums[HIT], sums[SQUARES if squared else PREDICTED], sums[LABELLED])
-    return Sums(*(part.sum(0, keepdim=True) for part in parts)) if batch else Sums(*parts)
-
-
-def _by_class(values: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Sum (N, H, W) values per class into (N, C): row by row first, or float32 would lose the small terms."""
-    n, height, _ = values.shape
-    return values.new_zeros(n, height, classes).scatter_add(2, labels, values).sum(1)
+    parts = sums[HIT], sums[SQUARES if squared else PREDICTED], sums[LABELLED]
+    return RegionSums(*total(*(part.sum(0, keepdim=True) for part in parts))) if batch else RegionSums(*parts)
 
 
 def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
@@ -97,7 +76,7 @@ def row_mean(values: Tensor, rows: Tensor, *, batch: bool) -> Tensor:
     return value / count.clamp(min=1)
 
 
-class RegionLoss(nn.Module):
+class RegionLoss(SumLoss):
     """A loss that is a mean over classes of what `miss` makes of their sums."""
 
     squared = False
@@ -110,24 +89,14 @@ class RegionLoss(nn.Module):
         self.absent: Absent = absent
         self.weight = ClassWeight(weight)
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        if (native := pixel_sums(self, logits, target)) is not None:
-            return self.from_sums(native).float()
-        logits, labels, valid = prepare(logits, target)
-        p = torch.where(valid.unsqueeze(1), logits.softmax(1), 0)
-        return self._mean(region_sums(p, labels, valid, batch=self.batch, squared=self.squared))
-
     def sums_needed(self) -> tuple[Need, ...]:
         return LABELLED, HIT, SQUARES if self.squared else PREDICTED
 
     def from_sums(self, sums: PixelSums) -> Tensor:
-        return self._mean(region_of(sums, batch=self.batch, squared=self.squared))
+        region = region_sums(sums, batch=self.batch, squared=self.squared)
+        weight = self.weight(region.labelled)
+        return class_mean(self.miss(region), region.labelled, batch=self.batch, absent=self.absent, weight=weight)
 
-    def _mean(self, sums: Sums) -> Tensor:
-        return class_mean(
-            self.miss(sums), sums.labelled, batch=self.batch, absent=self.absent, weight=self.weight(sums.labelled)
-        )
-
-    def miss(self, sums: Sums) -> Tensor:
+    def miss(self, sums: RegionSums) -> Tensor:
         """What each class missed, (B, C): 0 = perfect."""
         raise NotImplementedError

@@ -21,11 +21,11 @@ def total(*parts: Tensor) -> tuple[Tensor, ...]:
     if not (dist.is_available() and dist.is_initialized() and torch.is_grad_enabled() and dist.get_world_size() > 1):
         return parts
     flat = torch.cat([part.flatten() for part in parts])
-    sums = _Sum.apply(flat).split([part.numel() for part in parts])
+    sums = _AllReduce.apply(flat).split([part.numel() for part in parts])
     return tuple(summed.view(part.shape) for summed, part in zip(sums, parts, strict=True))
 
 
-class _Sum(torch.autograd.Function):
+class _AllReduce(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> Tensor:
         ctx.processes = dist.get_world_size()

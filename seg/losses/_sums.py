@@ -1,17 +1,20 @@
 """The sums over pixels that most losses are functions of.
 
-Such a loss says in ``sums_needed()`` which it takes and in ``from_sums(sums)`` what it makes of them. Then one reading
-of the logits serves all terms of a composite, and the derivative of whatever was made of the sums is all that the
-gradient of the logits needs. `plain_sums` is the definition; `seg.losses._fused` computes the same natively.
+Such a loss says in ``sums_needed()`` which sums it takes and in ``from_sums(sums)`` what it makes of them
+(`seg.losses._sum_loss`), and never looks at a pixel itself. So it is written once for both ways of taking the sums:
+`PlainSums` below, in torch operations, which is their definition, and `seg.losses._fused.NativeSums`, which reads the
+logits of a whole composite once.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seg.labels import IGNORE
 from seg.losses._pixels import precise_minus_log, prepare, safe_power, true_class
 
 KINDS = ("labelled", "hit", "minus_log", "focal", "power", "predicted", "squares", "spread", "field")
@@ -33,36 +36,127 @@ LABELLED, HIT, MINUS_LOG = Need("labelled"), Need("hit"), Need("minus_log")
 PREDICTED, SQUARES, SPREAD, FIELD = Need("predicted"), Need("squares"), Need("spread"), Need("field")
 
 
-@dataclass(frozen=True)
-class PixelSums:
-    """The sums that were asked for.
+class PixelSums(ABC):
+    """Sums over the labelled pixels of a batch, on this process; `seg.losses._shared.total` adds the others'.
 
     Attributes:
-        values: (N, C) each.
-        size: height and width of the images.
+        size: height and width of the images in pixels.
+        like: (N, C, ...) of the type and on the device of the sums, for `seg.losses._weight.ClassWeight`.
+        dtype: of the loss: float32, or float64 for logits in float64.
     """
 
-    values: dict[Need, Tensor]
     size: tuple[int, int]
+    like: Tensor
+    dtype: torch.dtype
+
+    @abstractmethod
+    def __getitem__(self, need: Need) -> Tensor:
+        """The sum (N, C) of each image and class."""
+
+    @abstractmethod
+    def over_all(self, need: Need, weight: Tensor | None = None) -> Tensor:
+        """One of the sums at the pixels of their own class, over all images and classes; ``weight (C,)``."""
+
+    @abstractmethod
+    def pixels(self) -> Tensor:
+        """Number of labelled pixels."""
+
+    @abstractmethod
+    def missed(self) -> Tensor:
+        """``1 - p_t`` over all labelled pixels; needs `LABELLED` and `HIT`."""
+
+    @abstractmethod
+    def cross_entropy(self, weight: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
+        """Cross entropy over all labelled pixels; needs `cross_entropy_needs`. ``weight (C,)``."""
+
+
+class PlainSums(PixelSums):
+    """Sums made of torch operations: on any device, compiled, differentiable any number of times.
+
+    Each is computed when it is asked for, so that a loss pays for what it takes. A scalar is summed over the pixels
+    directly: going by way of the classes would scatter, which costs time, and on a GPU the order of the additions.
+
+    Args:
+        logits, target: as every loss takes them.
+        needs: what will be asked for.
+        field: (N, C, H, W), if `FIELD` is.
+    """
+
+    def __init__(self, logits: Tensor, target: Tensor, needs: Sequence[Need], field: Tensor | None = None) -> None:
+        self.like, self._labels, self._valid = prepare(logits, target)
+        self._target, self._field = target, field
+        self._logarithms = any(need.kind in ("minus_log", "focal", "power", "spread") for need in needs)
+        self._known: dict[str, Tensor] = {}
+        self.size = (logits.shape[2], logits.shape[3])
+        self.dtype = self.like.dtype
 
     def __getitem__(self, need: Need) -> Tensor:
-        return self.values[need]
+        if need.kind == "predicted":
+            return self._p().sum((2, 3))
+        if need.kind == "squares":
+            return (self._p() * self._p()).sum((2, 3))
+        if need.kind == "spread":
+            return torch.where(self._valid.unsqueeze(1), -self._log_p(), 0).sum((2, 3))
+        if need.kind == "field":
+            assert self._field is not None
+            return (self._p() * torch.where(self._valid.unsqueeze(1), self._field, 0)).sum((2, 3))
+        values = torch.where(self._valid, self._at_true_class(need), 0)
+        n, height, _ = values.shape
+        # row by row first: one float32 accumulator for all pixels of a class would lose the small terms
+        rows = values.new_zeros(n, height, self.like.shape[1])
+        return rows.scatter_add(2, self._labels, values).sum(1)
+
+    def over_all(self, need: Need, weight: Tensor | None = None) -> Tensor:
+        values = self._at_true_class(need)
+        if weight is not None:
+            values = weight[self._labels] * values
+        return torch.where(self._valid, values, 0).sum()
 
     def pixels(self) -> Tensor:
-        """Number of labelled pixels, at least 1."""
-        return self[LABELLED].sum().clamp(min=1)
+        return self._valid.sum()
+
+    def missed(self) -> Tensor:
+        _, rest = true_class(self._log_p(), self._labels)
+        return torch.where(self._valid, rest, 0).sum()
 
     def cross_entropy(self, weight: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
-        """As `cross_entropy_sum`; needs what `cross_entropy_needs` says. ``weight (C,)``."""
-        total = self[MINUS_LOG] if weight is None else weight * self[MINUS_LOG]
+        target = self._target.long()
         if label_smoothing == 0:
-            return total.sum()
-        spread = self[SPREAD] if weight is None else weight * self[SPREAD]
-        return (1 - label_smoothing) * total.sum() + label_smoothing / spread.shape[1] * spread.sum()
+            return F.nll_loss(self._log_p(), target, weight, ignore_index=IGNORE, reduction="sum")
+        return F.cross_entropy(
+            self.like, target, weight, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
+        )
+
+    # kept by hand: on Python 3.11 a cached_property takes a lock, which torch.compile cannot follow
+    def _log_p(self) -> Tensor:
+        if "log_p" not in self._known:
+            self._known["log_p"] = self.like.log_softmax(1)
+        return self._known["log_p"]
+
+    def _p(self) -> Tensor:
+        """Probabilities, 0 at ignored pixels; made of the logarithms where a sum takes those anyway."""
+        if "p" not in self._known:
+            p = self._log_p().exp() if self._logarithms else self.like.softmax(1)
+            self._known["p"] = torch.where(self._valid.unsqueeze(1), p, 0)
+        return self._known["p"]
+
+    def _at_true_class(self, need: Need) -> Tensor:
+        """What is summed at pixels of class c (N, H, W); any finite number at ignored ones."""
+        if need.kind == "labelled":
+            return torch.ones_like(self.like[:, 0])
+        if need.kind == "hit":
+            return self._p().gather(1, self._labels.unsqueeze(1)).squeeze(1)
+        if need.kind == "minus_log":
+            return -self._log_p().gather(1, self._labels.unsqueeze(1)).squeeze(1)
+        minus_log, rest = true_class(self._log_p(), self._labels)
+        if need.kind == "focal":
+            return safe_power(rest, need.exponent) * minus_log
+        assert need.kind == "power", need
+        return safe_power(precise_minus_log(minus_log, rest), need.exponent)
 
 
 def cross_entropy_needs(label_smoothing: float = 0.0) -> tuple[Need, ...]:
-    """What `PixelSums.cross_entropy` takes."""
+    """What `PixelSums.cross_entropy` takes, and `LABELLED` for the divisor."""
     return (LABELLED, MINUS_LOG, SPREAD) if label_smoothing else (LABELLED, MINUS_LOG)
 
 
@@ -80,35 +174,3 @@ def _forward_agrees(kind: type) -> bool:
         if "forward" in vars(ancestor):
             return False
     return False
-
-
-def plain_sums(logits: Tensor, target: Tensor, needs: Iterable[Need], field: Tensor | None = None) -> list[Tensor]:
-    """The sums (N, C), differentiable any number of times. Arguments as of the losses; ``field (N, C, H, W)``."""
-    logits, labels, valid = prepare(logits, target)
-    log_p = logits.log_softmax(1)
-    p = torch.where(valid.unsqueeze(1), log_p.exp(), 0)
-    rough, rest = true_class(log_p, labels)
-    u = precise_minus_log(rough, rest)
-
-    def one(need: Need) -> Tensor:
-        if need.kind == "predicted":
-            return p.sum((2, 3))
-        if need.kind == "squares":
-            return p.square().sum((2, 3))
-        if need.kind == "spread":
-            return torch.where(valid.unsqueeze(1), -log_p, 0).sum((2, 3))
-        if need.kind == "field":
-            assert field is not None
-            return (p * torch.where(valid.unsqueeze(1), field, 0)).sum((2, 3))
-        values = {
-            "labelled": lambda: torch.ones_like(u),
-            "hit": lambda: p.gather(1, labels.unsqueeze(1)).squeeze(1),
-            "minus_log": lambda: u,
-            "focal": lambda: safe_power(rest, need.exponent) * u,
-            "power": lambda: safe_power(u, need.exponent),
-        }[need.kind]()
-        values = torch.where(valid, values, 0)
-        # row by row first, or float32 would lose the small terms
-        return p.new_zeros(*p.shape[:1], p.shape[2], p.shape[1]).scatter_add(2, labels, values).sum(1)
-
-    return [one(need) for need in needs]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seg.losses._check import check_choice, check_classes
 from seg.losses._distance import signed_distance
-from seg.losses._fused import pixel_sums
+from seg.losses._fused import native_sums
 from seg.losses._pixels import per_pixel, prepare
 from seg.losses._sums import FIELD, LABELLED, Need, PixelSums
 
@@ -50,8 +50,11 @@ class Boundary(nn.Module):
         self.classes = None if classes is None else check_classes(classes)
 
     def forward(self, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> Tensor:
-        if (native := pixel_sums(self, logits, target, distance)) is not None:
-            return self.from_sums(native).float()
+        native = native_sums(self, logits, target, distance)
+        if native is not None:
+            return self.from_sums(native).to(native.dtype)
+        # written a second time, unlike the other losses by sums: maps of a few of many classes would have to be
+        # spread over all of them first, and `maximum` is a function of the maps that are shared with other terms
         logits, _, valid = prepare(logits, target)
         classes = self._wanted(logits.shape[1])
         if distance is None:
@@ -67,14 +70,14 @@ class Boundary(nn.Module):
                 f"got {distance.dtype} {tuple(distance.shape)}"
             )
         distance = torch.where(valid.unsqueeze(1), distance.to(p.device, p.dtype), 0)
-        return per_pixel((p * self._normalized(distance)).sum(), valid) / len(classes)
+        return per_pixel((p * self._normalized(distance)).sum(), valid.sum()) / len(classes)
 
     def sums_needed(self) -> tuple[Need, ...]:
         return () if self.normalize == "maximum" else (LABELLED, FIELD)
 
     def from_sums(self, sums: PixelSums) -> Tensor:
         classes = self._wanted(sums[FIELD].shape[1])
-        value = sums[FIELD][:, classes].sum() / (sums.pixels() * len(classes))
+        value = per_pixel(sums[FIELD][:, classes].sum(), sums.pixels()) / len(classes)
         return value / _diagonal(sums.size) if self.normalize == "diagonal" else value
 
     def _wanted(self, count: int) -> list[int]:

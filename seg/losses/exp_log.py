@@ -2,19 +2,18 @@
 
 from collections.abc import Iterable
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seg.losses._check import check_choice, check_number
-from seg.losses._fused import pixel_sums
-from seg.losses._pixels import mean_over, precise_minus_log, prepare, safe_power, true_class
-from seg.losses._regions import Absent, Sums, class_mean, divide, region_of, region_sums
+from seg.losses._pixels import per_pixel, precise_minus_log, safe_power
+from seg.losses._regions import Absent, RegionSums, class_mean, divide, region_sums
 from seg.losses._shared import total
+from seg.losses._sum_loss import SumLoss
 from seg.losses._sums import HIT, LABELLED, PREDICTED, Need, PixelSums
 from seg.losses._weight import ClassWeight
 
 
-class ExpLog(nn.Module):
+class ExpLog(SumLoss):
     """``dice_share E_c[(-ln Dice_c)^gamma_dice] + cross_share E_x[w_t (-ln p_t)^gamma_cross]`` (Wong et al. 2018).
 
     Dice_c = (2 TP + s) / (P + Y + s), the mean is taken over classes after the power; E_x is the mean over labelled
@@ -64,37 +63,23 @@ class ExpLog(nn.Module):
         self.smooth, self.batch = smooth, batch
         self.absent: Absent = absent
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        if (native := pixel_sums(self, logits, target)) is not None:
-            return self.from_sums(native).float()
-        logits, labels, valid = prepare(logits, target)
-        log_p = logits.log_softmax(1)
-        p = torch.where(valid.unsqueeze(1), log_p.exp(), 0)
-        sums = region_sums(p, labels, valid, batch=self.batch)
-        weight = self.weight(logits)
-        if weight is None:
-            weight = _rarity(sums.labelled[0] if self.batch else total(sums.labelled.sum(0))[0])
-        pixels = safe_power(precise_minus_log(*true_class(log_p, labels)), self.gamma_cross)
-        return self.dice_share * self._dice(sums) + self.cross_share * mean_over(valid, weight[labels] * pixels)
-
     def sums_needed(self) -> tuple[Need, ...]:
         return LABELLED, HIT, PREDICTED, Need("power", self.gamma_cross)
 
     def from_sums(self, sums: PixelSums) -> Tensor:
-        labelled = sums[LABELLED]
-        weight = self.weight(labelled)
+        region = region_sums(sums, batch=self.batch)
+        weight = self.weight(sums.like)
         if weight is None:
-            weight = _rarity(labelled.sum(0))
-        cross = (weight * sums[Need("power", self.gamma_cross)]).sum() / sums.pixels()
-        value: Tensor = self.dice_share * self._dice(region_of(sums, batch=self.batch)) + self.cross_share * cross
-        return value
+            weight = _rarity(region.labelled[0] if self.batch else total(region.labelled.sum(0))[0])
+        cross = per_pixel(sums.over_all(Need("power", self.gamma_cross), weight), sums.pixels())
+        return self.dice_share * self._dice(region) + self.cross_share * cross
 
-    def _dice(self, sums: Sums) -> Tensor:
-        whole = sums.predicted + sums.labelled
-        missed = divide(whole - 2 * sums.hit, whole + self.smooth)
-        rough = (whole + self.smooth).log() - (2 * sums.hit + self.smooth).log()
+    def _dice(self, region: RegionSums) -> Tensor:
+        whole = region.predicted + region.labelled
+        missed = divide(whole - 2 * region.hit, whole + self.smooth)
+        rough = (whole + self.smooth).log() - (2 * region.hit + self.smooth).log()
         values = safe_power(precise_minus_log(rough, missed), self.gamma_dice)
-        return class_mean(values, sums.labelled, batch=self.batch, absent=self.absent)
+        return class_mean(values, region.labelled, batch=self.batch, absent=self.absent)
 
 
 def _rarity(pixels: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from seg.losses._check import check_number
 from seg.losses._pixels import safe_power
-from seg.losses._regions import Absent, RegionLoss, Sums, divide
+from seg.losses._regions import Absent, RegionLoss, RegionSums, divide
 
 
 class Tversky(RegionLoss):
@@ -50,6 +50,6 @@ class Tversky(RegionLoss):
         check_number("exponent", exponent, above=0)
         self.alpha, self.beta, self.exponent = alpha, beta, exponent
 
-    def miss(self, sums: Sums) -> Tensor:
+    def miss(self, sums: RegionSums) -> Tensor:
         missed = self.alpha * (sums.predicted - sums.hit) + self.beta * (sums.labelled - sums.hit)
         return safe_power(divide(missed, sums.hit + missed + self.smooth), self.exponent)

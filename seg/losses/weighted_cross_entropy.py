@@ -3,19 +3,17 @@
 from collections.abc import Iterable
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seg.losses._check import check_choice, check_share
-from seg.losses._fused import pixel_sums
-from seg.losses._pixels import cross_entropy_sum, prepare
 from seg.losses._regions import divide
 from seg.losses._shared import total
+from seg.losses._sum_loss import SumLoss
 from seg.losses._sums import LABELLED, Need, PixelSums, cross_entropy_needs
 from seg.losses._weight import ClassWeight
 
 
-class WeightedCrossEntropy(nn.Module):
+class WeightedCrossEntropy(SumLoss):
     """Softmax cross entropy with a weight for each class, divided by the summed weights of the labelled pixels.
 
     The value of `torch.nn.CrossEntropyLoss(weight)`, whose mean this is, but 0 where that is NaN: without a labelled
@@ -50,20 +48,10 @@ class WeightedCrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
         self.reduction = reduction
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        if (native := pixel_sums(self, logits, target)) is not None:
-            return self.from_sums(native).float()
-        logits, labels, valid = prepare(logits, target)
-        weight = self.weight(logits)
-        value = cross_entropy_sum(logits, target, weight=weight, label_smoothing=self.label_smoothing)
-        if self.reduction == "sum":
-            return total(value)[0]
-        return divide(*total(value, torch.where(valid, weight[labels], 0).sum()))
-
     def sums_needed(self) -> tuple[Need, ...]:
         return cross_entropy_needs(self.label_smoothing)
 
     def from_sums(self, sums: PixelSums) -> Tensor:
-        weight = self.weight(sums[LABELLED])
-        value = sums.cross_entropy(weight, self.label_smoothing)
-        return divide(value, (weight * sums[LABELLED]).sum()) if self.reduction == "mean" else value
+        weight = self.weight(sums.like)
+        value, divisor = total(sums.cross_entropy(weight, self.label_smoothing), sums.over_all(LABELLED, weight))
+        return divide(value, divisor) if self.reduction == "mean" else value

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from seg.losses._check import check_number
-from seg.losses._fused import pixel_sums
+from seg.losses._fused import native_sums
 from seg.losses._sums import Need, PixelSums, needs_of
 from seg.losses.schedules import Ramp
 
@@ -50,7 +50,7 @@ class WeightedSum(nn.Module):
         self.register_buffer("progress", torch.zeros(()))
 
     def forward(self, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> Tensor:
-        return self._combine(logits, target, distance, pixel_sums(self, logits, target, distance))
+        return self._combine(logits, target, distance, native_sums(self, logits, target, distance))
 
     def sums_needed(self) -> tuple[Need, ...]:
         """Those of all terms that work by sums, so that the softmax is evaluated once for them."""
