@@ -1,12 +1,12 @@
-"""The native path of losses that work by sums: two readings of the logits, one writing of the gradient, nothing else.
+"""The native path of losses by sums: it reads the logits twice and writes the gradient once, nothing else.
 
 Rule. The native path is taken for logits in float32, bfloat16 or float16 on the CPU, run eagerly in one process; that
 is, not under `torch.compile`, `torch.export`, tracing or the transforms of `torch.func`, not for tensor subclasses, not
 with distance maps of some classes only, and not where several processes share sums. Everything else takes the plain
-path of each loss, which gives the same numbers to rounding. Second derivatives are taken from the plain definitions. On
-a GPU, compile: ``torch.compile(loss)``.
+path (`seg.losses._sums.PlainSums`), whose values agree to rounding. Second derivatives come from the plain definitions.
+On a GPU, compile: ``torch.compile(loss)``.
 
-Switch. ``SEG_FUSED=0`` in the environment, or ``with seg.losses.fused(False)``, takes the plain path always.
+Switch. With ``SEG_FUSED=0`` in the environment, or ``with seg.losses.fused(False)``, the plain path is always taken.
 """
 
 import os
@@ -40,7 +40,7 @@ def fused(enabled: bool) -> Iterator[None]:
 
 
 def native_sums(loss: nn.Module, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> "NativeSums | None":
-    """The sums that ``loss`` needs, or None where the rule says that it goes the plain way.
+    """The sums that ``loss`` needs, or None where the rule says to take the plain path.
 
     Raises:
         ValueError: arguments of the wrong shape, type or class index.
@@ -50,11 +50,11 @@ def native_sums(loss: nn.Module, logits: Tensor, target: Tensor, distance: Tenso
     needs = tuple(dict.fromkeys(needs_of(loss)))
     if not needs:
         return None
-    check_shapes(logits, target, indices=False)  # those the native code looks at
+    check_shapes(logits, target, indices=False)  # the native code checks the indices as it reads them
     if FIELD in needs:
         distance = signed_distance(target, logits.shape[1]) if distance is None else distance
         if distance.shape != logits.shape or not distance.is_floating_point():
-            return None  # maps of some classes only, or wrong ones: the plain path tells
+            return None  # maps of some classes only, or wrong ones: the plain path tells them apart
         distance = distance.detach().float()
     logits = logits.float() if logits.dtype == torch.float16 else logits
     sums = _TakeSums.apply(logits, target.detach().contiguous(), distance if FIELD in needs else None, needs)
@@ -91,9 +91,11 @@ class NativeSums(PixelSums):
 
 def _applies(logits: Tensor) -> bool:
     allowed = _allowed.get()
+    if allowed is None:
+        allowed = os.environ.get("SEG_FUSED") != "0"
     return (
-        (os.environ.get("SEG_FUSED") != "0" if allowed is None else allowed)
-        and type(logits) in (Tensor, nn.Parameter)
+        allowed
+        and type(logits) in (Tensor, nn.Parameter)  # a subclass (DTensor, FakeTensor) may have no memory to view
         and logits.device.type == "cpu"
         and logits.layout == torch.strided
         and logits.dtype in (torch.float32, torch.bfloat16, torch.float16)
@@ -108,7 +110,7 @@ def _applies(logits: Tensor) -> bool:
 
 @cache
 def _native() -> ModuleType | None:
-    """The C++ module; None in a checkout where it was not built."""
+    """The C++ module, or None in a checkout where it was not built."""
     try:
         from seg import _losses
     except ImportError:
@@ -117,7 +119,7 @@ def _native() -> ModuleType | None:
 
 
 def _array(tensor: Tensor) -> npt.NDArray[Any]:
-    """A view in NumPy, of bfloat16 as its bits."""
+    """A NumPy view; of bfloat16, which NumPy lacks, the bits as uint16."""
     tensor = tensor.detach()
     array: npt.NDArray[Any] = (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
     return array
@@ -128,7 +130,10 @@ def _rows(needs: Sequence[Need]) -> list[tuple[int, float]]:
 
 
 class _TakeSums(torch.autograd.Function):
-    """``(rows, N, C)`` float64 of the logits: whatever is made of these few numbers is left to autograd."""
+    """Logits -> ``(rows, N, C)`` float64; what a loss makes of these few numbers is left to autograd.
+
+    So the backward pass is given the derivative of the loss by each sum, and needs nothing else about the loss.
+    """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, field: Tensor | None, needs: tuple[Need, ...]) -> Tensor:
@@ -148,12 +153,14 @@ class _TakeSums(torch.autograd.Function):
         from seg import _losses
 
         logits, target, field = ctx.saved_tensors
-        if torch.is_grad_enabled():  # backward(create_graph=True)
+        # only backward(create_graph=True) runs with gradients enabled: its result must be differentiable again
+        if torch.is_grad_enabled():
             plain = PlainSums(logits, target, ctx.needs, field)
             sums = torch.stack([plain[need] for need in ctx.needs]).to(slopes.dtype)
             return torch.autograd.grad(sums, logits, slopes, create_graph=True)[0], None, None, None
         gradient = torch.empty_like(logits)
-        largest = torch.finfo(torch.float32).max  # a slope in float64 may be beyond it, and infinity times 0 is NaN
+        # a slope in float64 may be beyond the largest float32, and infinity times a probability of 0 is NaN
+        largest = torch.finfo(torch.float32).max
         coefficients = slopes.clamp(-largest, largest).float().numpy()
         given = None if field is None else _array(field)
         _losses.gradient(

@@ -1,6 +1,6 @@
-"""Pieces that look at a whole region: sums per class, and means over classes.
+"""What the region losses share: the sums of each class, and means over classes.
 
-The region losses differ only in `RegionLoss.miss`.
+The losses themselves differ only in `RegionLoss.miss`.
 """
 
 from collections.abc import Iterable
@@ -19,12 +19,12 @@ Absent = Literal["skip", "count"]
 
 
 class RegionSums(NamedTuple):
-    """Sums over the labelled pixels of the batch, on all processes (B = 1), or of each image (B = N), each (B, C).
+    """Sums over the labelled pixels, each (B, C): of the batch on all processes (B = 1), or of each image (B = N).
 
     Attributes:
-        hit: TP, probability of class c at pixels of class c.
-        predicted: P, probability of class c (or its square).
-        labelled: Y, pixels of class c.
+        hit: TP, the probabilities of class c at the pixels of class c.
+        predicted: P, the probabilities of class c at all of them (or their squares).
+        labelled: Y, the number of pixels of class c.
     """
 
     hit: Tensor
@@ -43,8 +43,9 @@ def region_sums(sums: PixelSums, *, batch: bool, squared: bool = False) -> Regio
 
 
 def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """The quotient, 0 with gradient 0 where the denominator is not positive."""
+    """The quotient; 0 with gradient 0 where the denominator is not positive."""
     positive = denominator > 0
+    # the inner where() as well: 0 / 0 in the branch not taken would still send NaN into the gradient
     return torch.where(positive, numerator / torch.where(positive, denominator, 1), 0)
 
 
@@ -56,28 +57,30 @@ def class_mean(
     Args:
         values: (B, C), finite.
         labelled: (B, C) pixels of each class; a row without any pixel does not count.
-        batch: there is one row, made of the sums of all processes; else all processes' rows are averaged.
+        batch: whether there is one row, made of the sums of all processes; else the rows of all processes are averaged.
         absent: ``skip`` averages over the classes of the row that have pixels, ``count`` over all.
-        weight: (C,) of the classes in the mean.
+        weight: (C,), of each class in the mean.
     """
-    present = labelled > 0
-    shares = (present if absent == "skip" else present.any(1, keepdim=True).expand_as(present)).to(values.dtype)
+    counted = labelled > 0
+    if absent == "count":
+        counted = counted.any(1, keepdim=True).expand_as(counted)
+    weights = counted.to(values.dtype)
     if weight is not None:
-        shares = shares * weight
-    whole = shares.sum(1)
-    return row_mean(divide((shares * values).sum(1), whole), whole > 0, batch=batch)
+        weights = weights * weight
+    divisor = weights.sum(1)
+    return row_mean(divide((weights * values).sum(1), divisor), divisor > 0, batch=batch)
 
 
 def row_mean(values: Tensor, rows: Tensor, *, batch: bool) -> Tensor:
     """Mean of ``values (B,)`` over the ``rows (B,)`` that count, 0 if none does; ``batch`` as in `class_mean`."""
     value, count = torch.where(rows, values, 0).sum(), rows.sum()
-    if not batch:
+    if not batch:  # the one row of a batch is of all processes already
         value, count = total(value, count)
     return value / count.clamp(min=1)
 
 
 class RegionLoss(SumLoss):
-    """A loss that is a mean over classes of what `miss` makes of their sums."""
+    """A loss that is the mean over classes of what `miss` makes of their sums."""
 
     squared = False
 
@@ -98,5 +101,5 @@ class RegionLoss(SumLoss):
         return class_mean(self.miss(region), region.labelled, batch=self.batch, absent=self.absent, weight=weight)
 
     def miss(self, sums: RegionSums) -> Tensor:
-        """What each class missed, (B, C): 0 = perfect."""
+        """How much of each class was missed (B, C); 0 = perfect."""
         raise NotImplementedError

@@ -11,12 +11,12 @@ class SumLoss(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         sums = native_sums(self, logits, target) or PlainSums(logits, target, self.sums_needed())
-        return self.from_sums(sums).to(sums.dtype)
+        return self.from_sums(sums).to(sums.dtype)  # native sums are float64, the loss of float32 logits is not
 
     def sums_needed(self) -> tuple[Need, ...]:
         """What `from_sums` takes."""
         raise NotImplementedError
 
     def from_sums(self, sums: PixelSums) -> Tensor:
-        """The loss, a scalar; every path from the sums to it goes through `seg.losses._shared.total` once."""
+        """The loss, a scalar; every path from the sums to it goes through `seg.losses._shared.total` exactly once."""
         raise NotImplementedError

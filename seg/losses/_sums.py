@@ -1,9 +1,9 @@
 """The sums over pixels that most losses are functions of.
 
 Such a loss says in ``sums_needed()`` which sums it takes and in ``from_sums(sums)`` what it makes of them
-(`seg.losses._sum_loss`), and never looks at a pixel itself. So it is written once for both ways of taking the sums:
-`PlainSums` below, in torch operations, which is their definition, and `seg.losses._fused.NativeSums`, which reads the
-logits of a whole composite once.
+(`seg.losses._sum_loss`), and never looks at a pixel itself. So it is written once for both ways of computing the sums:
+`PlainSums` below, in torch operations, which defines them, and `seg.losses._fused.NativeSums`, which reads the logits
+once for all terms of a composite.
 """
 
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ from seg.labels import IGNORE
 from seg.losses._pixels import precise_minus_log, prepare, safe_power, true_class
 
 KINDS = ("labelled", "hit", "minus_log", "focal", "power", "predicted", "squares", "spread", "field")
-"""In the order of the native code."""
+"""In the order of the native code, which knows them by their index."""
 
 
 class Need(NamedTuple):
@@ -37,7 +37,7 @@ PREDICTED, SQUARES, SPREAD, FIELD = Need("predicted"), Need("squares"), Need("sp
 
 
 class PixelSums(ABC):
-    """Sums over the labelled pixels of a batch, on this process; `seg.losses._shared.total` adds the others'.
+    """Sums over the labelled pixels of this process's batch; `seg.losses._shared.total` adds those of the others.
 
     Attributes:
         size: height and width of the images in pixels.
@@ -51,11 +51,11 @@ class PixelSums(ABC):
 
     @abstractmethod
     def __getitem__(self, need: Need) -> Tensor:
-        """The sum (N, C) of each image and class."""
+        """The sum of each image and class (N, C)."""
 
     @abstractmethod
     def over_all(self, need: Need, weight: Tensor | None = None) -> Tensor:
-        """One of the sums at the pixels of their own class, over all images and classes; ``weight (C,)``."""
+        """A sum over the pixels of class c, weighted by ``weight (C,)`` and added up over all images and classes."""
 
     @abstractmethod
     def pixels(self) -> Tensor:
@@ -63,32 +63,32 @@ class PixelSums(ABC):
 
     @abstractmethod
     def missed(self) -> Tensor:
-        """``1 - p_t`` over all labelled pixels; needs `LABELLED` and `HIT`."""
+        """``1 - p_t`` summed over all labelled pixels; needs `LABELLED` and `HIT`."""
 
     @abstractmethod
     def cross_entropy(self, weight: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
-        """Cross entropy over all labelled pixels; needs `cross_entropy_needs`. ``weight (C,)``."""
+        """Cross entropy summed over all labelled pixels; needs `cross_entropy_needs`. ``weight (C,)``."""
 
 
 class PlainSums(PixelSums):
-    """Sums made of torch operations: on any device, compiled, differentiable any number of times.
+    """The sums in torch operations: on any device, under `torch.compile`, differentiable any number of times.
 
-    Each is computed when it is asked for, so that a loss pays for what it takes. A scalar is summed over the pixels
-    directly: going by way of the classes would scatter, which costs time, and on a GPU the order of the additions.
+    Each is computed when it is asked for, so that a loss pays only for what it uses. Scalars are summed over the pixels
+    directly: summing per class first would need a scatter, which takes time and on a GPU adds in random order.
 
     Args:
         logits, target: as every loss takes them.
-        needs: what will be asked for.
-        field: (N, C, H, W), if `FIELD` is.
+        needs: the sums that will be asked for.
+        field: (N, C, H, W), the numbers that `FIELD` multiplies.
     """
 
     def __init__(self, logits: Tensor, target: Tensor, needs: Sequence[Need], field: Tensor | None = None) -> None:
-        self.like, self._labels, self._valid = prepare(logits, target)
+        self._logits, self._labels, self._valid = prepare(logits, target)
+        self.like, self.dtype = self._logits, self._logits.dtype
         self._target, self._field = target, field
         self._logarithms = any(need.kind in ("minus_log", "focal", "power", "spread") for need in needs)
         self._known: dict[str, Tensor] = {}
         self.size = (logits.shape[2], logits.shape[3])
-        self.dtype = self.like.dtype
 
     def __getitem__(self, need: Need) -> Tensor:
         if need.kind == "predicted":
@@ -103,20 +103,21 @@ class PlainSums(PixelSums):
         values = torch.where(self._valid, self._at_true_class(need), 0)
         n, height, _ = values.shape
         # row by row first: one float32 accumulator for all pixels of a class would lose the small terms
-        rows = values.new_zeros(n, height, self.like.shape[1])
+        rows = values.new_zeros(n, height, self._logits.shape[1])
         return rows.scatter_add(2, self._labels, values).sum(1)
 
     def over_all(self, need: Need, weight: Tensor | None = None) -> Tensor:
         values = self._at_true_class(need)
         if weight is not None:
             values = weight[self._labels] * values
+        # masked as the last step, so that whatever stands at ignored pixels has slope 0 there
         return torch.where(self._valid, values, 0).sum()
 
     def pixels(self) -> Tensor:
         return self._valid.sum()
 
     def missed(self) -> Tensor:
-        _, rest = true_class(self._log_p(), self._labels)
+        _, rest = true_class(self._log_p(), self._labels)  # and not labelled - hit, which cancels in float32
         return torch.where(self._valid, rest, 0).sum()
 
     def cross_entropy(self, weight: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
@@ -124,26 +125,26 @@ class PlainSums(PixelSums):
         if label_smoothing == 0:
             return F.nll_loss(self._log_p(), target, weight, ignore_index=IGNORE, reduction="sum")
         return F.cross_entropy(
-            self.like, target, weight, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
+            self._logits, target, weight, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
         )
 
-    # kept by hand: on Python 3.11 a cached_property takes a lock, which torch.compile cannot follow
+    # not a cached_property: on Python 3.11 that takes a lock, which torch.compile cannot trace
     def _log_p(self) -> Tensor:
         if "log_p" not in self._known:
-            self._known["log_p"] = self.like.log_softmax(1)
+            self._known["log_p"] = self._logits.log_softmax(1)
         return self._known["log_p"]
 
     def _p(self) -> Tensor:
-        """Probabilities, 0 at ignored pixels; made of the logarithms where a sum takes those anyway."""
+        """Probabilities, 0 at ignored pixels; computed from the logarithms where a sum needs those anyway."""
         if "p" not in self._known:
-            p = self._log_p().exp() if self._logarithms else self.like.softmax(1)
+            p = self._log_p().exp() if self._logarithms else self._logits.softmax(1)
             self._known["p"] = torch.where(self._valid.unsqueeze(1), p, 0)
         return self._known["p"]
 
     def _at_true_class(self, need: Need) -> Tensor:
-        """What is summed at pixels of class c (N, H, W); any finite number at ignored ones."""
+        """What a sum over the pixels of class c adds up (N, H, W); any number at ignored pixels."""
         if need.kind == "labelled":
-            return torch.ones_like(self.like[:, 0])
+            return torch.ones_like(self._logits[:, 0])
         if need.kind == "hit":
             return self._p().gather(1, self._labels.unsqueeze(1)).squeeze(1)
         if need.kind == "minus_log":
@@ -161,13 +162,13 @@ def cross_entropy_needs(label_smoothing: float = 0.0) -> tuple[Need, ...]:
 
 
 def needs_of(loss: nn.Module) -> tuple[Need, ...]:
-    """The sums that ``loss`` takes; none if it does not work by sums, or not with these options."""
+    """The sums that ``loss`` takes; none if it does not work by sums, or not with its options."""
     needed = getattr(loss, "sums_needed", None)
     return tuple(needed()) if callable(needed) and _forward_agrees(type(loss)) else ()
 
 
 def _forward_agrees(kind: type) -> bool:
-    """Whether ``forward`` is still the one that ``sums_needed`` was written for, and no subclass replaced it."""
+    """Whether ``forward`` is still the one that ``sums_needed`` was written for: no subclass has replaced it."""
     for ancestor in kind.__mro__:
         if "sums_needed" in vars(ancestor):
             return True

@@ -14,13 +14,13 @@ from seg.losses._sums import Need, PixelSums, cross_entropy_needs
 class CrossEntropy(SumLoss):
     """Softmax cross entropy, averaged over the labelled pixels.
 
-    Differs from `torch.nn.CrossEntropyLoss` where that is not usable: without a labelled pixel the loss is 0 with
-    zero gradients (torch: NaN), non-finite logits at ignored pixels have no influence, float16 and bfloat16 logits
-    are reduced in float32, and uint8 targets are taken as they are.
+    The value of `torch.nn.CrossEntropyLoss` with four differences: without a labelled pixel the loss is 0 with zero
+    gradients (torch: NaN), non-finite logits at ignored pixels do not matter, float16 and bfloat16 logits are reduced
+    in float32, and uint8 targets need no conversion.
 
     Args:
         label_smoothing: share of the target spread evenly over all classes, in 0..1 (Szegedy et al. 2016).
-        reduction: ``mean`` over labelled pixels or ``sum``.
+        reduction: ``mean`` over the labelled pixels, or ``sum``.
 
     Shape:
         ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore -> scalar.

@@ -16,19 +16,20 @@ from seg.losses._weight import ClassWeight
 class ExpLog(SumLoss):
     """``dice_share E_c[(-ln Dice_c)^gamma_dice] + cross_share E_x[w_t (-ln p_t)^gamma_cross]`` (Wong et al. 2018).
 
-    Dice_c = (2 TP + s) / (P + Y + s), the mean is taken over classes after the power; E_x is the mean over labelled
-    pixels. Powers below 1 have an infinite slope at a perfect pixel, but the loss as a function of the logits has
-    not: -ln p_t is computed as -log1p(-q) from the summed probability q of the other classes, and the slope of a
-    pixel or class that is right to the last bit is 0.
+    Dice_c = (2 TP + s) / (P + Y + s), and the mean over classes is taken after the power; E_x is the mean over labelled
+    pixels. A power below 1 has an infinite slope at a perfect pixel, but the loss as a function of the logits has not:
+    -ln p_t is computed as -log1p(-q) from the summed probability q of the other classes, and the slope of a pixel or
+    class that is right to the last bit is 0.
 
     Args:
-        weight: w, one number per class. The paper has ``sqrt(sum_k f_k / f_c)`` from the label frequencies f of the
-            training set (the rule ``square_root`` of ``seg-train``); None takes that formula on the labelled pixels
-            of each batch, an estimate that varies from batch to batch. ``[1, 1, ...]`` weighs all classes alike.
+        weight: w, one number per class. The paper uses ``sqrt(sum_k f_k / f_c)`` with the label frequencies f of the
+            training set (the rule ``square_root`` of ``seg-train``); None applies that formula to the labelled pixels
+            of each batch, an estimate that varies from batch to batch. ``[1, 1, ...]`` weights all classes equally.
         dice_share, cross_share: weights of the two terms, >= 0.
         gamma_dice, gamma_cross: exponents, > 0.
         smooth: s, the paper's pseudocount for classes without pixels, > 0.
-        batch: sum the Dice over the batch; False takes it per image and averages over those with a labelled pixel.
+        batch: sum over the batch for Dice; False takes the Dice of each image and averages over those with a labelled
+            pixel.
         absent: ``count`` averages the Dice term over all classes as in the paper, ``skip`` over those in the target.
 
     Shape:
@@ -75,6 +76,7 @@ class ExpLog(SumLoss):
         return self.dice_share * self._dice(region) + self.cross_share * cross
 
     def _dice(self, region: RegionSums) -> Tensor:
+        # -ln Dice_c from 1 - Dice_c, as for a pixel: a nearly perfect class would otherwise be rounding under a power
         whole = region.predicted + region.labelled
         missed = divide(whole - 2 * region.hit, whole + self.smooth)
         rough = (whole + self.smooth).log() - (2 * region.hit + self.smooth).log()
@@ -83,5 +85,5 @@ class ExpLog(SumLoss):
 
 
 def _rarity(pixels: Tensor) -> Tensor:
-    """``sqrt(all / own)`` of the pixels (C,) of each class, an absent class as if it had one."""
+    """``sqrt(all / own)`` for the pixels (C,) of each class; an absent class counts as one pixel."""
     return (pixels.sum() / pixels.clamp(min=1)).sqrt()

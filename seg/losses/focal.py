@@ -14,13 +14,13 @@ from seg.losses._weight import ClassWeight
 class Focal(SumLoss):
     """Softmax focal loss, ``-a_t (1 - p_t)^gamma ln p_t``, averaged over the labelled pixels (Lin et al. 2017).
 
-    The paper's detector is a sigmoid one with a scalar alpha for the positives, divided by their number; here every
-    labelled pixel is the positive of its class, alpha is a vector that is not renormalised, and the divisor is the
-    number of labelled pixels, so that neither changes the scale of the loss with the content of the crop.
-    ``gamma=0`` equals `CrossEntropy` bit for bit; value and gradient are finite for any ``gamma``, below 1 too.
+    The paper's loss, of a detector, is a sigmoid one with a scalar alpha for the positives, divided by their number.
+    Here every labelled pixel is a positive of its class, alpha is a class vector that is not renormalised, and the
+    divisor is the number of labelled pixels, so that the scale of the loss does not depend on the content of the crop.
+    ``gamma=0`` equals `CrossEntropy` bit for bit; value and gradient are finite for any ``gamma``, also below 1.
 
     Args:
-        gamma: how fast good predictions fade, >= 0.
+        gamma: how fast the loss of good predictions fades, >= 0.
         weight: the paper's alpha, one number per class; None = 1 for all.
 
     Shape:

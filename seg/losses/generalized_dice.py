@@ -12,8 +12,8 @@ from seg.losses._sums import HIT, LABELLED, PREDICTED, Need, PixelSums
 class GeneralizedDice(SumLoss):
     """``1 - 2 sum_c w_c TP_c / sum_c w_c (P_c + Y_c)`` with ``w_c = 1 / Y_c^2`` (Sudre et al. 2017).
 
-    A class without pixels has no such weight. Released code adds 1e-10 to Y, whereupon one absent class outweighs
-    all others by 1e20 and the gradient dies; here it weighs nothing, or as much as the rarest class that is there.
+    For a class without pixels that weight is undefined. Released code adds 1e-10 to Y, so that one absent class
+    outweighs all others by 1e20 and the gradient vanishes; here it has weight 0, or that of the rarest class present.
 
     Args:
         batch: sum over the batch; False takes the loss of each image and averages over those with a labelled pixel.
@@ -38,7 +38,7 @@ class GeneralizedDice(SumLoss):
     def from_sums(self, sums: PixelSums) -> Tensor:
         region = region_sums(sums, batch=self.batch)
         present = region.labelled > 0
-        # only ratios of weights matter: in units of the largest they neither over- nor underflow
+        # only ratios of weights matter: relative to the largest, 1 / Y^2 neither overflows nor underflows
         rarest = torch.where(present, region.labelled, torch.inf).amin(1, keepdim=True)
         weight = torch.where(present, (rarest / region.labelled.clamp(min=1)).square(), float(self.absent == "count"))
         whole = region.predicted + region.labelled

@@ -11,10 +11,10 @@ from seg.losses._sums import HIT, Need, PixelSums, cross_entropy_needs
 class Poly1(SumLoss):
     """``-ln p_t + epsilon (1 - p_t)``, averaged over the labelled pixels (Leng et al. 2022, PolyLoss).
 
-    Cross entropy is the series ``sum_j (1 - p_t)^j / j``; this changes the coefficient of its first term.
+    Cross entropy is the series ``sum_j (1 - p_t)^j / j``; this loss changes the coefficient of its first term.
 
     Args:
-        epsilon: what is added to that coefficient, >= -1; 0 is cross entropy.
+        epsilon: added to that coefficient, >= -1; 0 is cross entropy.
 
     Shape:
         ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore -> scalar.

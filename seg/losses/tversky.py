@@ -19,7 +19,7 @@ class Tversky(RegionLoss):
     Args:
         alpha: weight of false positives, >= 0.
         beta: weight of false negatives, >= 0.
-        exponent: > 0; below 1 it strengthens classes that are nearly right, above 1 it fades them.
+        exponent: > 0; below 1 it gives more weight to classes that are nearly right, above 1 less.
         smooth: s, added to numerator and denominator, >= 0.
         batch: sum over the batch; False takes the loss of each image and averages over those with a labelled pixel.
         absent: ``skip`` averages over the classes that the target has (in the batch, or in each image), ``count``

@@ -1,4 +1,4 @@
-"""Cross entropy in which classes weigh differently."""
+"""Cross entropy with class weights."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -16,13 +16,12 @@ from seg.losses._weight import ClassWeight
 class WeightedCrossEntropy(SumLoss):
     """Softmax cross entropy with a weight for each class, divided by the summed weights of the labelled pixels.
 
-    The value of `torch.nn.CrossEntropyLoss(weight)`, whose mean this is, but 0 where that is NaN: without a labelled
-    pixel, or if all labelled pixels have weight 0. Weights from class frequencies: Eigen and Fergus 2015 (median
-    frequency).
+    The value of `torch.nn.CrossEntropyLoss(weight)`, but 0 where that is NaN: without a labelled pixel, or if all
+    labelled pixels have weight 0. For weights from class frequencies see Eigen and Fergus 2015 (median frequency).
 
     Args:
         weight: one number per class.
-        label_smoothing: share of the target spread evenly over all classes, each with its own weight, in 0..1.
+        label_smoothing: share of the target, in 0..1, spread evenly over all classes, each with its own weight.
         reduction: ``mean`` (by the summed weights of the true classes) or ``sum``.
 
     Shape:
