@@ -100,7 +100,7 @@ class PlainSums(PixelSums):
         if need.kind == "field":
             assert self._field is not None
             return (self._p() * torch.where(self._valid.unsqueeze(1), self._field, 0)).sum((2, 3))
-        values = torch.where(self._valid, self._at_true_class(need), 0)
+        values = self._at_true_class(need)
         n, height, _ = values.shape
         # row by row first: one float32 accumulator for all pixels of a class would lose the small terms
         rows = values.new_zeros(n, height, self._logits.shape[1])
@@ -108,10 +108,7 @@ class PlainSums(PixelSums):
 
     def over_all(self, need: Need, weight: Tensor | None = None) -> Tensor:
         values = self._at_true_class(need)
-        if weight is not None:
-            values = weight[self._labels] * values
-        # masked as the last step, so that whatever stands at ignored pixels has slope 0 there
-        return torch.where(self._valid, values, 0).sum()
+        return values.sum() if weight is None else (weight[self._labels] * values).sum()
 
     def pixels(self) -> Tensor:
         return self._valid.sum()
@@ -142,18 +139,20 @@ class PlainSums(PixelSums):
         return self._known["p"]
 
     def _at_true_class(self, need: Need) -> Tensor:
-        """What a sum over the pixels of class c adds up (N, H, W); any number at ignored pixels."""
+        """What a sum over the pixels of class c adds up (N, H, W), 0 at ignored pixels."""
         if need.kind == "labelled":
-            return torch.ones_like(self._logits[:, 0])
+            return self._valid.to(self.dtype)
         if need.kind == "hit":
             return self._p().gather(1, self._labels.unsqueeze(1)).squeeze(1)
-        if need.kind == "minus_log":
-            return -self._log_p().gather(1, self._labels.unsqueeze(1)).squeeze(1)
         minus_log, rest = true_class(self._log_p(), self._labels)
-        if need.kind == "focal":
-            return safe_power(rest, need.exponent) * minus_log
-        assert need.kind == "power", need
-        return safe_power(precise_minus_log(minus_log, rest), need.exponent)
+        if need.kind == "minus_log":
+            values = minus_log
+        elif need.kind == "focal":
+            values = safe_power(rest, need.exponent) * minus_log
+        else:
+            assert need.kind == "power", need
+            values = safe_power(precise_minus_log(minus_log, rest), need.exponent)
+        return torch.where(self._valid, values, 0)
 
 
 def cross_entropy_needs(label_smoothing: float = 0.0) -> tuple[Need, ...]:

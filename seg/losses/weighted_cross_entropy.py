@@ -52,5 +52,5 @@ class WeightedCrossEntropy(SumLoss):
 
     def from_sums(self, sums: PixelSums) -> Tensor:
         weight = self.weight(sums.like)
-        value, divisor = total(sums.cross_entropy(weight, self.label_smoothing), sums.over_all(LABELLED, weight))
-        return divide(value, divisor) if self.reduction == "mean" else value
+        value = sums.cross_entropy(weight, self.label_smoothing)
+        return divide(*total(value, sums.over_all(LABELLED, weight))) if self.reduction == "mean" else total(value)[0]
