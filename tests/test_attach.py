@@ -196,19 +196,31 @@ def test_the_models_own_are_replaced(
         ("resnet18", {"stochastic_depth": -0.1}, r"stochastic_depth.p: expected a number in 0..1, got -0.1"),
         ("resnet18", {"uniform_dropout": 2}, r"uniform_dropout.beta: expected a number in 0..1, got 2"),
         ("resnet18", {"dropblock": {"p": 0.1, "block_size": 0}}, "dropblock.block_size: expected a whole number"),
-        ("resnet18", {"dropblock": {"p": 0.1, "size": 7}}, r"dropblock: takes no \['size'\]; it takes .*block_size"),
-        ("resnet18", {"dropblock": {"block_size": 7}}, "dropblock: lacks p; it takes"),
+        (
+            "resnet18",
+            {"dropblock": {"p": 0.1, "size": 7}},
+            r"dropblock: expected arguments of DropBlock, got \['size'\]; it takes .*block_size",
+        ),
+        ("resnet18", {"dropblock": {"block_size": 7}}, r"dropblock: expected a rate, got only \['block_size'\]; set p"),
         (
             "resnet18",
             {"dropout": {"p": 0.1, "sites": "encoder.layer9.*"}},
-            r"dropout.sites: .* has no 'encoder.layer9.\*'; it has 'branches' \(8\), 'shortcuts' \(8\), 'skips' \(5\)",
+            r"sites: .* got 'encoder.layer9.\*'; choose from 'branches' \(8\), 'shortcuts' \(8\), 'skips' \(5\), 'deco",
         ),
-        ("vgg11", {"stochastic_depth": 0.1}, r"this model has no 'branches'; it has 'skips' \(5\), 'decoder' \(1\)"),
-        ("mit_b0", {"dropblock": {"p": 0.1, "sites": "shortcuts"}}, "this model has no 'shortcuts'; it has 'branches'"),
+        (
+            "vgg11",
+            {"stochastic_depth": 0.1},
+            r"expected a site of this model, got 'branches'; choose from 'skips' \(5\), 'decoder' \(1\)",
+        ),
+        (
+            "mit_b0",
+            {"dropblock": {"p": 0.1, "sites": "shortcuts"}},
+            "expected a site of this model, got 'shortcuts'; choose from 'branches'",
+        ),
         (
             "mit_b0",
             {"dropblock": {"p": 0.1, "sites": "branches"}},
-            r"at 'branches' \(.*\) passes \(1, 384, 32\), not \(N, C, H, W\); possible are 'skips' \(4\)",
+            r"maps \(N, C, H, W\), got \(1, 384, 32\) at 'branches' \(.*\); choose from 'skips' \(4\)",
         ),
     ],
 )  # fmt: skip
@@ -224,7 +236,9 @@ def test_wrong_requests(encoder: str, setting: dict[str, Any], message: str) -> 
 
 def test_the_same_place_twice() -> None:
     model = attach(models.build("unet", classes=2), dropout=0.1)
-    with pytest.raises(ValueError, match="dropout: 'decoder' .* carries one already; change it with set_rate"):
+    with pytest.raises(
+        ValueError, match="expected sites without dropout, got 'decoder' .* has it already; change its rate"
+    ):
         attach(model, dropout=0.2)
     attach(model, spatial_dropout=0.2)
 
@@ -347,7 +361,7 @@ def test_what_never_reaches_the_result_is_no_site() -> None:
     model = attach(smp.create_model("pspnet", "mobilenet_v2", None, classes=2), stochastic_depth=0.3)
     rates = [m.p for m in model.modules() if isinstance(m, StochasticDepth)]
     assert rates == pytest.approx([0.1, 0.2, 0.3])
-    with pytest.raises(ValueError, match=r"has no 'encoder.features.13'"):
+    with pytest.raises(ValueError, match=r"expected a site of this model, got 'encoder.features.13'; choose from"):
         attach(model, dropout={"p": 0.5, "sites": "encoder.features.13"})
 
 

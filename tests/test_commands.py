@@ -303,7 +303,7 @@ def test_a_sweep_over_seeds(tmp_path: Path, data: Path, script: Script) -> None:
     # one job that fails does not keep the others from their end
     result = script("seg-train", "-m", *options, "fit.epochs=1", "seed=3,4", "loss.label_smoothing=2,0")
     assert result.returncode == 2
-    assert "label_smoothing: expected 0..1, got 2" in result.stderr
+    assert "label_smoothing: expected a number in 0..1, got 2" in result.stderr
     assert sum((path / "done.json").exists() for path in (tmp_path / "runs").iterdir()) == 4
 
 

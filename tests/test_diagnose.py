@@ -86,7 +86,7 @@ def test_neighbours_by_name_may_look_alike(script: Script, tmp_path: Path) -> No
         (["model=unet_small", "batch=1"], "batch: expected a whole number of at least 2, got 1"),
         (["model=unet_small", "number=2", "images=nowhere"], "expected an existing folder, got 'nowhere'"),
         (["model=unet_small", "regularizer=dropblock", "regularizer.dropblock.p=3"], "dropblock.p: expected a number"),
-        (["model=unet_small", "regularizer=stochastic_depth", "model.encoder_name=vgg11"], "has no 'branches'; it has"),
+        (["model=unet_small", "regularizer=stochastic_depth", "model.encoder_name=vgg11"], "got 'branches'; choose"),
     ],
 )  # fmt: skip
 def test_wrong_requests(arguments: list[str], message: str, script: Script, data: Path) -> None:

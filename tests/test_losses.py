@@ -173,7 +173,9 @@ def test_bad_arguments(loss: nn.Module) -> None:
     with pytest.raises(ValueError, match="target: expected uint8 or int64 class indices, got torch.float32"):
         loss(logits, target.float())
     target[0, 0, 0] = 5
-    with pytest.raises(ValueError, match=r"target: expected class indices 0..4 or 255 \(ignore\), got 0..5"):
+    with pytest.raises(
+        ValueError, match=r"target: expected class indices 0..4 or 255 \(ignore\), got 0..5; check the label map"
+    ):
         loss(logits, target)
 
 
@@ -293,23 +295,27 @@ def test_cross_entropy_against_numpy(smoothing: float) -> None:
 
 
 def test_cross_entropy_options() -> None:
-    with pytest.raises(ValueError, match=r"label_smoothing: expected 0..1, got 2"):
+    with pytest.raises(ValueError, match=r"label_smoothing: expected a number in 0..1, got 2"):
         CrossEntropy(label_smoothing=2)
     with pytest.raises(ValueError, match="reduction: expected 'mean' or 'sum', got 'none'"):
         CrossEntropy(reduction="none")
 
 
 BAD = {
-    "weight: expected one number per class, got 'median_frequency'": lambda: losses.Dice(weight="median_frequency"),
+    "weight: expected one number per class, got 'median_frequency'; give numbers: only seg-train": lambda: losses.Dice(
+        weight="median_frequency"
+    ),
     "weight: expected one number per class, got 0.25": lambda: losses.Focal(weight=0.25),
     "weight: expected one number per class, got None": lambda: losses.WeightedCrossEntropy(weight=None),
     r"weight: .* none negative and not all 0, got \(1.0, -1.0\)": lambda: losses.Dice(weight=[1, -1]),
     r"weight: .* none negative and not all 0, got \(0.0, 0.0\)": lambda: losses.Jaccard(weight=[0, 0]),
-    "label_smoothing: expected 0..1, got -1": lambda: losses.WeightedCrossEntropy(weight=[1], label_smoothing=-1),
+    "label_smoothing: expected a number in 0..1, got -1": lambda: losses.WeightedCrossEntropy(
+        weight=[1], label_smoothing=-1
+    ),
     "gamma: expected a number >= 0, got -1": lambda: losses.Focal(gamma=-1),
     "gamma: expected a number >= 0, got 'two'": lambda: losses.Focal(gamma="two"),
     r"weight: expected one number per class, got \['a', 'b'\]": lambda: losses.Focal(weight=["a", "b"]),
-    "threshold: expected 0..1, got None": lambda: losses.OhemCrossEntropy(threshold=None),
+    "threshold: expected a number in 0..1, got None": lambda: losses.OhemCrossEntropy(threshold=None),
     "smooth: expected a number >= 0, got nan": lambda: losses.Dice(smooth=float("nan")),
     "absent: expected 'skip' or 'count', got 'no'": lambda: losses.Tversky(absent="no"),
     "alpha: expected a number >= 0, got -0.1": lambda: losses.Tversky(alpha=-0.1),
@@ -323,27 +329,29 @@ BAD = {
     "absent: expected 'skip' or 'count', got None": lambda: losses.ExpLog(absent=None),
     "absent: expected 'skip' or 'count', got 1": lambda: losses.GeneralizedDice(absent=1),
     "absent: expected 'skip' or 'count', got 2": lambda: losses.LovaszSoftmax(absent=2),
-    "threshold: expected 0..1, got 2": lambda: losses.OhemCrossEntropy(threshold=2),
-    "share: expected 0..1, got -1": lambda: losses.OhemCrossEntropy(share=-1),
+    "threshold: expected a number in 0..1, got 2": lambda: losses.OhemCrossEntropy(threshold=2),
+    "share: expected a number in 0..1, got -1": lambda: losses.OhemCrossEntropy(share=-1),
     "epsilon: expected a number >= -1, got -2": lambda: losses.Poly1(epsilon=-2),
     "iterations: expected a whole number of at least 1, got 0": lambda: losses.ClDice(iterations=0),
     "smooth: expected a number > 0, got -1": lambda: losses.ClDice(smooth=-1),
     "absent: expected 'skip' or 'count', got 'all'": lambda: losses.ClDice(absent="all"),
-    r"classes: expected different class indices from 0 on, got \[-1\]": lambda: losses.ClDice(classes=[-1]),
+    r"classes: expected distinct class indices >= 0, got \[-1\]": lambda: losses.ClDice(classes=[-1]),
     "normalize: expected 'none' or 'diagonal' or 'maximum', got 'max'": lambda: losses.Boundary(normalize="max"),
-    r"classes: expected different class indices from 0 on, got \[\]": lambda: losses.Boundary(classes=[]),
-    r"classes: expected different class indices from 0 on, got \[1, 1\]": lambda: losses.Boundary(classes=[1, 1]),
-    "until: expected a share of the run in 0..1, not 0, got 0": lambda: Ramp(0, 1, until=0),
+    r"classes: expected distinct class indices >= 0, got \[\]": lambda: losses.Boundary(classes=[]),
+    r"classes: expected distinct class indices >= 0, got \[1, 1\]": lambda: losses.Boundary(classes=[1, 1]),
+    "until: expected a share of the run, > 0 and <= 1, got 0": lambda: Ramp(0, 1, until=0),
     "start: expected a number >= 0, got -1": lambda: Ramp(-1, 1),
     "schedule: expected 'constant' or .*, got 'up'": lambda: boundary_weights("up"),
-    "rebalance: expected start and end in 0..1, got 0.01 and 2": lambda: boundary_weights(end=2),
+    "start, end: expected 0..1 with the schedule 'rebalance', got 0.01 and 2; or choose another": lambda: (
+        boundary_weights(end=2)
+    ),
     r"weights: expected one for each term \['a'\], got \['b'\]": lambda: losses.WeightedSum(
         terms={"a": CrossEntropy()}, weights={"b": 1.0}
     ),
     "weights.a: expected a number >= 0, got -1": lambda: losses.WeightedSum(
         terms={"a": CrossEntropy()}, weights={"a": -1}
     ),
-    r"weights.a: expected a number or start, end and perhaps until, got {'from': 0}": lambda: losses.WeightedSum(
+    r"weights.a: expected a number, or start, end and optionally until, got {'from': 0}": lambda: losses.WeightedSum(
         terms={"a": CrossEntropy()}, weights={"a": {"from": 0}}
     ),
 }
@@ -363,9 +371,11 @@ def test_options_that_do_not_fit_the_logits() -> None:
         losses.Boundary(classes=[0, 5])(logits, target)
     with pytest.raises(ValueError, match=r"classes: expected class indices 0..4, got \[5\]"):
         losses.ClDice(classes=[5])(logits, target)
-    with pytest.raises(ValueError, match=r"distance: expected floating \(2, 5, 9, 7\) to match logits, got"):
+    with pytest.raises(
+        ValueError, match=r"distance: expected floating \(2, 5, 9, 7\) to match logits, got .*; make it with"
+    ):
         losses.Boundary()(logits, target, torch.zeros(2, 4, 9, 7))
-    with pytest.raises(ValueError, match=r"target: expected \(N, H, W\) or \(H, W\), got \(7,\)"):
+    with pytest.raises(ValueError, match=r"target: expected shape \(N, H, W\) or \(H, W\), got \(7,\)"):
         signed_distance(target[0, 0], 5)
 
 

@@ -242,5 +242,5 @@ def test_other_bad_requests() -> None:
         Dropout(0.1, ramp=2)
     with pytest.raises(ValueError, match=r"DropBlock: expected \(N, C, H, W\), got \(2, 3\)"):
         DropBlock(0.1)(torch.ones(2, 3))
-    with pytest.raises(ValueError, match=r"SpatialDropout: expected \(N, C, ...\)"):
+    with pytest.raises(ValueError, match=r"SpatialDropout: expected \(N, C, ...\) with at least one more dimension"):
         SpatialDropout(0.1)(torch.ones(2, 3))

@@ -111,7 +111,7 @@ def test_ramps_are_measured_at_their_end_and_stored_statistics_as_they_are() -> 
 def test_wrong_requests() -> None:
     with pytest.raises(ValueError, match="expected at least one batch"):
         variance_shift(toy(Dropout(0.1)), [])
-    with pytest.raises(ValueError, match="the model has no batch normalisation"):
+    with pytest.raises(ValueError, match="model: expected batch normalisation with running statistics, got none"):
         variance_shift(nn.Conv2d(3, 3, 1), batches())
     with pytest.raises(ValueError, match="Expected more than 1 value per channel.*give batches of several"):
         variance_shift(toy(Dropout(0.1)), [torch.randn(1, 3, 1, 1)])

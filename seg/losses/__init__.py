@@ -1,20 +1,23 @@
 """Losses: ``forward(logits, target) -> scalar``.
 
 Letters: N images, C classes, H x W pixels. ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64,
-255 = ignore. For every loss an ignored pixel has no influence on the value and zero gradient, whatever its logits;
-without a labelled pixel the loss is 0 with zero gradients; float16 and bfloat16 are reduced in float32. ``weight`` is
-one number per class wherever it appears.
+255 = ignore. For every loss an ignored pixel does not influence the value and has zero gradient, whatever its logits;
+without a labelled pixel the loss is 0 with zero gradients; float16 and bfloat16 logits are reduced in float32.
+``weight`` is one number per class wherever it appears.
 
-In a distributed run sums and divisors are those of all processes' images (`seg.losses._shared`); `LovaszSoftmax` and
-`OhemCrossEntropy`, which sort pixels, say how far.
+In a distributed run sums and divisors are taken over the images of all processes (`seg.losses._shared`), so that the
+loss is the same value on one process or many; `LovaszSoftmax` and `OhemCrossEntropy`, which sort pixels, say where
+they differ.
 
-Papers' losses that are sums of these: the symmetric Unified Focal loss (Yeung et al. 2022) is ``unified_focal``; Combo
-loss (Taghanaki et al. 2019) is ``ce_dice`` with weights, up to a constant. Left out: the asymmetric Unified Focal loss,
-which divides classes into rare and common; the Hausdorff loss by distance transforms (Karimi and Salcudean 2020), which
-transforms every prediction in every step, where `Boundary` transforms labels while loading; soft targets (N, C, H, W),
-which no mask and no transform makes: ``label_smoothing`` is what is left of them.
+Published losses that are combinations of these: the symmetric Unified Focal loss (Yeung et al. 2022) is
+``unified_focal``; Combo loss (Taghanaki et al. 2019) is ``ce_dice`` with weights, up to a constant. Left out: the
+asymmetric Unified Focal loss, which needs classes divided into rare and common; the Hausdorff loss by distance
+transforms (Karimi and Salcudean 2020), which transforms every prediction in every step, where `Boundary` transforms
+only masks, while they are loaded; soft targets (N, C, H, W), which neither masks nor transforms produce:
+``label_smoothing`` covers the one case of them that is in use.
 
-To add one: a module here, a YAML in ``conf/loss/``; `tests/test_losses.py` enrols it.
+To add one: a module here and a YAML in ``conf/loss/``; `tests/test_losses.py` enrols it. If it is a function of sums
+over pixels, derive it from `seg.losses._sum_loss.SumLoss` and write `from_sums` alone: it gets the native path.
 """
 
 from seg.losses._distance import signed_distance

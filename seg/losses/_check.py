@@ -1,4 +1,4 @@
-"""What every loss demands of its arguments and options."""
+"""Checks of the arguments and options that the losses have in common."""
 
 import math
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ def check_shapes(logits: Tensor, target: Tensor, *, indices: bool = True) -> Non
     """Check shapes and types always, class ``indices`` only where that costs no synchronisation (eager, CPU).
 
     Raises:
-        ValueError: naming the argument, what was expected and what came.
+        ValueError: the message names the argument, what was expected and what was found.
     """
     if logits.ndim != 4 or not logits.is_floating_point():
         raise ValueError(f"logits: expected floating (N, C, H, W), got {logits.dtype} {tuple(logits.shape)}")
@@ -28,36 +28,40 @@ def check_shapes(logits: Tensor, target: Tensor, *, indices: bool = True) -> Non
 
 def check_indices(target: Tensor, classes: int) -> None:
     """Refuse class indices out of range, in a target with pixels."""
-    worst = target.masked_fill(target == IGNORE, 0)
-    if not 0 <= int(worst.min()) <= int(worst.max()) < classes:
+    labelled = target.masked_fill(target == IGNORE, 0)
+    least, most = int(labelled.min()), int(labelled.max())
+    if least < 0 or most >= classes:
         raise ValueError(
-            f"target: expected class indices 0..{classes - 1} or {IGNORE} (ignore), "
-            f"got {int(worst.min())}..{int(worst.max())}"
+            f"target: expected class indices 0..{classes - 1} or {IGNORE} (ignore), got {least}..{most}; "
+            "check the label map that the masks were made with"
         )
 
 
 def check_choice(name: str, value: object, *choices: str) -> None:
-    """Refuse an option that is none of ``choices``."""
+    """Refuse an option that is not one of ``choices``."""
     if value not in choices:
         raise ValueError(f"{name}: expected {' or '.join(map(repr, choices))}, got {value!r}")
 
 
 def check_number(name: str, value: float, *, least: float = 0, above: float | None = None) -> None:
     """Refuse what is not a finite number ``>= least``, or ``> above`` where that is given."""
-    if isinstance(value, int | float) and math.isfinite(value) and (value >= least if above is None else value > above):
-        return
-    raise ValueError(f"{name}: expected a number {f'>= {least}' if above is None else f'> {above}'}, got {value!r}")
+    wanted = f">= {least}" if above is None else f"> {above}"
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name}: expected a number {wanted}, got {value!r}")
+    too_small = value < least if above is None else value <= above
+    if too_small:
+        raise ValueError(f"{name}: expected a number {wanted}, got {value!r}")
 
 
 def check_share(name: str, value: float) -> None:
-    """Refuse what is not a share in 0..1."""
+    """Refuse what is not a number in 0..1."""
     if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{name}: expected 0..1, got {value!r}")
+        raise ValueError(f"{name}: expected a number in 0..1, got {value!r}")
 
 
 def check_classes(classes: Iterable[int]) -> list[int]:
-    """The indices as a list; refuse none, a negative one and one given twice."""
+    """The indices as a list; refuse an empty one, negative indices and duplicates."""
     found = [int(index) for index in classes]
     if not found or min(found) < 0 or len(set(found)) < len(found):
-        raise ValueError(f"classes: expected different class indices from 0 on, got {found}")
+        raise ValueError(f"classes: expected distinct class indices >= 0, got {found}")
     return found

@@ -8,22 +8,22 @@ from torch import Tensor
 
 
 def signed_distance(target: Tensor, classes: int, *, only: Sequence[int] | None = None) -> Tensor:
-    """Distance of every labelled pixel to the class's region in pixels: positive outside, 0 at its rim, negative in it.
+    """Signed distance in pixels of every labelled pixel to the region of each class: positive outside, negative inside.
 
-    Outside, the distance to the nearest labelled pixel of the class; inside, 1 less than the distance to the nearest
-    labelled pixel of any other class, negated. 0 at ignored pixels, and everywhere if the class has no labelled
-    pixel or all of them. Exact: Euclidean, rounded once to float32.
+    Outside, it is the distance to the nearest labelled pixel of the class; inside, minus the distance to the nearest
+    labelled pixel of any other class, plus 1, so that the inner rim is 0. It is 0 at ignored pixels, and everywhere
+    if the class has no labelled pixel or all of them. Euclidean and exact, rounded once to float32.
 
     Args:
         target: (N, H, W) or (H, W) uint8 or int64, 255 = ignore; on any device.
         classes: C, the number of classes.
-        only: classes to make maps of; the others' are 0. None = all.
+        only: classes to make maps of; the maps of the others are 0. None = all.
 
     Returns:
         (N, C, H, W), or (C, H, W), float32 on the CPU.
     """
     if target.ndim not in (2, 3):
-        raise ValueError(f"target: expected (N, H, W) or (H, W), got {tuple(target.shape)}")
+        raise ValueError(f"target: expected shape (N, H, W) or (H, W), got {tuple(target.shape)}")
     if target.dtype not in (torch.uint8, torch.int64):
         raise ValueError(f"target: expected uint8 or int64 class indices, got {target.dtype}")
     if only is not None and not all(0 <= index < classes for index in only):
@@ -34,8 +34,9 @@ def signed_distance(target: Tensor, classes: int, *, only: Sequence[int] | None 
 
 @torch.library.custom_op("seg::signed_distance", mutates_args=())
 def _signed_distance(target: Tensor, classes: int, only: list[int] | None) -> Tensor:
-    """The work of `signed_distance`, as one operation that a compiled graph calls without looking into it."""
-    from seg import _losses  # here: the other losses do without it
+    """The work of `signed_distance`, as one operation that a compiled graph calls without tracing into it."""
+    # imported here, because a checkout where the C++ module was not built can still use the other losses
+    from seg import _losses
 
     masks = (target if target.ndim == 3 else target.unsqueeze(0)).cpu().contiguous().numpy()
     maps = np.zeros((len(masks), classes, *masks.shape[1:]), dtype=np.float32)

@@ -1,7 +1,6 @@
-"""Pieces that look at one pixel at a time: ignored pixels taken out, the logarithm of the true class, safe powers."""
+"""What the losses compute pixel by pixel: ignored pixels masked, the logarithm of the true class, safe powers."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from seg.labels import IGNORE
@@ -10,45 +9,33 @@ from seg.losses._shared import total
 
 
 def prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Check the arguments and take the ignored pixels out of them.
+    """Check the arguments and mask the ignored pixels.
 
     Returns:
-        logits (N, C, H, W) float32, or float64 if they came so, with 0 at ignored pixels;
+        logits (N, C, H, W) float64 if they were so and float32 otherwise, with 0 at ignored pixels;
         labels (N, H, W) int64 with 0 at ignored pixels; valid (N, H, W) bool, False at ignored pixels.
     """
     check_shapes(logits, target)
     valid = target != IGNORE
-    # where() and not multiplication: NaN times zero is NaN, in the gradient too
+    # where() and not a product, because NaN times zero is NaN; and here, before the softmax, and not on the loss:
+    # masked afterwards, the zero gradient would still be multiplied by the NaN derivative of the softmax
     logits = torch.where(valid.unsqueeze(1), logits, 0)
     if logits.dtype != torch.float64:
         logits = logits.float()
+    # 0 is a class, any class: `gather` and `scatter` must not meet 255
     return logits, torch.where(valid, target, 0).long(), valid
 
 
-def mean_over(valid: Tensor, values: Tensor) -> Tensor:
-    """Mean of ``values`` over the pixels that are ``valid``, both (N, H, W); 0 if there is none."""
-    return per_pixel(torch.where(valid, values, 0).sum(), valid)
-
-
-def per_pixel(value: Tensor, valid: Tensor) -> Tensor:
-    """``value``, a sum over the pixels that are ``valid``, divided by their number; both over all processes."""
-    value, pixels = total(value, valid.sum())
+def per_pixel(value: Tensor, pixels: Tensor) -> Tensor:
+    """A sum over labelled pixels divided by their number, both over all processes; 0 if there is none."""
+    value, pixels = total(value, pixels)
     return value / pixels.clamp(min=1)
-
-
-def cross_entropy_sum(
-    logits: Tensor, target: Tensor, *, weight: Tensor | None = None, label_smoothing: float = 0.0
-) -> Tensor:
-    """Cross entropy summed over the labelled pixels; ``logits`` as `prepare` returns them, ``target`` as it came."""
-    return F.cross_entropy(
-        logits, target.long(), weight, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
-    )
 
 
 def true_class(log_p: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """``-ln p_t`` and ``1 - p_t`` of each pixel's true class t.
 
-    The second is summed over the other classes: 1 - p_t itself has lost everything below 6e-8 in float32.
+    The second is summed over the other classes, because 1 - p_t loses everything below 6e-8 in float32.
 
     Args:
         log_p: (N, C, H, W) logarithm of the softmax.
@@ -60,8 +47,12 @@ def true_class(log_p: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def precise_minus_log(rough: Tensor, rest: Tensor) -> Tensor:
-    """``-ln(1 - rest)``: from ``rest`` where that is small, else ``rough``, which is the same computed another way."""
+    """``-ln(1 - rest)``: from ``rest`` where that is small, else ``rough``, the same as a difference of two logarithms.
+
+    Near 0 only the rounding of these two is left in ``rough``; ``rest`` keeps its digits there, and loses them near 1.
+    """
     small = rest < 0.5
+    # the inner where() keeps log1p(-1) = -inf out of the graph: its infinite slope times 0 would be NaN
     return torch.where(small, -torch.log1p(-torch.where(small, rest, 0)), rough)
 
 
@@ -72,5 +63,6 @@ def safe_power(base: Tensor, exponent: float) -> Tensor:
     """
     if exponent == 1:
         return base
+    # two where(), one before and one after: the backward pass of the outer one alone would multiply 0 by pow's infinity
     positive = base > torch.finfo(base.dtype).tiny
     return torch.where(positive, torch.where(positive, base, 1).pow(exponent), 0)

@@ -1,31 +1,30 @@
-"""Pieces that look at a whole region: sums per class, and means over classes.
+"""What the region losses share: the sums of each class, and means over classes.
 
-The region losses differ only in `RegionLoss.miss`.
+The losses themselves differ only in `RegionLoss.miss`.
 """
 
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seg.losses._check import check_choice, check_number
-from seg.losses._fused import pixel_sums
-from seg.losses._pixels import prepare
 from seg.losses._shared import total
+from seg.losses._sum_loss import SumLoss
 from seg.losses._sums import HIT, LABELLED, PREDICTED, SQUARES, Need, PixelSums
 from seg.losses._weight import ClassWeight
 
 Absent = Literal["skip", "count"]
 
 
-class Sums(NamedTuple):
-    """Sums over the labelled pixels of the batch, on all processes (B = 1), or of each image (B = N), each (B, C).
+class RegionSums(NamedTuple):
+    """Sums over the labelled pixels, each (B, C): of the batch on all processes (B = 1), or of each image (B = N).
 
     Attributes:
-        hit: TP, probability of class c at pixels of class c.
-        predicted: P, probability of class c (or its square).
-        labelled: Y, pixels of class c.
+        hit: TP, the probabilities of class c at the pixels of class c.
+        predicted: P, the probabilities of class c at all of them (or their squares).
+        labelled: Y, the number of pixels of class c.
     """
 
     hit: Tensor
@@ -33,39 +32,20 @@ class Sums(NamedTuple):
     labelled: Tensor
 
 
-def region_sums(p: Tensor, labels: Tensor, valid: Tensor, *, batch: bool, squared: bool = False) -> Sums:
-    """Sum probabilities per class, in their precision and without a one-hot target.
+def region_sums(sums: PixelSums, *, batch: bool, squared: bool = False) -> RegionSums:
+    """The sums of each class: one row for the batch, on all processes, or a row for each image.
 
     Args:
-        p: (N, C, H, W) probabilities, 0 at pixels that are not ``valid``.
-        labels: (N, H, W) int64 in 0..C-1.
-        batch: one row of sums for all images, else a row for each.
-        squared: ``predicted`` sums squares.
+        sums: with `LABELLED`, `HIT` and `PREDICTED`, or `SQUARES` if ``squared``.
     """
-    classes = p.shape[1]
-    sums = Sums(
-        hit=_by_class(p.gather(1, labels.unsqueeze(1)).squeeze(1), labels, classes),
-        predicted=(p * p if squared else p).sum((2, 3)),
-        labelled=_by_class(valid.to(p.dtype), labels, classes),
-    )
-    return Sums(*total(*(part.sum(0, keepdim=True) for part in sums))) if batch else sums
-
-
-def region_of(sums: PixelSums, *, batch: bool, squared: bool = False) -> Sums:
-    """The same of sums that were taken already."""
-    parts = (sums[HIT], sums[SQUARES if squared else PREDICTED], sums[LABELLED])
-    return Sums(*(part.sum(0, keepdim=True) for part in parts)) if batch else Sums(*parts)
-
-
-def _by_class(values: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Sum (N, H, W) values per class into (N, C): row by row first, or float32 would lose the small terms."""
-    n, height, _ = values.shape
-    return values.new_zeros(n, height, classes).scatter_add(2, labels, values).sum(1)
+    parts = sums[HIT], sums[SQUARES if squared else PREDICTED], sums[LABELLED]
+    return RegionSums(*total(*(part.sum(0, keepdim=True) for part in parts))) if batch else RegionSums(*parts)
 
 
 def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """The quotient, 0 with gradient 0 where the denominator is not positive."""
+    """The quotient; 0 with gradient 0 where the denominator is not positive."""
     positive = denominator > 0
+    # the inner where() as well: 0 / 0 in the branch not taken would still send NaN into the gradient
     return torch.where(positive, numerator / torch.where(positive, denominator, 1), 0)
 
 
@@ -77,28 +57,30 @@ def class_mean(
     Args:
         values: (B, C), finite.
         labelled: (B, C) pixels of each class; a row without any pixel does not count.
-        batch: there is one row, made of the sums of all processes; else all processes' rows are averaged.
+        batch: whether there is one row, made of the sums of all processes; else the rows of all processes are averaged.
         absent: ``skip`` averages over the classes of the row that have pixels, ``count`` over all.
-        weight: (C,) of the classes in the mean.
+        weight: (C,), of each class in the mean.
     """
-    present = labelled > 0
-    shares = (present if absent == "skip" else present.any(1, keepdim=True).expand_as(present)).to(values.dtype)
+    counted = labelled > 0
+    if absent == "count":
+        counted = counted.any(1, keepdim=True).expand_as(counted)
+    weights = counted.to(values.dtype)
     if weight is not None:
-        shares = shares * weight
-    whole = shares.sum(1)
-    return row_mean(divide((shares * values).sum(1), whole), whole > 0, batch=batch)
+        weights = weights * weight
+    divisor = weights.sum(1)
+    return row_mean(divide((weights * values).sum(1), divisor), divisor > 0, batch=batch)
 
 
 def row_mean(values: Tensor, rows: Tensor, *, batch: bool) -> Tensor:
     """Mean of ``values (B,)`` over the ``rows (B,)`` that count, 0 if none does; ``batch`` as in `class_mean`."""
     value, count = torch.where(rows, values, 0).sum(), rows.sum()
-    if not batch:
+    if not batch:  # the one row of a batch is of all processes already
         value, count = total(value, count)
     return value / count.clamp(min=1)
 
 
-class RegionLoss(nn.Module):
-    """A loss that is a mean over classes of what `miss` makes of their sums."""
+class RegionLoss(SumLoss):
+    """A loss that is the mean over classes of what `miss` makes of their sums."""
 
     squared = False
 
@@ -110,24 +92,14 @@ class RegionLoss(nn.Module):
         self.absent: Absent = absent
         self.weight = ClassWeight(weight)
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        if (native := pixel_sums(self, logits, target)) is not None:
-            return self.from_sums(native).float()
-        logits, labels, valid = prepare(logits, target)
-        p = torch.where(valid.unsqueeze(1), logits.softmax(1), 0)
-        return self._mean(region_sums(p, labels, valid, batch=self.batch, squared=self.squared))
-
     def sums_needed(self) -> tuple[Need, ...]:
         return LABELLED, HIT, SQUARES if self.squared else PREDICTED
 
     def from_sums(self, sums: PixelSums) -> Tensor:
-        return self._mean(region_of(sums, batch=self.batch, squared=self.squared))
+        region = region_sums(sums, batch=self.batch, squared=self.squared)
+        weight = self.weight(region.labelled)
+        return class_mean(self.miss(region), region.labelled, batch=self.batch, absent=self.absent, weight=weight)
 
-    def _mean(self, sums: Sums) -> Tensor:
-        return class_mean(
-            self.miss(sums), sums.labelled, batch=self.batch, absent=self.absent, weight=self.weight(sums.labelled)
-        )
-
-    def miss(self, sums: Sums) -> Tensor:
-        """What each class missed, (B, C): 0 = perfect."""
+    def miss(self, sums: RegionSums) -> Tensor:
+        """How much of each class was missed (B, C); 0 = perfect."""
         raise NotImplementedError

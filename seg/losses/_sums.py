@@ -1,21 +1,24 @@
 """The sums over pixels that most losses are functions of.
 
-Such a loss says in ``sums_needed()`` which it takes and in ``from_sums(sums)`` what it makes of them. Then one reading
-of the logits serves all terms of a composite, and the derivative of whatever was made of the sums is all that the
-gradient of the logits needs. `plain_sums` is the definition; `seg.losses._fused` computes the same natively.
+Such a loss says in ``sums_needed()`` which sums it takes and in ``from_sums(sums)`` what it makes of them
+(`seg.losses._sum_loss`), and never looks at a pixel itself. So it is written once for both ways of computing the sums:
+`PlainSums` below, in torch operations, which defines them, and `seg.losses._fused.NativeSums`, which reads the logits
+once for all terms of a composite.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seg.labels import IGNORE
 from seg.losses._pixels import precise_minus_log, prepare, safe_power, true_class
 
 KINDS = ("labelled", "hit", "minus_log", "focal", "power", "predicted", "squares", "spread", "field")
-"""In the order of the native code."""
+"""In the order of the native code, which knows them by their index."""
 
 
 class Need(NamedTuple):
@@ -33,82 +36,141 @@ LABELLED, HIT, MINUS_LOG = Need("labelled"), Need("hit"), Need("minus_log")
 PREDICTED, SQUARES, SPREAD, FIELD = Need("predicted"), Need("squares"), Need("spread"), Need("field")
 
 
-@dataclass(frozen=True)
-class PixelSums:
-    """The sums that were asked for.
+class PixelSums(ABC):
+    """Sums over the labelled pixels of this process's batch; `seg.losses._shared.total` adds those of the others.
 
     Attributes:
-        values: (N, C) each.
-        size: height and width of the images.
+        size: height and width of the images in pixels.
+        like: (N, C, ...) of the type and on the device of the sums, for `seg.losses._weight.ClassWeight`.
+        dtype: of the loss: float32, or float64 for logits in float64.
     """
 
-    values: dict[Need, Tensor]
     size: tuple[int, int]
+    like: Tensor
+    dtype: torch.dtype
+
+    @abstractmethod
+    def __getitem__(self, need: Need) -> Tensor:
+        """The sum of each image and class (N, C)."""
+
+    @abstractmethod
+    def over_all(self, need: Need, weight: Tensor | None = None) -> Tensor:
+        """A sum over the pixels of class c, weighted by ``weight (C,)`` and added up over all images and classes."""
+
+    @abstractmethod
+    def pixels(self) -> Tensor:
+        """Number of labelled pixels."""
+
+    @abstractmethod
+    def missed(self) -> Tensor:
+        """``1 - p_t`` summed over all labelled pixels; needs `LABELLED` and `HIT`."""
+
+    @abstractmethod
+    def cross_entropy(self, weight: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
+        """Cross entropy summed over all labelled pixels; needs `cross_entropy_needs`. ``weight (C,)``."""
+
+
+class PlainSums(PixelSums):
+    """The sums in torch operations: on any device, under `torch.compile`, differentiable any number of times.
+
+    Each is computed when it is asked for, so that a loss pays only for what it uses. Scalars are summed over the pixels
+    directly: summing per class first would need a scatter, which takes time and on a GPU adds in random order.
+
+    Args:
+        logits, target: as every loss takes them.
+        needs: the sums that will be asked for.
+        field: (N, C, H, W), the numbers that `FIELD` multiplies.
+    """
+
+    def __init__(self, logits: Tensor, target: Tensor, needs: Sequence[Need], field: Tensor | None = None) -> None:
+        self._logits, self._labels, self._valid = prepare(logits, target)
+        self.like, self.dtype = self._logits, self._logits.dtype
+        self._target, self._field = target, field
+        self._logarithms = any(need.kind in ("minus_log", "focal", "power", "spread") for need in needs)
+        self._known: dict[str, Tensor] = {}
+        self.size = (logits.shape[2], logits.shape[3])
 
     def __getitem__(self, need: Need) -> Tensor:
-        return self.values[need]
+        if need.kind == "predicted":
+            return self._p().sum((2, 3))
+        if need.kind == "squares":
+            return (self._p() * self._p()).sum((2, 3))
+        if need.kind == "spread":
+            return torch.where(self._valid.unsqueeze(1), -self._log_p(), 0).sum((2, 3))
+        if need.kind == "field":
+            assert self._field is not None
+            return (self._p() * torch.where(self._valid.unsqueeze(1), self._field, 0)).sum((2, 3))
+        values = self._at_true_class(need)
+        n, height, _ = values.shape
+        # row by row first: one float32 accumulator for all pixels of a class would lose the small terms
+        rows = values.new_zeros(n, height, self._logits.shape[1])
+        return rows.scatter_add(2, self._labels, values).sum(1)
+
+    def over_all(self, need: Need, weight: Tensor | None = None) -> Tensor:
+        values = self._at_true_class(need)
+        return values.sum() if weight is None else (weight[self._labels] * values).sum()
 
     def pixels(self) -> Tensor:
-        """Number of labelled pixels, at least 1."""
-        return self[LABELLED].sum().clamp(min=1)
+        return self._valid.sum()
+
+    def missed(self) -> Tensor:
+        _, rest = true_class(self._log_p(), self._labels)  # and not labelled - hit, which cancels in float32
+        return torch.where(self._valid, rest, 0).sum()
 
     def cross_entropy(self, weight: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
-        """As `cross_entropy_sum`; needs what `cross_entropy_needs` says. ``weight (C,)``."""
-        total = self[MINUS_LOG] if weight is None else weight * self[MINUS_LOG]
+        target = self._target.long()
         if label_smoothing == 0:
-            return total.sum()
-        spread = self[SPREAD] if weight is None else weight * self[SPREAD]
-        return (1 - label_smoothing) * total.sum() + label_smoothing / spread.shape[1] * spread.sum()
+            return F.nll_loss(self._log_p(), target, weight, ignore_index=IGNORE, reduction="sum")
+        return F.cross_entropy(
+            self._logits, target, weight, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
+        )
+
+    # not a cached_property: on Python 3.11 that takes a lock, which torch.compile cannot trace
+    def _log_p(self) -> Tensor:
+        if "log_p" not in self._known:
+            self._known["log_p"] = self._logits.log_softmax(1)
+        return self._known["log_p"]
+
+    def _p(self) -> Tensor:
+        """Probabilities, 0 at ignored pixels; computed from the logarithms where a sum needs those anyway."""
+        if "p" not in self._known:
+            p = self._log_p().exp() if self._logarithms else self._logits.softmax(1)
+            self._known["p"] = torch.where(self._valid.unsqueeze(1), p, 0)
+        return self._known["p"]
+
+    def _at_true_class(self, need: Need) -> Tensor:
+        """What a sum over the pixels of class c adds up (N, H, W), 0 at ignored pixels."""
+        if need.kind == "labelled":
+            return self._valid.to(self.dtype)
+        if need.kind == "hit":
+            return self._p().gather(1, self._labels.unsqueeze(1)).squeeze(1)
+        minus_log, rest = true_class(self._log_p(), self._labels)
+        if need.kind == "minus_log":
+            values = minus_log
+        elif need.kind == "focal":
+            values = safe_power(rest, need.exponent) * minus_log
+        else:
+            assert need.kind == "power", need
+            values = safe_power(precise_minus_log(minus_log, rest), need.exponent)
+        return torch.where(self._valid, values, 0)
 
 
 def cross_entropy_needs(label_smoothing: float = 0.0) -> tuple[Need, ...]:
-    """What `PixelSums.cross_entropy` takes."""
+    """What `PixelSums.cross_entropy` takes, and `LABELLED` for the divisor."""
     return (LABELLED, MINUS_LOG, SPREAD) if label_smoothing else (LABELLED, MINUS_LOG)
 
 
 def needs_of(loss: nn.Module) -> tuple[Need, ...]:
-    """The sums that ``loss`` takes; none if it does not work by sums, or not with these options."""
+    """The sums that ``loss`` takes; none if it does not work by sums, or not with its options."""
     needed = getattr(loss, "sums_needed", None)
     return tuple(needed()) if callable(needed) and _forward_agrees(type(loss)) else ()
 
 
 def _forward_agrees(kind: type) -> bool:
-    """Whether ``forward`` is still the one that ``sums_needed`` was written for, and no subclass replaced it."""
+    """Whether ``forward`` is still the one that ``sums_needed`` was written for: no subclass has replaced it."""
     for ancestor in kind.__mro__:
         if "sums_needed" in vars(ancestor):
             return True
         if "forward" in vars(ancestor):
             return False
     return False
-
-
-def plain_sums(logits: Tensor, target: Tensor, needs: Iterable[Need], field: Tensor | None = None) -> list[Tensor]:
-    """The sums (N, C), differentiable any number of times. Arguments as of the losses; ``field (N, C, H, W)``."""
-    logits, labels, valid = prepare(logits, target)
-    log_p = logits.log_softmax(1)
-    p = torch.where(valid.unsqueeze(1), log_p.exp(), 0)
-    rough, rest = true_class(log_p, labels)
-    u = precise_minus_log(rough, rest)
-
-    def one(need: Need) -> Tensor:
-        if need.kind == "predicted":
-            return p.sum((2, 3))
-        if need.kind == "squares":
-            return p.square().sum((2, 3))
-        if need.kind == "spread":
-            return torch.where(valid.unsqueeze(1), -log_p, 0).sum((2, 3))
-        if need.kind == "field":
-            assert field is not None
-            return (p * torch.where(valid.unsqueeze(1), field, 0)).sum((2, 3))
-        values = {
-            "labelled": lambda: torch.ones_like(u),
-            "hit": lambda: p.gather(1, labels.unsqueeze(1)).squeeze(1),
-            "minus_log": lambda: u,
-            "focal": lambda: safe_power(rest, need.exponent) * u,
-            "power": lambda: safe_power(u, need.exponent),
-        }[need.kind]()
-        values = torch.where(valid, values, 0)
-        # row by row first, or float32 would lose the small terms
-        return p.new_zeros(*p.shape[:1], p.shape[2], p.shape[1]).scatter_add(2, labels, values).sum(1)
-
-    return [one(need) for need in needs]

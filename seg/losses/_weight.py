@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 
 class ClassWeight(nn.Module):
-    """A class vector that follows the loss to its device and the logits in their precision.
+    """A class vector that moves with the loss to its device and takes the precision of the logits.
 
-    It is configuration, not state: no checkpoint holds it.
+    It is configuration, not state, and not in the ``state_dict``.
 
     Args:
-        weight: one non-negative number per class, not all of them 0, in any sequence or 1-d tensor; None for none.
+        weight: one non-negative number per class, not all of them 0, in any sequence or 1-d tensor; None = no weights.
 
     Raises:
-        ValueError: anything else, among it a rule such as ``median_frequency``, which only ``seg-train`` can resolve.
+        ValueError: anything else, including a rule such as ``median_frequency``, which only ``seg-train`` can resolve.
     """
 
     vector: Tensor | None
@@ -33,7 +33,7 @@ class ClassWeight(nn.Module):
             return None
         if len(self.values) != logits.shape[1]:
             raise ValueError(f"weight: expected {logits.shape[1]} numbers, one per class, got {len(self.values)}")
-        if logits.dtype == torch.float64:  # 0.3 in float32 is 1e-8 off
+        if logits.dtype == torch.float64:  # from the numbers, because 0.3 in float32 is off by 1e-8
             return torch.tensor(self.values, dtype=torch.float64, device=logits.device)
         return self.vector.to(device=logits.device, dtype=logits.dtype)
 
@@ -41,7 +41,7 @@ class ClassWeight(nn.Module):
 def _numbers(weight: Iterable[float]) -> tuple[float, ...]:
     wanted = "weight: expected one number per class"
     if isinstance(weight, str):
-        raise ValueError(f"{wanted}, got {weight!r}: seg-train turns such a rule into numbers, the loss does not")
+        raise ValueError(f"{wanted}, got {weight!r}; give numbers: only seg-train resolves such a rule")
     try:
         values = tuple(float(value) for value in weight)
     except (TypeError, ValueError, RuntimeError):  # a number; a sequence of words; a matrix

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seg.losses._check import check_choice, check_classes
 from seg.losses._distance import signed_distance
-from seg.losses._fused import pixel_sums
+from seg.losses._fused import native_sums
 from seg.losses._pixels import per_pixel, prepare
 from seg.losses._sums import FIELD, LABELLED, Need, PixelSums
 
@@ -17,22 +17,22 @@ from seg.losses._sums import FIELD, LABELLED, Need, PixelSums
 class Boundary(nn.Module):
     """``sum_x,c distance_c(x) p_c(x) / (pixels * classes)`` over the labelled pixels (Kervadec et al. 2019, 2021).
 
-    The bare boundary term: linear in the probabilities, negative when good, and the smaller the better. It is meant
-    to be added to a region loss (``conf/loss/boundary.yaml``): alone it is easily trapped where a class is predicted
-    nowhere. The maps are made from the labelled pixels alone: ignored ones are unknown and make no boundary. A class
-    that is absent from an image, or alone in it, has a map of zeros.
+    The boundary term alone: linear in the probabilities, the lower the better, and negative for a good prediction. It
+    is meant to be added to a region loss (``conf/loss/boundary.yaml``), because by itself it easily gets stuck where a
+    class is predicted nowhere. The maps are made from the labelled pixels only: ignored ones form no boundary. A class
+    that is absent from an image, or covers all of it, has a map of zeros.
 
     Args:
         normalize: ``none`` leaves distances in pixels (the paper); ``diagonal`` divides them by the diagonal of the
             image, ``maximum`` each map by its largest magnitude.
-        classes: indices of those that count; None = all.
+        classes: indices of the classes that count; None = all.
 
     Shape:
         ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore,
-        ``distance (N, C, H, W)`` floating, as `signed_distance` makes it, or the maps of ``classes`` alone in their
+        ``distance (N, C, H, W)`` floating, as `signed_distance` makes it, or only the maps of ``classes`` in their
         order; in pixels, whatever ``normalize``; its values at ignored pixels do not matter -> scalar.
-        Without ``distance`` it is made here, on the CPU: slow, and a synchronisation on a GPU. Let the loader make
-        it, after augmentation.
+        If ``distance`` is None it is computed here on the CPU, which is slow and makes a GPU wait. Have the loader
+        compute it, after augmentation (`distances_for`).
 
     Raises:
         ValueError: an option out of range, or arguments of the wrong shape or type.
@@ -50,8 +50,11 @@ class Boundary(nn.Module):
         self.classes = None if classes is None else check_classes(classes)
 
     def forward(self, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> Tensor:
-        if (native := pixel_sums(self, logits, target, distance)) is not None:
-            return self.from_sums(native).float()
+        native = native_sums(self, logits, target, distance)
+        if native is not None:
+            return self.from_sums(native).to(native.dtype)
+        # unlike the other losses by sums, this one is written a second time: maps of a few classes would have to be
+        # padded to all of them for a sum, and `maximum` rescales maps that other terms of a composite share
         logits, _, valid = prepare(logits, target)
         classes = self._wanted(logits.shape[1])
         if distance is None:
@@ -64,17 +67,18 @@ class Boundary(nn.Module):
         if distance.shape != p.shape or not distance.is_floating_point():
             raise ValueError(
                 f"distance: expected floating {tuple(logits.shape)} to match logits, "
-                f"got {distance.dtype} {tuple(distance.shape)}"
+                f"got {distance.dtype} {tuple(distance.shape)}; make it with seg.losses.distances_for"
             )
+        # ignored pixels: `prepare` made their logits 0, not their probabilities
         distance = torch.where(valid.unsqueeze(1), distance.to(p.device, p.dtype), 0)
-        return per_pixel((p * self._normalized(distance)).sum(), valid) / len(classes)
+        return per_pixel((p * self._normalized(distance)).sum(), valid.sum()) / len(classes)
 
     def sums_needed(self) -> tuple[Need, ...]:
         return () if self.normalize == "maximum" else (LABELLED, FIELD)
 
     def from_sums(self, sums: PixelSums) -> Tensor:
         classes = self._wanted(sums[FIELD].shape[1])
-        value = sums[FIELD][:, classes].sum() / (sums.pixels() * len(classes))
+        value = per_pixel(sums[FIELD][:, classes].sum(), sums.pixels()) / len(classes)
         return value / _diagonal(sums.size) if self.normalize == "diagonal" else value
 
     def _wanted(self, count: int) -> list[int]:

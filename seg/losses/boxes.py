@@ -1,10 +1,10 @@
 """Losses of bounding boxes: ``(pred, target, *, reduction="mean") -> scalar``.
 
-Boxes are ``xyxy`` in rows: ``pred (N, 4)`` and ``target (N, 4)`` floating, row by row a pair. A box whose corners are
+Boxes are rows ``xyxy``: ``pred (N, 4)`` and ``target (N, 4)`` floating, paired row by row. A box whose corners are
 swapped has no area. A ratio whose divisor is 0 is 0, so that values and gradients stay finite: two boxes without area
-have IoU 0, even equal ones. Half precision is computed in float32, and without
-boxes the loss is 0. ``reduction`` is ``mean`` (over the N boxes; `smooth_l1`: over the 4 N numbers), ``sum`` or
-``none``; in a distributed run each process takes the mean over its own boxes.
+have IoU 0, even if they are equal. Half precision is computed in float32, and without boxes the loss is 0.
+``reduction`` is ``mean`` (over the N boxes; `smooth_l1`: over the 4 N numbers), ``sum`` or ``none``; in a distributed
+run each process takes the mean over its own boxes.
 
 Raises:
     ValueError: an option out of range, or boxes of the wrong shape or type.
@@ -33,9 +33,9 @@ def smooth_l1(pred: Tensor, target: Tensor, *, beta: float = 1.0, reduction: Red
 def iou(
     pred: Tensor, target: Tensor, *, form: Literal["linear", "log"] = "linear", reduction: Reduction = "mean"
 ) -> Tensor:
-    """``1 - IoU``, or ``-ln IoU`` (Yu et al. 2016, UnitBox) with IoU not below the smallest step of the precision.
+    """``1 - IoU``, or ``-ln IoU`` (Yu et al. 2016, UnitBox) with IoU clamped to the machine epsilon.
 
-    Boxes that do not meet have no gradient.
+    Boxes that do not overlap have no gradient.
     """
     check_choice("form", form, "linear", "log")
     overlap = _overlap(*_prepare(pred, target)).iou
@@ -52,7 +52,7 @@ def giou(pred: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tens
 
 
 def diou(pred: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
-    """``1 - IoU + d^2 / c^2``: distance of the centres by diagonal of the box around both (Zheng et al. 2020)."""
+    """``1 - IoU + d^2 / c^2``: d between the centres, c the diagonal of the box around both (Zheng et al. 2020)."""
     pred, target = _prepare(pred, target)
     both = _overlap(pred, target)
     return _reduce(1 - both.iou + _distance(pred, target, both), reduction)
@@ -65,7 +65,7 @@ def ciou(pred: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tens
     """
     pred, target = _prepare(pred, target)
     both = _overlap(pred, target)
-    # atan2(w, h) and not atan(w / h): finite, with a finite slope, for a box without height
+    # atan2(w, h) and not atan(w / h): value and slope stay finite for a box without height
     angle, wanted = (torch.atan2(*_size(box)) for box in (pred, target))
     shape = (4 / math.pi**2) * (wanted - angle).square()
     with torch.no_grad():
@@ -74,7 +74,7 @@ def ciou(pred: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tens
 
 
 class _Overlap(NamedTuple):
-    """Of each pair (N,): IoU, area of the union, width and height of the box around both."""
+    """For each pair (N,): IoU, area of the union, width and height of the box around both."""
 
     iou: Tensor
     union: Tensor

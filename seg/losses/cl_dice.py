@@ -16,16 +16,16 @@ class ClDice(nn.Module):
     """``1 - 2 a b / (a + b)``, averaged over classes: Dice of centrelines (Shit et al. 2021, CVPR).
 
     ``a = (sum S(p) y + s) / (sum S(p) + s)`` is the share of the predicted centreline that lies in the class,
-    ``b = (sum S(y) p + s) / (sum S(y) + s)`` the share of its centreline that is predicted; S is the soft skeleton,
-    made of minima over crosses and maxima over squares of 3 pixels. A broken road costs much, a wrong width little:
-    for roads, vessels, cracks. It is meant to be added to a region loss (``conf/loss/cl_dice.yaml``): a class that
-    covers the image has no centreline. Ignored pixels are, like those outside the image, in no minimum and maximum.
-    Memory grows with ``iterations`` times the classes: name the thin ones.
+    ``b = (sum S(y) p + s) / (sum S(y) + s)`` the share of the true centreline that is predicted; S is the soft
+    skeleton, made by minima over crosses and maxima over squares of 3 x 3 pixels. A gap in a road costs much, a wrong
+    width little: for roads, vessels, cracks. It is meant to be added to a region loss (``conf/loss/cl_dice.yaml``),
+    because a class that covers the image has no centreline. Ignored pixels, like those outside the image, take part in
+    no minimum or maximum. Memory grows with ``iterations`` times the number of classes: name the thin ones.
 
     Args:
-        iterations: erosions, at least the greatest half width of the class in pixels.
+        iterations: erosions, at least half the greatest width of the class in pixels.
         smooth: s, > 0.
-        classes: indices of those that count; None = all.
+        classes: indices of the classes that count; None = all.
         batch: sum over the batch; False takes the loss of each image and averages over those with a labelled pixel.
         absent: ``skip`` averages over the classes that the target has (in the batch, or in each image), ``count``
             over all.
@@ -79,7 +79,7 @@ class ClDice(nn.Module):
 
 
 def _skeleton(x: Tensor, known: Tensor, iterations: int) -> Tensor:
-    """Soft skeleton (N, K, H, W) of ``x`` in 0..1, the same; ``known (N, 1, H, W)`` are the pixels that exist."""
+    """Soft skeleton (N, K, H, W) of ``x`` (N, K, H, W) in 0..1; ``known (N, 1, H, W)`` is False at ignored pixels."""
     skeleton = F.relu(x - _dilate(_erode(x, known), known))
     for _ in range(iterations):
         x = _erode(x, known)
@@ -89,10 +89,12 @@ def _skeleton(x: Tensor, known: Tensor, iterations: int) -> Tensor:
 
 
 def _erode(x: Tensor, known: Tensor) -> Tensor:
+    # a minimum as the maximum of -x; -inf at ignored pixels, as max_pool2d pads the border, so that neither ever wins
     negative = torch.where(known, -x, -torch.inf)
     column, row = F.max_pool2d(negative, (3, 1), 1, (1, 0)), F.max_pool2d(negative, (1, 3), 1, (0, 1))
     return torch.where(known, -torch.maximum(column, row), 0)
 
 
 def _dilate(x: Tensor, known: Tensor) -> Tensor:
+    # masked again afterwards: a pixel whose whole neighbourhood is ignored would be -inf
     return torch.where(known, F.max_pool2d(torch.where(known, x, -torch.inf), 3, 1, 1), 0)

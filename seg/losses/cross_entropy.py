@@ -2,25 +2,25 @@
 
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from seg.losses._check import check_choice, check_share
-from seg.losses._fused import pixel_sums
-from seg.losses._pixels import cross_entropy_sum, per_pixel, prepare
+from seg.losses._pixels import per_pixel
 from seg.losses._shared import total
+from seg.losses._sum_loss import SumLoss
 from seg.losses._sums import Need, PixelSums, cross_entropy_needs
 
 
-class CrossEntropy(nn.Module):
+class CrossEntropy(SumLoss):
     """Softmax cross entropy, averaged over the labelled pixels.
 
-    Differs from `torch.nn.CrossEntropyLoss` where that is not usable: without a labelled pixel the loss is 0 with
-    zero gradients (torch: NaN), non-finite logits at ignored pixels have no influence, float16 and bfloat16 logits
-    are reduced in float32, and uint8 targets are taken as they are.
+    The value of `torch.nn.CrossEntropyLoss` with four differences: without a labelled pixel the loss is 0 with zero
+    gradients (torch: NaN), non-finite logits at ignored pixels do not matter, float16 and bfloat16 logits are reduced
+    in float32, and uint8 targets need no conversion.
 
     Args:
         label_smoothing: share of the target spread evenly over all classes, in 0..1 (Szegedy et al. 2016).
-        reduction: ``mean`` over labelled pixels or ``sum``.
+        reduction: ``mean`` over the labelled pixels, or ``sum``.
 
     Shape:
         ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore -> scalar.
@@ -36,16 +36,9 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
         self.reduction = reduction
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        if (native := pixel_sums(self, logits, target)) is not None:
-            return self.from_sums(native).float()
-        logits, _, valid = prepare(logits, target)
-        value = cross_entropy_sum(logits, target, label_smoothing=self.label_smoothing)
-        return per_pixel(value, valid) if self.reduction == "mean" else total(value)[0]
-
     def sums_needed(self) -> tuple[Need, ...]:
         return cross_entropy_needs(self.label_smoothing)
 
     def from_sums(self, sums: PixelSums) -> Tensor:
         value = sums.cross_entropy(label_smoothing=self.label_smoothing)
-        return value / sums.pixels() if self.reduction == "mean" else value
+        return per_pixel(value, sums.pixels()) if self.reduction == "mean" else total(value)[0]

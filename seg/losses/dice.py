@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from seg.losses._regions import Absent, RegionLoss, Sums, divide
+from seg.losses._regions import Absent, RegionLoss, RegionSums, divide
 
 
 class Dice(RegionLoss):
@@ -40,6 +40,6 @@ class Dice(RegionLoss):
         super().__init__(smooth=smooth, batch=batch, absent=absent, weight=weight)
         self.squared = squared
 
-    def miss(self, sums: Sums) -> Tensor:
+    def miss(self, sums: RegionSums) -> Tensor:
         whole = sums.predicted + sums.labelled
         return divide(whole - 2 * sums.hit, whole + self.smooth)

@@ -2,34 +2,34 @@
 
 from collections.abc import Iterable
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seg.losses._check import check_choice, check_number
-from seg.losses._fused import pixel_sums
-from seg.losses._pixels import mean_over, precise_minus_log, prepare, safe_power, true_class
-from seg.losses._regions import Absent, Sums, class_mean, divide, region_of, region_sums
+from seg.losses._pixels import per_pixel, precise_minus_log, safe_power
+from seg.losses._regions import Absent, RegionSums, class_mean, divide, region_sums
 from seg.losses._shared import total
+from seg.losses._sum_loss import SumLoss
 from seg.losses._sums import HIT, LABELLED, PREDICTED, Need, PixelSums
 from seg.losses._weight import ClassWeight
 
 
-class ExpLog(nn.Module):
+class ExpLog(SumLoss):
     """``dice_share E_c[(-ln Dice_c)^gamma_dice] + cross_share E_x[w_t (-ln p_t)^gamma_cross]`` (Wong et al. 2018).
 
-    Dice_c = (2 TP + s) / (P + Y + s), the mean is taken over classes after the power; E_x is the mean over labelled
-    pixels. Powers below 1 have an infinite slope at a perfect pixel, but the loss as a function of the logits has
-    not: -ln p_t is computed as -log1p(-q) from the summed probability q of the other classes, and the slope of a
-    pixel or class that is right to the last bit is 0.
+    Dice_c = (2 TP + s) / (P + Y + s), and the mean over classes is taken after the power; E_x is the mean over labelled
+    pixels. A power below 1 has an infinite slope at a perfect pixel, but the loss as a function of the logits has not:
+    -ln p_t is computed as -log1p(-q) from the summed probability q of the other classes, and the slope of a pixel or
+    class that is right to the last bit is 0.
 
     Args:
-        weight: w, one number per class. The paper has ``sqrt(sum_k f_k / f_c)`` from the label frequencies f of the
-            training set (the rule ``square_root`` of ``seg-train``); None takes that formula on the labelled pixels
-            of each batch, an estimate that varies from batch to batch. ``[1, 1, ...]`` weighs all classes alike.
+        weight: w, one number per class. The paper uses ``sqrt(sum_k f_k / f_c)`` with the label frequencies f of the
+            training set (the rule ``square_root`` of ``seg-train``); None applies that formula to the labelled pixels
+            of each batch, an estimate that varies from batch to batch. ``[1, 1, ...]`` weights all classes equally.
         dice_share, cross_share: weights of the two terms, >= 0.
         gamma_dice, gamma_cross: exponents, > 0.
         smooth: s, the paper's pseudocount for classes without pixels, > 0.
-        batch: sum the Dice over the batch; False takes it per image and averages over those with a labelled pixel.
+        batch: sum over the batch for Dice; False takes the Dice of each image and averages over those with a labelled
+            pixel.
         absent: ``count`` averages the Dice term over all classes as in the paper, ``skip`` over those in the target.
 
     Shape:
@@ -64,39 +64,26 @@ class ExpLog(nn.Module):
         self.smooth, self.batch = smooth, batch
         self.absent: Absent = absent
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        if (native := pixel_sums(self, logits, target)) is not None:
-            return self.from_sums(native).float()
-        logits, labels, valid = prepare(logits, target)
-        log_p = logits.log_softmax(1)
-        p = torch.where(valid.unsqueeze(1), log_p.exp(), 0)
-        sums = region_sums(p, labels, valid, batch=self.batch)
-        weight = self.weight(logits)
-        if weight is None:
-            weight = _rarity(sums.labelled[0] if self.batch else total(sums.labelled.sum(0))[0])
-        pixels = safe_power(precise_minus_log(*true_class(log_p, labels)), self.gamma_cross)
-        return self.dice_share * self._dice(sums) + self.cross_share * mean_over(valid, weight[labels] * pixels)
-
     def sums_needed(self) -> tuple[Need, ...]:
         return LABELLED, HIT, PREDICTED, Need("power", self.gamma_cross)
 
     def from_sums(self, sums: PixelSums) -> Tensor:
-        labelled = sums[LABELLED]
-        weight = self.weight(labelled)
+        region = region_sums(sums, batch=self.batch)
+        weight = self.weight(sums.like)
         if weight is None:
-            weight = _rarity(labelled.sum(0))
-        cross = (weight * sums[Need("power", self.gamma_cross)]).sum() / sums.pixels()
-        value: Tensor = self.dice_share * self._dice(region_of(sums, batch=self.batch)) + self.cross_share * cross
-        return value
+            weight = _rarity(region.labelled[0] if self.batch else total(region.labelled.sum(0))[0])
+        cross = per_pixel(sums.over_all(Need("power", self.gamma_cross), weight), sums.pixels())
+        return self.dice_share * self._dice(region) + self.cross_share * cross
 
-    def _dice(self, sums: Sums) -> Tensor:
-        whole = sums.predicted + sums.labelled
-        missed = divide(whole - 2 * sums.hit, whole + self.smooth)
-        rough = (whole + self.smooth).log() - (2 * sums.hit + self.smooth).log()
+    def _dice(self, region: RegionSums) -> Tensor:
+        # -ln Dice_c from 1 - Dice_c, as for a pixel: a nearly perfect class would otherwise be rounding under a power
+        whole = region.predicted + region.labelled
+        missed = divide(whole - 2 * region.hit, whole + self.smooth)
+        rough = (whole + self.smooth).log() - (2 * region.hit + self.smooth).log()
         values = safe_power(precise_minus_log(rough, missed), self.gamma_dice)
-        return class_mean(values, sums.labelled, batch=self.batch, absent=self.absent)
+        return class_mean(values, region.labelled, batch=self.batch, absent=self.absent)
 
 
 def _rarity(pixels: Tensor) -> Tensor:
-    """``sqrt(all / own)`` of the pixels (C,) of each class, an absent class as if it had one."""
+    """``sqrt(all / own)`` for the pixels (C,) of each class; an absent class counts as one pixel."""
     return (pixels.sum() / pixels.clamp(min=1)).sqrt()

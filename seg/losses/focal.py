@@ -2,25 +2,25 @@
 
 from collections.abc import Iterable
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from seg.losses._check import check_number
-from seg.losses._fused import pixel_sums
-from seg.losses._pixels import cross_entropy_sum, mean_over, per_pixel, prepare, safe_power, true_class
+from seg.losses._pixels import per_pixel
+from seg.losses._sum_loss import SumLoss
 from seg.losses._sums import LABELLED, Need, PixelSums, cross_entropy_needs
 from seg.losses._weight import ClassWeight
 
 
-class Focal(nn.Module):
+class Focal(SumLoss):
     """Softmax focal loss, ``-a_t (1 - p_t)^gamma ln p_t``, averaged over the labelled pixels (Lin et al. 2017).
 
-    The paper's detector is a sigmoid one with a scalar alpha for the positives, divided by their number; here every
-    labelled pixel is the positive of its class, alpha is a vector that is not renormalised, and the divisor is the
-    number of labelled pixels, so that neither changes the scale of the loss with the content of the crop.
-    ``gamma=0`` equals `CrossEntropy` bit for bit; value and gradient are finite for any ``gamma``, below 1 too.
+    The paper's loss, of a detector, is a sigmoid one with a scalar alpha for the positives, divided by their number.
+    Here every labelled pixel is a positive of its class, alpha is a class vector that is not renormalised, and the
+    divisor is the number of labelled pixels, so that the scale of the loss does not depend on the content of the crop.
+    ``gamma=0`` equals `CrossEntropy` bit for bit; value and gradient are finite for any ``gamma``, also below 1.
 
     Args:
-        gamma: how fast good predictions fade, >= 0.
+        gamma: how fast the loss of good predictions fades, >= 0.
         weight: the paper's alpha, one number per class; None = 1 for all.
 
     Shape:
@@ -36,23 +36,11 @@ class Focal(nn.Module):
         self.gamma = gamma
         self.weight = ClassWeight(weight)
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        if (native := pixel_sums(self, logits, target)) is not None:
-            return self.from_sums(native).float()
-        logits, labels, valid = prepare(logits, target)
-        weight = self.weight(logits)
-        if self.gamma == 0:
-            return per_pixel(cross_entropy_sum(logits, target, weight=weight), valid)
-        minus_log, rest = true_class(logits.log_softmax(1), labels)
-        values = safe_power(rest, self.gamma) * minus_log
-        return mean_over(valid, values if weight is None else values * weight[labels])
-
     def sums_needed(self) -> tuple[Need, ...]:
         return cross_entropy_needs() if self.gamma == 0 else (LABELLED, Need("focal", self.gamma))
 
     def from_sums(self, sums: PixelSums) -> Tensor:
-        weight = self.weight(sums[LABELLED])
+        weight = self.weight(sums.like)
         if self.gamma == 0:
-            return sums.cross_entropy(weight) / sums.pixels()
-        values = sums[Need("focal", self.gamma)]
-        return (values if weight is None else weight * values).sum() / sums.pixels()
+            return per_pixel(sums.cross_entropy(weight), sums.pixels())
+        return per_pixel(sums.over_all(Need("focal", self.gamma), weight), sums.pixels())

@@ -1,20 +1,19 @@
 """Generalized Dice loss."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seg.losses._check import check_choice
-from seg.losses._fused import pixel_sums
-from seg.losses._pixels import prepare
-from seg.losses._regions import Absent, Sums, divide, region_of, region_sums, row_mean
+from seg.losses._regions import Absent, divide, region_sums, row_mean
+from seg.losses._sum_loss import SumLoss
 from seg.losses._sums import HIT, LABELLED, PREDICTED, Need, PixelSums
 
 
-class GeneralizedDice(nn.Module):
+class GeneralizedDice(SumLoss):
     """``1 - 2 sum_c w_c TP_c / sum_c w_c (P_c + Y_c)`` with ``w_c = 1 / Y_c^2`` (Sudre et al. 2017).
 
-    A class without pixels has no such weight. Released code adds 1e-10 to Y, whereupon one absent class outweighs
-    all others by 1e20 and the gradient dies; here it weighs nothing, or as much as the rarest class that is there.
+    For a class without pixels that weight is undefined. Released code adds 1e-10 to Y, so that one absent class
+    outweighs all others by 1e20 and the gradient vanishes; here it has weight 0, or that of the rarest class present.
 
     Args:
         batch: sum over the batch; False takes the loss of each image and averages over those with a labelled pixel.
@@ -33,24 +32,15 @@ class GeneralizedDice(nn.Module):
         self.batch = batch
         self.absent: Absent = absent
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        if (native := pixel_sums(self, logits, target)) is not None:
-            return self.from_sums(native).float()
-        logits, labels, valid = prepare(logits, target)
-        p = torch.where(valid.unsqueeze(1), logits.softmax(1), 0)
-        return self._missed(region_sums(p, labels, valid, batch=self.batch))
-
-    def _missed(self, sums: Sums) -> Tensor:
-        present = sums.labelled > 0
-        # only ratios of weights matter: in units of the largest they neither over- nor underflow
-        rarest = torch.where(present, sums.labelled, torch.inf).amin(1, keepdim=True)
-        weight = torch.where(present, (rarest / sums.labelled.clamp(min=1)).square(), float(self.absent == "count"))
-        whole = sums.predicted + sums.labelled
-        missed = divide((weight * (whole - 2 * sums.hit)).sum(1), (weight * whole).sum(1))
-        return row_mean(missed, present.any(1), batch=self.batch)
-
     def sums_needed(self) -> tuple[Need, ...]:
         return LABELLED, HIT, PREDICTED
 
     def from_sums(self, sums: PixelSums) -> Tensor:
-        return self._missed(region_of(sums, batch=self.batch))
+        region = region_sums(sums, batch=self.batch)
+        present = region.labelled > 0
+        # only ratios of weights matter: relative to the largest, 1 / Y^2 neither overflows nor underflows
+        rarest = torch.where(present, region.labelled, torch.inf).amin(1, keepdim=True)
+        weight = torch.where(present, (rarest / region.labelled.clamp(min=1)).square(), float(self.absent == "count"))
+        whole = region.predicted + region.labelled
+        missed = divide((weight * (whole - 2 * region.hit)).sum(1), (weight * whole).sum(1))
+        return row_mean(missed, present.any(1), batch=self.batch)

@@ -14,13 +14,14 @@ from seg.losses._weight import ClassWeight
 class LovaszSoftmax(nn.Module):
     """The Lovasz extension of the Jaccard loss of each class, averaged over classes (Berman et al. 2018).
 
-    Sorts the errors of every class: several times the time and memory of the other losses.
-    In a distributed run the errors of all processes are not sorted together: ``batch`` is what one process has, and
-    the mean is over the processes that have a labelled pixel. Per image nothing depends on the number of processes.
+    It sorts the errors of every class, which takes several times the time and memory of the other losses.
+    In a distributed run the errors of all processes are not sorted together: with ``batch`` each process takes the loss
+    of its own images, and the mean is over the processes that have a labelled pixel. Per image the value is the same
+    on one process or many.
 
     Args:
-        batch: one Jaccard over the batch; False takes that of each image and averages over those with a labelled
-            pixel.
+        batch: sort the errors of the batch together; False takes the loss of each image and averages over those with
+            a labelled pixel.
         absent: ``skip`` averages over the classes that the target has, ``count`` over all.
         weight: one number per class for a weighted mean over the classes averaged; None = 1 for all.
 
@@ -43,7 +44,8 @@ class LovaszSoftmax(nn.Module):
         classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1, 1)
         own = (labels.unsqueeze(1) == classes) & valid.unsqueeze(1)
         errors = (own.to(logits.dtype) - logits.softmax(1)).abs()
-        errors = torch.where(valid.unsqueeze(1), errors, -1)  # sorts behind all that count
+        # errors are in 0..1: at -1 ignored pixels are sorted behind all others and change no rank
+        errors = torch.where(valid.unsqueeze(1), errors, -1)
         errors, order = self._rows(errors).sort(-1, descending=True)
         own = self._rows(own).gather(-1, order)
         values = (errors.clamp(min=0) * _slope(own, errors.dtype)).sum(-1)
@@ -56,11 +58,12 @@ class LovaszSoftmax(nn.Module):
 
 
 def _slope(own: Tensor, dtype: torch.dtype) -> Tensor:
-    """By how much each pixel, in the order of falling errors, raises ``1 - intersection / union`` (..., pixels).
+    """By how much each pixel, in order of decreasing error, raises ``1 - intersection / union`` (..., pixels).
 
-    Taken from intersection and union directly: differences of the loss itself, which are about 1 / pixels, would
-    have few digits left in float32.
+    Computed in closed form from intersection and union: differences of the loss itself, which are about 1 / pixels,
+    would have few digits left in float32.
     """
+    # counted in int32: float32 would stop at 2^24 pixels
     rank = torch.arange(1, own.shape[-1] + 1, dtype=torch.int32, device=own.device)
     found = own.cumsum(-1, dtype=torch.int32)
     total = own.sum(-1, keepdim=True, dtype=torch.int32)

@@ -13,15 +13,15 @@ from seg.losses._shared import total
 class OhemCrossEntropy(nn.Module):
     """Softmax cross entropy, averaged over the hard pixels: online hard example mining (Shrivastava et al. 2016).
 
-    Hard is a pixel whose true class has less than ``threshold`` of the probability; if these are fewer than
-    ``share`` of the labelled pixels, the hardest ``share`` is taken instead, at least one. The form for pixels, and
-    the share of a 16th, are those of the released code of BiSeNet (Yu et al. 2018).
-    In a distributed run it is decided over all processes whether there are enough hard pixels; if not, each process
-    takes its own hardest ``share``, because values of all processes are not sorted together.
+    A pixel is hard if the probability of its true class is below ``threshold``; if fewer than ``share`` of the labelled
+    pixels are, the hardest ``share`` of them is taken instead, at least one pixel. The form for pixels, and the share
+    of 1/16, are those of the released code of BiSeNet (Yu et al. 2018).
+    In a distributed run the hard pixels of all processes are counted together; if they are too few, each process takes
+    its own hardest ``share``, because the values of all processes are not sorted together.
 
     Args:
         threshold: probability of the true class below which a pixel is hard, in 0..1.
-        share: of the labelled pixels of the batch that are taken at least, in 0..1.
+        share: least share of the labelled pixels of the batch to take, in 0..1.
 
     Shape:
         ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore -> scalar.
@@ -40,11 +40,13 @@ class OhemCrossEntropy(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         logits, labels, valid = prepare(logits, target)
         values = -logits.log_softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)
-        values = torch.where(valid, values, -1).flatten().sort(descending=True).values  # ignored ones last
+        # cross entropy is not negative: at -1 ignored pixels are sorted last
+        values = torch.where(valid, values, -1).flatten().sort(descending=True).values
         pixels, hard = valid.sum(), (values > self.limit).sum()
         all_pixels, all_hard = total(pixels, hard)
         enough = all_hard >= self._least(all_pixels)
         kept = torch.where(enough, hard, hard.maximum(self._least(pixels)))
+        # a mask and not a slice: a slice would wait for a GPU to tell ``kept``, and break torch.compile's graph
         taken = torch.arange(len(values), device=values.device) < kept
         value, divisor = total(torch.where(taken, values, 0).sum(), kept)
         return value / divisor.clamp(min=1)

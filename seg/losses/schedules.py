@@ -1,4 +1,4 @@
-"""Weights that change in the course of a run."""
+"""Loss weights that change during a run."""
 
 from typing import Literal
 
@@ -8,18 +8,18 @@ from seg.losses._check import check_choice, check_number
 
 
 class Ramp:
-    """A weight that goes from ``start`` to ``end`` in a straight line and stays there.
+    """A weight that goes linearly from ``start`` to ``end`` and stays there.
 
     Args:
         start, end: weights, >= 0.
-        until: share of the run after which ``end`` is reached, in 0..1, not 0.
+        until: share of the run after which ``end`` is reached, > 0 and <= 1.
     """
 
     def __init__(self, start: float, end: float, *, until: float = 1.0) -> None:
         check_number("start", start)
         check_number("end", end)
         if not isinstance(until, int | float) or not 0 < until <= 1:
-            raise ValueError(f"until: expected a share of the run in 0..1, not 0, got {until!r}")
+            raise ValueError(f"until: expected a share of the run, > 0 and <= 1, got {until!r}")
         self.start, self.end, self.until = start, end, until
 
     def __call__(self, progress: Tensor) -> Tensor:
@@ -36,15 +36,16 @@ def boundary_weights(
     start: float = 0.01,
     end: float = 0.99,
 ) -> dict[str, float | Ramp]:
-    """Weights of the terms ``region`` and ``boundary`` of a `WeightedSum`, as Kervadec et al. 2021 compare them.
+    """Weights of the terms ``region`` and ``boundary`` of a `WeightedSum`: the schedules of Kervadec et al. 2021.
 
-    With alpha going from ``start`` to ``end`` over the run (in the paper by 0.01 an epoch):
+    With alpha going linearly from ``start`` to ``end`` over the run (in the paper by 0.01 per epoch):
 
     - ``constant``: region + start * boundary;
     - ``increase``: region + alpha * boundary;
     - ``rebalance``: (1 - alpha) * region + alpha * boundary, the paper's choice;
-    - ``steal``: the paper's released code, whose 100 epochs span the run: the region's weight falls from 1 to 0.1 in
-      90 of them and stays, the boundary's rises from ``start`` by 1. ``end`` is not used.
+    - ``steal``: the paper's released code, with its 100 epochs stretched over the run: the weight of the region term
+      falls from 1 to 0.1 in the first 90 % and stays there, that of the boundary term rises from ``start`` by 1.
+      ``end`` is not used.
     """
     check_choice("schedule", schedule, "constant", "increase", "rebalance", "steal")
     check_number("start", start)
@@ -55,6 +56,8 @@ def boundary_weights(
         return {"region": 1.0, "boundary": Ramp(start, end)}
     if schedule == "rebalance":
         if max(start, end) > 1:
-            raise ValueError(f"rebalance: expected start and end in 0..1, got {start} and {end}")
+            raise ValueError(
+                f"start, end: expected 0..1 with the schedule 'rebalance', got {start} and {end}; or choose another"
+            )
         return {"region": Ramp(1 - start, 1 - end), "boundary": Ramp(start, end)}
     return {"region": Ramp(1.0, 0.1, until=0.9), "boundary": Ramp(start, start + 1)}

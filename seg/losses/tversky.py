@@ -6,7 +6,7 @@ from torch import Tensor
 
 from seg.losses._check import check_number
 from seg.losses._pixels import safe_power
-from seg.losses._regions import Absent, RegionLoss, Sums, divide
+from seg.losses._regions import Absent, RegionLoss, RegionSums, divide
 
 
 class Tversky(RegionLoss):
@@ -19,7 +19,7 @@ class Tversky(RegionLoss):
     Args:
         alpha: weight of false positives, >= 0.
         beta: weight of false negatives, >= 0.
-        exponent: > 0; below 1 it strengthens classes that are nearly right, above 1 it fades them.
+        exponent: > 0; below 1 it gives more weight to classes that are nearly right, above 1 less.
         smooth: s, added to numerator and denominator, >= 0.
         batch: sum over the batch; False takes the loss of each image and averages over those with a labelled pixel.
         absent: ``skip`` averages over the classes that the target has (in the batch, or in each image), ``count``
@@ -50,6 +50,6 @@ class Tversky(RegionLoss):
         check_number("exponent", exponent, above=0)
         self.alpha, self.beta, self.exponent = alpha, beta, exponent
 
-    def miss(self, sums: Sums) -> Tensor:
+    def miss(self, sums: RegionSums) -> Tensor:
         missed = self.alpha * (sums.predicted - sums.hit) + self.beta * (sums.labelled - sums.hit)
         return safe_power(divide(missed, sums.hit + missed + self.smooth), self.exponent)

@@ -1,30 +1,27 @@
-"""Cross entropy in which classes weigh differently."""
+"""Cross entropy with class weights."""
 
 from collections.abc import Iterable
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seg.losses._check import check_choice, check_share
-from seg.losses._fused import pixel_sums
-from seg.losses._pixels import cross_entropy_sum, prepare
 from seg.losses._regions import divide
 from seg.losses._shared import total
+from seg.losses._sum_loss import SumLoss
 from seg.losses._sums import LABELLED, Need, PixelSums, cross_entropy_needs
 from seg.losses._weight import ClassWeight
 
 
-class WeightedCrossEntropy(nn.Module):
+class WeightedCrossEntropy(SumLoss):
     """Softmax cross entropy with a weight for each class, divided by the summed weights of the labelled pixels.
 
-    The value of `torch.nn.CrossEntropyLoss(weight)`, whose mean this is, but 0 where that is NaN: without a labelled
-    pixel, or if all labelled pixels have weight 0. Weights from class frequencies: Eigen and Fergus 2015 (median
-    frequency).
+    The value of `torch.nn.CrossEntropyLoss(weight)`, but 0 where that is NaN: without a labelled pixel, or if all
+    labelled pixels have weight 0. For weights from class frequencies see Eigen and Fergus 2015 (median frequency).
 
     Args:
         weight: one number per class.
-        label_smoothing: share of the target spread evenly over all classes, each with its own weight, in 0..1.
+        label_smoothing: share of the target, in 0..1, spread evenly over all classes, each with its own weight.
         reduction: ``mean`` (by the summed weights of the true classes) or ``sum``.
 
     Shape:
@@ -50,20 +47,10 @@ class WeightedCrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
         self.reduction = reduction
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        if (native := pixel_sums(self, logits, target)) is not None:
-            return self.from_sums(native).float()
-        logits, labels, valid = prepare(logits, target)
-        weight = self.weight(logits)
-        value = cross_entropy_sum(logits, target, weight=weight, label_smoothing=self.label_smoothing)
-        if self.reduction == "sum":
-            return total(value)[0]
-        return divide(*total(value, torch.where(valid, weight[labels], 0).sum()))
-
     def sums_needed(self) -> tuple[Need, ...]:
         return cross_entropy_needs(self.label_smoothing)
 
     def from_sums(self, sums: PixelSums) -> Tensor:
-        weight = self.weight(sums[LABELLED])
+        weight = self.weight(sums.like)
         value = sums.cross_entropy(weight, self.label_smoothing)
-        return divide(value, (weight * sums[LABELLED]).sum()) if self.reduction == "mean" else value
+        return divide(*total(value, sums.over_all(LABELLED, weight))) if self.reduction == "mean" else total(value)[0]

@@ -1,4 +1,4 @@
-"""Losses made of losses."""
+"""A weighted sum of losses."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -7,30 +7,30 @@ import torch
 from torch import Tensor, nn
 
 from seg.losses._check import check_number
-from seg.losses._fused import pixel_sums
+from seg.losses._fused import native_sums
 from seg.losses._sums import Need, PixelSums, needs_of
 from seg.losses.schedules import Ramp
 
 
 class WeightedSum(nn.Module):
-    """``sum_k weight_k * term_k``, with weights that may change in the course of a run.
+    """``sum_k weight_k * term_k``, with weights that may change during a run.
 
     A sum may be a term of another one. `set_progress` moves the ramps and is passed on to the terms that have it;
-    before its first call they stand at their start. The position is in the ``state_dict``.
+    before its first call ramps are at their start. The position is in the ``state_dict``.
 
     Args:
         terms: losses by name.
-        weights: one for each name: a number >= 0, a `Ramp`, or what makes one (``{start: 0.0, end: 1.0, until: 0.5}``).
+        weights: one for each name: a number >= 0, a `Ramp`, or its arguments (``{start: 0.0, end: 1.0, until: 0.5}``).
 
     Attributes:
-        last: the terms' unweighted values in the last call, detached, on their device: for reports.
+        last: the unweighted values of the terms in the last call, detached, on their device: for reports.
 
     Shape:
         ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore,
         ``distance`` as `Boundary` takes it, for the terms that do -> scalar.
 
     Raises:
-        ValueError: names of terms and weights that differ, a weight that is none, or what a term does not take.
+        ValueError: terms and weights with different names, an invalid weight, or arguments that a term refuses.
     """
 
     progress: Tensor
@@ -47,13 +47,14 @@ class WeightedSum(nn.Module):
         self._with_distance = {
             name for name, term in terms.items() if "distance" in inspect.signature(term.forward).parameters
         }
+        # a tensor and not a number: torch.compile would guard on a number and compile anew at every step
         self.register_buffer("progress", torch.zeros(()))
 
     def forward(self, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> Tensor:
-        return self._combine(logits, target, distance, pixel_sums(self, logits, target, distance))
+        return self._combine(logits, target, distance, native_sums(self, logits, target, distance))
 
     def sums_needed(self) -> tuple[Need, ...]:
-        """Those of all terms that work by sums, so that the softmax is evaluated once for them."""
+        """The sums of all terms that work by sums, so that they share one softmax."""
         return tuple(need for term in self.terms.values() for need in needs_of(term))
 
     def _combine(self, logits: Tensor, target: Tensor, distance: Tensor | None, sums: PixelSums | None) -> Tensor:
@@ -69,12 +70,12 @@ class WeightedSum(nn.Module):
             if isinstance(term, WeightedSum):
                 return term._combine(logits, target, distance, sums)
             from_sums: Callable[[PixelSums], Tensor] = term.from_sums  # type: ignore[assignment]
-            return from_sums(sums).float()
+            return from_sums(sums).to(sums.dtype)
         value: Tensor = term(logits, target, distance) if name in self._with_distance else term(logits, target)
         return value
 
     def set_progress(self, step: int, total: int) -> None:
-        """Say that ``step`` of the ``total`` steps of the run are done."""
+        """Tell the ramps that ``step`` of the ``total`` steps of the run are done."""
         self.progress.fill_(min(max(step / max(total, 1), 0.0), 1.0))
         for term in self.terms.values():
             move = getattr(term, "set_progress", None)
@@ -82,7 +83,7 @@ class WeightedSum(nn.Module):
                 move(step, total)
 
     def current_weights(self) -> dict[str, float]:
-        """The weights that the next call takes: for reports."""
+        """The weights that the next call will use: for reports."""
         return {name: float(self._now(name)) for name in self.weights}
 
     def _now(self, name: str) -> float | Tensor:
@@ -95,7 +96,9 @@ def _weight(name: str, weight: float | Ramp | Mapping[str, float]) -> float | Ra
         return weight
     if isinstance(weight, Mapping):
         if not {"start", "end"} <= set(weight) <= {"start", "end", "until"}:
-            raise ValueError(f"weights.{name}: expected a number or start, end and perhaps until, got {dict(weight)}")
+            raise ValueError(
+                f"weights.{name}: expected a number, or start, end and optionally until, got {dict(weight)}"
+            )
         return Ramp(**weight)
     check_number(f"weights.{name}", weight)
     return float(weight)

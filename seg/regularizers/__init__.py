@@ -1,4 +1,4 @@
-"""Regularizers: identity in evaluation, noise in training whose rate a schedule may change."""
+"""Regularizers: identity in evaluation, in training noise at a rate that a schedule may change."""
 
 from seg.regularizers.attach import attach
 from seg.regularizers.describe import describe

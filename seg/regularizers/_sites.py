@@ -1,4 +1,4 @@
-"""Where a regularizer can sit in a model."""
+"""The places in a model where a regularizer can be put."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from seg.regularizers._trace import Trace, trace
 
 WORDS = ("branches", "shortcuts", "skips", "decoder")
-"""Sites by word, as `seg.regularizers.attach` explains them; any other site is a pattern of module names."""
+"""Names of sites, as `seg.regularizers.attach` explains them; anything else is a pattern of module names."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Site:
     """A place in a model.
 
     Attributes:
-        word: of `WORDS`, or the pattern.
-        name: of the module that is tapped.
+        word: one of `WORDS`, or the pattern.
+        name: of the module whose input or output is regularized.
         tap: ``output`` or ``input`` of that module, or the index of a feature map that it returns.
-        owner: name of the module that a regularizer becomes a child of.
-        label: what the child is called, before the kind.
+        owner: name of the module that the regularizer becomes a child of.
+        label: the child's name, before the kind.
         block: name of the residual block, or of the module.
-        is_map: whether (N, C, H, W) passes there.
+        is_map: whether a tensor (N, C, H, W) passes there.
     """
 
     word: str
@@ -38,43 +38,49 @@ class Site:
 
 
 def find(model: nn.Module, seen: Trace, wanted: Sequence[str]) -> list[Site]:
-    """The sites that the words and patterns name, in the order in which the model comes to them.
+    """The sites that the words and patterns name, in the order in which the model runs them.
 
     Raises:
-        ValueError: one of them has none in this model; the message lists what it has.
+        ValueError: this model has no site of one of these names; the message lists those that it has.
     """
     found: dict[tuple[str, str | int], Site] = {}
-    for word in sorted(wanted, key=lambda word: word not in WORDS):  # a branch is one, by whatever pattern besides
+    # words first: a place that a pattern names too stays a branch, with the rate of its depth
+    for word in sorted(wanted, key=lambda word: word not in WORDS):
         sites = _of(model, seen, word)
         if not sites:
-            raise ValueError(f"sites: this model has no '{word}'; it has {possible(model, seen)}")
+            raise ValueError(f"sites: expected a site of this model, got '{word}'; choose from {possible(model, seen)}")
         for site in sites:
             found.setdefault((site.name, site.tap), site)
     return list(found.values())
 
 
 def possible(model: nn.Module, seen: Trace, *, maps_only: bool = False) -> str:
-    """The sites of this model, with their numbers."""
-    found = {word: [s for s in _of(model, seen, word) if s.is_map or not maps_only] for word in WORDS}
-    words = ", ".join(f"'{word}' ({len(sites)})" for word, sites in found.items() if sites)
-    return f"{words or 'none by word'}, and patterns of module names such as 'decoder.*' or 'encoder.layer4.*.conv2'"
+    """The sites of this model, as text, with the number of each."""
+    words = []
+    for word in WORDS:
+        count = sum(site.is_map or not maps_only for site in _of(model, seen, word))
+        if count:
+            words.append(f"'{word}' ({count})")
+    return ", ".join([*words, "patterns of module names such as 'decoder.*' or 'encoder.layer4.*.conv2'"])
 
 
 def blocks(model: nn.Module) -> Iterator[tuple[str, nn.Module, list[str]]]:
-    """Residual blocks of the encoder: name, module, names of the children that end a branch ('' is the block)."""
+    """Residual blocks of the encoder: name, module, names of the children that end a branch ('' = the block itself)."""
     encoder = getattr(model, "encoder", None)
-    if isinstance(encoder, nn.Module):
-        for name, block in encoder.named_modules(prefix="encoder"):
-            if ends := _branch_ends(block):
-                yield name, block, ends
+    if not isinstance(encoder, nn.Module):
+        return
+    for name, block in encoder.named_modules(prefix="encoder"):
+        ends = _branch_ends(block)
+        if ends:
+            yield name, block, ends
 
 
 @contextmanager
 def filled_slots(model: nn.Module) -> Iterator[None]:
-    """Within, residual blocks have an identity where they run a module if there is one; afterwards only where it was
-    tapped.
+    """Within, the empty slots of residual blocks (None) hold an identity, which can be hooked; unused ones are emptied.
 
-    None does not mean identity in all models: blocks that normalise first choose by it what the shortcut starts from.
+    None does not mean identity in all models: blocks that normalise first decide by it where the shortcut starts. So
+    each kind of slot is filled on trial, and only stays filled if the model's result is the same to the bit.
     """
     slots = []
     before = trace(model).result
@@ -103,9 +109,11 @@ def _gives(model: nn.Module, result: Tensor) -> bool:
 
 
 def _branch_ends(block: nn.Module) -> list[str]:
+    # by names, because encoders come from three libraries that have no class in common
     children = dict(block.named_children())
     kind = type(block).__name__
-    if paths := [name for name in ("drop_path", "drop_path1", "drop_path2") if hasattr(block, name)]:
+    paths = [name for name in ("drop_path", "drop_path1", "drop_path2") if hasattr(block, name)]
+    if paths:
         return paths  # timm, and smp's mix transformer
     if "se_module" in children:
         return ["se_module"]  # smp's senet family
@@ -115,11 +123,13 @@ def _branch_ends(block: nn.Module) -> list[str]:
         return ["_bn2"]  # smp's efficientnet
     if getattr(block, "use_res_connect", False):
         return ["conv"]  # torchvision's mobilenet
-    return [""] if kind == "_DenseLayer" else []  # joined to all earlier features instead of summed
+    if kind == "_DenseLayer":
+        return [""]  # concatenated with all earlier features instead of added to them
+    return []
 
 
 def _of(model: nn.Module, seen: Trace, word: str) -> list[Site]:
-    """The sites of a word or pattern that the model runs, in the order in which it does."""
+    """The sites of a word or pattern that the model runs, in the order in which it runs them."""
     if word == "skips":
         return [Site(word, "encoder", i, "encoder", f"skip{i}", "encoder", True) for i in seen.features]
     if word == "decoder":
@@ -142,7 +152,7 @@ def _output(word: str, name: str, owner: str, seen: Trace) -> Site:
 
 
 def _last_convolution(model: nn.Module, seen: Trace) -> str | None:
-    """The layer that makes the logits: whatever is normalised is so before it."""
+    """Name of the layer that makes the logits: no normalisation comes after it."""
     head = getattr(model, "segmentation_head", None)
     if not isinstance(head, nn.Module):
         return None
@@ -151,7 +161,7 @@ def _last_convolution(model: nn.Module, seen: Trace) -> str | None:
 
 
 def _owner(model: nn.Module, name: str) -> str:
-    """The nearest module above that does not run its children in turn: one more would change its result."""
+    """The nearest ancestor that is no container: an `nn.Sequential` would run one more child, and change its result."""
     while name:
         name = name.rpartition(".")[0]
         if not isinstance(model.get_submodule(name), nn.Sequential | nn.ModuleList | nn.ModuleDict):

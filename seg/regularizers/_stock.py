@@ -1,4 +1,4 @@
-"""Regularizers that a model brings along: smp's and timm's own."""
+"""Regularizers that a model comes with: those of smp, timm and torchvision."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ KINDS = {
 }
 """Class names of torch, torchvision and timm -> keyword of `seg.regularizers.attach`."""
 
-DROP_CONNECT = "_drop_connect_rate"  # of smp's efficientnet, which hands it to its blocks
+DROP_CONNECT = "_drop_connect_rate"  # an attribute of smp's efficientnet, which passes it to its blocks: no module
 
 
 @dataclass(frozen=True)
 class Stock:
-    """A regularizer of the model's own with a rate above 0."""
+    """A regularizer that the model came with, whose rate is above 0."""
 
     kind: str
     name: str
@@ -45,13 +45,13 @@ class Stock:
 
 
 def stock(model: nn.Module) -> list[Stock]:
-    """What regularizes a model apart from `seg.regularizers`."""
+    """What regularizes a model besides `seg.regularizers`."""
     found = []
     for name, module in model.named_modules():
         if hasattr(module, DROP_CONNECT):
             found.append(Stock("stochastic_depth", name, module, DROP_CONNECT))
         kind = KINDS.get(type(module).__name__)
-        left_over = name in ("encoder._dropout", "encoder.dropout")  # of a classifier that smp removed; never runs
+        left_over = name in ("encoder._dropout", "encoder.dropout")  # of the classifier that smp removed: never run
         if kind is not None and not left_over and not isinstance(module, Regularizer):
             found.append(Stock(kind, name, module, "drop_prob" if hasattr(module, "drop_prob") else "p"))
     return [own for own in found if own.rate > 0]

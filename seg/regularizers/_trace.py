@@ -1,7 +1,7 @@
-"""What a model really runs: one evaluation of a small image, watched.
+"""What a model really runs, observed while it evaluates one small image.
 
-Attributes and class names tell what a model has; only running it tells which of that has an effect: encoders keep
-layers below their depth, decoders leave feature maps aside.
+Attributes and class names tell what a model has; only running it tells what of that has an effect: encoders keep
+layers beyond the depth in use, decoders ignore feature maps.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 SIZES = ((64, 96), (128, 192), (64, 64), (128, 128), (224, 224), (256, 256), (384, 384), (512, 512))
-"""Images that are tried in turn: oblong ones tell rows from channels; some transformers take one square only."""
+"""Images that are tried in turn: oblong ones tell rows from channels; some transformers take only one square size."""
 
 
 @dataclass
@@ -23,8 +23,8 @@ class Trace:
 
     Attributes:
         size: height and width of the image in pixels.
-        outputs: name of each module whose result reaches that of the model -> shape, in the order in which they were
-            done; () for a result that is no tensor.
+        outputs: name of each module whose output reaches the result of the model -> its shape, in the order of
+            execution; () for an output that is not a tensor.
         features: index of each feature map of the encoder that reaches the result -> its shape.
         result: of the model.
     """
@@ -35,7 +35,7 @@ class Trace:
     result: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def is_map(self, shape: tuple[int, ...]) -> bool:
-        """Whether a shape is (N, C, H, W): its last two numbers are in proportion to the image's."""
+        """Whether a shape is (N, C, H, W): its last two numbers are in the image's proportions."""
         if len(shape) != 4:
             return False
         rows, columns = shape[2] / self.size[0], shape[3] / self.size[1]
@@ -43,10 +43,10 @@ class Trace:
 
 
 def trace(model: nn.Module) -> Trace:
-    """Watch a model evaluate one image; the model is left as it was.
+    """Observe a model while it evaluates one image; the model is left as it was.
 
     Raises:
-        ValueError: it takes no image of the sizes that are tried.
+        ValueError: it takes an image of none of the sizes that are tried.
     """
     with evaluating(model):
         for size in SIZES:
@@ -54,12 +54,14 @@ def trace(model: nn.Module) -> Trace:
                 return _run(model, size)
             except (RuntimeError, AssertionError, ValueError) as error:  # how models refuse a size
                 reason = error
-    raise ValueError(f"the model evaluates no image of the sizes {SIZES}: {reason}") from reason
+    raise ValueError(
+        f"model: expected one that evaluates an image of one of the sizes {SIZES}, got errors; the last: {reason}"
+    ) from reason
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode within; afterwards every module is in the mode that it was in."""
+    """Evaluation mode within; afterwards every module is back in its own mode."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -75,10 +77,10 @@ def _run(model: nn.Module, size: tuple[int, int]) -> Trace:
     features: dict[int, Tensor] = {}
 
     def note(name: str, _module: nn.Module, _args: Any, output: Any) -> None:
-        done.setdefault(name, output)
+        done.setdefault(name, output)  # of a module that runs twice, the first
 
     def part(_module: nn.Module, _args: Any, output: Any) -> Any:
-        # clones: what the encoder itself goes on with is another tensor than what it hands out
+        # clones: an encoder also feeds a feature map to its own next stage, and only what leaves it is in question
         parts = [feature.clone() for feature in features_of(output)]
         features.update((i, feature) for i, feature in enumerate(parts) if feature.numel())
         return with_features(output, parts)
@@ -88,6 +90,7 @@ def _run(model: nn.Module, size: tuple[int, int]) -> Trace:
     if isinstance(encoder, nn.Module):
         handles.append(encoder.register_forward_hook(part))
     try:
+        # whether an output reaches the result is read off a backward pass; callers may have switched gradients off
         with torch.inference_mode(False), torch.enable_grad():
             result = model(_image(model, size).requires_grad_())
             result = result[0] if isinstance(result, tuple) else result
@@ -106,7 +109,7 @@ def _run(model: nn.Module, size: tuple[int, int]) -> Trace:
 
 
 def _reaching(result: Tensor, values: dict[Any, Any]) -> set[Any]:
-    """Keys of those values that the result was computed from."""
+    """Keys of the values from which the result was computed."""
     tensors = {key: value for key, value in values.items() if isinstance(value, Tensor) and value.requires_grad}
     grads = torch.autograd.grad(result.sum(), list(tensors.values()), allow_unused=True) if tensors else ()
     return {key for key, grad in zip(tensors, grads, strict=True) if grad is not None}
@@ -116,17 +119,18 @@ def _image(model: nn.Module, size: tuple[int, int]) -> Tensor:
     first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     channels = first.in_channels if first is not None else 3
     like = first.weight if first is not None else torch.empty(())
+    # from a generator of its own: the caller's random state stays as it is
     noise = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
     return noise.to(like.device, like.dtype)
 
 
 def features_of(output: Any) -> list[Tensor]:
-    """The feature maps that an smp encoder returned; those of plain transformers come with prefix tokens."""
+    """The feature maps that an smp encoder returned; plain transformers return prefix tokens besides."""
     return list(output[0] if isinstance(output, tuple) and isinstance(output[0], list | tuple) else output)
 
 
 def with_features(output: Any, features: list[Tensor]) -> Any:
-    """The same result of an encoder with other feature maps."""
+    """What an encoder returned, with other feature maps."""
     if isinstance(output, tuple) and isinstance(output[0], list | tuple):
         return (features, *output[1:])
     return features

@@ -1,4 +1,4 @@
-"""Put regularizers into a model that is built."""
+"""Put regularizers into a built model."""
 
 import inspect
 import logging
@@ -26,11 +26,11 @@ log = logging.getLogger("seg.regularizers")
 
 @dataclass(frozen=True)
 class _Plan:
-    """A setting that was checked: regularizers of one class at some sites."""
+    """A checked setting: regularizers of one class at some sites."""
 
     kind: str
     make: type[Regularizer]
-    usual: str  # site, when none is named
+    usual: str  # the site if none is named
     arguments: dict[str, Any]
     sites: tuple[str, ...]
 
@@ -50,35 +50,35 @@ def attach(
 ) -> Model:
     """Put regularizers into a model of segmentation-models-pytorch, in place.
 
-    Evaluation gives the same bits as before, ``state_dict`` has the same keys, and the model can still be pickled,
-    copied, compiled and exported (not scripted). ``print(model)`` shows every regularizer where it sits, `describe` a
-    summary. They hang on modules of the model: whoever exchanges those, as ``SyncBatchNorm.convert_sync_batchnorm``
-    does, does so before.
+    Evaluation gives the same result to the bit, the ``state_dict`` has the same keys, and the model can still be
+    pickled, copied, compiled and exported (not scripted). ``print(model)`` shows every regularizer where it sits,
+    `describe` a summary. Regularizers are hooks on modules of the model: replace modules first, as
+    ``SyncBatchNorm.convert_sync_batchnorm`` does, and attach afterwards.
 
     Each setting is a rate in 0..1, or a mapping of the regularizer's arguments (``p`` or ``beta``, ``ramp``,
-    ``block_size``, ...) and ``sites``: words, or patterns of module names (``encoder.layer4.*.conv2``), whose results
-    are taken. The words:
+    ``block_size``, ...) and ``sites``: words, or patterns of module names (``encoder.layer4.*.conv2``) whose outputs
+    are regularized. The words:
 
     - ``branches``: the end of each residual branch of the encoder, before the sum (in a densenet, what a layer adds);
     - ``shortcuts``: the way around each residual branch of the encoder, projected or not;
-    - ``skips``: the feature maps that the encoder hands to the decoder, the deepest one too;
-    - ``decoder``: the decoder's result, as the last convolution takes it. Nothing is normalised after it, so that
+    - ``skips``: the feature maps that the encoder hands to the decoder, including the deepest;
+    - ``decoder``: the output of the decoder, as the last convolution takes it. Nothing is normalised after it, so that
       noise there shifts no statistics; see `variance_shift`.
 
-    Where the model has such a regularizer of its own (drop connect, drop path, the dropout of some decoders), the
-    setting replaces it: its own rate becomes 0, which is logged and shown.
+    If the model has such a regularizer of its own (drop connect, drop path, the dropout of some decoders), the setting
+    replaces it: the rate of the model's own becomes 0, which is logged and shown.
 
     Args:
         stochastic_depth: by default on the branches, where block l of L has the rate l / L * p, in order of depth.
         dropblock: by default on the skips.
-        spatial_dropout, uniform_dropout, dropout: by default on the decoder's result.
+        spatial_dropout, uniform_dropout, dropout: by default on the output of the decoder.
 
     Returns:
         The model.
 
     Raises:
         ValueError: a rate outside 0..1, an unknown argument, a site that the model lacks or never runs, or one that
-            is taken already; the message lists what is possible.
+            has such a regularizer already; the message lists what is possible.
     """
     settings = (
         ("stochastic_depth", StochasticDepth, "branches", stochastic_depth),
@@ -92,7 +92,8 @@ def attach(
         return model
     with filled_slots(model):
         seen = trace(model)
-        chosen = [(plan, _sites(model, seen, plan)) for plan in plans]  # all of them, before anything is changed
+        # all sites are found before anything is changed: a wrong setting leaves the model as it was
+        chosen = [(plan, _sites(model, seen, plan)) for plan in plans]
         for plan, sites in chosen:
             _place(model, plan, sites, _replaced(model, plan))
     return model
@@ -101,16 +102,18 @@ def attach(
 def _plan(kind: str, make: type[Regularizer], usual: str, setting: Any) -> _Plan:
     given = dict(setting) if isinstance(setting, Mapping) else {make.parameter: setting}
     sites = given.pop("sites", usual)
-    sites = [sites] if isinstance(sites, str) else sites
+    if isinstance(sites, str):
+        sites = [sites]
     if not isinstance(sites, Sequence) or not sites or not all(isinstance(site, str) for site in sites):
         raise ValueError(f"{kind}.sites: expected {WORDS}, patterns of module names, or a list of such, got {sites!r}")
-    taken = set(inspect.signature(make).parameters)
-    if unknown := sorted(set(given) - taken):
-        raise ValueError(f"{kind}: takes no {unknown}; it takes {sorted({*taken, 'sites'})}")
+    known = sorted({*inspect.signature(make).parameters, "sites"})
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise ValueError(f"{kind}: expected arguments of {make.__name__}, got {unknown}; it takes {known}")
     if make.parameter not in given:
-        raise ValueError(f"{kind}: lacks {make.parameter}; it takes {sorted({*taken, 'sites'})}")
+        raise ValueError(f"{kind}: expected a rate, got only {sorted(given)}; set {make.parameter}")
     try:
-        make(**given)
+        make(**given)  # only for its checks
     except ValueError as error:
         raise ValueError(f"{kind}.{error}") from None
     return _Plan(kind, make, usual, given, tuple(sites))
@@ -125,28 +128,34 @@ def _sites(model: nn.Module, seen: Trace, plan: _Plan) -> list[Site]:
         where = f"'{site.word}' ({site.name})"
         if plan.maps_only and not site.is_map:
             raise ValueError(
-                f"{plan.kind}.sites: at {where} passes {seen.outputs[site.name]}, not (N, C, H, W); possible are "
-                f"{possible(model, seen, maps_only=True)}"
+                f"{plan.kind}.sites: expected feature maps (N, C, H, W), got {seen.outputs[site.name]} at {where}; "
+                f"choose from {possible(model, seen, maps_only=True)}"
             )
         if f"{site.label}_{plan.kind}".strip("_") in dict(model.get_submodule(site.owner).named_children()):
-            raise ValueError(f"{plan.kind}: {where} carries one already; change it with set_rate, or build anew")
+            raise ValueError(
+                f"{plan.kind}: expected sites without {plan.kind}, got {where}, which has it already; "
+                "change its rate with set_rate, or build the model anew"
+            )
     return sites
 
 
 def _replaced(model: nn.Module, plan: _Plan) -> str:
-    """Silence what the setting takes the place of, and say what that was."""
+    """Silence the model's own regularizers that the setting replaces, and describe them; '' if there are none."""
     if plan.usual not in plan.sites:
         return ""
-    own = [s for s in stock(model) if s.kind == plan.kind and (plan.usual != "decoder" or _decodes(s))]
-    text = own[0].text if len(own) == 1 else f"{len(own)} from {own[0].text} to {own[-1].text}" if own else ""
+    own = [s for s in stock(model) if s.kind == plan.kind]
+    if plan.usual == "decoder":
+        own = [s for s in own if _in_decoder(s)]
+    if not own:
+        return ""
+    text = own[0].text if len(own) == 1 else f"{len(own)} from {own[0].text} to {own[-1].text}"
     for one in own:
         one.silence()
-    if text:
-        log.info("%s: in place of the model's own %s", plan.kind, text)
+    log.info("%s: in place of the model's own %s", plan.kind, text)
     return text
 
 
-def _decodes(own: Stock) -> bool:
+def _in_decoder(own: Stock) -> bool:
     return own.name.startswith(("decoder", "segmentation_head"))
 
 
@@ -159,7 +168,9 @@ def _place(model: nn.Module, plan: _Plan, sites: list[Site], instead: str) -> No
             regularizer = plan.make(**{**plan.arguments, "p": depths[site.block] / len(depths) * regularizer.p})
         regularizer.site, regularizer.instead = site.word, instead
         target = model.get_submodule(site.name)
+        # in the mode of its site, or a model in evaluation would be noisy until the next call of eval()
         regularizer.to(next((p.device for p in model.parameters()), None)).train(target.training)
+        # a child, so that it moves, switches mode and is printed with the model; what calls it is the hook
         model.get_submodule(site.owner).add_module(f"{site.label}_{plan.kind}".strip("_"), regularizer)
         if site.tap == "input":
             target.register_forward_pre_hook(_OnInput(regularizer))
@@ -170,7 +181,7 @@ def _place(model: nn.Module, plan: _Plan, sites: list[Site], instead: str) -> No
 
 
 class _Hook:
-    """Hooks are objects of classes in a module, so that a model with them can be pickled."""
+    """A hook is an object of a class of this module, and not a closure, so that the model can be pickled."""
 
     def __init__(self, regularizer: Regularizer) -> None:
         self.regularizer = regularizer

@@ -1,4 +1,4 @@
-"""Say where the regularizers of a model sit."""
+"""Describe the regularizers of a model."""
 
 from collections import defaultdict
 
@@ -9,13 +9,13 @@ from seg.regularizers._stock import stock
 
 
 def describe(model: nn.Module) -> str:
-    """A line for each kind of regularizer and site: rates, number, first and last place; the model's own ones too."""
+    """A line for each kind of regularizer and site: rates, number, first and last place; also for the model's own."""
     groups = defaultdict(list)
     for name, module in model.named_modules():
         if isinstance(module, Regularizer):
             settings = f" over the first {module.ramp:.0%} of the run" if module.ramp else ""
             instead = f"; in place of the model's own {module.instead}" if module.instead else ""
-            key = type(module).__name__, module.parameter, f"{module.site or 'its own place'}", settings, instead
+            key = type(module).__name__, module.parameter, module.site or "its own place", settings, instead
             groups[key].append((name, module.p))
     lines = [
         f"{kind}, {parameter} {_rates(found)}{settings}, at {site}: {_places(found)}{instead}"

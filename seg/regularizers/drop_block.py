@@ -8,19 +8,19 @@ from seg.regularizers._rate import Regularizer
 
 
 class DropBlock(Regularizer):
-    """Drop square blocks of a feature map; scale what is left so that its sum is as before.
+    """Drop square blocks of a feature map, and scale the rest to keep the expected sum.
 
-    Ghiasi et al. 2018, arXiv:1810.12890. A block starts at each place where a whole one fits with probability
-    gamma; the union of the blocks is dropped; the rest is multiplied by count / count kept, counted over the batch in
-    float32. Apart from the paper's approximation of gamma, which ignores that blocks overlap, gamma is solved such
-    that the expected dropped share is p for every size of map. A block is cut to the map where that is smaller.
+    Ghiasi et al. 2018, arXiv:1810.12890. With probability gamma a block starts at each place where a whole one fits;
+    the union of the blocks is dropped; the rest is multiplied by count / count kept, counted over the batch in float32.
+    The paper's approximation of gamma ignores that blocks overlap; here gamma is solved for, so that the expected
+    dropped share is p for every size of map. On a map smaller than a block the block is cut to the map.
 
     Args:
         p: expected share that is dropped, in 0..1.
         block_size: side of a block in pixels of the feature map, >= 1, odd or even.
         per_channel: draw blocks for each channel, as the authors' code does. By default the channels of a sample
-            share theirs: neighbouring channels tell of the same thing, so that a block hidden in all of them hides
-            it, and the mask costs next to nothing.
+            share their blocks: channels see the same object, which is hidden only if it is hidden in all of them, and
+            the mask costs next to nothing.
         ramp: as of `Regularizer`; the paper's scheduled variant is ``ramp=1``.
 
     Shape:
@@ -46,6 +46,7 @@ class DropBlock(Regularizer):
         n, channels, height, width = x.shape
         block = min(self.block_size, height), min(self.block_size, width)
         shape = n, channels if self.per_channel else 1, height - block[0] + 1, width - block[1] + 1
+        # noise in the layout of x, because a product of two different layouts is slow
         channels_last = self.per_channel and x.stride(1) == 1
         layout = torch.channels_last if channels_last else torch.contiguous_format
         noise = torch.empty(shape, device=x.device, memory_format=layout).uniform_()
@@ -58,11 +59,11 @@ class DropBlock(Regularizer):
 
 
 def gamma(rate: Tensor, height: int, width: int, block_size: int) -> Tensor:
-    """Probability with which a block has to start at a place, so that the expected dropped share is ``rate``.
+    """Probability with which a block starts at each place, for an expected dropped share of ``rate``.
 
-    A pixel that n blocks may cover is kept with probability ``(1 - gamma)^n = exp(-n s)``; sought is the s for which
-    the mean over all pixels is ``1 - rate``. Newton's method on the logarithm of both sides, which is convex in s:
-    started at Jensen's bound it approaches from below and never overshoots.
+    A pixel that n blocks may cover is kept with probability ``(1 - gamma)^n = exp(-n s)``; to be found is the s for
+    which the mean over all pixels is ``1 - rate``. Newton's method is applied to the logarithm of both sides, which is
+    convex in s: started at Jensen's bound it approaches from below and never overshoots.
 
     Args:
         rate: 0-d float32, in 0..1.
@@ -74,21 +75,25 @@ def gamma(rate: Tensor, height: int, width: int, block_size: int) -> Tensor:
     covers, shares = zip(*(_covers(size, min(block_size, size), rate.device) for size in (height, width)), strict=True)
     n = torch.outer(*covers).flatten()
     log_share = torch.outer(*shares).flatten().log()
-    target = (1 - rate.float()).clamp(min=1e-12).log()  # at 1e-12 gamma is 1 in float32
+    # clamped, because log(0) = -inf would turn Newton's steps into NaN; at 1e-12 gamma is 1 in float32 anyway
+    target = (1 - rate.float()).clamp(min=1e-12).log()
     s = -target / (n * log_share.exp()).sum()
     for _ in range(NEWTON_STEPS):
         terms = log_share - n * s
         slope = (terms.softmax(0) * n).sum()
         s = s + (terms.logsumexp(0) - target) / slope
-    return torch.where(rate > 0, -torch.expm1(-s), 0.0)
+    return torch.where(rate > 0, -torch.expm1(-s), 0.0)  # 1 - exp(-s) would lose the digits of a small gamma
 
 
 NEWTON_STEPS = 4
-"""Bring the share within 2e-6 of every rate, on every map that was tried; see the tests."""
+"""Enough to bring the share within 2e-6 of every rate on every map tried; see the tests."""
 
 
 def _covers(size: int, block: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """How many blocks may cover a pixel along one axis: the values 1..most, and the share of the pixels with each."""
+    """How many blocks may cover a pixel along one axis: the values 1..most, and the share of pixels with each.
+
+    The number rises by one a pixel from either border, and is ``most`` in between.
+    """
     most = min(block, size - block + 1)
     values = torch.arange(1, most + 1, device=device)
     return values.float(), torch.where(values < most, 2 / size, (size - 2 * (most - 1)) / size)
@@ -97,8 +102,8 @@ def _covers(size: int, block: int, device: torch.device) -> tuple[Tensor, Tensor
 def _outside(vacant: Tensor, block: tuple[int, int]) -> Tensor:
     """Where no block lies: (N, C, H - kh + 1, W - kw + 1), False where one has its corner -> (N, C, H, W), boolean.
 
-    Shifted copies are joined in doubling steps: three an axis for a block of 7, on bytes, where pooling would compare
-    49 floats a pixel.
+    Shifted copies are combined in doubling steps, three per axis for a block of 7, on bytes; max-pooling would compare
+    49 floats per pixel.
     """
     high, wide = block
     joined = F.pad(vacant, (wide - 1, wide - 1, high - 1, high - 1), value=True)

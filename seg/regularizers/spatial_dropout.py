@@ -6,9 +6,9 @@ from seg.regularizers._rate import Regularizer
 
 
 class SpatialDropout(Regularizer):
-    """Drop a channel of a sample as a whole with probability p, and divide the others by 1 - p.
+    """Drop whole channels of a sample, each with probability p, and divide the others by 1 - p.
 
-    Tompson et al. 2015, arXiv:1411.4280: neighbouring pixels say the same, so that dropping single ones hides little.
+    Tompson et al. 2015, arXiv:1411.4280: neighbouring pixels are alike, so that dropping single ones hides little.
 
     Shape:
         (N, C, ...) floating -> the same; type and memory format are kept.
@@ -19,7 +19,9 @@ class SpatialDropout(Regularizer):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim < 3:
-            raise ValueError(f"SpatialDropout: expected (N, C, ...) with places to share a fate, got {tuple(x.shape)}")
+            raise ValueError(
+                f"SpatialDropout: expected (N, C, ...) with at least one more dimension, got {tuple(x.shape)}"
+            )
         if not self.training:
             return x
         return x * self.kept((*x.shape[:2], *[1] * (x.ndim - 2)), x)

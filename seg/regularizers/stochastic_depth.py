@@ -6,10 +6,10 @@ from seg.regularizers._rate import Regularizer
 
 
 class StochasticDepth(Regularizer):
-    """Drop a whole residual branch for a sample with probability p, and divide the others' by 1 - p.
+    """Drop the whole residual branch of a sample with probability p, and divide that of the others by 1 - p.
 
-    Huang et al. 2016, arXiv:1603.09382, with one gate a sample instead of one a batch and the scale at training
-    instead of evaluation: the same expectation. Put it at the end of a residual branch, before the sum.
+    Huang et al. 2016, arXiv:1603.09382, with one gate per sample instead of one per batch, scaled in training instead
+    of evaluation: the same expectation. Put it at the end of a residual branch, before the sum.
     `seg.regularizers.attach` follows the paper's linear rule ``p_l = l / L * p`` for block l of L.
 
     Shape:

@@ -9,8 +9,8 @@ from seg.regularizers._rate import Regularizer
 class UniformDropout(Regularizer):
     """``x * (1 + r)`` with r uniform in (-beta, beta), drawn for each element.
 
-    Uout of Li et al. 2019, arXiv:1801.05134, section 4: noise of variance ``beta^2 / 3``, against ``p / (1 - p)`` of
-    dropout. At equal variance both shift the statistics of a following batch normalisation alike.
+    Uout of Li et al. 2019, arXiv:1801.05134, section 4: the noise has variance ``beta^2 / 3``; that of dropout has
+    ``p / (1 - p)``. At equal variance both shift the statistics of a following batch normalisation equally.
 
     Args:
         beta: in 0..1.

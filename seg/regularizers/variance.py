@@ -1,4 +1,4 @@
-"""Measure what regularizers do to the statistics of batch normalisation."""
+"""Measure how regularizers shift the statistics of batch normalisation."""
 
 import copy
 import math
@@ -17,26 +17,26 @@ from seg.regularizers._stock import DROP_CONNECT, stock
 from seg.regularizers._trace import trace
 
 SEED = 7_230_941
-"""No seed that somebody gives data: noise drawn from the seed of random images would be correlated with them."""
+"""A seed that nobody uses for data: noise drawn from the seed of random images would be correlated with them."""
 
 
 def variance_shift(
     model: nn.Module, batches: Iterable[Tensor], *, regularized: bool = True, estimate: bool = True
 ) -> dict[str, float]:
-    """How far the variance that a batch normalisation remembers is from the one that it meets in evaluation.
+    """Ratio of the running variance of each batch normalisation to the variance of its input in evaluation.
 
-    Remembered / real, of variances averaged over the channels; Li et al. 2019, arXiv:1801.05134, take the larger of
-    that and its inverse. Noise before a normalisation is in the variance that it remembers and absent in evaluation.
-    A copy of the model is measured: its normalisations forget, are estimated anew in training mode, and compared in
-    evaluation mode. The same seed is used at every call; the caller's random state stays.
+    Running / real, each averaged over the channels; Li et al. 2019, arXiv:1801.05134, take the larger of the ratio and
+    its inverse. Noise before a normalisation is part of the running variance, and absent in evaluation. The ratios are
+    those of a copy of the model: its running statistics are reset, estimated again in training mode, and compared in
+    evaluation mode. Every call uses the same seed; the caller's random state is left as it is.
 
-    Even without noise the ratio is below 1, because images of one batch vary less than those of all, and each
-    normalisation hands that on: draw each batch from all images, and compare with ``regularized=False``.
+    Even without noise the ratio is below 1, because the images of one batch vary less than those of all, which each
+    normalisation passes on: draw each batch from all images, and compare with ``regularized=False``.
 
     Args:
-        batches: images (N, 3, H, W), normalised, N > 1; they are passed twice.
-        regularized: False = the control: every regularizer off, the model's own ones too.
-        estimate: False = compare the variances that the model remembers now.
+        batches: images (N, 3, H, W), normalised, N > 1; the model sees them twice.
+        regularized: False = the control: every regularizer is off, including the model's own.
+        estimate: False = compare the running variances that the model has now.
 
     Returns:
         Name of each batch normalisation that runs, in order -> ratio, 1 = no shift; NaN where nothing varies.
@@ -55,7 +55,10 @@ def variance_shift(
         if isinstance(module, _BatchNorm) and module.running_var is not None
     }
     if not norms:
-        raise ValueError("variance_shift: the model has no batch normalisation with running statistics to shift")
+        raise ValueError(
+            "model: expected batch normalisation with running statistics, got none; without it nothing is shifted"
+        )
+    # a fork, because a measurement in the middle of a run must not change the noise of the steps after it
     with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(SEED)
         if estimate:
@@ -71,15 +74,15 @@ def variance_shift(
 def before_norms(model: nn.Module) -> dict[str, str]:
     """Name of each batch normalisation -> the nearest regularizer with a rate above 0 that its input went through.
 
-    '' for none. Followed is the flow of the values, not the order of the layers: the branches and the shortcut of a
-    block, or two skips, do not stand before one another.
+    '' for none. The flow of the values is followed, not the order of the layers: of the branch and the shortcut of a
+    block, or of two skips, neither comes before the other.
     """
-    tags: dict[Node, str] = {}  # on what a regularizer gave
+    tags: dict[Node, str] = {}  # by the node of autograd's graph that made a regularizer's output
     known: dict[Node, tuple[float, str]] = {}
     found = {}
 
     def tag(text: str, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-        output = output.clone()  # in evaluation it gave its input, which others may take as well
+        output = output.clone()  # in evaluation the output is the input itself, which others may take as well
         assert output.grad_fn is not None
         tags[output.grad_fn] = text
         return output
@@ -101,57 +104,71 @@ def before_norms(model: nn.Module) -> dict[str, str]:
 
 
 def _noisy(model: nn.Module) -> dict[str, str]:
-    """Name of each module whose result is noisy in training -> what to call the noise."""
+    """Name of each module whose output is noisy in training -> what to call the noise."""
     ours = {name: module for name, module in model.named_modules() if isinstance(module, Regularizer) and module.p > 0}
     modules: dict[str, nn.Module] = dict(ours)
     modules |= {own.name: own.module for own in stock(model) if own.attribute != DROP_CONNECT}
     found = {name: f"{name} ({type(module).__name__})" for name, module in modules.items()}
     for own in stock(model):
-        if own.attribute == DROP_CONNECT:  # done by the blocks, to the end of their branch
+        if own.attribute == DROP_CONNECT:  # applied by the blocks, at the end of their branch
             taps = (f"{name}.{end}" for name, _, ends in blocks(model) for end in ends)
             found |= dict.fromkeys(taps, f"{own.name} ({own.title})")
     return found
 
 
 def _nearest(node: Node | None, tags: dict[Node, str], known: dict[Node, tuple[float, str]]) -> str:
-    """The tag that is the fewest steps of autograd's graph away, of those that lead to a node; known: for later."""
-    stack = [] if node is None else [node]
+    """The tag the fewest steps upstream of ``node`` in autograd's graph, '' if there is none.
+
+    ``known`` keeps (steps, tag) of every node seen, for later calls: each node is visited once. An explicit stack,
+    because the graph of a deep model exceeds Python's recursion limit.
+    """
+    if node is None:
+        return ""
+    stack = [node]
     while stack:
         top = stack[-1]
-        before = [] if top in tags else [source for source, _ in top.next_functions if source is not None]
-        if top not in known and (missing := [source for source in before if source not in known]):
-            stack += missing
+        if top in tags:
+            known[top] = (0, tags[top])
+        if top in known:
+            stack.pop()
             continue
-        steps, text = min((known[source] for source in before), default=(math.inf, ""))
-        known[top] = (0, tags[top]) if top in tags else (steps + 1, text)
-        stack.pop()
-    return "" if node is None else known[node][1]
+        sources = [source for source, _ in top.next_functions if source is not None]
+        unknown = [source for source in sources if source not in known]
+        if unknown:
+            stack += unknown  # `top` is looked at again when they are known
+            continue
+        steps, text = min((known[source] for source in sources), default=(math.inf, ""))
+        known[top] = (steps + 1, text)
+    return known[node][1]
 
 
 def _estimate(model: nn.Module, norms: dict[str, Any], batches: Iterable[Tensor], regularized: bool) -> None:
     model.train()
     for norm in norms.values():
         norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over the batches
+        norm.momentum = None  # the plain mean over the batches, instead of an average that decays
     if not regularized:
         for one in stock(model):
             one.silence()
     for module in model.modules():
         if isinstance(module, Regularizer):
-            module.set_rate(module.p)  # of a ramp its end
+            module.set_rate(module.p)  # the end of its ramp
             module.train(regularized)
     try:
         for batch in batches:
             model(batch)
     except ValueError as error:  # torch: "Expected more than 1 value per channel when training"
-        raise ValueError(f"variance_shift: {error}; give batches of several larger images") from None
+        raise ValueError(
+            f"batches: expected enough pixels to normalise over, got '{error}'; give batches of several larger images"
+        ) from None
 
 
 def _real(model: nn.Module, norms: dict[str, Any], batches: Iterable[Tensor]) -> dict[str, Tensor]:
-    """Variance of each channel of what reaches the normalisations, over all batches."""
+    """Variance of each channel of the normalisations' inputs, over all batches."""
     sums: dict[str, Tensor] = {}
 
     def add(name: str, values: Tensor) -> None:
+        # in float64: the variance is a small difference of two large sums
         values = values.detach().transpose(0, 1).flatten(1).double()
         moments = torch.stack([torch.full_like(values[:, 0], values.shape[1]), values.sum(1), values.square().sum(1)])
         sums[name] = sums[name] + moments if name in sums else moments

@@ -1,9 +1,9 @@
 """Augmentations of image and mask together.
 
 A transform is a callable ``(image (C, H, W) uint8 or float32 in 0..1, mask (H, W) uint8) -> (image, mask)`` that draws
-from the torch RNG and never writes its inputs. Pixels that an image does not cover become 0 in the image and 255 in
-the mask; no transform gives a pixel a class that it did not have. ``p`` is the probability that a transform does
-anything at all. Lengths are pixels if they are whole numbers, and shares of the image's side if they are not.
+from the torch RNG and never writes to its inputs. Pixels that no image covers become 0 in the image and 255 in the
+mask; no transform interpolates between classes. ``p`` is the probability that a transform does anything at all.
+Lengths are pixels if they are whole numbers (``int``), and shares of the image's side if not (``float``).
 """
 
 from seg.transforms.color import Blur, ColorJitter, Illumination, Noise

@@ -1,4 +1,7 @@
-"""Random numbers from torch's default generator, and checks of the ranges that they are drawn from."""
+"""Random numbers from torch's default generator, and checks of the options of transforms.
+
+Only from that one: without loading workers the data set restores its state after each image, and no other's.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,12 +10,12 @@ import torch
 
 
 def uniform(low: float, high: float) -> float:
-    """Uniform in low..high."""
+    """A number, uniform in low..high."""
     return float(torch.empty(()).uniform_(low, high))
 
 
 def integer(most: int) -> int:
-    """Uniform in 0..most."""
+    """A whole number, uniform in 0..most, both included."""
     return int(torch.randint(most + 1, ()))
 
 
@@ -22,19 +25,19 @@ def chance(p: float) -> bool:
 
 
 def ratio(bounds: tuple[float, float]) -> float:
-    """In low..high; a factor and its inverse are equally likely where both are."""
+    """A factor in low..high, uniform in its logarithm: halving and doubling are equally likely."""
     low, high = bounds
     return float(low * (high / low) ** uniform(0, 1))
 
 
 def check_share(name: str, value: float) -> float:
-    """The value, if it is a probability.
+    """The value, if it is a number in 0..1.
 
     Raises:
-        ValueError: it is outside 0..1.
+        ValueError: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{name}: expected a probability in 0..1, got {value!r}")
+        raise ValueError(f"{name}: expected a number in 0..1, got {value!r}")
     return value
 
 
@@ -42,15 +45,15 @@ def check_least(name: str, value: float, least: float = 0) -> float:
     """The value, if it is a number not below ``least``.
 
     Raises:
-        ValueError: it is below, or no number.
+        ValueError: it is below, or not a number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < float("inf"):
-        raise ValueError(f"{name}: expected a number of at least {least}, got {value!r}")
+        raise ValueError(f"{name}: expected a number >= {least}, got {value!r}")
     return value
 
 
 def check_factors(name: str, value: Sequence[float]) -> tuple[float, float]:
-    """The pair, if it is one of positive numbers in order.
+    """The pair, if it is two positive numbers in order.
 
     Raises:
         ValueError: it is not.
@@ -61,27 +64,27 @@ def check_factors(name: str, value: Sequence[float]) -> tuple[float, float]:
 
 
 def check_length(name: str, value: float) -> float:
-    """The length, if it is pixels or a share.
+    """The length, if it is a number of pixels or a share of the side.
 
     Raises:
-        ValueError: no whole number of at least 1 and no share in 0..1.
+        ValueError: neither a whole number of at least 1 nor a share in 0..1.
     """
     whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     if not whole and not (isinstance(value, float) and 0 < value <= 1):
         raise ValueError(
-            f"{name}: expected pixels (a whole number from 1) or a share of the side (0.0..1.0), got {value!r}"
+            f"{name}: expected pixels (a whole number of at least 1) or a share of the side (0.0..1.0), got {value!r}"
         )
     return value
 
 
 def check_multiple(multiple: int) -> int:
-    """The number of pixels, if it is one.
+    """The number of pixels, if it is a whole number of at least 1.
 
     Raises:
-        ValueError: it is no whole number of at least 1.
+        ValueError: it is not.
     """
     if isinstance(multiple, bool) or not isinstance(multiple, int) or multiple < 1:
-        raise ValueError(f"multiple: expected at least 1 pixel, got {multiple!r}")
+        raise ValueError(f"multiple: expected a whole number of at least 1, got {multiple!r}")
     return multiple
 
 
@@ -89,7 +92,7 @@ def check_size(size: Sequence[int] | None, multiple: int = 1) -> tuple[int, int]
     """The (height, width) in pixels, or None.
 
     Raises:
-        ValueError: anything else, or no multiples of ``multiple``.
+        ValueError: anything else, or sides that are not multiples of ``multiple``.
     """
     if size is None:
         return None
@@ -100,7 +103,7 @@ def check_size(size: Sequence[int] | None, multiple: int = 1) -> tuple[int, int]
 
 
 def pixels(length: float, side: int) -> int:
-    """A length in pixels of an image whose side has that many; at least 1."""
+    """``length`` in pixels, at least 1, for an image whose side has ``side`` pixels."""
     return length if isinstance(length, int) else max(round(length * side), 1)
 
 

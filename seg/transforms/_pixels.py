@@ -1,7 +1,7 @@
 """Images as the arrays that OpenCV works on.
 
-Files are decoded to (H, W, C), and a tensor (C, H, W) of that memory is a view: as long as transforms hand such views
-on, nothing is copied between torch and OpenCV, and the model gets the channels-last layout that it is fastest with.
+Files are decoded to (H, W, C), and an image (C, H, W) is a view of that memory: as long as transforms pass on such
+views, nothing is copied between torch and OpenCV, and the model gets the channels-last layout that it is fastest with.
 """
 
 from typing import Any
@@ -15,23 +15,23 @@ from seg.labels import IGNORE
 
 
 def array(image: Tensor) -> NDArray[Any]:
-    """View (H, W, C) of an image (C, H, W)."""
+    """A view (H, W, C) of an image (C, H, W)."""
     return image.permute(1, 2, 0).numpy()
 
 
 def tensor(pixels: NDArray[Any], like: Tensor) -> Tensor:
-    """Image (C, H, W) of an array (H, W, C), or (H, W) as OpenCV returns one channel."""
+    """The image (C, H, W) of an array (H, W, C), or (H, W), which is what OpenCV returns for one channel."""
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     return torch.from_numpy(np.ascontiguousarray(pixels, array(like).dtype)).permute(2, 0, 1)
 
 
 def canvas(image: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """A black image of the kind of ``image``, and a mask that knows nothing."""
+    """A black image of the type of ``image``, in channels-last memory, and a mask that is ignored everywhere."""
     black = torch.zeros(height, width, len(image), dtype=image.dtype).permute(2, 0, 1)
     return black, torch.full((height, width), IGNORE, dtype=torch.uint8)
 
 
 def white(image: Tensor) -> float:
-    """The greatest value: 255 for whole numbers, 1 for floats."""
+    """The greatest value of an image: 255 for uint8, 1 for floats."""
     return 1.0 if image.is_floating_point() else 255.0

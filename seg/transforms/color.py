@@ -1,4 +1,4 @@
-"""Changes of colour and light; the mask stays."""
+"""Changes of colour and light; the mask stays as it is."""
 
 import math
 
@@ -18,8 +18,8 @@ class ColorJitter:
     """Random brightness, contrast, saturation and hue, in random order, each clipped to the range of the image.
 
     Args:
-        brightness, contrast, saturation: factors are uniform in 1 - value .. 1 + value, not below 0.
-        hue: shift, uniform in -hue .. hue of the colour circle, at most 0.5; slow, so off unless asked for.
+        brightness, contrast, saturation: the factor is uniform in 1 - value .. 1 + value, and not below 0.
+        hue: the shift is uniform in -hue .. hue of the colour circle; in 0..0.5; slow, and therefore off by default.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class ColorJitter:
     ) -> None:
         if min(brightness, contrast, saturation) < 0 or not 0 <= hue <= 0.5:
             got = (brightness, contrast, saturation, hue)
-            raise ValueError(f"brightness, contrast, saturation: expected >= 0, hue 0..0.5, got {got}")
+            raise ValueError(f"brightness, contrast, saturation: expected numbers >= 0, and hue in 0..0.5, got {got}")
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,7 +54,7 @@ class ColorJitter:
         return image, mask
 
 
-# What torchvision's do, but rounded where those cut off, and eight to thirty times as fast.
+# The same as torchvision's, but rounded where those truncate, and eight to thirty times as fast.
 
 
 def _brighten(image: Tensor, factor: float) -> Tensor:
@@ -79,11 +79,11 @@ _floats = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation)
 
 
 class Illumination:
-    """Another light: a gamma curve, and a gradient of brightness in a random direction, as of a lamp at one side.
+    """Other lighting: a gamma curve, and a gradient of brightness in a random direction, as from a lamp at one side.
 
     Args:
-        gamma: least and greatest exponent of values in 0..1; drawn so that a factor and its inverse are equally likely.
-        gradient: greatest change at the edges, a share of the brightness; uniform in 0..gradient.
+        gamma: least and greatest exponent of values in 0..1; an exponent and its inverse are equally likely.
+        gradient: greatest change at the edges, as a share of the brightness; uniform in 0..gradient.
     """
 
     def __init__(self, *, gamma: tuple[float, float] = (0.7, 1.4), gradient: float = 0.3, p: float = 0.5) -> None:
@@ -100,7 +100,8 @@ class Illumination:
             values = values**exponent
         y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in mask.shape)
         along = math.sin(angle) * y[:, None] + math.cos(angle) * x
-        values = (values * (1 + strength * along / max(float(abs(along).max()), 1e-6))[..., None]).clip(0, 1) * most
+        greatest = max(float(abs(along).max()), 1e-6)  # a single pixel has no edge
+        values = (values * (1 + strength * along / greatest)[..., None]).clip(0, 1) * most
         return tensor(values if image.is_floating_point() else np.rint(values), image), mask
 
 
@@ -122,10 +123,10 @@ class Blur:
 
 
 class Noise:
-    """Gaussian noise, of its own for each pixel and channel.
+    """Gaussian noise, independent for each pixel and channel.
 
     Args:
-        sigma: greatest standard deviation, a share of the range of the image; uniform in 0..sigma.
+        sigma: greatest standard deviation, as a share of the range of values; uniform in 0..sigma.
     """
 
     def __init__(self, *, sigma: float = 0.05, p: float = 0.5) -> None:
@@ -136,7 +137,7 @@ class Noise:
             return image, mask
         most = white(image)
         strength = uniform(0, self.sigma) * most
-        # drawn in one order whatever the memory layout, so that the noise is the same for a view and a copy
+        # drawn in the order of (H, W, C) whatever the memory layout, so that a view and a copy get the same noise
         noise = torch.randn(*image.shape[1:], len(image)).permute(2, 0, 1).mul_(strength)
         noisy = noise.add_(image).clamp_(0, most)
         return (noisy if image.is_floating_point() else noisy.round_()).to(image.dtype), mask

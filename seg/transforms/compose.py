@@ -1,45 +1,45 @@
-"""Transforms in order."""
+"""Several transforms as one."""
 
 from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
 from seg.transforms._draw import chance, integer
-from seg.transforms.mix import Mix, Sample
+from seg.transforms.mix import ImageMask, Mix
 
-Transform = Callable[[Tensor, Tensor], Sample]
+Transform = Callable[[Tensor, Tensor], ImageMask]
 
 
 class Compose:
     """Named transforms in order; a name set to None is left out (``augment.color=null``).
 
-    A `Mix` among them gets its other samples from where `set_source` says; they have gone through what stands before
-    it.
+    A `Mix` among them gets its other images from the source given to `set_source`; they pass through the transforms
+    before it.
     """
 
     def __init__(self, **transforms: Transform | None) -> None:
         self.transforms = {name: t for name, t in transforms.items() if t is not None}
-        self._read: Callable[[int], Sample] | None = None
+        self._read: Callable[[int], ImageMask] | None = None
         self._count = 0
 
-    def set_source(self, read: Callable[[int], Sample], count: int) -> None:
-        """Say where samples that are mixed in come from: ``read(i)``, 0 <= i < count, untransformed."""
+    def set_source(self, read: Callable[[int], ImageMask], count: int) -> None:
+        """Set where other images to mix in come from: ``read(i)``, 0 <= i < count, untransformed."""
         self._read, self._count = read, count
         for transform in self.transforms.values():
             if isinstance(transform, Compose):
                 transform.set_source(read, count)
 
     def set_progress(self, step: int, total: int) -> None:
-        """Tell all that ramps that ``step`` of ``total`` steps are done."""
+        """Tell every transform that ramps that ``step`` of the ``total`` steps of the run are done."""
         for transform in self.transforms.values():
             move = getattr(transform, "set_progress", None)
             if callable(move):
                 move(step, total)
 
-    def __call__(self, image: Tensor, mask: Tensor) -> Sample:
+    def __call__(self, image: Tensor, mask: Tensor) -> ImageMask:
         return self._apply(image, mask, tuple(self.transforms.values()))
 
-    def _apply(self, image: Tensor, mask: Tensor, transforms: Sequence[Transform]) -> Sample:
+    def _apply(self, image: Tensor, mask: Tensor, transforms: Sequence[Transform]) -> ImageMask:
         for place, transform in enumerate(transforms):
             if not isinstance(transform, Mix):
                 image, mask = transform(image, mask)
@@ -48,7 +48,10 @@ class Compose:
                 image, mask = transform.mix([(image, mask), *others])
         return image, mask
 
-    def _other(self, transforms: Sequence[Transform]) -> Sample:
+    def _other(self, transforms: Sequence[Transform]) -> ImageMask:
         if self._read is None:
-            raise ValueError("no samples to mix in: a data set gives them by set_source(read, count)")
+            raise ValueError(
+                "Compose: expected a source of other images to mix in, got none; call set_source(read, count), "
+                "as SegmentationDataset does"
+            )
         return self._apply(*self._read(integer(self._count - 1)), transforms)

@@ -1,7 +1,7 @@
-"""Parts of an image blotted out: Cutout, GridMask, random erasing.
+"""Erasing parts of an image: Cutout, GridMask, random erasing.
 
-``fill`` is what is painted, a share of the range of the image (0 black, 1 white), or one for each channel. ``label``
-says what becomes of the mask there: ``keep`` has the model infer what it cannot see, ``ignore`` (255) asks nothing.
+``fill`` is what is painted: a share of the range of values (0 black, 1 white), or one for each channel. ``label`` says
+what becomes of the mask there: ``keep`` makes the model infer what it cannot see, ``ignore`` (255) asks nothing of it.
 """
 
 import math
@@ -27,27 +27,27 @@ Fill = float | Sequence[float]
 Box = tuple[slice, slice]
 
 
-class _Blot:
-    """What to paint, and what to do with the labels under it."""
+class _Eraser:
+    """What to paint, and what to do with the mask under it."""
 
     def __init__(self, fill: Fill | None, label: str) -> None:
         shares = list(fill) if isinstance(fill, Sequence) else [fill]
         if not all(share is None or (isinstance(share, int | float) and 0 <= share <= 1) for share in shares):
-            raise ValueError(f"fill: expected a share of the range, 0..1, or one for each channel, got {fill!r}")
+            raise ValueError(f"fill: expected a number in 0..1, or one for each channel, got {fill!r}")
         if label not in ("keep", "ignore"):
-            raise ValueError(f"label: expected keep or ignore, got {label!r}")
+            raise ValueError(f"label: expected 'keep' or 'ignore', got {label!r}")
         self.fill, self.label = fill, label
 
     def color(self, image: Tensor) -> Tensor:
         """(C, 1, 1) or (1, 1, 1) in the type of the image."""
         shares = torch.tensor(self.fill, dtype=torch.float32).view(-1, 1, 1)
         if len(shares) not in (1, len(image)):
-            raise ValueError(f"fill: {len(shares)} numbers for an image of {len(image)} channels")
+            raise ValueError(f"fill: expected 1 number or {len(image)}, one for each channel, got {len(shares)}")
         shares = shares * white(image)
         return (shares if image.is_floating_point() else shares.round()).to(image.dtype)
 
     def paint(self, image: Tensor, mask: Tensor, boxes: Sequence[Box]) -> tuple[Tensor, Tensor]:
-        """Copies with these boxes painted; noise if there is no ``fill``."""
+        """Copies of image and mask with these boxes erased: painted with ``fill``, or with noise if it is None."""
         image = image.clone()
         if self.label == "ignore":
             mask = mask.clone()
@@ -65,13 +65,13 @@ class _Blot:
         return image, mask
 
 
-class Cutout(_Blot):
-    """Erase rectangles whose centres are uniform over the image, clipped at its border (DeVries & Taylor 2017).
+class Cutout(_Eraser):
+    """Erase rectangles with centres uniform over the image, clipped at its border (DeVries & Taylor 2017).
 
     Args:
         size: side of a square, or (height, width), in pixels (whole numbers) or shares of the image's sides. A hole
-            that fits has exactly that size, odd or even.
-        holes: how many; they may overlap.
+            that is not clipped has exactly that size, odd or even.
+        holes: their number; they may overlap.
         fill, label: see `seg.transforms.erase`.
 
     Raises:
@@ -110,21 +110,21 @@ class Cutout(_Blot):
         return spans[0], spans[1]
 
 
-class GridMask(_Blot):
+class GridMask(_Eraser):
     """Erase a regular grid of squares (Chen et al. 2020).
 
-    The unit of the grid is d pixels, uniform in d_min .. d_max, at a random offset; in each the share ``ratio`` of
-    either axis is kept as a strip, and the square of side (1 - ratio) d between the strips goes. Every pixel is kept
-    with probability 1 - (1 - ratio)^2: where (1 - ratio) d is not whole, it is rounded up or down at random, so that
-    the area is right in the mean.
+    The unit of the grid is d pixels, uniform in d_min .. d_max, at a random offset. In each unit a strip of the share
+    ``ratio`` of either axis is kept, and the square of side (1 - ratio) d between the strips is erased. Every pixel is
+    kept with probability 1 - (1 - ratio)^2: if (1 - ratio) d is not whole, it is rounded up or down at random, with the
+    probabilities that make the expected area exact.
 
     Args:
         d_min, d_max: in pixels (whole numbers), or shares of the image's shorter side.
-        ratio: in 0..1.
+        ratio: share of each axis of a unit that is kept, in 0..1.
         fill, label: see `seg.transforms.erase`.
         p: probability that an image gets a grid.
-        ramp: share of the run, in 0..1, over which the probability rises from 0 to ``p``, driven by `set_progress`;
-            0 = ``p`` from the start.
+        ramp: share of the run, in 0..1, over which the probability rises linearly from 0 to ``p``, driven by
+            `set_progress`; 0 = ``p`` from the start.
 
     Raises:
         ValueError: a number out of range.
@@ -144,16 +144,17 @@ class GridMask(_Blot):
         super().__init__(fill, label)
         self.d_min, self.d_max = check_length("d_min", d_min), check_length("d_max", d_max)
         if type(d_min) is not type(d_max) or d_min > d_max:
-            raise ValueError(f"d_min, d_max: expected least and greatest in one unit, got {d_min} and {d_max}")
+            raise ValueError(f"d_min, d_max: expected d_min <= d_max in the same unit, got {d_min} and {d_max}")
         self.ratio, self.p, self.ramp = check_share("ratio", ratio), check_share("p", p), check_share("ramp", ramp)
         self._done = 0.0
 
     def set_progress(self, step: int, total: int) -> None:
-        """Say that ``step`` of the ``total`` steps of the run are done."""
+        """Tell the ramp that ``step`` of the ``total`` steps of the run are done."""
         self._done = step / max(total, 1)
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        if not chance(self.p * min(self._done / self.ramp, 1.0) if self.ramp else self.p):
+        p = self.p * min(self._done / self.ramp, 1.0) if self.ramp else self.p
+        if not chance(p):
             return image, mask
         least, most = (pixels(d, min(mask.shape)) for d in (self.d_min, self.d_max))
         unit = least + integer(most - least)
@@ -162,7 +163,7 @@ class GridMask(_Blot):
         return self.paint(image, mask, [(row, column) for row in rows for column in columns])
 
     def _hole(self, unit: int) -> int:
-        """Side of the squares; the mean of its square is ((1 - ratio) unit)^2."""
+        """Side of the squares, at random; the mean of its square is ((1 - ratio) unit)^2."""
         exact = (1 - self.ratio) * unit
         lower = math.floor(exact)
         return lower + chance((exact**2 - lower**2) / (2 * lower + 1))
@@ -170,20 +171,22 @@ class GridMask(_Blot):
 
 def _periodic(side: int, unit: int, hole: int) -> list[slice]:
     """Holes along an axis, at a random offset."""
-    first = integer(unit - 1) - unit
+    first = integer(unit - 1) - unit  # one unit ahead: its hole may reach into the image
+    if hole == 0:
+        return []
     starts = range(first, side, unit)
-    return [slice(max(at, 0), min(at + hole, side)) for at in starts if at + hole > 0 and hole]
+    return [slice(max(start, 0), min(start + hole, side)) for start in starts if start + hole > 0]
 
 
-class RandomErasing(_Blot):
+class RandomErasing(_Eraser):
     """Erase one rectangle of random area and shape that lies within the image (Zhong et al. 2020).
 
     Args:
         area: least and greatest share of the image's area, uniform.
-        aspect: least and greatest height / width; a shape and its mirror image are equally likely (the authors'
-            code draws uniformly, which prefers tall ones).
-        fill: see `seg.transforms.erase`; None = noise, uniform for every pixel and channel.
-        label: see there.
+        aspect: least and greatest height / width; a ratio and its inverse are equally likely (the authors' code draws
+            the ratio uniformly, which favours tall shapes).
+        fill: see `seg.transforms.erase`; None = noise, uniform, independent for each pixel and channel.
+        label: see `seg.transforms.erase`.
 
     Raises:
         ValueError: a number out of range.
@@ -199,11 +202,8 @@ class RandomErasing(_Blot):
         p: float = 0.5,
     ) -> None:
         super().__init__(fill, label)
-        self.area, self.aspect, self.p = (
-            check_factors("area", area),
-            check_factors("aspect", aspect),
-            check_share("p", p),
-        )
+        self.area, self.aspect = check_factors("area", area), check_factors("aspect", aspect)
+        self.p = check_share("p", p)
         if self.area[1] > 1:
             raise ValueError(f"area: expected shares of the image's area, at most 1, got {tuple(area)}")
 
@@ -211,7 +211,7 @@ class RandomErasing(_Blot):
         if not chance(self.p):
             return image, mask
         height, width = mask.shape
-        for _ in range(100):  # as in the paper's code; what does not fit is drawn anew
+        for _ in range(100):  # as in the paper's code: a rectangle that does not fit is drawn again
             area, shape = uniform(*self.area) * height * width, ratio(self.aspect)
             rows, columns = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
             if 0 < rows <= height and 0 < columns <= width:

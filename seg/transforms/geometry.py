@@ -13,7 +13,7 @@ from seg.transforms._pixels import array, tensor
 
 
 def _pad(image: Tensor, mask: Tensor, padding: list[int]) -> tuple[Tensor, Tensor]:
-    """Padding in pixels: left, top, right, bottom."""
+    """The image padded with 0, the mask with 255; ``padding`` in pixels: left, top, right, bottom."""
     if not any(padding):
         return image, mask
     left, top, right, bottom = padding
@@ -23,20 +23,21 @@ def _pad(image: Tensor, mask: Tensor, padding: list[int]) -> tuple[Tensor, Tenso
 
 
 def _resized(image: Tensor, mask: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Image by bilinear interpolation, smoothed where it shrinks; mask by the nearest pixel."""
+    """The image by bilinear interpolation, with antialiasing if it shrinks; the mask by the nearest pixel."""
     if mask.shape == size:
         return image, mask
     if size[0] >= mask.shape[0] and size[1] >= mask.shape[1]:
-        # nothing to smooth: the same as torchvision's to rounding, and three times as fast
+        # enlarged, nothing can alias: the same as torchvision's to rounding, and three times as fast
         image = tensor(cv2.resize(array(image), size[::-1], interpolation=cv2.INTER_LINEAR), image)
     else:
         image = F.resize(image, list(size), InterpolationMode.BILINEAR, antialias=True)
+    # EXACT goes by pixel centres, as the image's interpolation does; plain INTER_NEAREST is off by half a pixel
     labels = cv2.resize(mask.numpy(), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     return image, torch.from_numpy(np.asarray(labels))
 
 
 class Flip:
-    """Mirror left and right, or top and bottom if ``vertical``."""
+    """Swap left and right, or top and bottom if ``vertical``."""
 
     def __init__(self, *, p: float = 0.5, vertical: bool = False) -> None:
         self.p = check_share("p", p)
@@ -50,12 +51,13 @@ class Flip:
 
 
 class ScaleCrop:
-    """Scale by a random factor and cut out a window at a random place, or pad to it around a random place.
+    """Scale by a random factor, then crop a window at a random place, or pad around a random place where it is smaller.
 
     Args:
-        size: (height, width) of the result in pixels; None = each image's own, rounded down to ``multiple``.
-        scale: least and greatest factor; drawn so that halving and doubling are equally likely.
-        multiple: what encoders need height and width to be a multiple of, in pixels.
+        size: (height, width) of the result in pixels; None = each image's own, rounded down to a multiple of
+            ``multiple``.
+        scale: least and greatest factor; halving and doubling are equally likely.
+        multiple: of what height and width are multiples, in pixels: encoders need that.
     """
 
     def __init__(
@@ -71,25 +73,29 @@ class ScaleCrop:
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         height, width = self.size or (max(s // self.multiple, 1) * self.multiple for s in mask.shape)
         factor = ratio(self.scale)
-        window = (height / factor, width / factor)
-        shape = [max(round(min(have, want)), 1) for have, want in zip(mask.shape, window, strict=True)]
-        top, left = (integer(have - taken) for have, taken in zip(mask.shape, shape, strict=True))
-        image = image[..., top : top + shape[0], left : left + shape[1]]
-        mask = mask[top : top + shape[0], left : left + shape[1]]
-        # scaled before it is padded: the padding's black must not bleed into the image
-        scaled = [
-            size if taken >= round(want) else min(max(round(taken * factor), 1), size)
-            for taken, want, size in zip(shape, window, (height, width), strict=True)
-        ]
-        image, mask = _resized(image, mask, (scaled[0], scaled[1]))
-        right, bottom = width - scaled[1], height - scaled[0]
-        # on all sides at random: were it always right and below, models would go wrong along just those edges
+        rows, scaled_height = _window(mask.shape[0], height, factor)
+        columns, scaled_width = _window(mask.shape[1], width, factor)
+        # scaled before padding, or interpolation would blend the black padding into the image
+        image, mask = _resized(image[..., rows, columns], mask[rows, columns], (scaled_height, scaled_width))
+        right, bottom = width - scaled_width, height - scaled_height
+        # at random on all sides: padded only right and below, models would learn to go wrong along just those edges
         left, top = integer(right), integer(bottom)
         return _pad(image, mask, [left, top, right - left, bottom - top])
 
 
+def _window(side: int, size: int, factor: float) -> tuple[slice, int]:
+    """Along an axis: the pixels of ``side`` to crop, at a random place, and their number after scaling, <= ``size``."""
+    wanted = size / factor
+    taken = max(round(min(side, wanted)), 1)
+    start = integer(side - taken)
+    scaled = min(max(round(taken * factor), 1), size)
+    if taken >= round(wanted):
+        scaled = size  # rounding must not leave a line of padding
+    return slice(start, start + taken), scaled
+
+
 class Pad:
-    """Pad right and bottom to a multiple of ``multiple`` pixels."""
+    """Pad at the right and the bottom to multiples of ``multiple`` pixels."""
 
     def __init__(self, *, multiple: int = 32) -> None:
         self.multiple = check_multiple(multiple)

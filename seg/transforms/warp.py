@@ -1,4 +1,4 @@
-"""Rotation, affine and elastic deformation: one map of coordinates for image and mask."""
+"""Rotation, affine and elastic deformation, with one map of coordinates for image and mask."""
 
 import math
 
@@ -21,29 +21,27 @@ def _grid(height: int, width: int) -> tuple[Map, Map]:
 
 
 def _remapped(image: Tensor, mask: Tensor, x: Map, y: Map) -> tuple[Tensor, Tensor]:
-    """Each pixel of the result comes from x, y (H, W): bilinear in the image, the nearest pixel of the mask.
-
-    The image goes on beyond its border while it is interpolated: the black around it must not bleed into it.
-    """
+    """Take each pixel of the result from x, y (H, W): bilinear in the image, the nearest pixel in the mask."""
     height, width = mask.shape
-    pixels = array(cv2_ready := image if image.dtype == torch.uint8 else image.float())
-    warped = cv2.remap(pixels, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    source = image if image.dtype == torch.uint8 else image.float()
+    # replicated beyond the border while interpolating, or the black around the image would blend into it
+    warped = cv2.remap(array(source), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     column, row = np.rint(x).astype(np.int64), np.rint(y).astype(np.int64)
     outside = (column < 0) | (column >= width) | (row < 0) | (row >= height)
     labels = mask.numpy()[row.clip(0, height - 1), column.clip(0, width - 1)]
     labels[outside] = IGNORE
     warped[outside] = 0
-    return tensor(warped, cv2_ready).to(image.dtype), torch.from_numpy(labels)
+    return tensor(warped, source).to(image.dtype), torch.from_numpy(labels)
 
 
 class Affine:
-    """Rotation, shift, scaling and shear about the centre; what comes from outside is 0 and ignored.
+    """Rotation, shift, scaling and shear about the centre; what comes from outside the image is 0 and ignored.
 
     Args:
         degrees: rotation, uniform in -degrees .. degrees.
-        translate: shift, uniform in -translate .. translate of height and width.
-        scale: least and greatest factor; drawn so that halving and doubling are equally likely.
-        shear: slant of the vertical lines in degrees, uniform in -shear .. shear, below 90.
+        translate: shift, as a share of height and width, uniform in -translate .. translate.
+        scale: least and greatest factor; halving and doubling are equally likely.
+        shear: slant of vertical lines in degrees, uniform in -shear .. shear, < 90.
     """
 
     def __init__(
@@ -58,7 +56,7 @@ class Affine:
         self.degrees, self.translate = check_least("degrees", degrees), check_share("translate", translate)
         self.scale, self.shear, self.p = check_factors("scale", scale), check_least("shear", shear), check_share("p", p)
         if shear >= 90:
-            raise ValueError(f"shear: expected less than 90 degrees, got {shear}")
+            raise ValueError(f"shear: expected a number < 90 (degrees), got {shear}")
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if not chance(self.p):
@@ -70,7 +68,7 @@ class Affine:
         right, down = (uniform(-self.translate, self.translate) * side for side in (width, height))
         x, y = _grid(height, width)
         x, y = x - ((width - 1) / 2 + right), y - ((height - 1) / 2 + down)
-        # the inverse of: shear, scale, turn clockwise
+        # backwards, from the result to the image: the inverse of shearing, scaling and turning clockwise
         cos, sin = math.cos(angle) / factor, math.sin(angle) / factor
         from_x, from_y = cos * x + sin * y, cos * y - sin * x
         from_x = from_x - slant * from_y
@@ -93,14 +91,14 @@ class Elastic:
     """Elastic deformation (Simard, Steinkraus & Platt 2003): shifts uniform in -alpha .. alpha, then smoothed.
 
     Args:
-        alpha: strength in pixels, before the smoothing, which leaves about alpha / (6 sigma) of it.
-        sigma: standard deviation of the smoothing in pixels: how far the deformation is alike.
+        alpha: strength in pixels before the smoothing, which leaves shifts of about alpha / (6 sigma).
+        sigma: standard deviation of the smoothing in pixels: the distance over which neighbours move together.
     """
 
     def __init__(self, *, alpha: float = 200.0, sigma: float = 10.0, p: float = 0.5) -> None:
         self.alpha, self.sigma, self.p = check_least("alpha", alpha), check_least("sigma", sigma), check_share("p", p)
         if sigma <= 0:
-            raise ValueError(f"sigma: expected more than 0 pixels, got {sigma}")
+            raise ValueError(f"sigma: expected a number > 0 (pixels), got {sigma}")
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if not chance(self.p):
