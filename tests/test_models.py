@@ -29,7 +29,7 @@ def test_build_gives_logits() -> None:
         ({"in_channels": 1}, "in_channels: expected none, because images are RGB"),
         (
             {"encoder_weights": "imagenot"},
-            "encoder_weights: expected imagenet.* or null for 'resnet18', got 'imagenot'",
+            "expected imagenet.* or null for 'resnet18', got 'imagenot'",
         ),
         ({"drop_path_rate": 0.2}, r"unet/resnet18: expected options among .*, got drop_path_rate; correct"),
     ],
