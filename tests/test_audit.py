@@ -449,7 +449,7 @@ def test_the_report_stands_alone_and_escapes_names(root: Path) -> None:
     assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;&amp;amp" in page
     assert verdict(result)[:2] == ("error", "Not fit to train on")
     for finding in result.findings:
-        assert f"&middot; {finding.check}</p>" in page
+        assert f"· {finding.check}</p>" in page
 
 
 def test_the_report_of_unreadable_data(root: Path) -> None:

@@ -37,7 +37,8 @@ ALLOWED = {
     "pictures": BASE | {"images"},
     "runs": BASE,
     "trained": BASE | {"checkpoint", "images", "inference", "models"},
-    "audit": BASE | {"convert", "images", "pairs"},
+    "audit": BASE | {"convert", "html", "images", "pairs"},
+    "html": {"files"},
 }
 """What each module may import of ours; commands may import everything."""
 
