@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from seg.images import Image
 from seg.labels import IGNORE
 
 CLASSES = {
@@ -24,7 +25,6 @@ CLASSES = {
 
 ROAD, PAVEMENT, BUILDING, SKY, VEGETATION, VEHICLE, POLE, PERSON, SIGN, FENCE = range(len(CLASSES))
 
-Image = NDArray[np.uint8]
 Color = tuple[float, float, float]
 Polygon = Sequence[tuple[int, int]]
 _T = TypeVar("_T")
@@ -56,36 +56,19 @@ _VEHICLES: list[tuple[float, list[tuple[float, float]]]] = [
     (2.5, [(0, 0.4), (0, 1.5), (0, 2.7), (0.1, 3), (8.9, 3), (9, 1.4), (9, 1.2), (9, 0.4)]),
 ]
 _COS = (256, 237, 181, 98, 0, -98, -181, -237, -256, -237, -181, -98, 0, 98, 181, 237)  # 256 cos(2 pi i / 16)
-_DEPTHS = (
-    1.2,
-    1.6,
-    2.2,
-    3,
-    4,
-    6,
-    8,
-    11,
-    15,
-    20,
-    28,
-    38,
-    50,
-    70,
-    95,
-    130,
-)  # where ground edges are sampled, metres
+_DEPTHS = (1.2, 1.6, 2.2, 3, 4, 6, 8, 11, 15, 20, 28, 38, 50, 70, 95, 130)  # metres: where ground edges are sampled
 
 
-class Dice(np.random.Generator):
+class Rng(np.random.Generator):
     """The two draws that are the same everywhere, in useful forms."""
 
     @classmethod
-    def streams(cls, seed: int, count: int, of: int) -> list["Dice"]:
+    def streams(cls, seed: int, count: int, of: int) -> list["Rng"]:
         """The first `count` of `of` independent generators."""
         seeds = np.random.Generator(np.random.PCG64(seed)).integers(0, 1 << 62, of)
         return [cls(np.random.PCG64(int(s))) for s in seeds[:count]]
 
-    def several(self, rate: float, limit: int = 24) -> list["Dice"]:
+    def several(self, rate: float, limit: int = 24) -> list["Rng"]:
         """One generator an object, `rate` on average; object i is the same at every rate that reaches it."""
         count = int(min(rate, limit - 1) + self.random())
         return self.streams(int(self.integers(0, 1 << 62)), count, limit)
@@ -166,8 +149,8 @@ class Street:
         depths = [near, *(z for z in _DEPTHS if near < z < far), far]
         return [self.at(x0, 0, z) for z in depths] + [self.at(x1, 0, z) for z in reversed(depths)]
 
-    def add(self, draw: Callable[..., None], dice: Dice, x: float, z: float, *more: float) -> None:
-        self.items.append((z, partial(draw, self, dice, x, z, *more)))
+    def add(self, draw: Callable[..., None], rng: Rng, x: float, z: float, *more: float) -> None:
+        self.items.append((z, partial(draw, self, rng, x, z, *more)))
 
     def cast(self, x0: float, x1: float, near: float, far: float, height: float) -> None:
         """Leave the ground shadow of a box."""
@@ -182,21 +165,21 @@ class Street:
         return (1.12 if side * self.sun < 0 else 0.72) if self.sun else 1.0
 
 
-def _street(dice: Dice, height: int, width: int) -> Street:
+def _street(rng: Rng, height: int, width: int) -> Street:
     """Camera, weather and road, and the sky on the picture."""
-    weather = int(dice.integers(len(_ZENITHS)))
-    top, low = dice.tint([_ZENITHS[weather]]), dice.tint([_HORIZONS[weather]])
-    left, right = -dice.pick((4.9, 5.3, 8.0)), dice.pick((1.9, 4.2, 5.2))
+    weather = int(rng.integers(len(_ZENITHS)))
+    top, low = rng.tint([_ZENITHS[weather]]), rng.tint([_HORIZONS[weather]])
+    left, right = -rng.pick((4.9, 5.3, 8.0)), rng.pick((1.9, 4.2, 5.2))
     street = Street(
         image=np.zeros((height, width, 3), np.uint8), mask=np.full((height, width), SKY, np.uint8),
-        focal=height * dice.between(1.0, 1.35), eye=dice.between(1.4, 2.2), bend=dice.between(-0.003, 0.003),
-        horizon=height * dice.between(0.38, 0.52), centre=width * dice.between(0.36, 0.64),
-        sun=dice.pick((0.0, 0.0, -1.4, -0.7, 0.7, 1.4)), mist=low, edges=(left, right),
-        walks=(left - dice.between(1.5, 5), right + dice.between(1.5, 5)),
+        focal=height * rng.between(1.0, 1.35), eye=rng.between(1.4, 2.2), bend=rng.between(-0.003, 0.003),
+        horizon=height * rng.between(0.38, 0.52), centre=width * rng.between(0.36, 0.64),
+        sun=rng.pick((0.0, 0.0, -1.4, -0.7, 0.7, 1.4)), mist=low, edges=(left, right),
+        walks=(left - rng.between(1.5, 5), right + rng.between(1.5, 5)),
     )  # fmt: skip
     rows = (np.arange(height) / street.horizon).clip(0, 1)[:, None, None]
     street.image[:] = (np.array(top) + (np.array(low) - np.array(top)) * rows).clip(0, 255)
-    for cloud in dice.several(dice.pick((0, 3, 6))):
+    for cloud in rng.several(rng.pick((0, 3, 6))):
         x, y = cloud.random() * width, cloud.random() * street.horizon
         size = cloud.between(0.02, 0.07) * height
         for _ in range(5):
@@ -207,89 +190,89 @@ def _street(dice: Dice, height: int, width: int) -> Street:
     return street
 
 
-def _skyline(street: Street, dice: Dice) -> None:
+def _skyline(street: Street, rng: Rng) -> None:
     """Close the end of the street with far houses or trees."""
-    street.depth, size, woods = 95.0, street.focal / 95, dice.random()
+    street.depth, size, woods = 95.0, street.focal / 95, rng.random()
     x = stop = -30 - street.mask.shape[1] / size
     while x < -stop:
-        wide, high = dice.between(5, 15), dice.between(3, 11)
-        if dice.random() < woods:
-            crown = dice.blob(*street.at(x, high / 2, 95), wide * size, high * size)
-            street.fill(dice.tint(_LEAVES), VEGETATION, crown)
+        wide, high = rng.between(5, 15), rng.between(3, 11)
+        if rng.random() < woods:
+            crown = rng.blob(*street.at(x, high / 2, 95), wide * size, high * size)
+            street.fill(rng.tint(_LEAVES), VEGETATION, crown)
         else:
-            street.fill(dice.tint(_WALLS), BUILDING, street.board(x, x + wide, -1, high, 95))
+            street.fill(rng.tint(_WALLS), BUILDING, street.board(x, x + wide, -1, high, 95))
         x += wide * 0.8
 
 
-def _ground(street: Street, dice: Dice) -> None:
+def _ground(street: Street, rng: Rng) -> None:
     """Verges, pavements with a kerb, and the road with patches and markings."""
     (left, right), (height, width), top = street.edges, street.mask.shape, int(street.horizon) + 1
     street.depth = 15.0
-    verge = (dice.tint(_LEAVES), VEGETATION) if dice.random() < 0.6 else (dice.tint(_PAVING), PAVEMENT)
-    asphalt, paving = dice.tint(_ASPHALT), dice.tint(_PAVING)
+    verge = (rng.tint(_LEAVES), VEGETATION) if rng.random() < 0.6 else (rng.tint(_PAVING), PAVEMENT)
+    asphalt, paving = rng.tint(_ASPHALT), rng.tint(_PAVING)
     street.fill(*verge, [(0, top), (width, top), (width, height), (0, height)])
     street.fill(paving, PAVEMENT, street.ground(*street.walks))
     street.fill(_scaled(paving, 1.15), PAVEMENT, street.ground(left - 0.2, right + 0.2))
     street.fill(asphalt, ROAD, street.ground(left, right))
-    for patch in dice.several(2):
+    for patch in rng.several(2):
         x, z, factor = patch.between(left, right - 1.5), patch.between(4, 30), patch.between(0.8, 1.12)
         street.fill(_scaled(asphalt, factor), None, street.ground(x, x + 1.5, z, z * 1.4))
-    paint, dash, strips = dice.tint([(214, 212, 204)]), dice.between(1.5, 3), []
+    paint, dash, strips = rng.tint([(214, 212, 204)]), rng.between(1.5, 3), []
     for x in (-1.8, -5.0):
-        if x > left + 1 and dice.random() < 0.8:
+        if x > left + 1 and rng.random() < 0.8:
             cuts = [(2 + 2.5 * dash * i, 2 + 2.5 * dash * i + dash) for i in range(14)]
-            strips += [street.ground(x - 0.07, x + 0.07, *cut) for cut in dice.pick((cuts, cuts, [(1.2, 130.0)]))]
-    if dice.random() < 0.4:
+            strips += [street.ground(x - 0.07, x + 0.07, *cut) for cut in rng.pick((cuts, cuts, [(1.2, 130.0)]))]
+    if rng.random() < 0.4:
         strips += [street.ground(x, x + 0.1) for x in (left + 0.25, right - 0.35)]
-    if dice.random() < 0.3:
-        z = dice.between(8, 22)
+    if rng.random() < 0.3:
+        z = rng.between(8, 22)
         strips += [street.ground(left + 0.4 + i, left + 0.9 + i, z, z + 3) for i in range(int(right - left))]
     street.fill(paint, None, *strips)
 
 
-def _building(street: Street, dice: Dice, x: float, near: float, far: float) -> None:
+def _building(street: Street, rng: Rng, x: float, near: float, far: float) -> None:
     """A house whose front runs along the street at `x`."""
-    side, high, paint = (1 if x > 0 else -1), 3.0 * int(dice.integers(2, 7)), dice.tint(_WALLS, 22)
-    ridge = high + dice.pick((0, 0, 2.5, 4))
+    side, high, paint = (1 if x > 0 else -1), 3.0 * int(rng.integers(2, 7)), rng.tint(_WALLS, 22)
+    ridge = high + rng.pick((0, 0, 2.5, 4))
     middle = x + side * 4.5
     eaves = [street.at(x - side * 0.3, high, z) for z in (far, near)]
-    street.fill(dice.tint(_RAILS), BUILDING, [*eaves, street.at(middle, ridge, near), street.at(middle, ridge, far)])
-    for _ in dice.several(1.2):
-        chimney = street.board(x + side, x + side * 2, high, ridge + 1.2, dice.between(near, far))
+    street.fill(rng.tint(_RAILS), BUILDING, [*eaves, street.at(middle, ridge, near), street.at(middle, ridge, far)])
+    for _ in rng.several(1.2):
+        chimney = street.board(x + side, x + side * 2, high, ridge + 1.2, rng.between(near, far))
         street.fill(_scaled(paint, 0.8), BUILDING, chimney)
     gable = [*street.board(x, x + side * 9, -0.2, high, near), street.at(middle, ridge, near)]
     street.fill(_scaled(paint, 0.9), BUILDING, [gable[i] for i in (0, 1, 2, 4, 3)])
     street.fill(_scaled(paint, street.lit(-side)), BUILDING, street.wall(x, -0.1, high, near, far))
     if near > 45:
         return
-    wide, step, floors = dice.between(0.8, 1.6), dice.between(2.2, 3.4), range(1, int(high), 3)
+    wide, step, floors = rng.between(0.8, 1.6), rng.between(2.2, 3.4), range(1, int(high), 3)
     starts = [near + step * (i + 0.4) for i in range(int((far - near) / step))]
     panes = [street.wall(x, y, y + 1.6, z, z + wide) for z in starts for y in floors]
     ends = (x + side * u for u in (1.5, 4, 6.5))
     panes += [street.board(u, u + side * wide, y, y + 1.5, near) for u in ends for y in floors]
-    glass, bright = dice.tint(_GLASS), (dice.random(len(panes)) < 0.25).tolist()
+    glass, bright = rng.tint(_GLASS), (rng.random(len(panes)) < 0.25).tolist()
     street.fill(glass, None, *(p for p, b in zip(panes, bright, strict=True) if not b))
     street.fill(_scaled(glass, 1.4), None, *(p for p, b in zip(panes, bright, strict=True) if b))
-    if dice.random() < 0.4:
-        street.fill(dice.tint(_PAINTS), None, street.wall(x, 2.65, 3.3, near, far))  # shop front
+    if rng.random() < 0.4:
+        street.fill(rng.tint(_PAINTS), None, street.wall(x, 2.65, 3.3, near, far))  # shop front
 
 
-def _tree(street: Street, dice: Dice, x: float, z: float, high: float) -> None:
+def _tree(street: Street, rng: Rng, x: float, z: float, high: float) -> None:
     """A trunk and a crown of overlapping blobs; a low one is a bush without a trunk."""
-    leaf, size, base = dice.tint(_LEAVES), street.focal / z, 0.35 * high if high > 2.5 else 0.0
+    leaf, size, base = rng.tint(_LEAVES), street.focal / z, 0.35 * high if high > 2.5 else 0.0
     if base:
-        street.fill(dice.tint([(84, 68, 54)]), VEGETATION, street.board(x - 0.14, x + 0.14, 0, high * 0.6, z))
-    spread = (high - base) * dice.between(0.3, 0.45)
+        street.fill(rng.tint([(84, 68, 54)]), VEGETATION, street.board(x - 0.14, x + 0.14, 0, high * 0.6, z))
+    spread = (high - base) * rng.between(0.3, 0.45)
     for i in range(9):
-        y, r = base + (high - base) * (0.2 + 0.075 * i), spread * size * dice.between(0.45, 0.75)
-        crown = dice.blob(*street.at(x + dice.between(-0.7, 0.7) * spread, y, z), r, r * 0.8, 0.5)
-        street.fill(_scaled(leaf, dice.between(0.75, 0.85) + 0.05 * i), VEGETATION, crown)
+        y, r = base + (high - base) * (0.2 + 0.075 * i), spread * size * rng.between(0.45, 0.75)
+        crown = rng.blob(*street.at(x + rng.between(-0.7, 0.7) * spread, y, z), r, r * 0.8, 0.5)
+        street.fill(_scaled(leaf, rng.between(0.75, 0.85) + 0.05 * i), VEGETATION, crown)
 
 
-def _vehicle(street: Street, dice: Dice, x: float, z: float, away: float) -> None:
+def _vehicle(street: Street, rng: Rng, x: float, z: float, away: float) -> None:
     """A side view drawn out to its width: strips from far to near, then the side that shows."""
-    wide, profile = dice.pick(_VEHICLES[: 4 if dice.random() < 0.25 else 3])
-    paint, glass, (long, _) = dice.tint(_PAINTS), dice.tint([(58, 66, 76)]), profile[-1]
+    wide, profile = rng.pick(_VEHICLES[: 4 if rng.random() < 0.25 else 3])
+    paint, glass, (long, _) = rng.tint(_PAINTS), rng.tint([(58, 66, 76)]), profile[-1]
     x0, x1, turn = x - wide / 2, x + wide / 2, street.bend * z
     points = [(v, z + u if away else z + long - u) for u, v in profile]
     tyres = [street.board(u, u + 0.22, 0, 0.5, z + 0.3) for u in (x0 + 0.05, x1 - 0.27)]
@@ -312,20 +295,20 @@ def _vehicle(street: Street, dice: Dice, x: float, z: float, away: float) -> Non
     street.fill((214, 212, 190), None, street.board(x - 0.25, x + 0.25, 0.45, 0.58, z))
 
 
-def _person(street: Street, dice: Dice, x: float, z: float) -> None:
-    tall, step = dice.between(0.7, 1.1), dice.between(0.05, 0.3)
+def _person(street: Street, rng: Rng, x: float, z: float) -> None:
+    tall, step = rng.between(0.7, 1.1), rng.between(0.05, 0.3)
     legs = [[(-0.1, 0.9), (0.1, 0.9), (foot + 0.08, 0), (foot - 0.08, 0)] for foot in (-step, step)]
     body = [(-0.14, 1.5), (0.14, 1.5), (0.26, 1.35), (0.28, 0.8), (-0.28, 0.8), (-0.26, 1.35)]
-    for part, color in zip((*legs, body), [dice.tint(_CLOTHES)] * 2 + [dice.tint(_CLOTHES)], strict=True):
+    for part, color in zip((*legs, body), [rng.tint(_CLOTHES)] * 2 + [rng.tint(_CLOTHES)], strict=True):
         street.fill(color, PERSON, [street.at(x + u, v * tall, z) for u, v in part])
     r = max(street.focal * 0.14 * tall / z, 1)
-    street.fill(dice.tint(_SKINS), PERSON, dice.blob(*street.at(x, 1.62 * tall, z), r, r * 1.2, 0.1))
+    street.fill(rng.tint(_SKINS), PERSON, rng.blob(*street.at(x, 1.62 * tall, z), r, r * 1.2, 0.1))
 
 
-def _pole(street: Street, dice: Dice, x: float, z: float) -> None:
+def _pole(street: Street, rng: Rng, x: float, z: float) -> None:
     """A lamp post, a bare post, or one that carries a sign or a traffic light."""
-    kind, paint, reach = int(dice.integers(6)), dice.tint(_RAILS), -1.5 if x > 0 else 1.5
-    high, pixel = (dice.between(5, 8) if kind < 3 else 3.0), z / street.focal
+    kind, paint, reach = int(rng.integers(6)), rng.tint(_RAILS), -1.5 if x > 0 else 1.5
+    high, pixel = (rng.between(5, 8) if kind < 3 else 3.0), z / street.focal
     thin = min(max(0.1 / pixel, 1.0), 3.0 * street.mask.shape[0] / 192) * pixel * 0.9
     street.fill(paint, POLE, street.board(x, x + thin, 0, high, z))
     if kind < 2:
@@ -333,53 +316,53 @@ def _pole(street: Street, dice: Dice, x: float, z: float) -> None:
         street.fill(paint, POLE, street.board(x + reach, x + reach * 0.6, high - 0.25, high, z))
     if kind < 3:
         return
-    (column, row), r = street.at(x, 2.6, z), max(int(dice.between(0.35, 0.55) / pixel), 2)
+    (column, row), r = street.at(x, 2.6, z), max(int(rng.between(0.35, 0.55) / pixel), 2)
     round_ = [(r * _COS[i] // 256, r * _COS[i - 4] // 256) for i in range(16)]
     light = [(-r // 2, -r), (r // 2, -r), (r // 2, r), (-r // 2, r)]
-    shape = dice.pick((round_, [(-r, -r), (r, -r), (r, r), (-r, r)], [(-r, r), (r, r), (0, -r)], light))
-    street.fill(dice.tint(_SIGNS), SIGN, [(column + u, row + v) for u, v in shape])
-    street.fill(dice.tint(_SIGNS), None, street.board(x - 0.2, x + 0.2, 2.5, 2.7, z))
+    shape = rng.pick((round_, [(-r, -r), (r, -r), (r, r), (-r, r)], [(-r, r), (r, r), (0, -r)], light))
+    street.fill(rng.tint(_SIGNS), SIGN, [(column + u, row + v) for u, v in shape])
+    street.fill(rng.tint(_SIGNS), None, street.board(x - 0.2, x + 0.2, 2.5, 2.7, z))
 
 
-def _fence(street: Street, dice: Dice, x: float, z: float) -> None:
+def _fence(street: Street, rng: Rng, x: float, z: float) -> None:
     """Solid panels, or rails on posts that can be looked through."""
-    paint, high, far = dice.tint(_RAILS), dice.between(0.9, 1.7), z + dice.between(5, 12)
+    paint, high, far = rng.tint(_RAILS), rng.between(0.9, 1.7), z + rng.between(5, 12)
     rails = [(high - 0.12, high), (high * 0.5 - 0.06, high * 0.5 + 0.06)]
-    rails = dice.pick(([(0, high)], rails))
+    rails = rng.pick(([(0, high)], rails))
     street.fill(paint, FENCE, *(street.wall(x, low, top, z, far) for low, top in rails))
     posts = [z + (far - z) * i / 12 for i in range(13)]
     street.fill(_scaled(paint, 0.8), FENCE, *(street.wall(x, 0, high, u, u + 0.12) for u in posts))
 
 
-def _oddment(street: Street, dice: Dice, x: float, z: float) -> None:
+def _oddment(street: Street, rng: Rng, x: float, z: float) -> None:
     """Something that nobody labelled: a bin, a crate, a heap."""
-    size = dice.between(0.5, 1.2)
+    size = rng.between(0.5, 1.2)
     r = size * street.focal / z / 2
-    shapes = dice.blob(*street.at(x, size / 2, z), r, r, 0.4), street.board(x, x + size * 0.7, 0, size, z)
-    street.fill(dice.tint(_PAINTS, 20), IGNORE, dice.pick(shapes))
+    shapes = rng.blob(*street.at(x, size / 2, z), r, r, 0.4), street.board(x, x + size * 0.7, 0, size, z)
+    street.fill(rng.tint(_PAINTS, 20), IGNORE, rng.pick(shapes))
 
 
-def _frontage(street: Street, dice: Dice, x: float, town: float) -> None:
+def _frontage(street: Street, rng: Rng, x: float, town: float) -> None:
     """Houses, gardens and gaps along one side."""
     far = 90.0
     while far > 4:
-        near, kind = max(far - dice.between(7, 16), 3.0), dice.random()
+        near, kind = max(far - rng.between(7, 16), 3.0), rng.random()
         if kind < town:
-            (part,) = dice.several(1, 2)
+            (part,) = rng.several(1, 2)
             street.items.append((far, partial(_building, street, part, x, near, far - 0.5)))
             street.cast(x, x * 2, near, far, 9)
         elif kind < 0.85 + 0.15 * town:
-            for tree in dice.several(4):
+            for tree in rng.several(4):
                 z, high = tree.between(near, far), tree.pick((1.2, 1.8, 5, 7))
                 street.add(_tree, tree, x * tree.between(1.1, 1.8), z, high)
         far = near
 
 
-def _traffic(street: Street, dice: Dice, imbalance: float) -> None:
+def _traffic(street: Street, rng: Rng, imbalance: float) -> None:
     """Vehicles in their lanes and at the kerbs, none inside another."""
     taken: list[tuple[float, float]] = []
     lanes = [(0.1, 1), (-3.3, 0), (street.edges[1] - 1, 1), (street.edges[0] + 1, 0)]
-    for car in dice.several(4 / imbalance):
+    for car in rng.several(4 / imbalance):
         (x, away), z = car.pick(lanes), car.between(7, 22) * car.between(1, 2.6)
         if all(abs(x - u) > 2.2 or abs(z - v) > 10 for u, v in taken):
             taken.append((x, z))
@@ -387,7 +370,7 @@ def _traffic(street: Street, dice: Dice, imbalance: float) -> None:
             street.cast(x - 1, x + 1, z, z + 4.3, 1.2)
 
 
-def _furniture(street: Street, dice: Dice, imbalance: float) -> None:
+def _furniture(street: Street, rng: Rng, imbalance: float) -> None:
     """What stands on the pavements, and now and then in the road.
 
     Each row: how to draw it, how many, how far across the pavement, shadow width and height, more arguments.
@@ -396,11 +379,11 @@ def _furniture(street: Street, dice: Dice, imbalance: float) -> None:
         (_person, 4.5 / imbalance, 1, 0.4, 1.7, ()),
         (_pole, 3.6 / imbalance, 0.1, 0.1, 5, ()),
         (_fence, 1.5 / imbalance, 0, 0.1, 0, ()),
-        (_tree, dice.pick((0, 1, 4)), 0.4, 2, 5, (5.5,)),
+        (_tree, rng.pick((0, 1, 4)), 0.4, 2, 5, (5.5,)),
         (_oddment, 0.7, 1, 0.6, 0.6, ()),
     ]
     for draw, rate, reach, wide, high, more in kinds:
-        for one in dice.several(rate):
+        for one in rng.several(rate):
             side, share = int(one.integers(2)), 0.1 + 0.8 * reach * one.random()
             x = street.edges[side] + (street.walks[side] - street.edges[side]) * share
             if reach == 1 and one.random() < 0.2:
@@ -410,10 +393,10 @@ def _furniture(street: Street, dice: Dice, imbalance: float) -> None:
             street.cast(x - wide / 2, x + wide / 2, z, z + wide, high)
 
 
-def _bonnet(street: Street, dice: Dice) -> None:
+def _bonnet(street: Street, rng: Rng) -> None:
     """The camera car's own bonnet, void."""
-    (height, width), paint = street.mask.shape, dice.tint(_PAINTS)
-    top = int(height * dice.between(0.86, 0.95))
+    (height, width), paint = street.mask.shape, rng.tint(_PAINTS)
+    top = int(height * rng.between(0.86, 0.95))
     drop = height - top
     for y, factor in ((top, 0.7), (top + drop // 3, 1.0)):
         rise = [(0, y + drop // 2), (width // 6, y + drop // 6), (width // 3, y)]
@@ -430,9 +413,7 @@ def _darken(street: Street) -> None:
     street.image[shade == 1] = street.image[shade == 1] // 8 * 5
 
 
-def paint(
-    layout: Dice, back: Dice, traffic: Dice, walkers: Dice, *, height: int, width: int, imbalance: float
-) -> Street:
+def paint(layout: Rng, back: Rng, traffic: Rng, walkers: Rng, *, height: int, width: int, imbalance: float) -> Street:
     """Draw one street from far to near.
 
     Args:

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg.files import write_png
+from seg.images import Image
 from seg.labels import IGNORE, Label, LabelMap
-from seg.street import CLASSES, Dice, Street, paint
+from seg.street import CLASSES, Rng, Street, paint
 
 LABELS = LabelMap([*(Label(n, (c,)) for n, c in CLASSES.items()), Label("void", ((0, 0, 0),), ignore=True)])
 
-Image = NDArray[np.uint8]
 
 # Texture of each class: fine grain, spots of 4 pixels, patches of 20 pixels.
 _TEXTURE = np.zeros((3, 256), np.int16)
@@ -35,9 +35,9 @@ _TEXTURE[2, : len(CLASSES)] = 12, 12, 16, 8, 18, 12, 8, 8, 6, 8
 _SPLIT = 1_000_000  # scene seeds set aside for each split
 
 
-def _noise(dice: Dice, height: int, width: int, cell: int) -> NDArray[np.int16]:
+def _noise(rng: Rng, height: int, width: int, cell: int) -> NDArray[np.int16]:
     """Value noise in -128..127 with features of `cell` pixels."""
-    small = dice.integers(0, 256, (height // cell + 2, width // cell + 2), np.uint8)
+    small = rng.integers(0, 256, (height // cell + 2, width // cell + 2), np.uint8)
     full = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
     return full.astype(np.int16) - 128
 
@@ -49,7 +49,7 @@ def _box_blur(image: Image, radius: float) -> Image:
     return ((inner * (256 - share) + outer * share + 128) >> 8).astype(np.uint8)
 
 
-def _develop(street: Street, light: Dice, grain: Dice, blur: float) -> Image:
+def _develop(street: Street, light: Rng, grain: Rng, blur: float) -> Image:
     """Textures, exposure, colour temperature, light from one side, blur and sensor noise."""
     height, width = street.mask.shape
     delta = np.zeros((height, width), np.int16)
@@ -66,11 +66,11 @@ def _develop(street: Street, light: Dice, grain: Dice, blur: float) -> Image:
     return noisy
 
 
-def _swap_labels(mask: Image, dice: Dice, share: float) -> None:
+def _swap_labels(mask: Image, rng: Rng, share: float) -> None:
     """Give `share` of the labelled pixels another class, block by block in random order."""
     height, width = mask.shape
     small = height // 4 + 1, width // 4 + 1
-    order, wrong = dice.random(small), dice.integers(0, len(CLASSES), small, np.uint8)
+    order, wrong = rng.random(small), rng.integers(0, len(CLASSES), small, np.uint8)
     rows, columns = np.nonzero(mask != IGNORE)
     first = order[rows // 4, columns // 4].argsort(kind="stable")[: int(share * len(rows) + 0.5)]
     rows, columns = rows[first], columns[first]
@@ -116,7 +116,7 @@ def render_scene(
         ValueError: an argument out of range.
     """
     _check(seed, height, width, imbalance, blur, label_noise)
-    layout, back, traffic, walkers, light, grain, wrong = Dice.streams(seed, 7, 7)
+    layout, back, traffic, walkers, light, grain, wrong = Rng.streams(seed, 7, 7)
     street = paint(layout, back, traffic, walkers, height=height, width=width, imbalance=imbalance)
     image = _develop(street, light, grain, blur)
     if label_noise:
