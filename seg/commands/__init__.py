@@ -13,27 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import seg
-from seg.commands._help import help_text
+from seg.commands._exit import FAILED, INTERRUPTED, WRONG_REQUEST, Failed
+from seg.commands._help import conf_dir, help_text
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-WRONG_REQUEST, FAILED, INTERRUPTED = 2, 1, 130
-
-
-class Failed(RuntimeError):
-    """Work that failed for a reason that the message says in full."""
-
-
-def conf_dir() -> Path:
-    """The configuration folder: ``seg/conf`` in an installed wheel, ``conf`` beside the package in a checkout."""
-    package = Path(seg.__file__).resolve().parent
-    for folder in (package / "conf", package.parent / "conf"):
-        if folder.is_dir():
-            return folder
-    raise RuntimeError(
-        f"expected a configuration folder at {package / 'conf'} or {package.parent / 'conf'}, got none; reinstall seg"
-    )
+__all__ = ["FAILED", "INTERRUPTED", "WRONG_REQUEST", "Failed", "conf_dir", "instantiate", "plain", "run"]
 
 
 def run(task: Callable[["DictConfig"], None], config_name: str, version: Callable[[], str] | None = None) -> None:

@@ -13,7 +13,8 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seg.commands import FAILED, INTERRUPTED, WRONG_REQUEST, Failed, conf_dir
+from seg.commands._exit import FAILED, INTERRUPTED, WRONG_REQUEST, Failed
+from seg.commands._help import conf_dir
 
 
 def report(error: BaseException, config_name: str, wants_traceback: bool) -> int:

@@ -5,7 +5,20 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import seg
+
 _BLOCKS = re.compile(r"^(?:defaults|hydra):.*\n(?: .*\n|\n)*", re.MULTILINE)  # what is Hydra's, not the user's
+
+
+def conf_dir() -> Path:
+    """The configuration folder: ``seg/conf`` in an installed wheel, ``conf`` beside the package in a checkout."""
+    package = Path(seg.__file__).resolve().parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if folder.is_dir():
+            return folder
+    raise RuntimeError(
+        f"expected a configuration folder at {package / 'conf'} or {package.parent / 'conf'}, got none; reinstall seg"
+    )
 
 
 def help_text(conf: Path, name: str, arguments: Sequence[str]) -> str:

@@ -1,0 +1,7 @@
+"""How a command ends: exit codes, and work that failed."""
+
+WRONG_REQUEST, FAILED, INTERRUPTED = 2, 1, 130
+
+
+class Failed(RuntimeError):
+    """Work that failed for a reason that the message says in full."""
