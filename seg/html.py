@@ -162,7 +162,7 @@ p { margin: 4px 0 }
 ul { margin: 6px 0 0; padding-left: 18px } li { margin: 1px 0 }
 .muted, figcaption { color: var(--muted); font-size: 13px }
 code, .file { font: 12.5px/1.45 ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere }
-.scroll { overflow-x: auto }
+.scroll { overflow-x: auto } td .file { display: inline-block; min-width: 180px }
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums }
 th { text-align: left; font-weight: 600; font-size: 13px; color: var(--muted); border-bottom: 1px solid var(--strong) }
 th, td { padding: 5px 10px 5px 0; vertical-align: middle } td { border-bottom: 1px solid var(--faint) }
