@@ -3,8 +3,8 @@
     from seg.class_weights import class_weights
     class_weights([9_000, 900, 100], "inverse")
 
-Plain numbers in and out. The counts are those of the training masks alone, ignored pixels left out; `convert_folder`
-writes ``class_weights.json`` with every rule beside the masks.
+Plain numbers in and out. Count the training masks alone, without ignored pixels; `convert_folder` writes
+``class_weights.json`` with every rule beside the masks.
 """
 
 import math
@@ -95,26 +95,33 @@ def _mean_one(weights: list[float]) -> list[float]:
 
 def _check(pixels: Sequence[int], rule: str, images: Sequence[int] | None, beta: float | None) -> None:
     if rule not in RULES:
-        raise ValueError(f"rule must be one of {', '.join(RULES)}, came {rule!r}")
+        raise ValueError(f"rule: expected one of {', '.join(RULES)}, got {rule!r}; choose one of them")
     _check_counts("pixels", pixels)
     if not any(pixels):
-        raise ValueError(f"pixels must say that some class occurs, came {list(pixels)}; count the training masks")
+        raise ValueError(f"pixels: expected a class that occurs, got {list(pixels)}; count the training masks")
     if rule == "median_frequency":
         if images is None:
-            raise ValueError("median_frequency needs images: the pixels of the images in which each class occurs")
+            raise ValueError(
+                "images: expected the pixels of the images in which each class occurs for median_frequency, got none; "
+                "give them"
+            )
         _check_counts("images", images)
         if len(images) != len(pixels):
-            raise ValueError(f"images must have one number a class as pixels has, came {len(images)} and {len(pixels)}")
+            raise ValueError(
+                f"images: expected one number a class as pixels has, got {len(images)} for {len(pixels)}; give one each"
+            )
         for index, (count, within) in enumerate(zip(pixels, images, strict=True)):
             if count and not within:
-                raise ValueError(f"class {index} has {count} pixels but occurs in no image; count images again")
+                raise ValueError(
+                    f"images: expected pixels for class {index}, which has {count} pixels, got 0; count them again"
+                )
     if beta is not None and rule != "effective_number":
-        raise ValueError(f"beta belongs to effective_number, came with {rule}; leave it out")
+        raise ValueError(f"beta: expected only with effective_number, got it with {rule}; leave it out")
     if beta is not None and not 0 <= beta < 1:
-        raise ValueError(f"beta must be at least 0 and less than 1, came {beta}")
+        raise ValueError(f"beta: expected at least 0 and less than 1, got {beta}; try {BETA}")
 
 
 def _check_counts(name: str, counts: Sequence[int]) -> None:
     for index, count in enumerate(counts):
         if isinstance(count, bool) or not hasattr(count, "__index__") or count < 0:
-            raise ValueError(f"{name} must be whole numbers from 0, came {count!r} for class {index}")
+            raise ValueError(f"{name}: expected whole numbers from 0, got {count!r} for class {index}; count again")

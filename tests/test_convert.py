@@ -296,9 +296,9 @@ def test_bad_files_stop_no_other(source: Path, target: Path) -> None:
     assert outcome(summary) == (5, 0, 4)
     reasons = dict(summary.failures)
     assert "truncated PNG" in reasons["cut.png"]
-    assert reasons["empty.png"] == "the file is empty"
-    assert "not an image that can be decoded" in reasons["text.bmp"]
-    assert "came float32 of shape (2, 2)" in reasons["float.tif"]
+    assert reasons["empty.png"] == "expected an image, got an empty file; export it again"
+    assert "got one that cannot be decoded; replace it" in reasons["text.bmp"]
+    assert "got float32 of shape (2, 2)" in reasons["float.tif"]
     assert outcome(convert_folder(source, target, LABELS)) == (0, 5, 4)  # failures are tried again
 
 
@@ -438,7 +438,7 @@ def test_images_too_large_are_not_decoded(source: Path, target: Path) -> None:
     assert outcome(summary) == (5, 0, 2)
     assert dict(summary.failures) == {
         "large.png": "too large: expected at most 600 pixels (max_pixels), got 30 x 40; raise max_pixels",
-        "other.bmp": "too large: 31 x 40 pixels, the limit is 600 (max_pixels)",
+        "other.bmp": "too large: expected at most 600 pixels (max_pixels), got 31 x 40; raise max_pixels",
     }
     assert outcome(convert_folder(source, target, LABELS)) == (2, 5, 0)  # a larger limit changes nothing else
 
@@ -578,7 +578,7 @@ def test_patterns(source: Path, target: Path, pattern: str, found: int) -> None:
     if found:
         assert convert_folder(source, target, LABELS, pattern=pattern).converted == found
     else:
-        with pytest.raises(ValueError, match=r"none under .* matches '.*'; check source and pattern"):
+        with pytest.raises(ValueError, match=r"got none under .* that matches '.*'; check source and pattern"):
             convert_folder(source, target, LABELS, pattern=pattern)
         assert not target.exists()
 
@@ -605,22 +605,25 @@ def test_masks_never_land_on_sources(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"source": "missing"}, "source must be a folder of label images; '.*missing' does not exist; check the path"),
+        (
+            {"source": "missing"},
+            "source: expected a folder of label images, got '.*missing', which does not exist; check",
+        ),
         ({"source": "source/sub0/0.png"}, "is not a folder"),
-        ({"destination": "source"}, "destination must lie outside source"),
-        ({"destination": "source/sub0/masks"}, "destination must lie outside source.*give another folder"),
+        ({"destination": "source"}, "destination: expected a folder outside source, got"),
+        ({"destination": "source/sub0/masks"}, "destination: expected a folder outside source.*give another folder"),
         ({"destination": "source.txt"}, "destination: cannot write to '.*source.txt'"),
         ({"unknown": "guess"}, "unknown: expected error, ignore or nearest, got 'guess'; choose one of them"),
         ({"unknown": "nearest"}, r"max_distance: expected 0\.\.255 with unknown=nearest, got none"),
         ({"max_distance": 3}, "max_distance: expected only with unknown=nearest, got unknown=error; leave it out"),
         ({"unknown": "nearest", "max_distance": 256}, r"max_distance: expected 0\.\.255, got 256"),
-        ({"read": "rgb"}, "read must be auto, color, index, ade20k or labelme, came 'rgb'"),
-        ({"max_pixels": 0}, r"max_pixels must be 1\.\.2\*\*30, came 0"),
-        ({"max_pixels": 1e6}, r"max_pixels must be 1\.\.2\*\*30, came 1000000.0; give a whole number"),
+        ({"read": "rgb"}, "read: expected auto, color, index, ade20k or labelme, got 'rgb'; choose"),
+        ({"max_pixels": 0}, r"max_pixels: expected 1\.\.2\*\*30, got 0"),
+        ({"max_pixels": 1e6}, r"max_pixels: expected 1\.\.2\*\*30, got 1000000.0; give a whole number"),
         ({"max_pixels": 2**31}, r"max_pixels: expected 1\.\.2\*\*30, got 2147483648"),
-        ({"threads": -1}, r"threads must be 0\.\.1024 \(0 = all cores\), came -1"),
-        ({"threads": 1.5}, r"threads must be 0\.\.1024"),
-        ({"shard": (0, 4)}, r"shard must be \(i, n\) with 1 <= i <= n, came \(0, 4\)"),
+        ({"threads": -1}, r"threads: expected 0\.\.1024 \(0 = all cores\), got -1; give a whole"),
+        ({"threads": 1.5}, r"threads: expected 0\.\.1024 .*, got 1.5"),
+        ({"shard": (0, 4)}, r"shard: expected \(i, n\) with 1 <= i <= n, got \(0, 4\); give"),
     ],
 )
 def test_wrong_requests(source: Path, target: Path, options: dict[str, Any], reason: str) -> None:
@@ -638,11 +641,11 @@ def test_wrong_requests(source: Path, target: Path, options: dict[str, Any], rea
     [
         (
             np.zeros((2, 2, 4), np.uint8),
-            r"image must be H x W x 3 uint8 .* came uint8 of shape \(2, 2, 4\); drop alpha",
+            r"image: expected H x W x 3 uint8 .* got uint8 of shape \(2, 2, 4\); drop alpha",
         ),
-        (np.zeros((2, 2), np.float32), "came float32"),
-        (np.zeros((2, 2, 3), np.int64), "came int64"),
-        (np.full((2, 2), -1), r"ids must be 0\.\.65535, came -1\.\.-1"),
+        (np.zeros((2, 2), np.float32), "got float32"),
+        (np.zeros((2, 2, 3), np.int64), "got int64"),
+        (np.full((2, 2), -1), r"ids: expected 0\.\.65535, got -1\.\.-1; renumber"),
     ],
 )
 def test_wrong_arrays(image: np.ndarray, reason: str) -> None:

@@ -92,18 +92,21 @@ def test_stored_masks() -> None:
     expected = np.zeros((HEIGHT, WIDTH), np.uint8)
     expected[3:6, 5:9] = 1
     np.testing.assert_array_equal(mask_of(stored), expected)
-    with pytest.raises(ValueError, match=r"shape 1 is a mask of \(7, 5\) pixels that does not fit its corners"):
+    with pytest.raises(ValueError, match=r"shape 1, mask: expected a size that fits its corners .*, got \(7, 5\)"):
         mask_of(stored | {"points": [[3, 2], [10, 6]]})
     header = io.BytesIO()
     Image.new("1", (20000, 20000)).save(header, "PNG")
     for undecodable, reason in (
-        ("AAAA", "that cannot be decoded"),
-        (base64.b64encode(header.getvalue()[:60]).decode(), r"of \(20000, 20000\) pixels that does not fit"),
-        (base64.b64encode(buffer.getvalue()[: len(buffer.getvalue()) // 2]).decode(), "that cannot be decoded"),
+        ("AAAA", "got one that cannot be decoded"),
+        (
+            base64.b64encode(header.getvalue()[:60]).decode(),
+            r"expected a size .*, got \(20000, 20000\)",
+        ),
+        (base64.b64encode(buffer.getvalue()[: len(buffer.getvalue()) // 2]).decode(), "got one that cannot be decoded"),
     ):
-        with pytest.raises(ValueError, match=f"shape 1 is a mask {reason}"):
+        with pytest.raises(ValueError, match=f"shape 1, mask: .*{reason}"):
             mask_of(stored | {"mask": undecodable})
-    with pytest.raises(ValueError, match="shape 1 is a mask that cannot be decoded"):
+    with pytest.raises(ValueError, match="shape 1, mask: expected a PNG in base64, got one that cannot be decoded"):
         mask_of(shape("person", [[3, 2], [9, 6]], "mask"))
 
 
@@ -111,7 +114,7 @@ def test_ignored_classes_and_pixels_without_a_shape() -> None:
     box = [[5, 5], [14, 14]]
     for name in ("blurred", "__ignore__"):
         assert int((mask_of(shape(name, box, "rectangle")) == 255).sum()) == 100
-    with pytest.raises(ValueError, match="2300 pixels lie in no shape, the first at x=0, y=0; add a class '_b"):
+    with pytest.raises(ValueError, match="got 2300 pixels outside, the first at x=0, y=0; add a class '_b"):
         mask_of(shape("person", box, "rectangle"), labels=BARE)
     mask = mask_of(shape("person", box, "rectangle"), labels=BARE, unknown="ignore")
     assert [int((mask == value).sum()) for value in (0, 255)] == [100, 2300]  # what nobody named is not class 0
@@ -123,7 +126,7 @@ def test_ignored_classes_and_pixels_without_a_shape() -> None:
 
 def test_unknown_labels_name_the_nearest() -> None:
     odd = shape("bicicle", [[5, 5], [14, 14]], "rectangle")
-    with pytest.raises(ValueError, match="shape 2 has label 'bicicle', which is not in .* nearest is 'Bicycle'"):
+    with pytest.raises(ValueError, match="shape 2, label: .* got 'bicicle', nearest is 'Bicycle'; add"):
         mask_of(shape("person", [[0, 0], [9, 9]], "rectangle"), odd)
     assert int((mask_of(odd, unknown="ignore") == 255).sum()) == 100
 
@@ -131,19 +134,19 @@ def test_unknown_labels_name_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "not JSON: broken, or not saved by labelme"),
-        (b"\xff\xfe", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
-        (b"[1]", "not an annotation file of labelme: expected an object with a list of shapes"),
-        (annotation(imageHeight=None), r"imageHeight and imageWidth must be whole .* came None and 60"),
-        (annotation(imageWidth=1 << 40), "too large: 1099511627776 x 40 pixels, the limit is"),
-        (annotation(7), "shape 1 has no label: expected a name, came None"),
-        (annotation(shape(3, [[0, 0]])), "shape 1 has no label: expected a name, came 3"),
-        (annotation(shape("person", [[0, 0], [1, 1]])), "shape 1 is a polygon of 2 points, it needs 3"),
-        (annotation(shape("person", [[0, 0]], "circle")), "shape 1 is a circle of 1 points, it needs 2"),
-        (annotation(shape("person", [], "cuboid")), "shape 1 is of the kind 'cuboid'; known are polygon, rectangle"),
-        (annotation(shape("person", None)), r"shape 1 has no points: expected \[\[x, y\], ...\], came None"),
-        (annotation(shape("person", [[0, float("nan")], [1, 1], [2, 0]])), "shape 1 has a point that is no number"),
+        (b"", "expected JSON as labelme saves it, got another or a damaged file; save it again"),
+        (b"\xff\xfe", "expected JSON"),
+        (b"[" * 100_000, "expected JSON"),
+        (b"[1]", "expected an object with a list of shapes, as labelme saves it"),
+        (annotation(imageHeight=None), r"imageHeight and imageWidth: expected whole .* got None and 60; save"),
+        (annotation(imageWidth=1 << 40), "too large: expected at most .* got 1099511627776 x 40; raise max_pixels"),
+        (annotation(7), "shape 1, label: expected a name, got None"),
+        (annotation(shape(3, [[0, 0]])), "shape 1, label: expected a name, got 3; name it"),
+        (annotation(shape("person", [[0, 0], [1, 1]])), "shape 1, polygon: expected at least 3 points, got 2; mend"),
+        (annotation(shape("person", [[0, 0]], "circle")), "shape 1, circle: expected at least 2 points, got 1; mend"),
+        (annotation(shape("person", [], "cuboid")), "shape_type: expected one of polygon, .*, got 'cuboid'"),
+        (annotation(shape("person", None)), r"points: expected \[\[x, y\], ...\], got None; mend"),
+        (annotation(shape("person", [[0, float("nan")], [1, 1], [2, 0]])), "points: expected numbers less than"),
     ],
 )  # fmt: skip
 def test_bad_files(content: bytes, reason: str) -> None:
@@ -168,15 +171,15 @@ def source(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"shape_type": ["polygon"]}, r"is of the kind '\['polygon'\]'; known are"),
-        ({"points": [[10**400, 1], [2, 3], [4, 5]]}, "has no points"),
-        ({"points": ["12", "34", "56"]}, "has no points"),
-        ({"points": [[True, 1], [2, 3], [4, 5]]}, "has no points"),
+        ({"shape_type": ["polygon"]}, r"shape_type: expected one of .*, got '\['polygon'\]'"),
+        ({"points": [[10**400, 1], [2, 3], [4, 5]]}, r"points: expected \[\[x, y\], ...\], got"),
+        ({"points": ["12", "34", "56"]}, r"points: expected \[\[x, y\], ...\], got"),
+        ({"points": [[True, 1], [2, 3], [4, 5]]}, r"points: expected \[\[x, y\], ...\], got"),
     ],
 )
 def test_odd_shapes_fail_their_file_alone(change: dict[str, Any], reason: str, source: Path, tmp_path: Path) -> None:
     odd = shape("person", [[1, 1], [5, 1], [5, 5]]) | change
-    with pytest.raises(ValueError, match=f"shape 1 {reason}"):
+    with pytest.raises(ValueError, match=f"shape 1, {reason}"):
         mask_of(odd)
     (source / "day" / "odd.json").write_bytes(annotation(odd))
     summary = convert_folder(source, tmp_path / "masks", LABELS, read="labelme")
@@ -196,7 +199,7 @@ def test_folders_are_converted_as_label_images_are(source: Path, tmp_path: Path)
     summary = convert()
     assert (summary.skipped, summary.failed) == (1, 1)
     assert summary.failures[0][0] == "day/b.json"
-    assert "label 'persom'" in summary.failures[0][1]
+    assert "got 'persom', nearest is 'person'" in summary.failures[0][1]
     assert "nearest is 'person'" in summary.failures[0][1]
     assert not (masks / "day" / "b.png").exists()
 
@@ -267,29 +270,27 @@ def test_exported_labels_that_cannot_be_read(exports: Path, tmp_path: Path) -> N
 
     names.write_text("_background_\nBicycle\npersom\n")
     with pytest.raises(
-        ValueError, match="value 2 has label 'persom', which is not in the label map; nearest is 'person'"
+        ValueError, match="value 2, label: expected a name in the label map, got 'persom', nearest is 'person'"
     ):
         reader.file(label)
     assert ShapeReader(LABELS, unknown="ignore").file(label)[0].counts == {0: HEIGHT * WIDTH - 101, 255: 101}
     names.write_text("_background_\nBicycle\n")
-    with pytest.raises(ValueError, match="value 2 has no name: label_names.txt has 2 lines, from 0 on"):
+    with pytest.raises(ValueError, match="value 2: expected its name in label_names.txt, got 2 lines, from 0 on"):
         reader.file(label)
-    with pytest.raises(
-        ValueError, match="2299 pixels lie in no shape, the first at x=1, y=0; add a class '_background_'"
-    ):
+    with pytest.raises(ValueError, match="got 2299 pixels outside, the first at x=1, y=0; add a class '_background_'"):
         ShapeReader(BARE).file(exports / "b_json/label.png")
-    with pytest.raises(ValueError, match=r"too large: 60 x 40 pixels, the limit is 10 \(max_pixels\)"):
+    with pytest.raises(ValueError, match=r"too large: expected at most 10 pixels \(max_pixels\), got 60 x 40; raise"):
         ShapeReader(LABELS, max_pixels=10).file(label)
     names.unlink()
-    with pytest.raises(ValueError, match="no label_names.txt beside it"):
+    with pytest.raises(ValueError, match="expected label_names.txt beside it, to name its values, got none; export"):
         reader.file(label)
     names.write_text("_background_\n")
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(label)
-    with pytest.raises(ValueError, match="expected a palette PNG, as labelme writes it, came Pillow's mode RGB"):
+    with pytest.raises(ValueError, match="expected a palette PNG, as labelme writes it, got Pillow's mode RGB"):
         reader.file(label)
     for broken in (b"no PNG", (exports / "b_json/label.png").read_bytes()[:-30]):
         label.write_bytes(broken)
-        with pytest.raises(ValueError, match="a PNG that cannot be decoded"):
+        with pytest.raises(ValueError, match="expected a PNG, got one that cannot be decoded"):
             reader.file(label)
 
 
@@ -301,14 +302,14 @@ def test_command_line(source: Path, script: Script, tmp_path: Path) -> None:
     (source / "day" / "b.json").write_bytes(b"{}")
     done = script("seg-preprocess", source=source, destination="masks", labels="map.yaml", read="labelme")
     assert done.returncode == 1
-    assert "day/b.json: not an annotation file of labelme" in done.stderr
+    assert "day/b.json: expected an object with a list of shapes" in done.stderr
 
 
 def test_wrong_requests(source: Path, tmp_path: Path) -> None:
     for options, reason in (
-        ({"unknown": "nearest"}, "unknown must be error or ignore with read=labelme, came 'nearest'"),
-        ({"max_distance": 3}, "max_distance is for colours; leave it out with read=labelme"),
-        ({"pattern": "*.png"}, r"source must hold label images \(.json label.png\); none under"),
+        ({"unknown": "nearest"}, "unknown: expected error or ignore with read=labelme, got 'nearest'"),
+        ({"max_distance": 3}, "max_distance: expected only with colours, got 3 with read=labelme; leave it out"),
+        ({"pattern": "*.png"}, r"source: expected label images \(.json label.png\), got none under"),
     ):
         with pytest.raises(ValueError, match=reason):
             convert_folder(source, tmp_path / "masks", LABELS, read="labelme", **options)

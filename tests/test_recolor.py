@@ -47,12 +47,12 @@ def test_values_where_there_are_no_colours(values: tuple[tuple[int, ...], ...], 
 @pytest.mark.parametrize(
     ("mask", "labels", "reason"),
     [
-        (np.zeros((2, 2), np.int64), COLORED, "mask must be H x W uint8, came int64"),
-        (np.array([[0], [2]], np.uint8), COLORED, r"value 2 at x=0, y=1 is no class of the label map; expected 0\.\.1"),
+        (np.zeros((2, 2), np.int64), COLORED, "mask: expected H x W uint8, got int64 of shape"),
+        (np.array([[0], [2]], np.uint8), COLORED, r"expected 0\.\.1 or 255, got 2 at x=0, y=1; give the label map"),
         (
             np.zeros((1, 1), np.uint8),
             LabelMap([Label("a", ((1, 1, 1),)), Label("b", values=(3,))]),
-            "class 'b' has no colour in the label map",
+            "label map: expected a colour for each class, got none for 'b'; add one",
         ),
     ],
 )
@@ -72,7 +72,7 @@ def test_folder(tmp_path: Path) -> None:
     assert (summary.converted, summary.skipped, summary.failed) == (3, 0, 2)
     reasons = dict(summary.failures)
     assert "is not an 8-bit grayscale PNG" in reasons["rgb.png"]
-    assert "value 9 at x=0, y=0 is no class" in reasons["high.png"]
+    assert "got 9 at x=0, y=0; give the label map" in reasons["high.png"]
     total = np.bincount(np.concatenate([mask.ravel() for mask in masks.values()]), minlength=256)
     assert (summary.pixels, summary.ignored) == ({"a": total[0], "b": total[1]}, total[255])
     assert not (tmp_path / "colors" / "labels.yaml").exists()  # they are no masks

@@ -180,10 +180,12 @@ def test_only_what_changed_is_cut_again(tmp_path: Path, pairs: Callable[..., Non
     assert (tmp_path / "tiles" / "c" / "c_00008_00008.png").exists()
     assert outcome(run(tmp_path, cut)) == (0, 4, 0)
     for other in (Cut(tile=16), None):
-        with pytest.raises(ValueError, match=r"holds masks made with size=None, tile=32, overlap=0; give another"):
+        with pytest.raises(
+            ValueError, match=r"got .* with masks made with size=None, tile=32, overlap=0; give another"
+        ):
             convert_folder(tmp_path / "labels", tmp_path / "masks", LABELS, cut=other)
     convert_folder(tmp_path / "labels", tmp_path / "whole", LABELS)
-    with pytest.raises(ValueError, match="holds masks made with tile=None, size=None; give another folder"):
+    with pytest.raises(ValueError, match="got .* with masks made with tile=None, size=None; give another folder"):
         convert_folder(tmp_path / "labels", tmp_path / "whole", LABELS, cut=cut)
 
 
@@ -200,9 +202,9 @@ def test_what_fails_leaves_no_tile(tmp_path: Path, pairs: Callable[..., None]) -
     summary = run(tmp_path, cut)
     assert outcome(summary) == (0, 1, 4)
     reasons = dict(summary.failures)
-    assert "no image 'alone' for this label; add it, set the templates" in reasons["alone.png"]
+    assert "expected an image 'alone' for this label, got none; add it, set the templates" in reasons["alone.png"]
     assert "colour (77, 77, 77) is not in the label map" in reasons["colour.png"]
-    assert "size.png' has 41 x 40 pixels, the label 40 x 40; they must be equal" in reasons["size.png"]
+    assert "size.png': expected 40 x 40 pixels as its label, got 41 x 40; export both" in reasons["size.png"]
     assert "broken.png' cannot be decoded" in reasons["broken.png"]
     for folder in ("masks", "tiles"):
         assert {path.parent.name for path in (tmp_path / folder).rglob("*.png")} == {"good"}
@@ -212,15 +214,15 @@ def test_what_fails_leaves_no_tile(tmp_path: Path, pairs: Callable[..., None]) -
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({}, "overlap needs tile: give the side of a tile"),
-        ({"tile": 0}, r"tile must be 1\.\.65536 pixels, came 0"),
-        ({"tile": 1.5}, r"tile must be 1\.\.65536 pixels, came 1.5; give a whole number"),
-        ({"tile": 8, "overlap": 8}, r"overlap must be 0 or more and less than tile \(8\), came 8"),
-        ({"tile": 8, "overlap": -1}, "came -1"),
-        ({"size": (8, 8), "overlap": 1}, "overlap must be 0 or more and less than tile"),
-        ({"size": 8}, r"size must be \[height,width\] of 1\.\.65536 pixels, came 8"),
-        ({"size": (8, 0)}, r"came \(8, 0\)"),
-        ({"size": (8, 8, 8)}, r"came \(8, 8, 8\)"),
+        ({}, "expected size or tile, got neither; give the side of a tile"),
+        ({"tile": 0}, r"tile: expected 1\.\.65536 pixels, got 0"),
+        ({"tile": 1.5}, r"tile: expected 1\.\.65536 pixels, got 1.5; give a whole number"),
+        ({"tile": 8, "overlap": 8}, r"overlap: expected 0 or more and less than tile \(8\), got 8; give fewer"),
+        ({"tile": 8, "overlap": -1}, "got -1"),
+        ({"size": (8, 8), "overlap": 1}, "overlap: expected 0 or more and less than tile"),
+        ({"size": 8}, r"size: expected \[height,width\] of 1\.\.65536 pixels, got 8; give"),
+        ({"size": (8, 0)}, r"got \(8, 0\)"),
+        ({"size": (8, 8, 8)}, r"got \(8, 8, 8\)"),
     ],
 )
 def test_wrong_cuts(options: dict[str, Any], reason: str) -> None:
@@ -233,10 +235,10 @@ def test_wrong_requests(tmp_path: Path, pairs: Callable[..., None]) -> None:
     cut = Cut(tile=8)
     with pytest.raises(ValueError, match=r"no folder '.*missing'"):
         ImageTiles(cut, tmp_path / "missing", tmp_path / "tiles")
-    with pytest.raises(ValueError, match="images_destination must lie outside images"):
+    with pytest.raises(ValueError, match="images_destination: expected a folder outside images, got"):
         ImageTiles(cut, tmp_path / "images", tmp_path / "images" / "tiles")
     with pytest.raises(ValueError, match=r"template: expected one \{\}"):
         ImageTiles(cut, tmp_path / "images", tmp_path / "tiles", template="x")
     images = ImageTiles(cut, tmp_path / "images", tmp_path / "tiles")
-    with pytest.raises(ValueError, match="images needs tile or size"):
+    with pytest.raises(ValueError, match="images: expected only with tile or size, got neither"):
         convert_folder(tmp_path / "labels", tmp_path / "masks", LABELS, images=images)

@@ -1,4 +1,4 @@
-"""A folder of label images to a folder of masks, and back: sources, threads, manifest and totals put together."""
+"""A folder of label images to a folder of masks, and back: puts sources, threads, manifest and totals together."""
 
 import json
 import os
@@ -59,35 +59,37 @@ def convert_folder(
 ) -> Summary:
     """Convert every label image under ``source`` to a mask of the same relative name (.png) under ``destination``.
 
-    Hidden files are left out. Sources that have not changed since they were converted with the same label map and
-    options are skipped; an interrupted run is resumed by the same call. Beside the masks stand ``labels.yaml``,
-    ``counts.csv``, ``class_weights.json`` (see `seg.class_weights`), ``manifest.jsonl`` and ``manifest.json``.
+    Hidden files are skipped. So are sources that have not changed since they were converted with the same label map
+    and options: the same call resumes an interrupted run. Beside the masks it writes ``labels.yaml``, ``counts.csv``,
+    ``class_weights.json`` (see `seg.class_weights`), ``manifest.jsonl`` and ``manifest.json``.
 
     Args:
         pattern: glob over the relative path; ``**/`` stands for any folders.
         unknown, max_distance, read, max_pixels: see `LabelReader`; with ``read=labelme`` the sources are labelme's
             annotation files (.json) instead, see `seg.convert.labelme`. A file that fails leaves no mask, not even an
             older one.
-        cut: resize the masks and cut them into tiles. Each pixel is counted once, however many tiles show it.
-        images: the labels' images, to be cut with the masks.
+        cut: resize the masks and cut them into tiles. A pixel counts once, however many tiles overlap there.
+        images: the images of the labels, to be cut like the masks.
         threads: 0 = all cores that this process may use.
-        overwrite: convert again what has not changed.
-        shard: (i, n), 1 <= i <= n: only the i-th of n disjoint parts, with ``counts.i-of-n.csv`` and manifests of
-            its own; a run without shard afterwards skips the masks and writes the totals.
+        overwrite: convert unchanged sources again.
+        shard: (i, n), 1 <= i <= n: only the i-th of n disjoint parts, with its own ``counts.i-of-n.csv`` and
+            manifests; a run without shard afterwards skips the masks and merges the totals.
 
     Raises:
         ValueError: a wrong option or folder. A bad file is no exception: it is counted in ``Summary.failed``.
     """
-    # A wrong option is refused before a folder is made.
+    # Options are checked before any folder is made.
     reader: LabelReader | ShapeReader
     if read == "labelme":
         if max_distance is not None:
-            raise ValueError("max_distance is for colours; leave it out with read=labelme")
+            raise ValueError(
+                f"max_distance: expected only with colours, got {max_distance!r} with read=labelme; leave it out"
+            )
         reader = ShapeReader(labels, unknown=unknown, max_pixels=max_pixels)
     else:
         reader = LabelReader(labels, unknown=unknown, max_distance=max_distance, read=read, max_pixels=max_pixels)
     if images and not cut:
-        raise ValueError("images needs tile or size; without them the images are what they are")
+        raise ValueError("images: expected only with tile or size, got neither; give one, or leave images out")
     workers, part = threads_of(threads), shard_name(shard)
     sources = list_sources(Path(source), Path(destination), pattern, reader.suffixes)
     target = _destination(destination, cut)
@@ -127,8 +129,7 @@ def recolor_folder(
 ) -> Summary:
     """The inverse of `convert_folder`: every mask under ``source`` becomes a label image, see `recolor_array`.
 
-    Arguments and files as for `convert_folder`; there are no ``labels.yaml`` and no class weights, because the
-    results are no masks.
+    Arguments and files as for `convert_folder`, without ``labels.yaml`` and class weights, which belong to masks.
 
     Raises:
         ValueError: a wrong option or folder. A bad file is no exception: it is counted in ``Summary.failed``.
@@ -148,7 +149,7 @@ def recolor_folder(
 
 
 def _named_as_pairs(sources: Iterator[Source], images: ImageTiles) -> Iterator[Source]:
-    """The labels that fit the template, their masks called by the name that they share with their image."""
+    """The labels that fit the template, with masks named like their image."""
     for source in sources:
         name = images.name(source.name)
         if name is not None:
@@ -156,7 +157,7 @@ def _named_as_pairs(sources: Iterator[Source], images: ImageTiles) -> Iterator[S
 
 
 def _by_helper(jobs: Iterator[Job], reader: LabelReader, outputs: Outputs, threads: int) -> Iterator[Task]:
-    """The way of most files: the C++ helper does all of it; what is not PNG is left to do in Python."""
+    """The path of most files: the C++ helper does everything for PNG; other formats are left for Python."""
     with closing(reader.files(jobs, threads)) as results:
         for result in results:
             job = result.job
@@ -245,15 +246,21 @@ def _failed(job: Job, reason: str | Exception) -> Record:
 
 
 def _destination(path: str | os.PathLike[str], cut: Cut | None) -> Path:
-    """The folder for the masks, free of what dead processes left; one folder holds masks that were cut alike."""
+    """The folder for the masks, which must have been cut alike if it holds some; temporary files are removed."""
     path = Path(path)
     wanted = cut.to_dict() if cut else None
     if (path / "labels.yaml").is_file():
         found = json.loads((path / _CUT).read_text(encoding="utf-8")) if (path / _CUT).is_file() else None
         if found != wanted:
-            came = ", ".join(f"{key}={value}" for key, value in (found or {"tile": None, "size": None}).items())
-            raise ValueError(f"destination '{path}' holds masks made with {came}; give another folder, or remove it")
+            raise ValueError(
+                f"destination: expected a folder without masks, or with masks made with {_cut_text(wanted)}, got "
+                f"'{path}' with masks made with {_cut_text(found)}; give another folder, or remove it"
+            )
     target = make_target(path)
     if wanted:
         write_json(target / _CUT, wanted)
     return target
+
+
+def _cut_text(cut: dict[str, Any] | None) -> str:
+    return ", ".join(f"{key}={value}" for key, value in (cut or {"tile": None, "size": None}).items())

@@ -1,4 +1,4 @@
-"""Many files: which of them are to be done, on threads and in order, counted and put down."""
+"""Bulk runs: the files that have to be converted, the threads that do it, and what is recorded of each file."""
 
 import csv
 import json
@@ -24,8 +24,8 @@ from seg.files import make_folder, whole
 
 
 class Job(NamedTuple):
-    """One source and what stands for it; the C++ helper looks at the first two items. `record` is there if nothing
-    is left to do."""
+    """One source file and the mask to write; the C++ helper reads these first two fields. With a `record` there is
+    nothing left to do."""
 
     path: Path | None
     mask: Path | None
@@ -36,7 +36,7 @@ class Job(NamedTuple):
 def list_jobs(
     sources: Iterator[Source], outputs: Outputs, manifest: Manifest | None, shard: tuple[int, int] | None
 ) -> Iterator[Job]:
-    """The jobs of a run: all sources or those of a shard; what stands in the manifest is done already."""
+    """The jobs of a run, for all sources or those of a shard; unchanged ones come with their record."""
     for path, name, mask_name, reason in sources:
         # By the mask's name, not by position: a file added later moves no other file to another shard.
         if shard and zlib.crc32(os.fsencode(mask_name)) % shard[1] != shard[0] - 1:
@@ -56,7 +56,7 @@ Task = Record | Callable[[], Record]
 
 
 def in_order(tasks: Iterator[Task], threads: int) -> Iterator[Record]:
-    """The records, and those that have yet to be made, on threads, in their order."""
+    """The records in the order of their tasks; those that still have to be made are made on threads."""
     waiting: deque[Future[Record]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
@@ -76,7 +76,7 @@ def in_order(tasks: Iterator[Task], threads: int) -> Iterator[Record]:
 
 
 def write_counts(path: Path, records: Iterator[Record], manifest: Manifest, tally: Tally) -> None:
-    """Count every record, and put down those that are new."""
+    """Write ``counts.csv`` and the totals of all records, and append those that are new to the manifest."""
     with (
         whole(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as counts,
@@ -85,27 +85,28 @@ def write_counts(path: Path, records: Iterator[Record], manifest: Manifest, tall
         rows = csv.writer(counts, lineterminator="\n")
         rows.writerow(("file", "class", "pixels"))
         for record in records:
-            if new := "key" not in record:  # the manifest's own records tell the key that they were made with
+            new = "key" not in record  # the manifest adds the key: a record that has it was read from there
+            if new:
                 manifest.append(record)
             rows.writerows((record["file"], *row) for row in tally.add(record, new))
 
 
 def write_about(path: Path, summary: Summary, **about: Any) -> None:
-    """The totals of a run, ``manifest.json``; as ASCII, because a file name may be no UTF-8."""
+    """Write the totals of a run, ``manifest.json``; in ASCII, because a file name need not be valid UTF-8."""
     with whole(path) as temporary:
         text = json.dumps({"version": seg.__version__, **about, **asdict(summary)}, indent=2)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def make_target(path: str | os.PathLike[str]) -> Path:
-    """The folder to write to, free of what dead processes left."""
+    """Create the folder to write to, and remove the temporary files that killed processes left there."""
     target = make_folder(path, "destination")
     _sweep(target)
     return target
 
 
 def _sweep(target: Path) -> None:
-    """Remove the temporary masks of processes of this machine that are no more; those of others may be in use."""
+    """Remove temporary masks whose process no longer runs on this machine; those of other machines may be in use."""
     name = re.compile(re.escape(_preproc.temporary_prefix) + r"(\d+)-\d+\.tmp")
     for folder, _, files in os.walk(target):
         for file in files:
@@ -116,7 +117,7 @@ def _sweep(target: Path) -> None:
 
 def _alive(process: int) -> bool:
     try:
-        os.kill(process, 0)  # signal 0 asks only
+        os.kill(process, 0)  # signal 0 only asks whether it exists
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
@@ -127,16 +128,16 @@ def _alive(process: int) -> bool:
 def threads_of(threads: int) -> int:
     """Check the option; 0 = all cores that this process may use."""
     if not isinstance(threads, int) or isinstance(threads, bool) or not 0 <= threads <= 1024:
-        raise ValueError(f"threads must be 0..1024 (0 = all cores), came {threads!r}; give a whole number")
+        raise ValueError(f"threads: expected 0..1024 (0 = all cores), got {threads!r}; give a whole number")
     if threads:
         return threads
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def shard_name(shard: tuple[int, int] | None) -> str:
-    """What the files of a shard have in their names; empty without one."""
+    """The part that marks a shard in file names, such as ``.1-of-4``; empty without a shard."""
     if shard is None:
         return ""
     if len(shard) != 2 or not all(isinstance(n, int) for n in shard) or not 1 <= shard[0] <= shard[1]:
-        raise ValueError(f"shard must be (i, n) with 1 <= i <= n, came {shard!r}; give 1/4 for the first of four")
+        raise ValueError(f"shard: expected (i, n) with 1 <= i <= n, got {shard!r}; give (1, 4) for the first of four")
     return f".{shard[0]}-of-{shard[1]}"

@@ -1,11 +1,11 @@
-"""Annotation files of labelme: shapes with the names of their classes, drawn as labelme draws them.
+"""Annotation files of labelme: shapes with class names, drawn as labelme draws them.
 
 A file holds ``imageHeight``, ``imageWidth`` and ``shapes``, each with ``label``, ``points`` and ``shape_type``. Shapes
 are drawn in their order, a later one over an earlier one, by Pillow's ImageDraw with its outline: the rule of labelme's
-own ``shape_to_mask``, lines 10 pixels wide and points of radius 5. Groups, flags and the picture itself play no part.
+own ``shape_to_mask``, lines 10 pixels wide and points of radius 5. Groups, flags and the embedded image are not used.
 
 A folder that labelme exported (``labelme_export_json``, once ``labelme_json_to_dataset``) holds ``label.png``, whose
-values mean something else in each folder: what the lines of its ``label_names.txt`` say.
+values mean something else in each folder: value i is the class on line i of its ``label_names.txt``, from 0.
 """
 
 import base64
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BACKGROUND = ("_background_", "background")
-"""The class that pixels without a shape belong to, if the label map has it."""
+"""The class of pixels outside every shape, if the label map has it."""
 _NAMES = "label_names.txt"
-_IGNORED = "__ignore__"  # labelme's own name for what shall not count
+_IGNORED = "__ignore__"  # labelme's own name for ignored pixels
 _LINE_WIDTH, _POINT_RADIUS = 10, 5
 _POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2, "point": 1, "mask": 2,
            "oriented_rectangle": 4}  # fmt: skip
-"""The kinds of shapes that are drawn, with the fewest points of each."""
+"""The kinds of shapes that are drawn, with the least number of points of each."""
 
 
 class ShapeReader:
     """Reads annotation files and exported labels as masks, under one label map, as `LabelReader` reads others.
 
     Args:
-        unknown: ``error``: a label that the map does not have fails its file, and so do pixels without a shape if the
-            map has no class ``_background_`` or ``background``; ``ignore``: both become 255.
+        unknown: ``error``: a label that the map does not have fails its file, and so do pixels outside every shape if
+            the map has no class ``_background_`` or ``background``; ``ignore``: both become 255.
         max_pixels: larger images are refused.
 
     Raises:
@@ -52,7 +52,8 @@ class ShapeReader:
     def __init__(self, labels: LabelMap, *, unknown: str = "error", max_pixels: int = 1 << 28) -> None:
         if unknown not in ("error", "ignore"):
             raise ValueError(
-                f"unknown must be error or ignore with read=labelme, came {unknown!r}: names have no distance"
+                f"unknown: expected error or ignore with read=labelme, got {unknown!r}; choose one of them, names have "
+                "no distance"
             )
         self.labels, self.max_pixels = labels, max_pixels
         self.options: dict[str, Any] = {"unknown": unknown, "max_distance": None, "read": "labelme"}
@@ -62,7 +63,7 @@ class ShapeReader:
 
     @property
     def key(self) -> str:
-        """What a mask depends on besides its source."""
+        """Everything that a mask depends on besides its source, as text."""
         return " ".join(map(str, (self.labels.digest, *self.options.values())))
 
     def file(self, path: Path) -> tuple[Mapped, Stamp]:
@@ -70,7 +71,7 @@ class ShapeReader:
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: it is none, or has a label or a shape that is not known; the message names it.
+            ValueError: another kind of file, or an unknown label or shape, which the message names.
         """
         data, status = path.read_bytes(), path.stat()
         if path.suffix.lower() == ".json":
@@ -78,8 +79,8 @@ class ShapeReader:
         try:
             names = (path.parent / _NAMES).read_bytes()
         except FileNotFoundError:
-            raise ValueError(f"no {_NAMES} beside it, which says what its values mean; export it again") from None
-        # The size of both is that of no file: each run reads them again, because the names may change alone.
+            raise ValueError(f"expected {_NAMES} beside it, to name its values, got none; export it again") from None
+        # The sum of both sizes matches no file, so that each run reads them again: the names alone may have changed.
         stamp = Stamp(len(data) + len(names), status.st_mtime_ns, zlib.crc32(names, zlib.crc32(data)))
         return self.exported(data, names.decode(errors="replace").splitlines()), stamp
 
@@ -96,7 +97,7 @@ class ShapeReader:
                 value = self._value(shape.get("label") if isinstance(shape, dict) else None)
                 pixels = _pixels(shape, height, width)
             except ValueError as error:
-                raise ValueError(f"shape {number} {error}") from None
+                raise ValueError(f"shape {number}, {error}") from None
             mask[pixels] = value
             covered |= pixels
         self._check_background(covered)
@@ -116,22 +117,24 @@ class ShapeReader:
                 try:
                     table[value] = self._value(names[value])
                 except ValueError as error:
-                    raise ValueError(f"value {value} {error}") from None
+                    raise ValueError(f"value {value}, {error}") from None
             elif value != IGNORE:  # labelme's -1
-                raise ValueError(f"value {value} has no name: {_NAMES} has {len(names)} lines, from 0 on")
+                raise ValueError(
+                    f"value {value}: expected its name in {_NAMES}, got {len(names)} lines, from 0 on; export it again"
+                )
         return _counted(table[values])
 
     def _check_background(self, covered: "NDArray[np.bool_]") -> None:
         if self._background is None and self.options["unknown"] == "error" and not covered.all():
             y, x = divmod(int(covered.argmin()), covered.shape[1])
             raise ValueError(
-                f"{int((~covered).sum())} pixels lie in no shape, the first at x={x}, y={y}; add a class "
-                f"'{BACKGROUND[0]}' to the label map, or use unknown=ignore"
+                f"expected shapes that cover the image, got {int((~covered).sum())} pixels outside, the first at "
+                f"x={x}, y={y}; add a class '{BACKGROUND[0]}' to the label map, or use unknown=ignore"
             )
 
     def _value(self, label: Any) -> int:
         if not isinstance(label, str):
-            raise ValueError(f"has no label: expected a name, came {label!r}")
+            raise ValueError(f"label: expected a name, got {label!r}; name it in labelme")
         if label in self._classes:
             return self._classes[label]
         if self.options["unknown"] == "ignore":
@@ -139,8 +142,8 @@ class ShapeReader:
         names = {name.casefold(): name for name in self._classes if name != _IGNORED}
         near = difflib.get_close_matches(label.casefold(), names, n=1, cutoff=0.0)
         raise ValueError(
-            f"has label '{label}', which is not in the label map; nearest is '{names[near[0]]}'; add it to the label "
-            "map, or use unknown=ignore"
+            f"label: expected a name in the label map, got '{label}', nearest is '{names[near[0]]}'; add it to the "
+            "label map, or use unknown=ignore"
         )
 
 
@@ -159,16 +162,20 @@ def _indices(data: bytes, max_pixels: int) -> "NDArray[np.uint8]":
     try:
         with PngImageFile(io.BytesIO(data)) as image:
             if image.mode not in ("P", "L"):
-                raise ValueError(f"expected a palette PNG, as labelme writes it, came Pillow's mode {image.mode}")
+                raise ValueError(
+                    f"expected a palette PNG, as labelme writes it, got Pillow's mode {image.mode}; export it again"
+                )
             _check_size(image.height, image.width, max_pixels)
             return np.array(image)
     except (OSError, SyntaxError) as error:
-        raise ValueError(f"a PNG that cannot be decoded: {error}") from None
+        raise ValueError(f"expected a PNG, got one that cannot be decoded ({error}); export it again") from None
 
 
 def _check_size(height: int, width: int, max_pixels: int) -> None:
     if height * width > max_pixels:
-        raise ValueError(f"too large: {width} x {height} pixels, the limit is {max_pixels} (max_pixels)")
+        raise ValueError(
+            f"too large: expected at most {max_pixels} pixels (max_pixels), got {width} x {height}; raise max_pixels"
+        )
 
 
 def _content(data: bytes) -> tuple[int, int, list[Any]]:
@@ -176,28 +183,31 @@ def _content(data: bytes) -> tuple[int, int, list[Any]]:
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):  # ValueError of JSON or of UTF-8
-        raise ValueError("not JSON: broken, or not saved by labelme") from None
+        raise ValueError("expected JSON as labelme saves it, got another or a damaged file; save it again") from None
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
-        raise ValueError("not an annotation file of labelme: expected an object with a list of shapes")
+        raise ValueError("expected an object with a list of shapes, as labelme saves it, got other JSON; save it again")
     sides = [content.get(key) for key in ("imageHeight", "imageWidth")]
     if not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):
         raise ValueError(
-            f"imageHeight and imageWidth must be whole numbers of at least 1, came {sides[0]!r} and {sides[1]!r}"
+            f"imageHeight and imageWidth: expected whole numbers of at least 1, got {sides[0]!r} and {sides[1]!r}; "
+            "save the file again in labelme"
         )
     return sides[0], sides[1], content["shapes"]  # type: ignore[return-value]  # checked above
 
 
 def _pixels(shape: dict[str, Any], height: int, width: int) -> "NDArray[np.bool_]":
-    """What a shape covers (H, W)."""
+    """The pixels that a shape covers (H, W)."""
     import numpy as np
     from PIL import Image, ImageDraw
 
     kind = shape.get("shape_type") or "polygon"  # old versions had no other
     if not isinstance(kind, str) or kind not in _POINTS:
-        raise ValueError(f"is of the kind '{kind}'; known are {', '.join(_POINTS)}")
+        raise ValueError(f"shape_type: expected one of {', '.join(_POINTS)}, got '{kind}'; draw it again in labelme")
     points = _points(shape.get("points"))
     if len(points) < _POINTS[kind]:
-        raise ValueError(f"is a {kind} of {len(points)} points, it needs {_POINTS[kind]}; mend or remove it in labelme")
+        raise ValueError(
+            f"{kind}: expected at least {_POINTS[kind]} points, got {len(points)}; mend or remove it in labelme"
+        )
     if kind == "mask":
         return _stored(shape.get("mask"), points, height, width)
     image = Image.new("1", (width, height))
@@ -219,9 +229,11 @@ def _points(points: Any) -> list[tuple[float, float]]:
     try:
         found = [(_number(x), _number(y)) for x, y in points]
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"has no points: expected [[x, y], ...], came {str(points)[:60]}") from None
+        raise ValueError(
+            f"points: expected [[x, y], ...], got {str(points)[:60]}; mend or remove it in labelme"
+        ) from None
     if not all(abs(number) < 1e6 for point in found for number in point):  # false for NaN, too
-        raise ValueError("has a point that is no number, or a million pixels away")
+        raise ValueError("points: expected numbers less than a million pixels away, got others; remove it in labelme")
     return found
 
 
@@ -232,7 +244,7 @@ def _number(value: Any) -> float:
 
 
 def _stored(data: Any, points: list[tuple[float, float]], height: int, width: int) -> "NDArray[np.bool_]":
-    """A mask that the file holds as a PNG, with the corners of where it belongs."""
+    """The pixels of a shape that is stored as a PNG, with the corners of its place in the image."""
     import numpy as np
     from PIL.PngImagePlugin import PngImageFile
 
@@ -244,9 +256,11 @@ def _stored(data: Any, points: list[tuple[float, float]], height: int, width: in
             fits = within and size == (right - left + 1, bottom - top + 1)
             part = np.array(image).astype(bool) if fits else None
     except (TypeError, OSError, SyntaxError, binascii.Error, ValueError):
-        raise ValueError("is a mask that cannot be decoded") from None
+        raise ValueError(
+            "mask: expected a PNG in base64, got one that cannot be decoded; remove it in labelme"
+        ) from None
     if part is None:
-        raise ValueError(f"is a mask of {size} pixels that does not fit its corners {points[:2]}")
+        raise ValueError(f"mask: expected a size that fits its corners {points[:2]}, got {size}; remove it in labelme")
     pixels = np.zeros((height, width), bool)
     pixels[top : bottom + 1, left : right + 1] = part
     return pixels

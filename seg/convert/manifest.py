@@ -1,4 +1,4 @@
-"""manifest.jsonl: what became of each source, a line at a time, so that the next run does only what changed."""
+"""manifest.jsonl: the outcome of each source, one line each, so that the next run converts only what has changed."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 Record = dict[str, Any]
-"""One line: ``file, status, reason`` or ``file, status, size, mtime_ns, crc32, mask_size, mask_mtime_ns, counts``, and
-for masks that were resized or cut ``height, width``; in a file also ``key``."""
+"""One line: ``file, status, reason`` or ``file, status, size, mtime_ns, crc32, mask_size, mask_mtime_ns, counts``, with
+``height, width`` for masks that were resized or cut; in a file also ``key``."""
 
 _OFFSET_BITS = 36  # files up to 64 GB; the other 28 bits of an index entry are a hash of the name
 _OFFSET = (1 << _OFFSET_BITS) - 1
@@ -22,13 +22,13 @@ class Manifest:
     """Append-only files of records in one folder, one JSON object a line.
 
     A run appends to a file of its own, ``manifest.jsonl`` or that of its shard, because on a network file system two
-    machines cannot append to one; it reads the files of all. Kept in memory are 8 bytes a line, however many there
-    are: a hash of the name and where the line stands. Torn lines, which a killed run leaves, are ignored.
+    machines cannot append to one; it reads those of all runs. Memory holds 8 bytes a line: a hash of the name and
+    the position of the line. Torn lines, which a killed run leaves, are ignored.
 
     Args:
-        folder: of the files.
-        part: what the names of this run's files have between stem and suffix, such as ``.1-of-4``.
-        key: label map and options of this run; what was made with others is not taken as unchanged.
+        folder: where the files are.
+        part: what the name of this run's file has between stem and suffix, such as ``.1-of-4``.
+        key: label map and options of this run; masks made with others do not count as unchanged.
     """
 
     def __init__(self, folder: Path, part: str, key: str) -> None:
@@ -37,7 +37,7 @@ class Manifest:
         self._file = os.open(own, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         others = (path for path in sorted(folder.glob("manifest*.jsonl")) if path != own)
         self._readers = [path.open("rb") for path in (*others, own)]
-        self._ends: list[int] = []  # of each file, counted as if they were one
+        self._ends: list[int] = []  # of each file, as if all were one
         self._index = self._read_index()
 
     def __enter__(self) -> Self:
@@ -49,10 +49,10 @@ class Manifest:
         os.close(self._file)
 
     def append(self, record: Record) -> None:
-        """Put a record down.
+        """Append a record.
 
         Raises:
-            OSError: that is not possible, and no more work would be remembered.
+            OSError: the file cannot be written, so that further work would be lost to the next run.
         """
         line = json.dumps({**record, "key": self._key}).encode() + b"\n"
         try:
@@ -63,13 +63,13 @@ class Manifest:
             raise self._stuck("no space left")
 
     def _stuck(self, why: str | None) -> OSError:
-        return OSError(f"cannot write to '{self._own}': {why}; make room and repeat the command, what is done is kept")
+        return OSError(f"cannot write to '{self._own}': {why}; make room and repeat the command, finished work is kept")
 
     def unchanged(self, name: str, source: Path, made: Callable[[Record], tuple[int, int]]) -> Record | None:
-        """The record of a source if file, label map, options and mask are still those it tells of.
+        """The record of a source if file, label map, options and mask are still as recorded, else None.
 
         Args:
-            made: bytes and time of what was written for the source, as they are now; OSError if it is missing.
+            made: returns bytes and time of what was written for the source, as they are now; OSError if it is missing.
         """
         for record, foreign in self._records(name):
             if record["status"] != "converted" or record["key"] != self._key:
@@ -101,11 +101,11 @@ class Manifest:
                 offset += len(line)
             self._ends.append(offset)
         if not line.endswith(b"\n"):  # the last file is this run's own
-            os.write(self._file, b"\n")  # what was torn must not spoil the next line
+            os.write(self._file, b"\n")  # a torn line must not spoil the next one
         return array("Q", sorted(entries))
 
     def _records(self, name: str) -> Iterator[tuple[Record, bool]]:
-        """Every line about a source, the latest of this run's own file first, and whether it is another run's."""
+        """Every line about a source, the latest one of this run's file first, and whether another run wrote it."""
         wanted = _hash(name)
         at = bisect_right(self._index, wanted | _OFFSET)
         while at and self._index[at - 1] & ~_OFFSET == wanted:

@@ -1,7 +1,7 @@
 """Label images that are not PNG: BMP, TIFF, JPEG and WebP, decoded by OpenCV.
 
-The header is read first, without OpenCV: a size that lies must not take memory, and what OpenCV silently changes
-(numbers of less than 8 bits, palettes, 5-bit colours) must not become a wrong mask.
+The header is read first, without OpenCV: a false size must not take memory, and what OpenCV changes without a word
+(values of fewer than 8 bits, palettes, 5-bit colours) must not become a wrong mask.
 """
 
 import struct
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_BROKEN = "not an image that can be decoded: broken, or none of PNG, BMP, TIFF, JPEG and WebP"
+_BROKEN = "expected a PNG, BMP, TIFF, JPEG or WebP file, got one that cannot be decoded; replace it"
 
 
 class Header(NamedTuple):
-    """What a file says of itself: `stored` tells whether OpenCV hands out the numbers of a one-channel image as they
-    are in the file; `lossy` names a format that changes colours; `palette` asks OpenCV for colours, because left to
-    itself it makes gray of some palettes (BMP with an OS/2 header)."""
+    """Size and kind of an image file: `stored` says whether OpenCV returns the values of a one-channel image as they
+    are in the file; `lossy` names a format that changes colours; `palette` asks OpenCV for colours, because by default
+    it turns some palettes into gray (BMP with an OS/2 header)."""
 
     width: int
     height: int
@@ -30,25 +30,29 @@ def open_other(path: Path, max_pixels: int, by_number: bool) -> "tuple[NDArray[A
     """Pixels of an image that is not PNG, H x W x 3 RGB or H x W, and the name of its format if that is lossy.
 
     Args:
-        by_number: one-channel images are to be read by their numbers alone, not by colour.
+        by_number: one-channel images are read by their stored values alone, not by colour.
 
     Raises:
-        ValueError: larger than ``max_pixels``, broken, or of a kind that OpenCV does not hand out as it is stored.
+        ValueError: larger than ``max_pixels``, broken, or of a kind that OpenCV does not return as it is stored.
     """
     with path.open("rb") as file:
         header = read_header(file)
         if header.width * header.height > max_pixels:
             raise ValueError(
-                f"too large: {header.width} x {header.height} pixels, the limit is {max_pixels} (max_pixels)"
+                f"too large: expected at most {max_pixels} pixels (max_pixels), got {header.width} x {header.height}; "
+                "raise max_pixels"
             )
         size = file.seek(0, 2)
         if size > 64 * header.width * header.height + (64 << 20):
-            raise ValueError(f"the file has {size} bytes, far too many for its header")
+            raise ValueError(
+                f"expected a file for the {header.width} x {header.height} pixels of its header, got {size} bytes, far "
+                "too many; export it again"
+            )
     image = _decode(path, header.palette)
     if by_number and (header.palette or (image.ndim == 2 and not header.stored)):
         raise ValueError(
-            "the numbers in this file (a palette, or less than 8 bits a pixel) cannot be had from OpenCV; add colours "
-            "to the label map, or save the label as PNG"
+            "expected stored values of 8 or 16 bits, got a palette or fewer than 8 bits a pixel, whose values OpenCV "
+            "does not return; add colours to the label map, or save the label as PNG"
         )
     if image.ndim == 2 and not header.stored:
         image = image[..., None].repeat(3, axis=2)
@@ -63,14 +67,17 @@ def _decode(path: Path, palette: bool) -> "NDArray[Any]":
     try:
         image = cv2.imdecode(np.fromfile(path, np.uint8), how)
     except cv2.error as error:
-        raise ValueError(f"OpenCV cannot decode the file: {error.err}") from None
+        raise ValueError(f"expected an image that OpenCV decodes, got '{error.err}'; save the label as PNG") from None
     if image is None:
-        raise ValueError("not an image that can be decoded: broken, or of a form that OpenCV does not know")
+        raise ValueError("expected an image that OpenCV decodes, got a damaged or unknown one; save the label as PNG")
     if image.ndim == 3:
         image = image[..., 2::-1] if image.shape[2] >= 3 else image[..., 0]  # BGR(A) to RGB, gray(A) to gray
     if image.dtype == np.uint16 and image.ndim == 3:
         if (image % 257).any():
-            raise ValueError("16-bit colour that is not an 8-bit colour stored wide; save the label with 8 bits")
+            raise ValueError(
+                "16-bit colour: expected an 8-bit colour stored wide (channels that are multiples of 257), got others; "
+                "save the label with 8 bits"
+            )
         image = (image // 257).astype(np.uint8)
     return image
 
@@ -83,7 +90,7 @@ def read_header(file: BinaryIO) -> Header:
     """
     start = file.read(16)
     if not start:
-        raise ValueError("the file is empty")
+        raise ValueError("expected an image, got an empty file; export it again")
     try:
         if start.startswith(b"BM"):
             return _bmp(file)
@@ -119,9 +126,14 @@ def _bmp(file: BinaryIO) -> Header:
         width, height, bits, packing, colors = _at(file, 18, "<ii2xHI12xI")
         colors, entry = colors or 1 << min(bits, 8), 4
         if bits == 32 and packing in _BITFIELDS and not _WHOLE_BYTES.issuperset(_at(file, 54, "<III")):
-            raise ValueError("BMP with channels of unusual bits, which decoders read differently; save it as PNG")
+            raise ValueError(
+                "BMP: expected channels of 8 bits each, got others, which decoders read differently; save it as PNG"
+            )
     if bits == 16:
-        raise ValueError("16-bit BMP: decoders stretch its 5 bits a channel differently; save the label as PNG")
+        raise ValueError(
+            "BMP: expected 8, 24 or 32 bits a pixel, got 16, whose 5 bits a channel decoders widen differently; save "
+            "it as PNG"
+        )
     if width <= 0 or height == 0:
         raise ValueError(_BROKEN)
     stored = bits == 8 and _is_gray_ramp(file, 14 + size, min(colors, 256), entry)
@@ -129,7 +141,7 @@ def _bmp(file: BinaryIO) -> Header:
 
 
 def _is_gray_ramp(file: BinaryIO, offset: int, colors: int, entry: int) -> bool:
-    """Whether each palette entry i is the gray i: level and stored number are one."""
+    """Whether each palette entry i is the gray i, so that level and stored value are the same."""
     file.seek(offset)
     palette = file.read(colors * entry)
     return all(palette[i * entry : i * entry + 3] == bytes((i, i, i)) for i in range(colors))
@@ -157,13 +169,15 @@ def _tiff(file: BinaryIO, order: str, word: int) -> Header:
     if tags.get(_WIDTH, 0) < 1 or tags.get(_HEIGHT, 0) < 1:
         raise ValueError(_BROKEN)
     if tags.get(_PHOTOMETRIC) not in _COLOR_SPACES:
-        raise ValueError("TIFF that is neither gray, RGB nor palette (CMYK, Lab, ...); save the label as PNG")
+        raise ValueError(
+            "TIFF: expected gray, RGB or a palette, got another colour space, such as CMYK or Lab; save it as PNG"
+        )
     stored = tags[_BITS] >= 8 and tags.get(_PHOTOMETRIC) == _BLACK_IS_ZERO
     return Header(tags[_WIDTH], tags[_HEIGHT], stored, "JPEG" if tags[_COMPRESSION] in _JPEG_COMPRESSIONS else "")
 
 
 def _tiff_value(file: BinaryIO, entry: int, order: str, big: bool, kind: int) -> int:
-    """The first number of an entry of type SHORT, LONG or LONG8; it stands at an offset if there are many."""
+    """The first value of an entry of type SHORT, LONG or LONG8; several values lie at an offset."""
     form = {3: "H", 4: "I", 16: "Q"}.get(kind)
     if form is None:
         raise ValueError(_BROKEN)

@@ -1,4 +1,4 @@
-"""One label image to its mask: what is read how, and what is said of colours that the label map does not list."""
+"""One label image to one mask: PNG by the C++ helper, other formats by OpenCV, under one label map and its options."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Unknown = tuple[int, int, Color | int, int, int, int | None]
-"""Pixels, how many colours or values, the first of them, its x and y, and the max_distance that would do for all."""
-
+"""What the label map does not list: pixels, distinct colours or values, the first of them, its x and y, and the
+``max_distance`` that would match them all."""
 
 _WAYS = ("auto", "color", "index", "ade20k")  # and labelme, which seg.convert.labelme reads
 
 
 class Mapped(NamedTuple):
     """A mask (H, W) uint8, the pixels of each of its values, what the label map does not list (None unless
-    ``unknown=ignore`` let it pass), and the name of the source's format if that is lossy."""
+    ``unknown=ignore`` let it pass), and the name of the source's format if it is lossy."""
 
     mask: "NDArray[np.uint8]"
     counts: dict[int, int]
@@ -32,7 +32,7 @@ class Mapped(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """How a source file was when it was read."""
+    """State of a source file when it was read: bytes, modification time, checksum."""
 
     size: int
     mtime_ns: int
@@ -45,11 +45,11 @@ class LabelReader:
     Args:
         unknown: what to do with pixels that the label map does not list: ``error``, ``ignore`` (255) or ``nearest``
             (the nearest listed colour within ``max_distance``, else an error).
-        max_distance: largest difference of a channel, 0..255, for ``nearest``.
-        read: ``auto`` reads palette PNG by colour if the label map has colours and gray images by value if it has
-            values; ``color`` and ``index`` (the stored number) decide for all; ``ade20k`` takes red / 10 * 256 + green
-            of RGB images as the value, as the ``*_seg.png`` of ADE20K code it.
-        max_pixels: larger images are refused before they are decoded: a header may lie.
+        max_distance: largest difference in any channel, 0..255, for ``nearest``.
+        read: ``auto`` reads palette PNG by colour if the label map has colours, and gray images by value if it has
+            values; ``color`` and ``index`` (the stored value) read all images one way; ``ade20k`` takes
+            red / 10 * 256 + green of RGB images as the value, the coding of ADE20K's ``*_seg.png``.
+        max_pixels: larger images are refused before they are decoded, because a header may be false.
 
     Raises:
         ValueError: an option out of range.
@@ -67,9 +67,9 @@ class LabelReader:
         max_pixels: int = 1 << 28,
     ) -> None:
         if not isinstance(max_pixels, int) or max_pixels < 1:
-            raise ValueError(f"max_pixels must be 1..2**30, came {max_pixels!r}; give a whole number")
+            raise ValueError(f"max_pixels: expected 1..2**30, got {max_pixels!r}; give a whole number")
         if read not in _WAYS:
-            raise ValueError(f"read must be {', '.join(_WAYS)} or labelme, came {read!r}; choose one of them")
+            raise ValueError(f"read: expected {', '.join(_WAYS)} or labelme, got {read!r}; choose one of them")
         self.labels, self.max_pixels = labels, max_pixels
         self.options: dict[str, Any] = {"unknown": unknown, "max_distance": max_distance, "read": read}
         self._table = _preproc.Table(labels.colors, labels.values)
@@ -77,7 +77,7 @@ class LabelReader:
 
     @property
     def key(self) -> str:
-        """What a mask depends on besides its source."""
+        """Everything that a mask depends on besides its source, as text."""
         return " ".join(map(str, (self.labels.digest, *self.options.values())))
 
     def files(self, jobs: "Iterable[Any]", threads: int) -> _preproc.Conversion:
@@ -96,11 +96,11 @@ class LabelReader:
         return Mapped(mask, counts, missing)
 
     def file(self, path: Path) -> tuple[Mapped, Stamp]:
-        """Mask of a file of any kind that is read.
+        """Mask of a file of any supported format.
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: broken, of a form that is refused, or with pixels that the label map does not list.
+            ValueError: damaged, of a form that is refused, or with pixels that the label map does not list.
         """
         result, mask = _preproc.map_file(path, self._table, max_pixels=self.max_pixels, **self.options)
         stamp = Stamp(result.size, result.mtime_ns, result.crc)
@@ -117,7 +117,7 @@ class LabelReader:
         return self.array(pixels)._replace(lossy=lossy)
 
     def reason(self, missing: Unknown | None) -> str:
-        """A sentence about pixels that the label map does not list, with what to do about them."""
+        """The error text about pixels that the label map does not list, with what to do about them."""
         assert missing is not None
         pixels, distinct, first, x, y, reach = missing
         noun = "colour" if isinstance(first, tuple) else "value"
@@ -152,7 +152,7 @@ def convert_array(
 
 
 def _samples(image: "NDArray[Any]") -> "NDArray[Any]":
-    """An array in one of the forms that the kernel takes."""
+    """The array in one of the forms that the kernel takes."""
     import numpy as np
 
     image = np.asarray(image)
@@ -163,9 +163,9 @@ def _samples(image: "NDArray[Any]") -> "NDArray[Any]":
             return image.astype(image.dtype.newbyteorder("="), copy=False)
         if image.size == 0 or (image.min() >= 0 and image.max() <= 65535):
             return image.astype(np.uint16)
-        raise ValueError(f"ids must be 0..65535, came {image.min()}..{image.max()}; renumber them first")
+        raise ValueError(f"ids: expected 0..65535, got {image.min()}..{image.max()}; renumber them first")
     raise ValueError(
-        f"image must be H x W x 3 uint8 (RGB) or H x W integers (ids), came {image.dtype} of shape {image.shape}; "
+        f"image: expected H x W x 3 uint8 (RGB) or H x W integers (ids), got {image.dtype} of shape {image.shape}; "
         "drop alpha with image[..., :3], convert with astype"
     )
 
@@ -175,7 +175,7 @@ def _many(count: int, noun: str) -> str:
 
 
 def _nearest(color: Color, labels: LabelMap) -> tuple[int, list[str]]:
-    """How far the nearest listed colours are, and one for each class among them."""
+    """Distance of the nearest listed colours (largest difference in a channel), and one colour for each class."""
 
     def distance(listed: Color) -> tuple[int, int]:
         offsets = [abs(a - b) for a, b in zip(color, listed, strict=True)]

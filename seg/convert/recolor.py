@@ -18,20 +18,20 @@ def recolor_array(mask: "NDArray[np.uint8]", labels: LabelMap) -> "NDArray[np.ui
     the darkest gray that the map does not list.
 
     Raises:
-        ValueError: not such an array, an index without class, or a class without colour (or value).
+        ValueError: another kind of array, an index without a class, or a class without a colour (or value).
     """
     import numpy as np
 
     if mask.ndim != 2 or mask.dtype != np.uint8:
-        raise ValueError(f"mask must be H x W uint8, came {mask.dtype} of shape {mask.shape}; give a mask")
+        raise ValueError(f"mask: expected H x W uint8, got {mask.dtype} of shape {mask.shape}; give class indices")
     table = np.array(_table(labels))
     known = np.zeros(256, bool)
     known[: labels.classes] = known[IGNORE] = True
     if not known[mask].all():
         y, x = np.argwhere(~known[mask])[0]
         raise ValueError(
-            f"value {mask[y, x]} at x={x}, y={y} is no class of the label map; expected 0..{labels.classes - 1} or "
-            f"{IGNORE}: give the map that the mask was made with (labels.yaml beside it)"
+            f"mask: expected 0..{labels.classes - 1} or {IGNORE}, got {mask[y, x]} at x={x}, y={y}; give the label map "
+            "that the mask was made with (labels.yaml beside it)"
         )
     full = np.zeros((256, *table.shape[1:]), np.uint16 if table.max() > 255 else np.uint8)
     full[: labels.classes], full[IGNORE] = table[:-1], table[-1]
@@ -39,18 +39,18 @@ def recolor_array(mask: "NDArray[np.uint8]", labels: LabelMap) -> "NDArray[np.ui
 
 
 def _table(labels: LabelMap) -> list[Color] | list[int]:
-    """One colour or value for each class, in the order of the indices, and then one for `IGNORE`."""
+    """One colour or value for each class, in index order, followed by the one for `IGNORE`."""
     wanted = [label for label in labels.labels if not label.ignore]
     ignored = [label for label in labels.labels if label.ignore]
     if labels.colors:
         if without := [label.name for label in wanted if not label.colors]:
-            raise ValueError(f"class '{without[0]}' has no colour in the label map; add one")
+            raise ValueError(f"label map: expected a colour for each class, got none for '{without[0]}'; add one")
         listed = dict(labels.colors)
         free = (color for color in _FOR_IGNORED if color not in listed)
         chosen = next((label.colors[0] for label in ignored if label.colors), None) or next(free)
         return [*(label.colors[0] for label in wanted), chosen]
     if without := [label.name for label in wanted if not label.values]:
-        raise ValueError(f"class '{without[0]}' has neither colour nor value in the label map; add one")
+        raise ValueError(f"label map: expected a colour or value for each class, got none for '{without[0]}'; add one")
     numbers = dict(labels.values)
     spare = next(value for value in (IGNORE, *range(65536)) if value not in numbers)
     value = next((label.values[0] for label in ignored if label.values), spare)

@@ -1,4 +1,4 @@
-"""The label images under a folder, each with the name of its mask: listed lazily and in a fixed order."""
+"""The label images under a folder, each with the name of its mask, listed lazily and in a fixed order."""
 
 import os
 import re
@@ -11,8 +11,8 @@ from seg.files import SUFFIXES
 
 
 class Source(NamedTuple):
-    """One label image. `name` is relative to the source folder, `mask` to the destination (empty: there must be
-    none); `reason` says why it cannot be converted."""
+    """One label image. `name` is relative to the source folder, `mask` to the destination (empty: none may be
+    written); `reason` says why it cannot be converted."""
 
     path: Path
     name: str
@@ -23,36 +23,36 @@ class Source(NamedTuple):
 def list_sources(
     folder: Path, destination: Path, pattern: str, suffixes: Collection[str] = SUFFIXES
 ) -> Iterator[Source]:
-    """Check both folders and that there is something to do, then list.
+    """Check that both folders fit and that there is an image, then list.
 
     Args:
         pattern: glob over the relative path; ``**/`` stands for any folders. Hidden files are left out.
-        suffixes: of the files that count, in lower case, or whole names.
+        suffixes: suffixes in lower case, or whole file names, of the files that are listed.
 
     Raises:
         ValueError: the source is missing or has no matching image, or the destination lies within it.
     """
     if not folder.is_dir():
-        came = "is not a folder" if folder.exists() else "does not exist"
-        raise ValueError(f"source must be a folder of label images; '{folder}' {came}; check the path")
+        found = "which is not a folder" if folder.exists() else "which does not exist"
+        raise ValueError(f"source: expected a folder of label images, got '{folder}', {found}; check the path")
     root, target = folder.resolve(), destination.resolve()
     if target.is_relative_to(root):
         raise ValueError(
-            f"destination must lie outside source, or masks would be read as labels; '{destination}' lies in "
-            f"'{folder}'; give another folder"
+            f"destination: expected a folder outside source, got '{destination}' within '{folder}', where masks would "
+            "be read as labels; give another folder"
         )
     sources = _walk(root, target, re.compile(_regex(pattern)), suffixes)
     first = next(sources, None)
     if first is None:
         raise ValueError(
-            f"source must hold label images ({' '.join(sorted(suffixes))}); none under '{folder}' matches "
+            f"source: expected label images ({' '.join(sorted(suffixes))}), got none under '{folder}' that matches "
             f"'{pattern}'; check source and pattern"
         )
     return chain((first,), sources)
 
 
 def count_sources(folder: Path, pattern: str, suffixes: Collection[str] = SUFFIXES) -> int:
-    """How many images `list_sources` would list, found out faster than by listing them."""
+    """How many images `list_sources` would list, faster than by listing them."""
     wanted = re.compile(_regex(pattern))
     try:
         return sum(len(_chosen(inner, files, wanted, suffixes)) for inner, files, _ in _folders(folder.resolve()))
@@ -66,8 +66,7 @@ _File = tuple[str, str]  # stem and suffix
 def _folders(
     root: Path, inner: str = "", above: frozenset[tuple[int, int]] = frozenset()
 ) -> Iterator[tuple[str, list[_File], str]]:
-    """Each folder (relative, ending in /) with its files, before those within it; or the reason why it cannot be
-    listed."""
+    """Each folder (relative, ending in /) with its files, parents first; or the reason why it cannot be listed."""
     try:
         files, folders = _scan(root / inner)
         above |= {_identity(root / inner)}
@@ -76,7 +75,7 @@ def _folders(
         return
     yield inner, files, ""
     for name in folders:
-        if _identity(root / inner / name) not in above:  # a link to a folder above would go round for ever
+        if _identity(root / inner / name) not in above:  # a link to a folder above would never end
             yield from _folders(root, f"{inner}{name}/", above)
 
 
@@ -89,7 +88,7 @@ def _chosen(inner: str, files: list[_File], wanted: re.Pattern[str], suffixes: C
 
 
 def _walk(root: Path, target: Path, wanted: re.Pattern[str], suffixes: Collection[str]) -> Iterator[Source]:
-    """The images of each folder, then of those within it."""
+    """The images of each folder, then those of its subfolders."""
     for inner, files, reason in _folders(root):
         if reason:
             yield Source(root / inner, inner, "", reason)
@@ -98,7 +97,7 @@ def _walk(root: Path, target: Path, wanted: re.Pattern[str], suffixes: Collectio
 
 
 def _scan(folder: Path) -> tuple[list[_File], list[str]]:
-    """Sorted (stem, suffix) of the files and names of the folders; names alone, for a folder may hold a million."""
+    """Sorted (stem, suffix) of the files and names of the folders; no more, because a folder may hold a million."""
     files, folders = [], []
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -1,4 +1,4 @@
-"""What a bulk run did: totals over its records, and what is written of them."""
+"""Totals of a bulk run, and the class weights that follow from them."""
 
 import time
 from collections import Counter
@@ -11,7 +11,7 @@ from seg.convert.manifest import Record
 from seg.files import write_json
 from seg.labels import IGNORE, LabelMap
 
-_LOSSY = "{} is lossy: colours at class borders are not the ones that were painted; ask for PNG labels"
+_LOSSY = "{} is lossy: colours at class boundaries differ from those that were painted; ask for PNG labels"
 _FIRST_FAILURES = 20
 
 
@@ -26,7 +26,7 @@ class Summary:
     images: dict[str, int]
     """Images in which each class occurs."""
     image_pixels: dict[str, int]
-    """Pixels of those images, ignored ones left out."""
+    """Labelled pixels of those images."""
     ignored: int
     warnings: tuple[str, ...]
     failures: tuple[tuple[str, str], ...]
@@ -35,12 +35,12 @@ class Summary:
 
     @property
     def files(self) -> int:
-        """How many files were looked at."""
+        """Files in all."""
         return self.converted + self.skipped + self.failed
 
 
 class Tally:
-    """Totals over the records, and the caller's progress: called with (done, failed) twice a second and at the end."""
+    """Totals over the records. Calls ``progress(done, failed)`` about twice a second and at the end."""
 
     def __init__(self, labels: LabelMap, progress: Callable[[int, int], None] | None) -> None:
         self._labels = labels

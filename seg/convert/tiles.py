@@ -1,4 +1,4 @@
-"""Masks resized and cut into tiles, and their images with them."""
+"""Resizing masks and cutting them into tiles, their images alike."""
 
 import os
 import re
@@ -21,14 +21,15 @@ _MOST = 1 << 16
 
 @dataclass(frozen=True)
 class Cut:
-    """A size that masks are brought to, and tiles that they are then cut into.
+    """The size that masks are resized to, and the tiles that they are then cut into.
 
-    Tiles of ``a/b.png`` are ``a/b/b_<y>_<x>.png``, with the pixel where each begins. The last ones are moved back to
-    end with the image, so that all have full size; an image smaller than a tile is one tile of its own size.
+    Tiles of ``a/b.png`` are ``a/b/b_<y>_<x>.png``, named by their top left pixel. The last tiles of a row or column
+    are moved back to end with the image, so that all have full size; an image smaller than a tile is one tile of its
+    own size.
 
     Args:
-        size: (height, width) in pixels; masks are resized by the nearest pixel, images by area (or linearly where
-            they grow). None = as they are.
+        size: (height, width) in pixels; masks are resized by nearest neighbour, images by area (or linearly when
+            enlarged). None = as they are.
         tile: side of the tiles in pixels; None = whole images.
         overlap: pixels that neighbouring tiles share, less than ``tile``.
 
@@ -42,23 +43,27 @@ class Cut:
 
     def __post_init__(self) -> None:
         if self.size is None and self.tile is None:
-            raise ValueError("overlap needs tile: give the side of a tile, such as tile=512")
+            raise ValueError("expected size or tile, got neither; give the side of a tile, such as tile=512")
         if self.size is not None:
             sides = tuple(self.size) if isinstance(self.size, Sequence) else (self.size,)
             if len(sides) != 2 or not all(_is_int(side, 1, _MOST) for side in sides):
-                raise ValueError(f"size must be [height,width] of 1..{_MOST} pixels, came {self.size!r}")
+                raise ValueError(
+                    f"size: expected [height,width] of 1..{_MOST} pixels, got {self.size!r}; give two whole numbers"
+                )
             object.__setattr__(self, "size", sides)
         if self.tile is not None and not _is_int(self.tile, 1, _MOST):
-            raise ValueError(f"tile must be 1..{_MOST} pixels, came {self.tile!r}; give a whole number")
+            raise ValueError(f"tile: expected 1..{_MOST} pixels, got {self.tile!r}; give a whole number")
         if not _is_int(self.overlap, 0, (self.tile or 1) - 1):
-            raise ValueError(f"overlap must be 0 or more and less than tile ({self.tile}), came {self.overlap!r}")
+            raise ValueError(
+                f"overlap: expected 0 or more and less than tile ({self.tile}), got {self.overlap!r}; give fewer pixels"
+            )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for a file that tells how masks were cut."""
+        """Plain data, for the file that records how masks were cut."""
         return {"size": self.size and list(self.size), "tile": self.tile, "overlap": self.overlap}
 
     def resized(self, image: "NDArray[np.uint8]", *, nearest: bool) -> "NDArray[np.uint8]":
-        """Image (H, W, 3) or mask (H, W) in the wanted size; ``nearest`` invents no value."""
+        """Image (H, W, 3) or mask (H, W) in the wanted size; ``nearest`` makes no new values."""
         if self.size is None or image.shape[:2] == self.size:
             return image
         import cv2
@@ -74,12 +79,12 @@ class Cut:
                 yield y, x
 
     def paths(self, whole: Path, height: int, width: int) -> Iterator[Path]:
-        """The files that stand for ``whole``, in the order of `places`."""
+        """The files that ``whole`` is cut into, in the order of `places`."""
         for y, x in self.places(height, width):
             yield whole.with_suffix("") / f"{whole.stem}_{y:05}_{x:05}.png" if self.tile else whole
 
     def write(self, whole: Path, image: "NDArray[np.uint8]") -> tuple[int, int]:
-        """Write the tiles of an image (H, W, 3) or mask (H, W) that has the wanted size, and remove all others.
+        """Write the tiles of an image (H, W, 3) or mask (H, W) of the wanted size, and remove older ones.
 
         Returns:
             Their bytes together, and the latest of their times in ns.
@@ -89,11 +94,14 @@ class Cut:
         paths = list(self.paths(whole, height, width))
         for (y, x), path in zip(self.places(height, width), paths, strict=True):
             tile = image[y : y + (self.tile or height), x : x + (self.tile or width)]
-            _preproc.write_mask(path, tile) if image.ndim == 2 else write_png(path, tile)
+            if image.ndim == 2:
+                _preproc.write_mask(path, tile)
+            else:
+                write_png(path, tile)
         return extent(paths)
 
     def remove(self, whole: Path) -> None:
-        """Remove whatever a cut wrote for ``whole``."""
+        """Remove everything that any cut wrote for ``whole``."""
         if not self.tile:
             with suppress(OSError):
                 whole.unlink()
@@ -138,8 +146,8 @@ class ImageTiles:
         self._unfit: list[str] = []
         if Path(destination).resolve().is_relative_to(Path(images).resolve()):
             raise ValueError(
-                f"images_destination must lie outside images, or tiles would be read as images; '{destination}' lies "
-                f"in '{images}'; give another folder"
+                f"images_destination: expected a folder outside images, got '{destination}' within '{images}', where "
+                "tiles would be read as images; give another folder"
             )
         self._destination = make_folder(destination, "images_destination")
 
@@ -158,7 +166,9 @@ class ImageTiles:
             ValueError: there is none.
         """
         if name not in self._files:
-            raise ValueError(f"no image '{name}' for this label; add it, set the templates, or leave out images=")
+            raise ValueError(
+                f"expected an image '{name}' for this label, got none; add it, set the templates, or leave out images="
+            )
         return self._files[name]
 
     def paths(self, name: str, height: int, width: int) -> Iterator[Path]:
@@ -177,8 +187,8 @@ class ImageTiles:
         image = read_image(self.source(name))
         if image.shape[:2] != size:
             raise ValueError(
-                f"image '{self._files[name]}' has {image.shape[1]} x {image.shape[0]} pixels, the label "
-                f"{size[1]} x {size[0]}; they must be equal"
+                f"image '{self._files[name]}': expected {size[1]} x {size[0]} pixels as its label, got "
+                f"{image.shape[1]} x {image.shape[0]}; export both at one size"
             )
         self._cut.write(self._destination / f"{name}.png", self._cut.resized(image, nearest=False))
 
@@ -187,7 +197,7 @@ class ImageTiles:
         self._cut.remove(self._destination / f"{name}.png")
 
     def left_out(self) -> Iterator[str]:
-        """Sentences about images that no label has asked for, and labels that do not fit the template."""
+        """Warnings about images without a label, and labels that do not fit the template."""
         if self._alone:
             yield f"{len(self._alone)} images have no label and were left out, the first '{min(self._alone)}'"
         if self._unfit:
@@ -196,7 +206,7 @@ class ImageTiles:
 
 
 class Outputs(NamedTuple):
-    """The files that stand for a source."""
+    """The files written for a source."""
 
     target: Path
     cut: Cut | None
@@ -207,7 +217,7 @@ class Outputs(NamedTuple):
         return mask.relative_to(self.target).with_suffix("").as_posix()
 
     def extent(self, mask: Path, record: Record) -> tuple[int, int]:
-        """Bytes and latest time of what was written for a source, its image with it; OSError if some is missing."""
+        """Bytes and latest time of what was written for a source, its image included; OSError if a file is missing."""
         if not self.cut:
             return extent([mask])
         paths = list(self.cut.paths(mask, record["height"], record["width"]))
@@ -217,7 +227,7 @@ class Outputs(NamedTuple):
         return extent(paths)
 
     def remove(self, mask: Path) -> None:
-        """Remove what was written for a source, if that is possible."""
+        """Remove what was written for a source, as far as possible."""
         if self.images:
             self.images.remove(self.name(mask))
         if self.cut:
@@ -228,7 +238,7 @@ class Outputs(NamedTuple):
 
 
 def extent(paths: list[Path]) -> tuple[int, int]:
-    """Bytes of files together and the latest time of them in ns; OSError if one is missing."""
+    """Bytes of all files together, and the latest modification time in ns; OSError if one is missing."""
     found = [path.stat() for path in paths]
     return sum(status.st_size for status in found), max(status.st_mtime_ns for status in found)
 
