@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-"""Files that count as images, in any case."""
+"""Suffixes of image files, upper or lower case."""
 
 
 @contextmanager
 def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path to write to; it takes the place of ``path`` when the block ends without error."""
+    """A temporary path to write to; it replaces ``path`` when the block ends without error."""
     path = Path(path)
-    # not with the name in it, which may be as long as the file system allows
+    # without the name in it, which may be as long as the file system allows
     mark = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
     temporary = path.with_name(f".{mark}.{os.getpid()}.tmp")
     try:
@@ -71,7 +71,7 @@ def finite(data: Any) -> Any:
 
 
 def make_folder(path: str | os.PathLike[str], what: str) -> Path:
-    """Create a folder with its parents and make sure that it can be written to.
+    """Create a folder with its parents, and check that it can be written to.
 
     Args:
         what: the option that names it, for the message.
@@ -87,6 +87,6 @@ def make_folder(path: str | os.PathLike[str], what: str) -> Path:
         (path / ".writable").unlink()
     except OSError as error:
         raise ValueError(
-            f"{what}: cannot write to '{path}' ({error.strerror}); give a folder that can be made"
+            f"{what}: expected a folder that can be made and written to, got '{path}' ({error.strerror}); give another"
         ) from None
     return path

@@ -20,18 +20,22 @@ Image = NDArray[np.uint8]
 
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """RGB image (H, W, 3) uint8 of any file that OpenCV reads, by the rules of the module's docstring.
+    """RGB image (H, W, 3) uint8 of any file that OpenCV reads; the module's docstring says how.
 
     Raises:
-        ValueError: not readable as an image, or not 8- or 16-bit.
+        ValueError: a file that cannot be read or decoded, or not of 8 or 16 bits.
     """
     try:
         data = np.frombuffer(Path(path).read_bytes(), np.uint8)
     except OSError as error:
-        raise ValueError(f"image '{path}' cannot be read: {error.strerror}") from None
+        raise ValueError(
+            f"image '{path}': expected a file that can be read, got '{error.strerror}'; check the path"
+        ) from None
     image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) if data.size else None
     if image is None:
-        raise ValueError(f"image '{path}' cannot be decoded; expected one of {' '.join(SUFFIXES)}, undamaged")
+        raise ValueError(
+            f"image '{path}': expected one of {' '.join(SUFFIXES)}, got a file that cannot be decoded; replace it"
+        )
     try:
         return to_rgb(image)
     except ValueError as error:
@@ -39,7 +43,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
 
 def to_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """What OpenCV decoded, gray (H, W), BGR or BGRA (H, W, C), as RGB (H, W, 3) uint8.
+    """An image as OpenCV decodes it, gray (H, W), BGR or BGRA (H, W, C), as RGB (H, W, 3) uint8.
 
     Raises:
         ValueError: not 8- or 16-bit.
@@ -61,16 +65,18 @@ def read_mask(path: str | os.PathLike[str], classes: int) -> NDArray[np.uint8]:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise ValueError(f"mask '{path}' cannot be read: {error.strerror}") from None
+        raise ValueError(
+            f"mask '{path}': expected a file that can be read, got '{error.strerror}'; check the path"
+        ) from None
     try:
         mask = decode_mask(data)
     except ValueError as error:
-        raise ValueError(f"mask '{path}' {error}") from None
+        raise ValueError(f"mask '{path}': {error}") from None
     highest = int(np.where(mask == IGNORE, 0, mask).max())
     if highest >= classes:
         raise ValueError(
-            f"mask '{path}' has value {highest}; expected 0..{classes - 1} for {classes} classes, or {IGNORE}. "
-            "Convert the labels with seg-preprocess, or give the label map that the masks were made with"
+            f"mask '{path}': expected 0..{classes - 1} for {classes} classes, or {IGNORE}, got {highest}; convert the "
+            "labels with seg-preprocess, or give the label map that the masks were made with"
         )
     return mask
 
@@ -82,8 +88,10 @@ def decode_mask(data: bytes) -> NDArray[np.uint8]:
         ValueError: another kind of file, or damaged.
     """
     if data[:8] != b"\x89PNG\r\n\x1a\n" or data[24:26] != b"\x08\x00":  # IHDR: bit depth 8, colour type 0
-        raise ValueError("is not an 8-bit grayscale PNG; convert label images with seg-preprocess first")
+        raise ValueError(
+            "expected an 8-bit grayscale PNG, got another kind of file; convert label images with seg-preprocess first"
+        )
     mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if mask is None:
-        raise ValueError("cannot be decoded: the file is damaged")
+        raise ValueError("expected a PNG, got a damaged one; copy or convert it again")
     return mask  # type: ignore[return-value]  # cv2's stub says any dtype

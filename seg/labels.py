@@ -20,7 +20,7 @@ import yaml
 from seg.files import whole
 
 IGNORE = 255
-"""Mask value of pixels that no loss and no metric looks at."""
+"""Mask value of pixels that losses and metrics leave out."""
 
 Color = tuple[int, int, int]
 
@@ -49,15 +49,17 @@ class Label:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
-            raise ValueError(f"a class needs a name, got {self.name!r}")
+            raise ValueError(f"expected a class name, got {self.name!r}; name the class")
         for color in self.colors:
             if len(color) != 3 or not all(_is_int(c, 255) for c in color):
-                raise ValueError(f"class '{self.name}': a colour is three integers 0..255, got {tuple(color)}")
+                raise ValueError(
+                    f"class '{self.name}': expected a colour of three integers 0..255, got {tuple(color)}; correct it"
+                )
         for value in self.values:
             if not _is_int(value, 65535):
-                raise ValueError(f"class '{self.name}': a value is an integer 0..65535, got {value!r}")
+                raise ValueError(f"class '{self.name}': expected a value of 0..65535, got {value!r}; correct it")
         if not self.colors and not self.values:
-            raise ValueError(f"class '{self.name}' has neither colours nor values: give it at least one")
+            raise ValueError(f"class '{self.name}': expected colours or values, got neither; give at least one")
 
 
 class LabelMap:
@@ -75,7 +77,9 @@ class LabelMap:
         self.names = tuple(label.name for label in self.labels if not label.ignore)
         self.classes = len(self.names)
         if not 1 <= self.classes <= IGNORE:
-            raise ValueError(f"a label map needs 1 to {IGNORE} classes that are not ignored, got {self.classes}")
+            raise ValueError(
+                f"label map: expected 1 to {IGNORE} classes that are not ignored, got {self.classes}; correct the list"
+            )
 
     def __repr__(self) -> str:
         return f"LabelMap({', '.join(self.names)})"
@@ -129,7 +133,7 @@ class LabelMap:
         for name in names:
             if name.casefold() not in known:
                 listed = ", ".join(label.name for label in self.labels)
-                raise ValueError(f"ignore: no class '{name}' in the label map; it has {listed}")
+                raise ValueError(f"ignore: expected a class of the map ({listed}), got '{name}'; choose one of them")
         wanted = {name.casefold() for name in names}
         return type(self)(
             replace(label, ignore=label.ignore or label.name.casefold() in wanted) for label in self.labels
@@ -157,7 +161,7 @@ class LabelMap:
             ValueError: a malformed row, named by its number.
         """
         if not isinstance(rows, Sequence) or isinstance(rows, str):
-            raise ValueError(f"classes: expected a list of classes, got {rows!r}")
+            raise ValueError(f"classes: expected a list of classes, got {rows!r}; write one entry a class")
         labels = []
         for number, row in enumerate(rows, start=1):
             try:
@@ -196,7 +200,7 @@ class LabelMap:
             loaded = cls._from_yaml(text) if path.suffix.lower() in {".yaml", ".yml"} else cls._from_csv(text)
             return loaded.ignoring(ignore)
         except UnicodeDecodeError:
-            raise ValueError(f"{path}: not UTF-8 text; save the label map as UTF-8") from None
+            raise ValueError(f"{path}: expected UTF-8 text, got other bytes; save the label map as UTF-8") from None
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
@@ -207,10 +211,12 @@ class LabelMap:
         except yaml.YAMLError as error:
             raise ValueError(" ".join(str(error).split())) from None
         if not isinstance(data, dict) or "classes" not in data:
-            raise ValueError("expected a list of classes under 'classes:'")
+            raise ValueError("expected a list of classes under 'classes:', got none; write one entry a class")
         unknown = set(data) - {"classes", "ignore_index"}
         if unknown:
-            raise ValueError(f"unknown keys {sorted(unknown)}; known are classes, ignore_index")
+            raise ValueError(
+                f"expected keys classes and ignore_index, got {sorted(map(str, unknown))}; rename or remove them"
+            )
         loaded = cls.from_list(data["classes"])
         value = data.get("ignore_index")
         if value is None or not loaded.values or value in dict(loaded.values):
@@ -249,8 +255,8 @@ def _builtin(name: str | os.PathLike[str]) -> Path:
     if (wanted := os.fspath(name).lower()) in builtin_names():
         return PALETTES / f"{wanted}.yaml"
     raise ValueError(
-        f"labels: no file '{name}'; give a CSV with a header name,r,g,b, a YAML with classes:, or a built-in name: "
-        f"{', '.join(builtin_names())}"
+        f"labels: expected a file or a built-in name, got '{name}'; give a CSV with a header name,r,g,b, a YAML with "
+        f"classes:, or one of {', '.join(builtin_names())}"
     )
 
 
@@ -262,7 +268,9 @@ def _check_unique(what: str, pairs: Iterable[tuple[object, str]]) -> None:
     seen: dict[object, str] = {}
     for key, name in pairs:
         if key in seen:
-            raise ValueError(f"{what} {key!r} stands twice: in class '{seen[key]}' and in class '{name}'")
+            raise ValueError(
+                f"expected each {what} once, got {key!r} in class '{seen[key]}' and in class '{name}'; remove one"
+            )
         seen[key] = name
 
 
@@ -280,17 +288,18 @@ def _generated_color(index: int) -> Color:
 
 def _label_from_row(row: Any) -> Label:
     if not isinstance(row, dict):
-        raise ValueError(f"expected {{name: ..., color: [r, g, b]}}, got {row!r}")
+        raise ValueError(f"expected {{name: ..., color: [r, g, b]}}, got {row!r}; write it so")
     unknown = set(row) - {"name", "color", "colors", "values", "id", "ignore"}
     if unknown:
-        raise ValueError(f"unknown keys {sorted(map(str, unknown))}; known are name, color, colors, values, id, ignore")
+        known = "name, color, colors, values, id and ignore"
+        raise ValueError(f"expected the keys {known}, got {sorted(map(str, unknown))}; rename or remove them")
     if "name" not in row:
-        raise ValueError(f"no name in {row!r}")
+        raise ValueError(f"expected a name, got {row!r}; name the class")
     colors = [*([row["color"]] if "color" in row else []), *row.get("colors", [])]
     values = [*([row["id"]] if "id" in row else []), *row.get("values", [])]
     ignore = row.get("ignore", False)
     if not isinstance(ignore, bool):
-        raise ValueError(f"ignore is true or false, got {ignore!r}")
+        raise ValueError(f"ignore: expected true or false, got {ignore!r}; write one of them")
     return Label(str(row["name"]), tuple(tuple(color) for color in colors), tuple(values), ignore)
 
 
@@ -298,7 +307,7 @@ def _csv_header(cells: list[str]) -> list[str]:
     header = [cell.lower() for cell in cells]
     missing = [column for column in ("name", "r", "g", "b") if column not in header]
     if missing:
-        raise ValueError(f"expected a header with name,r,g,b, got '{','.join(cells)}' (missing {', '.join(missing)})")
+        raise ValueError(f"expected a header with name,r,g,b, got '{','.join(cells)}'; add {', '.join(missing)}")
     return header
 
 
@@ -307,10 +316,12 @@ def _label_from_cells(cells: dict[str, str]) -> Label:
         r, g, b = (int(cells.get(channel, "")) for channel in "rgb")
     except ValueError:
         got = ", ".join(cells.get(channel, "") for channel in "rgb")
-        raise ValueError(f"class '{cells.get('name', '')}': r, g, b are integers 0..255, got '{got}'") from None
+        raise ValueError(
+            f"class '{cells.get('name', '')}': expected integers 0..255 as r, g, b, got '{got}'; correct them"
+        ) from None
     flag = cells.get("ignore", "").lower()
     if flag not in _TRUE | _FALSE:
-        raise ValueError(f"ignore is one of {sorted(_TRUE | _FALSE)}, got '{flag}'")
+        raise ValueError(f"ignore: expected one of {sorted(_TRUE | _FALSE)}, got '{flag}'; write 1 or 0")
     return Label(cells["name"], ((r, g, b),), ignore=flag in _TRUE)
 
 
@@ -320,6 +331,6 @@ def _merge(labels: dict[str, Label], label: Label) -> None:
     if earlier is None:
         labels[label.name] = label
     elif earlier.ignore != label.ignore:
-        raise ValueError(f"class '{label.name}' is ignored in one row and not in another")
+        raise ValueError(f"class '{label.name}': expected one value of ignore in its rows, got two; make them equal")
     else:
         labels[label.name] = replace(earlier, colors=earlier.colors + label.colors)

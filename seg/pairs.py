@@ -20,7 +20,7 @@ class Pair:
 
 
 def shared_name(file: str, template: str) -> str | None:
-    """What stands for ``{}`` in the name of a file (a relative path), with its folders; None if it does not fit.
+    """The part of a file name (a relative path) that ``{}`` stands for, with its folders; None if it does not fit.
 
     Args:
         template: such as ``{}_L.png``, or ``{}/label.png`` where each has a folder; without a suffix, every image
@@ -31,7 +31,7 @@ def shared_name(file: str, template: str) -> str | None:
     """
     before, braces, after = template.partition("{}")
     if not braces or "{}" in after:
-        raise ValueError(f"template: expected one {{}} for the name, such as '{{}}_L.png', got '{template}'")
+        raise ValueError(f"template: expected one {{}} for the name, such as '{{}}_L.png', got '{template}'; add it")
     parts = file.split("/")
     folders = max(len(parts) - 1 - template.count("/"), 0)
     folder, base = "".join(f"{part}/" for part in parts[:folders]), "/".join(parts[folders:])
@@ -43,10 +43,10 @@ def shared_name(file: str, template: str) -> str | None:
 
 
 def list_files(folder: Path, template: str = "{}") -> dict[str, list[Path]]:
-    """Name -> files of that name below ``folder``; more than one is a mistake of the data. See `list_images`."""
-    shared_name("a", template)  # is it a template?
+    """Name -> files of that name below ``folder``; more than one is a fault in the data. See `list_images`."""
+    shared_name("a", template)  # raises if it is not a template
     if not folder.is_dir():
-        raise ValueError(f"no folder '{folder}'; give an existing one")
+        raise ValueError(f"expected an existing folder, got '{folder}'; check the path")
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
@@ -55,7 +55,10 @@ def list_files(folder: Path, template: str = "{}") -> dict[str, list[Path]]:
         if name is not None:
             found.setdefault(name, []).append(path)
     if not found:
-        raise ValueError(f"no file like '{template}' ({' '.join(SUFFIXES)}) in '{folder}'; check folder and template")
+        raise ValueError(
+            f"expected files like '{template}' ({' '.join(SUFFIXES)}), got none in '{folder}'; check folder and "
+            "template"
+        )
     return found
 
 
@@ -72,7 +75,9 @@ def list_images(folder: Path, template: str = "{}") -> dict[str, Path]:
     found = list_files(folder, template)
     for name, paths in found.items():
         if len(paths) > 1:
-            raise ValueError(f"two files of one name '{name}': '{paths[0]}' and '{paths[1]}'; rename or remove one")
+            raise ValueError(
+                f"expected one file named '{name}', got '{paths[0]}' and '{paths[1]}'; rename or remove one"
+            )
     return {name: paths[0] for name, paths in found.items()}
 
 
@@ -96,7 +101,7 @@ def pair(
     """
     mask_files = list_images(Path(masks), template)
     image_files = list_images(Path(images), image_template)
-    if template != image_template:  # one folder for both: a mask is no image
+    if template != image_template:  # one folder may hold both: masks are not images
         taken = set(mask_files.values())
         image_files = {name: path for name, path in image_files.items() if path not in taken}
     if only is not None:
@@ -114,19 +119,19 @@ def _check_partners(
     alone = [path for name, path in files.items() if name not in others]
     if alone:
         raise ValueError(
-            f"{len(alone)} of {len(files)} {kind} files have no {other}: '{alone[0]}' has none like '{template}' in "
-            f"'{folder}'; add it, set the template, or name the wanted files in a list"
+            f"expected {other} files like '{template}' in '{folder}' for each {kind}, got none for {len(alone)} of "
+            f"{len(files)}, the first '{alone[0]}'; add it, set the template, or name the wanted files in a list"
         )
 
 
 def listed_names(file: Path, images: Mapping[str, Path]) -> list[str]:
-    """The names of images that a list file gives, one a line, as names or as file names.
+    """The image names in a list file, one a line, as names or as file names.
 
     Raises:
-        ValueError: no such file, a line that names no image, or no line.
+        ValueError: a missing file, a line that names no image, or no line at all.
     """
     if not file.is_file():
-        raise ValueError(f"list: no file '{file}'")
+        raise ValueError(f"list: expected an existing file, got '{file}'; check the path")
     by_file_name = {path.name: name for name, path in images.items()}
     names = []
     for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
@@ -135,10 +140,13 @@ def listed_names(file: Path, images: Mapping[str, Path]) -> list[str]:
             continue
         name = entry if entry in images else by_file_name.get(entry)
         if name is None:
-            raise ValueError(f"{file}, line {number}: no image named '{entry}'; names look like '{next(iter(images))}'")
+            raise ValueError(
+                f"{file}, line {number}: expected the name of an image, such as '{next(iter(images))}', got '{entry}'; "
+                "correct or remove the line"
+            )
         names.append(name)
     if not names:
-        raise ValueError(f"{file}: names no image")
+        raise ValueError(f"{file}: expected names of images, one a line, got none; add them")
     return names
 
 
@@ -146,15 +154,15 @@ def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], l
     """A seeded split into training and validation pairs; depends on the names and the seed alone.
 
     Args:
-        share: of the validation part, in 0..1; at least one pair goes to each part.
+        share: of the pairs that are for validation, between 0 and 1; each part gets at least one pair.
 
     Raises:
         ValueError: a share outside 0..1, or fewer than two pairs.
     """
     if not 0 < share < 1:
-        raise ValueError(f"data.val_share: expected a share between 0 and 1, got {share}")
+        raise ValueError(f"data.val_share: expected a share between 0 and 1, got {share}; try 0.2")
     if len(pairs) < 2:
-        raise ValueError(f"a split needs at least two pairs, got {len(pairs)}")
+        raise ValueError(f"split: expected at least two pairs, got {len(pairs)}; add images, or name both parts")
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(pairs))
     count = min(max(round(share * len(pairs)), 1), len(pairs) - 1)
     chosen = set(order[:count].tolist())

@@ -80,15 +80,15 @@ def _swap_labels(mask: Image, rng: Rng, share: float) -> None:
 
 def _check(seed: int, height: int, width: int, imbalance: float, blur: float, label_noise: float) -> None:
     if seed < 0:
-        raise ValueError(f"seed must be 0 or more, got {seed}")
+        raise ValueError(f"seed: expected 0 or more, got {seed}; choose another")
     if min(height, width) < 32:
-        raise ValueError(f"height and width must be at least 32 pixels, got {height} x {width}")
+        raise ValueError(f"height and width: expected at least 32 pixels, got {height} x {width}; enlarge them")
     if not 0.2 <= imbalance <= 1e6:
-        raise ValueError(f"imbalance must be 0.2 to 1e6 (1 = as designed), got {imbalance}")
+        raise ValueError(f"imbalance: expected 0.2 to 1e6 (1 = as designed), got {imbalance}; choose another")
     if not 0 <= blur <= 32:
-        raise ValueError(f"blur is a radius of 0 to 32 pixels, got {blur}")
+        raise ValueError(f"blur: expected a radius of 0 to 32 pixels, got {blur}; choose another")
     if not 0 <= label_noise <= 1:
-        raise ValueError(f"label_noise is a share from 0 to 1, got {label_noise}")
+        raise ValueError(f"label_noise: expected a share from 0 to 1, got {label_noise}; choose another")
 
 
 def render_scene(
@@ -151,7 +151,7 @@ def write_dataset(
     """
     _check(seed, height, width, imbalance, blur, label_noise)
     if not (0 <= train < _SPLIT and 0 <= val < _SPLIT):
-        raise ValueError(f"train and val must be 0 to {_SPLIT - 1} scenes, got {train} and {val}")
+        raise ValueError(f"train and val: expected 0 to {_SPLIT - 1} scenes, got {train} and {val}; choose others")
     root, palette = Path(destination), np.zeros((256, 3), np.uint8)
     for color, index in LABELS.colors:
         palette[index] = color

@@ -191,15 +191,15 @@ def test_fine_tuning_and_splitting(tmp_path: Path, data: Path, script: Script) -
         (["fit.epochs=0"], "fit.epochs: expected a whole number of at least 1, got 0"),
         (["fit.epochs=abc"], "fit.epochs: expected a whole number of at least 1, got 'abc'"),
         (["loader.batch=many"], "loader.batch: expected a whole number of at least 1, got 'many'"),
-        (["data.train.images=nowhere"], "no folder 'nowhere'; give an existing one"),
-        (["data.train.images=."], "no file like .* in '.'|image files have no mask"),
-        (["labels=nowhere.csv"], "labels: no file 'nowhere.csv'"),
+        (["data.train.images=nowhere"], "expected an existing folder, got 'nowhere'; check the path"),
+        (["data.train.images=."], "expected files like .* got none in '.'|expected mask files like"),
+        (["labels=nowhere.csv"], "labels: expected a file or a built-in name, got 'nowhere.csv'"),
         (["init=nowhere.pt"], "checkpoint: expected a file, got 'nowhere.pt'"),
         (
             ["device.accelerator=cuda", "device.devices=64"],
             "device: expected what this machine has, got accelerator=cuda devices=64",
         ),
-        (["runs=blocker/x"], "runs: cannot write to 'blocker/x/.*' .* give a folder that can be made"),
+        (["runs=blocker/x"], "runs: expected a folder that can be made .*, got 'blocker/x/.*' .*; give another"),
         (["model.encoder_name=resnet19"], "expected an encoder of smp, got 'resnet19'; did you mean"),
         (["augment.crop.size=[100,100]"], r"size: expected \(height, width\) in multiples of 32"),
     ],
@@ -222,11 +222,15 @@ def test_bad_data_is_named_before_training(tmp_path: Path, data: Path, script: S
     mask = data / "train/masks/s1.png"
     good = mask.read_bytes()
     cv2.imwrite(str(mask), np.full((64, 96), 3, np.uint8))
-    fails(script("seg-train", *train_options(data)), 2, "mask '.*s1.png' has value 3; expected 0..2 for 3 classes")
+    fails(
+        script("seg-train", *train_options(data)),
+        2,
+        "mask '.*s1.png': expected 0..2 for 3 classes, or 255, got 3; convert",
+    )
     cv2.imwrite(str(mask), np.zeros((64, 90), np.uint8))
     fails(script("seg-train", *train_options(data)), 2, "expected 96x64 as its image '.*s1.png', got 90x64")
     mask.unlink()
-    fails(script("seg-train", *train_options(data)), 2, r"1 of 6 image files have no mask: '.*s1.png'")
+    fails(script("seg-train", *train_options(data)), 2, r"expected mask files .*, got none for 1 of 6, the first '.*s1.png'")
     mask.write_bytes(good)
     LABELS.ignoring(["sky"]).save(data / "val/masks/labels.yaml")
     fails(
@@ -350,7 +354,11 @@ def test_preprocess_exit_codes(tmp_path: Path, script: Script) -> None:
     fails(script("seg-preprocess", **{**arguments, "source": "nowhere"}), 2, "nowhere")
     fails(script("seg-preprocess", **arguments, unknown="guess"), 2, "unknown")
     fails(script("seg-preprocess", **arguments, shard="4/3"), 2, "shard: expected I/N with 1 <= I <= N.*got '4/3'")
-    fails(script("seg-preprocess", **arguments, ignore="[Viod]"), 2, "no class 'Viod' in the label map")
+    fails(
+        script("seg-preprocess", **arguments, ignore="[Viod]"),
+        2,
+        "ignore: expected a class of the map .*, got 'Viod'; choose",
+    )
     fails(
         script("seg-preprocess", **arguments, maxdistance=3),
         2,
@@ -378,7 +386,7 @@ def test_predict_names_bad_images_and_goes_on(tmp_path: Path, data: Path, script
     cv2.imwrite(str(images / "wide.png"), rgb.astype(np.uint16) * 257)
     (images / "broken.jpg").write_bytes(b"no image")
     result = script("seg-predict", checkpoint="runs/a/best.pt", images="mixed", destination="out")
-    fails(result, 1, "1 of 4 images failed: image 'mixed/broken.jpg' cannot be decoded")
+    fails(result, 1, "1 of 4 images failed: image 'mixed/broken.jpg': expected one of .* got a file that cannot")
     assert sorted(p.name for p in (tmp_path / "out").glob("*.png")) == ["gray.png", "rgba.png", "wide.png"]
     result = script("seg-predict", checkpoint="runs/a/best.pt", images="mixed", destination="mixed")
     fails(result, 2, "destination: expected another folder than the images', got 'mixed'")

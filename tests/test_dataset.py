@@ -30,7 +30,7 @@ def test_check_counts_and_names_the_first_problem(tmp_path: Path) -> None:
     cv2.imwrite(str(pairs[1].mask), np.zeros((64, 90), np.uint8))
     with pytest.raises(ValueError, match="mask '.*s1.png': expected 96x64 as its image '.*s1.png', got 90x64"):
         check(pairs, 3)
-    with pytest.raises(ValueError, match=r"has value 2; expected 0..1.*\(and 2 more of 3 pairs\)"):
+    with pytest.raises(ValueError, match=r"expected 0..1 for 2 classes, or 255, got 2; .*\(and 2 more of 3 pairs\)"):
         check(pairs, 2)
     for p in pairs:
         cv2.imwrite(str(p.mask), np.full((64, 96), 255, np.uint8))

@@ -36,6 +36,6 @@ def test_csv_quotes(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=r"destination: cannot write to .*file/x.* give a folder"):
+    with pytest.raises(ValueError, match=r"destination: expected a folder .* written to, got .*file/x.*; give another"):
         make_folder(tmp_path / "file" / "x", "destination")
     assert list(make_folder(tmp_path / "a" / "b", "destination").iterdir()) == []

@@ -42,9 +42,13 @@ def test_images_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG broken")
     (tmp_path / "empty.png").touch()
     for name in ("a.png", "empty.png"):
-        with pytest.raises(ValueError, match=f"image '.*{name}' cannot be decoded"):
+        with pytest.raises(
+            ValueError, match=f"image '.*{name}': expected one of .png .*, got a file that cannot be decoded"
+        ):
             read_image(tmp_path / name)
-    with pytest.raises(ValueError, match="cannot be read: No such file"):
+    with pytest.raises(
+        ValueError, match="expected a file that can be read, got 'No such file or directory'; check the path"
+    ):
         read_image(tmp_path / "none.png")
     cv2.imwrite(str(tmp_path / "float.tif"), np.zeros((4, 4, 3), np.float32))
     with pytest.raises(ValueError, match="expected 8 or 16 bits a channel, got float32"):
@@ -60,10 +64,12 @@ def test_masks_are_8_bit_grayscale_png(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "wide.png"), mask.astype(np.uint16))
     cv2.imwrite(str(tmp_path / "a.bmp"), mask)
     for name in ("palette.png", "rgb.png", "wide.png", "a.bmp"):
-        with pytest.raises(ValueError, match="is not an 8-bit grayscale PNG; convert label images with seg-preprocess"):
+        with pytest.raises(
+            ValueError, match="expected an 8-bit grayscale PNG, got another kind of file; convert label"
+        ):
             read_mask(tmp_path / name, 2)
-    with pytest.raises(ValueError, match=r"has value 1; expected 0..0 for 1 classes, or 255"):
+    with pytest.raises(ValueError, match=r"expected 0..0 for 1 classes, or 255, got 1; convert the labels"):
         read_mask(tmp_path / "good.png", 1)
     (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:40])
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError, match="cut.png': expected a PNG, got a damaged one; copy"):
         read_mask(tmp_path / "cut.png", 2)

@@ -77,14 +77,26 @@ def test_palette_of_values_only_is_distinct() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name,r,g\nroad,1,2\n", r"expected a header with name,r,g,b, got 'name,r,g' \(missing b\)"),
-        ("", r"1 to 255 classes"),
-        ("name,r,g,b\nroad,1,2,\n", r"line 2: class 'road': r, g, b are integers 0..255, got '1, 2, '"),
-        ("name,r,g,b\nroad,1,2,256\n", r"line 2: class 'road': a colour is three integers 0..255"),
-        ("name,r,g,b\n,1,2,3\n", "line 2: a class needs a name"),
-        ("name,r,g,b\na,1,2,3\nb,1,2,3\n", r"colour \(1, 2, 3\) stands twice: in class 'a' and in class 'b'"),
-        ("name,r,g,b,ignore\na,1,2,3,perhaps\n", "ignore is one of"),
-        ("name,r,g,b,ignore\na,1,2,3,1\na,1,2,4,0\n", "ignored in one row and not in another"),
+        ("name,r,g\nroad,1,2\n", r"expected a header with name,r,g,b, got 'name,r,g'; add b"),
+        ("", r"expected 1 to 255 classes that are not ignored, got 0; correct"),
+        (
+            "name,r,g,b\nroad,1,2,\n",
+            r"line 2: class 'road': expected integers 0..255 as r, g, b, got '1, 2, '; correct",
+        ),
+        (
+            "name,r,g,b\nroad,1,2,256\n",
+            r"line 2: class 'road': expected a colour of three integers 0..255, got \(1, 2, 256\)",
+        ),
+        ("name,r,g,b\n,1,2,3\n", "line 2: expected a class name, got ''; name the class"),
+        (
+            "name,r,g,b\na,1,2,3\nb,1,2,3\n",
+            r"expected each colour once, got \(1, 2, 3\) in class 'a' and in class 'b'; remove",
+        ),
+        ("name,r,g,b,ignore\na,1,2,3,perhaps\n", "ignore: expected one of .*, got 'perhaps'; write 1 or 0"),
+        (
+            "name,r,g,b,ignore\na,1,2,3,1\na,1,2,4,0\n",
+            "line 3: class 'a': expected one value of ignore in its rows, got two",
+        ),
         ("name,r,g,b\n" + "".join(f"c{i},{i},0,0\n" for i in range(255)) + "d,0,1,0\n", "1 to 255 classes.*got 256"),
     ],
 )
@@ -96,16 +108,19 @@ def test_malformed_csv(tmp_path: Path, text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1, 2]", "expected a list of classes under 'classes:'"),
+        ("[1, 2]", "expected a list of classes under 'classes:', got none"),
         ("classes: 3", "expected a list of classes, got 3"),
-        ("classes: [{name: a, colour: [1, 2, 3]}]", r"class 1: unknown keys \['colour'\]"),
-        ("classes: [{name: a}]", "class 1: class 'a' has neither colours nor values"),
+        ("classes: [{name: a, colour: [1, 2, 3]}]", r"class 1: expected the keys name, .*, got \['colour'\]; rename"),
+        ("classes: [{name: a}]", "class 1: class 'a': expected colours or values, got neither; give"),
         ("classes: [{name: a, color: [1, 2]}]", "three integers"),
-        ("classes: [{name: a, values: [70000]}]", "an integer 0..65535"),
-        ("classes: [{color: [1, 2, 3]}]", "no name"),
-        ("classes: [{name: a, id: 1}, {name: b, id: 1}]", "value 1 stands twice"),
-        ("classes: [{name: a, id: 1}, {name: a, id: 2}]", "name 'a' stands twice"),
-        ("clases: []\nclasses: []", r"unknown keys \['clases'\]"),
+        ("classes: [{name: a, values: [70000]}]", "expected a value of 0..65535, got 70000"),
+        ("classes: [{color: [1, 2, 3]}]", "class 1: expected a name, got {.*}; name the class"),
+        (
+            "classes: [{name: a, id: 1}, {name: b, id: 1}]",
+            "expected each value once, got 1 in class 'a' and in class 'b'",
+        ),
+        ("classes: [{name: a, id: 1}, {name: a, id: 2}]", "expected each name once, got 'a' in"),
+        ("clases: []\nclasses: []", r"expected keys classes and ignore_index, got \['clases'\]; rename"),
         ("classes: [", "while parsing"),
     ],
 )
@@ -115,12 +130,12 @@ def test_malformed_yaml(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_missing_file_and_names(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="labels: no file 'nowhere.csv'"):
+    with pytest.raises(ValueError, match="labels: expected a file or a built-in name, got 'nowhere.csv'; give a CSV"):
         LabelMap.load("nowhere.csv")
-    with pytest.raises(ValueError, match="no class 'Viod' in the label map; it has a"):
+    with pytest.raises(ValueError, match=r"ignore: expected a class of the map \(a\), got 'Viod'; choose"):
         LabelMap.load(write(tmp_path, "name,r,g,b\na,1,2,3\n"), ignore=["Viod"])
     (tmp_path / "latin.csv").write_bytes("name,r,g,b\nStraße,1,2,3\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="not UTF-8"):
+    with pytest.raises(ValueError, match="expected UTF-8 text, got other bytes; save"):
         LabelMap.load(tmp_path / "latin.csv")
 
 

@@ -59,33 +59,38 @@ def test_list_files(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("# chosen\nc\na.png\n\n")
     assert [p.name for p in pair(tmp_path / "i", tmp_path / "m", only=tmp_path / "list.txt")] == ["a", "c"]
     (tmp_path / "list.txt").write_text("a\nzebra\n")
-    with pytest.raises(ValueError, match=r"list.txt, line 2: no image named 'zebra'; names look like 'a'"):
+    with pytest.raises(
+        ValueError, match=r"list.txt, line 2: expected the name of an image, such as 'a', got 'zebra'; correct"
+    ):
         pair(tmp_path / "i", tmp_path / "m", only=tmp_path / "list.txt")
     (tmp_path / "list.txt").write_text("#\n")
-    with pytest.raises(ValueError, match="names no image"):
+    with pytest.raises(ValueError, match="list.txt: expected names of images, one a line, got none; add"):
         pair(tmp_path / "i", tmp_path / "m", only=tmp_path / "list.txt")
-    with pytest.raises(ValueError, match="list: no file"):
+    with pytest.raises(ValueError, match="list: expected an existing file, got '.*nothing.txt'; check"):
         pair(tmp_path / "i", tmp_path / "m", only=tmp_path / "nothing.txt")
 
 
 def test_unpaired_files_are_named(tmp_path: Path) -> None:
     touch(tmp_path / "i/a.png", tmp_path / "i/b.png", tmp_path / "m/a.png")
-    with pytest.raises(ValueError, match=r"1 of 2 image files have no mask: '.*b.png' has none like '\{\}' in '.*m'"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected mask files like '\{\}' in '.*m' for each image, got none for 1 of 2, the first '.*b.png'; add",
+    ):
         pair(tmp_path / "i", tmp_path / "m")
     touch(tmp_path / "m/b.png", tmp_path / "m/c.png")
-    with pytest.raises(ValueError, match=r"1 of 3 mask files have no image: '.*c.png'"):
+    with pytest.raises(ValueError, match=r"for each mask, got none for 1 of 3, the first '.*c.png'"):
         pair(tmp_path / "i", tmp_path / "m")
 
 
 def test_bad_folders(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no folder '.*nowhere'"):
+    with pytest.raises(ValueError, match="expected an existing folder, got '.*nowhere'"):
         list_images(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"no file like '\{\}_L.png'"):
+    with pytest.raises(ValueError, match=r"expected files like '\{\}_L.png' .*, got none in"):
         list_images(tmp_path, "{}_L.png")
     with pytest.raises(ValueError, match=r"template: expected one \{\}"):
         list_images(tmp_path, "L.png")
     touch(tmp_path / "a.png", tmp_path / "a.jpg")
-    with pytest.raises(ValueError, match="two files of one name 'a'"):
+    with pytest.raises(ValueError, match="expected one file named 'a', got '.*' and '.*'; rename or remove one"):
         list_images(tmp_path)
 
 
@@ -97,7 +102,7 @@ def test_split_is_seeded_and_complete(tmp_path: Path) -> None:
     assert split(pairs, 0.25, 7) == (train, val)
     assert split(pairs, 0.25, 8) != (train, val)
     assert len(split(pairs, 0.001, 0)[1]) == 1
-    with pytest.raises(ValueError, match="expected a share between 0 and 1, got 1.5"):
+    with pytest.raises(ValueError, match="data.val_share: expected a share between 0 and 1, got 1.5; try"):
         split(pairs, 1.5, 0)
-    with pytest.raises(ValueError, match="at least two pairs, got 1"):
+    with pytest.raises(ValueError, match="split: expected at least two pairs, got 1; add"):
         split(pairs[:1], 0.5, 0)

@@ -58,7 +58,7 @@ def test_a_file_wins_over_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(
-        ValueError, match=r"no file 'camvit'; give .* or a built-in name: ade20k, camvid, camvid32, .*voc"
+        ValueError, match=r"expected a file or a built-in name, got 'camvit'; .* one of ade20k, camvid, camvid32, .*voc"
     ):
         LabelMap.load("camvit")
 

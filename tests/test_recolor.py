@@ -71,7 +71,7 @@ def test_folder(tmp_path: Path) -> None:
     summary = recolor_folder(tmp_path / "masks", tmp_path / "colors", COLORED)
     assert (summary.converted, summary.skipped, summary.failed) == (3, 0, 2)
     reasons = dict(summary.failures)
-    assert "is not an 8-bit grayscale PNG" in reasons["rgb.png"]
+    assert "expected an 8-bit grayscale PNG" in reasons["rgb.png"]
     assert "got 9 at x=0, y=0; give the label map" in reasons["high.png"]
     total = np.bincount(np.concatenate([mask.ravel() for mask in masks.values()]), minlength=256)
     assert (summary.pixels, summary.ignored) == ({"a": total[0], "b": total[1]}, total[255])

@@ -168,14 +168,14 @@ def test_a_failed_write_leaves_no_partial_file(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"seed": -1}, "seed must be 0 or more, got -1"),
-        ({"height": 31}, "at least 32 pixels, got 31 x 288"),
+        ({"seed": -1}, "seed: expected 0 or more, got -1"),
+        ({"height": 31}, "height and width: expected at least 32 pixels, got 31 x 288"),
         ({"width": 0}, "at least 32 pixels, got 192 x 0"),
-        ({"imbalance": 0.0}, "imbalance must be 0.2 to 1e6"),
-        ({"imbalance": float("nan")}, "imbalance must be .* got nan"),
-        ({"blur": -0.5}, "blur is a radius of 0 to 32 pixels, got -0.5"),
-        ({"label_noise": -0.1}, "label_noise is a share from 0 to 1, got -0.1"),
-        ({"label_noise": 1.5}, "label_noise is a share from 0 to 1, got 1.5"),
+        ({"imbalance": 0.0}, "imbalance: expected 0.2 to 1e6 .* got 0.0"),
+        ({"imbalance": float("nan")}, "imbalance: expected .* got nan"),
+        ({"blur": -0.5}, "blur: expected a radius of 0 to 32 pixels, got -0.5"),
+        ({"label_noise": -0.1}, "label_noise: expected a share from 0 to 1, got -0.1"),
+        ({"label_noise": 1.5}, "label_noise: expected a share from 0 to 1, got 1.5"),
     ],
 )
 def test_errors(options: dict[str, float], message: str, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_errors(options: dict[str, float], message: str, tmp_path: Path) -> None
 
 
 def test_errors_of_the_counts(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="train and val must be 0 to 999999 scenes, got -1 and 48"):
+    with pytest.raises(ValueError, match="train and val: expected 0 to 999999 scenes, got -1 and 48"):
         write_dataset(tmp_path, train=-1)
 
 

@@ -205,7 +205,7 @@ def test_what_fails_leaves_no_tile(tmp_path: Path, pairs: Callable[..., None]) -
     assert "expected an image 'alone' for this label, got none; add it, set the templates" in reasons["alone.png"]
     assert "colour (77, 77, 77) is not in the label map" in reasons["colour.png"]
     assert "size.png': expected 40 x 40 pixels as its label, got 41 x 40; export both" in reasons["size.png"]
-    assert "broken.png' cannot be decoded" in reasons["broken.png"]
+    assert "broken.png': expected one of .png" in reasons["broken.png"]
     for folder in ("masks", "tiles"):
         assert {path.parent.name for path in (tmp_path / folder).rglob("*.png")} == {"good"}
     assert (tmp_path / "masks" / "size" / "notes.txt").exists()
@@ -233,7 +233,7 @@ def test_wrong_cuts(options: dict[str, Any], reason: str) -> None:
 def test_wrong_requests(tmp_path: Path, pairs: Callable[..., None]) -> None:
     pairs("a", 8, 8)
     cut = Cut(tile=8)
-    with pytest.raises(ValueError, match=r"no folder '.*missing'"):
+    with pytest.raises(ValueError, match=r"expected an existing folder, got '.*missing'"):
         ImageTiles(cut, tmp_path / "missing", tmp_path / "tiles")
     with pytest.raises(ValueError, match="images_destination: expected a folder outside images, got"):
         ImageTiles(cut, tmp_path / "images", tmp_path / "images" / "tiles")

@@ -4,8 +4,8 @@
     result = audit([Split("train", "train/images", "train/masks"), Split("val", ...)], LabelMap.load("labels.yaml"))
     for finding in result.findings: print(finding.severity, finding.text)
 
-Every file is decoded once, in threads. Images are read as the training reads them, masks as the training
-(8-bit grayscale PNG) or ``seg-preprocess`` (everything else) does.
+Every file is decoded once, in threads. Images are read as in training, 8-bit grayscale PNG masks too; all other masks
+are read as ``seg-preprocess`` reads label images.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,18 +25,18 @@ def audit(
     threads: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
-    """Look at every file of every split and say what stands in the way of training on them.
+    """Check every file of every split for what would break or spoil a training.
 
     Args:
         splits: the first is the one to train on.
-        read: what 8-bit grayscale PNG hold: ``mask`` (class indices, 255 = ignore), ``label`` (values or gray colours
-            of the label map, as ``seg-preprocess`` reads them), ``auto`` (``label`` if the map lists values that are
-            not the indices and no ``labels.yaml`` stands beside the files).
+        read: what 8-bit grayscale PNG files hold: ``mask`` (class indices, 255 = ignore), ``label`` (values or gray
+            colours of the label map, as ``seg-preprocess`` reads them), ``auto`` (``label`` if the map lists values
+            that differ from the indices and no ``labels.yaml`` is beside the files).
         threads: 0 = all cores that this process may use.
         progress: called with (done, total) after each pair.
 
     Raises:
-        ValueError: no split, two of one name, a missing or empty folder, a wrong template or option.
+        ValueError: no split, two splits of one name, a missing or empty folder, a wrong template or option.
     """
     names = [split.name for split in splits]
     if not names or len(set(names)) < len(names):

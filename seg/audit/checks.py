@@ -1,4 +1,4 @@
-"""The checks on single files and whole splits. Each yields its findings; what is right yields nothing."""
+"""The checks on single files and whole splits. Each yields its findings, and nothing where all is well."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -70,7 +70,7 @@ def check_files(split: str, looks: Sequence[Look]) -> Iterator[Finding]:
         for look in looks
         if look.readable and look.size != look.mask_size
     ]
-    text = f"masks of another size than their image: {len(sizes)} of {len(looks)}"
+    text = f"masks that differ in size from their image: {len(sizes)} of {len(looks)}"
     advice = "export them again at one size; where width and height are swapped, one file lacks its EXIF rotation"
     yield from as_findings("size-mismatch", "error", split, sizes, text, advice)
 
@@ -80,12 +80,12 @@ def check_images(split: str, looks: Sequence[Look]) -> Iterator[Finding]:
     sizes, kinds = [size_text(look.size) for look in images], [look.kind for look in images]
     advice = "train on crops, or resize them"
     yield from _check_mixed("mixed-sizes", "sizes of images", split, images, sizes, advice)
-    advice = "all become RGB of 8 bits; make sure that this is meant"
+    advice = "all become RGB of 8 bits; make sure that this is intended"
     yield from _check_mixed("mixed-kinds", "kinds of images", split, images, kinds, advice)
     opaque = [
         Example((text_of(look.image),)) for look in images if look.kind.startswith("RGBA") and not look.transparent
     ]
-    text = f"images with an alpha channel that is opaque everywhere: {len(opaque)} of {len(looks)}"
+    text = f"images with an alpha channel that is fully opaque: {len(opaque)} of {len(looks)}"
     yield from as_findings("alpha", "note", split, opaque, text, "nothing to do: alpha is dropped when they are read")
     clear = [
         Example((text_of(k.image),), f"{percent_text(k.transparent)} of the pixels") for k in images if k.transparent
@@ -95,7 +95,7 @@ def check_images(split: str, looks: Sequence[Look]) -> Iterator[Finding]:
         "transparent", "warning", split, clear, text, "let the masks ignore these pixels, or fill them"
     )
     blank = [Example((text_of(look.image),)) for look in images if max(look.std) == 0]
-    text, advice = f"images of one colour everywhere: {len(blank)} of {len(looks)}", "remove them unless they are meant"
+    text, advice = f"images of a single colour: {len(blank)} of {len(looks)}", "remove them unless they are intended"
     yield from as_findings("blank-image", "warning", split, blank, text, advice)
 
 
@@ -118,8 +118,8 @@ def check_masks(split: str, looks: Sequence[Look], labels: LabelMap) -> Iterator
     advice = "add them to the label map, or convert with seg-preprocess unknown=nearest or unknown=ignore"
     yield from as_findings("unlisted", "error", split, off, text, advice)
     lossy = [Example((text_of(look.mask),)) for look in masks if look.lossy]
-    text = f"masks that were stored with loss (JPEG or WebP): {len(lossy)} of {len(looks)}"
-    advice = "ask for the PNG originals: the values at class borders are not the ones that were painted"
+    text = f"masks with lossy compression (JPEG or WebP): {len(lossy)} of {len(looks)}"
+    advice = "ask for the PNG originals: the values at class boundaries differ from those that were painted"
     yield from as_findings("lossy-mask", "warning", split, lossy, text, advice)
     raw = [Example((text_of(look.mask),)) for look in masks if look.mask_kind != "mask"]
     text = f"label images where the training needs 8-bit masks: {len(raw)} of {len(looks)}"
@@ -133,15 +133,15 @@ def _check_single(split: str, masks: Sequence[Look], labels: LabelMap) -> Iterat
     examples = [Example((text_of(look.mask),), f"only {labels.name_of(index)}") for look, index in single]
     classes = _tally(labels.name_of(index) for _, index in single)
     listed = in_words([f"{name} {n}" for name, n in classes.items()])
-    text = f"masks of one class everywhere: {len(single)} of {len(masks)} ({listed})"
+    text = f"masks of a single class: {len(single)} of {len(masks)} ({listed})"
     severity = "warning" if 2 * len(single) > len(masks) else "note"
-    advice = "make sure that these are not images that nobody labelled"
+    advice = "make sure that these are not unlabelled images"
     yield from as_findings("single-class", severity, split, examples if labels.classes > 1 else [], text, advice)
 
 
 def _check_ignored(split: str, masks: Sequence[Look]) -> Iterator[Finding]:
     everywhere = [Example((text_of(look.mask),)) for look in masks if look.ignored == pixels_of(look)]
-    text = f"masks that are ignored everywhere: {len(everywhere)} of {len(masks)}"
+    text = f"masks of ignored pixels only: {len(everywhere)} of {len(masks)}"
     severity, advice = "warning", "nothing is learned from them: remove these pairs"
     if len(everywhere) == len(masks):
         severity, advice = "error", "nothing can be learned: check the label map and how the masks were made"
@@ -154,11 +154,11 @@ def _check_ignored(split: str, masks: Sequence[Look]) -> Iterator[Finding]:
             "warning" if share >= 0.5 else "note",
             f"ignored share of the mask pixels: {percent_text(share)}",
         )
-        yield Finding("ignored-share", severity, split, text, "make sure that this is meant", shown)
+        yield Finding("ignored-share", severity, split, text, "make sure that this is intended", shown)
 
 
 def is_binary(looks: Sequence[Look]) -> bool:
-    """Whether the masks hold nothing but 0 and 255, both, which the training reads as one class and ignored."""
+    """Whether the masks hold 0 and 255 and nothing else, which the training reads as one class and ignored pixels."""
     masks = [look for look in looks if not look.mask_error]
     return (
         all(look.mask_kind == "mask" and look.counts[1:].sum() + look.unlisted == 0 for look in masks)
@@ -188,16 +188,16 @@ def check_classes(totals: Sequence[Totals], labels: LabelMap) -> Iterator[Findin
     text = f"classes in no mask: {len(never)} of {len(names)} ({in_words([e.detail for e in never])})"
     advice = "check the label map, or drop them: their IoU is undefined"
     if any(split.unlisted for split in totals):
-        advice = "mend the values and colours outside the map first: these may be among them"
+        advice = "correct the values and colours outside the map first: these may be among them"
     yield from as_findings("class-never-seen", "warning", everywhere, never, text, advice)
     void = named_examples(names[c] for c in sorted(anywhere) if names[c].strip().casefold() in _VOID)
     listed = ", ".join(example.detail for example in void)
-    text = f"trained on as a class though its name says that it is none: {listed}"
+    text = f"classes that are trained on though their name means void: {listed}"
     yield from as_findings("void-class", "warning", everywhere, void, text, f"use ignore=[{listed}]")
     for split in totals:
         absent = named_examples(names[c] for c in sorted(anywhere - seen[split.name]))
         text = f"classes absent from {split.name} though seen elsewhere: {in_words([e.detail for e in absent])}"
-        severity, advice = "warning", "no score says anything about them here: split again so that each has every class"
+        severity, advice = "warning", "this split cannot score them: split again so that each part has every class"
         if split is first:
             severity, advice = "error", "a class that is not trained on is never predicted: split again, or drop it"
         yield from as_findings("class-absent", severity, split.name, absent, text, advice)

@@ -1,4 +1,4 @@
-"""The same picture twice: exactly or nearly, within a split and across splits."""
+"""Duplicate images, exact and near, within a split and across splits."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ from seg.audit.records import Example, Finding, Look, as_findings, percent_text,
 
 NEAR = 0.97
 """Least correlation of two 16 x 16 gray thumbnails that counts as the same picture; `near_duplicates` says why."""
-_FLAT = 2.0  # gray levels: below this standard deviation a thumbnail shows nothing that could be recognised
+_FLAT = 2.0  # gray levels: a thumbnail with less standard deviation shows nothing recognisable
 
 
 def check_duplicates(looks: dict[str, list[Look]]) -> Iterator[Finding]:
@@ -24,9 +24,16 @@ def check_duplicates(looks: dict[str, list[Look]]) -> Iterator[Finding]:
     for split in looks:
         inner = [[look for name, look in group if name == split] for group in several]
         equal = [group for group in inner if len(group) > 1 and len({look.pair_hash for look in group}) == 1]
-        text = f"superfluous copies of a pair of image and mask: {sum(map(len, equal)) - len(equal)}"
+        text = f"redundant copies of a pair of image and mask: {sum(map(len, equal)) - len(equal)}"
         copies = [Example(tuple(text_of(look.image) for look in group)) for group in equal]
-        yield from as_findings("duplicate", "warning", split, copies, text, "keep one of each: copies count twice")
+        yield from as_findings(
+            "duplicate",
+            "warning",
+            split,
+            copies,
+            text,
+            "keep one of each, because copies weigh more in training and scores",
+        )
     read = [[look for _, look in group if not look.mask_error] for group in several]
     torn = [group for group in read if len({look.pair_hash for look in group}) > 1]
     examples = [Example(tuple(text_of(f) for look in group for f in (look.image, look.mask))) for group in torn]
@@ -38,7 +45,7 @@ def check_duplicates(looks: dict[str, list[Look]]) -> Iterator[Finding]:
         [(split, members)] = looks.items()
         distinct = list({look.image_hash: look for look in members if not look.image_error}.values())
         near = _pairs_of(near_duplicates(distinct, distinct))
-        text = f"images that are nearly equal to another one: {len(near)} of {len(members)}"
+        text = f"images nearly equal to another one: {len(near)} of {len(members)}"
         advice = "split by video or scene: a random split (data.val_share) would put them on both sides"
         yield from as_findings("near-copy", "note", split, near, text, advice)
 
@@ -61,7 +68,7 @@ def _check_leak(
     yield from as_findings("leak", "error", f"{first}, {second}", examples, text, advice)
     rest = [look for look in looks[second] if look.image not in known]
     near = _pairs_of(near_duplicates(looks[first], rest))
-    text = f"images of {second} that are nearly equal to one of {first}: {len(near)} {of}"
+    text = f"images of {second} nearly equal to one of {first}: {len(near)} {of}"
     advice = "look at them; keep frames of one video, and crops and copies of one picture, in one split"
     yield from as_findings("near-leak", "warning", f"{first}, {second}", near, text, advice)
 
@@ -75,8 +82,8 @@ def _pairs_of(found: Iterable[tuple[Look, Look, float]]) -> list[Example]:
 def near_duplicates(
     first: Sequence[Look], second: Sequence[Look], threshold: float = NEAR
 ) -> Iterator[tuple[Look, Look, float]]:
-    """Each look of ``second`` that resembles one of ``first`` (another one, if they are the same list): the nearest,
-    it, and their likeness, up to 1.
+    """Each look of ``second`` that resembles one of ``first`` (another one, if both are one list): yields the nearest
+    look of ``first``, the look, and their likeness, up to 1.
 
     Likeness is the correlation of 16 x 16 gray thumbnails, blind to brightness, contrast, size and compression; one
     matrix product compares a chunk with everything (50 000 x 10 000 images: 0.3 TFLOP). The default threshold: frames

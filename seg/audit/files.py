@@ -1,4 +1,4 @@
-"""Pairing, reading and measuring the files of an audit: each is decoded once, in threads."""
+"""Pairing, decoding and measuring the files of an audit, each once, in threads."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 def pair_files(split: Split) -> tuple[list[Look], list[Finding]]:
     masks = list_files(Path(split.masks), split.template)
     images = list_files(Path(split.images), split.image_template)
-    if split.template != split.image_template:  # one folder for both: a mask is no image
+    if split.template != split.image_template:  # one folder may hold both: masks are not images
         taken = {path for paths in masks.values() for path in paths}
         images = {name: paths for name, paths in images.items() if not taken & set(paths)}
     if split.only is not None:
@@ -49,15 +49,15 @@ def pair_files(split: Split) -> tuple[list[Look], list[Finding]]:
             "error",
             split.name,
             twice,
-            f"names that belong to several {kind}s: {len(twice)}",
-            "keep one file of each name; only the first was looked at here",
+            f"names shared by several {kind}s: {len(twice)}",
+            "keep one file of each name; only the first was checked",
         )
     both = [Look(name, images[name][0], masks[name][0]) for name in sorted(images.keys() & masks.keys())]
     return both, findings
 
 
 def holds_indices(split: Split, labels: LabelMap) -> bool:
-    """Whether gray files are masks already: nothing says otherwise, or indices and values are the same numbers."""
+    """Whether gray files are masks already: ``labels.yaml`` is beside them, or values and indices are the same."""
     return all(value == index for value, index in labels.values) or (Path(split.masks) / "labels.yaml").is_file()
 
 
@@ -68,7 +68,7 @@ def measure_all(
     threads: int,
     progress: Callable[[int, int], None] | None,
 ) -> list[list[Look]]:
-    """The looks of each split; a job is the split's number, the look to fill in, and whether gray files are masks."""
+    """The looks of each split. A job is the split's number, the look to fill in, and whether gray PNG are masks."""
     reader = LabelReader(labels, unknown="ignore")
     done: list[list[Look]] = [[] for _ in range(splits)]
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -80,13 +80,12 @@ def measure_all(
             if progress:
                 progress(count, len(jobs))
     finally:
-        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the files that nobody will look at
+        pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for files whose result nobody needs
     return done
 
 
 def open_image(path: Path) -> tuple[NDArray[np.uint8], str, float]:
-    """RGB (H, W, 3) as the training reads it, its kind (such as ``RGB, 8 bit``), and the share of its pixels that
-    are not opaque.
+    """RGB (H, W, 3) as in training, its kind (such as ``RGB, 8 bit``), and the share of pixels that are not opaque.
 
     Raises:
         ValueError: not an image, cut short, or not of 8 or 16 bits.
@@ -96,7 +95,7 @@ def open_image(path: Path) -> tuple[NDArray[np.uint8], str, float]:
     flags = cv2.IMREAD_UNCHANGED if alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # the latter applies EXIF
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
-        raise ValueError("not an image that can be decoded: broken, or of a format that OpenCV does not know")
+        raise ValueError("expected an image that OpenCV decodes, got a damaged or unknown one; replace it")
     rgb = to_rgb(image)
     channels = 1 if image.ndim == 2 else image.shape[2]
     kind = f"{ {1: 'gray', 3: 'RGB', 4: 'RGBA'}[channels] }, {8 * image.dtype.itemsize} bit"
@@ -105,8 +104,8 @@ def open_image(path: Path) -> tuple[NDArray[np.uint8], str, float]:
 
 
 class LabelLook(NamedTuple):
-    """Class indices (H, W) uint8 with 255 for what is ignored or not listed, the number of pixels that are not listed
-    and a sentence about them, whether these were indices in the file already, and whether it is lossy."""
+    """Class indices (H, W) uint8 with 255 for ignored and unlisted pixels; the number of unlisted pixels and a sentence
+    about them; whether the file holds class indices; whether its format is lossy."""
 
     mask: NDArray[np.uint8]
     unlisted: int
@@ -116,14 +115,14 @@ class LabelLook(NamedTuple):
 
 
 def open_label(path: Path, reader: LabelReader, by_index: bool) -> LabelLook:
-    """What a mask or label image holds.
+    """The content of a mask or label image.
 
     Args:
-        reader: with ``unknown="ignore"``: what it lets pass is counted here.
-        by_index: 8-bit grayscale PNG hold class indices.
+        reader: one with ``unknown="ignore"``, so that unlisted pixels are counted and not refused.
+        by_index: 8-bit grayscale PNG files hold class indices.
 
     Raises:
-        ValueError: not an image, cut short, or of a form that is no label image.
+        ValueError: not an image, cut short, or of a form that cannot be a label image.
     """
     data = _bytes_of(path)
     if by_index and data[:8] == _PNG and data[24:26] == b"\x08\x00":
@@ -150,19 +149,19 @@ def _bytes_of(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
+        raise ValueError(f"expected a file that can be read, got '{error.strerror}'; check its permissions") from None
     if not data:
-        raise ValueError("the file is empty")
-    # Decoders fill the rest of a cut file with gray or black and say nothing; what ends it may be followed by more.
+        raise ValueError("expected an image, got an empty file; export it again")
+    # Decoders fill the rest of a truncated file with gray or black without a warning; junk may follow the end mark.
     if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[len(data) // 2 :]:
-        raise ValueError("the file is cut short: a JPEG without its end mark")
+        raise ValueError("expected a whole JPEG, got one without its end mark (cut short); copy it again")
     if data[:8] == _PNG:
         _check_png(data)
     return data
 
 
 def _check_png(data: bytes) -> None:
-    """Length and checksum of every chunk that a decoder needs."""
+    """Check length and CRC of every critical chunk."""
     at = 8
     while at + 12 <= len(data):
         kind, end = data[at + 4 : at + 8], at + 8 + int.from_bytes(data[at : at + 4])
@@ -171,15 +170,16 @@ def _check_png(data: bytes) -> None:
             and kind[:1].isupper()
             and zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4])
         ):
-            raise ValueError(f"corrupt PNG: the checksum of chunk {kind.decode('ascii', 'replace')} is wrong")
+            chunk = kind.decode("ascii", "replace")
+            raise ValueError(f"corrupt PNG: expected the CRC that chunk {chunk} states, got another; export it again")
         if kind == b"IEND":
             return
         at = end + 4
-    raise ValueError("the file is cut short: a PNG without its end chunk")
+    raise ValueError("expected a whole PNG, got one without its end chunk (cut short); copy it again")
 
 
 def _measure(look: Look, reader: LabelReader, by_index: bool) -> Look:
-    """Decode both files and fill in what they hold."""
+    """Decode both files and fill in the look."""
     digest = hashlib.blake2b(digest_size=16)
     try:
         image, look.kind, look.transparent = open_image(look.image)

@@ -1,4 +1,4 @@
-"""What an audit looks at and what it finds."""
+"""The splits that an audit is given, what it measures of each file, and its findings."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,8 +18,8 @@ SEVERITIES = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Split:
-    """Folders of one part of the data; file name templates hold one ``{}`` for the name that a pair shares, and
-    ``only`` gives the names that belong to the part (None: all)."""
+    """Folders of one part of the data. Templates of file names hold one ``{}`` for the name that a pair shares;
+    ``only`` lists the names that belong to the part (None: all)."""
 
     name: str
     images: str | os.PathLike[str]
@@ -31,7 +31,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Example:
-    """Files that show a finding (none for a finding about a class), and what about them."""
+    """Files that show a finding (none if it is about a class), and a detail about them."""
 
     files: tuple[str, ...]
     detail: str = ""
@@ -39,7 +39,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that was found.
+    """One result of a check.
 
     Args:
         check: its short name, such as ``size-mismatch``.
@@ -64,13 +64,13 @@ class Finding:
 
 
 def text_of(path: str | os.PathLike[str]) -> str:
-    """A path as text that can be written: bytes that are no UTF-8 become ``\\xff``."""
+    """A path as text that can be written: bytes that are not UTF-8 become ``\\xff``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 @dataclass(slots=True)
 class Look:
-    """What one pair of files holds. Of a file that cannot be read only the reason is known."""
+    """Measurements of one pair of files; of a file that cannot be read, only the reason."""
 
     name: str
     image: Path
@@ -100,7 +100,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Totals:
-    """One split in numbers: pixels and images of each class, and the normalisation of one's own data."""
+    """Totals of one split: pixels and images of each class, sizes, kinds, mean and deviation for normalisation."""
 
     name: str
     images: str
@@ -119,7 +119,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Audit:
-    """All that `audit` found, worst first; `looks` has a list for each split."""
+    """The result of `audit`, worst findings first; `looks` has one tuple a split."""
 
     labels: LabelMap
     splits: tuple[Split, ...]

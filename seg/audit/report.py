@@ -51,7 +51,7 @@ def verdict(audit: Audit) -> tuple[str, str, str]:
     errors, warnings, notes = (audit.count(severity) for severity in ("error", "warning", "note"))
     rest = f"{_count(warnings, 'warning')} and {_count(notes, 'note')}"
     if errors:
-        return "error", "Not fit to train on", f"{_count(errors, 'error')} to mend first; {rest} besides."
+        return "error", "Not fit to train on", f"{_count(errors, 'error')} to fix first, {rest} besides."
     if warnings:
         return "warning", "Fit to train on, with reservations", f"No errors; {rest} to look at."
     return "fit", "Fit to train on", f"No errors, no warnings; {_count(notes, 'note')}."
