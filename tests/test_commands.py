@@ -230,7 +230,11 @@ def test_bad_data_is_named_before_training(tmp_path: Path, data: Path, script: S
     cv2.imwrite(str(mask), np.zeros((64, 90), np.uint8))
     fails(script("seg-train", *train_options(data)), 2, "expected 96x64 as its image '.*s1.png', got 90x64")
     mask.unlink()
-    fails(script("seg-train", *train_options(data)), 2, r"1 of 6 image files have no mask: '.*s1.png'")
+    fails(
+        script("seg-train", *train_options(data)),
+        2,
+        r"expected mask files .*, got none for 1 of 6, the first '.*s1.png'",
+    )
     mask.write_bytes(good)
     LABELS.ignoring(["sky"]).save(data / "val/masks/labels.yaml")
     fails(

@@ -24,7 +24,6 @@ from seg.convert.summary import Summary
 from seg.labels import IGNORE, Label, LabelMap
 
 TRUE_16_BIT = "16-bit colour: expected an 8-bit colour stored wide"
-TRUE_16_BIT_TIFF = "16-bit colour: expected an 8-bit colour stored wide"
 UNKNOWN = "got a damaged or unknown one"
 
 
@@ -163,8 +162,8 @@ REFUSED = {
     "libpng_testpngs/crashers/huge_.*.png": "truncated PNG: expected .* bytes in chunk",
     "libpng_testpngs/rgb-(alpha-)?16.*.png": TRUE_16_BIT,
     "libpng_testpngs/gray-alpha-16.*.png": "16-bit gray level",
-    "tiff/12bit.cropped.rgb.tiff": TRUE_16_BIT_TIFF,
-    "tiff/rgb-3c-16b.tiff": TRUE_16_BIT_TIFF,
+    "tiff/12bit.cropped.rgb.tiff": TRUE_16_BIT,
+    "tiff/rgb-3c-16b.tiff": TRUE_16_BIT,
     "tiff/cmyk-.*.tiff": "TIFF: expected gray, RGB or a palette",
     "tiff/gradient-1c-64b-float.tiff": "got float64",
     "tiff/gradient-3c-32b.tiff": "got uint32",

@@ -44,8 +44,8 @@ ALLOWED = {
     "pairs": BASE,
     "class_weights": set(),
     # what everything stands on
-    "html": {"files"},
     "remembered": {"files"},
+    "html": {"files"},
     "labels": {"files"},
     "files": set(),
     # compiled

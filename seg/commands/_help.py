@@ -16,7 +16,9 @@ def conf_dir() -> Path:
     for folder in (package / "conf", package.parent / "conf"):
         if folder.is_dir():
             return folder
-    raise RuntimeError(f"no configuration folder at {package / 'conf'} or {package.parent / 'conf'}: reinstall seg")
+    raise RuntimeError(
+        f"expected a configuration folder at {package / 'conf'} or {package.parent / 'conf'}, got none; reinstall seg"
+    )
 
 
 def help_text(conf: Path, name: str, arguments: Sequence[str]) -> str:
