@@ -612,7 +612,7 @@ def test_masks_never_land_on_sources(tmp_path: Path) -> None:
         ({"source": "source/sub0/0.png"}, "is not a folder"),
         ({"destination": "source"}, "destination: expected a folder outside source, got"),
         ({"destination": "source/sub0/masks"}, "destination: expected a folder outside source.*give another folder"),
-        ({"destination": "source.txt"}, "destination: cannot write to '.*source.txt'"),
+        ({"destination": "source.txt"}, "destination: expected a folder that can be made .*, got '.*source.txt'"),
         ({"unknown": "guess"}, "unknown: expected error, ignore or nearest, got 'guess'; choose one of them"),
         ({"unknown": "nearest"}, r"max_distance: expected 0\.\.255 with unknown=nearest, got none"),
         ({"max_distance": 3}, "max_distance: expected only with unknown=nearest, got unknown=error; leave it out"),
