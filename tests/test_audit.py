@@ -6,11 +6,13 @@ python -m pytest tests/test_audit.py
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +20,7 @@ import pytest
 from conftest import LABELS, SHARED, scene
 from PIL import Image
 
-from seg.audit import Audit, Split, audit
+from seg.audit import Audit, Split, audit, files
 from seg.audit.files import open_image
 from seg.audit.report import verdict, write_report
 from seg.convert import convert_folder
@@ -565,3 +567,35 @@ def test_real_sets(folder: str, expected: set[str]) -> None:
     data = SHARED / folder
     result = audit([Split("data", data / "images", data / "labels")], LabelMap.load(data / "class_dict.csv"))
     assert expected <= {finding.check for finding in result.findings}
+
+
+def test_a_second_audit_looks_at_what_has_changed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And finds the same, to the byte of its report's data; duplicates among remembered files too."""
+    shutil.copy(root / "train/images/s0.png", root / "val/images/s100.png")
+    shutil.copy(root / "train/masks/s0.png", root / "val/masks/s100.png")
+    for path in root.rglob("*.png"):
+        os.utime(path, (1e9, 1e9))  # old enough to be remembered
+    opened: list[str] = []
+    monkeypatch.setattr(files, "open_image", lambda path: (opened.append(path.stem), open_image(path))[1])
+    told: list[tuple[int, int]] = []
+    first = audit_of(root)
+    assert len(opened) == 10
+    opened.clear()
+    again = audit_of(root, progress=lambda *numbers: told.append(numbers))
+    assert (opened, told) == ([], [(6, 10), (10, 10)])
+    assert again.to_dict() == first.to_dict()
+    assert any(finding.split == "train, val" for finding in again.findings)
+    (root / "val/images/s101.png").write_bytes(b"no image")
+    os.utime(root / "val/images/s101.png", (1e9, 1e9))
+    for _ in range(2):  # a damaged file is looked at again
+        opened.clear()
+        assert ("unreadable-image", "error", "val") in found(audit_of(root))
+        assert opened == ["s101"]
+    opened.clear()
+    look(root, LABELS.ignoring(["sky"]))  # another label map: masks mean something else
+    assert len(opened) == 10
+
+
+def audit_of(root: Path, **options: Any) -> Audit:
+    parts = [Split(part, root / part / "images", root / part / "masks") for part in ("train", "val")]
+    return audit(parts, LABELS, **options)

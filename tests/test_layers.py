@@ -21,7 +21,7 @@ ALLOWED = {
     "training": {"evaluation", "loading", "objective"},
     "evaluation": {"loading", "metrics"},
     "trained": BASE | {"checkpoint", "images", "inference", "models"},
-    "audit": BASE | {"convert", "html", "images", "pairs"},
+    "audit": BASE | {"convert", "html", "images", "pairs", "remembered"},
     "convert": BASE | {"_preproc", "class_weights", "images", "pairs"},
     "synthetic": BASE | {"images", "street"},
     # where data, model and loss are made ready

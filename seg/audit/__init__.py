@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from seg.audit.checks import check_binary, check_classes, check_files, check_images, check_masks, is_binary, totals_of
 from seg.audit.duplicates import check_duplicates
-from seg.audit.files import holds_indices, measure_all, pair_files
+from seg.audit.files import holds_indices, measure, pair_files
 from seg.audit.records import SEVERITIES, Audit, Example, Finding, Look, Split, Totals
 from seg.labels import LabelMap
 
@@ -46,13 +46,16 @@ def audit(
     if not isinstance(threads, int) or threads < 0:
         raise ValueError(f"threads: expected 0 (all cores) or more, got {threads!r}; give a whole number")
     findings: list[Finding] = []
-    jobs: list[tuple[int, Look, bool]] = []
-    for number, split in enumerate(splits):
+    paired: list[list[Look]] = []
+    for split in splits:
         looks, found = pair_files(split)
         findings += found
+        paired.append(looks)
+    done: list[list[Look]] = []
+    for split, looks in zip(splits, paired, strict=True):
         by_index = read == "mask" or (read == "auto" and holds_indices(split, labels))
-        jobs += [(number, look, by_index) for look in looks]
-    done = measure_all(jobs, len(splits), labels, threads, progress)
+        tell = _after(sum(map(len, done)), sum(map(len, paired)), progress)
+        done.append(measure(looks, labels, by_index=by_index, threads=threads, progress=tell))
     totals = tuple(totals_of(split, looks, labels) for split, looks in zip(splits, done, strict=True))
     trusted = [not is_binary(looks) for looks in done]
     for name, looks, sound in zip(names, done, trusted, strict=True):
@@ -64,6 +67,11 @@ def audit(
     findings += check_duplicates(dict(zip(names, done, strict=True)))
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Audit(labels, tuple(splits), totals, tuple(findings), tuple(map(tuple, done)))
+
+
+def _after(before: int, total: int, progress: Callable[[int, int], None] | None) -> Callable[[int, int], None] | None:
+    """Progress of one split as a part of the whole."""
+    return progress and (lambda done, _: progress(before + done, total))
 
 
 __all__ = ["SEVERITIES", "Audit", "Example", "Finding", "Look", "Split", "Totals", "audit"]

@@ -1,10 +1,8 @@
 """Pairing, decoding and measuring the files of an audit, each once, in threads."""
 
 import hashlib
-import os
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +15,7 @@ from seg.convert.reader import LabelReader
 from seg.images import decode_mask, to_rgb
 from seg.labels import IGNORE, LabelMap
 from seg.pairs import list_files
+from seg.remembered import remembered
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -61,27 +60,30 @@ def holds_indices(split: Split, labels: LabelMap) -> bool:
     return all(value == index for value, index in labels.values) or (Path(split.masks) / "labels.yaml").is_file()
 
 
-def measure_all(
-    jobs: Sequence[tuple[int, Look, bool]],
-    splits: int,
+def measure(
+    looks: Sequence[Look],
     labels: LabelMap,
-    threads: int,
-    progress: Callable[[int, int], None] | None,
-) -> list[list[Look]]:
-    """The looks of each split. A job is the split's number, the look to fill in, and whether gray PNG are masks."""
+    *,
+    by_index: bool,
+    threads: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Look]:
+    """Fill in the looks of one split, from memory where neither file has changed since an earlier audit.
+
+    Args:
+        by_index: 8-bit grayscale PNG hold class indices.
+        progress: called with (done, total).
+    """
     reader = LabelReader(labels, unknown="ignore")
-    done: list[list[Look]] = [[] for _ in range(splits)]
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    pool = ThreadPoolExecutor(threads or available)
-    try:
-        results = pool.map(lambda job: _measure(job[1], reader, job[2]), jobs)
-        for count, ((number, _, _), look) in enumerate(zip(jobs, results, strict=True), start=1):
-            done[number].append(look)
-            if progress:
-                progress(count, len(jobs))
-    finally:
-        pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for files whose result nobody needs
-    return done
+    return remembered(
+        f"audit 1, {labels.digest}, {by_index}, OpenCV {cv2.__version__}",
+        [(look.image, look.mask) for look in looks],
+        lambda index: _measure(looks[index], reader, by_index),
+        keep=lambda look: look.measurements() if look.readable else None,
+        restore=lambda index, kept: looks[index].with_measurements(kept),
+        threads=threads,
+        progress=progress,
+    )
 
 
 def open_image(path: Path) -> tuple[NDArray[np.uint8], str, float]:

@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -96,6 +96,25 @@ class Look:
     @property
     def readable(self) -> bool:
         return not self.image_error and not self.mask_error
+
+    def measurements(self) -> dict[str, Any]:
+        """What was measured, as plain data; not which files."""
+        assert self.thumbnail is not None
+        plain = {name: getattr(self, name) for name in self.__slots__ if name not in {"name", "image", "mask"}}
+        return plain | {
+            "image_hash": self.image_hash.hex(),
+            "pair_hash": self.pair_hash.hex(),
+            "thumbnail": self.thumbnail.tobytes().hex(),
+            "counts": self.counts.tolist(),
+        }
+
+    def with_measurements(self, plain: dict[str, Any]) -> Self:
+        """The same pair with what `measurements` gave."""
+        for name in ("size", "mean", "std", "mask_size"):
+            plain[name] = tuple(plain[name])
+        thumbnail = np.frombuffer(bytes.fromhex(plain["thumbnail"]), np.uint8).reshape(16, 16)
+        hashes = {name: bytes.fromhex(plain[name]) for name in ("image_hash", "pair_hash")}
+        return replace(self, **plain | hashes | {"thumbnail": thumbnail, "counts": np.array(plain["counts"], np.int64)})
 
 
 @dataclass(frozen=True)

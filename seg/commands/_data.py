@@ -81,8 +81,8 @@ def load_data(data: dict[str, Any], labels: str | None, fabric: Fabric) -> Data:
 
 def check(pairs: Sequence[Pair], classes: int) -> Checked:
     """`seg.dataset.check` with a display of how far it is."""
-    with bulk_progress("checking", "pairs", lambda: len(pairs), _show.console) as tell:
-        return dataset.check(pairs, classes, progress=lambda done, _: tell(done, 0))
+    with bulk_progress("checking", "pairs", _show.console) as tell:
+        return dataset.check(pairs, classes, progress=lambda done, total: tell(done, total=total))
 
 
 def _read_data(data: dict[str, Any], labels: str | None) -> Data:

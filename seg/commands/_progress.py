@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -12,17 +13,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 _EVERY = 30.0  # seconds between two lines in a log file
 
 
+class Tell(Protocol):
+    """Takes how many are done, how many of these failed, and the number of all where the caller knows it."""
+
+    def __call__(self, done: int, failed: int = 0, total: int | None = None) -> None: ...
+
+
 @contextmanager
-def bulk_progress(
-    title: str, unit: str, count: Callable[[], int], console: Console
-) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function to be told (done, failed).
+def bulk_progress(title: str, unit: str, console: Console, count: Callable[[], int] | None = None) -> Iterator[Tell]:
+    """Yield a function to be told how far the work is.
 
     Args:
         count: how many there are in all; called on a thread of its own, because a folder may hold a million files.
+            None = the caller tells.
     """
     known: list[int] = []
-    Thread(target=lambda: known.append(count()), daemon=True).start()
+    if count is not None:
+        Thread(target=lambda: known.append(count()), daemon=True).start()
     if not console.is_terminal:
         yield _lines(title, unit, known)
         return
@@ -38,29 +45,40 @@ def bulk_progress(
     )
     with Progress(*columns, console=console, transient=True) as bars:
         task = bars.add_task(title, total=None, rate="", failures="")
-        start = time.monotonic()
+        pace = _Pace()
 
-        def tell(done: int, failed: int) -> None:
-            rate = f"{done / max(time.monotonic() - start, 1e-9):,.0f} {unit}/s"
+        def tell(done: int, failed: int = 0, total: int | None = None) -> None:
+            whole = total if total is not None else max(known[0], done) if known else None
             failures = f"{failed:,} failed" if failed else ""
-            bars.update(
-                task, total=max(known[0], done) if known else None, completed=done, rate=rate, failures=failures
-            )
+            bars.update(task, total=whole, completed=done, rate=f"{pace.rate(done):,.0f} {unit}/s", failures=failures)
 
         yield tell
 
 
-def _lines(title: str, unit: str, known: list[int]) -> Callable[[int, int], None]:
-    start = told = time.monotonic()
+class _Pace:
+    """Work a second, without what was done before anything was told, such as what is remembered."""
 
-    def tell(done: int, failed: int) -> None:
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.first: int | None = None
+
+    def rate(self, done: int) -> float:
+        if self.first is None:
+            self.first = done - 1 if done else 0
+        return (done - self.first) / max(time.monotonic() - self.start, 1e-9)
+
+
+def _lines(title: str, unit: str, known: list[int]) -> Tell:
+    pace, told = _Pace(), time.monotonic()
+
+    def tell(done: int, failed: int = 0, total: int | None = None) -> None:
         nonlocal told
-        now = time.monotonic()
+        rate, now = pace.rate(done), time.monotonic()
         if now - told < _EVERY:
             return
         told = now
-        rate = done / (now - start)
-        of = f" of {known[0]:,}, {(known[0] - done) / rate / 60:.1f} min left" if known and rate else ""
+        whole = total if total is not None else known[0] if known else None
+        of = f" of {whole:,}, {(whole - done) / rate / 60:.1f} min left" if whole is not None and rate else ""
         failures = f", {failed:,} failed" if failed else ""
         print(f"{title}: {done:,}{of}, {rate:,.0f} {unit}/s{failures}", file=sys.stderr, flush=True)
 

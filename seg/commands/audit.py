@@ -134,14 +134,16 @@ def _labels(cfg: dict[str, Any], splits: "list[Split]") -> "LabelMap":
 
 def _look(splits: "list[Split]", labels: "LabelMap", cfg: dict[str, Any], console: "Console") -> "Audit":
     from seg.audit import audit as look_at
+    from seg.commands._progress import bulk_progress
 
-    with console.status("reading") as status:
-
-        def progress(done: int, total: int) -> None:
-            if done % 50 == 0:
-                status.update(f"reading: {done:,} of {total:,} pairs")
-
-        return look_at(splits, labels, read=cfg["read"], threads=cfg["threads"], progress=progress)
+    with bulk_progress("reading", "pairs", console) as tell:
+        return look_at(
+            splits,
+            labels,
+            read=cfg["read"],
+            threads=cfg["threads"],
+            progress=lambda done, total: tell(done, total=total),
+        )
 
 
 def _print(console: "Console", result: "Audit") -> None:

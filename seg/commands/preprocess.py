@@ -56,7 +56,7 @@ def preprocess(config: "DictConfig") -> None:
     def count() -> int:
         return count_sources(source, cfg["pattern"], suffixes) // (shard[1] if shard else 1)
 
-    with bulk_progress("converting", "images", count, console) as progress:
+    with bulk_progress("converting", "images", console, count) as progress:
         summary = work(source, destination, labels, shard=shard, progress=progress)
     for warning in summary.warnings:
         print(f"warning: {warning}", file=sys.stderr)
