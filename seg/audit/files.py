@@ -1,7 +1,6 @@
 """Pairing, decoding and measuring the files of an audit, each once, in threads."""
 
 import hashlib
-import os
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from seg.convert.reader import LabelReader
 from seg.images import decode_mask, to_rgb
 from seg.labels import IGNORE, LabelMap
 from seg.pairs import list_files
+from seg.remembered import usable_cores
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -71,8 +71,7 @@ def measure_all(
     """The looks of each split. A job is the split's number, the look to fill in, and whether gray PNG are masks."""
     reader = LabelReader(labels, unknown="ignore")
     done: list[list[Look]] = [[] for _ in range(splits)]
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    pool = ThreadPoolExecutor(threads or available)
+    pool = ThreadPoolExecutor(threads or usable_cores())
     try:
         results = pool.map(lambda job: _measure(job[1], reader, job[2]), jobs)
         for count, ((number, _, _), look) in enumerate(zip(jobs, results, strict=True), start=1):
