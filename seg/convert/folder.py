@@ -76,7 +76,7 @@ def convert_folder(
             manifests; a run without shard afterwards skips the masks and merges the totals.
 
     Raises:
-        ValueError: a wrong option or folder. A bad file is no exception: it is counted in ``Summary.failed``.
+        ValueError: a wrong option or folder. A bad file raises nothing; ``Summary.failed`` counts it.
     """
     # Options are checked before any folder is made.
     reader: LabelReader | ShapeReader
@@ -132,7 +132,7 @@ def recolor_folder(
     Arguments and files as for `convert_folder`, without ``labels.yaml`` and class weights, which belong to masks.
 
     Raises:
-        ValueError: a wrong option or folder. A bad file is no exception: it is counted in ``Summary.failed``.
+        ValueError: a wrong option or folder. A bad file raises nothing; ``Summary.failed`` counts it.
     """
     workers, part = threads_of(threads), shard_name(shard)
     sources = list_sources(Path(source), Path(destination), pattern)
