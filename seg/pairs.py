@@ -35,7 +35,7 @@ def shared_name(file: str, template: str) -> str | None:
     parts = file.split("/")
     folders = max(len(parts) - 1 - template.count("/"), 0)
     folder, base = "".join(f"{part}/" for part in parts[:folders]), "/".join(parts[folders:])
-    if Path(after).suffix.lower() not in SUFFIXES:
+    if not after.lower().endswith(SUFFIXES):  # not Path(after).suffix, which is empty for '.png' alone
         base = base.removesuffix(Path(base).suffix)
     if not (base.startswith(before) and base.endswith(after) and len(base) > len(before) + len(after)):
         return None

@@ -152,6 +152,6 @@ def test_a_second_check_looks_at_what_has_changed(tmp_path: Path, monkeypatch: p
     pairs[0].image.write_bytes(b"")
     settle(tmp_path)
     for _ in range(2):  # what is wrong is never remembered
-        with pytest.raises(ValueError, match="image '.*s0.png' cannot be decoded"):
+        with pytest.raises(ValueError, match="image '.*s0.png': expected one of .* got a file that cannot be decoded"):
             check(pairs, 3)
     assert looked.count("s0") == 2

@@ -22,7 +22,7 @@ ALLOWED = {
     "evaluation": {"loading", "metrics"},
     "trained": BASE | {"checkpoint", "images", "inference", "models"},
     "audit": BASE | {"convert", "html", "images", "pairs", "remembered"},
-    "convert": BASE | {"_preproc", "class_weights", "images", "pairs"},
+    "convert": BASE | {"_preproc", "class_weights", "images", "pairs", "remembered"},
     "synthetic": BASE | {"images", "street"},
     # where data, model and loss are made ready
     "objective": {"loading", "losses"},

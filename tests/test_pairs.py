@@ -25,6 +25,8 @@ def touch(*paths: Path) -> None:
         ("a.png", "labels/{}", None),
         ("town/a.v2.png", "{}", "town/a.v2"),
         ("to.wn/a", "{}", "to.wn/a"),
+        ("town/a.v2.png", "{}.png", "town/a.v2"),  # regression: no file fitted a template of braces and suffix alone
+        ("town/a.jpg", "{}.png", None),
     ],
 )
 def test_shared_name(file: str, template: str, name: str | None) -> None:

@@ -66,8 +66,7 @@ def convert_folder(
     Args:
         pattern: glob over the relative path; ``**/`` stands for any folders.
         unknown, max_distance, read, max_pixels: see `LabelReader`; with ``read=labelme`` the sources are labelme's
-            annotation files (.json) instead, see `seg.convert.labelme`. A file that fails leaves no mask, not even an
-            older one.
+            annotations (.json), see `seg.convert.labelme`. A file that fails leaves no mask, not even an older one.
         cut: resize the masks and cut them into tiles. A pixel counts once, however many tiles overlap there.
         images: the images of the labels, to be cut like the masks.
         threads: 0 = all cores that this process may use.
@@ -76,18 +75,10 @@ def convert_folder(
             manifests; a run without shard afterwards skips the masks and merges the totals.
 
     Raises:
-        ValueError: a wrong option or folder. A bad file is no exception: it is counted in ``Summary.failed``.
+        ValueError: a wrong option or folder. A bad file raises nothing; ``Summary.failed`` counts it.
     """
     # Options are checked before any folder is made.
-    reader: LabelReader | ShapeReader
-    if read == "labelme":
-        if max_distance is not None:
-            raise ValueError(
-                f"max_distance: expected only with colours, got {max_distance!r} with read=labelme; leave it out"
-            )
-        reader = ShapeReader(labels, unknown=unknown, max_pixels=max_pixels)
-    else:
-        reader = LabelReader(labels, unknown=unknown, max_distance=max_distance, read=read, max_pixels=max_pixels)
+    reader = _reader(labels, read, unknown, max_distance, max_pixels)
     if images and not cut:
         raise ValueError("images: expected only with tile or size, got neither; give one, or leave images out")
     workers, part = threads_of(threads), shard_name(shard)
@@ -101,15 +92,10 @@ def convert_folder(
     outputs = Outputs(target, cut, images)
     with Manifest(target, part, key) as manifest:
         jobs = list_jobs(sources, outputs, None if overwrite else manifest, shard)
-        if isinstance(reader, LabelReader) and not cut:
-            records = in_order(_by_helper(jobs, reader, outputs, workers), workers)
-        else:
-            work = partial(_make_mask, reader=reader, cut=cut, images=images, outputs=outputs)
-            records = in_order((job.record or partial(work, job) for job in jobs), workers)
+        records = in_order(_tasks(jobs, reader, outputs, workers), workers)
         write_counts(target / f"counts{part}.csv", records, manifest, tally)
     if images and not shard:
-        for sentence in images.left_out():
-            tally.warn(sentence)
+        tally.warn(*images.left_out())
     summary = tally.summary()
     write_weights(target / f"class_weights{part}.json", summary)
     write_about(target / f"manifest{part}.json", summary, labels=labels.digest, options=reader.options)
@@ -132,7 +118,7 @@ def recolor_folder(
     Arguments and files as for `convert_folder`, without ``labels.yaml`` and class weights, which belong to masks.
 
     Raises:
-        ValueError: a wrong option or folder. A bad file is no exception: it is counted in ``Summary.failed``.
+        ValueError: a wrong option or folder. A bad file raises nothing; ``Summary.failed`` counts it.
     """
     workers, part = threads_of(threads), shard_name(shard)
     sources = list_sources(Path(source), Path(destination), pattern)
@@ -148,12 +134,31 @@ def recolor_folder(
     return summary
 
 
+def _reader(
+    labels: LabelMap, read: str, unknown: str, max_distance: int | None, max_pixels: int
+) -> LabelReader | ShapeReader:
+    if read != "labelme":
+        return LabelReader(labels, unknown=unknown, max_distance=max_distance, read=read, max_pixels=max_pixels)
+    if max_distance is not None:
+        raise ValueError(
+            f"max_distance: expected only with colours, got {max_distance!r} with read=labelme; leave it out"
+        )
+    return ShapeReader(labels, unknown=unknown, max_pixels=max_pixels)
+
+
 def _named_as_pairs(sources: Iterator[Source], images: ImageTiles) -> Iterator[Source]:
     """The labels that fit the template, with masks named like their image."""
     for source in sources:
         name = images.name(source.name)
         if name is not None:
             yield source._replace(mask=source.mask and f"{name}.png")
+
+
+def _tasks(jobs: Iterator[Job], reader: LabelReader | ShapeReader, outputs: Outputs, threads: int) -> Iterator[Task]:
+    """What is left to do for each job, in the order of the jobs."""
+    if isinstance(reader, LabelReader) and not outputs.cut:
+        return _by_helper(jobs, reader, outputs, threads)
+    return (job.record or partial(_make_mask, job, reader, outputs) for job in jobs)
 
 
 def _by_helper(jobs: Iterator[Job], reader: LabelReader, outputs: Outputs, threads: int) -> Iterator[Task]:
@@ -184,11 +189,10 @@ def _convert_other(job: Job, stamp: Stamp, reader: LabelReader, outputs: Outputs
         return _failed(job, error)
 
 
-def _make_mask(
-    job: Job, *, reader: LabelReader | ShapeReader, cut: Cut | None, images: ImageTiles | None, outputs: Outputs
-) -> Record:
+def _make_mask(job: Job, reader: LabelReader | ShapeReader, outputs: Outputs) -> Record:
     assert job.path is not None
     assert job.mask is not None
+    cut, images = outputs.cut, outputs.images
     try:
         mapped, stamp = reader.file(job.path)
         if cut is None:

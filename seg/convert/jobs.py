@@ -21,6 +21,7 @@ from seg.convert.sources import Source
 from seg.convert.summary import Summary, Tally
 from seg.convert.tiles import Outputs
 from seg.files import make_folder, whole
+from seg.remembered import usable_cores
 
 
 class Job(NamedTuple):
@@ -129,9 +130,7 @@ def threads_of(threads: int) -> int:
     """Check the option; 0 = all cores that this process may use."""
     if not isinstance(threads, int) or isinstance(threads, bool) or not 0 <= threads <= 1024:
         raise ValueError(f"threads: expected 0..1024 (0 = all cores), got {threads!r}; give a whole number")
-    if threads:
-        return threads
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return threads or usable_cores()
 
 
 def shard_name(shard: tuple[int, int] | None) -> str:

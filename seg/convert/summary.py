@@ -70,10 +70,9 @@ class Tally:
             self._tell()
         return [(self._labels.name_of(value), pixels) for value, pixels in counts.items()]
 
-    def warn(self, text: str) -> None:
-        """Add a warning, once."""
-        if text not in self._warnings:
-            self._warnings.append(text)
+    def warn(self, *texts: str) -> None:
+        """Add warnings, each once."""
+        self._warnings += [text for text in texts if text not in self._warnings]
 
     def _tell(self) -> None:
         self._told = time.monotonic()
