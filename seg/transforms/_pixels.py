@@ -23,6 +23,7 @@ def tensor(pixels: NDArray[Any], like: Tensor) -> Tensor:
     """The image (C, H, W) of an array (H, W, C), or (H, W), which is what OpenCV returns for one channel."""
     if pixels.ndim == 2:
         pixels = pixels[..., None]
+    # back to the type of the image, whatever the transform computed in; contiguous in (H, W, C), not in (C, H, W)
     return torch.from_numpy(np.ascontiguousarray(pixels, array(like).dtype)).permute(2, 0, 1)
 
 

@@ -54,4 +54,5 @@ class Compose:
                 "Compose: expected a source of other images to mix in, got none; call set_source(read, count), "
                 "as SegmentationDataset does"
             )
+        # only the transforms before the mix: those after it see the mixed image, with the other one in it
         return self._apply(*self._read(integer(self._count - 1)), transforms)

@@ -164,6 +164,7 @@ class GridMask(_Eraser):
 
     def _hole(self, unit: int) -> int:
         """Side of the squares, at random; the mean of its square is ((1 - ratio) unit)^2."""
+        # rounding up adds 2 lower + 1 to the square: this probability makes up for what rounding down takes
         exact = (1 - self.ratio) * unit
         lower = math.floor(exact)
         return lower + chance((exact**2 - lower**2) / (2 * lower + 1))

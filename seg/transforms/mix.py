@@ -157,7 +157,7 @@ class Mosaic(Mix):
         image, mask = sources[0]
         height, width = self.size or mask.shape
         y, x = (side // 4 + integer(side // 2) for side in (height, width))
-        if image.device.type == "cpu":
+        if image.device.type == "cpu":  # where OpenCV works on it afterwards, and wants its memory layout
             image, mask = canvas(image, height, width)
         else:
             image, mask = image.new_zeros(len(image), height, width), mask.new_full((height, width), IGNORE)
