@@ -23,7 +23,7 @@ ALLOWED = {
     "trained": BASE | {"checkpoint", "images", "inference", "models"},
     "audit": BASE | {"convert", "html", "images", "pairs", "remembered"},
     "convert": BASE | {"_preproc", "class_weights", "images", "pairs", "remembered"},
-    "synthetic": BASE | {"images", "street"},
+    "synthetic": BASE | {"images"},
     # where data, model and loss are made ready
     "objective": {"loading", "losses"},
     "loading": {"dataset"},
@@ -39,7 +39,6 @@ ALLOWED = {
     "metrics": BASE,
     "checkpoint": BASE,
     "runs": BASE,
-    "street": BASE | {"images"},
     "images": BASE,
     "pairs": BASE,
     "class_weights": set(),
@@ -200,10 +199,10 @@ def test_heavy_imports_wait(statement: str, absent: set[str]) -> None:
 
 def test_the_package_lists_what_is_public() -> None:
     """Every public room loads by attribute, and nothing else is listed."""
-    private = {"commands", "files", "html", "remembered", "street"}  # served by the others, free to change
+    private = {"commands", "files", "html", "remembered"}  # served by the others, free to change
     rooms = {noun(path) for path in MODULES} - private
     assert set(dir(seg)) - {"__version__"} == rooms
     for name in rooms:
         assert getattr(seg, name).__name__ == f"seg.{name}"
-    with pytest.raises(AttributeError, match="module 'seg' has no attribute 'street'"):
-        _ = seg.__getattr__("street")
+    with pytest.raises(AttributeError, match="module 'seg' has no attribute 'remembered'"):
+        _ = seg.__getattr__("remembered")

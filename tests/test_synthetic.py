@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from seg.images import Image
 from seg.labels import IGNORE, LabelMap
-from seg.street import CLASSES
-from seg.synthetic import LABELS, Image, render_scene, write_dataset
+from seg.synthetic import LABELS, render_scene, write_dataset
+from seg.synthetic.street import CLASSES
 
 RARE = [list(CLASSES).index(name) for name in ("pole", "person", "sign", "fence")]
 SHRINKING = [list(CLASSES).index(name) for name in ("vehicle", "pole", "person", "sign", "fence")]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from seg.files import write_png
 from seg.images import Image
 from seg.labels import IGNORE, Label, LabelMap
-from seg.street import CLASSES, Rng, Street, paint
+from seg.synthetic.street import CLASSES, Rng, Street, paint
 
 LABELS = LabelMap([*(Label(n, (c,)) for n, c in CLASSES.items()), Label("void", ((0, 0, 0),), ignore=True)])
 
