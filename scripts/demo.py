@@ -36,7 +36,7 @@ def main() -> int:
             masks=dataset / "val" / "masks", destination=evaluation)  # fmt: skip
     result = json.loads((evaluation / "metrics.json").read_text())
     print(f"""
-mIoU {100 * result["miou"]:.1f} % (a predictor that answers '{result["majority"]["class"]}' everywhere: \
+mIoU {100 * result["miou"]:.1f} % (majority-class baseline, '{result["majority"]["class"]}': \
 {100 * result["majority"]["miou"]:.1f} %), in {time.perf_counter() - started:.0f} s. Where to look:
   {evaluation}/pictures/   image | label | prediction, the worst first
   {evaluation}/metrics.json, per_image.csv, confusion.csv

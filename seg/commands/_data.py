@@ -33,7 +33,7 @@ class Data:
 
     @property
     def majority(self) -> int:
-        """The commonest class of the training masks."""
+        """The most frequent class of the training masks."""
         return int(self.train_counts.sum(0).argmax())
 
 

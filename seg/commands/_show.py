@@ -47,10 +47,10 @@ def percent(value: float) -> str:
 
 
 def verdict(scores: Scores, majority: Scores, majority_name: str) -> str:
-    """The line that puts a model beside the predictor of one class."""
+    """The line that compares a model with the majority-class baseline."""
     return (
-        f"mIoU {percent(scores.miou)} %, pixel accuracy {percent(scores.accuracy)} %; answering '{majority_name}' "
-        f"everywhere: mIoU {percent(majority.miou)} %, accuracy {percent(majority.accuracy)} %"
+        f"mIoU {percent(scores.miou)} %, pixel accuracy {percent(scores.accuracy)} %; majority-class baseline "
+        f"('{majority_name}'): mIoU {percent(majority.miou)} %, accuracy {percent(majority.accuracy)} %"
     )
 
 

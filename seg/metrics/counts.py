@@ -95,11 +95,11 @@ def scores(counts: Tensor) -> Scores:
 
 
 def majority_scores(counts: Tensor, majority: int | None = None) -> Scores:
-    """Scores of the predictor that answers one class everywhere: the yardstick that a model has to beat.
+    """Scores of the majority-class baseline, which predicts one class for every pixel.
 
     Args:
         counts: (C, 3) as for `scores`; only the target column is read.
-        majority: the class answered; by default the commonest of the target (the best such predictor).
+        majority: the class predicted; by default the most frequent one of the target.
     """
     target = counts[:, 2]
     majority = int(target.argmax()) if majority is None else majority
