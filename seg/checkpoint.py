@@ -1,7 +1,11 @@
 """Checkpoint files: written whole or not at all, read without executing anything. `seg.trained` knows the fields."""
 
 import os
-import pickle
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +40,9 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
             "runs/<name>/"
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, UnicodeDecodeError) as error:
+        with sealed():
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged files make torch's readers raise nearly anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
             f"checkpoint: expected plain data and tensors as seg-train writes them, got '{path}', which cannot be read "
@@ -46,3 +51,41 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise ValueError(f"checkpoint: expected values by name, got {type(state).__name__} in '{path}'")
     return state
+
+
+@contextmanager
+def sealed() -> Iterator[None]:
+    """Within it, Python code of this thread cannot use the network, start a process, or change a file.
+
+    The second line of defence while a file of unknown origin is read and a model is built from it: what it names was
+    checked before. An attempt raises PermissionError.
+    """
+    _watch()
+    before, _sealed.on = getattr(_sealed, "on", False), True
+    try:
+        yield
+    finally:
+        _sealed.on = before
+
+
+_sealed = threading.local()
+
+_REFUSED = ("socket.", "subprocess.", "shutil.", "urllib.", "ftplib.", "webbrowser.")
+_REFUSED_OF_OS = (
+    "chmod", "chown", "exec", "fork", "forkpty", "kill", "killpg", "link", "mkdir", "posix_spawn", "putenv", "remove",
+    "rename", "rmdir", "setxattr", "spawn", "startfile", "symlink", "system", "truncate", "unsetenv", "utime",
+)  # fmt: skip
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+@cache  # an audit hook stays for the life of the process
+def _watch() -> None:
+    sys.addaudithook(_refuse)
+
+
+def _refuse(event: str, args: tuple[Any, ...]) -> None:
+    if not getattr(_sealed, "on", False):
+        return
+    writes = event == "open" and isinstance(args[2], int) and args[2] & _WRITING
+    if writes or event.startswith(_REFUSED) or (event.startswith("os.") and event[3:] in _REFUSED_OF_OS):
+        raise PermissionError(f"expected a checkpoint to be data alone, got {event}{args[:1]} from it")

@@ -9,7 +9,7 @@ the other parts of `seg.training.State` as well, to go on from.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,11 +46,12 @@ class Trained:
         return inference.predict(self.model, image, mean=self.mean, std=self.std, device=self.device)
 
 
-def load(path: str | os.PathLike[str], device: str = "auto") -> Trained:
-    """Rebuild the model of a checkpoint that ``seg-train`` wrote.
+def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[str] = ()) -> Trained:
+    """Rebuild the model of a checkpoint that ``seg-train`` wrote; runs, fetches and writes nothing, whatever it says.
 
     Args:
         device: as torch names it; ``auto`` = a GPU where there is one.
+        trust: modules of your own from which the checkpoint may name a model.
 
     Raises:
         ValueError: not such a checkpoint, or no such device.
@@ -59,14 +60,15 @@ def load(path: str | os.PathLike[str], device: str = "auto") -> Trained:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     _check_device(device)
-    try:
-        model = models.restore(state["model_config"], state["model"])
-        labels = LabelMap.from_list(state["labels"])
-        mean, std = (tuple(state["normalization"][key]) for key in ("mean", "std"))
-    except KeyError as error:
+    labels = _labels(path, state["labels"])
+    model = models.restore(state["model_config"], state["model"], trust=trust)
+    classes = state["model_config"].get("classes")
+    if classes != labels.classes:
         raise ValueError(
-            f"checkpoint: expected {error} in '{path}', got {', '.join(map(str, state))}; give one that seg-train wrote"
-        ) from None
+            f"checkpoint: expected a model for the {labels.classes} classes of its label map in '{path}', got one for "
+            f"{classes!r}; the file was edited"
+        )
+    mean, std = (tuple(state["normalization"][key]) for key in ("mean", "std"))
     return Trained(model.to(device), labels, mean, std, device, _regularizer(state))
 
 
@@ -86,6 +88,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         )
     while state["format"] != FORMAT:
         state = _MIGRATIONS[state["format"]](state)
+    _check_fields(path, state)
     return state
 
 
@@ -119,6 +122,47 @@ def save(
     checkpoint.save(path, {"format": FORMAT, **parts, **description})
 
 
+def _check_fields(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
+    """Make sure that what a checkpoint says of its weights is of the right kind; a damaged file may hold anything."""
+
+    def numbers(values: Any) -> bool:
+        return isinstance(values, list) and len(values) == 3 and all(isinstance(v, float | int) for v in values)
+
+    right: dict[str, Callable[[Any], bool]] = {
+        "model": lambda weights: (
+            isinstance(weights, dict) and all(isinstance(w, torch.Tensor) for w in weights.values())
+        ),
+        "model_config": lambda config: isinstance(config, dict) and all(isinstance(key, str) for key in config),
+        "labels": lambda labels: isinstance(labels, list),
+        "normalization": lambda values: (
+            isinstance(values, dict) and numbers(values.get("mean")) and numbers(values.get("std"))
+        ),
+        "config": lambda config: isinstance(config, dict),
+        "position": lambda position: isinstance(position, dict),
+    }
+    for name, is_right in right.items():
+        if name not in state:
+            raise ValueError(
+                f"checkpoint: expected '{name}' in '{path}', got {', '.join(map(str, state))}; give one that seg-train "
+                "wrote"
+            )
+        if not is_right(state[name]):
+            raise ValueError(
+                f"checkpoint: expected '{name}' in '{path}' as seg-train writes it, got {str(state[name])[:60]!r}; the "
+                "file is damaged or was edited"
+            )
+
+
+def _labels(path: str | os.PathLike[str], plain: list[Any]) -> LabelMap:
+    try:
+        return LabelMap.from_list(plain)
+    except Exception as error:  # a damaged list makes nearly anything of it
+        raise ValueError(
+            f"checkpoint: expected a label map in '{path}', got {str(plain)[:60]!r} ({error}); the file is damaged or "
+            "was edited"
+        ) from None
+
+
 def _check_device(device: str) -> None:
     try:
         torch.empty(0, device=device)
@@ -130,8 +174,10 @@ def _check_device(device: str) -> None:
 
 def _regularizer(state: Mapping[str, Any]) -> dict[str, Any]:
     """Empty where it is none of ours: a checkpoint's config is never executed."""
-    settings = dict(state.get("config", {}).get("regularizer") or {})
-    return settings if settings.pop("_target_", None) == "seg.regularizers.attach" else {}
+    settings = state["config"].get("regularizer")
+    if not isinstance(settings, dict) or settings.get("_target_") != "seg.regularizers.attach":
+        return {}
+    return {key: value for key, value in settings.items() if key != "_target_"}
 
 
 _AT_START = {"epoch": 0, "step": 0, "loss_sum": 0.0, "term_sums": {}, "best": float("-inf")}

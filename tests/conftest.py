@@ -1,5 +1,6 @@
 """What several test files share: a tiny labelled data set, and the console scripts."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -85,3 +86,12 @@ def train_options(data: Path) -> list[str]:
     """The overrides of a training run of seconds."""
     folders = [f"data.{part}.{kind}={data / part / kind}" for part in ("train", "val") for kind in ("images", "masks")]
     return [*folders, "model=unet_small", "loader.batch=2", "loader.workers=0", "fit.epochs=2", "pictures=1"]
+
+
+def fails(result: "subprocess.CompletedProcess[str]", code: int, message: str) -> None:
+    """One line on standard error that matches; no traceback."""
+    assert result.returncode == code, result.stderr + result.stdout
+    assert "Traceback" not in result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert re.search(message, last), last

@@ -18,7 +18,7 @@ import hydra
 import numpy as np
 import pytest
 import torch
-from conftest import LABELS, Script, scene, script_path, train_options, write_pairs
+from conftest import LABELS, Script, fails, scene, script_path, train_options, write_pairs
 
 from seg import checkpoint
 from seg.commands import conf_dir
@@ -31,15 +31,6 @@ def write_labels(folder: Path, count: int) -> None:
     folder.mkdir(parents=True)
     for seed in range(count):
         cv2.imwrite(str(folder / f"s{seed}.png"), colorize(scene(seed)[1], LABELS.palette)[..., ::-1])
-
-
-def fails(result: "subprocess.CompletedProcess[str]", code: int, message: str) -> None:
-    """One line on standard error that matches; no traceback."""
-    assert result.returncode == code, result.stderr + result.stdout
-    assert "Traceback" not in result.stderr
-    last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: ")
-    assert re.search(message, last), last
 
 
 def test_from_colours_to_predictions(tmp_path: Path, data: Path, script: Script) -> None:

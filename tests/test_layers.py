@@ -28,7 +28,7 @@ ALLOWED = {
     "objective": {"loading", "losses"},
     "loading": {"dataset"},
     "dataset": {"images", "pairs", "remembered", "transforms"},
-    "models": BASE | {"regularizers"},
+    "models": BASE | {"checkpoint", "regularizers"},
     "inference": {"images"},
     "pictures": BASE | {"images"},
     "optim": set(),

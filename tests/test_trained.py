@@ -81,8 +81,20 @@ def state(**changes: Any) -> dict[str, Any]:
             {"format": 2, "model": {}},
             r"expected 'model_config' in '.*a.pt', got format, model; give one that seg-train",
         ),
-        (state(normalization={"mean": [0.5] * 3}), r"expected 'std' in '.*a.pt'"),
-        (state(model_config={"_target_": "os.system"}), r"the checkpoint's model is 'os.system'; only models under"),
+        (
+            state(labels=LABELS.to_list()[:4]),
+            "expected a model for the 4 classes of its label map .* got one for 10",
+        ),
+        (state(labels=[1]), r"expected a label map in '.*a.pt', got '\[1\]'"),
+        (state(model={"a": 1}), r"expected 'model' in '.*a.pt' as seg-train writes it, got .*'a': 1"),
+        (
+            state(normalization={"mean": [0.5] * 3}),
+            r"expected 'normalization' in '.*a.pt' as seg-train writes",
+        ),
+        (
+            state(model_config={"_target_": "os.system"}),
+            "expected a model made by seg.models.build .*, got 'os.system'",
+        ),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, content: dict[str, Any], message: str) -> None:

@@ -1,14 +1,14 @@
 """The command lines, and the only place that knows Hydra.
 
 `run` is the one wrapper around ``@hydra.main``. It owns what plain Hydra does differently: a wrong request exits
-with 2 and one clear line, failed work with 1, Ctrl-C with 130; ``--version`` is ours; the working directory is
-importable, so that a user's own modules work as ``_target_``. Set ``HYDRA_FULL_ERROR=1`` to see tracebacks.
+with 2 and one clear line, failed work with 1, Ctrl-C with 130; ``--version`` is ours; where a user's own module is
+named, the working directory may serve it. Set ``HYDRA_FULL_ERROR=1`` to see tracebacks.
 """
 
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,17 @@ from seg.commands._help import conf_dir, help_text
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-__all__ = ["FAILED", "INTERRUPTED", "WRONG_REQUEST", "Failed", "conf_dir", "instantiate", "plain", "run"]
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "WRONG_REQUEST",
+    "Failed",
+    "conf_dir",
+    "instantiate",
+    "plain",
+    "run",
+    "trusted_modules",
+]
 
 
 def run(task: Callable[["DictConfig"], None], config_name: str, version: Callable[[], str] | None = None) -> None:
@@ -33,8 +43,6 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
         except BrokenPipeError:  # the reader, such as `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
-    if os.getcwd() not in sys.path:  # noqa: PTH109 - a console script lacks what `python -m` has
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
     # options first: Hydra's parser refuses `key=value --config-dir DIR key=value`
     sys.argv[1:] = sorted((_quoted(argument) for argument in sys.argv[1:]), key=_is_override)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # our own errors name the file; OpenCV's only add noise
@@ -87,6 +95,8 @@ def instantiate(config: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate as hydra_instantiate
 
+    if any(target.partition(".")[0] not in _INSTALLED for target in _targets(config)):
+        _make_importable()
     try:
         return hydra_instantiate(config, *args, _convert_="all", **kwargs)
     except InstantiationException as error:
@@ -94,6 +104,45 @@ def instantiate(config: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         if cause is None or isinstance(cause, ImportError | AttributeError | TypeError):
             raise ValueError(" ".join(str(error).split())) from error
         raise cause from error
+
+
+def trusted_modules(names: Any) -> list[str]:
+    """What ``trust=[my_models]`` names: modules of the user's own, which may lie in the working directory.
+
+    Raises:
+        ValueError: something that is no list of module names.
+    """
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) and all(part.isidentifier() for part in name.split(".")) for name in names
+    ):
+        raise ValueError(f"trust: expected a list of modules of yours, such as [my_models], got {names!r}; give names")
+    if names:
+        _make_importable()
+    return names
+
+
+_INSTALLED = {"lightning", "seg", "segmentation_models_pytorch", "timm", "torch", "torchvision"}
+
+
+def _targets(config: Any) -> Iterator[str]:
+    """Every ``_target_`` at any depth."""
+    if isinstance(config, Mapping):
+        if isinstance(config.get("_target_"), str):
+            yield config["_target_"]
+        for value in config.values():
+            yield from _targets(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _targets(value)
+
+
+def _make_importable() -> None:
+    """Let the working directory serve modules, which console scripts lack.
+
+    Last, so that it shadows nothing that is installed: a file called ``statistics.py`` there must break nothing.
+    """
+    if os.getcwd() not in sys.path:  # noqa: PTH109
+        sys.path.append(os.getcwd())  # noqa: PTH109
 
 
 def _is_override(argument: str) -> bool:

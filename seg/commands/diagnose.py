@@ -83,13 +83,19 @@ def _subject(cfg: dict[str, Any]) -> "tuple[nn.Module, Normalization]":
     import torch
 
     from seg import models
-    from seg.commands import instantiate
+    from seg.commands import instantiate, trusted_modules
     from seg.regularizers import attach
     from seg.trained import load
 
     if cfg["checkpoint"] is not None:
-        trained = load(cfg["checkpoint"], cfg["device"])
-        return attach(trained.model, **trained.regularizer), (trained.mean, trained.std)
+        trained = load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
+        try:
+            return attach(trained.model, **trained.regularizer), (trained.mean, trained.std)
+        except Exception as error:  # what a damaged or edited file names
+            raise ValueError(
+                f"checkpoint: expected settings of regularizers in '{cfg['checkpoint']}', got "
+                f"{dict(trained.regularizer)} ({error}); give a checkpoint that seg-train wrote"
+            ) from None
     torch.manual_seed(cfg["seed"])
     normalization = models.normalization(cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights"))
     model: nn.Module = instantiate({**cfg["model"], "classes": cfg["classes"]})

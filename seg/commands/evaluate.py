@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seg.commands import plain, run
+from seg.commands import plain, run, trusted_modules
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -36,7 +36,7 @@ def evaluate(config: "DictConfig") -> None:
     from seg.trained import load
 
     cfg = plain(config)
-    trained = load(cfg["checkpoint"], cfg["device"])
+    trained = load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
     names = trained.labels.names
     check_labels(trained.labels, Path(cfg["masks"]), cfg["checkpoint"])
     pairs = pair(

@@ -6,7 +6,7 @@ seg-predict checkpoint=FILE images=DIR destination=DIR
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seg.commands import Failed, plain, run
+from seg.commands import Failed, plain, run, trusted_modules
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -30,7 +30,7 @@ def predict(config: "DictConfig") -> None:
     from seg.trained import load
 
     cfg = plain(config)
-    trained = load(cfg["checkpoint"], cfg["device"])
+    trained = load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
     images = list_images(Path(cfg["images"]), cfg["image_template"])
     destination = make_folder(cfg["destination"], "destination")
     if destination.resolve() == Path(cfg["images"]).resolve():

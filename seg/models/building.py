@@ -1,7 +1,6 @@
 """Encoder-decoder models of segmentation-models-pytorch, from plain arguments."""
 
 import difflib
-import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,9 +17,6 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of each channel (RGB, images scaled to 0..1)."""
-
-TRUSTED = ("seg.", "segmentation_models_pytorch.", "torch.")
-"""Import paths from which a checkpoint may name its model."""
 
 
 def build(
@@ -91,7 +87,7 @@ def _fetching(encoder_name: str, encoder_weights: str | None) -> Iterator[None]:
     except (OSError, RuntimeError) as error:  # what urllib, httpx and the hub raise without a network
         if encoder_weights is None:
             raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise RuntimeError(
             f"pretrained weights '{encoder_weights}' of '{encoder_name}' could not be fetched ({reason}); run once "
             "with a network connection, or train from scratch with model.encoder_weights=null, or start from a "
@@ -142,51 +138,6 @@ def normalization(encoder_name: str, encoder_weights: str | None) -> Normalizati
     return mean, tuple(float(s) / scale for s in parameters["std"])
 
 
-def restore(config: Mapping[str, Any], weights: Mapping[str, Any]) -> nn.Module:
-    """Build the model that a checkpoint names and load its weights; runs nothing but trusted constructors.
-
-    Args:
-        config: ``_target_`` and its arguments, plain data.
-        weights: the state dict.
-
-    Raises:
-        ValueError: the target is not a model under a trusted import path, or the weights do not fit.
-    """
-    arguments = dict(config)
-    target = arguments.pop("_target_", "")
-    if not target.startswith(TRUSTED):
-        raise ValueError(
-            f"the checkpoint's model is '{target}'; only models under {', '.join(TRUSTED)} are built from a file. "
-            "Build it yourself and call load_state_dict(checkpoint.load(path)['model'])"
-        )
-    module, _, name = target.rpartition(".")
-    try:
-        constructor = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError):
-        raise ValueError(f"the checkpoint's model '{target}' does not exist in this version") from None
-    if constructor is not build and not (inspect.isclass(constructor) and issubclass(constructor, nn.Module)):
-        raise ValueError(f"the checkpoint's target '{target}' is not a model")
-    if "encoder_weights" in arguments:
-        arguments["encoder_weights"] = None  # the checkpoint's own weights follow: fetch nothing
-    model: nn.Module = constructor(**arguments)
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(f"the checkpoint's weights do not fit its model '{target}': {error}") from None
-    return model.eval()
-
-
-def transfer(model: nn.Module, weights: Mapping[str, Any]) -> list[str]:
-    """Copy every weight whose name and shape fit (fine-tuning); return the names of those that do not fit.
-
-    Raises:
-        ValueError: nothing fits.
-    """
-    own = model.state_dict()
-    fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
-    if not fitting:
-        raise ValueError(
-            "init: expected weights that fit this model in name and shape, got none; choose the checkpoint's model=..."
-        )
-    model.load_state_dict(fitting, strict=False)
-    return sorted(set(own) - set(fitting))
+def first_line(error: Exception) -> str:
+    """What an error says, without the pages that torch adds."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,162 @@
+"""A model from what a checkpoint says: built from a file of unknown origin, it runs, fetches and writes nothing."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import timm
+from torch import nn
+
+from seg import checkpoint
+from seg.models.building import build, first_line
+
+_TIMM_OPTIONS = frozenset(
+    {
+        "act_layer",
+        "attn_drop_rate",
+        "drop_block_rate",
+        "drop_path_rate",
+        "drop_rate",
+        "dynamic_img_pad",
+        "dynamic_img_size",
+        "global_pool",
+        "img_size",
+        "norm_layer",
+        "num_features",
+        "patch_size",
+        "proj_drop_rate",
+        "strict_img_size",
+        "window_size",
+    }
+)
+"""Options of timm's constructors that a checkpoint may give; others, such as cache_dir, name files and addresses."""
+
+
+def restore(config: Mapping[str, Any], weights: Mapping[str, Any], *, trust: Sequence[str] = ()) -> nn.Module:
+    """Build the model that a checkpoint names and load its weights.
+
+    What the checkpoint names is decided on as text, before anything of it is imported: `build` and the classes of smp's
+    architecture map, with options that are numbers, words, and lists of them. Weights are never fetched.
+
+    Args:
+        config: ``_target_`` and its arguments, plain data.
+        weights: the state dict.
+        trust: modules of the user's own from which the checkpoint may name a model.
+
+    Raises:
+        ValueError: another model, other arguments, or weights that do not fit.
+    """
+    arguments = dict(config)
+    target = arguments.pop("_target_", None)
+    if isinstance(target, str) and any(target.startswith(f"{module}.") for module in trust):
+        model = _construct(_imported(target), target, arguments)
+    else:
+        with checkpoint.sealed():
+            model = _construct(_known(target), target, _harmless(target, arguments))
+    try:
+        model.load_state_dict(weights)
+    except Exception as error:  # torch's are RuntimeErrors, but tensors of a damaged file find others
+        raise ValueError(
+            f"checkpoint: expected weights of its model '{target}', got others "
+            f"({' '.join(str(error).split())[:200]}); the file is damaged or was edited"
+        ) from None
+    return model.eval()
+
+
+def transfer(model: nn.Module, weights: Mapping[str, Any]) -> list[str]:
+    """Copy every weight whose name and shape fit (fine-tuning); return the names of those that do not fit.
+
+    Raises:
+        ValueError: nothing fits.
+    """
+    own = model.state_dict()
+    fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
+    if not fitting:
+        raise ValueError(
+            "init: expected weights that fit this model in name and shape, got none; choose the checkpoint's model=..."
+        )
+    model.load_state_dict(fitting, strict=False)
+    return sorted(set(own) - set(fitting))
+
+
+def _known(target: Any) -> Callable[..., nn.Module]:
+    classes = {
+        f"segmentation_models_pytorch.{kind.__name__}": kind for kind in smp.MODEL_ARCHITECTURES_MAPPING.values()
+    }
+    known: dict[Any, Callable[..., nn.Module]] = {"seg.models.build": build, **classes}
+    if not isinstance(target, str) or target not in known:
+        raise ValueError(
+            "checkpoint: expected a model made by seg.models.build or a class of segmentation_models_pytorch, got "
+            f"{str(target)[:80]!r}; if that is a model of your own, name its module: trust=[MODULE]"
+        )
+    return known[target]
+
+
+def _harmless(target: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments that a checkpoint may give; without pretrained weights, and without noise, which only trains.
+
+    Raises:
+        ValueError: another one, or one of another kind.
+    """
+    encoder = arguments.get("encoder_name", "")
+    if not isinstance(encoder, str) or (encoder.startswith("tu-") and not timm.is_model(encoder[3:])):
+        raise ValueError(f"checkpoint: expected an encoder of smp or timm, got {encoder!r}; the file was edited")
+    if encoder and not encoder.startswith("tu-") and encoder not in smp.encoders.encoders:
+        raise ValueError(f"checkpoint: expected an encoder of smp or timm, got {encoder!r}; the file was edited")
+    if target == "seg.models.build":
+        kind = smp.MODEL_ARCHITECTURES_MAPPING.get(str(arguments.get("architecture")))
+        taken = {"architecture", *(inspect.signature(kind.__init__).parameters if kind else ())}
+    else:
+        taken = {*inspect.signature(_known(target)).parameters}
+    taken = (taken | (_TIMM_OPTIONS if encoder.startswith("tu-") else set())) - {"self", "kwargs", "aux_params"}
+    kept = {name: value for name, value in arguments.items() if name not in {"encoder_weights", "regularizer"}}
+    for name, value in kept.items():
+        if name not in taken or not _is_plain(value):
+            raise ValueError(
+                f"checkpoint: expected options of '{target}' that are numbers, words, or lists of them, got "
+                f"{name}={str(value)[:60]!r}; the file was edited, or needs a newer version"
+            )
+    return {**kept, "encoder_weights": None}
+
+
+def _is_plain(value: Any, depth: int = 2) -> bool:
+    if isinstance(value, list | tuple):
+        return depth > 0 and len(value) <= 64 and all(_is_plain(item, depth - 1) for item in value)
+    if isinstance(value, str):
+        return re.fullmatch(r"[\w.+-]{0,80}", value) is not None  # no path, no address
+    if isinstance(value, int | float):
+        return abs(value) <= 8192  # channels, sizes, rates: more would fill the memory; NaN compares as False
+    return value is None
+
+
+def _imported(target: str) -> Callable[..., Any]:
+    """A constructor of the user's own.
+
+    Raises:
+        ValueError: there is none.
+    """
+    module, _, name = target.rpartition(".")
+    try:
+        constructor: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"checkpoint: expected '{target}' to be importable, got {first_line(error)}; run the command where "
+            f"'{module}' lies, or put it on PYTHONPATH"
+        ) from None
+    return constructor
+
+
+def _construct(constructor: Callable[..., Any], target: str, arguments: Mapping[str, Any]) -> nn.Module:
+    try:
+        model = constructor(**arguments)
+    except Exception as error:  # whatever smp, timm and torch have to say about values that make no model
+        raise ValueError(
+            f"checkpoint: expected arguments of which '{target}' can be built, got {dict(arguments)} "
+            f"({first_line(error)}); the file was edited, or needs another version"
+        ) from None
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"checkpoint: expected '{target}' to make a model, got {type(model).__name__}; correct trust=")
+    return model
