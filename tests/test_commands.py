@@ -423,11 +423,11 @@ def test_tiles_and_back(tmp_path: Path, script: Script) -> None:
     masks = sorted(path.relative_to(tmp_path / "masks") for path in (tmp_path / "masks").rglob("*.png"))
     assert masks == sorted(path.relative_to(tmp_path / "tiles") for path in (tmp_path / "tiles").rglob("*.png"))
     assert len(masks) > 4
-    fails(script("seg-preprocess", **folders), 2, "holds masks made with size=None, tile=32, overlap=8")
+    fails(script("seg-preprocess", **folders), 2, "got 'masks' with masks made with size=None, tile=32, overlap=8")
     fails(script("seg-preprocess", **folders, tile=32, images="scenes"), 2, "got one of them; give both, or neither")
-    fails(script("seg-preprocess", **folders, tile=32, inverse="true"), 2, "leave out tile, size, images, unknown")
+    fails(script("seg-preprocess", **folders, tile=32, inverse="true"), 2, "inverse=true without tile, .*; leave")
     other = {**folders, "destination": "other", "images": "scenes", "images_destination": "t"}
-    fails(script("seg-preprocess", **other), 2, "images needs tile or size")
+    fails(script("seg-preprocess", **other), 2, "expected tile or size with images, got neither")
     back = {"source": "masks", "destination": "colors", "labels": "masks/labels.yaml"}
     result = script("seg-preprocess", **back, inverse="true")
     assert f"{len(masks)} converted, 0 unchanged, 0 failed" in result.stdout
