@@ -2,7 +2,8 @@
 // very mask. `make fuzz`; needs clang.
 // The first byte of an input chooses the options, the second the way in: the rest as a file, the rest as a file whose
 // checksums are put right, or the rest as the inflated pixel data of a small image, which gets past every checksum.
-// Whoever changes what a byte means makes the kept inputs (corpus.tar.gz) mean something else: `make corpus` afterwards.
+// Whoever changes what a byte means makes the kept inputs (corpus.tar.gz) mean something else: `make corpus`
+// afterwards.
 #include <cstdlib>
 #include <memory>
 
