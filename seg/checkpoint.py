@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -40,7 +41,8 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
             "runs/<name>/"
         )
     try:
-        with sealed():
+        with sealed(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, about pickles that are none; the refusal says enough
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files make torch's readers raise nearly anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

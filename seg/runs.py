@@ -6,6 +6,7 @@
 ``metrics.jsonl``     one line an epoch
 ``last.pt``           the state to go on from (`seg.trained`)
 ``best.pt``           the weights with the best validation score
+``pairs.csv``         names and sizes of the files that it is trained and validated on
 ``per_image.csv``     pixels of each class in each validation image, of the last epoch
 ``done.json``         scores of the last epoch; written last, it marks a complete run
 ``pictures/``         validation images with their predictions; ``curves.png`` beside it
@@ -16,8 +17,10 @@ import csv
 import hashlib
 import json
 import os
+import platform
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +29,16 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
 from seg.files import finite, make_folder, whole, write_csv, write_json
 
 CONFIG, ENVIRONMENT, METRICS = "config.yaml", "environment.json", "metrics.jsonl"
 LAST, BEST, PER_IMAGE, DONE = "last.pt", "best.pt", "per_image.csv", "done.json"
+PAIRS = "pairs.csv"
 PICTURES, CURVES = "pictures", "curves.png"
 
 COLUMNS = ("image", "class", "intersection", "prediction", "target")
@@ -111,17 +120,19 @@ def read(folder: str | os.PathLike[str]) -> RunRecord:
     config, environment = _read_yaml(folder / CONFIG), _read_json(folder / ENVIRONMENT)
     if not isinstance(environment.get("choices"), dict):
         raise ValueError(f"run: expected 'choices' in '{folder / ENVIRONMENT}', got none; the file was edited")
-    lines = tuple(read_lines(folder / METRICS)) if (folder / METRICS).exists() else ()
+    lines = tuple(read_lines(folder / METRICS))
     done = _read_json(folder / DONE) if (folder / DONE).exists() else None
     return RunRecord(folder, config, environment, lines, done)
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of ``metrics.jsonl``; a last one that was torn by a crash is left out.
+    """The lines of ``metrics.jsonl``; a last one that was torn by a crash is left out, and a missing file has none.
 
     Raises:
         ValueError: another line is not what `append_line` wrote.
     """
+    if not path.exists():
+        return
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
         if not text.endswith("\n"):
             return
@@ -178,36 +189,104 @@ def write_per_image(
     )
 
 
-def open_run(folder: Path, config: dict[str, Any], environment: dict[str, Any]) -> None:
-    """Make the folder with its configuration and environment.
+@contextmanager
+def opened(
+    folder: Path,
+    config: dict[str, Any],
+    environment: dict[str, Any],
+    pairs: Mapping[str, Sequence["PairFiles"]] | None = None,
+) -> Iterator[None]:
+    """Make the folder with its configuration, environment and pairs, and hold it: no other process may train in it.
 
     Raises:
-        ValueError: it cannot be written to.
+        ValueError: it cannot be written to, or another process holds it.
     """
     make_folder(folder, "runs")
-    with whole(folder / CONFIG) as temporary:
-        temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    write_json(folder / ENVIRONMENT, environment)
+    with _locked(folder):
+        with whole(folder / CONFIG) as temporary:
+            temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        write_json(folder / ENVIRONMENT, environment)
+        if pairs is not None:
+            rows = ((part, *files) for part, listed in pairs.items() for files in listed)
+            write_csv(folder / PAIRS, ("part", "name", "image_bytes", "mask_bytes"), rows)
+        yield
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold ``folder/.lock``; the system lets go of it when the process ends, however that happens."""
+    if fcntl is None:  # Windows
+        yield
+        return
+    with (folder / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ValueError(
+                f"runs: expected a folder that no other process trains in, got '{folder}', which {file.read()} holds; "
+                "wait for it, or give another name=..."
+            ) from None
+        except OSError:  # a file system without locks
+            yield
+            return
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
+        yield
+
+
+PairFiles = tuple[str, int, int]
+"""Name of a pair, bytes of its image and mask."""
+
+
+def check_pairs(folder: Path, parts: Mapping[str, Sequence[PairFiles]]) -> None:
+    """Make sure that a run goes on with the files that it was begun with.
+
+    Raises:
+        ValueError: pairs were added, removed or changed; the message says how many, and names one.
+    """
+    if not ((folder / PAIRS).is_file() and (folder / LAST).exists()):
+        return  # nothing was trained yet, or by a version that did not keep them
+    with (folder / PAIRS).open(newline="", encoding="utf-8") as file:
+        before = {tuple(row[:2]): row[2:] for row in list(csv.reader(file))[1:]}
+    now: dict[tuple[str, ...], list[str]] = {}
+    for part, pairs in parts.items():
+        now |= {(part, name): list(map(str, sizes)) for name, *sizes in pairs}
+    differences: dict[str, list[tuple[str, ...]]] = {
+        "new": sorted(now.keys() - before.keys()),
+        "missing": sorted(before.keys() - now.keys()),
+        "changed": sorted(key for key in now.keys() & before.keys() if now[key] != before[key]),
+    }
+    found = [f"{len(keys)} {how}, such as '{keys[0][1]}' of {keys[0][0]}" for how, keys in differences.items() if keys]
+    if found:
+        raise ValueError(
+            f"data: expected the {len(before)} pairs that '{folder}' was begun with, got {'; '.join(found)}; bring "
+            "them back, or give another name=... (init= keeps the weights)"
+        )
 
 
 def append_line(folder: Path, line: dict[str, Any]) -> None:
     """Add an epoch to ``metrics.jsonl``."""
     with (folder / METRICS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(finite(line), ensure_ascii=False) + "\n")
+        file.write(_json_line(line))
 
 
-def cut_lines(folder: Path, epoch: int) -> None:
-    """Drop the lines of ``metrics.jsonl`` from ``epoch`` on, and a torn last line: they will be written again."""
-    path = folder / METRICS
-    if not path.exists():
-        return
-    kept = []
-    for text, line in zip(path.read_text(encoding="utf-8").splitlines(keepends=True), read_lines(path), strict=False):
-        if line["epoch"] >= epoch:
-            break
-        kept.append(text)
-    with whole(path) as temporary:
-        temporary.write_text("".join(kept), encoding="utf-8")
+def _json_line(line: dict[str, Any]) -> str:
+    return json.dumps(finite(line), ensure_ascii=False) + "\n"
+
+
+def cut_lines(folder: Path, epoch: int) -> list[int]:
+    """Drop the lines of ``metrics.jsonl`` from ``epoch`` on, and a torn last line: they will be written again.
+
+    Returns:
+        Epochs before ``epoch`` whose lines are not there.
+    """
+    kept = [line for line in read_lines(folder / METRICS) if line["epoch"] < epoch]
+    if (folder / METRICS).exists():
+        with whole(folder / METRICS) as temporary:
+            temporary.write_text("".join(map(_json_line, kept)), encoding="utf-8")
+    return sorted(set(range(epoch)) - {line["epoch"] for line in kept})
 
 
 def finish(folder: Path, done: dict[str, Any]) -> None:

@@ -60,7 +60,7 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     _check_device(device)
-    labels = _labels(path, state["labels"])
+    labels = labels_of(path, state)
     model = models.restore(state["model_config"], state["model"], trust=trust)
     classes = state["model_config"].get("classes")
     if classes != labels.classes:
@@ -90,6 +90,25 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         state = _MIGRATIONS[state["format"]](state)
     _check_fields(path, state)
     return state
+
+
+def labels_of(path: str | os.PathLike[str], state: Mapping[str, Any]) -> LabelMap:
+    """The label map of a checkpoint that was read.
+
+    Args:
+        path: for the message.
+
+    Raises:
+        ValueError: it is none.
+    """
+    plain = state["labels"]
+    try:
+        return LabelMap.from_list(plain)
+    except Exception as error:  # a damaged list makes nearly anything of it
+        raise ValueError(
+            f"checkpoint: expected a label map in '{path}', got {str(plain)[:60]!r} ({error}); the file is damaged or "
+            "was edited"
+        ) from None
 
 
 def save(
@@ -153,16 +172,6 @@ def _check_fields(path: str | os.PathLike[str], state: Mapping[str, Any]) -> Non
             )
 
 
-def _labels(path: str | os.PathLike[str], plain: list[Any]) -> LabelMap:
-    try:
-        return LabelMap.from_list(plain)
-    except Exception as error:  # a damaged list makes nearly anything of it
-        raise ValueError(
-            f"checkpoint: expected a label map in '{path}', got {str(plain)[:60]!r} ({error}); the file is damaged or "
-            "was edited"
-        ) from None
-
-
 def _check_device(device: str) -> None:
     try:
         torch.empty(0, device=device)
@@ -180,7 +189,7 @@ def _regularizer(state: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key != "_target_"}
 
 
-_AT_START = {"epoch": 0, "step": 0, "loss_sum": 0.0, "term_sums": {}, "best": float("-inf")}
+_AT_START = {"epoch": 0, "step": 0, "loss_sum": 0.0, "term_sums": {}, "seconds": 0.0, "best": float("-inf")}
 
 
 def _from_format_1(state: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -76,6 +76,7 @@ class Position:
         epoch, step: ``step`` batches of ``epoch`` are done.
         loss_sum: of the steps done in this epoch.
         term_sums: the same for each term of a composite loss.
+        seconds: of training in this epoch.
         best: highest validation mIoU so far.
     """
 
@@ -83,6 +84,7 @@ class Position:
     step: int = 0
     loss_sum: float | Tensor = 0.0
     term_sums: dict[str, float | Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
     best: float = -math.inf
 
     def add(self, losses: Losses) -> None:
@@ -94,7 +96,7 @@ class Position:
 
     def next_epoch(self) -> None:
         """Move on to the start of the next epoch."""
-        self.epoch, self.step, self.loss_sum, self.term_sums = self.epoch + 1, 0, 0.0, {}
+        self.epoch, self.step, self.loss_sum, self.term_sums, self.seconds = self.epoch + 1, 0, 0.0, {}, 0.0
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -102,6 +104,7 @@ class Position:
             "step": self.step,
             "loss_sum": float(self.loss_sum),
             "term_sums": {name: float(value) for name, value in self.term_sums.items()},
+            "seconds": self.seconds,
             "best": self.best,
         }
 
@@ -226,7 +229,7 @@ def _check_finite(position: Position) -> None:
     if not math.isfinite(float(position.loss_sum)):
         raise RuntimeError(
             f"expected a finite loss, got {float(position.loss_sum)} in epoch {position.epoch} by step "
-            f"{position.step}; lower optimizer.lr or fit.clip: the state saved last is from before this epoch"
+            f"{position.step}; lower optimizer.lr or fit.clip: what was saved last is from before this epoch"
         )
 
 
@@ -248,7 +251,7 @@ def fit(
         loader: of the training set, over ``batches``.
         validate: evaluates the state's model; of its scores, ``miou`` chooses the best weights.
         watcher: is told of every epoch, and saves.
-        stop: asked after every step and around a validation; True saves and ends the run.
+        stop: asked after every step; True saves and ends the run.
 
     Returns:
         The validation of the last epoch; None when all epochs were done before.
@@ -257,10 +260,8 @@ def fit(
         KeyboardInterrupt: ``stop`` said so; the state is saved, and the same call goes on from there.
     """
     position, validation = state.position, None
-    if position.epoch == 0 and position.step == 0:
-        watcher.save("last")  # even the first epoch can be interrupted
     while position.epoch < options.epochs:
-        started, first_step = time.perf_counter(), position.step
+        started = time.perf_counter()
         batches.go_to(position.epoch, position.step)
         finished = train_epoch(
             state,
@@ -270,14 +271,15 @@ def fit(
             total=options.epochs * len(batches),
             stop=stop,
         )
-        if not finished:
-            _interrupt(position, watcher)
-        seconds = time.perf_counter() - started
-        line = _line(state, seconds, (position.step - first_step) * batches.batch / seconds)
-        better = False
+        position.seconds += time.perf_counter() - started
+        # Before the validation: if that fails, or the machine does, the epoch is not trained again.
+        watcher.save("last")
+        if not finished or stop():
+            raise KeyboardInterrupt(
+                f"saved at epoch {position.epoch}, step {position.step}; the same command goes on from there"
+            )
+        line, better = _line(state, batches.batch), False
         if (position.epoch + 1) % options.validate_every == 0 or position.epoch + 1 == options.epochs:
-            if stop():
-                _interrupt(position, watcher)
             validation = validate()
             line |= {f"val_{key}": value for key, value in validation.scores.items()}
             better = validation.scores["miou"] > position.best
@@ -286,27 +288,20 @@ def fit(
         watcher.line(line)
         if better:
             watcher.save("best")
-        watcher.save("last")
-        if stop() and position.epoch < options.epochs:
-            raise KeyboardInterrupt(f"saved after epoch {position.epoch}; the same command goes on from there")
+    watcher.save("last")
     return validation
 
 
-def _line(state: State, seconds: float, images_per_second: float) -> dict[str, Any]:
-    """The training part of an epoch's line."""
+def _line(state: State, batch: int) -> dict[str, Any]:
+    """The training part of an epoch's line; ``batch`` images a step."""
     position = state.position
     line: dict[str, Any] = {
         "epoch": position.epoch,
         "loss": float(position.loss_sum) / max(position.step, 1),
         "lr": state.scheduler.get_last_lr()[0],
-        "seconds": seconds,
-        "images_per_second": images_per_second,
+        "seconds": position.seconds,
+        "images_per_second": position.step * batch / max(position.seconds, 1e-9),
     }
     if position.term_sums:
         line["terms"] = {name: float(value) / position.step for name, value in position.term_sums.items()}
     return line
-
-
-def _interrupt(position: Position, watcher: Watcher) -> NoReturn:
-    watcher.save("last")
-    raise KeyboardInterrupt(f"saved at epoch {position.epoch}, step {position.step}; the same command goes on")

@@ -23,7 +23,8 @@ def line(epoch: int, **more: Any) -> dict[str, Any]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A run of three epochs that is not complete."""
-    runs.open_run(tmp_path / "a", CONFIG, ENVIRONMENT)
+    with runs.opened(tmp_path / "a", CONFIG, ENVIRONMENT):
+        pass
     for epoch in range(3):
         runs.append_line(tmp_path / "a", line(epoch, val_miou=0.1 * epoch, val_iou={"Bäume": float("nan")}))
     (tmp_path / "a" / runs.LAST).touch()
@@ -46,8 +47,13 @@ def test_a_torn_last_line_is_left_out_and_others_are_named(folder: Path) -> None
     path = folder / runs.METRICS
     path.write_text(path.read_text() + '{"epoch": 3, "lo')
     assert len(runs.read(folder).lines) == 3
-    runs.cut_lines(folder, 2)
+    assert runs.cut_lines(folder, 2) == []
     assert [found["epoch"] for found in runs.read(folder).lines] == [0, 1]
+    path.write_text(json.dumps(line(1)) + "\n")
+    assert runs.cut_lines(folder, 4) == [0, 2, 3]
+    path.unlink()
+    assert runs.cut_lines(folder, 2) == [0, 1]
+    assert not path.exists()
     for damaged in ('{"epoch": 0, "lo\n', "[1]\n", '{"epoch": 0}\n', "\n"):
         path.write_text(json.dumps(line(0)) + "\n" + damaged + json.dumps(line(2)) + "\n")
         with pytest.raises(ValueError, match=r"expected an epoch's numbers in '.*metrics.jsonl', line 2, got"):
@@ -136,3 +142,48 @@ def test_an_older_run_is_read(tmp_path: Path) -> None:
     shutil.copytree(Path(__file__).parent / "golden" / "format1", tmp_path / "old")
     record = runs.read(tmp_path / "old")
     assert (record.choices["loss"], len(record.lines), record.done) == ("boundary", 1, None)
+
+
+PAIRS = {"train": [("a", 10, 3), ("b", 11, 3)], "val": [("c", 9, 2)]}
+
+
+def test_a_run_goes_on_with_its_pairs_alone(tmp_path: Path) -> None:
+    with runs.opened(tmp_path, CONFIG, ENVIRONMENT, PAIRS):
+        pass
+    runs.check_pairs(tmp_path, {"train": [("x", 1, 1)], "val": []})  # nothing was trained yet
+    (tmp_path / runs.LAST).touch()
+    runs.check_pairs(tmp_path, PAIRS)
+    for pairs, message in (
+        (
+            {"train": [*PAIRS["train"], ("d", 1, 1)], "val": PAIRS["val"]},
+            "3 pairs that .* 1 new, such as 'd' of train;",
+        ),
+        ({"train": PAIRS["train"], "val": []}, "got 1 missing, such as 'c' of val; bring them back"),
+        ({"train": [("a", 10, 4), ("b", 11, 3)], "val": PAIRS["val"]}, "got 1 changed, such as 'a' of train"),
+        ({"train": PAIRS["train"][:1], "val": [*PAIRS["val"], ("b", 11, 3)]}, "1 new, such as 'b' of val; 1 missing"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            runs.check_pairs(tmp_path, pairs)
+
+
+def test_a_run_folder_is_held_by_one_process(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from seg import runs\n"
+        "with runs.opened(Path(sys.argv[1]), {}, {}):\n"
+        "    print('held', flush=True); time.sleep(60)\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with (
+            pytest.raises(
+                ValueError, match=rf"no other process trains in, got .* process {other.pid} on .* holds; wait"
+            ),
+            runs.opened(tmp_path, {"other": 1}, {}),
+        ):
+            pass
+        assert (tmp_path / runs.CONFIG).read_text() == "{}\n"
+        other.kill()
+    with runs.opened(tmp_path, CONFIG, ENVIRONMENT):  # however it ended
+        assert runs.read(tmp_path).config == CONFIG

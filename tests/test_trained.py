@@ -30,7 +30,8 @@ def test_an_older_checkpoint_loads_and_predicts() -> None:
 def test_an_older_checkpoint_has_todays_fields() -> None:
     raw, state = torch.load(OLD, weights_only=True), trained.read(OLD)
     assert state["format"] == trained.FORMAT
-    assert state["position"] == {key: raw[key] for key in ("epoch", "step", "loss_sum", "term_sums", "best")}
+    kept = {key: raw[key] for key in ("epoch", "step", "loss_sum", "term_sums", "best")}
+    assert state["position"] == {**kept, "seconds": 0.0}
     assert state["position"]["step"] == 1
     assert torch.equal(state["objective"]["loss.progress"], raw["loss"]["progress"])
     assert "loss" not in state

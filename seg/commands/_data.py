@@ -2,16 +2,16 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
-from seg import dataset
+from seg import dataset, runs
 from seg.class_weights import class_weights
 from seg.commands import WRONG_REQUEST, _show, instantiate
 from seg.commands._progress import bulk_progress
@@ -19,6 +19,8 @@ from seg.dataset import Checked
 from seg.files import make_folder, write_json
 from seg.labels import LabelMap
 from seg.pairs import Pair, pair, split
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Data:
     train: list[Pair]
     val: list[Pair]
     train_counts: NDArray[Any]
+    train_sizes: list[tuple[int, int]]
     val_sizes: list[tuple[int, int]]
 
     @property
@@ -58,25 +61,36 @@ def with_weights(loss: Any, data: Data) -> Any:
     return resolved
 
 
-def load_data(data: dict[str, Any], labels: str | None, fabric: Fabric) -> Data:
+def load_data(data: dict[str, Any], labels: str | None, folder: Path, fabric: Fabric) -> Data:
     """What the ``data`` group names, looked at by the first process, which tells the others.
 
+    Args:
+        folder: of the run, which may be one that goes on with the same data.
+
     Raises:
-        ValueError: whatever is wrong with it. The other processes exit in silence: one message is enough.
+        ValueError: whatever is wrong with it.
     """
-    found: Data | Exception | None = None
+    return told_by_first(fabric, lambda: _read_data(data, labels, folder))
+
+
+def told_by_first(fabric: Fabric, work: Callable[[], T]) -> T:
+    """What the first process's ``work`` returns, on every process.
+
+    Raises:
+        Exception: what ``work`` raised, on the first process. The others exit in silence: one message is enough.
+    """
+    told: tuple[T | None, Exception | None] = None, None
     if fabric.is_global_zero:
         try:
-            found = _read_data(data, labels)
+            told = work(), None
         except Exception as error:  # of any kind: the others must not wait for an answer for ever
-            found = error
-    told = fabric.broadcast(found)
-    if isinstance(told, Exception):
+            told = None, error
+    found, error_ = fabric.broadcast(told)
+    if error_ is not None:
         if fabric.is_global_zero:
-            raise told
+            raise error_
         sys.exit(WRONG_REQUEST)
-    assert told is not None
-    return told
+    return found  # type: ignore[return-value]  # None only where T is
 
 
 def check(pairs: Sequence[Pair], classes: int) -> Checked:
@@ -85,11 +99,42 @@ def check(pairs: Sequence[Pair], classes: int) -> Checked:
         return dataset.check(pairs, classes, progress=lambda done, total: tell(done, total=total))
 
 
-def _read_data(data: dict[str, Any], labels: str | None) -> Data:
-    """Pair, split and check the images and masks.
+def check_classes(checked: Checked, labels: LabelMap, part: str, *, learn: bool = False) -> None:
+    """Say which classes have no pixel, because a mean over the others looks better than it is.
+
+    Args:
+        learn: a model is to be trained on it.
 
     Raises:
-        ValueError: whatever is wrong with them, or the label map is missing.
+        ValueError: there is one class at most to learn.
+    """
+    pixels = checked.counts.sum(0)
+    absent = [name for name, count in zip(labels.names, pixels, strict=True) if not count]
+    ignored = sum(height * width for height, width in checked.sizes) - int(pixels.sum())
+    if learn and len(absent) >= labels.classes - 1:
+        (only,) = set(labels.names) - set(absent)
+        hint = (
+            f"; {ignored:,} pixels are 255, which is ignored: if they mean a class, convert the masks with a label map "
+            "that gives it the value 255"
+            if ignored
+            else "; convert the labels with another label map"
+        )
+        raise ValueError(
+            f"masks: expected pixels of two classes or more in the {part} masks, got '{only}' alone of "
+            f"{', '.join(labels.names)}{hint}"
+        )
+    if absent:
+        _show.warn(
+            f"no {part} pixel is {' or '.join(repr(name) for name in absent)}: scores are means over the other "
+            f"{labels.classes - len(absent)} of {labels.classes} classes"
+        )
+
+
+def pair_up(data: dict[str, Any]) -> tuple[list[Pair], list[Pair]]:
+    """Training and validation pairs, by name alone.
+
+    Raises:
+        ValueError: files that do not pair up, or the same in both parts.
     """
     training, validation = data["train"], data["val"]
     if (validation["images"] is None) != (validation["masks"] is None):
@@ -102,19 +147,42 @@ def _read_data(data: dict[str, Any], labels: str | None) -> Data:
         val_pairs = paired(training["images"], training["masks"], only=validation["list"])
     else:
         train_pairs, val_pairs = split(train_pairs, data["val_share"], data["split_seed"])
-    label_map = load_labels(labels, Path(training["masks"]))
-    if validation["masks"] is not None:
-        check_labels(label_map, Path(validation["masks"]), "data.train.masks")
-    _show.say(f"checking {len(train_pairs)} training and {len(val_pairs)} validation pairs")
-    train_checked = check(train_pairs, label_map.classes)
-    val_checked = check(val_pairs, label_map.classes)
     both = {p.image.resolve() for p in train_pairs} & {p.image.resolve() for p in val_pairs}
     if both:
         raise ValueError(
             f"expected different images for training and validation, got {len(both)} in both, such as '{min(both)}'; "
             "take them out of one of the two"
         )
-    return Data(label_map, train_pairs, val_pairs, train_checked.counts, val_checked.sizes)
+    return train_pairs, val_pairs
+
+
+def file_sizes(train: list[Pair], val: list[Pair]) -> dict[str, list[runs.PairFiles]]:
+    """What a run folder keeps of its pairs."""
+
+    def sizes(pairs: list[Pair]) -> list[runs.PairFiles]:
+        return [(p.name, p.image.stat().st_size, p.mask.stat().st_size) for p in pairs]
+
+    return {"train": sizes(train), "val": sizes(val)}
+
+
+def _read_data(data: dict[str, Any], labels: str | None, folder: Path) -> Data:
+    """Pair, split and check the images and masks.
+
+    Raises:
+        ValueError: whatever is wrong with them, or the label map is missing.
+    """
+    training, validation = data["train"], data["val"]
+    train_pairs, val_pairs = pair_up(data)
+    runs.check_pairs(folder, file_sizes(train_pairs, val_pairs))
+    label_map = load_labels(labels, Path(training["masks"]))
+    if validation["masks"] is not None:
+        check_labels(label_map, Path(validation["masks"]), "data.train.masks")
+    _show.say(f"checking {len(train_pairs)} training and {len(val_pairs)} validation pairs")
+    train_checked = check(train_pairs, label_map.classes)
+    val_checked = check(val_pairs, label_map.classes)
+    check_classes(train_checked, label_map, "training", learn=True)
+    check_classes(val_checked, label_map, "validation")
+    return Data(label_map, train_pairs, val_pairs, train_checked.counts, train_checked.sizes, val_checked.sizes)
 
 
 def load_labels(labels: str | None, masks: Path) -> LabelMap:

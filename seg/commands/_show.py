@@ -1,6 +1,7 @@
 """What commands print: tables of scores, progress."""
 
 import math
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,11 @@ def say(text: str) -> None:
     console.print(text, soft_wrap=True, markup=False)
 
 
+def warn(text: str) -> None:
+    """A line on standard error, before the work starts."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
 def scores_table(scores: Scores, names: Sequence[str], *, title: str) -> Table:
     """One row a class: IoU, Dice, precision, recall and share of the labelled pixels, all in percent."""
     table = Table(title=title, title_justify="left")
@@ -48,10 +54,15 @@ def percent(value: float) -> str:
 
 def verdict(scores: Scores, majority: Scores, majority_name: str) -> str:
     """The line that compares a model with the majority-class baseline."""
-    return (
-        f"mIoU {percent(scores.miou)} %, pixel accuracy {percent(scores.accuracy)} %; majority-class baseline "
-        f"('{majority_name}'): mIoU {percent(majority.miou)} %, accuracy {percent(majority.accuracy)} %"
-    )
+    ours = f"mIoU {percent(scores.miou)} %{_over(scores)}, pixel accuracy {percent(scores.accuracy)} %"
+    baseline = f"mIoU {percent(majority.miou)} %, accuracy {percent(majority.accuracy)} %"
+    return f"{ours}; majority-class baseline ('{majority_name}'): {baseline}"
+
+
+def _over(scores: Scores) -> str:
+    """Which classes a mean leaves out, where it does."""
+    known = sum(not math.isnan(value) for value in scores.iou)
+    return "" if known == len(scores.iou) else f" (mean over {known} of {len(scores.iou)} classes)"
 
 
 @contextmanager

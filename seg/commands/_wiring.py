@@ -1,8 +1,7 @@
 """What ``seg-train`` wires: the configuration becomes built objects in one pass, and `seg.training.fit` gets them."""
 
-import logging
-import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,12 +16,15 @@ from torch.utils.data import DataLoader
 
 from seg import evaluation, inference, models, runs, trained, training
 from seg.commands import _show, instantiate, plain
-from seg.commands._data import Data, load_data, render, with_weights
+from seg.commands._data import Data, file_sizes, load_data, pair_up, render, told_by_first, with_weights
+from seg.commands._device import make_fabric
 from seg.commands._environment import environment
 from seg.commands._pictures import ValidationPictures, draw_curves
 from seg.commands._signals import stop_signals
+from seg.commands._trial import explained, try_sizes
 from seg.commands._watcher import RunWatcher
 from seg.dataset import SegmentationDataset
+from seg.labels import LabelMap
 from seg.loading import EvaluationBatches, TrainBatches, make_loader
 from seg.metrics import MeanLoss, PixelCounts, majority_scores, scores
 from seg.objective import Segmentation
@@ -56,11 +58,26 @@ class Parts:
         assert isinstance(total, Tensor)
         return total.cpu()
 
+    def predict(self, images: Tensor) -> Tensor:
+        """Logits of whole images, in the precision of the run.
+
+        By the model itself: the wrapper of several processes waits for the others at every call, and they validate on
+        other numbers of batches, if any.
+        """
+        self.state.model.eval()
+        precision = self.state.fabric.strategy.precision
+        with precision.forward_context():
+            logits = inference.whole_image(self.state.model, precision.convert_input(images))
+        converted: Tensor = precision.convert_output(logits)
+        return converted
+
     def validate(self) -> evaluation.Validation:
         """Loss and pixel counts of the validation set."""
-        self.state.wrapped.eval()
+        if self.state.fabric.world_size > 1:  # the running statistics of each process are those of its own images
+            for buffer in self.state.model.buffers():
+                torch.distributed.broadcast(buffer, 0)
         return evaluation.evaluate(
-            partial(inference.whole_image, self.state.wrapped),
+            self.predict,
             _show.track(self.val_loader, "validation", len(self.val_loader)),
             [
                 MeanLoss(lambda logits, mask: self.objective.losses(logits, mask).total),
@@ -78,19 +95,30 @@ def train(config: DictConfig) -> Path:
         render(plain(config.data.render))
     cfg = plain(config)
     _check_whole_numbers(cfg)
-    folder = Path(cfg["runs"], cfg["name"])
+    folder = Path(str(cfg["runs"]), str(cfg["name"]))
     if runs.is_complete(folder, cfg):
+        _check_still_the_same(folder, cfg["data"])
         _show.say(f"{folder} is complete; remove it, or give another name=... or seed=..., to train anew")
         return folder
     fabric = make_fabric(**cfg["device"])
     _show.console.quiet = not fabric.is_global_zero
-    parts = build(cfg, load_data(cfg["data"], cfg["labels"], fabric), fabric)
-    if fabric.is_global_zero:
-        runs.open_run(folder, cfg, environment(cfg["seed"], choices))
-    fabric.barrier()
+    parts = build(cfg, load_data(cfg["data"], cfg["labels"], folder, fabric), fabric)
+    pairs = file_sizes(parts.data.train, parts.data.val)
+    with ExitStack() as stack:
+        opened = partial(runs.opened, folder, cfg, environment(cfg["seed"], choices), pairs)
+        told_by_first(fabric, lambda: stack.enter_context(opened()))
+        run(parts, folder)
+    return folder
+
+
+def run(parts: Parts, folder: Path) -> None:
+    """Train to the end, from where the folder stands, and write what a complete run has."""
+    fabric = parts.state.fabric
     resume(parts.state, folder)
+    if parts.state.position == training.Position():
+        try_sizes(parts.predict, parts.train_loader.dataset, parts.data, parts.batches, fabric.device)
     watcher = RunWatcher(folder, parts.state, parts.options.epochs, parts.describe, parts.make_logger, parts.pictures)
-    with stop_signals() as stop:
+    with stop_signals() as stop, explained():
         validation = training.fit(
             parts.state,
             parts.train_loader,
@@ -107,7 +135,15 @@ def train(config: DictConfig) -> Path:
     if fabric.is_global_zero:
         watcher.close()
         finish(folder, parts, validation)
-    return folder
+
+
+def _check_still_the_same(folder: Path, data: dict[str, Any]) -> None:
+    """Refuse to call a run complete whose data have grown since."""
+    try:
+        found = pair_up(data)
+    except ValueError:  # they may have been moved away, now that nobody needs them
+        return
+    runs.check_pairs(folder, file_sizes(*found))
 
 
 def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
@@ -119,7 +155,7 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
     options: training.FitOptions = instantiate(cfg["fit"])
     torch.manual_seed(cfg["seed"])
     model_config = {**cfg["model"], "classes": data.labels.classes}
-    model, normalization = _model(cfg, model_config)
+    model, normalization = _model(cfg, model_config, data.labels)
     objective = Segmentation(instantiate(with_weights(cfg["loss"], data)), data.labels.classes)
     mean, std = normalization
     dataset = partial(SegmentationDataset, classes=data.labels.classes, mean=mean, std=std, seed=cfg["seed"])
@@ -150,7 +186,9 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
     )
 
 
-def _model(cfg: dict[str, Any], model_config: dict[str, Any]) -> tuple[nn.Module, models.Normalization]:
+def _model(
+    cfg: dict[str, Any], model_config: dict[str, Any], labels: LabelMap
+) -> tuple[nn.Module, models.Normalization]:
     """The model with its regularizers and first weights; the normalisation of its images."""
     normalization = models.normalization(cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights"))
     model: nn.Module = instantiate(model_config)
@@ -159,11 +197,24 @@ def _model(cfg: dict[str, Any], model_config: dict[str, Any]) -> tuple[nn.Module
     if (found := describe(model).splitlines()) != ["no regularizers"]:
         _show.say("\n  ".join(["regularizers:", *found]))
     if cfg["init"] is not None:
-        start = trained.read(cfg["init"])
-        left = models.transfer(model, start["model"])
-        normalization = tuple(start["normalization"]["mean"]), tuple(start["normalization"]["std"])
-        _show.say(f"init: weights of {cfg['init']}" + (f", except {len(left)} such as {left[0]}" if left else ""))
+        normalization = _start_from(cfg["init"], model, labels)
     return model, normalization
+
+
+def _start_from(path: str, model: nn.Module, labels: LabelMap) -> models.Normalization:
+    """Take the weights of a checkpoint, of the head by class name, and say what was left; its normalisation."""
+    start = trained.read(path)
+    theirs, ours = trained.labels_of(path, start).names, labels.names
+    shared = [(ours.index(name), theirs.index(name)) for name in ours if name in theirs]
+    left = models.transfer(model, start["model"], rows=None if ours == theirs else shared)
+    _show.say(f"init: weights of {path}" + (f", except {len(left)} such as {left[0]}" if left else ""))
+    if ours != theirs:
+        new = [name for name in ours if name not in theirs]
+        _show.say(
+            f"init: the classes differ; the head starts with the rows of {len(shared)} of {len(ours)} classes, by name"
+            + (f"; from scratch: {', '.join(new)}" if new else "")
+        )
+    return tuple(start["normalization"]["mean"]), tuple(start["normalization"]["std"])
 
 
 def resume(state: training.State, folder: Path) -> None:
@@ -174,16 +225,21 @@ def resume(state: training.State, folder: Path) -> None:
     """
     path = folder / runs.LAST
     if path.exists():
+        best = f", with init={folder / runs.BEST} to keep the best weights" if (folder / runs.BEST).exists() else ""
         try:
             state.load_state_dict(trained.read(path))
-        except KeyError as error:
+        except Exception as error:  # a damaged file makes nearly anything of torch's optimizers
+            reason = " ".join(str(error).split())[:200]
             raise ValueError(
-                f"expected {error} in '{path}', got a checkpoint of another version; finish the run with that version, "
-                "or start again under another name=..., with init= to keep the weights"
+                f"expected the state of this run in '{path}', got another one, or a damaged file ({reason}); remove it "
+                f"to train anew, or give another name=...{best}"
             ) from None
         _show.say(f"resuming {folder} at epoch {state.position.epoch + 1}, step {state.position.step}")
-    if state.fabric.is_global_zero:
-        runs.cut_lines(folder, state.position.epoch)
+    if state.fabric.is_global_zero and (lost := runs.cut_lines(folder, state.position.epoch)):
+        _show.warn(
+            f"'{folder / runs.METRICS}' lacks {len(lost)} of the {state.position.epoch} epochs that are done, such as "
+            f"epoch {lost[0] + 1}; the curves and the training time will lack them too"
+        )
 
 
 def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> None:
@@ -206,24 +262,6 @@ def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> Non
     _show.say(_show.verdict(final, majority, labels.names[majority_class]))
     best = _show.percent(parts.state.position.best)
     _show.say(f"best mIoU {best} % in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
-
-
-def make_fabric(*, accelerator: str, devices: int, precision: str) -> Fabric:
-    """Device, precision and processes, launched.
-
-    Raises:
-        ValueError: they cannot be had here.
-    """
-    for noisy in ("lightning.fabric", "huggingface_hub"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    try:
-        fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
-    except Exception as error:  # Fabric's MisconfigurationException derives from Exception alone
-        wanted = f"accelerator={accelerator} devices={devices} precision={precision}"
-        raise ValueError(f"device: expected what this machine has, got {wanted}: {error}") from None
-    fabric.launch()
-    return fabric
 
 
 def _check_whole_numbers(cfg: dict[str, Any]) -> None:

@@ -76,14 +76,16 @@ def _count(trained: "Trained", pairs: "list[Pair]", cfg: dict[str, Any]) -> "Val
 
     from seg import evaluation, inference
     from seg.commands import _show
-    from seg.commands._data import check
+    from seg.commands._data import check, check_classes
     from seg.dataset import SegmentationDataset
     from seg.loading import Batch, EvaluationBatches, make_loader
     from seg.metrics import PixelCounts
 
     classes, device = trained.labels.classes, torch.device(trained.device)
     dataset = SegmentationDataset(pairs, classes=classes, mean=trained.mean, std=trained.std)
-    batches = EvaluationBatches(check(pairs, classes).sizes, batch=cfg["batch"])
+    checked = check(pairs, classes)
+    check_classes(checked, trained.labels, "evaluation")
+    batches = EvaluationBatches(checked.sizes, batch=cfg["batch"])
     loader = make_loader(dataset, batches, workers=cfg["workers"], device=device)
     on_device = (Batch(b.images.to(device), b.masks.to(device), b.index, b.extra) for b in loader)
     return evaluation.evaluate(

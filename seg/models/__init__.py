@@ -1,6 +1,15 @@
 """Encoder-decoder models of segmentation-models-pytorch: built from plain arguments, restored from checkpoints."""
 
-from seg.models.building import IMAGENET_MEAN, IMAGENET_STD, Normalization, build, normalization
+from seg.models.building import IMAGENET_MEAN, IMAGENET_STD, Normalization, build, first_line, normalization
 from seg.models.restoring import restore, transfer
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Normalization", "build", "normalization", "restore", "transfer"]
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "Normalization",
+    "build",
+    "first_line",
+    "normalization",
+    "restore",
+    "transfer",
+]

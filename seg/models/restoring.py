@@ -66,14 +66,31 @@ def restore(config: Mapping[str, Any], weights: Mapping[str, Any], *, trust: Seq
     return model.eval()
 
 
-def transfer(model: nn.Module, weights: Mapping[str, Any]) -> list[str]:
+def transfer(
+    model: nn.Module, weights: Mapping[str, Any], *, rows: Sequence[tuple[int, int]] | None = None
+) -> list[str]:
     """Copy every weight whose name and shape fit (fine-tuning); return the names of those that do not fit.
+
+    Args:
+        rows: (class here, class there) of the classes that both models have; of the head, the module that ends the
+            model, only these rows are copied. None = the classes are the same, in the same order.
 
     Raises:
         ValueError: nothing fits.
     """
     own = model.state_dict()
-    fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
+    head = list(own)[-1].rpartition(".")[0] if rows is not None else None
+    fitting = {
+        name: value
+        for name, value in weights.items()
+        if name in own and own[name].shape == value.shape and name.rpartition(".")[0] != head
+    }
+    for name in [name for name in own if name.rpartition(".")[0] == head and rows and name in weights]:
+        ours, theirs = own[name].clone(), weights[name]
+        if ours.shape[1:] == theirs.shape[1:]:
+            here, there = zip(*rows or (), strict=True)
+            ours[list(here)] = theirs[list(there)].to(ours)
+            fitting[name] = ours
     if not fitting:
         raise ValueError(
             "init: expected weights that fit this model in name and shape, got none; choose the checkpoint's model=..."

@@ -1,0 +1,60 @@
+"""What would fail after the first epoch, or with words of others, tried before the first step."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seg.commands._data import Data
+from seg.loading import TrainBatches
+from seg.models import first_line
+
+
+def try_sizes(
+    predict: Callable[[Tensor], Tensor], dataset: Any, data: Data, batches: TrainBatches, device: torch.device
+) -> None:
+    """Predict empty images of the sizes that are to come, before hours are spent: some encoders take one size alone.
+
+    Args:
+        predict: images -> logits, in evaluation mode.
+        dataset: of the training samples.
+
+    Raises:
+        ValueError: the model refuses one, or training images of several sizes would meet in a batch.
+    """
+    examples = {size: index for index, size in reversed(list(enumerate(data.train_sizes)))}
+    cropped = {tuple(dataset[0, index].mask.shape) for index in list(examples.values())[:3]}
+    if len(cropped) > 1 and batches.batch > batches.world:
+        shown = " and ".join("x".join(map(str, size)) for size in sorted(cropped))
+        raise ValueError(
+            f"augment: expected training images of one size in a batch, got {shown}; give "
+            "augment.crop.size=[HEIGHT,WIDTH], or loader.batch=1"
+        )
+    by_area = sorted(set(data.val_sizes), key=lambda size: size[0] * size[1])
+    for part, found in (("training", [*cropped]), ("validation", [*{by_area[0], by_area[-1]}])):
+        for height, width in found:
+            try:
+                with torch.inference_mode():
+                    predict(torch.zeros(1, 3, height, width, device=device))
+            except Exception as error:  # smp, timm and torch all have their ways to refuse a size
+                raise ValueError(
+                    f"model: expected one that takes {part} images of {height}x{width}, got a refusal "
+                    f"({first_line(error)}); choose an encoder that takes any size, give its size such as "
+                    "+model.img_size=[HEIGHT,WIDTH], or cut the data to it (seg-preprocess tile=, augment.crop.size=)"
+                ) from None
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Say what to do about what torch says of batch normalisation in the first step."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            "loader.batch: expected at least two images a process, because this model normalises over the batch where "
+            "maps are one pixel small, got 1; raise loader.batch"
+        ) from None
