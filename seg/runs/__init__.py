@@ -1,0 +1,63 @@
+"""The run folder ``runs/<name>/``: its files, who writes them, and how they are read back. Needs no torch.
+
+====================  ==========================================================================================
+``config.yaml``       the whole configuration, resolved
+``environment.json``  versions, git state, hardware, seed, the chosen option of each group
+``metrics.jsonl``     one line an epoch
+``last.pt``           the state to go on from (`seg.trained`)
+``best.pt``           the weights with the best validation score
+``pairs.csv``         names and sizes of the files that it is trained and validated on
+``per_image.csv``     pixels of each class in each validation image, of the last epoch
+``done.json``         scores of the last epoch; written last, it marks a complete run
+``pictures/``         validation images with their predictions; ``curves.png`` beside it
+====================  ==========================================================================================
+"""
+
+from seg.runs.folder import PairFiles, append_line, check_pairs, cut_lines, finish, opened, write_per_image
+from seg.runs.identity import is_complete, run_name
+from seg.runs.records import (
+    BEST,
+    COLUMNS,
+    CONFIG,
+    CURVES,
+    DONE,
+    ENVIRONMENT,
+    LAST,
+    METRICS,
+    PAIRS,
+    PER_IMAGE,
+    PICTURES,
+    PerImage,
+    RunRecord,
+    read,
+    read_lines,
+    read_per_image,
+)
+
+__all__ = [
+    "BEST",
+    "COLUMNS",
+    "CONFIG",
+    "CURVES",
+    "DONE",
+    "ENVIRONMENT",
+    "LAST",
+    "METRICS",
+    "PAIRS",
+    "PER_IMAGE",
+    "PICTURES",
+    "PairFiles",
+    "PerImage",
+    "RunRecord",
+    "append_line",
+    "check_pairs",
+    "cut_lines",
+    "finish",
+    "is_complete",
+    "opened",
+    "read",
+    "read_lines",
+    "read_per_image",
+    "run_name",
+    "write_per_image",
+]

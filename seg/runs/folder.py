@@ -1,0 +1,142 @@
+"""The run folder is opened, held, written and finished here."""
+
+import csv
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
+from seg.files import finite, make_folder, whole, write_csv, write_json
+from seg.runs.records import COLUMNS, CONFIG, DONE, ENVIRONMENT, LAST, METRICS, PAIRS, read_lines
+
+
+@contextmanager
+def opened(
+    folder: Path,
+    config: dict[str, Any],
+    environment: dict[str, Any],
+    pairs: Mapping[str, Sequence["PairFiles"]] | None = None,
+) -> Iterator[None]:
+    """Make the folder with its configuration, environment and pairs, and hold it: no other process may train in it.
+
+    Raises:
+        ValueError: it cannot be written to, or another process holds it.
+    """
+    make_folder(folder, "runs")
+    with _locked(folder):
+        with whole(folder / CONFIG) as temporary:
+            temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        write_json(folder / ENVIRONMENT, environment)
+        if pairs is not None:
+            rows = ((part, *files) for part, listed in pairs.items() for files in listed)
+            write_csv(folder / PAIRS, ("part", "name", "image_bytes", "mask_bytes"), rows)
+        yield
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold ``folder/.lock``; the system lets go of it when the process ends, however that happens."""
+    if fcntl is None:  # Windows
+        yield
+        return
+    with (folder / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ValueError(
+                f"runs: expected a folder that no other process trains in, got '{folder}', which {file.read()} holds; "
+                "wait for it, or give another name=..."
+            ) from None
+        except OSError:  # a file system without locks
+            yield
+            return
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
+        yield
+
+
+PairFiles = tuple[str, int, int]
+"""Name of a pair, bytes of its image and mask."""
+
+
+def check_pairs(folder: Path, parts: Mapping[str, Sequence[PairFiles]]) -> None:
+    """Make sure that a run goes on with the files that it was begun with.
+
+    Raises:
+        ValueError: pairs were added, removed or changed; the message says how many, and names one.
+    """
+    if not ((folder / PAIRS).is_file() and (folder / LAST).exists()):
+        return  # nothing was trained yet, or by a version that did not keep them
+    with (folder / PAIRS).open(newline="", encoding="utf-8") as file:
+        before = {tuple(row[:2]): row[2:] for row in list(csv.reader(file))[1:]}
+    now: dict[tuple[str, ...], list[str]] = {}
+    for part, pairs in parts.items():
+        now |= {(part, name): list(map(str, sizes)) for name, *sizes in pairs}
+    differences: dict[str, list[tuple[str, ...]]] = {
+        "new": sorted(now.keys() - before.keys()),
+        "missing": sorted(before.keys() - now.keys()),
+        "changed": sorted(key for key in now.keys() & before.keys() if now[key] != before[key]),
+    }
+    found = [f"{len(keys)} {how}, such as '{keys[0][1]}' of {keys[0][0]}" for how, keys in differences.items() if keys]
+    if found:
+        raise ValueError(
+            f"data: expected the {len(before)} pairs that '{folder}' was begun with, got {'; '.join(found)}; bring "
+            "them back, or give another name=... (init= keeps the weights)"
+        )
+
+
+def append_line(folder: Path, line: dict[str, Any]) -> None:
+    """Add an epoch to ``metrics.jsonl``."""
+    with (folder / METRICS).open("a", encoding="utf-8") as file:
+        file.write(_json_line(line))
+
+
+def _json_line(line: dict[str, Any]) -> str:
+    return json.dumps(finite(line), ensure_ascii=False) + "\n"
+
+
+def cut_lines(folder: Path, epoch: int) -> list[int]:
+    """Drop the lines of ``metrics.jsonl`` from ``epoch`` on, and a torn last line: they will be written again.
+
+    Returns:
+        Epochs before ``epoch`` whose lines are not there.
+    """
+    kept = [line for line in read_lines(folder / METRICS) if line["epoch"] < epoch]
+    if (folder / METRICS).exists():
+        with whole(folder / METRICS) as temporary:
+            temporary.write_text("".join(map(_json_line, kept)), encoding="utf-8")
+    return sorted(set(range(epoch)) - {line["epoch"] for line in kept})
+
+
+def finish(folder: Path, done: dict[str, Any]) -> None:
+    """Mark a run as complete."""
+    write_json(folder / DONE, done)
+
+
+def write_per_image(
+    path: str | os.PathLike[str], images: Sequence[str], classes: Sequence[str], counts: NDArray[np.int64]
+) -> None:
+    """The inverse of `read_per_image`; ``counts (images, classes, 3)``."""
+    write_csv(
+        path,
+        COLUMNS,
+        (
+            (image, name, *numbers)
+            for image, table in zip(images, counts.tolist(), strict=True)
+            for name, numbers in zip(classes, table, strict=True)
+        ),
+    )

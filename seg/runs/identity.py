@@ -1,0 +1,88 @@
+"""Which run it is: its name, and whether a folder holds this run or another one."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seg.runs.records import CONFIG, DONE, LAST, read_config
+
+CHOICES = ("data", "model", "loss")
+"""Groups that stand in every run's name; others stand there when the command line chose them."""
+
+MACHINE = (
+    "runs",
+    "name",
+    "pictures",
+    "logger",
+    "sweep",
+    "seeds",
+    "data.render",
+    "loader.workers",
+    "device.accelerator",
+    "device.devices",
+)
+"""Keys that may change between an interrupted run and its resumption: they say where, not what."""
+
+
+_RENAMED = {"seg.training.cosine": "seg.optim.cosine", "seg.training.constant": "seg.optim.constant"}
+"""Targets in the configurations of older runs, and what they are called today."""
+
+
+def run_name(overrides: Sequence[str], choices: Mapping[str, str], seed: int) -> str:
+    """A slug of choices and seed, free of ``= , /`` and of time; other settings are told apart by a short hash."""
+    groups = {key: value for key, value in choices.items() if not key.startswith("hydra")}
+    given = dict(o.lstrip("+~").partition("=")[::2] for o in overrides)
+    named = [key for key in groups if key in CHOICES or (key in given and key not in MACHINE)]
+    named.sort(key=lambda key: (CHOICES.index(key) if key in CHOICES else len(CHOICES), key))
+    words = [groups[key] for key in named if groups[key] not in (None, "null", "folders")]
+    rest = sorted(o for o in overrides if (k := o.lstrip("+~").partition("=")[0]) not in groups and not _free(k))
+    slug = "-".join([*words, f"seed{seed}"])
+    if rest:
+        slug += "-" + hashlib.sha256("\n".join(rest).encode()).hexdigest()[:6]
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", slug)
+
+
+def _free(key: str) -> bool:
+    return key == "seed" or key.startswith("hydra.") or any(key == m or key.startswith(f"{m}.") for m in MACHINE)
+
+
+def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether this run has been trained to its end.
+
+    Raises:
+        ValueError: the folder holds a run of another configuration.
+    """
+    if not ((folder / CONFIG).exists() and (folder / LAST).exists()):
+        return False  # nothing to lose: even a run that never saved may be started with other settings
+    before, now = (dict(_leaves(_comparable(c))) for c in (read_config(folder / CONFIG), config))
+    changed = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
+    if changed:
+        shown = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed[:3])
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise ValueError(
+            f"'{folder}' holds a run of another configuration ({shown}{more}); give another name=..., or remove the "
+            "folder to start again"
+        )
+    return (folder / DONE).exists()
+
+
+def _comparable(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    return {
+        key: _comparable(value, f"{prefix}{key}.") if isinstance(value, Mapping) else _today(key, value)
+        for key, value in config.items()
+        if f"{prefix}{key}" not in MACHINE
+    }
+
+
+def _today(key: str, value: Any) -> Any:
+    return _RENAMED.get(value, value) if key == "_target_" else value
+
+
+def _leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(config, Mapping):
+        yield prefix.rstrip("."), config
+        return
+    for key, value in config.items():
+        yield from _leaves(value, f"{prefix}{key}.")

@@ -1,0 +1,154 @@
+"""What a run folder says: its files by name, and how they are read."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+CONFIG, ENVIRONMENT, METRICS = "config.yaml", "environment.json", "metrics.jsonl"
+LAST, BEST, PER_IMAGE, DONE = "last.pt", "best.pt", "per_image.csv", "done.json"
+PAIRS = "pairs.csv"
+PICTURES, CURVES = "pictures", "curves.png"
+
+COLUMNS = ("image", "class", "intersection", "prediction", "target")
+"""Of ``per_image.csv``; the last three in pixels."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run folder says.
+
+    Attributes:
+        config: as resolved.
+        environment: with the chosen option of each group under ``choices``.
+        lines: one an epoch, as `seg.training.Watcher.line` was told them.
+        done: scores and majority baseline of the last epoch; None while the run is not complete.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    lines: tuple[dict[str, Any], ...]
+    done: dict[str, Any] | None
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """The chosen option of each configuration group."""
+        choices: dict[str, Any] = self.environment["choices"]
+        return choices
+
+    @property
+    def seconds(self) -> float:
+        """Training time, without validation."""
+        return float(sum(line["seconds"] for line in self.lines))
+
+
+@dataclass(frozen=True)
+class PerImage:
+    """What ``per_image.csv`` holds.
+
+    Attributes:
+        images, classes: names, in the order of the file.
+        counts: (images, classes, 3) int64 pixels: intersection, prediction, target.
+    """
+
+    images: tuple[str, ...]
+    classes: tuple[str, ...]
+    counts: NDArray[np.int64]
+
+
+def read(folder: str | os.PathLike[str]) -> RunRecord:
+    """What is known of a run, complete or not.
+
+    Raises:
+        ValueError: the reason why it cannot be read; the message names the file.
+    """
+    folder = Path(folder)
+    if not (folder / CONFIG).is_file():
+        raise ValueError(f"run: expected a folder with {CONFIG}, got '{folder}'; give a folder that seg-train made")
+    config, environment = read_config(folder / CONFIG), _read_json(folder / ENVIRONMENT)
+    if not isinstance(environment.get("choices"), dict):
+        raise ValueError(f"run: expected 'choices' in '{folder / ENVIRONMENT}', got none; the file was edited")
+    lines = tuple(read_lines(folder / METRICS))
+    done = _read_json(folder / DONE) if (folder / DONE).exists() else None
+    return RunRecord(folder, config, environment, lines, done)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of ``metrics.jsonl``; a last one that was torn by a crash is left out, and a missing file has none.
+
+    Raises:
+        ValueError: another line is not what `append_line` wrote.
+    """
+    if not path.exists():
+        return
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
+        if not text.endswith("\n"):
+            return
+        try:
+            line = json.loads(text)
+            line["epoch"], line["seconds"]
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(
+                f"run: expected an epoch's numbers in '{path}', line {number}, got {text.strip()[:40]!r}; "
+                "remove the damaged lines, or the folder to train anew"
+            ) from None
+        yield line
+
+
+def read_per_image(path: str | os.PathLike[str]) -> PerImage:
+    """Counts of each image and class, as a run or ``seg-evaluate`` wrote them.
+
+    Raises:
+        ValueError: no such file, other columns, or not every class once for every image.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"run: expected a file, got '{path}'; a run writes it when it is complete")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    header = rows.pop(0) if rows else ["nothing"]
+    if tuple(header) != COLUMNS:
+        raise ValueError(f"run: expected the columns {','.join(COLUMNS)} in '{path}', got {','.join(header)}")
+    images, classes = (tuple(dict.fromkeys(row[column] for row in rows)) for column in (0, 1))
+    if not rows or [row[:2] for row in rows] != [[image, name] for image in images for name in classes]:
+        raise ValueError(
+            f"run: expected each of {len(classes)} classes once for each of {len(images)} images in '{path}', got "
+            f"{len(rows)} rows; the file was edited or cut short"
+        )
+    try:
+        counts = np.array([row[2:] for row in rows]).astype(np.int64).reshape(len(images), len(classes), 3)
+    except ValueError as error:
+        raise ValueError(f"run: expected whole numbers of pixels in '{path}', got something else ({error})") from None
+    return PerImage(images, classes, counts)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        data = error
+    if not isinstance(data, dict):
+        raise ValueError(
+            f"run: expected a configuration in '{path}', got something else; remove the folder to train anew"
+        )
+    return data
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"run: expected '{path}', got '{error.strerror}'; the folder was edited") from None
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise ValueError(f"run: expected names and values as JSON in '{path}', got something else; the file was edited")
+    return data
