@@ -13,7 +13,7 @@ shards=$1 partition=$2
 shift 2
 for option in "$@"; do case $option in destination=*) logs=${option#*=}/.slurm ;; esac; done
 [ -n "${logs:-}" ] || { echo "error: destination=DIR is missing" >&2; exit 2; }
-case $shards in '' | *[!0-9]* | 0*) echo "error: SHARDS must be a whole number, came '$shards'" >&2; exit 2 ;; esac
+case $shards in '' | *[!0-9]* | 0*) echo "error: SHARDS: expected a whole number of at least 1, got '$shards'; give such as 8" >&2; exit 2 ;; esac
 
 seg-preprocess --multirun "$@" "shard=$(seq -s, -f "%g/$shards" 1 "$shards")" \
   hydra/launcher=submitit_slurm "hydra.sweep.dir=$logs" "hydra.launcher.partition=$partition" \

@@ -232,7 +232,7 @@ def test_wrong_requests(encoder: str, setting: dict[str, Any], message: str) -> 
     assert [name for name, _ in model.named_modules()] == modules, "nothing was changed"
     with pytest.raises(
         ValueError,
-        match=r"regularizer: expected some of stochastic_depth, dropblock, .*, got dropblok; correct the name",
+        match="regularizer: expected some of stochastic_depth, .*, got dropblok; correct",
     ):
         models.build("unet", classes=2, regularizer={"dropblok": 0.1})
 
