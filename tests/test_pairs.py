@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seg.pairs import Pair, list_images, pair, shared_name, split
+from seg.pairs import Pair, list_images, pair, scenes_of, shared_name, split
 
 
 def touch(*paths: Path) -> None:
@@ -207,8 +207,11 @@ def test_lines_of_lists(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("b.jpg", "line 1: expected one image, got 'b.jpg', which may be '.*city/b.jpg', '.*town/b.jpg'; write more"),
-        ("a.jpg b.png", "line 1: expected one image and one mask, got|line 1: expected one image"),
+        ("b.jpg", "line 1: expected one file, got 'b.jpg', which may be '.*city/b.jpg', '.*town/b.jpg'; write more"),
+        (
+            "a.jpg b.png",
+            "line 1: expected one file, got 'a.jpg b.png', which may be '.*m/city/b.png', '.*m/town/b.png'; write",
+        ),
         ("a.jpg nothing.png", "line 1: expected the name of a mask after 'a.jpg', such as '#3', got 'nothing.png'"),
         ("a.jpg # good", "got '# good'; correct or remove it; a comment needs a line of its own"),
         ("a.jpg\na.jpg photo.png", "list.txt: expected one image and one mask named 'a', got several; remove"),
@@ -237,3 +240,37 @@ def test_encodings_of_lists(tmp_path: Path, encoding: str, end: str) -> None:
     else:
         pairs = pair(tmp_path / "i", tmp_path / "m", only=tmp_path / "list.txt")
         assert [p.name for p in pairs] == ["b", "stra\u00dfe"]
+
+
+def test_a_seeded_split_by_scene() -> None:
+    names = [f"{scene}/{scene}_{y:05}_{x:05}" for scene in "abcdefgh" for y in (0, 448) for x in (0, 448)]
+    assert scenes_of([*names, "aachen/aachen_000000_000019", "a_00000_00000"]) == [
+        *(name[0] for name in names),
+        "aachen/aachen_000000_000019",
+        "a_00000_00000",
+    ]
+    for seed in range(5):
+        train, val = split(names, 0.25, seed, scenes_of(names))
+        assert sorted(train + val) == names
+        assert len(val) == 8
+        assert not {name[0] for name in train} & {name[0] for name in val}
+    sizes = {"a": 90, "b": 5, "c": 5}  # whole scenes, as near to the share as they allow
+    members = [name for name, size in sizes.items() for _ in range(size)]
+    for seed in range(5):
+        assert 5 <= len(split(members, 0.2, seed, members)[1]) <= 10
+    assert split(names, 0.25, 3, names) == split(names, 0.25, 3)
+    with pytest.raises(
+        ValueError, match="split: expected pairs of at least two scenes, got 4 of one, 'a'; add another"
+    ):
+        split(names[:4], 0.25, 0, scenes_of(names[:4]))
+
+
+def test_scenes_by_a_regular_expression() -> None:
+    assert scenes_of(["x/a_1", "y/b_2"], "[ab]_") == ["a_", "b_"]
+    assert scenes_of(["x/a_1", "y/b_2"], "^(.)/(.)") == ["x", "y"]
+    with pytest.raises(
+        ValueError, match=r"data.group: expected '\(a\)_' to find a scene in every name, got none in 1 of 2"
+    ):
+        scenes_of(["x/a_1", "y/b_2"], "(a)_")
+    with pytest.raises(ValueError, match=r"data.group: expected a regular expression, such as '.*', got '\('"):
+        scenes_of(["a"], "(")

@@ -18,9 +18,14 @@ from conftest import LABELS, Script, fails, scene, script_path, train_options, w
 from seg.audit import Split
 from seg.audit import audit as look_at
 from seg.convert.sources import list_sources
+from seg.labels import Label, LabelMap
 from seg.pairs import list_images, pair
 from seg.pairs.folders import check_apart, list_names
 
+LABELS_BY_VALUE = LabelMap(
+    [Label(name, values=(i,)) for i, name in enumerate(("sky", "road", "car"))]
+    + [Label("void", values=(255,), ignore=True)]
+)
 AUGMENT = Path(__file__).resolve().parents[1] / "scripts" / "augment.py"
 
 
@@ -170,3 +175,50 @@ def test_evaluation_leaves_no_picture_of_an_earlier_one(
     second = {p.name for p in pictures.iterdir()}
     assert {name[:2] for name in second} == {"01", "02", "mi"}
     assert len(second) == 3
+
+
+def test_list_files(tmp_path: Path, data: Path, checkpoint: Path, script: Script) -> None:
+    images, masks = data / "train/images", data / "train/masks"
+    shutil.copy(images / "s1.png", images / "photo #2.png")
+    shutil.copy(masks / "s1.png", masks / "photo #2.png")
+    (tmp_path / "train.txt").write_text(f"photo #2.png\r\n{images / 's0.png'}\r\ns3.png s4.png\r\n", encoding="utf-16")
+    (tmp_path / "val.txt").write_text("# the rest\ndata/train/images/s5.png\n")
+    lists = ["data.train.list=train.txt", "data.val.list=val.txt"]
+    options = [o for o in train_options(data) if not o.startswith("data.val")]
+    done = script("seg-train", *options, *lists, "fit.epochs=1", name="listed")
+    assert "checking 3 training and 1 validation pairs" in done.stdout, done.stderr
+    done = script("seg-audit", *options[:2], *lists, destination="audit", json="true")
+    assert [part["pairs"] for part in json.loads(done.stdout)["splits"]] == [3, 1], done.stderr
+    folders = {"images": images, "masks": masks, "checkpoint": checkpoint, "destination": "evaluation"}
+    done = script("seg-evaluate", list="train.txt", json="true", **folders)
+    assert json.loads(done.stdout)["images"] == 3, done.stderr
+    (images / "town").mkdir()
+    shutil.copy(images / "s5.png", images / "town/s9.png")
+    (images / "city").mkdir()
+    shutil.copy(images / "s5.png", images / "city/s9.png")
+    (tmp_path / "val.txt").write_text("s9.png\n")
+    message = "val.txt, line 1: expected one file, got 's9.png', which may be '.*city/s9.png', '.*town/s9.png'; write"
+    fails(script("seg-train", *options, *lists, name="twice"), 2, message)
+    fails(script("seg-audit", *options[:2], *lists, destination="audit"), 2, message)
+    fails(script("seg-evaluate", list="val.txt", **folders), 2, message)
+
+
+def test_tiles_of_a_scene_stay_in_one_part(tmp_path: Path, data: Path, script: Script) -> None:
+    images, masks = data / "train/images", data / "train/masks"
+    cut = ["tile=48", "overlap=16", "images_destination=tiles", "read=index", f"images={images}"]
+    LABELS_BY_VALUE.save(tmp_path / "map.yaml")
+    done = script("seg-preprocess", *cut, source=masks, destination="cut", labels="map.yaml")
+    assert done.returncode == 0, done.stderr
+    options = ["data.train.images=tiles", "data.train.masks=cut"]
+    done = script("seg-audit", *options, destination="audit", json="true")
+    assert [part["pairs"] for part in json.loads(done.stdout)["splits"]] == [30, 6], done.stderr
+    small = ["model=unet_small", "loader.workers=0", "fit.epochs=1", "augment=none", "pictures=0"]
+    done = script("seg-train", *options, *small, "data.val_share=0.34", name="tiles")
+    assert "splitting 36 pairs by scene: 6 scenes" in done.stdout, done.stderr
+    shown = {line.split(",")[0] for line in (tmp_path / "runs/tiles/per_image.csv").read_text().splitlines()[1:]}
+    assert len(shown) == 12
+    assert len({name.partition("/")[0] for name in shown}) == 2
+    done = script("seg-audit", *options, r"data.group=^(s[0-2]|s)\d?/", destination="audit", json="true")
+    assert sorted(part["pairs"] for part in json.loads(done.stdout)["splits"]) == [6, 30], done.stderr
+    fails(script("seg-audit", *options, "data.group=^(s[0-2])/", destination="audit"), 2, "got none in 18 of 36")
+    fails(script("seg-train", *options, *small, "data.group=(", name="bad"), 2, "data.group: expected a regular expr")

@@ -98,11 +98,12 @@ def _folders(about: dict[str, Any], prefix: str, default: dict[str, Any] | None 
 def _share(folders: tuple[str, str], data: dict[str, Any], templates: dict[str, str]) -> "list[Split]":
     """The seeded split that ``seg-train`` would make of these folders."""
     from seg.audit import Split
-    from seg.pairs import pair, split
+    from seg.pairs import pair, scenes_of, split
 
     listed = data["train"]["list"]
     pairs = pair(*folders, **templates, only=listed)
-    parts = zip(("train", "val"), split(pairs, data["val_share"], data["split_seed"]), strict=True)
+    scenes = scenes_of([p.name for p in pairs], data["group"])
+    parts = zip(("train", "val"), split(pairs, data["val_share"], data["split_seed"], scenes), strict=True)
     return [Split(name, *folders, **templates, only=[p.name for p in part], listed=listed) for name, part in parts]
 
 

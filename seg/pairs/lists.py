@@ -99,7 +99,8 @@ def _entry(line: str, images: "_Finder", masks: "_Finder", where: str) -> Entry 
         if len(both) == 1:
             (image, (_, mask)) = both[0]
             return Entry(image, mask)
-        found = [image for image, _ in both]
+        found = list(dict.fromkeys(image for image, _ in both))
+        found = found if len(found) != 1 else [mask for _, mask in both]  # it is the mask that is not clear
         if not found and (known := [columns for columns in columns if images.find(columns[0])]):
             first, second = known[-1]
             raise ValueError(
@@ -113,7 +114,7 @@ def _entry(line: str, images: "_Finder", masks: "_Finder", where: str) -> Entry 
         )
     named = ", ".join(f"'{path}'" for _, path in found[:_SHOWN])
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    raise ValueError(f"{where}: expected one image, got '{text}', which may be {named}{more}; write more of the path")
+    raise ValueError(f"{where}: expected one file, got '{text}', which may be {named}{more}; write more of the path")
 
 
 def _pairs(first: str, second: str, images: "_Finder", masks: "_Finder") -> Iterator[tuple["_File", "_File"]]:

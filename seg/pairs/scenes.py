@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import TypeVar
 
-_TILE = re.compile(r"(?P<scene>(?:.*/)?(?P<stem>[^/]+))/(?P=stem)_(?P<y>\d{5}|[1-9]\d{5,})_(?P<x>\d{5}|[1-9]\d{5,})")
+_TILE = re.compile(r"(?P<scene>(?:.*/)?(?P<stem>[^/]+))/(?P=stem)(?:_(?:\d{5}|[1-9]\d{5,})){2}")
 
 T = TypeVar("T")
 
@@ -38,12 +38,6 @@ def scenes_of(names: Sequence[str], group: str | None = None) -> list[str]:
             f"{len(names)}, the first '{without[0]}'; correct it"
         )
     return [str(scene) for scene in found]
-
-
-def place_of(name: str) -> tuple[str, int, int] | None:
-    """Scene, y and x of a tile that ``seg-preprocess`` made; None for other names."""
-    match = _TILE.fullmatch(name)
-    return (match["scene"], int(match["y"]), int(match["x"])) if match else None
 
 
 def split(
