@@ -28,6 +28,7 @@ from seg.files import make_folder, whole, write_csv, write_json, write_png
 from seg.labels import LabelMap
 from seg.loading import make_loader
 from seg.pairs import Pair, pair
+from seg.pairs.folders import check_apart
 from seg.remembered import usable_cores
 
 HEADER = ("image", "mask", "source_image", "source_mask", "recipe", "seed", "copy", "index")
@@ -78,6 +79,7 @@ def augment(images: Path, masks: Path, destination: Path, *, recipe: str, copies
     )
     files = {p.name: [zlib.crc32(p.image.read_bytes()), zlib.crc32(p.mask.read_bytes())] for p in pairs}
     about = {"recipe": recipe, "seed": seed, "transform": config, "copies": copies, "crc32": files}
+    check_apart(destination, [images, masks], "destination")
     _open(make_folder(destination, "destination"), about, labels)
     for p in pairs:
         _copy(p.image, destination / "images" / f"{p.name}{p.image.suffix}")

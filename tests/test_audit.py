@@ -493,7 +493,7 @@ def test_the_splits_of_a_training(root: Path) -> None:
     """Lists and the seeded share name the pairs that seg-train would take."""
     train = ["data.train.images=data/train/images", "data.train.masks=data/train/masks"]
     assert splits_of(root.parent, *train, "data.val_share=0.34") == {"train": 4, "val": 2}
-    (root.parent / "train.txt").write_text("s0\ns1.png  # by file name\n")
+    (root.parent / "train.txt").write_text("# by file name\ns0\ns1.png\n")
     (root.parent / "val.txt").write_text("s2\n")
     (root.parent / "test.txt").write_text("s3\ns4\ns5\n")
     lists = [f"data.{part}.list={part}.txt" for part in ("train", "val", "test")]

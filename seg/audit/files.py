@@ -14,18 +14,15 @@ from seg.audit.records import Example, Finding, Look, Split, as_findings, reason
 from seg.convert.reader import LabelReader
 from seg.images import decode_mask, to_rgb
 from seg.labels import IGNORE, LabelMap
-from seg.pairs import list_files
+from seg.pairs import list_both
 from seg.remembered import remembered
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def pair_files(split: Split) -> tuple[list[Look], list[Finding]]:
-    masks = list_files(Path(split.masks), split.template)
-    images = list_files(Path(split.images), split.image_template)
-    if split.template != split.image_template:  # one folder may hold both: masks are not images
-        taken = {path for paths in masks.values() for path in paths}
-        images = {name: paths for name, paths in images.items() if not taken & set(paths)}
+    templates = {"image_template": split.image_template, "template": split.template}
+    images, masks = list_both(split.images, split.masks, **templates, only=split.listed)
     if split.only is not None:
         wanted = set(split.only)
         images = {name: paths for name, paths in images.items() if name in wanted}

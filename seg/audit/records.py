@@ -19,7 +19,8 @@ SEVERITIES = ("error", "warning", "note")
 @dataclass(frozen=True)
 class Split:
     """Folders of one part of the data. Templates of file names hold one ``{}`` for the name that a pair shares;
-    ``only`` lists the names that belong to the part (None: all)."""
+    ``listed`` is a list file as `seg.pairs.pair` reads it, ``only`` lists the names of the part (None: all).
+    """
 
     name: str
     images: str | os.PathLike[str]
@@ -27,6 +28,7 @@ class Split:
     image_template: str = "{}"
     template: str = "{}"
     only: Sequence[str] | None = None
+    listed: str | os.PathLike[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,12 @@ def _quoted(argument: str) -> str:
     key, equals, value = argument.partition("=")
     if not equals or key.startswith("-") or value[:1] in {"'", '"'}:
         return argument
-    if ("{}" in value and value != "{}") or value == "{}" or (re.search(r"[=,(){}\[\]]", value) and _exists(value)):
+    if (
+        key == "data.group"
+        or ("{}" in value and value != "{}")
+        or value == "{}"
+        or (re.search(r"[=,(){}\[\]]", value) and _exists(value))
+    ):
         return f"{key}='{value}'" if "'" not in value else f'{key}="{value}"'
     return argument
 

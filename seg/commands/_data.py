@@ -18,7 +18,7 @@ from seg.commands._progress import bulk_progress
 from seg.dataset import Checked
 from seg.files import make_folder, write_json
 from seg.labels import LabelMap
-from seg.pairs import Pair, pair, split
+from seg.pairs import Pair, pair, scenes_of, split
 
 T = TypeVar("T")
 
@@ -146,7 +146,10 @@ def pair_up(data: dict[str, Any]) -> tuple[list[Pair], list[Pair]]:
     elif validation["list"] is not None:
         val_pairs = paired(training["images"], training["masks"], only=validation["list"])
     else:
-        train_pairs, val_pairs = split(train_pairs, data["val_share"], data["split_seed"])
+        scenes = scenes_of([p.name for p in train_pairs], data["group"])
+        if (number := len(set(scenes))) < len(scenes):
+            _show.say(f"splitting {len(scenes)} pairs by scene: {number} scenes")
+        train_pairs, val_pairs = split(train_pairs, data["val_share"], data["split_seed"], scenes)
     both = {p.image.resolve() for p in train_pairs} & {p.image.resolve() for p in val_pairs}
     if both:
         raise ValueError(

@@ -80,13 +80,9 @@ def _splits(cfg: dict[str, Any]) -> "list[Split]":
     if not named:
         raise ValueError("missing on the command line: images=... masks=... (or data.train.images=... and so on)")
     folders = {part: _folders(about, f"data.{part}.", data["train"]) for part, about in named.items()}
-    only = {
-        part: about["list"] and _listed(about["list"], folders[part][0], cfg["image_template"])
-        for part, about in named.items()
-    }
     if [*named] == ["train"]:
-        return _share(folders["train"], only["train"], data, templates)
-    return [Split(part, *folders[part], **templates, only=only[part]) for part in named]
+        return _share(folders["train"], data, templates)
+    return [Split(part, *folders[part], **templates, listed=about["list"]) for part, about in named.items()]
 
 
 def _folders(about: dict[str, Any], prefix: str, default: dict[str, Any] | None = None) -> tuple[str, str]:
@@ -99,26 +95,16 @@ def _folders(about: dict[str, Any], prefix: str, default: dict[str, Any] | None 
     return str(about["images"]), str(about["masks"])
 
 
-def _listed(file: str | None, images: str, template: str) -> list[str] | None:
-    """The names in a list file."""
-    if file is None:
-        return None
-    from seg.pairs import list_files, listed_names
-
-    found = list_files(Path(images), template)
-    return listed_names(Path(file), {name: paths[0] for name, paths in found.items()})
-
-
-def _share(
-    folders: tuple[str, str], only: list[str] | None, data: dict[str, Any], templates: dict[str, str]
-) -> "list[Split]":
+def _share(folders: tuple[str, str], data: dict[str, Any], templates: dict[str, str]) -> "list[Split]":
     """The seeded split that ``seg-train`` would make of these folders."""
     from seg.audit import Split
-    from seg.pairs import pair, split
+    from seg.pairs import pair, scenes_of, split
 
-    pairs = [p for p in pair(*folders, **templates) if only is None or p.name in only]
-    parts = zip(("train", "val"), split(pairs, data["val_share"], data["split_seed"]), strict=True)
-    return [Split(name, *folders, **templates, only=[p.name for p in part]) for name, part in parts]
+    listed = data["train"]["list"]
+    pairs = pair(*folders, **templates, only=listed)
+    scenes = scenes_of([p.name for p in pairs], data["group"])
+    parts = zip(("train", "val"), split(pairs, data["val_share"], data["split_seed"], scenes), strict=True)
+    return [Split(name, *folders, **templates, only=[p.name for p in part], listed=listed) for name, part in parts]
 
 
 def _labels(cfg: dict[str, Any], splits: "list[Split]") -> "LabelMap":

@@ -30,10 +30,12 @@ def diagnose(config: "DictConfig") -> None:
     """Write ``diagnose.json``, ``diagnose.csv`` and ``diagnose.png``, print the table, name the offenders."""
     from seg.commands import _show
     from seg.files import finite, make_folder, write_csv, write_json
+    from seg.pairs.folders import check_apart
     from seg.regularizers import describe
 
     cfg = plain(config)
     _check(cfg)
+    check_apart(cfg["destination"], [cfg["images"]], "destination")
     model, normalization = _subject(cfg)
     batches = _batches(cfg, normalization)
     destination = make_folder(cfg["destination"], "destination")

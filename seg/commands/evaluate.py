@@ -5,6 +5,7 @@ seg-evaluate checkpoint=FILE images=DIR masks=DIR destination=DIR
 
 import json
 import math
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from seg.evaluation import Validation
     from seg.pairs import Pair
     from seg.trained import Trained
+
+_RANKED = re.compile(r"\d{2,}_(\d+\.\d|-)_.*\.png")  # how `_draw_worst` calls its pictures
 
 
 def main() -> None:
@@ -33,6 +36,7 @@ def evaluate(config: "DictConfig") -> None:
     from seg.files import finite, make_folder, write_csv, write_json
     from seg.metrics import majority_scores, scores
     from seg.pairs import pair
+    from seg.pairs.folders import check_apart
     from seg.trained import load
 
     cfg = plain(config)
@@ -46,6 +50,7 @@ def evaluate(config: "DictConfig") -> None:
         template=cfg["template"],
         only=cfg["list"],
     )
+    check_apart(cfg["destination"], [cfg["images"], cfg["masks"]], "destination")
     destination = make_folder(cfg["destination"], "destination")
     validation = _count(trained, pairs, cfg)
     counts, confusion = validation.totals["counts"], validation.totals["confusion"]
@@ -101,6 +106,9 @@ def _draw_worst(trained: "Trained", pairs: "list[Pair]", counts: "Tensor", folde
     from seg.images import read_image
     from seg.metrics import scores
 
+    for older in list(folder.glob("*.png")):  # of an earlier call, whose ranks would stand beside these
+        if _RANKED.fullmatch(older.name):
+            older.unlink()
     miou = [scores(table).miou for table in counts]
     # an image without a labelled pixel has no score, and is the last to look at
     order = sorted(range(len(pairs)), key=lambda i: (math.isnan(miou[i]), miou[i], i))[:number]

@@ -1,6 +1,5 @@
 """The label images under a folder, each with the name of its mask, listed lazily and in a fixed order."""
 
-import os
 import re
 from collections.abc import Collection, Iterator
 from itertools import chain, groupby
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seg.files import SUFFIXES
+from seg.pairs.folders import walk
 
 
 class Source(NamedTuple):
@@ -55,60 +55,28 @@ def count_sources(folder: Path, pattern: str, suffixes: Collection[str] = SUFFIX
     """How many images `list_sources` would list, faster than by listing them."""
     wanted = re.compile(_regex(pattern))
     try:
-        return sum(len(_chosen(inner, files, wanted, suffixes)) for inner, files, _ in _folders(folder.resolve()))
+        return sum(len(_chosen(inner, files, wanted, suffixes)) for inner, files, _ in walk(folder.resolve()))
     except OSError:
         return 0
 
 
-_File = tuple[str, str]  # stem and suffix
-
-
-def _folders(
-    root: Path, inner: str = "", above: frozenset[tuple[int, int]] = frozenset()
-) -> Iterator[tuple[str, list[_File], str]]:
-    """Each folder (relative, ending in /) with its files, parents first; or the reason why it cannot be listed."""
-    try:
-        files, folders = _scan(root / inner)
-        above |= {_identity(root / inner)}
-    except OSError as error:
-        yield inner, [], f"cannot list the folder: {error.strerror}"
-        return
-    yield inner, files, ""
-    for name in folders:
-        if _identity(root / inner / name) not in above:  # a link to a folder above would never end
-            yield from _folders(root, f"{inner}{name}/", above)
-
-
-def _chosen(inner: str, files: list[_File], wanted: re.Pattern[str], suffixes: Collection[str]) -> list[_File]:
+def _chosen(
+    inner: str, files: list[tuple[str, str]], wanted: re.Pattern[str], suffixes: Collection[str]
+) -> list[tuple[str, str]]:
     def counts(stem: str, suffix: str) -> bool:
         name = stem + suffix
         return (suffix.lower() in suffixes or name in suffixes) and wanted.fullmatch(inner + name) is not None
 
-    return [pair for pair in files if counts(*pair)]
+    return [file for file in files if counts(*file)]
 
 
 def _walk(root: Path, target: Path, wanted: re.Pattern[str], suffixes: Collection[str]) -> Iterator[Source]:
     """The images of each folder, then those of its subfolders."""
-    for inner, files, reason in _folders(root):
+    for inner, files, reason in walk(root):
         if reason:
             yield Source(root / inner, inner, "", reason)
-        for stem, group in groupby(_chosen(inner, files, wanted, suffixes), key=lambda pair: pair[0]):
-            yield from _sources_of_mask(root, target, inner, f"{stem}.png", ["".join(pair) for pair in group])
-
-
-def _scan(folder: Path) -> tuple[list[_File], list[str]]:
-    """Sorted (stem, suffix) of the files and names of the folders; no more, because a folder may hold a million."""
-    files, folders = [], []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                folders.append(entry.name)
-            elif entry.is_file() or entry.is_symlink():  # a link into nowhere is reported when it is opened
-                stem, dot, suffix = entry.name.rpartition(".")
-                files.append((stem, dot + suffix))
-    return sorted(files), sorted(folders)
+        for stem, group in groupby(_chosen(inner, files, wanted, suffixes), key=lambda file: file[0]):
+            yield from _sources_of_mask(root, target, inner, f"{stem}.png", ["".join(file) for file in group])
 
 
 def _sources_of_mask(root: Path, target: Path, inner: str, name: str, files: list[str]) -> Iterator[Source]:
@@ -119,11 +87,6 @@ def _sources_of_mask(root: Path, target: Path, inner: str, name: str, files: lis
         mask, reason = "", f"its mask {mask} would lie in the source folder; give another destination"
     for file in files:
         yield Source(root / inner / file, inner + file, mask, reason)
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino
 
 
 def _regex(pattern: str) -> str:
