@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import seg
 from seg.commands._exit import FAILED, INTERRUPTED, WRONG_REQUEST, Failed
 from seg.commands._help import conf_dir, help_text
+from seg.commands._text import end_by_signal, print_anything
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -34,6 +35,7 @@ __all__ = [
 
 def run(task: Callable[["DictConfig"], None], config_name: str, version: Callable[[], str] | None = None) -> None:
     """Compose the configuration from the command line, call ``task`` with it, and exit with the right code."""
+    print_anything()
     if "--version" in sys.argv[1:]:
         print(f"seg-{config_name} {seg.__version__}" + (f" ({version()})" if version else ""))
         return
@@ -55,6 +57,7 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors over instead of printing them
 
     def job(config: "DictConfig") -> None:
+        print_anything()  # a launcher's process has streams of its own
         if HydraConfig.get().mode is RunMode.MULTIRUN:
             task(config)  # the sweep goes on with the other jobs and reports the failed one at its end
             return
@@ -67,6 +70,7 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
 
     job.__module__, job.__qualname__ = task.__module__, task.__qualname__
     main = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)
+    end_by_signal()
     try:
         main()
     except (Exception, KeyboardInterrupt) as error:

@@ -32,7 +32,7 @@ def predict(config: "DictConfig") -> None:
     cfg = plain(config)
     trained = load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
     images = list_images(Path(cfg["images"]), cfg["image_template"])
-    destination = make_folder(cfg["destination"], "destination")
+    destination = make_folder(cfg["destination"], "destination", {"images": cfg["images"]})
     if destination.resolve() == Path(cfg["images"]).resolve():
         raise ValueError(
             f"destination: expected another folder than the images', got '{destination}'; give another one"
