@@ -132,6 +132,7 @@ class LabelMap:
         Raises:
             ValueError: a name that the map does not have.
         """
+        names = ["null" if name is None else str(name) for name in names]  # a command line gives 5 as a number
         known = {label.name.casefold() for label in self.labels}
         for name in names:
             if name.casefold() not in known:

@@ -47,6 +47,7 @@ MACHINE = (
     "seeds",
     "data.render",
     "loader.workers",
+    "max_pixels",
     "device.accelerator",
     "device.devices",
 )

@@ -120,6 +120,18 @@ def test_anchors_in_a_label_map_are_fine(tmp_path: Path) -> None:
     assert LabelMap.load(path).names == ("a", "b")
 
 
+def test_names_that_yaml_takes_for_something_else(tmp_path: Path, script: Script) -> None:
+    odd(tmp_path)
+    (tmp_path / "map.yaml").write_text(
+        "classes:\n- {name: no, color: [10, 20, 250]}\n- {name: 010, color: [120, 120, 120]}\n"
+        "- {name: null, color: [250, 10, 10]}\n- name: 2024-01-05\n  values: [7]\n- {name: 5, values: [8]}\n"
+    )
+    result = script("seg-preprocess", source="labels", destination="m", labels="map.yaml", json="true", ignore="[5]")
+    assert result.returncode == 0, result.stderr
+    assert list(json.loads(result.stdout)["pixels"]) == ["no", "010", "null", "2024-01-05"]
+    assert LabelMap.load(tmp_path / "m/labels.yaml").names == ("no", "010", "null", "2024-01-05")
+
+
 @pytest.mark.parametrize("way", ["masks", "tiles", "images", "inverse", "predict"])
 def test_a_link_into_what_is_read(way: str, tmp_path: Path, script: Script, data: Path) -> None:
     """A link in the destination, however deep, must not let an input be replaced."""
