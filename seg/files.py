@@ -1,12 +1,17 @@
 """Files that are written whole or not at all."""
 
+import codecs
 import csv
-import hashlib
+import itertools
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import re
+import tempfile
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +23,19 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """Suffixes of image files, upper or lower case."""
 
+# Temporary files are named by host and process, here and in cpp_preproc/src/files.cpp: see `_sweep`.
+_OURS = f".seg-{zlib.crc32(os.fsencode(os.uname().nodename)):08x}-"
+_TEMPORARY = re.compile(r"(?P<host>\.seg-[0-9a-f]{8}-)(?P<process>\d+)-\d+\+?\.tmp|\.[0-9a-f]{16}\.\d+\.tmp")
+_OLD = 24 * 3600.0  # seconds; no file takes so long to be written
+_numbers = itertools.count()
+
 
 @contextmanager
 def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path to write to; it replaces ``path`` when the block ends without error."""
     path = Path(path)
-    # without the name in it, which may be as long as the file system allows
-    mark = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
-    temporary = path.with_name(f".{mark}.{os.getpid()}.tmp")
+    # without the name in it, which may be as long as the file system allows; with "+", which the C++ helper's lack
+    temporary = path.with_name(f"{_OURS}{os.getpid()}-{next(_numbers)}+.tmp")
     try:
         yield temporary
         temporary.replace(path)
@@ -41,7 +51,7 @@ def write_json(path: str | os.PathLike[str], data: Any) -> None:
 
 def write_csv(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Comma-separated rows under a header."""
-    with whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
@@ -61,6 +71,31 @@ def write_png(path: str | os.PathLike[str], image: "NDArray[np.uint8 | np.uint16
         temporary.write_bytes(encoded.tobytes())
 
 
+def decoded(data: bytes) -> str:
+    """The text of a file: UTF-8, or UTF-16 and UTF-32 that begin with their mark.
+
+    Raises:
+        ValueError: another encoding; the message says where, and which one it may be.
+    """
+    marks = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
+             (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
+    encoding = next((name for mark, name in marks if data.startswith(mark)), "utf-8-sig")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        near = data[error.start : error.start + 40]
+        guess = "GB2312 or GBK, judging by its bytes" if _is_chinese(near) else "such as Windows-1252 or GBK"
+        got = f"{encoding.removesuffix('-sig').upper()} that is damaged" if encoding != "utf-8-sig" else guess
+        raise ValueError(
+            f"expected UTF-8 text, or UTF-16 with its mark, got another encoding ({got}) at byte {error.start}; save "
+            "it as UTF-8"
+        ) from None
+
+
+def _is_chinese(data: bytes) -> bool:
+    return len(re.findall(r"[\u4e00-\u9fff]", data.decode("gb18030", "replace"))) >= 2
+
+
 def finite(data: Any) -> Any:
     """The same plain data with None for every NaN and infinity."""
     if isinstance(data, dict):
@@ -70,23 +105,81 @@ def finite(data: Any) -> Any:
     return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
-def make_folder(path: str | os.PathLike[str], what: str) -> Path:
-    """Create a folder with its parents, and check that it can be written to.
+def make_folder(
+    path: str | os.PathLike[str], what: str, apart: Mapping[str, str | os.PathLike[str]] | None = None
+) -> Path:
+    """Create a folder with its parents, check that it can be written to, and clear what killed processes left there.
 
     Args:
         what: the option that names it, for the message.
+        apart: folders that are read, by the option that names them: no link below ``path`` may lead into them, where
+            writing would replace what is read.
 
     Raises:
-        ValueError: it cannot be created or written to.
+        ValueError: it cannot be created or written to, or a link leads where nothing may be written.
     """
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with whole(path / ".writable") as temporary:
-            temporary.touch()
-        (path / ".writable").unlink()
+        with tempfile.TemporaryFile(dir=path):  # its name is its own: many may start here at the same moment
+            pass
     except OSError as error:
         raise ValueError(
             f"{what}: expected a folder that can be made and written to, got '{path}' ({error.strerror}); give another"
         ) from None
+    read = {name: os.path.realpath(folder) for name, folder in (apart or {}).items()}
+    folders = list(_below(str(path), what, read))  # all links are looked at before a file is removed
+    for folder in folders:
+        _sweep(folder)
     return path
+
+
+def _below(top: str, what: str, read: Mapping[str, str]) -> Iterator[str]:
+    """The folder and all below it, each once: those behind links too if something must not be reached."""
+    start = os.path.realpath(top)
+    seen = {start}
+    for folder, inner, _ in os.walk(top, followlinks=bool(read)):
+        yield folder
+        for name in list(inner):
+            below = os.path.join(folder, name)  # noqa: PTH118  # a million of them
+            real = os.path.realpath(below)
+            reached = next((key for key, root in read.items() if _within(real, root)), None)
+            if reached and not _within(real, start):
+                raise ValueError(
+                    f"{what}: expected folders apart from {reached}, got '{below}', a link into '{real}', where files "
+                    "would be overwritten; remove the link, or give another folder"
+                )
+            if reached or real in seen:  # links may go round in circles
+                inner.remove(name)
+            seen.add(real)
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _sweep(folder: str) -> None:
+    """Remove temporary files whose process no longer runs on this machine, and old ones of any machine."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if (match := _TEMPORARY.fullmatch(entry.name)) and _is_stale(entry, match):
+                with suppress(OSError):
+                    os.unlink(entry.path)  # noqa: PTH108
+
+
+def _is_stale(entry: "os.DirEntry[str]", match: re.Match[str]) -> bool:
+    if match["host"] == _OURS and not _alive(int(match["process"])):
+        return True
+    with suppress(OSError):
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > _OLD
+    return False
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0 only asks whether it exists
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import yaml
 
-from seg.files import whole
+from seg.files import decoded, whole
 
 IGNORE = 255
 """Mask value of pixels that losses and metrics leave out."""
@@ -26,6 +26,9 @@ Color = tuple[int, int, int]
 
 PALETTES = Path(__file__).with_name("palettes")
 """The folder of the built-in label maps."""
+
+_MOST_BYTES = 1 << 20
+_MOST_ENTRIES = 200_000  # 65,536 values and what is around them fit
 
 _TRUE = {"1", "true", "yes", "y", "x"}
 _FALSE = {"", "0", "false", "no", "n"}
@@ -129,6 +132,7 @@ class LabelMap:
         Raises:
             ValueError: a name that the map does not have.
         """
+        names = ["null" if name is None else str(name) for name in names]  # a command line gives 5 as a number
         known = {label.name.casefold() for label in self.labels}
         for name in names:
             if name.casefold() not in known:
@@ -196,20 +200,15 @@ class LabelMap:
         if not path.is_file():
             path = _builtin(path_or_name)
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = decoded(_content(path))
             loaded = cls._from_yaml(text) if path.suffix.lower() in {".yaml", ".yml"} else cls._from_csv(text)
             return loaded.ignoring(ignore)
-        except UnicodeDecodeError:
-            raise ValueError(f"{path}: expected UTF-8 text, got other bytes; save the label map as UTF-8") from None
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
     @classmethod
     def _from_yaml(cls, text: str) -> Self:
-        try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ValueError(" ".join(str(error).split())) from None
+        data = _yaml(text)
         if not isinstance(data, dict) or "classes" not in data:
             raise ValueError("expected a list of classes under 'classes:', got none; write one entry a class")
         unknown = set(data) - {"classes", "ignore_index"}
@@ -258,6 +257,53 @@ def _builtin(name: str | os.PathLike[str]) -> Path:
         f"labels: expected a file or a built-in name, got '{name}'; give a CSV with a header name,r,g,b, a YAML with "
         f"classes:, or one of {', '.join(builtin_names())}"
     )
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise ValueError("expected a label map of at most 1 MiB, got more; give the list of classes alone")
+    return data
+
+
+def _yaml(text: str) -> Any:
+    """Plain data of a YAML document whose aliases stand for few entries; whatever is a class name stays text."""
+    try:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _weigh(root, {})
+        return loader.construct_document(root)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    except RecursionError:
+        raise ValueError(
+            "expected a list of classes, got lists nested hundreds deep; write one entry a class"
+        ) from None
+
+
+def _weigh(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+    """Entries of a node with all aliases written out; a few lines of nested ones can stand for billions."""
+    if known.get(node) == 0:
+        raise ValueError("expected a list of classes, got an alias within itself; write one entry a class")
+    if node not in known:
+        known[node] = 0  # under way
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == "name" and isinstance(value, yaml.ScalarNode):
+                    value.tag = "tag:yaml.org,2002:str"  # no, 010 and null are names here
+            inner = [part for pair in node.value for part in pair]
+        else:
+            inner = node.value if isinstance(node, yaml.SequenceNode) else []
+        known[node] = 1 + sum(_weigh(part, known) for part in inner)
+        if known[node] > _MOST_ENTRIES:
+            raise ValueError(
+                f"expected at most {_MOST_ENTRIES:,} entries with aliases written out, got more; write one entry a "
+                "class"
+            )
+    return known[node]
 
 
 def _is_int(value: object, most: int) -> bool:

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from seg.convert.opencv import open_other, read_header
+from seg.convert.opencv import open_other
+from seg.images.headers import read_header
 
 RAMP = [c for i in range(256) for c in (i, i, i)]
 OTHER = [c for i in range(256) for c in (i, 255 - i, 7)]

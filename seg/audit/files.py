@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seg.audit.records import Example, Finding, Look, Split, as_findings, reason_of, texts_of
 from seg.convert.reader import LabelReader
-from seg.images import decode_mask, to_rgb
+from seg.images import check_limit, decode, decode_mask, limit, to_rgb
 from seg.labels import IGNORE, LabelMap
 from seg.pairs import list_both
 from seg.remembered import remembered
@@ -71,7 +71,7 @@ def measure(
         by_index: 8-bit grayscale PNG hold class indices.
         progress: called with (done, total).
     """
-    reader = LabelReader(labels, unknown="ignore")
+    reader = LabelReader(labels, unknown="ignore", max_pixels=min(limit(), 1 << 30))
     return remembered(
         f"audit 1, {labels.digest}, {by_index}, OpenCV {cv2.__version__}",
         [(look.image, look.mask) for look in looks],
@@ -92,7 +92,8 @@ def open_image(path: Path) -> tuple[NDArray[np.uint8], str, float]:
     data = _bytes_of(path)
     alpha = data[:8] == _PNG and data[25:26] in {b"\x04", b"\x06"}
     flags = cv2.IMREAD_UNCHANGED if alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # the latter applies EXIF
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    check_limit(data)
+    image = decode(np.frombuffer(data, np.uint8), flags)
     if image is None:
         raise ValueError("expected an image that OpenCV decodes, got a damaged or unknown one; replace it")
     rgb = to_rgb(image)

@@ -172,7 +172,9 @@ def as_findings(
 
 
 def reason_of(error: Exception) -> str:
-    return f"OpenCV: {error.err}" if isinstance(error, cv2.error) else str(error)
+    if isinstance(error, cv2.error):
+        return "expected an image that OpenCV can measure, got one that it refuses; save it as 8-bit PNG"
+    return str(error)
 
 
 def named_examples(details: Iterable[str]) -> list[Example]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import seg
 from seg.commands._exit import FAILED, INTERRUPTED, WRONG_REQUEST, Failed
 from seg.commands._help import conf_dir, help_text
+from seg.commands._text import end_by_signal, print_anything
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -34,6 +35,7 @@ __all__ = [
 
 def run(task: Callable[["DictConfig"], None], config_name: str, version: Callable[[], str] | None = None) -> None:
     """Compose the configuration from the command line, call ``task`` with it, and exit with the right code."""
+    print_anything()
     if "--version" in sys.argv[1:]:
         print(f"seg-{config_name} {seg.__version__}" + (f" ({version()})" if version else ""))
         return
@@ -46,6 +48,8 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
     # options first: Hydra's parser refuses `key=value --config-dir DIR key=value`
     sys.argv[1:] = sorted((_quoted(argument) for argument in sys.argv[1:]), key=_is_override)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # our own errors name the file; OpenCV's only add noise
+    for side in ("PIXELS", "WIDTH", "HEIGHT"):  # ours (max_pixels) is the limit, and names the file
+        os.environ.setdefault(f"OPENCV_IO_MAX_IMAGE_{side}", str(1 << 40 if side == "PIXELS" else (1 << 31) - 1))
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -54,12 +58,18 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors over instead of printing them
 
+    def limited(config: "DictConfig") -> None:
+        if (most := config.get("max_pixels")) is not None:
+            _limit_pixels(most)
+        task(config)
+
     def job(config: "DictConfig") -> None:
+        print_anything()  # a launcher's process has streams of its own
         if HydraConfig.get().mode is RunMode.MULTIRUN:
-            task(config)  # the sweep goes on with the other jobs and reports the failed one at its end
+            limited(config)  # the sweep goes on with the other jobs and reports the failed one at its end
             return
         try:
-            task(config)
+            limited(config)
         except (Exception, KeyboardInterrupt) as error:
             sys.exit(report(error, config_name, wants_traceback))
 
@@ -67,10 +77,22 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
 
     job.__module__, job.__qualname__ = task.__module__, task.__qualname__
     main = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)
+    end_by_signal()
     try:
         main()
     except (Exception, KeyboardInterrupt) as error:
         sys.exit(report(error, config_name, wants_traceback))
+
+
+def _limit_pixels(most: Any) -> None:
+    """Tell `seg.images.limit`, in this process and those that it starts.
+
+    Raises:
+        ValueError: no number of pixels.
+    """
+    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+        raise ValueError(f"max_pixels: expected a whole number of at least 1, got {most!r}; give such as 268435456")
+    os.environ["SEG_MAX_PIXELS"] = str(most)
 
 
 def plain(config: Any) -> Any:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,14 +16,15 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from seg.commands._text import plain_console
 from seg.metrics import Scores
 
-console = Console(highlight=False)
+console = plain_console()
 
 
 def say(text: str) -> None:
     """A line on standard output, never broken by us."""
-    console.print(text, soft_wrap=True, markup=False)
+    console.print(text, soft_wrap=True)
 
 
 def warn(text: str) -> None:
@@ -69,7 +69,7 @@ def _over(scores: Scores) -> str:
 def progress_bars(*, unit: str = "") -> Iterator[Progress]:
     """Bars on a terminal, nothing elsewhere."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),

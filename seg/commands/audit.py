@@ -29,9 +29,9 @@ def main() -> None:
 def audit(config: "DictConfig") -> None:
     """Write ``audit.json`` and ``audit.html`` and print the findings; exit with 1 when one is an error."""
     from omegaconf import OmegaConf
-    from rich.console import Console
 
     from seg.audit.report import write_report
+    from seg.commands._text import plain_console
     from seg.files import finite, make_folder, write_json
 
     for key in config.data.train:  # mandatory for seg-train only
@@ -44,7 +44,7 @@ def audit(config: "DictConfig") -> None:
     cfg = plain(config)
     splits = _splits(cfg)
     labels = _labels(cfg, splits)
-    console = Console(highlight=False, stderr=cfg["json"])
+    console = plain_console(stderr=cfg["json"])
     result = _look(splits, labels, cfg, console)
     destination = make_folder(cfg["destination"], "destination")
     write_json(destination / "audit.json", result.to_dict())
@@ -53,7 +53,7 @@ def audit(config: "DictConfig") -> None:
         print(json.dumps(finite(result.to_dict())))
     else:
         _print(console, result)
-        console.print(f"written to {destination}: audit.html, audit.json", soft_wrap=True, markup=False)
+        console.print(f"written to {destination}: audit.html, audit.json", soft_wrap=True)
     if errors := result.count("error"):
         found = f"{errors} error{'s' * (errors != 1)} found in the data"
         print(f"error: {found}; {destination / 'audit.html'} shows them", file=sys.stderr)
@@ -133,8 +133,8 @@ def _look(splits: "list[Split]", labels: "LabelMap", cfg: dict[str, Any], consol
 
 
 def _print(console: "Console", result: "Audit") -> None:
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from seg.audit.report import verdict
 
@@ -144,8 +144,7 @@ def _print(console: "Console", result: "Audit") -> None:
         for column in ("severity", "split", "finding"):
             table.add_column(column)
         for finding in result.findings:
-            color = colors[finding.severity]
-            table.add_row(f"[{color}]{finding.severity}[/]", finding.split, escape(finding.text))
+            table.add_row(Text(finding.severity, style=colors[finding.severity]), finding.split, finding.text)
         console.print(table)
     _, answer, sentence = verdict(result)
     console.print(f"{answer}. {sentence}", soft_wrap=True)

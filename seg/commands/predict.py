@@ -36,7 +36,7 @@ def predict(config: "DictConfig") -> None:
     trained = load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
     images = list_images(Path(cfg["images"]), cfg["image_template"])
     check_apart(cfg["destination"], [cfg["images"]], "destination")
-    destination = make_folder(cfg["destination"], "destination")
+    destination = make_folder(cfg["destination"], "destination", {"images": cfg["images"]})
     targets = {name: (destination / f"{name}.png", destination / _OVERLAYS / f"{name}.png") for name in images}
     _check_targets(list(targets.values()), cfg["images"])
     trained.labels.save(destination / "labels.yaml")

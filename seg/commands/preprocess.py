@@ -34,9 +34,8 @@ def _inflate() -> str:
 
 def preprocess(config: "DictConfig") -> None:
     """Convert the folder and print what was done; exit with 1 when a file failed."""
-    from rich.console import Console
-
     from seg.commands._progress import bulk_progress
+    from seg.commands._text import plain_console
     from seg.convert.labelme import ShapeReader
     from seg.convert.sources import count_sources
     from seg.files import SUFFIXES
@@ -49,7 +48,7 @@ def preprocess(config: "DictConfig") -> None:
     labels = LabelMap.load(cfg.pop("labels"), ignore=cfg.pop("ignore"))
     source, destination = Path(cfg.pop("source")), cfg.pop("destination")
     work = _work(cfg)
-    console = Console(highlight=False, stderr=as_json)
+    console = plain_console(stderr=as_json)
 
     suffixes = ShapeReader.suffixes if cfg["read"] == "labelme" else SUFFIXES
 

@@ -3,7 +3,7 @@
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,6 @@ from seg.convert.jobs import (
     Task,
     in_order,
     list_jobs,
-    make_target,
     shard_name,
     threads_of,
     write_about,
@@ -27,7 +26,7 @@ from seg.convert.reader import LabelReader, Stamp
 from seg.convert.sources import Source, list_sources
 from seg.convert.summary import Summary, Tally, write_weights
 from seg.convert.tiles import Cut, ImageTiles, Outputs, extent
-from seg.files import write_json, write_png
+from seg.files import make_folder, write_json, write_png
 from seg.labels import LabelMap
 
 if TYPE_CHECKING:
@@ -83,7 +82,8 @@ def convert_folder(
         raise ValueError("images: expected only with tile or size, got neither; give one, or leave images out")
     workers, part = threads_of(threads), shard_name(shard)
     sources = list_sources(Path(source), Path(destination), pattern, reader.suffixes)
-    target = _destination(destination, cut)
+    apart = images.apart(source, destination) if images else {"source": source}
+    target = _destination(destination, cut, apart)
     if images:
         sources = _named_as_pairs(sources, images)
     labels.save(target / "labels.yaml")
@@ -122,7 +122,7 @@ def recolor_folder(
     """
     workers, part = threads_of(threads), shard_name(shard)
     sources = list_sources(Path(source), Path(destination), pattern)
-    target = make_target(destination)
+    target = make_folder(destination, "destination", {"source": source})
     tally = Tally(labels, progress)
     outputs = Outputs(target, None, None)
     with Manifest(target, part, f"recolor {labels.digest}") as manifest:
@@ -249,8 +249,8 @@ def _failed(job: Job, reason: str | Exception) -> Record:
     return {"file": job.file, "status": "failed", "reason": text}
 
 
-def _destination(path: str | os.PathLike[str], cut: Cut | None) -> Path:
-    """The folder for the masks, which must have been cut alike if it holds some; temporary files are removed."""
+def _destination(path: str | os.PathLike[str], cut: Cut | None, apart: Mapping[str, str | os.PathLike[str]]) -> Path:
+    """The folder for the masks, which must have been cut alike if it holds some."""
     path = Path(path)
     wanted = cut.to_dict() if cut else None
     if (path / "labels.yaml").is_file():
@@ -260,7 +260,7 @@ def _destination(path: str | os.PathLike[str], cut: Cut | None) -> Path:
                 f"destination: expected a folder without masks, or with masks made with {_cut_text(wanted)}, got "
                 f"'{path}' with masks made with {_cut_text(found)}; give another folder, or remove it"
             )
-    target = make_target(path)
+    target = make_folder(path, "destination", apart)
     if wanted:
         write_json(target / _CUT, wanted)
     return target

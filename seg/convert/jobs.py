@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,12 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import seg
-from seg import _preproc
 from seg.convert.manifest import Manifest, Record
 from seg.convert.sources import Source
 from seg.convert.summary import Summary, Tally
 from seg.convert.tiles import Outputs
-from seg.files import make_folder, whole
+from seg.files import whole
 from seg.remembered import usable_cores
 
 
@@ -97,33 +95,6 @@ def write_about(path: Path, summary: Summary, **about: Any) -> None:
     with whole(path) as temporary:
         text = json.dumps({"version": seg.__version__, **about, **asdict(summary)}, indent=2)
         temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def make_target(path: str | os.PathLike[str]) -> Path:
-    """Create the folder to write to, and remove the temporary files that killed processes left there."""
-    target = make_folder(path, "destination")
-    _sweep(target)
-    return target
-
-
-def _sweep(target: Path) -> None:
-    """Remove temporary masks whose process no longer runs on this machine; those of other machines may be in use."""
-    name = re.compile(re.escape(_preproc.temporary_prefix) + r"(\d+)-\d+\.tmp")
-    for folder, _, files in os.walk(target):
-        for file in files:
-            match = name.fullmatch(file)
-            if match and not _alive(int(match[1])):
-                Path(folder, file).unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # signal 0 only asks whether it exists
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
 
 
 def threads_of(threads: int) -> int:

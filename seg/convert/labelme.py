@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seg.convert.reader import Mapped, Stamp
+from seg.files import decoded
 from seg.labels import IGNORE, LabelMap
 
 if TYPE_CHECKING:
@@ -75,20 +76,20 @@ class ShapeReader:
         """
         data, status = path.read_bytes(), path.stat()
         if path.suffix.lower() == ".json":
-            return self.drawn(data), Stamp(len(data), status.st_mtime_ns, zlib.crc32(data))
+            return self.drawn(data, path.parent), Stamp(len(data), status.st_mtime_ns, zlib.crc32(data))
         try:
             names = (path.parent / _NAMES).read_bytes()
         except FileNotFoundError:
             raise ValueError(f"expected {_NAMES} beside it, to name its values, got none; export it again") from None
         # The sum of both sizes matches no file, so that each run reads them again: the names alone may have changed.
         stamp = Stamp(len(data) + len(names), status.st_mtime_ns, zlib.crc32(names, zlib.crc32(data)))
-        return self.exported(data, names.decode(errors="replace").splitlines()), stamp
+        return self.exported(data, decoded(names).splitlines()), stamp
 
-    def drawn(self, data: bytes) -> Mapped:
-        """Mask of the content of a file; raises as `file` does."""
+    def drawn(self, data: bytes, folder: Path | None = None) -> Mapped:
+        """Mask of the content of a file, whose image may lie in ``folder``; raises as `file` does."""
         import numpy as np
 
-        height, width, shapes = _content(data)
+        height, width, shapes = _content(data, folder)
         _check_size(height, width, self.max_pixels)
         covered = np.zeros((height, width), bool)
         mask = np.full((height, width), IGNORE if self._background is None else self._background, np.uint8)
@@ -178,19 +179,41 @@ def _check_size(height: int, width: int, max_pixels: int) -> None:
         )
 
 
-def _content(data: bytes) -> tuple[int, int, list[Any]]:
-    """Height, width and shapes of an annotation file."""
+def _image_size(content: dict[str, Any], folder: Path | None) -> list[Any]:
+    """Height and width of the image, upright as labelme shows it: the embedded one, else the one that is named."""
+    import numpy as np
+
+    from seg.images import decode_image
+
+    stored, name = content.get("imageData"), content.get("imagePath")
     try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):  # ValueError of JSON or of UTF-8
+        if isinstance(stored, str) and stored:
+            image = base64.b64decode(stored, validate=True)
+        elif isinstance(name, str) and name and folder:
+            image = (folder / name.replace("\\", "/")).read_bytes()
+        else:
+            return [None, None]
+        return list(np.shape(decode_image(image))[:2])
+    except (OSError, ValueError):
+        return [None, None]
+
+
+def _content(data: bytes, folder: Path | None) -> tuple[int, int, list[Any]]:
+    """Height, width and shapes of an annotation file."""
+    text = decoded(data)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
         raise ValueError("expected JSON as labelme saves it, got another or a damaged file; save it again") from None
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
         raise ValueError("expected an object with a list of shapes, as labelme saves it, got other JSON; save it again")
     sides = [content.get(key) for key in ("imageHeight", "imageWidth")]
+    if sides == [None, None]:
+        sides = _image_size(content, folder)
     if not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):
         raise ValueError(
-            f"imageHeight and imageWidth: expected whole numbers of at least 1, got {sides[0]!r} and {sides[1]!r}; "
-            "save the file again in labelme"
+            f"imageHeight and imageWidth: expected whole numbers of at least 1, or null and an image that can be read, "
+            f"got {sides[0]!r} and {sides[1]!r}; save the file again in labelme"
         )
     return sides[0], sides[1], content["shapes"]  # type: ignore[return-value]  # checked above
 

@@ -120,7 +120,7 @@ class ImageTiles:
     Args:
         cut: of the masks.
         images: folder of the images, searched with its subfolders.
-        destination: folder for the tiles; made if missing.
+        destination: folder for the tiles.
         image_template: file name of an image, ``{}`` for the name that it shares with its label.
         template: file name of a label image. Masks and images are both called by the shared name.
 
@@ -149,7 +149,29 @@ class ImageTiles:
                 f"images_destination: expected a folder outside images, got '{destination}' within '{images}', where "
                 "tiles would be read as images; give another folder"
             )
-        self._destination = make_folder(destination, "images_destination")
+        self._images, self._destination = images, Path(destination)
+
+    def apart(
+        self, source: str | os.PathLike[str], destination: str | os.PathLike[str]
+    ) -> dict[str, str | os.PathLike[str]]:
+        """Make the folder for the tiles, apart from labels and masks; returns what masks must stay apart from, by name.
+
+        Raises:
+            ValueError: a folder that does not fit.
+        """
+        if self._destination.resolve() == Path(destination).resolve():
+            raise ValueError(
+                f"images_destination: expected another folder than destination, got '{destination}' twice, where masks "
+                "would replace tiles of images; give another folder"
+            )
+        read = {"source": source, "images": self._images}
+        if self._destination.resolve().is_relative_to(Path(source).resolve()):
+            raise ValueError(
+                f"images_destination: expected a folder outside source, got '{self._destination}' within '{source}', "
+                "where tiles would be read as labels; give another folder"
+            )
+        make_folder(self._destination, "images_destination", read)
+        return read
 
     def name(self, label: str) -> str | None:
         """Name that a label (relative path) shares with its image; None if its file name does not fit the template."""

@@ -20,6 +20,7 @@ MACHINE = (
     "seeds",
     "data.render",
     "loader.workers",
+    "max_pixels",
     "device.accelerator",
     "device.devices",
 )

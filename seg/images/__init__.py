@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg.files import SUFFIXES
+from seg.images.headers import check_size, size_of
 from seg.labels import IGNORE
+
+_LIMIT = "SEG_MAX_PIXELS"
 
 Image = NDArray[np.uint8]
 """RGB (H, W, 3), or a mask (H, W)."""
@@ -26,20 +29,65 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         ValueError: a file that cannot be read or decoded, or not of 8 or 16 bits.
     """
     try:
-        data = np.frombuffer(Path(path).read_bytes(), np.uint8)
+        data = Path(path).read_bytes()
     except OSError as error:
         raise ValueError(
             f"image '{path}': expected a file that can be read, got '{error.strerror}'; check the path"
         ) from None
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) if data.size else None
-    if image is None:
-        raise ValueError(
-            f"image '{path}': expected one of {' '.join(SUFFIXES)}, got a file that cannot be decoded; replace it"
-        )
     try:
-        return to_rgb(image)
+        return decode_image(data)
     except ValueError as error:
         raise ValueError(f"image '{path}': {error}") from None
+
+
+def decode_image(data: bytes) -> NDArray[np.uint8]:
+    """RGB image (H, W, 3) uint8 of the bytes of a file, see `read_image`.
+
+    Raises:
+        ValueError: too large, damaged, or not of 8 or 16 bits.
+    """
+    check_limit(data)
+    image = decode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image is None:
+        raise ValueError(f"expected one of {' '.join(SUFFIXES)}, got a file that cannot be decoded; replace it")
+    return to_rgb(image)
+
+
+def limit() -> int:
+    """The most pixels that an image may have: ``SEG_MAX_PIXELS`` of the environment, which loading workers inherit and
+    which the commands set from their option ``max_pixels``, else 2**28.
+
+    Raises:
+        ValueError: the variable is no whole number of at least 1.
+    """
+    text = os.environ.get(_LIMIT, str(1 << 28))
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"max_pixels: expected a whole number of at least 1, got {text!r}; give such as 268435456")
+    return int(text)
+
+
+def check_limit(data: bytes) -> None:
+    """Refuse a file whose header states more pixels than the `limit`, before memory is taken for them.
+
+    Raises:
+        ValueError: too large; the message gives size and limit.
+    """
+    if size := size_of(data):
+        check_size(*size, limit())
+
+
+def decode(data: NDArray[np.uint8], how: int) -> NDArray[Any] | None:
+    """`cv2.imdecode` that gives None instead of raising what OpenCV says of a file that it cannot read.
+
+    Raises:
+        ValueError: not enough memory.
+    """
+    try:
+        return cv2.imdecode(data, how) if data.size else None
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise ValueError("expected memory for this image, got none; cut or shrink it") from None
+        return None
 
 
 def to_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
@@ -91,7 +139,8 @@ def decode_mask(data: bytes) -> NDArray[np.uint8]:
         raise ValueError(
             "expected an 8-bit grayscale PNG, got another kind of file; convert label images with seg-preprocess first"
         )
-    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    check_limit(data)
+    mask = decode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if mask is None:
         raise ValueError("expected a PNG, got a damaged one; copy or convert it again")
-    return mask  # type: ignore[return-value]  # cv2's stub says any dtype
+    return mask

@@ -1,0 +1,181 @@
+"""Size and kind of image files, from their first bytes: a false size must not take memory."""
+
+import io
+import struct
+from typing import Any, BinaryIO, NamedTuple
+
+_BROKEN = "expected a PNG, BMP, TIFF, JPEG or WebP file, got one that cannot be decoded; replace it"
+
+
+class Header(NamedTuple):
+    """Size and kind of an image file: `stored` says whether OpenCV returns the values of a one-channel image as they
+    are in the file; `lossy` names a format that changes colours; `palette` asks OpenCV for colours, because by default
+    it turns some palettes into gray (BMP with an OS/2 header)."""
+
+    width: int
+    height: int
+    stored: bool = True
+    lossy: str = ""
+    palette: bool = False
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Refuse an image that is too large.
+
+    Raises:
+        ValueError: more pixels than the limit.
+    """
+    if width * height > max_pixels:
+        raise ValueError(
+            f"too large: expected at most {max_pixels} pixels (max_pixels), got {width} x {height}; raise max_pixels"
+        )
+
+
+def size_of(data: bytes) -> tuple[int, int] | None:
+    """Width and height that the header of a PNG, BMP, TIFF, JPEG or WebP file states; None if it cannot be read."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) >= 24:
+        return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+    try:
+        header = read_header(io.BytesIO(data), any_form=True)
+    except ValueError:
+        return None
+    return header.width, header.height
+
+
+def read_header(file: BinaryIO, *, any_form: bool = False) -> Header:
+    """Size and kind of a BMP, TIFF, JPEG or WebP file.
+
+    Args:
+        any_form: read forms as well that a label image must not have.
+
+    Raises:
+        ValueError: another format, a header that ends early, or a form that is refused.
+    """
+    start = file.read(16)
+    if not start:
+        raise ValueError("expected an image, got an empty file; export it again")
+    try:
+        if start.startswith(b"BM"):
+            return _bmp(file, any_form)
+        if start[:4] in _TIFF_FORMS:
+            return _tiff(file, *_TIFF_FORMS[start[:4]], any_form)
+        if start.startswith(b"\xff\xd8"):
+            return _jpeg(file)
+        if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+            return _webp(file)
+    except struct.error:
+        raise ValueError(_BROKEN) from None
+    raise ValueError(_BROKEN)
+
+
+def _at(file: BinaryIO, offset: int, form: str) -> tuple[Any, ...]:
+    file.seek(offset)
+    return struct.unpack(form, file.read(struct.calcsize(form)))
+
+
+# BMP: BITMAPCOREHEADER (12 bytes, palette of 3-byte colours) or BITMAPINFOHEADER and its longer kin (4-byte colours).
+
+
+_BITFIELDS = {3, 6}
+_WHOLE_BYTES = {0xFF, 0xFF00, 0xFF0000, 0xFF000000}
+
+
+def _bmp(file: BinaryIO, any_form: bool) -> Header:
+    (size,) = _at(file, 14, "<I")
+    if size == 12:
+        width, height, bits = _at(file, 18, "<HH2xH")
+        colors, entry = 1 << min(bits, 8), 3
+    else:
+        width, height, bits, packing, colors = _at(file, 18, "<ii2xHI12xI")
+        colors, entry = colors or 1 << min(bits, 8), 4
+        if not any_form and bits == 32 and packing in _BITFIELDS and not _WHOLE_BYTES.issuperset(_at(file, 54, "<III")):
+            raise ValueError(
+                "BMP: expected channels of 8 bits each, got others, which decoders read differently; save it as PNG"
+            )
+    if bits == 16 and not any_form:
+        raise ValueError(
+            "BMP: expected 8, 24 or 32 bits a pixel, got 16, whose 5 bits a channel decoders widen differently; save "
+            "it as PNG"
+        )
+    if width <= 0 or height == 0:
+        raise ValueError(_BROKEN)
+    stored = bits == 8 and _is_gray_ramp(file, 14 + size, min(colors, 256), entry)
+    return Header(width, abs(height), stored, palette=bits <= 8 and not stored)
+
+
+def _is_gray_ramp(file: BinaryIO, offset: int, colors: int, entry: int) -> bool:
+    """Whether each palette entry i is the gray i, so that level and stored value are the same."""
+    file.seek(offset)
+    palette = file.read(colors * entry)
+    return all(palette[i * entry : i * entry + 3] == bytes((i, i, i)) for i in range(colors))
+
+
+# TIFF 6.0, sections 2 and 8: the first directory; BigTIFF has offsets of 8 bytes.
+
+_TIFF_FORMS = {b"II*\0": ("<", 4), b"MM\0*": (">", 4), b"II+\0": ("<", 8), b"MM\0+": (">", 8)}
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_JPEG_COMPRESSIONS = {6, 7}
+_BLACK_IS_ZERO = 1
+_COLOR_SPACES = {0, _BLACK_IS_ZERO, 2, 3, 6}  # white is zero, black is zero, RGB, palette, YCbCr
+
+
+def _tiff(file: BinaryIO, order: str, word: int, any_form: bool) -> Header:
+    big = word == 8
+    (at,) = _at(file, word, order + ("Q" if big else "I"))
+    (count,) = _at(file, at, order + ("Q" if big else "H"))
+    tags = {_BITS: 1, _COMPRESSION: 1}
+    for index in range(min(count, 4096)):
+        entry = at + (8 + 20 * index if big else 2 + 12 * index)
+        tag, kind = _at(file, entry, order + "HH")
+        if tag in (_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC):
+            tags[tag] = _tiff_value(file, entry, order, big, kind)
+    if tags.get(_WIDTH, 0) < 1 or tags.get(_HEIGHT, 0) < 1:
+        raise ValueError(_BROKEN)
+    if tags.get(_PHOTOMETRIC) not in _COLOR_SPACES and not any_form:
+        raise ValueError(
+            "TIFF: expected gray, RGB or a palette, got another colour space, such as CMYK or Lab; save it as PNG"
+        )
+    stored = tags[_BITS] >= 8 and tags.get(_PHOTOMETRIC) == _BLACK_IS_ZERO
+    return Header(tags[_WIDTH], tags[_HEIGHT], stored, "JPEG" if tags[_COMPRESSION] in _JPEG_COMPRESSIONS else "")
+
+
+def _tiff_value(file: BinaryIO, entry: int, order: str, big: bool, kind: int) -> int:
+    """The first value of an entry of type SHORT, LONG or LONG8; several values lie at an offset."""
+    form = {3: "H", 4: "I", 16: "Q"}.get(kind)
+    if form is None:
+        raise ValueError(_BROKEN)
+    (count,) = _at(file, entry + 4, order + ("Q" if big else "I"))
+    place = entry + (12 if big else 8)
+    if count * struct.calcsize("=" + form) > (8 if big else 4):
+        (place,) = _at(file, place, order + ("Q" if big else "I"))
+    return int(_at(file, place, order + form)[0])
+
+
+def _jpeg(file: BinaryIO) -> Header:
+    """Segments up to the frame header, SOF0..15 without DHT, JPG and DAC (ITU-T T.81, annex B)."""
+    at = 2
+    while True:
+        mark, code, size = _at(file, at, ">BBH")
+        if mark != 0xFF:
+            raise ValueError(_BROKEN)
+        if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
+            height, width = _at(file, at + 5, ">HH")
+            return Header(width, height, lossy="JPEG")
+        at += 1 if code == 0xFF else 2 + size  # 0xFF: a fill byte
+
+
+def _webp(file: BinaryIO) -> Header:
+    """The first picture chunk (RFC 9649): VP8 is lossy, VP8L is not; VP8X announces either."""
+    at, canvas = 12, (0, 0)
+    while True:
+        name, size = _at(file, at, "<4sI")
+        if name == b"VP8X":
+            sides = _at(file, at + 12, "<HBHB")
+            canvas = (1 + sides[0] + (sides[1] << 16), 1 + sides[2] + (sides[3] << 16))
+        elif name == b"VP8 ":
+            width, height = (side & 0x3FFF for side in _at(file, at + 14, "<HH"))
+            return Header(max(width, canvas[0]), max(height, canvas[1]), lossy="WebP")
+        elif name == b"VP8L":
+            (bits,) = _at(file, at + 9, "<I")
+            return Header(max((bits & 0x3FFF) + 1, canvas[0]), max((bits >> 14 & 0x3FFF) + 1, canvas[1]))
+        at += 8 + size + (size & 1)
