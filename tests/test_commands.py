@@ -108,7 +108,7 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> None:
     assert condition()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_run_goes_on_to_the_same_result(
     number: signal.Signals, tmp_path: Path, data: Path, script: Script
 ) -> None:

@@ -255,3 +255,32 @@ def test_a_training_of_a_folder_called_by_a_number(tmp_path: Path, script: Scrip
     result = script("seg-train", *train_options(tmp_path / "data"), "fit.epochs=1", name="20240105")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "runs/20240105/done.json").exists()
+
+
+def test_runs_do_not_lie_among_the_images(tmp_path: Path, data: Path, script: Script) -> None:
+    """Their pictures would be images the next time."""
+    result = script("seg-train", *train_options(data), runs=data / "train/images/runs")
+    fails(result, 2, "runs: expected a folder outside '.*train/images', got '.*train/images/runs/")
+    assert not (data / "train/images/runs").exists()
+
+
+def test_two_signals_end_a_process(tmp_path: Path, data: Path) -> None:
+    """Even where the first one cannot be followed, because a step never ends."""
+    (tmp_path / "slow.py").write_text(
+        "import time\nfrom seg.losses import CrossEntropy\n\n\n"
+        "class Slow(CrossEntropy):\n"
+        "    def forward(self, logits, target):\n"
+        "        print('waiting', flush=True)\n"
+        "        time.sleep(600)\n"
+    )
+    (tmp_path / "conf" / "loss").mkdir(parents=True)
+    (tmp_path / "conf" / "loss" / "slow.yaml").write_text("_target_: slow.Slow\n")
+    words = [script_path("seg-train"), *train_options(data), "loss=slow", "--config-dir", "conf"]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any("waiting" in line for line in process.stdout)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        assert process.poll() is None  # it is asked to finish its step
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == -signal.SIGTERM

@@ -19,6 +19,7 @@ from seg.dataset import Checked
 from seg.files import make_folder, write_json
 from seg.labels import LabelMap
 from seg.pairs import Pair, pair, scenes_of, split
+from seg.pairs.folders import check_apart
 
 T = TypeVar("T")
 
@@ -176,6 +177,8 @@ def _read_data(data: dict[str, Any], labels: str | None, folder: Path) -> Data:
     """
     training, validation = data["train"], data["val"]
     train_pairs, val_pairs = pair_up(data)
+    read = (part[kind] for part in (training, validation) for kind in ("images", "masks"))
+    check_apart(folder, [path for path in read if path is not None], "runs")
     runs.check_pairs(folder, file_sizes(train_pairs, val_pairs))
     label_map = load_labels(labels, Path(training["masks"]))
     if validation["masks"] is not None:
