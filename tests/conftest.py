@@ -1,6 +1,7 @@
 """What several test files share: a tiny labelled data set, and the console scripts."""
 
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -95,3 +96,8 @@ def fails(result: "subprocess.CompletedProcess[str]", code: int, message: str) -
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")
     assert re.search(message, last), last
+
+
+def hear_hangups() -> None:
+    """For ``preexec_fn``: tests that were started by nohup ignore SIGHUP, and so would what they start."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

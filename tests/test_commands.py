@@ -18,7 +18,7 @@ import hydra
 import numpy as np
 import pytest
 import torch
-from conftest import LABELS, Script, fails, scene, script_path, train_options, write_pairs
+from conftest import LABELS, Script, fails, hear_hangups, scene, script_path, train_options, write_pairs
 
 from seg import checkpoint
 from seg.commands import conf_dir
@@ -121,6 +121,7 @@ def test_interrupted_run_goes_on_to_the_same_result(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_hangups,
     )
     lines = tmp_path / "runs/cut/metrics.jsonl"
     wait_for(lambda: lines.exists() and len(lines.read_text().splitlines()) >= 2, 200)
@@ -384,7 +385,7 @@ def test_predict_names_bad_images_and_goes_on(tmp_path: Path, data: Path, script
     fails(result, 1, "1 of 4 images failed: image 'mixed/broken.jpg': expected one of .* got a file that cannot")
     assert sorted(p.name for p in (tmp_path / "out").glob("*.png")) == ["gray.png", "rgba.png", "wide.png"]
     result = script("seg-predict", checkpoint="runs/a/best.pt", images="mixed", destination="mixed")
-    fails(result, 2, "destination: expected another folder than the images', got 'mixed'")
+    fails(result, 2, "destination: expected a folder outside 'mixed', got 'mixed'")
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import Script, fails, scene, script_path, train_options, write_pairs
+from conftest import Script, fails, hear_hangups, scene, script_path, train_options, write_pairs
 
 from seg.labels import Label, LabelMap
 from seg.pictures import colorize
@@ -213,7 +213,9 @@ def test_a_conversion_that_is_ended(number: signal.Signals, tmp_path: Path, scri
         os.link(tmp_path / "labels" / "s0.png", tmp_path / "labels" / f"s{index}.png")
     words = ["seg-preprocess", "source=labels", "destination=masks", "labels=map.yaml", "threads=2"]
     command = [str(script_path(words[0])), *words[1:]]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=hear_hangups
+    ) as process:
         end = time.monotonic() + 60
         while len(list((tmp_path / "masks").glob("*.png"))) < 5 and time.monotonic() < end:
             time.sleep(0.01)

@@ -17,8 +17,8 @@ class stop_signals:
         return lambda: self.asked
 
     def _is_ours(self, number: int) -> bool:
-        """Whether nobody said that it is to be ignored, as nohup does of SIGHUP."""
-        return signal.getsignal(number) != signal.SIG_IGN
+        """All but a SIGHUP that nohup has said to ignore."""
+        return signal.Signals(number).name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN
 
     def _ask(self, number: int, _: Any) -> None:
         self.asked = True
