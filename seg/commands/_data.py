@@ -34,6 +34,7 @@ class Data:
     train_counts: NDArray[Any]
     train_sizes: list[tuple[int, int]]
     val_sizes: list[tuple[int, int]]
+    files: dict[str, list[runs.PairFiles]]
 
     @property
     def majority(self) -> int:
@@ -179,7 +180,8 @@ def _read_data(data: dict[str, Any], labels: str | None, folder: Path) -> Data:
     train_pairs, val_pairs = pair_up(data)
     read = (part[kind] for part in (training, validation) for kind in ("images", "masks"))
     check_apart(folder, [path for path in read if path is not None], "runs")
-    runs.check_pairs(folder, file_sizes(train_pairs, val_pairs))
+    files = file_sizes(train_pairs, val_pairs)
+    runs.check_pairs(folder, files)
     label_map = load_labels(labels, Path(training["masks"]))
     if validation["masks"] is not None:
         check_labels(label_map, Path(validation["masks"]), "data.train.masks")
@@ -188,7 +190,7 @@ def _read_data(data: dict[str, Any], labels: str | None, folder: Path) -> Data:
     val_checked = check(val_pairs, label_map.classes)
     check_classes(train_checked, label_map, "training", learn=True)
     check_classes(val_checked, label_map, "validation")
-    return Data(label_map, train_pairs, val_pairs, train_checked.counts, train_checked.sizes, val_checked.sizes)
+    return Data(label_map, train_pairs, val_pairs, train_checked.counts, train_checked.sizes, val_checked.sizes, files)
 
 
 def load_labels(labels: str | None, masks: Path) -> LabelMap:

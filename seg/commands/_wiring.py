@@ -103,9 +103,8 @@ def train(config: DictConfig) -> Path:
     fabric = make_fabric(**cfg["device"])
     _show.console.quiet = not fabric.is_global_zero
     parts = build(cfg, load_data(cfg["data"], cfg["labels"], folder, fabric), fabric)
-    pairs = file_sizes(parts.data.train, parts.data.val)
     with ExitStack() as stack:
-        opened = partial(runs.opened, folder, cfg, environment(cfg["seed"], choices), pairs)
+        opened = partial(runs.opened, folder, cfg, environment(cfg["seed"], choices), parts.data.files)
         told_by_first(fabric, lambda: stack.enter_context(opened()))
         run(parts, folder)
     return folder
