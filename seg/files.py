@@ -37,10 +37,22 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     # without the name in it, which may be as long as the file system allows; with "+", which the C++ helper's lack
     temporary = path.with_name(f"{_OURS}{os.getpid()}-{next(_numbers)}+.tmp")
     try:
-        yield temporary
-        temporary.replace(path)
+        with naming(path):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Within it, what the system says of writing names ``path``: "no space left" does not say where."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or (error.filename is not None and Path(error.filename).parent != Path(path).parent):
+            raise
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from None
 
 
 def write_json(path: str | os.PathLike[str], data: Any) -> None:
