@@ -146,7 +146,7 @@ class _Loader(DataLoader[Any]):
                 worker.kill()  # they ignore the SIGTERM that multiprocessing would send them at exit
             for frame, _ in traceback.walk_tb(error.__traceback__):
                 if isinstance(half := frame.f_locals.get("self"), _BaseDataLoaderIter):
-                    setattr(half, "_shutdown", True)  # its destructor would fail on what it lacks
+                    half._shutdown = True  # type: ignore[attr-defined]  # its destructor would fail on what it lacks
             if not isinstance(error, OSError):
                 raise
             raise OSError(
