@@ -6,16 +6,16 @@ named, the working directory may serve it. Set ``HYDRA_FULL_ERROR=1`` to see tra
 """
 
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import seg
 from seg.commands._exit import FAILED, INTERRUPTED, WRONG_REQUEST, AlreadyTold, Failed
 from seg.commands._help import conf_dir, help_text
+from seg.commands._overrides import quoted
+from seg.commands._targets import instantiate, trusted_modules
 from seg.commands._text import end_by_signal, print_anything
 
 if TYPE_CHECKING:
@@ -49,8 +49,11 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
         except BrokenPipeError:  # the reader, such as `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
-    # options first: Hydra's parser refuses `key=value --config-dir DIR key=value`
-    sys.argv[1:] = sorted((_quoted(argument) for argument in sys.argv[1:]), key=_is_override)
+    try:
+        sys.argv[1:] = quoted(sys.argv[1:])
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(WRONG_REQUEST)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # our own errors name the file; OpenCV's only add noise
     for side in ("PIXELS", "WIDTH", "HEIGHT"):  # ours (max_pixels) is the limit, and names the file
         os.environ.setdefault(f"OPENCV_IO_MAX_IMAGE_{side}", str(1 << 40 if side == "PIXELS" else (1 << 31) - 1))
@@ -112,91 +115,3 @@ def plain(config: Any) -> Any:
     if isinstance(config, DictConfig) and (missing := sorted(OmegaConf.missing_keys(config))):
         raise ValueError("missing on the command line: " + " ".join(f"{key}=..." for key in missing))
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-
-
-def instantiate(config: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-    """`hydra.utils.instantiate` that raises what the called constructor raised, with the name of the target.
-
-    Raises:
-        ValueError: an argument that the target does not take.
-    """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate as hydra_instantiate
-
-    if any(target.partition(".")[0] not in _INSTALLED for target in _targets(config)):
-        _make_importable()
-    try:
-        return hydra_instantiate(config, *args, _convert_="all", **kwargs)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if cause is None or isinstance(cause, ImportError | AttributeError | TypeError):
-            raise ValueError(" ".join(str(error).split())) from error
-        raise cause from error
-
-
-def trusted_modules(names: Any) -> list[str]:
-    """What ``trust=[my_models]`` names: modules of the user's own, which may lie in the working directory.
-
-    Raises:
-        ValueError: something that is no list of module names.
-    """
-    if not isinstance(names, list) or not all(
-        isinstance(name, str) and all(part.isidentifier() for part in name.split(".")) for name in names
-    ):
-        raise ValueError(f"trust: expected a list of modules of yours, such as [my_models], got {names!r}; give names")
-    if names:
-        _make_importable()
-    return names
-
-
-_INSTALLED = {"lightning", "seg", "segmentation_models_pytorch", "timm", "torch", "torchvision"}
-
-
-def _targets(config: Any) -> Iterator[str]:
-    """Every ``_target_`` at any depth."""
-    if isinstance(config, Mapping):
-        if isinstance(config.get("_target_"), str):
-            yield config["_target_"]
-        for value in config.values():
-            yield from _targets(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _targets(value)
-
-
-def _make_importable() -> None:
-    """Let the working directory serve modules, which console scripts lack.
-
-    Last, so that it shadows nothing that is installed: a file called ``statistics.py`` there must break nothing.
-    """
-    if os.getcwd() not in sys.path:  # noqa: PTH109
-        sys.path.append(os.getcwd())  # noqa: PTH109
-
-
-def _is_override(argument: str) -> bool:
-    return argument[:1] == "~" or ("=" in argument and argument[:1] != "-")
-
-
-def _quoted(argument: str) -> str:
-    """Quote ``key=value`` where Hydra's grammar would refuse a value that a shell user may well type.
-
-    That is a name template such as ``{}_L.png`` and a path with ``=``, ``,`` or brackets that exists.
-    """
-    key, equals, value = argument.partition("=")
-    if not equals or key.startswith("-") or value[:1] in {"'", '"'}:
-        return argument
-    if (
-        key == "data.group"
-        or ("{}" in value and value != "{}")
-        or value == "{}"
-        or (re.search(r"[=,(){}\[\]]", value) and _exists(value))
-    ):
-        return f"{key}='{value}'" if "'" not in value else f'{key}="{value}"'
-    return argument
-
-
-def _exists(value: str) -> bool:
-    try:
-        return Path(value).exists()
-    except OSError:
-        return False

@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import inspect
 import os
 import re
 import sys
@@ -16,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seg.commands._exit import FAILED, INTERRUPTED, WRONG_REQUEST, AlreadyTold, Failed
 from seg.commands._help import conf_dir
+from seg.commands._targets import parameters
 
 
 def report(error: BaseException, config_name: str, wants_traceback: bool) -> int:
@@ -60,10 +62,33 @@ def _is_full(error: BaseException) -> bool:
 
 def _unknown_key(key: str, config_name: str) -> str:
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        known = list(_keys(hydra.compose(config_name, overrides=list(_choices()))))
-    close = difflib.get_close_matches(key, known, n=1) or [k for k in known if k.endswith(f".{key}")]
-    meant = f" did you mean '{close[0]}'?" if close else ""
+        config = hydra.compose(config_name, overrides=list(_choices()))
+    group, _, _ = key.rpartition(".")
+    further = [f"{group}.{option}" for option in _options(OmegaConf.select(config, group))] if group else []
+    if key in further:
+        value = next((word.partition("=")[2] for word in sys.argv if word.startswith(f"{key}=")), "...")
+        return f"unknown key '{key}': expected one that stands in the configuration; +{key}={value} adds this one"
+    known = list(_keys(config))
+    ends = [known_key for known_key in known if known_key.endswith(f".{key}")]
+    close = difflib.get_close_matches(key, [*known, *further], n=1) or ends
+    meant = f" did you mean '{'+' if close[0] not in known else ''}{close[0]}'?" if close else ""
     return f"unknown key '{key}';{meant} seg-{config_name} --help lists every group and option"
+
+
+def _options(group: Any) -> list[str]:
+    """What the constructor of a group takes, whether or not it stands in the configuration."""
+    target = group.get("_target_") if isinstance(group, DictConfig) else None
+    if not isinstance(target, str):
+        return []
+    try:
+        taken, more = parameters(target)
+        if more and "architecture" in group:  # seg.models.build hands them on
+            import segmentation_models_pytorch as smp
+
+            taken = [*taken, *inspect.signature(smp.MODEL_ARCHITECTURES_MAPPING[group.architecture]).parameters]
+    except (ValueError, KeyError):
+        return []
+    return taken
 
 
 def _choices() -> Iterator[str]:

@@ -21,6 +21,7 @@ from seg.commands._device import is_first, make_fabric, told_by_first, told_once
 from seg.commands._environment import environment
 from seg.commands._pictures import ValidationPictures, draw_curves
 from seg.commands._signals import stop_signals
+from seg.commands._targets import parameters
 from seg.commands._trial import explained, try_sizes
 from seg.commands._watcher import RunWatcher
 from seg.dataset import SegmentationDataset
@@ -156,25 +157,28 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
     Raises:
         ValueError: an option that a constructor refuses.
     """
-    options: training.FitOptions = instantiate(cfg["fit"])
+    options: training.FitOptions = instantiate(cfg["fit"], group="fit")
     torch.manual_seed(cfg["seed"])
     model_config = {**cfg["model"], "classes": data.labels.classes}
     model, normalization = _model(cfg, model_config, data.labels)
-    objective = Segmentation(instantiate(with_weights(cfg["loss"], data)), data.labels.classes)
+    objective = Segmentation(instantiate(with_weights(cfg["loss"], data), group="loss"), data.labels.classes)
     mean, std = normalization
     dataset = partial(SegmentationDataset, classes=data.labels.classes, mean=mean, std=std, seed=cfg["seed"])
     share = {"rank": fabric.global_rank, "world": fabric.world_size}
     batches = TrainBatches(len(data.train), batch=cfg["loader"]["batch"], seed=cfg["seed"], **share)
     loader = partial(make_loader, workers=cfg["loader"]["workers"], device=fabric.device, fabric=fabric)
     training_set = dataset(
-        data.train, transform=instantiate(cfg["augment"]), epochs=options.epochs, prepare=objective.prepare
+        data.train,
+        transform=instantiate(cfg["augment"], group="augment"),
+        epochs=options.epochs,
+        prepare=objective.prepare,
     )
     # nothing prepared for validation: maps of whole images would fill the shared memory, and it waits anyway
     val_batches = EvaluationBatches(data.val_sizes, batch=cfg["loader"]["val_batch"], **share)
     train_loader, val_loader = loader(training_set, batches), loader(dataset(data.val), val_batches)
     fabric.to_device(objective)
-    optimizer = instantiate(cfg["optimizer"], parameter_groups(model, objective))
-    scheduler = instantiate(cfg["scheduler"], optimizer, steps=options.epochs * len(batches))
+    optimizer = instantiate(cfg["optimizer"], parameter_groups(model, objective), group="optimizer")
+    scheduler = _scheduler(cfg["scheduler"], optimizer, options.epochs * len(batches))
     state = training.State(model, objective, optimizer, scheduler, fabric, seed=cfg["seed"])
     return Parts(
         options,
@@ -195,14 +199,20 @@ def _model(
 ) -> tuple[nn.Module, models.Normalization]:
     """The model with its regularizers and first weights; the normalisation of its images."""
     normalization = models.normalization(cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights"))
-    model: nn.Module = instantiate(model_config)
+    model: nn.Module = instantiate(model_config, group="model")
     if cfg["regularizer"]:  # not in the checkpoint's model: in evaluation there is none
-        model = instantiate(cfg["regularizer"], model)
+        model = instantiate(cfg["regularizer"], model, group="regularizer")
     if (found := describe(model).splitlines()) != ["no regularizers"]:
         _show.say("\n  ".join(["regularizers:", *found]))
     if cfg["init"] is not None:
         normalization = _start_from(cfg["init"], model, labels)
     return model, normalization
+
+
+def _scheduler(config: dict[str, Any], optimizer: Any, steps: int) -> Any:
+    """A schedule of ours, which is told the steps of the run, or one of torch's, which is not."""
+    told = {"steps": steps} if "steps" in parameters(str(config["_target_"]))[0] else {}
+    return instantiate(config, optimizer, group="scheduler", **told)
 
 
 def _start_from(path: str, model: nn.Module, labels: LabelMap) -> models.Normalization:

@@ -1,0 +1,84 @@
+"""What a shell user types as ``key=value``, quoted where Hydra's grammar would refuse it or take it for a number."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+_TEXTS = frozenset(
+    ("checkpoint", "destination", "group", "image_template", "images_destination", "init", "labels", "name", "pattern",
+     "runs", "source", "template")
+)  # fmt: skip
+"""Last parts of the keys whose values are paths, names or patterns, whatever they look like: ``20240105``, ``~/x``."""
+
+_LISTS = frozenset(("images", "list", "masks"))
+"""Those of which there may be several: ``[a,b]``."""
+
+
+def quoted(arguments: Sequence[str]) -> list[str]:
+    """The arguments with every value that Hydra would misread in quotes, options first.
+
+    Raises:
+        ValueError: a path or name with nothing after the ``=``.
+    """
+    sweeps = any(argument in {"-m", "--multirun"} for argument in arguments)
+    # options first: Hydra's parser refuses `key=value --config-dir DIR key=value`
+    return sorted((_quoted(argument, sweeps) for argument in arguments), key=_is_override)
+
+
+def _is_override(argument: str) -> bool:
+    return argument[:1] == "~" or ("=" in argument and argument[:1] != "-")
+
+
+def _quoted(argument: str, sweeps: bool) -> str:
+    key, equals, value = argument.partition("=")
+    last = key.lstrip("+~").rpartition(".")[2]
+    if not equals or key.startswith("-") or value[:1] in {"'", '"'} or value in {"null", "???"} or "${" in value:
+        return argument
+    if last in _TEXTS | _LISTS:
+        if not value:
+            raise ValueError(f"{key}: expected a path or a name after the '=', got nothing; give it, or null")
+        if sweeps and re.search(r",|^\w+\(.*\)$", value) and not _exists(value):
+            return argument
+        if last in _LISTS and re.fullmatch(r"\[.*\]", value) and not _exists(value):
+            return f"{key}=[{','.join(map(_literal, _elements(value)))}]"
+        return f"{key}={_literal(value)}"
+    if re.search(r"[^\x00-\x7f]", value):  # letters that Hydra's grammar lacks: Bäume
+        listed = re.fullmatch(r"\[.*\]", value)
+        return f"{key}=[{','.join(map(_literal, _elements(value)))}]" if listed else f"{key}={_literal(value)}"
+    return argument
+
+
+def _elements(text: str) -> Iterator[str]:
+    """Of ``[a, 'b,c']``, without the quotes."""
+    for match in re.finditer(r"""\s*(?:'([^']*)'|"([^"]*)"|([^,]+))\s*(?:,|$)""", text[1:-1]):
+        yield next(part for part in match.groups() if part is not None).strip()
+
+
+def _literal(value: str) -> str:
+    """In quotes that Hydra takes off again; ``~`` is the home folder, which shells know at the start of words alone."""
+    if value[:1] == "~" and not _exists(value):
+        with suppress(RuntimeError):  # no such user
+            value = str(Path(value).expanduser())
+    if re.fullmatch(r"[\w./%+@?*:-]+", value, re.ASCII) and not _is_other(value):
+        return value  # as it is: names of runs are made of what was typed
+    # a backslash is one, except before a quote and at the end
+    escaped = re.sub(r"(\\*)(')", lambda found: found[1] * 2 + "\\'", value)
+    escaped = re.sub(r"(\\+)$", lambda found: found[1] * 2, escaped)
+    return f"'{escaped}'"
+
+
+def _is_other(value: str) -> bool:
+    """Whether Hydra would take it for a number or a truth value."""
+    try:
+        float(value)
+    except ValueError:
+        return value.lower() in {"true", "false", "null"}
+    return True
+
+
+def _exists(value: str) -> bool:
+    try:
+        return Path(value).exists()
+    except (OSError, ValueError):
+        return False

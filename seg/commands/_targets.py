@@ -1,0 +1,104 @@
+"""Objects that a configuration names by ``_target_``, and the modules of the user's own that they may lie in."""
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+_INSTALLED = {"lightning", "seg", "segmentation_models_pytorch", "timm", "torch", "torchvision"}
+
+
+def instantiate(config: Mapping[str, Any], *args: Any, group: str = "", **kwargs: Any) -> Any:
+    """`hydra.utils.instantiate` that raises what the called constructor raised, with the name of the target.
+
+    Args:
+        group: where the configuration stands on the command line, for what the message says to type.
+
+    Raises:
+        ValueError: an argument that the target does not take.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate as hydra_instantiate
+
+    if any(node["_target_"].partition(".")[0] not in _INSTALLED for _, node in _nodes(config)):
+        _make_importable()
+    try:
+        return hydra_instantiate(config, *args, _convert_="all", **kwargs)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, TypeError) and (text := _leftover(config, group)):
+            raise ValueError(text) from error
+        if cause is None or isinstance(cause, ImportError | AttributeError | TypeError):
+            raise ValueError(" ".join(str(error).split())) from error
+        raise cause from error
+
+
+def parameters(target: str) -> tuple[list[str], bool]:
+    """Names of what a target takes by name, and whether it takes any others besides.
+
+    Raises:
+        ValueError: it cannot be found, or says nothing of its parameters.
+    """
+    from hydra.utils import get_object
+
+    try:
+        target_object: Callable[..., Any] = get_object(target)
+        found = inspect.signature(target_object).parameters.values()
+    except Exception as error:  # a module may raise anything when it is imported
+        raise ValueError(f"{target}: {error}") from None
+    named = [p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return named, any(p.kind is p.VAR_KEYWORD for p in found)
+
+
+def trusted_modules(names: Any) -> list[str]:
+    """What ``trust=[my_models]`` names: modules of the user's own, which may lie in the working directory.
+
+    Raises:
+        ValueError: something that is no list of module names.
+    """
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) and all(part.isidentifier() for part in name.split(".")) for name in names
+    ):
+        raise ValueError(f"trust: expected a list of modules of yours, such as [my_models], got {names!r}; give names")
+    if names:
+        _make_importable()
+    return names
+
+
+def _leftover(config: Any, group: str) -> str:
+    """What to drop, where another ``_target_`` was given and arguments of the one before stayed; else empty."""
+    for path, node in _nodes(config, f"{group}." if group else ""):
+        target = node["_target_"]
+        try:
+            taken, any_other = parameters(target)
+        except ValueError:
+            continue
+        left = [key for key in node if not key.startswith("_") and key not in taken]
+        if left and not any_other:
+            return (
+                f"{target}: expected arguments among {', '.join(taken)}, got {', '.join(left)}; correct the name, or "
+                f"drop what belongs to another target: {' '.join(f'~{path}{key}' for key in left)}"
+            )
+    return ""
+
+
+def _nodes(config: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every part with a ``_target_``, at any depth, and the path to it."""
+    if isinstance(config, Mapping):
+        if isinstance(config.get("_target_"), str):
+            yield path, config
+        for key, value in config.items():
+            yield from _nodes(value, f"{path}{key}.")
+    elif isinstance(config, list):
+        for value in config:
+            yield from _nodes(value, path)
+
+
+def _make_importable() -> None:
+    """Let the working directory serve modules, which console scripts lack.
+
+    Last, so that it shadows nothing that is installed: a file called ``statistics.py`` there must break nothing.
+    """
+    if os.getcwd() not in sys.path:  # noqa: PTH109
+        sys.path.append(os.getcwd())  # noqa: PTH109
