@@ -16,7 +16,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from seg.evaluation import Validation
 from seg.loading import Batch, TrainBatches
@@ -90,9 +90,9 @@ class Position:
     def add(self, losses: Losses) -> None:
         """Count a finished step; sums stay on the device, because float() would wait for it at every step."""
         self.step += 1
-        self.loss_sum += losses.total.detach().double()
+        self.loss_sum += _wide(losses.total.detach())
         for name, value in losses.terms.items():
-            self.term_sums[name] = self.term_sums.get(name, 0.0) + value.double()
+            self.term_sums[name] = self.term_sums.get(name, 0.0) + _wide(value)
 
     def next_epoch(self) -> None:
         """Move on to the start of the next epoch."""
@@ -111,6 +111,11 @@ class Position:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name in self.state_dict():
             setattr(self, name, state_dict[name])
+
+
+def _wide(value: Tensor) -> Tensor:
+    """In float64, where the device has it: Apple's GPUs have not."""
+    return value if value.device.type == "mps" else value.double()
 
 
 class State:
@@ -180,6 +185,10 @@ class State:
         """
         for name, part in self.parts.items():
             part.load_state_dict(state_dict[name])
+        if isinstance(self.scheduler, LambdaLR):  # the schedule of a longer run: the rate saved is of the shorter one
+            rates = zip(self.scheduler.base_lrs, self.scheduler.lr_lambdas, strict=True)
+            for group, (base, factor) in zip(self.optimizer.param_groups, rates, strict=True):
+                group["lr"] = base * factor(self.scheduler.last_epoch)
 
 
 def train_epoch(

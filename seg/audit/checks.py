@@ -20,6 +20,7 @@ from seg.audit.records import (
     text_of,
 )
 from seg.labels import LabelMap
+from seg.pairs import as_list
 
 _VOID = {"void", "unlabelled", "unlabeled", "unlabel", "unknown", "undefined", "unclassified", "ignore", "ignored"}
 
@@ -36,8 +37,8 @@ def totals_of(split: Split, looks: Sequence[Look], labels: LabelMap) -> Totals:
         std = np.sqrt(np.maximum(np.average(means**2 + stds**2, 0, weights) - mean**2, 0))
     return Totals(
         name=split.name,
-        images=text_of(split.images),
-        masks=text_of(split.masks),
+        images=", ".join(map(text_of, as_list(split.images))),
+        masks=", ".join(map(text_of, as_list(split.masks))),
         pairs=len(looks),
         sizes=_tally(size_text(look.size) for look in images),
         kinds=_tally(look.kind for look in images),

@@ -14,7 +14,7 @@ from seg.audit.records import Example, Finding, Look, Split, as_findings, reason
 from seg.convert.reader import LabelReader
 from seg.images import check_limit, decode, decode_mask, limit, to_rgb
 from seg.labels import IGNORE, LabelMap
-from seg.pairs import list_both
+from seg.pairs import as_list, list_both
 from seg.remembered import remembered
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -54,7 +54,9 @@ def pair_files(split: Split) -> tuple[list[Look], list[Finding]]:
 
 def holds_indices(split: Split, labels: LabelMap) -> bool:
     """Whether gray files are masks already: ``labels.yaml`` is beside them, or values and indices are the same."""
-    return all(value == index for value, index in labels.values) or (Path(split.masks) / "labels.yaml").is_file()
+    return all(value == index for value, index in labels.values) or all(
+        (folder / "labels.yaml").is_file() for folder in as_list(split.masks)
+    )
 
 
 def measure(

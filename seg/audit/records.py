@@ -12,23 +12,24 @@ from numpy.typing import NDArray
 
 import seg
 from seg.labels import LabelMap
+from seg.pairs import Folders
 
 SEVERITIES = ("error", "warning", "note")
 
 
 @dataclass(frozen=True)
 class Split:
-    """Folders of one part of the data. Templates of file names hold one ``{}`` for the name that a pair shares;
-    ``listed`` is a list file as `seg.pairs.pair` reads it, ``only`` lists the names of the part (None: all).
+    """Folder of one part of the data, or several. Templates of file names hold one ``{}`` for the name that a pair
+    shares; ``listed`` is a list file as `seg.pairs.pair` reads it, ``only`` lists the names of the part (None: all).
     """
 
     name: str
-    images: str | os.PathLike[str]
-    masks: str | os.PathLike[str]
+    images: Folders
+    masks: Folders
     image_template: str = "{}"
     template: str = "{}"
     only: Sequence[str] | None = None
-    listed: str | os.PathLike[str] | None = None
+    listed: Folders | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from seg.commands._progress import bulk_progress
 from seg.dataset import Checked
 from seg.files import make_folder, write_json
 from seg.labels import LabelMap
-from seg.pairs import Pair, pair, scenes_of, split
+from seg.pairs import Folders, Pair, as_list, pair, scenes_of, split
 from seg.pairs.folders import check_apart
 
 
@@ -157,13 +157,13 @@ def _read_data(data: dict[str, Any], labels: str | None, folder: Path) -> Data:
     """
     training, validation = data["train"], data["val"]
     train_pairs, val_pairs = pair_up(data)
-    read = (part[kind] for part in (training, validation) for kind in ("images", "masks"))
-    check_apart(folder, [path for path in read if path is not None], "runs")
+    read = [part[kind] for part in (training, validation) for kind in ("images", "masks") if part[kind] is not None]
+    check_apart(folder, [path for folders in read for path in as_list(folders)], "runs")
     files = file_sizes(train_pairs, val_pairs)
     runs.check_pairs(folder, files)
-    label_map = load_labels(labels, Path(training["masks"]))
+    label_map = load_labels(labels, training["masks"])
     if validation["masks"] is not None:
-        check_labels(label_map, Path(validation["masks"]), "data.train.masks")
+        check_labels(label_map, validation["masks"], "data.train.masks")
     _show.say(f"checking {len(train_pairs)} training and {len(val_pairs)} validation pairs")
     train_checked = check(train_pairs, label_map.classes)
     val_checked = check(val_pairs, label_map.classes)
@@ -172,33 +172,33 @@ def _read_data(data: dict[str, Any], labels: str | None, folder: Path) -> Data:
     return Data(label_map, train_pairs, val_pairs, train_checked.counts, train_checked.sizes, val_checked.sizes, files)
 
 
-def load_labels(labels: str | None, masks: Path) -> LabelMap:
-    """The named label map, else the ``labels.yaml`` beside the masks."""
-    if labels is None and not (masks / "labels.yaml").is_file():
+def load_labels(labels: str | None, masks: Folders) -> LabelMap:
+    """The named label map, else the ``labels.yaml`` beside the masks, of the first folder where there are several."""
+    beside = as_list(masks)[0] / "labels.yaml"
+    if labels is None and not beside.is_file():
         raise ValueError(
-            f"expected a labels.yaml in '{masks}', which seg-preprocess writes, got none; give labels=FILE"
+            f"expected a labels.yaml in '{beside.parent}', which seg-preprocess writes, got none; give labels=FILE"
         )
-    if labels is None:
-        return LabelMap.load(masks / "labels.yaml")
-    label_map = LabelMap.load(labels)
-    check_labels(label_map, masks, f"labels={labels}")
+    label_map = LabelMap.load(beside if labels is None else labels)
+    check_labels(label_map, masks, f"'{beside}'" if labels is None else f"labels={labels}")
     return label_map
 
 
-def check_labels(label_map: LabelMap, masks: Path, source: str) -> None:
+def check_labels(label_map: LabelMap, masks: Folders, source: str) -> None:
     """Make sure that the masks mean what the label map says, where a ``labels.yaml`` beside them tells.
 
     Raises:
         ValueError: the masks were made with other classes.
     """
-    if not (masks / "labels.yaml").is_file():
-        return
-    names = LabelMap.load(masks / "labels.yaml").names
-    if names != label_map.names:
-        raise ValueError(
-            f"expected the classes of {source}, {', '.join(label_map.names)}, got masks in '{masks}' that were made "
-            f"with {', '.join(names)} (labels.yaml there); convert all masks with one label map"
-        )
+    for folder in as_list(masks):
+        if not (folder / "labels.yaml").is_file():
+            continue
+        names = LabelMap.load(folder / "labels.yaml").names
+        if names != label_map.names:
+            raise ValueError(
+                f"expected the classes of {source}, {', '.join(label_map.names)}, got masks in '{folder}' that were "
+                f"made with {', '.join(names)} (labels.yaml there); convert all masks with one label map"
+            )
 
 
 def render(config: dict[str, Any]) -> None:

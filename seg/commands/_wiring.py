@@ -1,5 +1,6 @@
 """What ``seg-train`` wires: the configuration becomes built objects in one pass, and `seg.training.fit` gets them."""
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -241,7 +242,9 @@ def resume(state: training.State, folder: Path) -> None:
     if path.exists():
         best = f", with init={folder / runs.BEST} to keep the best weights" if (folder / runs.BEST).exists() else ""
         try:
-            state.load_state_dict(trained.read(path))
+            saved = trained.read(path)
+            state.load_state_dict(saved)
+            rate = saved["optimizer"]["param_groups"][0]["lr"]
         except Exception as error:  # a damaged file makes nearly anything of torch's optimizers
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
@@ -249,6 +252,11 @@ def resume(state: training.State, folder: Path) -> None:
                 f"to train anew, or give another name=...{best}"
             ) from None
         _show.say(f"resuming {folder} at epoch {state.position.epoch + 1}, step {state.position.step}")
+        if not math.isclose(now := state.optimizer.param_groups[0]["lr"], rate, rel_tol=1e-6, abs_tol=1e-12):
+            _show.say(
+                f"the schedule spans more epochs now: the learning rate goes on at {now:.2g} instead of {rate:.2g}, "
+                "and the result is not that of one run of as many epochs"
+            )
     if state.fabric.is_global_zero and (lost := runs.cut_lines(folder, state.position.epoch)):
         _show.warn(
             f"'{folder / runs.METRICS}' lacks {len(lost)} of the {state.position.epoch} epochs that are done, such as "

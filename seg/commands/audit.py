@@ -6,7 +6,6 @@ seg-audit data.train.images=DIR data.train.masks=DIR data.val.images=DIR data.va
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seg.commands import FAILED, plain, run
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from seg.audit import Audit, Split
     from seg.labels import LabelMap
+    from seg.pairs import Folders
 
 _PARTS = ("train", "val", "test")
 
@@ -85,17 +85,17 @@ def _splits(cfg: dict[str, Any]) -> "list[Split]":
     return [Split(part, *folders[part], **templates, listed=about["list"]) for part, about in named.items()]
 
 
-def _folders(about: dict[str, Any], prefix: str, default: dict[str, Any] | None = None) -> tuple[str, str]:
+def _folders(about: dict[str, Any], prefix: str, default: dict[str, Any] | None = None) -> "tuple[Folders, Folders]":
     """Folders of images and masks; a part that has a list alone shares those of ``default``."""
     if default and about["list"] and not about["images"] and not about["masks"]:
         about = default
     for key in ("images", "masks"):
         if about[key] is None:
             raise ValueError(f"missing on the command line: {prefix}{key}=...; a split needs images and masks")
-    return str(about["images"]), str(about["masks"])
+    return about["images"], about["masks"]
 
 
-def _share(folders: tuple[str, str], data: dict[str, Any], templates: dict[str, str]) -> "list[Split]":
+def _share(folders: "tuple[Folders, Folders]", data: dict[str, Any], templates: dict[str, str]) -> "list[Split]":
     """The seeded split that ``seg-train`` would make of these folders."""
     from seg.audit import Split
     from seg.pairs import pair, scenes_of, split
@@ -109,11 +109,12 @@ def _share(folders: tuple[str, str], data: dict[str, Any], templates: dict[str, 
 
 def _labels(cfg: dict[str, Any], splits: "list[Split]") -> "LabelMap":
     from seg.labels import LabelMap
+    from seg.pairs import as_list
 
-    beside = Path(splits[0].masks) / "labels.yaml"
+    beside = as_list(splits[0].masks)[0] / "labels.yaml"
     if cfg["labels"] is None and not beside.is_file():
         raise ValueError(
-            f"expected a labels.yaml in '{splits[0].masks}', which seg-preprocess writes, got none; give labels=FILE"
+            f"expected a labels.yaml in '{beside.parent}', which seg-preprocess writes, got none; give labels=FILE"
         )
     return LabelMap.load(beside if cfg["labels"] is None else cfg["labels"], ignore=cfg["ignore"])
 

@@ -115,9 +115,9 @@ def _batches(cfg: dict[str, Any], normalization: "Normalization") -> "list[Tenso
     import torch.nn.functional as F
 
     from seg.images import read_image
-    from seg.pairs import list_images
+    from seg.pairs import list_images, one
 
-    paths = list(list_images(Path(cfg["images"]), cfg["image_template"]).values())
+    paths = list(list_images(one(cfg["images"], "images"), cfg["image_template"]).values())
     count = min(cfg["number"], len(paths))
     if count < 2:
         raise ValueError(f"images: expected at least two in '{cfg['images']}', got {count}; give a folder with more")

@@ -35,14 +35,14 @@ def evaluate(config: "DictConfig") -> None:
     from seg.commands._data import check_labels
     from seg.files import finite, make_folder, write_csv, write_json
     from seg.metrics import majority_scores, scores
-    from seg.pairs import pair
+    from seg.pairs import as_list, pair
     from seg.pairs.folders import check_apart
     from seg.trained import load
 
     cfg = plain(config)
     trained = load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
     names = trained.labels.names
-    check_labels(trained.labels, Path(cfg["masks"]), cfg["checkpoint"])
+    check_labels(trained.labels, cfg["masks"], cfg["checkpoint"])
     pairs = pair(
         cfg["images"],
         cfg["masks"],
@@ -50,7 +50,7 @@ def evaluate(config: "DictConfig") -> None:
         template=cfg["template"],
         only=cfg["list"],
     )
-    check_apart(cfg["destination"], [cfg["images"], cfg["masks"]], "destination")
+    check_apart(cfg["destination"], [*as_list(cfg["images"]), *as_list(cfg["masks"])], "destination")
     destination = make_folder(cfg["destination"], "destination")
     validation = _count(trained, pairs, cfg)
     counts, confusion = validation.totals["counts"], validation.totals["confusion"]

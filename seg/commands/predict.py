@@ -29,13 +29,13 @@ def predict(config: "DictConfig") -> None:
     from seg.files import make_folder, write_png
     from seg.images import read_image
     from seg.models import first_line
-    from seg.pairs import list_images
+    from seg.pairs import list_images, one
     from seg.pairs.folders import check_apart
     from seg.trained import load
 
     cfg = plain(config)
     trained = load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
-    images = list_images(Path(cfg["images"]), cfg["image_template"])
+    images = list_images(one(cfg["images"], "images"), cfg["image_template"])
     check_apart(cfg["destination"], [cfg["images"]], "destination")
     destination = make_folder(cfg["destination"], "destination", {"images": cfg["images"]})
     targets = {name: (destination / f"{name}.png", destination / _OVERLAYS / f"{name}.png") for name in images}

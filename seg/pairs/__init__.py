@@ -1,12 +1,12 @@
 """Pairs of image and mask files: by name templates, list files, or a seeded split."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from seg.pairs.lists import chosen
 from seg.pairs.names import list_files, list_images, one_each, shared_name
 from seg.pairs.scenes import scenes_of, split
+from seg.pairs.several import Folders, Part, as_list, one, parts_of
 
 
 @dataclass(frozen=True)
@@ -19,46 +19,60 @@ class Pair:
 
 
 def pair(
-    images: str | os.PathLike[str],
-    masks: str | os.PathLike[str],
+    images: Folders,
+    masks: Folders,
     *,
     image_template: str = "{}",
     template: str = "{}",
-    only: str | os.PathLike[str] | None = None,
+    only: Folders | None = None,
 ) -> list[Pair]:
     """Pair every image with its mask by name, sorted by name.
 
     Args:
-        images, masks: folders, mirrored where nested; they may be one folder.
+        images, masks: folders, mirrored where nested; they may be one folder. Of each as many as of the other: names
+            then begin with what differs between the paths (``d1/a`` and ``d2/a`` from ``d1/images``, ``d2/images``).
         image_template, template: file name of image and mask, ``{}`` for the shared name.
-        only: a list file, which `seg.pairs.lists.chosen` explains; without it, all files must pair up.
+        only: a list file, which `seg.pairs.lists.chosen` explains, or one for each folder; without it, all files must
+            pair up.
 
     Raises:
         ValueError: a file without partner, an empty folder, or a listed name that does not exist.
     """
-    image_paths, mask_paths = list_both(images, masks, image_template=image_template, template=template, only=only)
-    image_files, mask_files = one_each(image_paths), one_each(mask_paths)
-    _check_partners("image", image_files, "mask", mask_files, Path(masks), template)
-    _check_partners("mask", mask_files, "image", image_files, Path(images), image_template)
-    return [Pair(name, image_files[name], mask_files[name]) for name in sorted(image_files)]
+    pairs: list[Pair] = []
+    for part in parts_of(images, masks, only):
+        found = _list_part(part, image_template, template)
+        image_files, mask_files = map(one_each, found)
+        _check_partners("image", image_files, "mask", mask_files, part.masks, template)
+        _check_partners("mask", mask_files, "image", image_files, part.images, image_template)
+        pairs += [Pair(part.prefix + name, image_files[name], mask_files[name]) for name in sorted(image_files)]
+    return sorted(pairs, key=lambda p: p.name)
 
 
 def list_both(
-    images: str | os.PathLike[str],
-    masks: str | os.PathLike[str],
+    images: Folders,
+    masks: Folders,
     *,
     image_template: str = "{}",
     template: str = "{}",
-    only: str | os.PathLike[str] | None = None,
+    only: Folders | None = None,
 ) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
     """Name -> image files and name -> mask files, whether or not they pair up; the arguments are those of `pair`."""
-    mask_files = list_files(Path(masks), template)
-    image_files = list_files(Path(images), image_template)
+    all_images: dict[str, list[Path]] = {}
+    all_masks: dict[str, list[Path]] = {}
+    for part in parts_of(images, masks, only):
+        for files, found in zip((all_images, all_masks), _list_part(part, image_template, template), strict=True):
+            files |= {part.prefix + name: paths for name, paths in found.items()}
+    return all_images, all_masks
+
+
+def _list_part(part: Part, image_template: str, template: str) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    mask_files = list_files(part.masks, template)
+    image_files = list_files(part.images, image_template)
     if template != image_template:  # one folder may hold both: masks are not images
         taken = {path for paths in mask_files.values() for path in paths}
         image_files = {name: paths for name, paths in image_files.items() if not taken & set(paths)}
-    if only is not None:
-        return chosen(only, image_files, mask_files, (Path(images), Path(masks)))
+    if part.listed is not None:
+        return chosen(part.listed, image_files, mask_files, (part.images, part.masks))
     return image_files, mask_files
 
 
@@ -74,10 +88,13 @@ def _check_partners(
 
 
 __all__ = [
+    "Folders",
     "Pair",
+    "as_list",
     "list_both",
     "list_files",
     "list_images",
+    "one",
     "pair",
     "scenes_of",
     "shared_name",

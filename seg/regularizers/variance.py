@@ -65,7 +65,7 @@ def variance_shift(
             _estimate(model, norms, (batch.to(device) for batch in batches), regularized)
         real = _real(model.eval(), norms, (batch.to(device) for batch in batches))
     ratios = {
-        name: float(torch.as_tensor(norms[name].running_var).double().mean() / variance.mean())
+        name: float(torch.as_tensor(norms[name].running_var).cpu().double().mean() / variance.cpu().mean())
         for name, variance in real.items()
     }
     return {name: ratio if 0 < ratio < math.inf else math.nan for name, ratio in ratios.items()}
@@ -168,7 +168,8 @@ def _real(model: nn.Module, norms: dict[str, Any], batches: Iterable[Tensor]) ->
     sums: dict[str, Tensor] = {}
 
     def add(name: str, values: Tensor) -> None:
-        # in float64: the variance is a small difference of two large sums
+        # in float64: the variance is a small difference of two large sums; Apple's GPUs have none
+        values = values.cpu() if values.device.type == "mps" else values
         values = values.detach().transpose(0, 1).flatten(1).double()
         moments = torch.stack([torch.full_like(values[:, 0], values.shape[1]), values.sum(1), values.square().sum(1)])
         sums[name] = sums[name] + moments if name in sums else moments

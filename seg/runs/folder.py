@@ -39,6 +39,7 @@ def opened(
         with whole(folder / CONFIG) as temporary:
             temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
         write_json(folder / ENVIRONMENT, environment)
+        (folder / DONE).unlink(missing_ok=True)  # of a run that is extended
         if pairs is not None:
             rows = ((part, *files) for part, listed in pairs.items() for files in listed)
             write_csv(folder / PAIRS, ("part", "name", "image_bytes", "mask_bytes"), rows)

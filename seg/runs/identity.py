@@ -22,6 +22,7 @@ MACHINE = (
     "loader.val_batch",
     "loader.workers",
     "max_pixels",
+    "extend",
     "device.accelerator",
     "device.devices",
 )
@@ -50,8 +51,11 @@ def _free(key: str) -> bool:
     return key == "seed" or key.startswith("hydra.") or any(key == m or key.startswith(f"{m}.") for m in MACHINE)
 
 
+_EPOCHS = "fit.epochs"
+
+
 def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Whether this run has been trained to its end.
+    """Whether this run has been trained to its end; ``extend`` in the configuration moves the end to more epochs.
 
     Raises:
         ValueError: the folder holds a run of another configuration.
@@ -60,6 +64,13 @@ def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
         return False  # nothing to lose: even a run that never saved may be started with other settings
     before, now = (dict(_leaves(_comparable(c))) for c in (read_config(folder / CONFIG), config))
     changed = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
+    if changed == [_EPOCHS] and now[_EPOCHS] > before[_EPOCHS]:
+        if config.get("extend"):
+            return False
+        raise ValueError(
+            f"'{folder}' holds a run of {before[_EPOCHS]} epochs, expected no other number, got {now[_EPOCHS]}; "
+            "extend=true trains it on, or give another name=... to train anew"
+        )
     if changed:
         shown = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed[:3])
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
