@@ -244,7 +244,7 @@ def test_bad_data_is_named_before_training(tmp_path: Path, data: Path, script: S
 def test_another_configuration_under_the_same_name(tmp_path: Path, data: Path, script: Script) -> None:
     assert script("seg-train", *train_options(data), "fit.epochs=1", name="a").returncode == 0
     result = script("seg-train", *train_options(data), "fit.epochs=2", name="a")
-    fails(result, 2, "'runs/a' holds a run of another configuration .fit.epochs: 1 -> 2.; give another name")
+    fails(result, 2, "fit.epochs: expected 1, which the run in 'runs/a' has, got 2; extend=true trains it on")
     assert script("seg-train", *train_options(data), "fit.epochs=1", "loader.workers=2", name="a").returncode == 0
 
 

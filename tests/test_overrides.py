@@ -13,9 +13,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from seg.commands._overrides import quoted
 
 NAMES = (
-    "5", "010", "1e3", "true", "2024-01-05", "20240105", "nan", "a#b", "a&b", "a%b", "ümläut", "x y", "$v", "a;b", "it's",
-    'q"q', "a\\b", "a\\", "a\\'b", "@x", "a:b", "a=b", "[x]y", "x[1]", "{y}", "(v)", "c,d", "!x", "?y", "*w", "`x`", "a|b",
-    " lead", "trail ", "tab\tx", "-m", "~z", "名前", "{}_L.png", "{}", "^(.*)_",
+    "5", "010", "1e3", "true", "2024-01-05", "20240105", "nan", "a#b", "a&b", "a%b", "ümläut", "x y", "$v", "a;b",
+    "it's", 'q"q', "a\\b", "a\\", "a\\'b", "@x", "a:b", "a=b", "[x]y", "x[1]", "{y}", "(v)", "c,d", "!x", "?y", "*w",
+    "`x`", "a|b", " lead", "trail ", "tab\tx", "-m", "~z", "名前", "{}_L.png", "{}", "^(.*)_",
 )  # fmt: skip
 
 
@@ -68,7 +68,9 @@ def test_folders_and_runs_with_such_names(tmp_path: Path, data: Path, script: Sc
     assert (tmp_path / "010" / "s100.png").exists()
     assert script("seg-predict", **request, destination="out=[1]").returncode == 0
     assert (tmp_path / "out=[1]" / "s100.png").exists()
-    fails(script("seg-predict", **request, destination=""), 2, "destination: expected a path or a name after the '=', got")
+    fails(
+        script("seg-predict", **request, destination=""), 2, "destination: expected a path or a name after the '=', got"
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,10 @@ def test_folders_and_runs_with_such_names(tmp_path: Path, data: Path, script: Sc
             "StepLR: expected arguments among optimizer, step_size, gamma, last_epoch, got warmup, floor; .* drop what "
             "belongs to another target: ~scheduler.warmup ~scheduler.floor",
         ),
-        (["loss._target_=seg.losses.Dice"], "got label_smoothing, reduction; .*: ~loss.label_smoothing ~loss.reduction"),
+        (
+            ["loss._target_=seg.losses.Dice"],
+            "got label_smoothing, reduction; .*: ~loss.label_smoothing ~loss.reduction",
+        ),
         (["+loss.gamma=3"], "seg.losses.CrossEntropy: expected arguments among label_smoothing, reduction, got gamma"),
         (
             ["model=unet", "model.decoder_channels=[64,32,16,8,4]"],

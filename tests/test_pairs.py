@@ -1,11 +1,14 @@
 """python -m pytest tests/test_pairs.py"""
 
 import codecs
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Script, fails, train_options, write_pairs
 
+from seg.labels import Label, LabelMap
 from seg.pairs import Pair, list_images, pair, scenes_of, shared_name, split
 
 
@@ -274,3 +277,50 @@ def test_scenes_by_a_regular_expression() -> None:
         scenes_of(["x/a_1", "y/b_2"], "(a)_")
     with pytest.raises(ValueError, match=r"data.group: expected a regular expression, such as '.*', got '\('"):
         scenes_of(["a"], "(")
+
+
+class TestSeveralFolders:
+    def test_names_begin_with_what_differs(self, tmp_path: Path) -> None:
+        for day in ("d1/x", "d2"):
+            write_pairs(tmp_path / day, 2)
+        folders = [[tmp_path / day / kind for day in ("d1/x", "d2")] for kind in ("images", "masks")]
+        pairs = pair(*folders)
+        assert [p.name for p in pairs] == ["d1/x/s0", "d1/x/s1", "d2/s0", "d2/s1"]
+        assert pairs[2].image == tmp_path / "d2/images/s0.png"
+        assert pairs[2].mask == tmp_path / "d2/masks/s0.png"
+        (tmp_path / "list.txt").write_text("s1\n")
+        assert [p.name for p in pair(*folders, only=[tmp_path / "list.txt", None])] == ["d1/x/s1", "d2/s0", "d2/s1"]
+        one = pair([folders[0][0]], [folders[1][0]], only=tmp_path / "list.txt")
+        assert [p.name for p in one] == ["s1"]
+
+    def test_what_does_not_go_together(self, tmp_path: Path) -> None:
+        write_pairs(tmp_path / "a", 2)
+        write_pairs(tmp_path / "a/images/b", 2)
+        images, masks = tmp_path / "a/images", tmp_path / "a/masks"
+        with pytest.raises(ValueError, match="2 of images, 1 of masks and 2 lists; give as many, in the same order"):
+            pair([images, images / "b/images"], masks)
+        for inner in (images, images / "b/images"):
+            with pytest.raises(ValueError, match="expected folders apart, got '.*' within '.*'; name one of them"):
+                pair([images, inner], [masks, masks])
+        with pytest.raises(ValueError, match="0 of images"):
+            pair([], [])
+
+    def test_commands(self, tmp_path: Path, data: Path, script: Script) -> None:
+        write_pairs(tmp_path / "more", 4, first=20)
+        both = {kind: f"[{data / 'train' / kind},{tmp_path / 'more' / kind}]" for kind in ("images", "masks")}
+        options = [*train_options(data), *(f"data.train.{kind}={folders}" for kind, folders in both.items())]
+        result = script("seg-train", *options, "fit.epochs=1", "name=a")
+        assert result.returncode == 0, result.stderr
+        assert "checking 10 training and 2 validation pairs" in result.stdout
+        result = script("seg-evaluate", **both, checkpoint="runs/a/best.pt", destination="out")
+        assert result.returncode == 0, result.stderr
+        names = {line.partition(",")[0] for line in (tmp_path / "out/per_image.csv").read_text().splitlines()[1:]}
+        assert {"more/s20", "data/train/s0"} <= names
+        audit = script("seg-audit", **both, destination="audit", json="true")
+        assert json.loads(audit.stdout)["splits"][0]["pairs"] == 10, audit.stdout
+        fails(
+            script("seg-predict", images=both["images"], checkpoint="runs/a/best.pt", destination="o"), 2, "one folder"
+        )
+        other = LabelMap([Label("a", ((1, 1, 1),)), Label("b", ((2, 2, 2),)), Label("c", ((3, 3, 3),))])
+        other.save(tmp_path / "more/masks/labels.yaml")
+        fails(script("seg-train", *options, "name=b"), 2, "got masks in '.*more/masks' that were made with a, b, c")

@@ -85,8 +85,12 @@ def test_what_cannot_be_read_is_named(folder: Path, file: str, content: str | by
 def test_another_configuration_is_refused(folder: Path) -> None:
     elsewhere = {**CONFIG, "runs": "/other/place", "loader": {"workers": 8}}
     assert not runs.is_complete(folder, elsewhere)  # says where, not what
-    with pytest.raises(ValueError, match=r"another configuration \(fit.epochs: 3 -> 4\); give another name"):
-        runs.is_complete(folder, {**CONFIG, "fit": {"epochs": 4}})
+    with pytest.raises(ValueError, match=r"another configuration \(fit.epochs: 3 -> 2\); give another name"):
+        runs.is_complete(folder, {**CONFIG, "fit": {"epochs": 2}})
+    longer = {**CONFIG, "fit": {"epochs": 4}}
+    with pytest.raises(ValueError, match="fit.epochs: expected 3, which the run in '.*' has, got 4; extend=true"):
+        runs.is_complete(folder, longer)
+    assert not runs.is_complete(folder, {**longer, "extend": True})
     (folder / runs.LAST).unlink()
     assert not runs.is_complete(folder, {**CONFIG, "fit": {"epochs": 4}})
 

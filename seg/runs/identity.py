@@ -68,8 +68,8 @@ def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
         if config.get("extend"):
             return False
         raise ValueError(
-            f"'{folder}' holds a run of {before[_EPOCHS]} epochs, expected no other number, got {now[_EPOCHS]}; "
-            "extend=true trains it on, or give another name=... to train anew"
+            f"fit.epochs: expected {before[_EPOCHS]}, which the run in '{folder}' has, got {now[_EPOCHS]}; extend=true "
+            "trains it on, another name=... trains anew"
         )
     if changed:
         shown = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed[:3])
