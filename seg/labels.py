@@ -27,6 +27,7 @@ Color = tuple[int, int, int]
 PALETTES = Path(__file__).with_name("palettes")
 """The folder of the built-in label maps."""
 
+_MOST_VALUE = (1 << 32) - 1  # of ignored pixels, in files of 32 bits
 _MOST_BYTES = 1 << 20
 _MOST_ENTRIES = 200_000  # 65,536 values and what is around them fit
 
@@ -41,7 +42,7 @@ class Label:
     Args:
         name: class name, unique within a label map.
         colors: RGB colours, each channel 0..255.
-        values: values of single-channel label images, 0..65535.
+        values: values of single-channel label images, 0..65535; of an ignored class also others, such as -1.
         ignore: pixels of this class become `IGNORE`.
     """
 
@@ -59,7 +60,7 @@ class Label:
                     f"class '{self.name}': expected a colour of three integers 0..255, got {tuple(color)}; correct it"
                 )
         for value in self.values:
-            if not _is_int(value, 65535):
+            if not (_is_int(value, 65535) or (self.ignore and _is_any(value))):
                 raise ValueError(f"class '{self.name}': expected a value of 0..65535, got {value!r}; correct it")
         if not self.colors and not self.values:
             raise ValueError(f"class '{self.name}': expected colours or values, got neither; give at least one")
@@ -143,6 +144,27 @@ class LabelMap:
             replace(label, ignore=label.ignore or label.name.casefold() in wanted) for label in self.labels
         )
 
+    def ignoring_values(self, values: Sequence[int]) -> Self:
+        """This map with more values of single-channel sources that stand for ignored pixels, such as -1 or 255.
+
+        Raises:
+            ValueError: no whole number, or the value of a class.
+        """
+        listed = {value: label for label in self.labels for value in label.values}
+        for value in values:
+            if not _is_any(value):
+                raise ValueError(f"ignore_values: expected whole numbers such as [-1, 255], got {value!r}; correct it")
+            if value in listed and not listed[value].ignore:
+                raise ValueError(
+                    f"ignore_values: expected values that are no class, got {value}, which is '{listed[value].name}'; "
+                    f"ignore that class by its name (ignore=[...])"
+                )
+        if not (more := tuple(value for value in dict.fromkeys(values) if value not in listed)):
+            return self
+        rows = [replace(row, values=row.values + more) if row.name == "ignore" else row for row in self.labels]
+        known = any(row.name == "ignore" for row in rows)
+        return type(self)(rows if known else [*rows, Label("ignore", values=more, ignore=True)])
+
     def to_list(self) -> list[dict[str, Any]]:
         """Plain data: one dictionary a class, as under ``classes:`` of the YAML form."""
         rows = []
@@ -186,8 +208,8 @@ class LabelMap:
 
         CSV: a header with ``name,r,g,b`` in any case and order, comma or semicolon, extra columns allowed, an
         optional ``ignore`` column; rows of one name are one class. YAML: ``classes: [{name, color | colors |
-        values | id, ignore}]`` and an optional ``ignore_index``, the value that single-channel sources use for
-        ignored pixels.
+        values | id, ignore}]`` and optional ``ignore_index`` and ``ignore_values``, the value or values that
+        single-channel sources use for ignored pixels.
 
         Args:
             path_or_name: the file; if there is none, the built-in map of that name, in any case.
@@ -211,16 +233,19 @@ class LabelMap:
         data = _yaml(text)
         if not isinstance(data, dict) or "classes" not in data:
             raise ValueError("expected a list of classes under 'classes:', got none; write one entry a class")
-        unknown = set(data) - {"classes", "ignore_index"}
+        unknown = set(data) - {"classes", "ignore_index", "ignore_values"}
         if unknown:
             raise ValueError(
-                f"expected keys classes and ignore_index, got {sorted(map(str, unknown))}; rename or remove them"
+                f"expected keys classes, ignore_index and ignore_values, got {sorted(map(str, unknown))}; rename or "
+                "remove them"
             )
         loaded = cls.from_list(data["classes"])
-        value = data.get("ignore_index")
-        if value is None or not loaded.values or value in dict(loaded.values):
-            return loaded
-        return cls([*loaded.labels, Label("ignore", values=(value,), ignore=True)])
+        value, values = data.get("ignore_index"), data.get("ignore_values", [])
+        if not isinstance(values, list):
+            raise ValueError(f"ignore_values: expected a list such as [-1, 255], got {values!r}; write one")
+        if value is not None and loaded.values and value not in dict(loaded.values):
+            values = [value, *values]
+        return loaded.ignoring_values(values)
 
     @classmethod
     def _from_csv(cls, text: str) -> Self:
@@ -304,6 +329,10 @@ def _weigh(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
                 "class"
             )
     return known[node]
+
+
+def _is_any(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MOST_VALUE
 
 
 def _is_int(value: object, most: int) -> bool:

@@ -120,7 +120,7 @@ def test_malformed_csv(tmp_path: Path, text: str, message: str) -> None:
             "expected each value once, got 1 in class 'a' and in class 'b'",
         ),
         ("classes: [{name: a, id: 1}, {name: a, id: 2}]", "expected each name once, got 'a' in"),
-        ("clases: []\nclasses: []", r"expected keys classes and ignore_index, got \['clases'\]; rename"),
+        ("clases: []\nclasses: []", r"expected keys classes, ignore_index and ignore_values, got \['clases'\]; rename"),
         ("classes: [", "while parsing"),
     ],
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from seg import _preproc
 from seg.convert.jobs import (
@@ -22,16 +22,12 @@ from seg.convert.jobs import (
 )
 from seg.convert.labelme import ShapeReader
 from seg.convert.manifest import Manifest, Record
-from seg.convert.reader import LabelReader, Stamp
+from seg.convert.reader import LabelReader, Mapped, Stamp, count
 from seg.convert.sources import Source, list_sources
 from seg.convert.summary import Summary, Tally, write_weights
 from seg.convert.tiles import Cut, ImageTiles, Outputs, extent
 from seg.files import make_folder, write_json, write_png
 from seg.labels import LabelMap
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 Progress = Callable[[int, int], None]
 """Called with (done, failed) about twice a second and at the end."""
@@ -48,6 +44,7 @@ def convert_folder(
     unknown: str = "error",
     max_distance: int | None = None,
     read: str = "auto",
+    transparent: str = "keep",
     max_pixels: int = 1 << 28,
     cut: Cut | None = None,
     images: ImageTiles | None = None,
@@ -64,8 +61,9 @@ def convert_folder(
 
     Args:
         pattern: glob over the relative path; ``**/`` stands for any folders.
-        unknown, max_distance, read, max_pixels: see `LabelReader`; with ``read=labelme`` the sources are labelme's
-            annotations (.json), see `seg.convert.labelme`. A file that fails leaves no mask, not even an older one.
+        unknown, max_distance, read, transparent, max_pixels: see `LabelReader`; with ``read=labelme`` the sources are
+            labelme's annotations (.json), see `seg.convert.labelme`. A file that fails leaves no mask, not even an
+            older one.
         cut: resize the masks and cut them into tiles. A pixel counts once, however many tiles overlap there.
         images: the images of the labels, to be cut like the masks.
         threads: 0 = all cores that this process may use.
@@ -77,7 +75,7 @@ def convert_folder(
         ValueError: a wrong option or folder. A bad file raises nothing; ``Summary.failed`` counts it.
     """
     # Options are checked before any folder is made.
-    reader = _reader(labels, read, unknown, max_distance, max_pixels)
+    reader = _reader(labels, read, unknown, max_distance, transparent, max_pixels)
     if images and not cut:
         raise ValueError("images: expected only with tile or size, got neither; give one, or leave images out")
     workers, part = threads_of(threads), shard_name(shard)
@@ -96,6 +94,8 @@ def convert_folder(
         write_counts(target / f"counts{part}.csv", records, manifest, tally)
     if images and not shard:
         tally.warn(*images.left_out())
+    if isinstance(reader, LabelReader) and reader.numbered:
+        tally.warn(reader.numbered)
     summary = tally.summary()
     write_weights(target / f"class_weights{part}.json", summary)
     write_about(target / f"manifest{part}.json", summary, labels=labels.digest, options=reader.options)
@@ -135,10 +135,13 @@ def recolor_folder(
 
 
 def _reader(
-    labels: LabelMap, read: str, unknown: str, max_distance: int | None, max_pixels: int
+    labels: LabelMap, read: str, unknown: str, max_distance: int | None, transparent: str, max_pixels: int
 ) -> LabelReader | ShapeReader:
     if read != "labelme":
-        return LabelReader(labels, unknown=unknown, max_distance=max_distance, read=read, max_pixels=max_pixels)
+        options: dict[str, Any] = {"unknown": unknown, "max_distance": max_distance, "read": read}
+        return LabelReader(labels, **options, transparent=transparent, max_pixels=max_pixels)
+    if transparent != "keep":
+        raise ValueError(f"transparent: expected only with images, got {transparent!r} with read=labelme; leave it out")
     if max_distance is not None:
         raise ValueError(
             f"max_distance: expected only with colours, got {max_distance!r} with read=labelme; leave it out"
@@ -170,7 +173,8 @@ def _by_helper(jobs: Iterator[Job], reader: LabelReader, outputs: Outputs, threa
             if job.record:
                 yield job.record
             elif result.status == "converted":
-                yield _converted(job, stamp, result.counts, extent([job.mask]))
+                odd = {"merged": result.merged, "transparent": result.clear}
+                yield _converted(job, stamp, result.counts, extent([job.mask]), **odd)
             elif result.status == "unsupported":
                 yield partial(_convert_other, job, stamp, reader, outputs)
             else:
@@ -183,7 +187,7 @@ def _convert_other(job: Job, stamp: Stamp, reader: LabelReader, outputs: Outputs
     try:
         mapped = reader.other_file(job.path)
         _preproc.write_mask(job.mask, mapped.mask)
-        return _converted(job, stamp, mapped.counts, extent([job.mask]), lossy=mapped.lossy)
+        return _converted(job, stamp, mapped.counts, extent([job.mask]), **_odd(mapped))
     except (OSError, ValueError, MemoryError) as error:
         outputs.remove(job.mask)
         return _failed(job, error)
@@ -197,13 +201,13 @@ def _make_mask(job: Job, reader: LabelReader | ShapeReader, outputs: Outputs) ->
         mapped, stamp = reader.file(job.path)
         if cut is None:
             _preproc.write_mask(job.mask, mapped.mask)
-            return _converted(job, stamp, mapped.counts, extent([job.mask]))
+            return _converted(job, stamp, mapped.counts, extent([job.mask]), **_odd(mapped))
         mask = cut.resized(mapped.mask, nearest=True)
         if images:
             images.write(outputs.name(job.mask), mapped.mask.shape)
         cut.write(job.mask, mask)
-        about = {"height": mask.shape[0], "width": mask.shape[1], "lossy": mapped.lossy}
-        counts = mapped.counts if mask is mapped.mask else _counts(mask)
+        about = {"height": mask.shape[0], "width": mask.shape[1], **_odd(mapped)}
+        counts = mapped.counts if mask is mapped.mask else count(mask)
         return _converted(job, stamp, counts, outputs.extent(job.mask, about), **about)
     except (OSError, ValueError, MemoryError) as error:
         outputs.remove(job.mask)
@@ -222,17 +226,15 @@ def _recolor(job: Job, labels: LabelMap, outputs: Outputs) -> Record:
         mask = decode_mask(data)
         write_png(job.mask, recolor_array(mask, labels))
         stamp = Stamp(len(data), status.st_mtime_ns, zlib.crc32(data))
-        return _converted(job, stamp, _counts(mask), extent([job.mask]))
+        return _converted(job, stamp, count(mask), extent([job.mask]))
     except (OSError, ValueError, MemoryError) as error:
         outputs.remove(job.mask)
         return _failed(job, error)
 
 
-def _counts(mask: "NDArray[np.uint8]") -> dict[int, int]:
-    import numpy as np
-
-    values, pixels = np.unique(mask, return_counts=True)
-    return dict(zip(values.tolist(), pixels.tolist(), strict=True))
+def _odd(mapped: Mapped) -> dict[str, Any]:
+    """What a record says of a file that was converted although something about it is odd."""
+    return {"lossy": mapped.lossy, "merged": mapped.merged, "transparent": mapped.clear}
 
 
 def _converted(job: Job, stamp: Stamp, counts: dict[int, int], made: tuple[int, int], **about: Any) -> Record:

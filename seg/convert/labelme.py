@@ -18,7 +18,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seg.convert.reader import Mapped, Stamp
+from seg.convert.reader import Mapped, Stamp, count
 from seg.files import decoded
 from seg.labels import IGNORE, LabelMap
 
@@ -102,7 +102,7 @@ class ShapeReader:
             mask[pixels] = value
             covered |= pixels
         self._check_background(covered)
-        return _counted(mask)
+        return Mapped(mask, count(mask))
 
     def exported(self, data: bytes, names: list[str]) -> Mapped:
         """Mask of the content of ``label.png``, ``names[i]`` being the label of value i; raises as `file` does."""
@@ -123,7 +123,7 @@ class ShapeReader:
                 raise ValueError(
                     f"value {value}: expected its name in {_NAMES}, got {len(names)} lines, from 0 on; export it again"
                 )
-        return _counted(table[values])
+        return Mapped(table[values], count(table[values]))
 
     def _check_background(self, covered: "NDArray[np.bool_]") -> None:
         if self._background is None and self.options["unknown"] == "error" and not covered.all():
@@ -146,13 +146,6 @@ class ShapeReader:
             f"label: expected a name in the label map, got '{label}', nearest is '{names[near[0]]}'; add it to the "
             "label map, or use unknown=ignore"
         )
-
-
-def _counted(mask: "NDArray[np.uint8]") -> Mapped:
-    import numpy as np
-
-    values, counts = np.unique(mask, return_counts=True)
-    return Mapped(mask, dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
 
 def _indices(data: bytes, max_pixels: int) -> "NDArray[np.uint8]":
