@@ -3,8 +3,8 @@
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from seg.convert.reader import LabelReader, Mapped, Stamp, count
 from seg.convert.sources import Source, list_sources
 from seg.convert.summary import Summary, Tally, write_weights
 from seg.convert.tiles import Cut, ImageTiles, Outputs, extent
-from seg.files import make_folder, write_json, write_png
+from seg.files import held, make_folder, write_json, write_png
 from seg.labels import LabelMap
 
 Progress = Callable[[int, int], None]
@@ -81,24 +81,26 @@ def convert_folder(
     workers, part = threads_of(threads), shard_name(shard)
     sources = list_sources(Path(source), Path(destination), pattern, reader.suffixes)
     apart = images.apart(source, destination) if images else {"source": source}
-    target = _destination(destination, cut, apart)
+    target = make_folder(destination, "destination", apart)
     if images:
         sources = _named_as_pairs(sources, images)
-    labels.save(target / "labels.yaml")
     tally = Tally(labels, progress)
     key = reader.key + (f" {json.dumps(cut.to_dict())}" if cut else "")
     outputs = Outputs(target, cut, images)
-    with Manifest(target, part, key) as manifest:
-        jobs = list_jobs(sources, outputs, None if overwrite else manifest, shard)
-        records = in_order(_tasks(jobs, reader, outputs, workers), workers)
-        write_counts(target / f"counts{part}.csv", records, manifest, tally)
-    if images and not shard:
-        tally.warn(*images.left_out())
-    if isinstance(reader, LabelReader) and reader.numbered:
-        tally.warn(reader.numbered)
-    summary = tally.summary()
-    write_weights(target / f"class_weights{part}.json", summary)
-    write_about(target / f"manifest{part}.json", summary, labels=labels.digest, options=reader.options)
+    with _held(target, key, source, pattern, images):
+        _check_cut(target, cut)
+        labels.save(target / "labels.yaml")
+        with Manifest(target, part, key) as manifest:
+            jobs = list_jobs(sources, outputs, None if overwrite else manifest, shard)
+            records = in_order(_tasks(jobs, reader, outputs, workers), workers)
+            write_counts(target / f"counts{part}.csv", records, manifest, tally)
+        if images and not shard:
+            tally.warn(*images.left_out())
+        if isinstance(reader, LabelReader) and reader.numbered:
+            tally.warn(reader.numbered)
+        summary = tally.summary()
+        write_weights(target / f"class_weights{part}.json", summary)
+        write_about(target / f"manifest{part}.json", summary, labels=labels.digest, options=reader.options)
     return summary
 
 
@@ -125,12 +127,14 @@ def recolor_folder(
     target = make_folder(destination, "destination", {"source": source})
     tally = Tally(labels, progress)
     outputs = Outputs(target, None, None)
-    with Manifest(target, part, f"recolor {labels.digest}") as manifest:
-        jobs = list_jobs(sources, outputs, None if overwrite else manifest, shard)
-        records = in_order((job.record or partial(_recolor, job, labels, outputs) for job in jobs), workers)
-        write_counts(target / f"counts{part}.csv", records, manifest, tally)
-    summary = tally.summary()
-    write_about(target / f"manifest{part}.json", summary, labels=labels.digest)
+    key = f"recolor {labels.digest}"
+    with _held(target, key, source, pattern):
+        with Manifest(target, part, key) as manifest:
+            jobs = list_jobs(sources, outputs, None if overwrite else manifest, shard)
+            records = in_order((job.record or partial(_recolor, job, labels, outputs) for job in jobs), workers)
+            write_counts(target / f"counts{part}.csv", records, manifest, tally)
+        summary = tally.summary()
+        write_about(target / f"manifest{part}.json", summary, labels=labels.digest)
     return summary
 
 
@@ -251,21 +255,33 @@ def _failed(job: Job, reason: str | Exception) -> Record:
     return {"file": job.file, "status": "failed", "reason": text}
 
 
-def _destination(path: str | os.PathLike[str], cut: Cut | None, apart: Mapping[str, str | os.PathLike[str]]) -> Path:
-    """The folder for the masks, which must have been cut alike if it holds some."""
-    path = Path(path)
+@contextmanager
+def _held(
+    target: Path, key: str, source: str | os.PathLike[str], pattern: str, images: ImageTiles | None = None
+) -> Iterator[None]:
+    """Hold the destinations: shards and other calls alike may write there at the same time, nobody else."""
+    folders = {"destination": (target, json.dumps([key, os.path.realpath(source), pattern, images and images.key]))}
+    if images:
+        folders["images_destination"] = (images.destination, images.key)
+    with ExitStack() as stack:
+        for what, (folder, mine) in folders.items():
+            expected = f"{what}: expected a folder that no conversion of another source, label map or options writes to"
+            stack.enter_context(held(folder, expected, "wait for it, or give another folder", mine))
+        yield
+
+
+def _check_cut(target: Path, cut: Cut | None) -> None:
+    """Make sure that the masks that are there, if any, were cut alike, and record how."""
     wanted = cut.to_dict() if cut else None
-    if (path / "labels.yaml").is_file():
-        found = json.loads((path / _CUT).read_text(encoding="utf-8")) if (path / _CUT).is_file() else None
+    if (target / "labels.yaml").is_file():
+        found = json.loads((target / _CUT).read_text(encoding="utf-8")) if (target / _CUT).is_file() else None
         if found != wanted:
             raise ValueError(
                 f"destination: expected a folder without masks, or with masks made with {_cut_text(wanted)}, got "
-                f"'{path}' with masks made with {_cut_text(found)}; give another folder, or remove it"
+                f"'{target}' with masks made with {_cut_text(found)}; give another folder, or remove it"
             )
-    target = make_folder(path, "destination", apart)
     if wanted:
         write_json(target / _CUT, wanted)
-    return target
 
 
 def _cut_text(cut: dict[str, Any] | None) -> str:
