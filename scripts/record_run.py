@@ -31,6 +31,7 @@ OPTIONS = (
     "augment=cutmix",
     "augment.crop.size=[64,96]",
     "loader.batch=4",
+    "loader.val_batch=4",
     "fit.epochs=4",
     "seed=3",
     "name=golden",

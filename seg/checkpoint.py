@@ -23,7 +23,12 @@ def save(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
         state: nested dicts, lists, strings, numbers and tensors.
     """
     with whole(path) as temporary, temporary.open("wb") as file:
-        torch.save(state, file)
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # torch's writer goes on after the system's error, and then trips over itself
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
         file.flush()
         os.fsync(file.fileno())
 

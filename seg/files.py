@@ -44,8 +44,9 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     # without the name in it, which may be as long as the file system allows; with "+", which the C++ helper's lack
     temporary = path.with_name(f"{_OURS}{os.getpid()}-{next(_numbers)}+.tmp")
     try:
-        yield temporary
-        temporary.replace(path)
+        with naming(path):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -120,6 +121,17 @@ def _ended(line: str) -> bool:
     """Whether a line of a lock is that of a process of this machine that no longer runs."""
     found = re.fullmatch(r"process (\d+) on (.*)", line)
     return found is not None and found[2] == platform.node() and not _alive(int(found[1]))
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Within it, what the system says of writing names ``path``: "no space left" does not say where."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or (error.filename is not None and Path(error.filename).parent != Path(path).parent):
+            raise
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from None
 
 
 def write_json(path: str | os.PathLike[str], data: Any) -> None:

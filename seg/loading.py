@@ -1,7 +1,9 @@
 """Batches: what a training step and an evaluation are given, in which order, and the loader that makes them."""
 
 import atexit
+import multiprocessing
 import signal
+import traceback
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +14,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, default_collate
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from seg.dataset import Key, Sample
 
@@ -115,7 +118,7 @@ def make_loader(
         fabric: moves the batches there, if given.
         collate_fn: items -> batch.
     """
-    loader: DataLoader[Any] = DataLoader(
+    loader = _Loader(
         dataset,
         batch_sampler=batches,
         collate_fn=collate_fn,
@@ -129,6 +132,27 @@ def make_loader(
     if fabric is None:
         return loader
     return fabric.setup_dataloaders(loader, use_distributed_sampler=False)  # type: ignore[return-value]
+
+
+class _Loader(DataLoader[Any]):
+    """One that leaves no worker behind if not all of them can be started."""
+
+    def _get_iterator(self) -> Any:
+        before = set(multiprocessing.active_children())
+        try:
+            return super()._get_iterator()
+        except BaseException as error:
+            for worker in set(multiprocessing.active_children()) - before:
+                worker.kill()  # they ignore the SIGTERM that multiprocessing would send them at exit
+            for frame, _ in traceback.walk_tb(error.__traceback__):
+                if isinstance(half := frame.f_locals.get("self"), _BaseDataLoaderIter):
+                    half._shutdown = True  # type: ignore[attr-defined]  # its destructor would fail on what it lacks
+            if not isinstance(error, OSError):
+                raise
+            raise OSError(
+                f"loader.workers: expected to start {self.num_workers} loading processes, got '{error.strerror}'; "
+                "lower it, or raise the system's limits (ulimit -n, ulimit -u)"
+            ) from None
 
 
 def _start_worker(_: int) -> None:

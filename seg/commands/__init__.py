@@ -9,11 +9,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import seg
-from seg.commands._exit import FAILED, INTERRUPTED, WRONG_REQUEST, Failed
+from seg.commands._exit import FAILED, INTERRUPTED, WRONG_REQUEST, AlreadyTold, Failed
 from seg.commands._help import conf_dir, help_text
 from seg.commands._text import end_by_signal, print_anything
 
@@ -31,6 +32,9 @@ __all__ = [
     "run",
     "trusted_modules",
 ]
+
+
+_TRACEBACK = "SEG_TRACEBACK"
 
 
 def run(task: Callable[["DictConfig"], None], config_name: str, version: Callable[[], str] | None = None) -> None:
@@ -55,7 +59,8 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
 
     from seg.commands._errors import report
 
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    # kept under a name of ours, because processes that this one starts find the other one changed
+    wants_traceback = os.environ.setdefault(_TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0")) == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors over instead of printing them
 
     def limited(config: "DictConfig") -> None:
@@ -66,7 +71,8 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
     def job(config: "DictConfig") -> None:
         print_anything()  # a launcher's process has streams of its own
         if HydraConfig.get().mode is RunMode.MULTIRUN:
-            limited(config)  # the sweep goes on with the other jobs and reports the failed one at its end
+            with suppress(AlreadyTold):
+                limited(config)  # the sweep goes on with the other jobs and reports the failed one at its end
             return
         try:
             limited(config)

@@ -2,26 +2,25 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
 from seg import dataset, runs
 from seg.class_weights import class_weights
-from seg.commands import WRONG_REQUEST, _show, instantiate
+from seg.commands import _show, instantiate
+from seg.commands._device import told_by_first
 from seg.commands._progress import bulk_progress
 from seg.dataset import Checked
 from seg.files import make_folder, write_json
 from seg.labels import LabelMap
 from seg.pairs import Pair, pair, scenes_of, split
 from seg.pairs.folders import check_apart
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -73,26 +72,6 @@ def load_data(data: dict[str, Any], labels: str | None, folder: Path, fabric: Fa
         ValueError: whatever is wrong with it.
     """
     return told_by_first(fabric, lambda: _read_data(data, labels, folder))
-
-
-def told_by_first(fabric: Fabric, work: Callable[[], T]) -> T:
-    """What the first process's ``work`` returns, on every process.
-
-    Raises:
-        Exception: what ``work`` raised, on the first process. The others exit in silence: one message is enough.
-    """
-    told: tuple[T | None, Exception | None] = None, None
-    if fabric.is_global_zero:
-        try:
-            told = work(), None
-        except Exception as error:  # of any kind: the others must not wait for an answer for ever
-            told = None, error
-    found, error_ = fabric.broadcast(told)
-    if error_ is not None:
-        if fabric.is_global_zero:
-            raise error_
-        sys.exit(WRONG_REQUEST)
-    return found  # type: ignore[return-value]  # None only where T is
 
 
 def check(pairs: Sequence[Pair], classes: int) -> Checked:

@@ -1,11 +1,20 @@
 """Devices, precision and processes."""
 
+import atexit
 import logging
 import os
 import warnings
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+from seg.commands._exit import AlreadyTold
+from seg.commands._signals import end_with_parent
+
+T = TypeVar("T")
 
 
 def make_fabric(*, accelerator: str, devices: int, precision: str) -> Fabric:
@@ -18,7 +27,7 @@ def make_fabric(*, accelerator: str, devices: int, precision: str) -> Fabric:
         logging.getLogger(noisy).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     nodes = 1
-    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
+    if _by_torchrun():
         devices, nodes = _world_of_torchrun(devices)
     try:
         fabric = Fabric(
@@ -31,6 +40,10 @@ def make_fabric(*, accelerator: str, devices: int, precision: str) -> Fabric:
         wanted = f"accelerator={accelerator} devices={devices} precision={precision}"
         raise ValueError(f"device: expected what this machine has, got {wanted}: {error}") from None
     fabric.launch()
+    if fabric.world_size > 1:
+        atexit.register(_leave_world)
+    if fabric.local_rank > 0 and not _by_torchrun():
+        end_with_parent()
     wanted_world = nodes * len(getattr(fabric.strategy, "parallel_devices", None) or [None])
     if fabric.world_size != wanted_world:
         raise ValueError(
@@ -38,6 +51,64 @@ def make_fabric(*, accelerator: str, devices: int, precision: str) -> Fabric:
             "start one task for each device (srun --ntasks=N, torchrun --nproc-per-node=N), or ask for fewer devices"
         )
     return fabric
+
+
+def told_by_first(fabric: Fabric, work: Callable[[], T]) -> T:
+    """What the first process's ``work`` returns, on every process.
+
+    Raises:
+        Exception: what ``work`` raised, on the first process. The others raise `AlreadyTold`: one message is enough.
+    """
+    told: tuple[T | None, Exception | None] = None, None
+    if fabric.is_global_zero:
+        try:
+            told = work(), None
+        except Exception as error:  # of any kind: the others must not wait for an answer for ever
+            told = None, error
+    found, error_ = fabric.broadcast(told)
+    if error_ is not None:
+        if fabric.is_global_zero:
+            raise error_
+        raise AlreadyTold
+    return found  # type: ignore[return-value]  # None only where T is
+
+
+def told_once(fabric: Fabric, work: Callable[[], T]) -> T:
+    """What ``work`` returns, which every process does, and which fails on all of them if it does.
+
+    Raises:
+        Exception: what ``work`` raised; where the first process fails too, it alone tells.
+    """
+    result, error = None, None
+    try:
+        result = work()
+    except Exception as raised:
+        error = raised
+    first_failed = fabric.broadcast(error is not None)
+    if first_failed and not fabric.is_global_zero:
+        raise AlreadyTold
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]  # None only where T is
+
+
+def is_first() -> bool:
+    """Whether this process is the first of its world, or the only one; known from the environment, before any launch.
+
+    Asked anew for every job of a sweep, because only the first job starts the other processes.
+    """
+    rank: int | None = getattr(rank_zero_only, "rank", None)
+    return not rank
+
+
+def _leave_world() -> None:
+    """Threads that gloo leaves running at the end of a process abort it now and then."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _by_torchrun() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()
 
 
 def _world_of_torchrun(devices: int) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """What a command says when it ends otherwise than well, and its exit code."""
 
 import difflib
+import errno
 import os
 import re
 import sys
@@ -13,12 +14,14 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seg.commands._exit import FAILED, INTERRUPTED, WRONG_REQUEST, Failed
+from seg.commands._exit import FAILED, INTERRUPTED, WRONG_REQUEST, AlreadyTold, Failed
 from seg.commands._help import conf_dir
 
 
 def report(error: BaseException, config_name: str, wants_traceback: bool) -> int:
     """Print one line on standard error (a traceback when asked for) and return the exit code."""
+    if isinstance(error, AlreadyTold):
+        return WRONG_REQUEST
     if wants_traceback:
         traceback.print_exception(error)
     if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has seen enough
@@ -29,7 +32,8 @@ def report(error: BaseException, config_name: str, wants_traceback: bool) -> int
         return INTERRUPTED
     wrong = isinstance(error, ValueError | HydraException | OmegaConfBaseException)
     text = _one_line(error, config_name)
-    hint = "" if wrong or wants_traceback or isinstance(error, Failed) else " (HYDRA_FULL_ERROR=1 shows the traceback)"
+    plain = wrong or isinstance(error, Failed) or _is_full(error)
+    hint = "" if plain or wants_traceback else " (HYDRA_FULL_ERROR=1 shows the traceback)"
     print(f"error: {text}{hint}", file=sys.stderr)
     return WRONG_REQUEST if wrong else FAILED
 
@@ -37,12 +41,21 @@ def report(error: BaseException, config_name: str, wants_traceback: bool) -> int
 def _one_line(error: BaseException, config_name: str) -> str:
     if isinstance(error, ConfigCompositionException) and (match := re.search(r"override '([^']*)'", str(error))):
         return _unknown_key(str(match[1]), config_name)
+    if isinstance(error, OSError) and _is_full(error):
+        return (
+            f"expected space for '{error.filename or 'what is written'}', got '{error.strerror}'; free some, and give "
+            "the same command again"
+        )
     text = str(error)
     if "DataLoader worker" in text:  # the worker's traceback stands in the text; its last line is the error
         text = text.strip().splitlines()[-1].partition(": ")[2]
     if not isinstance(error, ValueError | HydraException | OmegaConfBaseException | RuntimeError | OSError):
         text = f"{type(error).__name__}: {text}"
     return " ".join(text.split()) or type(error).__name__
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def _unknown_key(key: str, config_name: str) -> str:

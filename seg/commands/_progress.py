@@ -30,11 +30,11 @@ def bulk_progress(title: str, unit: str, console: Console, count: Callable[[], i
     known: list[int] = []
     if count is not None:
         Thread(target=lambda: known.append(count()), daemon=True).start()
-    if not console.is_terminal:
-        yield _lines(title, unit, known)
+    if console.quiet or not console.is_terminal:
+        yield _silent if console.quiet else _lines(title, unit, known)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -50,9 +50,19 @@ def bulk_progress(title: str, unit: str, console: Console, count: Callable[[], i
         def tell(done: int, failed: int = 0, total: int | None = None) -> None:
             whole = total if total is not None else max(known[0], done) if known else None
             failures = f"{failed:,} failed" if failed else ""
-            bars.update(task, total=whole, completed=done, rate=f"{pace.rate(done):,.0f} {unit}/s", failures=failures)
+            bars.update(
+                task, total=whole, completed=done, rate=f"{_short(pace.rate(done))} {unit}/s", failures=failures
+            )
 
         yield tell
+
+
+def _silent(done: int, failed: int = 0, total: int | None = None) -> None:
+    """Of processes that leave the talking to the first one."""
+
+
+def _short(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 class _Pace:
@@ -80,6 +90,6 @@ def _lines(title: str, unit: str, known: list[int]) -> Tell:
         whole = total if total is not None else known[0] if known else None
         of = f" of {whole:,}, {(whole - done) / rate / 60:.1f} min left" if whole is not None and rate else ""
         failures = f", {failed:,} failed" if failed else ""
-        print(f"{title}: {done:,}{of}, {rate:,.0f} {unit}/s{failures}", file=sys.stderr, flush=True)
+        print(f"{title}: {done:,}{of}, {_short(rate)} {unit}/s{failures}", file=sys.stderr, flush=True)
 
     return tell

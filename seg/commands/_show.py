@@ -3,19 +3,11 @@
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
+from seg.commands._progress import bulk_progress
 from seg.commands._text import plain_console
 from seg.metrics import Scores
 
@@ -65,27 +57,10 @@ def _over(scores: Scores) -> str:
     return "" if known == len(scores.iou) else f" (mean over {known} of {len(scores.iou)} classes)"
 
 
-@contextmanager
-def progress_bars(*, unit: str = "") -> Iterator[Progress]:
-    """Bars on a terminal, nothing elsewhere."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal or console.quiet
-    ) as progress:
-        yield progress
-
-
-def track(items: Iterable[Any], title: str, total: int, done: int = 0) -> Iterator[Any]:
-    """Yield the items while a bar shows how far they are."""
-    with progress_bars() as progress:
-        task = progress.add_task(title, total=total, completed=done)
-        for item in items:
+def track(items: Iterable[Any], title: str, total: int, done: int = 0, unit: str = "steps") -> Iterator[Any]:
+    """Yield the items, of which ``done`` lie behind, while a bar or a line now and then says how far they are."""
+    with bulk_progress(title, unit, console) as tell:
+        for count, item in enumerate(items, start=done + 1):
+            tell(count - 1, total=total)
             yield item
-            progress.advance(task)
+        tell(total, total=total)

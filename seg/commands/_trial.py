@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seg.commands import Failed
 from seg.commands._data import Data
+from seg.inference import out_of_memory
 from seg.loading import TrainBatches
 from seg.models import first_line
 
@@ -39,6 +41,8 @@ def try_sizes(
                 with torch.inference_mode():
                     predict(torch.zeros(1, 3, height, width, device=device))
             except Exception as error:  # smp, timm and torch all have their ways to refuse a size
+                if out_of_memory(error):
+                    raise
                 raise ValueError(
                     f"model: expected one that takes {part} images of {height}x{width}, got a refusal "
                     f"({first_line(error)}); choose an encoder that takes any size, give its size such as "
@@ -48,9 +52,13 @@ def try_sizes(
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Say what to do about what torch says of batch normalisation in the first step."""
+    """Say what to do about what torch says of batch normalisation in the first step, and of memory in any."""
     try:
-        yield
+        with memory_for(
+            "lower loader.batch, loader.val_batch or augment.crop.size, give device.precision=bf16-mixed, or choose a "
+            "smaller model (to go on from what was saved, only loader.val_batch may change)"
+        ):
+            yield
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -58,3 +66,14 @@ def explained() -> Iterator[None]:
             "loader.batch: expected at least two images a process, because this model normalises over the batch where "
             "maps are one pixel small, got 1; raise loader.batch"
         ) from None
+
+
+@contextmanager
+def memory_for(advice: str) -> Iterator[None]:
+    """Within it, running out of memory is failed work that comes with advice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise Failed(f"expected enough memory, got none left ({first_line(error)}); {advice}") from None

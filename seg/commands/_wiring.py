@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader
 
 from seg import evaluation, inference, models, runs, trained, training
 from seg.commands import _show, instantiate, plain
-from seg.commands._data import Data, file_sizes, load_data, pair_up, render, told_by_first, with_weights
-from seg.commands._device import make_fabric
+from seg.commands._data import Data, file_sizes, load_data, pair_up, render, with_weights
+from seg.commands._device import is_first, make_fabric, told_by_first, told_once
 from seg.commands._environment import environment
 from seg.commands._pictures import ValidationPictures, draw_curves
 from seg.commands._signals import stop_signals
@@ -87,8 +87,12 @@ class Parts:
         )
 
 
-def train(config: DictConfig) -> Path:
-    """Train as the configuration says, from where the folder stands; returns the folder of the complete run."""
+def train(config: DictConfig) -> Path | None:
+    """Train as the configuration says, from where the folder stands; returns the folder of the complete run.
+
+    None on all processes but the first, which alone knows when it is complete.
+    """
+    _show.console.quiet = not is_first()
     choices = HydraConfig.get().runtime.choices
     config.name = config.name or runs.run_name(HydraConfig.get().overrides.task, choices, config.seed)
     if config.data.render is not None:
@@ -99,15 +103,15 @@ def train(config: DictConfig) -> Path:
     if runs.is_complete(folder, cfg):
         _check_still_the_same(folder, cfg["data"])
         _show.say(f"{folder} is complete; remove it, or give another name=... or seed=..., to train anew")
-        return folder
+        return folder if is_first() else None
     fabric = make_fabric(**cfg["device"])
-    _show.console.quiet = not fabric.is_global_zero
-    parts = build(cfg, load_data(cfg["data"], cfg["labels"], folder, fabric), fabric)
+    data = load_data(cfg["data"], cfg["labels"], folder, fabric)
+    parts = told_once(fabric, lambda: build(cfg, data, fabric))
     with ExitStack() as stack:
         opened = partial(runs.opened, folder, cfg, environment(cfg["seed"], choices), parts.data.files)
         told_by_first(fabric, lambda: stack.enter_context(opened()))
         run(parts, folder)
-    return folder
+    return folder if is_first() else None
 
 
 def run(parts: Parts, folder: Path) -> None:
@@ -115,7 +119,8 @@ def run(parts: Parts, folder: Path) -> None:
     fabric = parts.state.fabric
     resume(parts.state, folder)
     if parts.state.position == training.Position():
-        try_sizes(parts.predict, parts.train_loader.dataset, parts.data, parts.batches, fabric.device)
+        with explained():
+            try_sizes(parts.predict, parts.train_loader.dataset, parts.data, parts.batches, fabric.device)
     watcher = RunWatcher(folder, parts.state, parts.options.epochs, parts.describe, parts.make_logger, parts.pictures)
     with stop_signals() as stop, explained():
         validation = training.fit(
@@ -165,7 +170,7 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
         data.train, transform=instantiate(cfg["augment"]), epochs=options.epochs, prepare=objective.prepare
     )
     # nothing prepared for validation: maps of whole images would fill the shared memory, and it waits anyway
-    val_batches = EvaluationBatches(data.val_sizes, batch=cfg["loader"]["batch"], **share)
+    val_batches = EvaluationBatches(data.val_sizes, batch=cfg["loader"]["val_batch"], **share)
     train_loader, val_loader = loader(training_set, batches), loader(dataset(data.val), val_batches)
     fabric.to_device(objective)
     optimizer = instantiate(cfg["optimizer"], parameter_groups(model, objective))
@@ -268,6 +273,7 @@ def _check_whole_numbers(cfg: dict[str, Any]) -> None:
         ("seed", cfg["seed"], 0),
         ("pictures", cfg["pictures"], 0),
         ("loader.batch", cfg["loader"]["batch"], 1),
+        ("loader.val_batch", cfg["loader"]["val_batch"], 1),
         ("loader.workers", cfg["loader"]["workers"], 0),
     ):
         if not isinstance(value, int) or value < least:

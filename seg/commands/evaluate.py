@@ -82,6 +82,7 @@ def _count(trained: "Trained", pairs: "list[Pair]", cfg: dict[str, Any]) -> "Val
     from seg import evaluation, inference
     from seg.commands import _show
     from seg.commands._data import check, check_classes
+    from seg.commands._trial import memory_for
     from seg.dataset import SegmentationDataset
     from seg.loading import Batch, EvaluationBatches, make_loader
     from seg.metrics import PixelCounts
@@ -93,11 +94,12 @@ def _count(trained: "Trained", pairs: "list[Pair]", cfg: dict[str, Any]) -> "Val
     batches = EvaluationBatches(checked.sizes, batch=cfg["batch"])
     loader = make_loader(dataset, batches, workers=cfg["workers"], device=device)
     on_device = (Batch(b.images.to(device), b.masks.to(device), b.index, b.extra) for b in loader)
-    return evaluation.evaluate(
-        partial(inference.whole_image, trained.model),
-        _show.track(on_device, "evaluating", len(loader)),
-        [PixelCounts(len(pairs), trained.labels.names)],
-    )
+    with memory_for("lower batch, cut the images into tiles, or give device=cpu"):
+        return evaluation.evaluate(
+            partial(inference.whole_image, trained.model),
+            _show.track(on_device, "evaluating", len(loader)),
+            [PixelCounts(len(pairs), trained.labels.names)],
+        )
 
 
 def _draw_worst(trained: "Trained", pairs: "list[Pair]", counts: "Tensor", folder: Path, number: int) -> None:

@@ -28,6 +28,7 @@ def predict(config: "DictConfig") -> None:
     from seg.commands import _show
     from seg.files import make_folder, write_png
     from seg.images import read_image
+    from seg.models import first_line
     from seg.pairs import list_images
     from seg.pairs.folders import check_apart
     from seg.trained import load
@@ -42,15 +43,18 @@ def predict(config: "DictConfig") -> None:
     trained.labels.save(destination / "labels.yaml")
     _say_others(destination, {path for both in targets.values() for path in both})
     failures = []
-    for name, path in _show.track(images.items(), "predicting", len(images)):
+    for name, path in _show.track(images.items(), "predicting", len(images), unit="images"):
         for older in targets[name]:  # of an earlier call: it must not pass for what this one found
             older.unlink(missing_ok=True)
         try:
             image = read_image(path)
+            mask = trained.predict(image)
         except ValueError as error:
             failures.append(str(error))
             continue
-        mask = trained.predict(image)
+        except Exception as error:  # memory, a size that the model refuses: other images may well go
+            failures.append(f"image '{path}': {first_line(error)}")
+            continue
         write_png(targets[name][0], mask)
         if cfg["overlays"]:
             picture = pictures.panel(image, mask, trained.labels.palette, trained.labels.names)

@@ -28,7 +28,8 @@ def train(config: "DictConfig") -> None:
     """Train as the configuration says; the heavy imports wait until here, so that ``--help`` is quick."""
     from seg.commands._wiring import train as wired
 
-    _complete.append(wired(config))
+    if (folder := wired(config)) is not None:
+        _complete.append(folder)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from seg.files import finite, held, make_folder, whole, write_csv, write_json
+from seg.files import finite, held, make_folder, naming, whole, write_csv, write_json
 from seg.runs.records import COLUMNS, CONFIG, DONE, ENVIRONMENT, LAST, METRICS, PAIRS, read_lines
 
 
@@ -73,7 +73,7 @@ def check_pairs(folder: Path, parts: Mapping[str, Sequence[PairFiles]]) -> None:
 
 def append_line(folder: Path, line: dict[str, Any]) -> None:
     """Add an epoch to ``metrics.jsonl``."""
-    with (folder / METRICS).open("a", encoding="utf-8") as file:
+    with naming(folder / METRICS), (folder / METRICS).open("a", encoding="utf-8") as file:
         file.write(_json_line(line))
 
 

@@ -19,6 +19,7 @@ MACHINE = (
     "sweep",
     "seeds",
     "data.render",
+    "loader.val_batch",
     "loader.workers",
     "max_pixels",
     "device.accelerator",
