@@ -1,0 +1,62 @@
+"""One class of a label map: its name, and the colours and values that stand for it in a label image."""
+
+import re
+from dataclasses import dataclass
+
+IGNORE = 255
+"""Mask value of pixels that losses and metrics leave out."""
+
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Label:
+    """One class: its name and everything that stands for it in a label image.
+
+    Args:
+        name: class name, unique within a label map.
+        colors: RGB colours, each channel 0..255.
+        values: values of single-channel label images, 0..65535.
+        ignore: pixels of this class become `IGNORE`.
+    """
+
+    name: str
+    colors: tuple[Color, ...] = ()
+    values: tuple[int, ...] = ()
+    ignore: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise ValueError(f"expected a class name, got {self.name!r}; name the class")
+        for color in self.colors:
+            if len(color) != 3 or not all(_is_int(c, 255) for c in color):
+                raise ValueError(
+                    f"class '{self.name}': expected a colour of three integers 0..255, got {tuple(color)}; correct it"
+                )
+        for value in self.values:
+            if not _is_int(value, 65535):
+                raise ValueError(f"class '{self.name}': expected a value of 0..65535, got {value!r}; correct it")
+        if not self.colors and not self.values:
+            raise ValueError(f"class '{self.name}': expected colours or values, got neither; give at least one")
+
+
+def _is_int(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def color_of(text: str) -> Color:
+    """The colour that a text means: ``#804080``, ``804080``, ``#848``, ``128,64,128``, ``(128 64 128)``.
+
+    Raises:
+        ValueError: another text.
+    """
+    plain = text.strip().lower()
+    if match := re.fullmatch(r"#([0-9a-f])([0-9a-f])([0-9a-f])", plain):
+        plain = "".join(2 * digit for digit in match.groups())
+    if match := re.fullmatch(r"(?:#|0x)?([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})", plain):
+        r, g, b = (int(digits, 16) for digits in match.groups())
+        return r, g, b
+    if match := re.fullmatch(r"(?:rgb)?[(\[]?\s*(\d+)[\s,;]+(\d+)[\s,;]+(\d+)\s*[)\]]?", plain):
+        r, g, b = (int(number) for number in match.groups())
+        return r, g, b
+    raise ValueError(f"expected a colour such as #804080 or 128,64,128, got '{text}'; correct it")
