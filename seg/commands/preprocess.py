@@ -36,6 +36,7 @@ def preprocess(config: "DictConfig") -> None:
     """Convert the folder and print what was done; exit with 1 when a file failed."""
     from seg.commands._progress import bulk_progress
     from seg.commands._text import plain_console
+    from seg.convert.annotations import AnnotationReader
     from seg.convert.labelme import ShapeReader
     from seg.convert.sources import count_sources
     from seg.files import SUFFIXES
@@ -50,12 +51,14 @@ def preprocess(config: "DictConfig") -> None:
     work = _work(cfg)
     console = plain_console(stderr=as_json)
 
-    suffixes = ShapeReader.suffixes if cfg["read"] == "labelme" else SUFFIXES
+    suffixes = {"labelme": ShapeReader.suffixes, "cityscapes_polygons": AnnotationReader.suffixes}.get(
+        cfg["read"], SUFFIXES
+    )
 
     def count() -> int:
         return count_sources(source, cfg["pattern"], suffixes) // (shard[1] if shard else 1)
 
-    with bulk_progress("converting", "images", console, count) as progress:
+    with bulk_progress("converting", "images", console, None if cfg["read"] == "coco" else count) as progress:
         summary = work(source, destination, labels, shard=shard, progress=progress)
     for warning in summary.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -86,6 +89,8 @@ def _work(cfg: dict[str, Any]) -> "Callable[..., Summary]":
     if len(set(map(bool, where.values()))) > 1:
         raise ValueError("expected images and images_destination together, got one of them; give both, or neither")
     cut = Cut(**how) if any(how.values()) else None
+    if options["inverse"] and options["background"] is not None:
+        raise ValueError("expected inverse=true without background, got both; leave it out: whole masks are coloured")
     if options.pop("inverse"):
         if cut or where["images"] or (cfg["unknown"], cfg["read"]) != ("error", "auto"):
             raise ValueError(

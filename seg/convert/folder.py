@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seg import _preproc
+from seg.convert.annotations import AnnotationReader
+from seg.convert.cityscapes import CityscapesReader
+from seg.convert.coco import CocoReader
 from seg.convert.jobs import (
     Job,
     Task,
@@ -48,6 +51,7 @@ def convert_folder(
     unknown: str = "error",
     max_distance: int | None = None,
     read: str = "auto",
+    background: str | None = None,
     max_pixels: int = 1 << 28,
     cut: Cut | None = None,
     images: ImageTiles | None = None,
@@ -64,8 +68,10 @@ def convert_folder(
 
     Args:
         pattern: glob over the relative path; ``**/`` stands for any folders.
-        unknown, max_distance, read, max_pixels: see `LabelReader`; with ``read=labelme`` the sources are labelme's
-            annotations (.json), see `seg.convert.labelme`. A file that fails leaves no mask, not even an older one.
+        unknown, max_distance, read, max_pixels: see `LabelReader`; with ``read=labelme``, ``coco`` or
+            ``cityscapes_polygons`` the sources are annotations (.json), see `seg.convert.labelme`, `seg.convert.coco`
+            and `seg.convert.cityscapes`. A file that fails leaves no mask, not even an older one.
+        background: class of the pixels outside every annotation, see `AnnotationReader`.
         cut: resize the masks and cut them into tiles. A pixel counts once, however many tiles overlap there.
         images: the images of the labels, to be cut like the masks.
         threads: 0 = all cores that this process may use.
@@ -77,11 +83,15 @@ def convert_folder(
         ValueError: a wrong option or folder. A bad file raises nothing; ``Summary.failed`` counts it.
     """
     # Options are checked before any folder is made.
-    reader = _reader(labels, read, unknown, max_distance, max_pixels)
+    reader = _reader(labels, read, unknown, max_distance, background, max_pixels)
     if images and not cut:
         raise ValueError("images: expected only with tile or size, got neither; give one, or leave images out")
     workers, part = threads_of(threads), shard_name(shard)
-    sources = list_sources(Path(source), Path(destination), pattern, reader.suffixes)
+    if isinstance(reader, CocoReader):
+        sources = reader.sources(Path(source), Path(destination), pattern)
+        source = Path(source).parent if Path(source).is_file() else source
+    else:
+        sources = list_sources(Path(source), Path(destination), pattern, reader.suffixes)
     apart = images.apart(source, destination) if images else {"source": source}
     target = _destination(destination, cut, apart)
     if images:
@@ -135,15 +145,20 @@ def recolor_folder(
 
 
 def _reader(
-    labels: LabelMap, read: str, unknown: str, max_distance: int | None, max_pixels: int
-) -> LabelReader | ShapeReader:
-    if read != "labelme":
+    labels: LabelMap, read: str, unknown: str, max_distance: int | None, background: str | None, max_pixels: int
+) -> LabelReader | AnnotationReader:
+    kind = next((kind for kind in (ShapeReader, CocoReader, CityscapesReader) if kind.read == read), None)
+    if kind is None and background is not None:
+        raise ValueError(
+            f"background: expected only with annotations, got {background!r} with read={read}; leave it out"
+        )
+    if kind is None:
         return LabelReader(labels, unknown=unknown, max_distance=max_distance, read=read, max_pixels=max_pixels)
     if max_distance is not None:
         raise ValueError(
-            f"max_distance: expected only with colours, got {max_distance!r} with read=labelme; leave it out"
+            f"max_distance: expected only with colours, got {max_distance!r} with read={read}; leave it out"
         )
-    return ShapeReader(labels, unknown=unknown, max_pixels=max_pixels)
+    return kind(labels, unknown=unknown, background=background, max_pixels=max_pixels)
 
 
 def _named_as_pairs(sources: Iterator[Source], images: ImageTiles) -> Iterator[Source]:
@@ -154,7 +169,9 @@ def _named_as_pairs(sources: Iterator[Source], images: ImageTiles) -> Iterator[S
             yield source._replace(mask=source.mask and f"{name}.png")
 
 
-def _tasks(jobs: Iterator[Job], reader: LabelReader | ShapeReader, outputs: Outputs, threads: int) -> Iterator[Task]:
+def _tasks(
+    jobs: Iterator[Job], reader: LabelReader | AnnotationReader, outputs: Outputs, threads: int
+) -> Iterator[Task]:
     """What is left to do for each job, in the order of the jobs."""
     if isinstance(reader, LabelReader) and not outputs.cut:
         return _by_helper(jobs, reader, outputs, threads)
@@ -189,7 +206,7 @@ def _convert_other(job: Job, stamp: Stamp, reader: LabelReader, outputs: Outputs
         return _failed(job, error)
 
 
-def _make_mask(job: Job, reader: LabelReader | ShapeReader, outputs: Outputs) -> Record:
+def _make_mask(job: Job, reader: LabelReader | AnnotationReader, outputs: Outputs) -> Record:
     assert job.path is not None
     assert job.mask is not None
     cut, images = outputs.cut, outputs.images

@@ -18,7 +18,8 @@ Unknown = tuple[int, int, Color | int, int, int, int | None]
 """What the label map does not list: pixels, distinct colours or values, the first of them, its x and y, and the
 ``max_distance`` that would match them all."""
 
-_WAYS = ("auto", "color", "index", "ade20k")  # and labelme, which seg.convert.labelme reads
+_WAYS = ("auto", "color", "index", "ade20k")
+_ANNOTATIONS = ("labelme", "coco", "cityscapes_polygons")  # which other files read
 
 
 class Mapped(NamedTuple):
@@ -69,7 +70,8 @@ class LabelReader:
         if not isinstance(max_pixels, int) or max_pixels < 1:
             raise ValueError(f"max_pixels: expected 1..2**30, got {max_pixels!r}; give a whole number")
         if read not in _WAYS:
-            raise ValueError(f"read: expected {', '.join(_WAYS)} or labelme, got {read!r}; choose one of them")
+            ways = ", ".join((*_WAYS, *_ANNOTATIONS[:-1]))
+            raise ValueError(f"read: expected {ways} or {_ANNOTATIONS[-1]}, got {read!r}; choose one of them")
         self.labels, self.max_pixels = labels, max_pixels
         self.options: dict[str, Any] = {"unknown": unknown, "max_distance": max_distance, "read": read}
         self._table = _preproc.Table(labels.colors, labels.values)
