@@ -4,18 +4,20 @@ One file describes many images: each becomes a mask of the name of its ``file_na
 source of its own, so that a change of its annotations alone converts it again. Names of categories are classes; ids
 mean nothing.
 
-Order where instances overlap: regions of a crowd (``iscrowd``) first, then from the largest to the smallest, equal ones
-in the order of the file; a later one lies over an earlier one. Polygons are filled by pycocotools, as by ``annToMask``.
+Where instances overlap, smaller ones lie over larger ones, and of equally large ones the later in the file lies over
+the earlier. Regions of a crowd (``iscrowd``) are regions as others are, because CVAT marks all its run lengths so.
+Polygons are filled by pycocotools, as by ``annToMask``.
 
 Panoptic files name a PNG for each image, which lies in the folder that has the name of the JSON file without ``.json``,
 or beside it; its values red + 256 green + 65536 blue are those of ``segments_info``, and 0 is background.
 """
 
+import io
 import json
 import os
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PosixPath, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
@@ -46,6 +48,9 @@ class Part(PosixPath):
     def read_bytes(self) -> bytes:
         return self.data
 
+    def open(self, *_: Any, **__: Any) -> Any:
+        return io.BytesIO(self.data)
+
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         return os.stat_result((0, 0, 0, 0, 0, 0, len(self.data), 0, 0, 0), {"st_mtime_ns": zlib.crc32(self.data)})
 
@@ -68,7 +73,7 @@ class CocoReader(AnnotationReader):
                 "read=coco: expected pycocotools, which fills its polygons, got none; pip install 'seg-toolkit[coco]'"
             ) from None
 
-    def sources(self, source: Path, destination: Path, pattern: str) -> Iterator[Source]:
+    def sources(self, source: Path, destination: Path, pattern: str) -> list[Source]:
         """One source for each image of the JSON files below a folder, or of one file.
 
         Raises:
@@ -87,11 +92,11 @@ class CocoReader(AnnotationReader):
         names = defaultdict(list)
         for part in found:
             names[part.mask].append(part.name)
-        for part in found:
+        for number, part in enumerate(found):
             if part.mask and len(same := names[part.mask]) > 1 and not part.reason:
                 reason = f"{' and '.join(same[:3])} would write one mask, {part.mask}; rename or remove all but one"
-                part = part._replace(reason=reason)
-            yield part
+                found[number] = part._replace(reason=reason)
+        return found
 
     def drawn(self, data: bytes, folder: Path | None = None) -> Mapped:
         """Mask of a `Part`; raises as `file` does."""
@@ -113,8 +118,8 @@ class CocoReader(AnnotationReader):
                 runs = _runs(item.get("segmentation"), *mask.shape)
             except ValueError as error:
                 raise ValueError(f"annotation {item.get('id')}: {error}") from None
-            drawn.append((not item.get("iscrowd"), -int(runs[1::2].sum()), value, runs))
-        for _, _, value, runs in sorted(drawn, key=lambda each: each[:2]):
+            drawn.append((int(runs[1::2].sum()), value, runs))
+        for _, value, runs in sorted(drawn, key=lambda each: -each[0]):
             mask[_pixels(runs, *mask.shape)] = value
 
     def _draw_segments(self, mask: "NDArray[np.uint8]", part: dict[str, Any]) -> None:
@@ -126,7 +131,7 @@ class CocoReader(AnnotationReader):
         where = f"annotation of image {item['image_id']}"
         try:
             segments = _objects(item.get("segments_info"), "segments_info")
-            values = {0: None} | {segment.get("id"): self._category(segment, part) for segment in segments}
+            values = {0: None} | {_segment(segment): self._category(segment, part) for segment in segments}
             ids, where_in = np.unique(_segment_ids(part, mask.shape, self.max_pixels), return_inverse=True)
             unknown = [number for number in ids.tolist() if number not in values]
             if unknown:
@@ -162,7 +167,7 @@ def _sources(file: Source) -> list[Source]:
         named.append(Source(file.path, shown, mask, reason))
     try:
         parts = _parts(content, file.path)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return [each._replace(reason=each.reason or f"{file.path.name}, {error}") for each in named]
     return [each._replace(path=Part.of(file.path, part)) for each, part in zip(named, parts, strict=True)]
 
@@ -201,7 +206,8 @@ def _parts(content: dict[str, Any], path: Path) -> list[bytes]:
 
 def _used(names: dict[str, Any], annotations: list[dict[str, Any]]) -> dict[str, Any]:
     """The categories that annotations use, so that another's new name does not convert their image again."""
-    segments = [part for item in annotations for part in item.get("segments_info") or [] if isinstance(part, dict)]
+    lists = [item["segments_info"] for item in annotations if isinstance(item.get("segments_info"), list)]
+    segments = [part for parts in lists for part in parts if isinstance(part, dict)]
     ids = {str(item.get("category_id")) for item in (*annotations, *segments)}
     return {number: name for number, name in names.items() if number in ids}
 
@@ -230,8 +236,9 @@ def _name(file_name: Any) -> tuple[str, str]:
     """The name of an image as a path within the folder, or "" and the reason why it has none."""
     path = PurePosixPath(file_name.replace("\\", "/")) if isinstance(file_name, str) else PurePosixPath()
     inside = path.name and not path.is_absolute() and ".." not in path.parts and ":" not in path.parts[0]
-    if inside and "\0" not in str(path):
-        return str(path), ""
+    with suppress(ValueError):  # half of a surrogate pair
+        if inside and b"\0" not in os.fsencode(path):
+            return str(path), ""
     return "", f"file_name: expected a path below the folder of the JSON file, got {file_name!r}; shorten it"
 
 
@@ -245,6 +252,13 @@ def _png(path: Path, annotations: list[dict[str, Any]]) -> list[Any]:
         return [str(path.with_suffix("") / name)]
     status = file.stat()
     return [str(file), status.st_size, status.st_mtime_ns]
+
+
+def _segment(segment: dict[str, Any]) -> int:
+    number = segment.get("id")
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise ValueError(f"segments_info: expected a whole number as id, got {number!r}; mend it")
+    return number
 
 
 def _segment_ids(part: dict[str, Any], size: tuple[int, ...], max_pixels: int) -> "NDArray[np.int64]":
@@ -287,7 +301,7 @@ def _runs(segmentation: Any, height: int, width: int) -> "NDArray[np.int64]":
             f"segmentation: expected run lengths of size [{height}, {width}], as the image has, got "
             f"{segmentation['size']}; export it again"
         )
-    runs = _unpacked(counts.encode()) if isinstance(counts, str) else counts
+    runs = _unpacked(counts.encode(errors="replace")) if isinstance(counts, str) else counts
     whole = isinstance(runs, list) and all(isinstance(run, int) and not isinstance(run, bool) for run in runs)
     if not whole or min(runs, default=0) < 0 or sum(runs) != height * width:
         got = f"a sum of {sum(runs)}" if whole else str(counts)[:60]

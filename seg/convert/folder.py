@@ -88,7 +88,7 @@ def convert_folder(
         raise ValueError("images: expected only with tile or size, got neither; give one, or leave images out")
     workers, part = threads_of(threads), shard_name(shard)
     if isinstance(reader, CocoReader):
-        sources = reader.sources(Path(source), Path(destination), pattern)
+        sources = iter(reader.sources(Path(source), Path(destination), pattern))
         source = Path(source).parent if Path(source).is_file() else source
     else:
         sources = list_sources(Path(source), Path(destination), pattern, reader.suffixes)
