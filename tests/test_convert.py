@@ -617,7 +617,10 @@ def test_masks_never_land_on_sources(tmp_path: Path) -> None:
         ({"unknown": "nearest"}, r"max_distance: expected 0\.\.255 with unknown=nearest, got none"),
         ({"max_distance": 3}, "max_distance: expected only with unknown=nearest, got unknown=error; leave it out"),
         ({"unknown": "nearest", "max_distance": 256}, r"max_distance: expected 0\.\.255, got 256"),
-        ({"read": "rgb"}, "read: expected auto, color, index, ade20k or labelme, got 'rgb'; choose"),
+        (
+            {"read": "rgb"},
+            "read: expected auto, color, index, ade20k, labelme, coco or cityscapes_polygons, got 'rgb'; choose",
+        ),
         ({"max_pixels": 0}, r"max_pixels: expected 1\.\.2\*\*30, got 0"),
         ({"max_pixels": 1e6}, r"max_pixels: expected 1\.\.2\*\*30, got 1000000.0; give a whole number"),
         ({"max_pixels": 2**31}, r"max_pixels: expected 1\.\.2\*\*30, got 2147483648"),

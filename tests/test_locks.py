@@ -3,6 +3,7 @@
 python -m pytest tests/test_locks.py
 """
 
+import json
 import os
 import platform
 import subprocess
@@ -159,3 +160,16 @@ def test_locks_of_one_process(tmp_path: Path) -> None:
         pass
     with held(tmp_path, "expected x", wait, "b"):  # nothing is left of the others
         pass
+
+
+def test_two_json_files_of_one_folder_are_two_sources(
+    labels: Path, start: Callable[..., "subprocess.Popen[str]"], script: Script
+) -> None:
+    pytest.importorskip("pycocotools")
+    images = [{"id": 1, "file_name": "a.jpg", "height": 8, "width": 8}]
+    for name in ("train.json", "val.json"):
+        (labels / name).write_text(json.dumps({"images": images, "annotations": [], "categories": []}))
+    process = start("convert", "train.json", "out", "{'read': 'coco'}")
+    words = {"destination": "out", "labels": "map.yaml", "read": "coco"}
+    fails(script("seg-preprocess", source="val.json", **words), 2, f"destination: {OTHERS}, got 'out', {by(process)}")
+    assert script("seg-preprocess", source="train.json", **words).returncode == 0

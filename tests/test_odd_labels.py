@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import Script
+from conftest import Script, fails
 from PIL import Image
 
 from seg.convert import convert_folder
@@ -325,3 +325,14 @@ def test_ignored_values_are_kept_and_left(tmp_path: Path) -> None:
     assert LabelMap.load(tmp_path / "out/labels.yaml") == labels
     with pytest.raises(ValueError, match=r"ignore_values: expected whole numbers such as \[-1, 255\], got 0.5"):
         labels.ignoring_values([0.5])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("read", ["labelme", "coco", "cityscapes_polygons"])
+def test_annotations_have_neither_alpha_nor_values(tmp_path: Path, script: Script, read: str) -> None:
+    if read == "coco":
+        pytest.importorskip("pycocotools")
+    for option, got in (("transparent=ignore", "'ignore'"), ("ignore_values=[-1]", r"\[-1\]")):
+        result, _ = converted(tmp_path, script, "a.json", b"{}", VALUES, option, f"read={read}", "pattern=*.json")
+        name = option.partition("=")[0]
+        fails(result, 2, f"{name}: expected only with images, got {got} with read={read}; leave it out")
+    assert not (tmp_path / "out").exists()

@@ -37,6 +37,7 @@ def preprocess(config: "DictConfig") -> None:
     """Convert the folder and print what was done; exit with 1 when a file failed."""
     from seg.commands._progress import bulk_progress
     from seg.commands._text import plain_console
+    from seg.convert.annotations import AnnotationReader
     from seg.convert.labelme import ShapeReader
     from seg.convert.reader import LabelReader
     from seg.convert.sources import count_sources
@@ -53,12 +54,14 @@ def preprocess(config: "DictConfig") -> None:
     work = _work(cfg)
     console = plain_console(stderr=as_json)
 
-    suffixes = (ShapeReader if cfg["read"] == "labelme" else LabelReader).suffixes
+    suffixes = {"labelme": ShapeReader.suffixes, "cityscapes_polygons": AnnotationReader.suffixes}.get(
+        cfg["read"], LabelReader.suffixes
+    )
 
     def count() -> int:
         return count_sources(source, cfg["pattern"], suffixes) // (shard[1] if shard else 1)
 
-    with bulk_progress("converting", "images", console, count) as progress:
+    with bulk_progress("converting", "images", console, None if cfg["read"] == "coco" else count) as progress:
         summary = work(source, destination, labels, shard=shard, progress=progress)
     for warning in summary.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -74,8 +77,12 @@ def preprocess(config: "DictConfig") -> None:
 
 
 def _ignoring(labels: "LabelMap", values: Any, read: str) -> "LabelMap":
+    from seg.convert.reader import ANNOTATIONS
+
     if not isinstance(values, list):
         raise ValueError(f"ignore_values: expected a list, got {values!r}; give such as [-1, 255]")
+    if read in ANNOTATIONS:
+        raise ValueError(f"ignore_values: expected only with images, got {values!r} with read={read}; leave it out")
     if read != "index" and not any(label.values for label in labels.labels if not label.ignore):
         raise ValueError(
             "ignore_values: expected values in the label map, or read=index, got colours alone, by which images are "
@@ -100,6 +107,8 @@ def _work(cfg: dict[str, Any]) -> "Callable[..., Summary]":
     if len(set(map(bool, where.values()))) > 1:
         raise ValueError("expected images and images_destination together, got one of them; give both, or neither")
     cut = Cut(**how) if any(how.values()) else None
+    if options["inverse"] and options["background"] is not None:
+        raise ValueError("expected inverse=true without background, got both; leave it out: whole masks are coloured")
     if options.pop("inverse"):
         read = tuple(cfg[key] for key in ("unknown", "read", "transparent"))
         if cut or where["images"] or read != ("error", "auto", "keep"):

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from seg import _preproc
+from seg.convert.annotations import AnnotationReader
+from seg.convert.cityscapes import CityscapesReader
+from seg.convert.coco import CocoReader
 from seg.convert.jobs import (
     Job,
     Task,
@@ -45,6 +48,7 @@ def convert_folder(
     max_distance: int | None = None,
     read: str = "auto",
     transparent: str = "keep",
+    background: str | None = None,
     max_pixels: int = 1 << 28,
     cut: Cut | None = None,
     images: ImageTiles | None = None,
@@ -61,9 +65,10 @@ def convert_folder(
 
     Args:
         pattern: glob over the relative path; ``**/`` stands for any folders.
-        unknown, max_distance, read, transparent, max_pixels: see `LabelReader`; with ``read=labelme`` the sources are
-            labelme's annotations (.json), see `seg.convert.labelme`. A file that fails leaves no mask, not even an
-            older one.
+        unknown, max_distance, read, transparent, max_pixels: see `LabelReader`; with ``read=labelme``, ``coco`` or
+            ``cityscapes_polygons`` the sources are annotations (.json), see `seg.convert.labelme`, `seg.convert.coco`
+            and `seg.convert.cityscapes`. A file that fails leaves no mask, not even an older one.
+        background: class of the pixels outside every annotation, see `AnnotationReader`.
         cut: resize the masks and cut them into tiles. A pixel counts once, however many tiles overlap there.
         images: the images of the labels, to be cut like the masks.
         threads: 0 = all cores that this process may use.
@@ -75,12 +80,17 @@ def convert_folder(
         ValueError: a wrong option or folder. A bad file raises nothing; ``Summary.failed`` counts it.
     """
     # Options are checked before any folder is made.
-    reader = _reader(labels, read, unknown, max_distance, transparent, max_pixels)
+    options = {"unknown": unknown, "max_distance": max_distance, "transparent": transparent, "background": background}
+    reader = _reader(labels, read, options, max_pixels)
     if images and not cut:
         raise ValueError("images: expected only with tile or size, got neither; give one, or leave images out")
     workers, part = threads_of(threads), shard_name(shard)
-    sources = list_sources(Path(source), Path(destination), pattern, reader.suffixes)
-    apart = images.apart(source, destination) if images else {"source": source}
+    if isinstance(reader, CocoReader):
+        sources = iter(reader.sources(Path(source), Path(destination), pattern))
+    else:
+        sources = list_sources(Path(source), Path(destination), pattern, reader.suffixes)
+    read_from = Path(source).parent if Path(source).is_file() else source
+    apart = images.apart(read_from, destination) if images else {"source": read_from}
     target = make_folder(destination, "destination", apart)
     if images:
         sources = _named_as_pairs(sources, images)
@@ -138,19 +148,19 @@ def recolor_folder(
     return summary
 
 
-def _reader(
-    labels: LabelMap, read: str, unknown: str, max_distance: int | None, transparent: str, max_pixels: int
-) -> LabelReader | ShapeReader:
-    if read != "labelme":
-        options: dict[str, Any] = {"unknown": unknown, "max_distance": max_distance, "read": read}
-        return LabelReader(labels, **options, transparent=transparent, max_pixels=max_pixels)
-    if transparent != "keep":
-        raise ValueError(f"transparent: expected only with images, got {transparent!r} with read=labelme; leave it out")
-    if max_distance is not None:
-        raise ValueError(
-            f"max_distance: expected only with colours, got {max_distance!r} with read=labelme; leave it out"
-        )
-    return ShapeReader(labels, unknown=unknown, max_pixels=max_pixels)
+def _reader(labels: LabelMap, read: str, options: dict[str, Any], max_pixels: int) -> LabelReader | AnnotationReader:
+    """The reader of that name; options that it does not have must be left at their defaults."""
+    kinds: tuple[type[AnnotationReader], ...] = (ShapeReader, CocoReader, CityscapesReader)
+    kind = next((kind for kind in kinds if kind.read == read), None)
+    unused = {"max_distance": (None, "colours"), "transparent": ("keep", "images")}
+    for name, (default, what) in (unused if kind else {"background": (None, "annotations")}).items():
+        if (got := options.pop(name)) != default:
+            raise ValueError(f"{name}: expected only with {what}, got {got!r} with read={read}; leave it out")
+    return (
+        kind(labels, **options, max_pixels=max_pixels)
+        if kind
+        else LabelReader(labels, read=read, **options, max_pixels=max_pixels)
+    )
 
 
 def _named_as_pairs(sources: Iterator[Source], images: ImageTiles) -> Iterator[Source]:
@@ -161,7 +171,9 @@ def _named_as_pairs(sources: Iterator[Source], images: ImageTiles) -> Iterator[S
             yield source._replace(mask=source.mask and f"{name}.png")
 
 
-def _tasks(jobs: Iterator[Job], reader: LabelReader | ShapeReader, outputs: Outputs, threads: int) -> Iterator[Task]:
+def _tasks(
+    jobs: Iterator[Job], reader: LabelReader | AnnotationReader, outputs: Outputs, threads: int
+) -> Iterator[Task]:
     """What is left to do for each job, in the order of the jobs."""
     if isinstance(reader, LabelReader) and not outputs.cut:
         return _by_helper(jobs, reader, outputs, threads)
@@ -197,7 +209,7 @@ def _convert_other(job: Job, stamp: Stamp, reader: LabelReader, outputs: Outputs
         return _failed(job, error)
 
 
-def _make_mask(job: Job, reader: LabelReader | ShapeReader, outputs: Outputs) -> Record:
+def _make_mask(job: Job, reader: LabelReader | AnnotationReader, outputs: Outputs) -> Record:
     assert job.path is not None
     assert job.mask is not None
     cut, images = outputs.cut, outputs.images

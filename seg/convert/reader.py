@@ -20,7 +20,8 @@ Unknown = tuple[int, int, Color | int, int, int, int | None, int, int]
 ``max_distance`` that would match them all, their largest gray level but 255 (-1: not all are gray), and how many of the
 pixels are fully transparent."""
 
-_WAYS = ("auto", "color", "index", "ade20k")  # and labelme, which seg.convert.labelme reads
+_WAYS = ("auto", "color", "index", "ade20k")
+ANNOTATIONS = ("labelme", "coco", "cityscapes_polygons")  # which other files read
 
 
 class Mapped(NamedTuple):
@@ -78,7 +79,8 @@ class LabelReader:
         if not isinstance(max_pixels, int) or max_pixels < 1:
             raise ValueError(f"max_pixels: expected 1..2**30, got {max_pixels!r}; give a whole number")
         if read not in _WAYS:
-            raise ValueError(f"read: expected {', '.join(_WAYS)} or labelme, got {read!r}; choose one of them")
+            ways = ", ".join((*_WAYS, *ANNOTATIONS[:-1]))
+            raise ValueError(f"read: expected {ways} or {ANNOTATIONS[-1]}, got {read!r}; choose one of them")
         self.labels, self.max_pixels = labels, max_pixels
         self.options: dict[str, Any] = {"unknown": unknown, "max_distance": max_distance, "read": read}
         self.options["transparent"] = transparent
