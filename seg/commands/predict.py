@@ -27,7 +27,7 @@ def predict(config: "DictConfig") -> None:
     from seg import pictures
     from seg.commands import _show
     from seg.files import make_folder, write_png
-    from seg.images import read_image
+    from seg.images import as_rgb
     from seg.pairs import list_images
     from seg.pairs.folders import check_apart
     from seg.trained import load
@@ -46,14 +46,14 @@ def predict(config: "DictConfig") -> None:
         for older in targets[name]:  # of an earlier call: it must not pass for what this one found
             older.unlink(missing_ok=True)
         try:
-            image = read_image(path)
+            image = trained.read(path)
         except ValueError as error:
             failures.append(str(error))
             continue
-        mask = trained.predict(image)
+        mask = trained.predict_read(image)
         write_png(targets[name][0], mask)
         if cfg["overlays"]:
-            picture = pictures.panel(image, mask, trained.labels.palette, trained.labels.names)
+            picture = pictures.panel(as_rgb(image), mask, trained.labels.palette, trained.labels.names)
             write_png(targets[name][1], picture)
     also = "; overlays in overlays/" if cfg["overlays"] else ""
     _show.say(f"{len(images) - len(failures)} masks written to {destination}{also}")
