@@ -28,6 +28,15 @@ def test_an_older_checkpoint_loads_and_predicts() -> None:
         assert torch.equal(tensor, raw["model"][name]), name
 
 
+def test_a_checkpoint_of_format_2_reads_images_as_it_did() -> None:
+    path = OLD.parents[1] / "format2" / "best.pt"
+    assert torch.load(path, weights_only=True)["format"] == 2
+    model = trained.load(path, "cpu")
+    assert model.reading == Reading()
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    np.testing.assert_array_equal(model.predict(image), trained.load(OLD, "cpu").predict(image))
+
+
 def test_an_older_checkpoint_has_todays_fields() -> None:
     raw, state = torch.load(OLD, weights_only=True), trained.read(OLD)
     assert state["format"] == trained.FORMAT

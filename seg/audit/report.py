@@ -138,9 +138,7 @@ def _class_table(audit: Audit) -> Iterator[Html]:
 def _colors(audit: Audit) -> Iterator[Html]:
     yield element("h2", "Colours of the images")
     names = "red, green and blue" if audit.reading.is_rgb else f"the chosen bands ({audit.reading.text()})"
-    about = (
-        f"Mean and standard deviation of {names} over all pixels, scaled to 0..1: the normalisation of your data."
-    )
+    about = f"Mean and standard deviation of {names} over all pixels, scaled to 0..1: the normalisation of your data."
     yield element("p", about, class_="muted")
     rows = []
     for totals in audit.totals:

@@ -142,7 +142,7 @@ def _tiff_values(data: bytes, tiff: Tiff, reading: Reading, every: bool) -> Valu
     if not reading.exif:
         pixels = turned(pixels, {6: 8, 8: 6}.get(tiff.orientation, tiff.orientation))
     dropped = tiff.samples - 3 if tiff.photometric == 2 and not alpha else 0
-    return Values(pixels, False, dropped + pixels.shape[2] * (tiff.pages - 1))
+    return Values(pixels, False, dropped + tiff.samples * (tiff.pages - 1))
 
 
 def _is_for_tifffile(tiff: Tiff, reading: Reading) -> bool:
