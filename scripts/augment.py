@@ -25,6 +25,8 @@ import seg
 from seg.commands import conf_dir, instantiate, plain
 from seg.dataset import SegmentationDataset, check
 from seg.files import make_folder, whole, write_csv, write_json, write_png
+from seg.images import RGB
+from seg.images.seen import oddities
 from seg.labels import LabelMap
 from seg.loading import make_loader
 from seg.pairs import Pair, pair
@@ -69,7 +71,8 @@ def augment(images: Path, masks: Path, destination: Path, *, recipe: str, copies
     config = recipe_config(recipe, more["set"])
     pairs = pair(images, masks)
     labels = LabelMap.load(masks / "labels.yaml")
-    check(pairs, labels.classes)
+    for odd in oddities(check(pairs, labels.classes).seen, RGB):
+        print(f"warning: {odd.text}: copies are RGB of 8 bits", file=sys.stderr)
     made = [Pair(f"{p.name}__{recipe}-{copy}", p.image, p.mask) for copy in range(1, copies + 1) for p in pairs]
     clashing = {p.name for p in pairs} & {p.name for p in made}
     if clashing:

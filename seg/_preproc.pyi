@@ -7,9 +7,12 @@ from numpy.typing import NDArray
 
 _Path = str | bytes | PathLike[str] | PathLike[bytes]
 _Color = tuple[int, int, int]
-# (pixels, distinct, first, x, y, reach): `first` is the first unknown colour or value, at x, y; `reach` the
-# max_distance under which all would have a nearest colour, None if there is no small one
-_Unknown = tuple[int, int, _Color | int, int, int, int | None]
+# (pixels, distinct, first, x, y, reach, level, clear): `first` is the first unknown colour or value, at x, y; `reach`
+# the max_distance under which all would have a nearest colour, None if there is no small one; `level` their largest
+# gray level but 255, -1 if not all are gray; `clear` how many of the pixels are fully transparent
+_Unknown = tuple[int, int, _Color | int, int, int, int | None, int, int]
+# (distinct, class): how many unlisted colours became one class by unknown="nearest", if they are several
+_Merged = tuple[int, int]
 
 inflate: str
 """Who inflates: ``libdeflate 1.14`` or ``zlib 1.2.13``."""
@@ -47,6 +50,11 @@ class Result:
         """Pixels of each mask value that occurs."""
     @property
     def unknown(self) -> _Unknown | None: ...
+    @property
+    def merged(self) -> _Merged | None: ...
+    @property
+    def clear(self) -> int:
+        """Fully transparent pixels whose colour or value is a class; 0 with transparent="ignore"."""
 
 class Conversion(Iterator[Result]):
     def __next__(self) -> Result: ...
@@ -60,6 +68,7 @@ def convert_files(
     unknown: str = "error",
     max_distance: int | None = None,
     read: str = "auto",
+    transparent: str = "keep",
     max_pixels: int = 2**28,
     threads: int = 1,
 ) -> Conversion:
@@ -75,6 +84,7 @@ def map_file(
     unknown: str = "error",
     max_distance: int | None = None,
     read: str = "auto",
+    transparent: str = "keep",
     max_pixels: int = 2**28,
 ) -> tuple[Result, NDArray[np.uint8] | None]:
     """What `convert_files` makes of one file, and its mask (H, W) if the status is converted."""
@@ -86,8 +96,9 @@ def map_array(
     unknown: str = "error",
     max_distance: int | None = None,
     read: str = "auto",
-) -> tuple[NDArray[np.uint8], dict[int, int], _Unknown | None]:
-    """Mask, pixels of each mask value, and what the table did not answer for (255 in the mask)."""
+    transparent: str = "keep",
+) -> tuple[NDArray[np.uint8], dict[int, int], _Unknown | None, _Merged | None, int]:
+    """Mask, pixels of each mask value, what the table did not answer for (255 in the mask), and see `Result`."""
 
 def write_mask(path: _Path, mask: NDArray[np.uint8]) -> None:
     """Write an 8-bit grayscale PNG whole or not at all; OSError if that fails."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from seg.images import read_image, read_mask
+from seg.images import RGB, Reading, read_image, read_mask, read_values
+from seg.images.seen import Seen, look
 from seg.pairs import Pair
 from seg.remembered import remembered
 from seg.transforms import Transform
@@ -21,18 +22,31 @@ Key = tuple[int, int]
 
 
 class Checked(NamedTuple):
-    """What `check` found: pixels of each class (pairs, classes) int64, and each pair's (height, width)."""
+    """What `check` found: pixels of each class (pairs, classes) int64, and each pair's (height, width).
+
+    ``seen`` is about the values of each image. ``moments`` holds mean and mean square of each channel (2, channels),
+    of images scaled to 0..1, over all pixels; None for RGB, where nobody needs it.
+    """
 
     counts: NDArray[np.int64]
     sizes: list[tuple[int, int]]
+    seen: list[Seen]
+    moments: NDArray[np.float64] | None
 
 
-def check(pairs: Sequence[Pair], classes: int, *, progress: Callable[[int, int], None] | None = None) -> Checked:
+def check(
+    pairs: Sequence[Pair],
+    classes: int,
+    *,
+    reading: Reading = RGB,
+    progress: Callable[[int, int], None] | None = None,
+) -> Checked:
     """Decode every file once, in threads, so that a bad one is found before the training and not in its middle.
 
     What is found is remembered (`seg.remembered`): a second call looks only at the files that have changed.
 
     Args:
+        reading: how images are read.
         progress: called with (done, total).
 
     Raises:
@@ -40,11 +54,11 @@ def check(pairs: Sequence[Pair], classes: int, *, progress: Callable[[int, int],
             message names the first and says how many there are.
     """
     results = remembered(
-        f"check 1, {classes} classes, OpenCV {cv2.__version__}",
+        f"check 2, {classes} classes, {reading}, OpenCV {cv2.__version__}",
         [(pair.image, pair.mask) for pair in pairs],
-        lambda index: _look(pairs[index], classes),
-        keep=lambda found: None if isinstance(found, str) else [found[0].tolist(), *found[1]],
-        restore=lambda _, kept: (np.array(kept[0], np.int64), (kept[1], kept[2])),
+        lambda index: _look(pairs[index], classes, reading),
+        keep=lambda found: None if isinstance(found, str) else found.plain(),
+        restore=lambda _, kept: _Look(np.array(kept[0], np.int64), tuple(kept[1]), Seen(*kept[2]), kept[3]),
         progress=progress,
     )
     problems = [found for found in results if isinstance(found, str)]
@@ -52,35 +66,67 @@ def check(pairs: Sequence[Pair], classes: int, *, progress: Callable[[int, int],
         more = f" (and {len(problems) - 1} more of {len(pairs)} pairs)" if len(problems) > 1 else ""
         raise ValueError(problems[0] + more)
     good = [found for found in results if not isinstance(found, str)]
-    table = np.array([counts for counts, _ in good], np.int64).reshape(len(pairs), classes)
+    table = np.array([found.counts for found in good], np.int64).reshape(len(pairs), classes)
     if not table.sum():
         raise ValueError(
             f"masks: expected labelled pixels, got 255 (ignore) everywhere in all {len(pairs)}, such as "
             f"'{pairs[0].mask}'; convert the labels with another label map"
         )
-    return Checked(table, [size for _, size in good])
+    sizes = [found.size for found in good]
+    moments = None
+    if not reading.is_rgb:
+        moments = np.average([found.moments for found in good], 0, [height * width for height, width in sizes])
+    return Checked(table, sizes, [found.seen for found in good], moments)
 
 
-def _look(pair: Pair, classes: int) -> tuple[NDArray[np.int64], tuple[int, int]] | str:
-    """Pixels of each class and (height, width), or what is wrong with the pair."""
+class _Look(NamedTuple):
+    """Of one pair: pixels of each class, (height, width), and what `Checked` holds of its image."""
+
+    counts: NDArray[np.int64]
+    size: tuple[int, int]
+    seen: Seen
+    moments: list[list[float]]
+
+    def plain(self) -> list[Any]:
+        return [self.counts.tolist(), *self[1:]]
+
+
+def _look(pair: Pair, classes: int, reading: Reading) -> _Look | str:
+    """What is in a pair, or what is wrong with it."""
     try:
-        mask, image = read_mask(pair.mask, classes), read_image(pair.image)
+        mask, values = read_mask(pair.mask, classes), read_values(pair.image, reading)
     except ValueError as error:
         return str(error)
-    if mask.shape != image.shape[:2]:
-        (h, w), (mh, mw) = image.shape[:2], mask.shape
-        return (
-            f"mask '{pair.mask}': expected {w}x{h} as its image '{pair.image}', got {mw}x{mh}; convert the label that "
-            "belongs to the image"
+    if mask.shape != values.pixels.shape[:2]:
+        (h, w), (mh, mw) = values.pixels.shape[:2], mask.shape
+        turned = values.orientation > 4 and reading.exif and (mh, mw) == (w, h)
+        remedy = (
+            "give data.exif=ignore, because EXIF turns the image and the mask was painted on the pixels as they are "
+            "stored"
+            if turned
+            else "convert the label that belongs to the image"
         )
-    return np.bincount(mask.ravel(), minlength=256)[:classes], (mask.shape[0], mask.shape[1])
+        return f"mask '{pair.mask}': expected {w}x{h} as its image '{pair.image}', got {mw}x{mh}; {remedy}"
+    try:
+        seen = look(values, reading)
+        moments = [] if reading.is_rgb else _moments(values.image(reading))
+    except ValueError as error:
+        return f"image '{pair.image}': {error}"
+    counts = np.bincount(mask.ravel(), minlength=256)[:classes]
+    return _Look(counts, (mask.shape[0], mask.shape[1]), seen, moments)
+
+
+def _moments(image: NDArray[np.uint8]) -> list[list[float]]:
+    """Mean and mean square of each channel of (H, W, channels), scaled to 0..1."""
+    mean, deviation = (values.ravel() / 255 for values in cv2.meanStdDev(image))
+    return [mean.tolist(), (mean**2 + deviation**2).tolist()]
 
 
 class Sample(NamedTuple):
     """One pair as tensors.
 
     Attributes:
-        image: (3, H, W) float32, normalised.
+        image: (channels, H, W) float32, normalised.
         mask: (H, W) uint8, 255 = ignore.
         index: position in the dataset.
         extra: what was prepared of the mask, by name; see `SegmentationDataset`.
@@ -98,7 +144,8 @@ class SegmentationDataset(Dataset[Sample]):
     Args:
         pairs: files, as `pair` gives them.
         classes: number of classes; a mask with a higher value is an error.
-        mean, std: of each RGB channel, for images scaled to 0..1.
+        mean, std: of each channel, for images scaled to 0..1.
+        reading: how images are read.
         transform: applied to (uint8 image, mask); None for evaluation. One that mixes samples reads the others here
             (``set_source``); one that ramps is told the epoch of each sample (``set_progress``), which makes it the
             same in every loading worker and after a resume.
@@ -115,6 +162,7 @@ class SegmentationDataset(Dataset[Sample]):
         classes: int,
         mean: Sequence[float],
         std: Sequence[float],
+        reading: Reading = RGB,
         transform: Transform | None = None,
         seed: int = 0,
         epochs: int = 1,
@@ -123,6 +171,7 @@ class SegmentationDataset(Dataset[Sample]):
         self.pairs = list(pairs)
         self.classes = classes
         self.mean, self.std = (torch.tensor(values, dtype=torch.float32) for values in (mean, std))
+        self.reading = reading
         self.transform = transform
         self.seed, self.epochs = seed, epochs
         self.prepare = prepare
@@ -140,13 +189,13 @@ class SegmentationDataset(Dataset[Sample]):
         return Sample(image, mask, index, self.prepare(mask) if self.prepare else {})
 
     def read(self, index: int) -> tuple[Tensor, Tensor]:
-        """Image (3, H, W) and mask (H, W) uint8 as they are in the files."""
+        """Image (channels, H, W) and mask (H, W) uint8 as they are in the files."""
         files = self.pairs[index]
-        image = torch.from_numpy(read_image(files.image)).permute(2, 0, 1)
+        image = torch.from_numpy(read_image(files.image, self.reading)).permute(2, 0, 1)
         return image, torch.from_numpy(read_mask(files.mask, self.classes))
 
     def transformed(self, key: int | Key) -> tuple[Tensor, Tensor]:
-        """Image (3, H, W) and mask (H, W) uint8 after the transform."""
+        """Image (channels, H, W) and mask (H, W) uint8 after the transform."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         image, mask = self.read(index)
         if self.transform is None:
@@ -166,10 +215,10 @@ class SegmentationDataset(Dataset[Sample]):
 
         By rows of that memory: the channels of a view would be gone through three numbers at a time.
         """
-        _, height, width = image.shape
-        rows = image.permute(1, 2, 0).reshape(height, 3 * width)
+        channels, height, width = image.shape
+        rows = image.permute(1, 2, 0).reshape(height, channels * width)
         mean, std = (values.repeat(width) for values in (self.mean, self.std))
-        return rows.float().div_(255).sub_(mean).div_(std).view(height, width, 3).permute(2, 0, 1)
+        return rows.float().div_(255).sub_(mean).div_(std).view(height, width, channels).permute(2, 0, 1)
 
 
 def _seed_all(*numbers: int) -> None:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and folders that one process holds."""
 
 import codecs
 import csv
@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import os
+import platform
 import re
 import tempfile
 import time
@@ -13,7 +14,12 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +34,7 @@ _OURS = f".seg-{zlib.crc32(os.fsencode(os.uname().nodename)):08x}-"
 _TEMPORARY = re.compile(r"(?P<host>\.seg-[0-9a-f]{8}-)(?P<process>\d+)-\d+\+?\.tmp|\.[0-9a-f]{16}\.\d+\.tmp")
 _OLD = 24 * 3600.0  # seconds; no file takes so long to be written
 _numbers = itertools.count()
+_LOCK = ".lock"
 
 
 @contextmanager
@@ -42,6 +49,78 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(folder: str | os.PathLike[str], expected: str, remedy: str, key: str | None = None) -> Iterator[None]:
+    """Hold ``folder/.lock``; the system lets go of it when the process ends, however that happens.
+
+    A file system without locks is not held.
+
+    Args:
+        expected, remedy: begin and end of the message: what the folder should be, and what to do.
+        key: share it with those who give an equal one; None: with nobody.
+
+    Raises:
+        ValueError: another process holds it, which the message names with its host.
+    """
+    if fcntl is None:
+        yield
+        return
+    with (Path(folder) / _LOCK).open("a+", encoding="utf-8", errors="surrogateescape") as file:
+        if holder := _taken(file, json.dumps(key)):
+            raise ValueError(f"{expected}, got '{os.fspath(folder)}', which {holder} holds; {remedy}")
+        yield
+
+
+def _taken(file: TextIO, key: str) -> str:
+    """Lock the file, which holds the key and a line for each process; who has it already if that cannot be."""
+    shared = key != "null"
+    lines: list[str] = []
+    for _ in range(20 if shared else 1):
+        try:
+            if _locked(file, fcntl.LOCK_EX):
+                file.truncate(0)
+                _add(file, key)
+                if not shared:
+                    _add(file, _process())
+                    return ""
+            # Going over from one kind of lock to the other lets go of it for a moment: the key is read again.
+            mine = shared and _locked(file, fcntl.LOCK_SH)
+            file.seek(0)
+            lines = file.read().splitlines()
+            if mine and lines[:1] == [key]:
+                _add(file, _process())
+                return ""
+            fcntl.flock(file, fcntl.LOCK_UN)  # the key may be that of a process that has ended meanwhile
+        except OSError:  # a file system without locks
+            return ""
+        if shared:
+            time.sleep(0.02)
+    return next((line for line in lines[1:] if not _ended(line)), "another process")
+
+
+def _locked(file: TextIO, how: int) -> bool:
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _add(file: TextIO, line: str) -> None:
+    file.write(line + "\n")
+    file.flush()
+
+
+def _process() -> str:
+    return f"process {os.getpid()} on {platform.node()}"
+
+
+def _ended(line: str) -> bool:
+    """Whether a line of a lock is that of a process of this machine that no longer runs."""
+    found = re.fullmatch(r"process (\d+) on (.*)", line)
+    return found is not None and found[2] == platform.node() and not _alive(int(found[1]))
 
 
 @contextmanager

@@ -17,8 +17,8 @@ def whole_image(model: Model, images: Tensor) -> Tensor:
     """Logits of whole images of any size: padded by their edge to a multiple of 32 pixels, then cropped back.
 
     Args:
-        model: ``(N, 3, H, W) -> logits (N, C, H, W)`` for H and W multiples of 32.
-        images: (N, 3, H, W), normalised.
+        model: ``(N, channels, H, W) -> logits (N, C, H, W)`` for H and W multiples of 32.
+        images: (N, channels, H, W), normalised.
 
     Returns:
         logits (N, C, H, W).
@@ -31,14 +31,14 @@ def whole_image(model: Model, images: Tensor) -> Tensor:
 def predict(
     model: Model, image: Image, *, mean: Sequence[float], std: Sequence[float], device: torch.device | str = "cpu"
 ) -> Image:
-    """Mask (H, W) uint8 of one RGB image (H, W, 3) uint8, by `whole_image`.
+    """Mask (H, W) uint8 of one image (H, W, channels) uint8, by `whole_image`.
 
     Raises:
         MemoryError: it is too large for what is free on the device.
     """
     try:
         tensor = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
-        shape = (1, 3, 1, 1)
+        shape = (1, -1, 1, 1)
         tensor = (tensor - tensor.new_tensor(mean).view(shape)) / tensor.new_tensor(std).view(shape)
         with torch.inference_mode():
             mask: Image = whole_image(model, tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()

@@ -4,8 +4,8 @@
     mask = load("runs/camvid/best.pt").predict(rgb)  # (H, W, 3) uint8 -> (H, W) uint8
 
 A checkpoint is a dict of plain data and tensors. Every one holds ``format``, ``model`` (weights), ``objective``,
-``position``, and what the weights mean: ``model_config``, ``labels``, ``normalization``, ``config``. ``last.pt`` holds
-the other parts of `seg.training.State` as well, to go on from.
+``position``, and what the weights mean: ``model_config``, ``labels``, ``reading``, ``normalization``, ``config``.
+``last.pt`` holds the other parts of `seg.training.State` as well, to go on from.
 """
 
 import os
@@ -14,23 +14,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from seg import checkpoint, inference, models
-from seg.images import Image
+from seg.images import RGB, Image, Reading, read_image
 from seg.labels import LabelMap
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Model, label map and normalisation of one checkpoint, on one device.
+    """Model, label map, reading and normalisation of one checkpoint, on one device.
 
     Attributes:
-        model: ``(N, 3, H, W) -> logits (N, C, H, W)``, in evaluation mode, without its regularizers.
+        model: ``(N, channels, H, W) -> logits (N, C, H, W)``, in evaluation mode, without its regularizers.
         labels: what the classes mean.
-        mean, std: of each RGB channel, for images scaled to 0..1.
+        mean, std: of each channel, for images scaled to 0..1.
+        reading: bands and range of values that it was trained with.
         regularizer: settings of `seg.regularizers.attach` that it was trained with.
     """
 
@@ -40,9 +42,31 @@ class Trained:
     std: tuple[float, ...]
     device: str
     regularizer: Mapping[str, Any] = field(default_factory=dict)
+    reading: Reading = RGB
 
-    def predict(self, image: Image) -> Image:
-        """Mask (H, W) uint8 of an RGB image (H, W, 3) uint8 of any size."""
+    def predict(self, pixels: NDArray[Any]) -> Image:
+        """Mask (H, W) uint8 of the values of a file of any size, (H, W) or (H, W, bands), red first.
+
+        They are what the file holds, of any type: bands are chosen and values scaled here, as in training; uint8 RGB
+        stays as it is.
+
+        Raises:
+            ValueError: bands that are missing, or a type of numbers that it was not trained on.
+        """
+        if pixels.ndim not in (2, 3):
+            raise ValueError(f"pixels: expected (H, W) or (H, W, bands), got {pixels.shape}; give one image")
+        return self.predict_read(self.reading.converted(pixels))
+
+    def read(self, path: str | os.PathLike[str]) -> Image:
+        """The image (H, W, channels) uint8 of a file, as in training.
+
+        Raises:
+            ValueError: see `seg.images.read_image`.
+        """
+        return read_image(path, self.reading)
+
+    def predict_read(self, image: Image) -> Image:
+        """Mask (H, W) uint8 of what `read` gives."""
         return inference.predict(self.model, image, mean=self.mean, std=self.std, device=self.device)
 
 
@@ -68,8 +92,14 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
             f"checkpoint: expected a model for the {labels.classes} classes of its label map in '{path}', got one for "
             f"{classes!r}; the file was edited"
         )
+    reading, channels = reading_of(path, state), state["model_config"].get("in_channels", 3)
+    if channels != reading.channels:
+        raise ValueError(
+            f"checkpoint: expected a model for the {reading.channels} channels that its images have in '{path}', got "
+            f"one for {channels!r}; the file was edited"
+        )
     mean, std = (tuple(state["normalization"][key]) for key in ("mean", "std"))
-    return Trained(model.to(device), labels, mean, std, device, _regularizer(state))
+    return Trained(model.to(device), labels, mean, std, device, _regularizer(state), reading)
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -111,6 +141,28 @@ def labels_of(path: str | os.PathLike[str], state: Mapping[str, Any]) -> LabelMa
         ) from None
 
 
+def reading_of(path: str | os.PathLike[str], state: Mapping[str, Any]) -> Reading:
+    """How the images of a checkpoint that was read are read.
+
+    Args:
+        path: for the message.
+
+    Raises:
+        ValueError: it does not say, or something else than its mean and deviation.
+    """
+    try:
+        reading = Reading.from_dict(state["reading"])
+        channels = {len(state["normalization"][key]) for key in ("mean", "std")}
+        if channels != {reading.channels}:
+            raise ValueError(f"{reading.channels} channels, but mean and deviation of {channels}")
+    except Exception as error:  # a damaged dict makes nearly anything of it
+        raise ValueError(
+            f"checkpoint: expected how images are read in '{path}', got {str(state['reading'])[:60]!r} ({error}); the "
+            "file is damaged or was edited"
+        ) from None
+    return reading
+
+
 def save(
     path: str | os.PathLike[str],
     state: Mapping[str, Any],
@@ -118,6 +170,7 @@ def save(
     model_config: Mapping[str, Any],
     labels: LabelMap,
     normalization: tuple[tuple[float, ...], tuple[float, ...]],
+    reading: Reading,
     config: Mapping[str, Any],
     resumable: bool = True,
 ) -> None:
@@ -127,6 +180,7 @@ def save(
         state: of `seg.training.State`.
         model_config: ``_target_`` and arguments of the model, without regularizers.
         normalization: mean and standard deviation of each channel.
+        reading: how images are read.
         config: of the whole run, for the record.
         resumable: with all parts; without, a third of the size, for use and for ``init=``.
     """
@@ -137,6 +191,7 @@ def save(
         "model_config": dict(model_config),
         "labels": labels.to_list(),
         "normalization": {"mean": list(mean), "std": list(std)},
+        "reading": reading.to_dict(),
     }
     checkpoint.save(path, {"format": FORMAT, **parts, **description})
 
@@ -145,7 +200,7 @@ def _check_fields(path: str | os.PathLike[str], state: Mapping[str, Any]) -> Non
     """Make sure that what a checkpoint says of its weights is of the right kind; a damaged file may hold anything."""
 
     def numbers(values: Any) -> bool:
-        return isinstance(values, list) and len(values) == 3 and all(isinstance(v, float | int) for v in values)
+        return isinstance(values, list) and len(values) > 0 and all(isinstance(v, float | int) for v in values)
 
     right: dict[str, Callable[[Any], bool]] = {
         "model": lambda weights: (
@@ -156,6 +211,7 @@ def _check_fields(path: str | os.PathLike[str], state: Mapping[str, Any]) -> Non
         "normalization": lambda values: (
             isinstance(values, dict) and numbers(values.get("mean")) and numbers(values.get("std"))
         ),
+        "reading": lambda reading: isinstance(reading, dict),
         "config": lambda config: isinstance(config, dict),
         "position": lambda position: isinstance(position, dict),
     }
@@ -202,4 +258,9 @@ def _from_format_1(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_format_1}
+def _from_format_2(state: dict[str, Any]) -> dict[str, Any]:
+    """Images were read in one way."""
+    return {**state, "format": 3, "reading": Reading().to_dict()}
+
+
+_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_format_1, 2: _from_format_2}

@@ -25,6 +25,7 @@ from seg.audit.files import open_image
 from seg.audit.report import verdict, write_report
 from seg.convert import convert_folder
 from seg.files import write_json
+from seg.images import RGB
 from seg.labels import Label, LabelMap
 
 Found = set[tuple[str, str, str]]
@@ -347,7 +348,7 @@ def test_numbers(root: Path) -> None:
     """Mean and standard deviation over all pixels of images of two sizes; pixels and images of each class."""
     put(root, "train", "tall", picture(9, 96, 64), scene(9, 96, 64)[1])
     train = look(root).totals[0]
-    images = [open_image(path)[0] for path in sorted((root / "train/images").iterdir())]
+    images = [open_image(path, RGB)[0] for path in sorted((root / "train/images").iterdir())]
     pixels = np.concatenate([image.reshape(-1, 3) for image in images]) / 255
     np.testing.assert_allclose(train.mean, pixels.mean(0), atol=1e-12)
     np.testing.assert_allclose(train.std, pixels.std(0), atol=1e-12)
@@ -576,7 +577,7 @@ def test_a_second_audit_looks_at_what_has_changed(root: Path, monkeypatch: pytes
     for path in root.rglob("*.png"):
         os.utime(path, (1e9, 1e9))  # old enough to be remembered
     opened: list[str] = []
-    monkeypatch.setattr(files, "open_image", lambda path: (opened.append(path.stem), open_image(path))[1])
+    monkeypatch.setattr(files, "open_image", lambda path, how: (opened.append(path.stem), open_image(path, how))[1])
     told: list[tuple[int, int]] = []
     first = audit_of(root)
     assert len(opened) == 10

@@ -291,14 +291,14 @@ def test_bad_files_stop_no_other(source: Path, target: Path) -> None:
     (source / "text.bmp").write_text("text")
     (source / "notes.txt").write_text("not considered")
     (source / ".hidden.png").write_text("not considered")
-    cv2.imwrite(str(source / "float.tif"), np.zeros((2, 2), np.float32))
+    cv2.imwrite(str(source / "float.tif"), np.full((2, 2), 0.5, np.float32))
     summary = convert_folder(source, target, LABELS)
     assert outcome(summary) == (5, 0, 4)
     reasons = dict(summary.failures)
     assert "truncated PNG" in reasons["cut.png"]
     assert reasons["empty.png"] == "expected an image, got an empty file; export it again"
     assert "got one that cannot be decoded; replace it" in reasons["text.bmp"]
-    assert "got float32 of shape (2, 2)" in reasons["float.tif"]
+    assert "expected whole numbers, got 0.5 at x=0, y=0" in reasons["float.tif"]
     assert outcome(convert_folder(source, target, LABELS)) == (0, 5, 4)  # failures are tried again
 
 
@@ -617,7 +617,10 @@ def test_masks_never_land_on_sources(tmp_path: Path) -> None:
         ({"unknown": "nearest"}, r"max_distance: expected 0\.\.255 with unknown=nearest, got none"),
         ({"max_distance": 3}, "max_distance: expected only with unknown=nearest, got unknown=error; leave it out"),
         ({"unknown": "nearest", "max_distance": 256}, r"max_distance: expected 0\.\.255, got 256"),
-        ({"read": "rgb"}, "read: expected auto, color, index, ade20k or labelme, got 'rgb'; choose"),
+        (
+            {"read": "rgb"},
+            "read: expected auto, color, index, ade20k, labelme, coco or cityscapes_polygons, got 'rgb'; choose",
+        ),
         ({"max_pixels": 0}, r"max_pixels: expected 1\.\.2\*\*30, got 0"),
         ({"max_pixels": 1e6}, r"max_pixels: expected 1\.\.2\*\*30, got 1000000.0; give a whole number"),
         ({"max_pixels": 2**31}, r"max_pixels: expected 1\.\.2\*\*30, got 2147483648"),
@@ -645,7 +648,10 @@ def test_wrong_requests(source: Path, target: Path, options: dict[str, Any], rea
         ),
         (np.zeros((2, 2), np.float32), "got float32"),
         (np.zeros((2, 2, 3), np.int64), "got int64"),
-        (np.full((2, 2), -1), r"ids: expected 0\.\.65535, got -1\.\.-1; renumber"),
+        (
+            np.full((2, 2), -1),
+            r"ids: expected 0\.\.65535, got -1\.\.-1, .* -1 at x=0, y=0; use ignore_values=\[-1\] .*renumber",
+        ),
     ],
 )
 def test_wrong_arrays(image: np.ndarray, reason: str) -> None:

@@ -97,13 +97,12 @@ def test_stored_numbers_come_as_they_are(tmp_path: Path, name: str) -> None:
     np.testing.assert_array_equal(opened(tmp_path, FILES[name][0], True), np.arange(15).reshape(3, 5))
 
 
-@pytest.mark.parametrize("name", ["palette.bmp", "grays.bmp", "one.bmp", "palette.tif", "one.tif"])
+@pytest.mark.parametrize("name", ["palette.bmp", "grays.bmp", "one.bmp"])
 def test_other_numbers_are_read_by_color_only(tmp_path: Path, name: str) -> None:
     rgb = opened(tmp_path, FILES[name][0])
     np.testing.assert_array_equal(rgb, np.asarray(Image.open(tmp_path / "file").convert("RGB")))
-    if name != "palette.tif":  # which is RGB by then, and refused as such
-        with pytest.raises(ValueError, match="expected stored values of 8 or 16 bits, .* OpenCV does not return; add"):
-            opened(tmp_path, FILES[name][0], by_number=True)
+    with pytest.raises(ValueError, match="expected stored values of 8 or 16 bits, .* OpenCV does not return; add"):
+        opened(tmp_path, FILES[name][0], by_number=True)
 
 
 def test_os2_palettes_stay_colors(tmp_path: Path) -> None:
@@ -123,7 +122,7 @@ def bmp_header(bits: int, packing: int = 0, masks: tuple[int, int, int] = (0, 0,
         (b"", "expected an image, got an empty file; export it again"),
         (
             b"GIF89a" + bytes(64),
-            "expected a PNG, BMP, TIFF, JPEG or WebP file, got one that cannot be decoded",
+            "expected a GIF, got one that cannot be decoded",
         ),
         (b"BM" + bytes(3), "got one that cannot be decoded"),
         (bmp_header(16), "BMP: expected 8, 24 or 32 bits a pixel, got 16, .* save it as PNG"),

@@ -12,7 +12,7 @@ from conftest import scene, write_pairs
 
 from seg import dataset
 from seg.dataset import SegmentationDataset, check
-from seg.images import read_image
+from seg.images import Reading, read_values
 from seg.loading import TrainBatches, make_loader
 from seg.pairs import pair
 from seg.transforms import ClassMix, Compose, CutMix, Cutout, Elastic, Flip, GridMask, Mosaic, Noise, ScaleCrop
@@ -131,7 +131,7 @@ def test_a_second_check_looks_at_what_has_changed(tmp_path: Path, monkeypatch: p
     settle(tmp_path)
     pairs = pair(tmp_path / "images", tmp_path / "masks")
     looked: list[str] = []
-    monkeypatch.setattr(dataset, "read_image", lambda path: (looked.append(path.stem), read_image(path))[1])
+    monkeypatch.setattr(dataset, "read_values", lambda path, how: (looked.append(path.stem), read_values(path, how))[1])
     first = check(pairs, 3)
     assert sorted(looked) == ["s0", "s1", "s2", "s3"]
     looked.clear()
@@ -143,6 +143,9 @@ def test_a_second_check_looks_at_what_has_changed(tmp_path: Path, monkeypatch: p
     for _ in range(2):
         assert check(pairs, 3).counts[2].tolist() == [64 * 96, 0, 0]
     assert looked == ["s2", "s2"]
+    looked.clear()
+    assert check(pairs, 3, reading=Reading(range=((0, 200),))).seen[0].cut > 0  # and so is another reading
+    assert len(looked) == 4
     looked.clear()
     with pytest.raises(ValueError, match="expected 0..1 for 2 classes"):  # another label map is another question
         check(pairs, 2)

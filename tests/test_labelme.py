@@ -299,6 +299,10 @@ def test_command_line(source: Path, script: Script, tmp_path: Path) -> None:
     done = script("seg-preprocess", source=source, destination="masks", labels="map.yaml", read="labelme")
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 converted" in done.stdout
+    done = script("seg-preprocess", source=source, destination="other", labels="map.yaml", read="labelme",
+                  background="Bicycle")  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int((read_mask(tmp_path / "other" / "day" / "a.png", 3) == 2).sum()) == HEIGHT * WIDTH - 100
     (source / "day" / "b.json").write_bytes(b"{}")
     done = script("seg-preprocess", source=source, destination="masks", labels="map.yaml", read="labelme")
     assert done.returncode == 1

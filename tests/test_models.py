@@ -26,7 +26,6 @@ def test_build_gives_logits() -> None:
             {"encoder_name": "tu-resnet18", "drop_paths": 1},
             "unet/tu-resnet18: .* argument 'drop_paths'",
         ),
-        ({"in_channels": 1}, "in_channels: expected none, because images are RGB"),
         (
             {"encoder_weights": "imagenot"},
             "expected imagenet.* or null for 'resnet18', got 'imagenot'",

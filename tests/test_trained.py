@@ -10,6 +10,7 @@ import torch
 from conftest import Script
 
 from seg import checkpoint, trained
+from seg.images import Reading
 from seg.synthetic import LABELS
 
 OLD = Path(__file__).parent / "golden" / "format1" / "last.pt"
@@ -25,6 +26,15 @@ def test_an_older_checkpoint_loads_and_predicts() -> None:
     raw = torch.load(OLD, weights_only=True)
     for name, tensor in model.model.state_dict().items():
         assert torch.equal(tensor, raw["model"][name]), name
+
+
+def test_a_checkpoint_of_format_2_reads_images_as_it_did() -> None:
+    path = OLD.parents[1] / "format2" / "best.pt"
+    assert torch.load(path, weights_only=True)["format"] == 2
+    model = trained.load(path, "cpu")
+    assert model.reading == Reading()
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    np.testing.assert_array_equal(model.predict(image), trained.load(OLD, "cpu").predict(image))
 
 
 def test_an_older_checkpoint_has_todays_fields() -> None:
@@ -75,11 +85,11 @@ def state(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (state(format=3), r"expected one that seg-train wrote, format 2 or older, got '.*a.pt' with format 3"),
+        (state(format=4), r"expected one that seg-train wrote, format 3 or older, got '.*a.pt' with format 4"),
         (state(format=[1]), r"got '.*a.pt' with format \[1\]"),
         ({"model": {}}, r"got '.*a.pt' with no format mark"),
         (
-            {"format": 2, "model": {}},
+            {"format": 3, "model": {}},
             r"expected 'model_config' in '.*a.pt', got format, model; give one that seg-train",
         ),
         (
@@ -87,6 +97,15 @@ def state(**changes: Any) -> dict[str, Any]:
             "expected a model for the 4 classes of its label map .* got one for 10",
         ),
         (state(labels=[1]), r"expected a label map in '.*a.pt', got '\[1\]'"),
+        (
+            state(reading={"bands": [0], "range": None, "exif": True}),
+            r"expected how images are read in '.*a.pt', got .* \(1 channels, but mean and deviation of \{3\}\)",
+        ),
+        (
+            state(reading={"bands": None, "range": "percentiles", "exif": True}),
+            "expected how images are read in '.*a.pt', got .*percentiles",
+        ),
+        (state(reading=7), "expected 'reading' in '.*a.pt' as seg-train writes it, got '7'"),
         (state(model={"a": 1}), r"expected 'model' in '.*a.pt' as seg-train writes it, got .*'a': 1"),
         (
             state(normalization={"mean": [0.5] * 3}),
@@ -117,12 +136,14 @@ def test_what_is_saved_is_read(tmp_path: Path) -> None:
         "model_config": whole["model_config"],
         "labels": LABELS,
         "normalization": ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)),
+        "reading": Reading(range=((0, 4095),), exif=False),
         "config": {"regularizer": {"_target_": "seg.regularizers.attach", "dropblock": {"p": 0.1}}},
     }
     for resumable, name in ((True, "last.pt"), (False, "best.pt")):
         trained.save(tmp_path / name, whole, resumable=resumable, **description)
         again = trained.load(tmp_path / name, "cpu")
         assert (again.mean, again.std) == description["normalization"]
+        assert again.reading == description["reading"]
         assert again.regularizer == {"dropblock": {"p": 0.1}}
     assert "optimizer" in trained.read(tmp_path / "last.pt")
     assert "optimizer" not in trained.read(tmp_path / "best.pt")

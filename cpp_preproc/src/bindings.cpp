@@ -47,7 +47,7 @@ std::shared_ptr<Table> make_table(const std::vector<ColorEntry>& colors, const s
 }
 
 Options make_options(const std::string& unknown, std::optional<int> max_distance, const std::string& read,
-                     std::uint64_t max_pixels) {
+                     const std::string& transparent, std::uint64_t max_pixels) {
     Options options;
     if (unknown == "ignore")
         options.unknown = UnknownPolicy::ignore;
@@ -69,6 +69,9 @@ Options make_options(const std::string& unknown, std::optional<int> max_distance
         options.read = Read::ade20k;
     else if (read != "auto")
         throw Error("read: expected auto, color, index or ade20k, got '" + read + "'; choose one of them");
+    options.keep_clear = transparent == "keep";
+    if (transparent != "keep" && transparent != "ignore")
+        throw Error("transparent: expected keep or ignore, got '" + transparent + "'; choose one of them");
     if (max_pixels < 1 || max_pixels > kMostPixels) throw out_of_range("max_pixels", "1..2**30", max_pixels);
     options.max_pixels = max_pixels;
     return options;
@@ -93,12 +96,19 @@ py::object key_of(const Report& report) {
     return py::make_tuple(key & 255, key >> 8 & 255, key >> 16);
 }
 
-// None, or (pixels, distinct, first, x, y, reach), `first` being a colour (r, g, b) or a value.
+// None, or (pixels, distinct, first, x, y, reach, level, clear), `first` being a colour (r, g, b) or a value.
 py::object unknown_of(const Report& report) {
     const Unknown& unknown = report.unknown;
     if (unknown.pixels == 0) return py::none();
     const py::object reach = unknown.reach == kNoReach ? py::object(py::none()) : py::object(py::int_(unknown.reach));
-    return py::make_tuple(unknown.pixels, unknown.distinct, key_of(report), unknown.x, unknown.y, reach);
+    return py::make_tuple(unknown.pixels, unknown.distinct, key_of(report), unknown.x, unknown.y, reach, unknown.level,
+                          unknown.clear);
+}
+
+// None, or (distinct, class).
+py::object merged_of(const Report& report) {
+    if (report.merged.distinct < 2) return py::none();
+    return py::make_tuple(report.merged.distinct, report.merged.label);
 }
 
 const char* status_name(Status status) {
@@ -206,17 +216,20 @@ class Conversion {
 
 std::unique_ptr<Conversion> convert_files(const py::iterable& jobs, std::shared_ptr<Table> table,
                                           const std::string& unknown, std::optional<int> max_distance,
-                                          const std::string& read, std::uint64_t max_pixels, int threads) {
+                                          const std::string& read, const std::string& transparent,
+                                          std::uint64_t max_pixels, int threads) {
     if (threads < 1 || threads > 1024) throw out_of_range("threads", "1..1024", threads);
-    return std::make_unique<Conversion>(jobs, std::move(table), make_options(unknown, max_distance, read, max_pixels),
+    return std::make_unique<Conversion>(jobs, std::move(table),
+                                        make_options(unknown, max_distance, read, transparent, max_pixels),
                                         static_cast<unsigned>(threads));
 }
 
 // What became of the file, and its mask unless it failed.
 py::tuple map_file(const py::object& path, const std::shared_ptr<Table>& table, const std::string& unknown,
-                   std::optional<int> max_distance, const std::string& read, std::uint64_t max_pixels) {
+                   std::optional<int> max_distance, const std::string& read, const std::string& transparent,
+                   std::uint64_t max_pixels) {
     const std::string source = path_bytes(path);
-    Converter converter(*table, make_options(unknown, max_distance, read, max_pixels));
+    Converter converter(*table, make_options(unknown, max_distance, read, transparent, max_pixels));
     auto mask = std::make_unique<std::vector<std::uint8_t>>();
     Result result;
     {
@@ -241,18 +254,24 @@ std::string form_of(const py::array& array) {
 
 Picture picture_of(const py::array& image) {
     const bool bytes = py::isinstance<py::array_t<std::uint8_t>>(image);
-    const bool color = bytes && image.ndim() == 3 && image.shape(2) == 3;
-    const bool gray = image.ndim() == 2 && (bytes || py::isinstance<py::array_t<std::uint16_t>>(image));
+    const py::ssize_t samples = image.ndim() == 3 ? image.shape(2) : image.ndim() == 2 ? 1 : 0;
+    const bool color = bytes && (samples == 3 || samples == 4);
+    const bool gray = (samples == 1 || samples == 2) && (bytes || py::isinstance<py::array_t<std::uint16_t>>(image));
     if (!color && !gray)
-        throw Error("image: expected H x W x 3 uint8, or H x W uint8 or uint16, got " + form_of(image) +
-                    "; drop alpha, or convert the type");
+        throw Error("image: expected H x W x 3 uint8, or H x W uint8 or uint16, both also with alpha, got " +
+                    form_of(image) + "; convert the type");
     if (image.shape(0) > INT32_MAX || image.shape(1) > INT32_MAX)
         throw Error("image: expected sides below 2**31 pixels, got " + form_of(image) + "; cut it into tiles");
     Picture picture;
     picture.height = static_cast<std::uint32_t>(image.shape(0));
     picture.width = static_cast<std::uint32_t>(image.shape(1));
     picture.kind = color ? Kind::color : Kind::gray;
-    picture.pixels = color ? Pixels::rgb8 : bytes ? Pixels::gray8 : Pixels::gray16;
+    if (color)
+        picture.pixels = samples == 4 ? Pixels::rgba8 : Pixels::rgb8;
+    else if (samples == 2)
+        picture.pixels = bytes ? Pixels::gray_alpha8 : Pixels::gray_alpha16;
+    else
+        picture.pixels = bytes ? Pixels::gray8 : Pixels::gray16;
     picture.depth = bytes ? 8 : 16;
     return picture;
 }
@@ -262,14 +281,17 @@ const std::uint8_t* array_row(const py::array& image, const Picture& picture, py
     const auto* row = static_cast<const std::uint8_t*>(image.data()) + y * image.strides(0);
     const py::ssize_t across = image.strides(1);
     const py::ssize_t deep = image.ndim() == 3 ? image.strides(2) : 1;
+    const bool wide = picture.depth == 16;
     const auto size = static_cast<py::ssize_t>(stride_of(picture.pixels));
-    if (picture.pixels != Pixels::gray16 && across == size && deep == 1) return row;
+    if (!wide && across == size && deep == 1) return row;
     for (py::ssize_t x = 0; x < image.shape(1); ++x, spare += size) {
-        if (picture.pixels == Pixels::gray16) {
-            std::uint16_t value;
-            std::memcpy(&value, row + x * across, 2);
-            spare[0] = static_cast<std::uint8_t>(value >> 8);
-            spare[1] = static_cast<std::uint8_t>(value);
+        if (wide) {
+            for (py::ssize_t c = 0; c < size / 2; ++c) {
+                std::uint16_t value;
+                std::memcpy(&value, row + x * across + c * deep, 2);
+                spare[2 * c] = static_cast<std::uint8_t>(value >> 8);
+                spare[2 * c + 1] = static_cast<std::uint8_t>(value);
+            }
         } else {
             for (py::ssize_t c = 0; c < size; ++c) spare[c] = row[x * across + c * deep];
         }
@@ -278,9 +300,9 @@ const std::uint8_t* array_row(const py::array& image, const Picture& picture, py
 }
 
 py::tuple map_array(const py::array& image, const std::shared_ptr<Table>& table, const std::string& unknown,
-                    std::optional<int> max_distance, const std::string& read) {
+                    std::optional<int> max_distance, const std::string& read, const std::string& transparent) {
     const Picture picture = picture_of(image);
-    const Options options = make_options(unknown, max_distance, read, kUsualPixels);
+    const Options options = make_options(unknown, max_distance, read, transparent, kUsualPixels);
     py::array_t<std::uint8_t> mask({image.shape(0), image.shape(1)});
     std::uint8_t* out = mask.mutable_data();
     Mapper mapper(*table, options);
@@ -292,7 +314,8 @@ py::tuple map_array(const py::array& image, const std::shared_ptr<Table>& table,
         for (std::uint32_t y = 0; y < picture.height; ++y, out += picture.width)
             mapper.row({array_row(image, picture, y, spare.data()), false}, out);
     }
-    return py::make_tuple(mask, counts_of(mapper.report()), unknown_of(mapper.report()));
+    const Report& report = mapper.report();
+    return py::make_tuple(mask, counts_of(report), unknown_of(report), merged_of(report), report.clear);
 }
 
 void write_mask(const py::object& path, const py::array_t<std::uint8_t, py::array::c_style>& mask) {
@@ -320,7 +343,7 @@ py::tuple decode(const py::bytes& file, std::uint64_t max_pixels) {
     const Picture picture =
         reader.open({reinterpret_cast<const std::uint8_t*>(content.data()), content.size()}, max_pixels);
     const std::size_t stride = stride_of(picture.pixels);
-    const std::size_t kept = picture.kind == Kind::color ? 3 : picture.pixels == Pixels::gray16 ? 2 : 1;
+    const std::size_t kept = picture.kind == Kind::color ? 3 : picture.depth == 16 ? 2 : 1;
     std::vector<std::uint8_t> samples;
     std::vector<std::uint8_t> line(picture.width * stride);
     for (std::uint32_t y = 0; y < picture.height; ++y) {
@@ -332,7 +355,7 @@ py::tuple decode(const py::bytes& file, std::uint64_t max_pixels) {
     }
     std::vector<py::ssize_t> shape{picture.height, picture.width};
     if (picture.kind == Kind::color) shape.push_back(3);
-    const py::dtype dtype(picture.pixels == Pixels::gray16 ? ">u2" : "u1");
+    const py::dtype dtype(picture.kind == Kind::gray && picture.depth == 16 ? ">u2" : "u1");
     py::object palette = py::none();
     if (picture.kind == Kind::palette) {
         py::list colors;
@@ -372,6 +395,8 @@ PYBIND11_MODULE(_preproc, module) {
         .def_property_readonly("width", [](const PyResult& self) { return self.result.width; })
         .def_property_readonly("height", [](const PyResult& self) { return self.result.height; })
         .def_property_readonly("counts", [](const PyResult& self) { return counts_of(self.result.report); })
+        .def_property_readonly("clear", [](const PyResult& self) { return self.result.report.clear; })
+        .def_property_readonly("merged", [](const PyResult& self) { return merged_of(self.result.report); })
         .def_property_readonly("unknown", [](const PyResult& self) { return unknown_of(self.result.report); });
     py::class_<Conversion>(module, "Conversion")
         .def("__iter__", [](py::object self) { return self; })
@@ -379,11 +404,12 @@ PYBIND11_MODULE(_preproc, module) {
         .def("close", &Conversion::close);
     module.def("convert_files", &convert_files, py::arg("jobs"), py::arg("table"), py::kw_only(),
                py::arg("unknown") = "error", py::arg("max_distance") = py::none(), py::arg("read") = "auto",
-               py::arg("max_pixels") = kUsualPixels, py::arg("threads") = 1);
+               py::arg("transparent") = "keep", py::arg("max_pixels") = kUsualPixels, py::arg("threads") = 1);
     module.def("map_file", &map_file, py::arg("path"), py::arg("table"), py::kw_only(), py::arg("unknown") = "error",
-               py::arg("max_distance") = py::none(), py::arg("read") = "auto", py::arg("max_pixels") = kUsualPixels);
+               py::arg("max_distance") = py::none(), py::arg("read") = "auto", py::arg("transparent") = "keep",
+               py::arg("max_pixels") = kUsualPixels);
     module.def("map_array", &map_array, py::arg("image"), py::arg("table"), py::kw_only(), py::arg("unknown") = "error",
-               py::arg("max_distance") = py::none(), py::arg("read") = "auto");
+               py::arg("max_distance") = py::none(), py::arg("read") = "auto", py::arg("transparent") = "keep");
     module.def("write_mask", &write_mask, py::arg("path"), py::arg("mask"));
     module.def("decode", &decode, py::arg("file"), py::arg("max_pixels") = kUsualPixels);
 }

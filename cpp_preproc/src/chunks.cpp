@@ -19,6 +19,10 @@ struct Chunk {
     bool critical() const { return !(name[0] & 0x20); }
 };
 
+bool checks(Bytes file, std::size_t at, std::uint32_t length) {
+    return crc32(0, {file.data + at + 4, length + 4}) == load_big32(file.data + at + 8 + length);
+}
+
 // `at` is within the file or at its end, as is the end of the chunk that is returned: no difference below wraps round.
 Chunk read_chunk(Bytes file, std::size_t at) {
     if (file.size - at < 12)
@@ -33,7 +37,8 @@ Chunk read_chunk(Bytes file, std::size_t at) {
         throw Error("truncated PNG: expected " + std::to_string(length) + " bytes in chunk " + chunk.name + ", got " +
                     std::to_string(file.size - at - 12) + " to the end of the file" + kExportAgain);
     chunk.end = at + 12 + length;
-    if (chunk.critical() && crc32(0, {file.data + at + 4, length + 4}) != load_big32(file.data + at + 8 + length))
+    if (chunk.name == "tRNS" && !checks(file, at, length)) chunk.payload.size = 0;  // as if it were not there
+    if (chunk.critical() && !checks(file, at, length))
         throw corrupt("expected the CRC that chunk " + chunk.name + " states, got another");
     return chunk;
 }
@@ -96,6 +101,8 @@ void take(const Chunk& chunk, Chunks& chunks, bool& closed) {
         if (closed || !chunks.palette.empty())
             throw corrupt("expected one palette, before the pixel data, got another or a later one");
         chunks.palette = parse_palette(chunk.payload);
+    } else if (chunk.name == "tRNS") {
+        chunks.transparency = chunk.payload;
     } else if (chunk.critical()) {
         throw Error("PNG: expected PLTE, IDAT and IEND as critical chunks after the header, got " + chunk.name +
                     "; export the file as an ordinary PNG");

@@ -24,6 +24,7 @@ struct Header {
 struct Chunks {
     Header header;
     std::vector<std::uint32_t> palette;  // colours as r | g << 8 | b << 16; empty unless the type is kPalette
+    Bytes transparency;                  // the tRNS payload, a view into the file; empty if there is none
     std::vector<Bytes> data;             // the IDAT payloads, views into the file
 };
 
@@ -34,8 +35,8 @@ bool is_png(Bytes file);
 // The header alone, from the first kHeaderEnd bytes; throws if it is broken or has more than max_pixels.
 Header read_header(Bytes file, std::uint64_t max_pixels);
 
-// Everything up to IEND. Checks the CRC of every critical chunk; skips the ancillary ones (transparency,
-// gamma, text, ...): labels are stored numbers, which nothing may adjust.
+// Everything up to IEND. Checks the CRC of every critical chunk; skips the ancillary ones (gamma, text, ...) but
+// transparency: labels are stored numbers, which nothing may adjust.
 Chunks read_chunks(Bytes file, std::uint64_t max_pixels);
 
 }  // namespace seg

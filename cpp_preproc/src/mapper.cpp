@@ -9,26 +9,36 @@
 namespace seg {
 namespace {
 
-// How a pixel lies in a row: its bytes and its key.
+// How a pixel lies in a row: its bytes, its key, and whether it is fully transparent.
 struct Gray8 {
+    static bool clear(const std::uint8_t*) { return false; }
     static constexpr std::size_t stride = 1;
     static std::uint32_t key(const std::uint8_t* p) { return p[0]; }
 };
 struct GrayAlpha8 {
+    static bool clear(const std::uint8_t* p) { return p[1] == 0; }
     static constexpr std::size_t stride = 2;
     static std::uint32_t key(const std::uint8_t* p) { return p[0]; }
 };
 struct Gray16 {
+    static bool clear(const std::uint8_t*) { return false; }
     static constexpr std::size_t stride = 2;
     static std::uint32_t key(const std::uint8_t* p) { return std::uint32_t{p[0]} << 8 | p[1]; }
 };
+struct GrayAlpha16 {
+    static bool clear(const std::uint8_t* p) { return (p[2] | p[3]) == 0; }
+    static constexpr std::size_t stride = 4;
+    static std::uint32_t key(const std::uint8_t* p) { return Gray16::key(p); }
+};
 struct Rgb8 {
+    static bool clear(const std::uint8_t*) { return false; }
     static constexpr std::size_t stride = 3;
     static std::uint32_t key(const std::uint8_t* p) {
         return std::uint32_t{p[0]} | std::uint32_t{p[1]} << 8 | std::uint32_t{p[2]} << 16;
     }
 };
 struct Rgba8 {
+    static bool clear(const std::uint8_t* p) { return p[3] == 0; }
     static constexpr std::size_t stride = 4;
     static std::uint32_t key(const std::uint8_t* p) { return Rgb8::key(p); }
 };
@@ -42,7 +52,7 @@ void advance(std::uint8_t* pixel, const std::uint8_t* p) {
     for (std::size_t c = 0; c < stride; ++c) pixel[c] = static_cast<std::uint8_t>(differences ? pixel[c] + p[c] : p[c]);
 }
 
-// Calls emit(key, x, count) for each run of equal pixels. Alpha takes part in the comparison: where only alpha
+// Calls emit(pixel, x, count) for each run of equal pixels. Alpha takes part in the comparison: where only alpha
 // changes, two runs of one key follow each other, which is right as well.
 template <class Format, bool differences, class Emit>
 void for_each_run(const std::uint8_t* row, std::size_t width, Emit emit) {
@@ -57,12 +67,12 @@ void for_each_run(const std::uint8_t* row, std::size_t width, Emit emit) {
         const std::size_t count = scan.changes[stride](p, differences ? kZeros : p - stride, size, positions);
         for (std::size_t i = 0; i < count; ++i) {
             const std::size_t next = x + positions[i];
-            emit(Format::key(pixel), start, next - start);
+            emit(pixel, start, next - start);
             advance<stride, differences>(pixel, row + next * stride);
             start = next;
         }
     }
-    emit(Format::key(pixel), start, width - start);
+    emit(pixel, start, width - start);
 }
 
 constexpr std::size_t kFoundBits = 16;
@@ -70,9 +80,13 @@ constexpr std::size_t kFoundBits = 16;
 // The class that ADE20K's *_seg.png code in a colour; blue tells instances apart.
 std::uint32_t ade20k_value(std::uint32_t key) { return (key & 255) / 10 * 256 + (key >> 8 & 255); }
 
+bool is_gray(std::uint32_t key) { return key == (key & 255) * 0x010101; }
+
 // Whether samples are looked up as values, or as (or through) colours.
 bool by_color(Kind kind, Read read, const Table& table) {
-    const char* name = kind == Kind::palette ? "a palette image" : "a grayscale image";
+    const char* name = kind == Kind::palette ? "a palette image"
+                       : kind == Kind::gray  ? "a grayscale image"
+                                             : "an RGB image";
     if (read == Read::ade20k) {
         if (kind != Kind::color)
             throw Error(std::string("read=ade20k: expected an RGB image with classes coded in red and green, got ") +
@@ -84,10 +98,7 @@ bool by_color(Kind kind, Read read, const Table& table) {
         return false;
     }
     if (kind == Kind::color) {
-        if (read == Read::index)
-            throw Error(
-                "read=index: expected an image with one channel, got an RGB image, which stores no index; use "
-                "read=auto or read=color, or label files with one channel");
+        if (read == Read::index && table.has_values()) return false;  // three equal channels are one
         if (!table.has_colors())
             throw Error(
                 "label map: expected colours for an RGB image, got values only; add the classes' colours to the label "
@@ -114,7 +125,8 @@ Answer Mapper::nearest_answer(std::uint32_t key) {
     Found& found = found_[key * 0x9e3779b1u >> (32 - kFoundBits)];
     if (found.key != key) {  // another colour may have taken the place: to find this one again costs only time
         const Table::Nearest nearest = table_.nearest(key);
-        found = {key, nearest.distance <= options_.max_distance ? nearest.answer : kUnknown};
+        const bool usable = nearest.answer != kUnknown && nearest.distance <= options_.max_distance;
+        found = {key, usable ? static_cast<Answer>(nearest.answer | kNear) : kUnknown};
     }
     return found.answer;
 }
@@ -127,7 +139,7 @@ std::uint32_t Mapper::color_of(std::uint32_t sample) const {
 
 void Mapper::answer_by_color() {
     const bool palette = picture_.kind == Kind::palette;
-    answers_.assign(picture_.pixels == Pixels::gray16 ? 65536 : 256, kInvalid);
+    answers_.assign(picture_.depth == 16 ? 65536 : 256, kInvalid);
     const std::size_t count = palette ? picture_.palette.size() : std::size_t{1} << picture_.depth;
     // A 16-bit level is an 8-bit one stored wide only if it is a multiple of 257.
     const std::size_t step = picture_.depth == 16 ? 257 : 1;
@@ -137,7 +149,9 @@ void Mapper::answer_by_color() {
 
 void Mapper::begin(const Picture& picture) {
     picture_ = picture;
-    if (report_.unknown.pixels) std::fill(seen_.begin(), seen_.end(), 0);  // 2 MB: only if something was noted
+    if (noted_) std::fill(seen_.begin(), seen_.end(), 0);  // 2 MB: only if something was noted
+    noted_ = false;
+    near_ = {};
     report_ = Report{};
     report_.by_color = by_color(picture.kind, options_.read, table_);
     y_ = 0;
@@ -147,30 +161,81 @@ void Mapper::begin(const Picture& picture) {
         answer_by_color();
     else
         direct_ = table_.values();
+    if (!picture.clear.empty()) mark_clear();
+}
+
+void Mapper::mark_clear() {
+    if (!report_.by_color) answers_.assign(direct_, direct_ + (picture_.depth == 16 ? 65536 : 256));
+    direct_ = answers_.data();
+    for (const std::uint32_t sample : picture_.clear)
+        if (sample < answers_.size()) answers_[sample] |= kClear;
+}
+
+std::uint8_t Mapper::settle(Answer answer, std::uint32_t key, std::uint32_t x, std::uint64_t count) {
+    const bool clear = answer & kClear;
+    if (clear && !options_.keep_clear) return kIgnore;
+    answer &= static_cast<Answer>(~kClear);
+    if (answer == kInvalid) refuse(key, x);
+    if (answer == kUnknown) {
+        note_unknown(key, x, count);
+        if (clear) report_.unknown.clear += count;
+        return kIgnore;
+    }
+    const auto label = static_cast<std::uint8_t>(answer & 255);
+    if (answer & kNear) note_merged(key, label);
+    if (clear && label != kIgnore) report_.clear += count;
+    return label;
 }
 
 void Mapper::refuse(std::uint32_t sample, std::uint32_t x) const {
     const std::string place = std::to_string(sample) + " at x=" + std::to_string(x) + ", y=" + std::to_string(y_);
+    if (picture_.kind == Kind::color)
+        throw Error("read=index: expected an image with one channel, or with three equal ones, got colour " +
+                    std::to_string(sample & 255) + ", " + std::to_string(sample >> 8 & 255) + ", " +
+                    std::to_string(sample >> 16) + place.substr(place.find(" at")) +
+                    ", which is no index; use read=auto or read=color");
     if (picture_.kind == Kind::palette)
-        throw Error("corrupt PNG: expected palette indices below " + std::to_string(picture_.palette.size()) +
-                    ", the number of colours, got " + place + kExportAgain);
+        throw Error("read by colour: expected palette indices below " + std::to_string(picture_.palette.size()) +
+                    ", the number of colours in the palette, got " + place +
+                    "; use read=index if the stored numbers are the classes, or export the file again");
     throw Error("16-bit gray level: expected an 8-bit level stored wide (a multiple of 257), got " + place +
-                ", which has no colour; list values in the label map, or save the label with 8 bits");
+                ", which has no colour; list values in the label map, use read=index if the order of its classes gives "
+                "them, or save the label with 8 bits");
 }
 
 void Mapper::note_unknown(std::uint32_t key, std::uint32_t x, std::uint64_t count) {
+    const std::uint32_t stored = key;
     if (report_.by_color && direct_) key = color_of(key);
     if (options_.read == Read::ade20k) key = ade20k_value(key);
+    if (options_.read == Read::index && picture_.kind == Kind::color) key &= 255;
     Unknown& unknown = report_.unknown;
-    if (!unknown.pixels) unknown = {0, 0, key, x, y_, 0};
+    if (!unknown.pixels) unknown = {0, 0, key, x, y_, 0, 0, 0};
     unknown.pixels += count;
+    if (!first_time(key)) return;
+    ++unknown.distinct;
+    const bool gray = report_.by_color && is_gray(key);
+    const std::uint32_t level = picture_.kind == Kind::gray ? stored : key & 255;
+    if (!gray)
+        unknown.level = -1;
+    else if (unknown.level >= 0 && level != 255)
+        unknown.level = std::max(unknown.level, static_cast<int>(level));
+    if (unknown.reach != kNoReach) unknown.reach = std::max(unknown.reach, reach_of(key));
+}
+
+// Whether a colour or value is seen for the first time in this image.
+bool Mapper::first_time(std::uint32_t key) {
     if (seen_.empty()) seen_.resize((1u << 24) / 64);
+    noted_ = true;
     std::uint64_t& word = seen_[key / 64];
     const std::uint64_t bit = std::uint64_t{1} << key % 64;
-    if (word & bit) return;
+    const bool first = !(word & bit);
     word |= bit;
-    ++unknown.distinct;
-    if (unknown.reach != kNoReach) unknown.reach = std::max(unknown.reach, reach_of(key));
+    return first;
+}
+
+void Mapper::note_merged(std::uint32_t key, std::uint8_t label) {
+    if (!first_time(direct_ ? color_of(key) : key)) return;
+    if (++near_[label] > report_.merged.distinct) report_.merged = {near_[label], label};
 }
 
 unsigned Mapper::reach_of(std::uint32_t key) const {
@@ -181,11 +246,12 @@ unsigned Mapper::reach_of(std::uint32_t key) const {
 
 template <class Format, class Lookup>
 void Mapper::map(const Row& row, std::uint8_t* mask, Lookup lookup) {
-    const auto emit = [&](std::uint32_t key, std::size_t x, std::size_t count) {
-        const Answer answer = lookup(key);
-        if (answer == kInvalid) refuse(key, static_cast<std::uint32_t>(x));
-        if (answer == kUnknown) note_unknown(key, static_cast<std::uint32_t>(x), count);
-        const auto value = static_cast<std::uint8_t>(answer > 255 ? kIgnore : answer);
+    const auto emit = [&](const std::uint8_t* pixel, std::size_t x, std::size_t count) {
+        const std::uint32_t key = Format::key(pixel);
+        Answer answer = lookup(key);
+        if (Format::clear(pixel)) answer |= kClear;
+        if (answer > 255) answer = settle(answer, key, static_cast<std::uint32_t>(x), count);
+        const auto value = static_cast<std::uint8_t>(answer);
         // Most runs are short: 32 bytes at once cost less than a call, and the next run writes over the excess.
         if (count <= 32 && x + 32 <= picture_.width)
             std::memset(mask + x, value, 32);
@@ -203,8 +269,15 @@ void Mapper::row(const Row& row, std::uint8_t* mask) {
     const auto direct = [this](std::uint32_t key) { return direct_[key]; };
     if (picture_.width == 0) return;
     const auto hashed = [this](std::uint32_t key) { return color_answer(key); };
-    const auto coded = [this](std::uint32_t key) { return table_.values()[ade20k_value(key)]; };
-    const bool plain = options_.read != Read::ade20k;
+    const auto coded = [this](std::uint32_t key) {
+        if (options_.read == Read::ade20k) return table_.values()[ade20k_value(key)];
+        return is_gray(key) ? table_.values()[key & 255] : kInvalid;
+    };
+    const auto keyed = [&](std::uint32_t key) {
+        const Answer answer = report_.by_color ? hashed(key) : coded(key);
+        return static_cast<Answer>(key == picture_.clear.front() ? answer | kClear : answer);
+    };
+    const bool plain = report_.by_color;
     switch (picture_.pixels) {
         case Pixels::gray8:
             map<Gray8>(row, mask, direct);
@@ -215,8 +288,14 @@ void Mapper::row(const Row& row, std::uint8_t* mask) {
         case Pixels::gray16:
             map<Gray16>(row, mask, direct);
             break;
+        case Pixels::gray_alpha16:
+            map<GrayAlpha16>(row, mask, direct);
+            break;
         case Pixels::rgb8:
-            plain ? map<Rgb8>(row, mask, hashed) : map<Rgb8>(row, mask, coded);
+            if (!picture_.clear.empty())
+                map<Rgb8>(row, mask, keyed);
+            else
+                plain ? map<Rgb8>(row, mask, hashed) : map<Rgb8>(row, mask, coded);
             break;
         case Pixels::rgba8:
             plain ? map<Rgba8>(row, mask, hashed) : map<Rgba8>(row, mask, coded);

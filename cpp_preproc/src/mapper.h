@@ -15,6 +15,7 @@ struct Options {
     UnknownPolicy unknown = UnknownPolicy::error;
     unsigned max_distance = 0;  // for UnknownPolicy::nearest
     Read read = Read::automatic;
+    bool keep_clear = true;  // what is fully transparent counts as its colour, or becomes 255
     std::uint64_t max_pixels = std::uint64_t{1} << 28;
 };
 
@@ -25,6 +26,9 @@ struct Unknown {
     std::uint32_t key = 0;       // the first one, reading row by row: a colour key or a value
     std::uint32_t x = 0;
     std::uint32_t y = 0;
+    std::uint64_t clear = 0;  // pixels that are fully transparent
+    // The largest gray level but 255 (the stored one, if there is one); -1: not all of them are gray.
+    int level = 0;
     // The max_distance under which every one of them would have a nearest colour; kNoReach: there is none, or it is
     // too large to be the rounding of a colour table.
     unsigned reach = 0;
@@ -33,10 +37,18 @@ struct Unknown {
 inline constexpr unsigned kNoReach = 256;
 inline constexpr unsigned kLongestReach = 16;
 
+// Pixels that were given the nearest listed colour, where several unlisted colours became one class.
+struct Merged {
+    std::uint32_t distinct = 0;  // how many colours became the class that got the most
+    std::uint8_t label = 0;      // that class
+};
+
 struct Report {
     bool by_color = false;
     std::array<std::uint64_t, 256> counts{};  // pixels of each mask value
     Unknown unknown;
+    Merged merged;
+    std::uint64_t clear = 0;  // fully transparent pixels whose colour or value is a class
 };
 
 // One per worker.
@@ -63,6 +75,11 @@ class Mapper {
         return settled ? answer : nearest_answer(key);
     }
     std::uint32_t color_of(std::uint32_t sample) const;
+    // What goes into the mask for an answer that is no plain class.
+    std::uint8_t settle(Answer answer, std::uint32_t key, std::uint32_t x, std::uint64_t count);
+    void mark_clear();
+    bool first_time(std::uint32_t key);
+    void note_merged(std::uint32_t key, std::uint8_t label);
     [[noreturn]] void refuse(std::uint32_t sample, std::uint32_t x) const;
     void note_unknown(std::uint32_t key, std::uint32_t x, std::uint64_t count);
     unsigned reach_of(std::uint32_t key) const;
@@ -78,9 +95,11 @@ class Mapper {
     Picture picture_;
     Report report_;
     std::vector<Found> found_;
-    std::vector<Answer> answers_;      // by gray level or palette index, when these are read as colours
-    const Answer* direct_ = nullptr;   // answers by sample: answers_ or the table's values; null for RGB
-    std::vector<std::uint64_t> seen_;  // unknown keys, a bit each; allocated when the first turns up
+    std::vector<Answer> answers_;            // by gray level or palette index, when these are read as colours
+    const Answer* direct_ = nullptr;         // answers by sample: answers_ or the table's values; null for RGB
+    std::vector<std::uint64_t> seen_;        // unknown and nearest keys, a bit each; allocated when the first turns up
+    bool noted_ = false;                     // whether any bit is set
+    std::array<std::uint32_t, 256> near_{};  // by class: how many unlisted colours became it
     std::uint32_t y_ = 0;
 };
 

@@ -14,11 +14,11 @@ Pixels pixels_of(const Header& header) {
         case kGray:
             return header.depth == 16 ? Pixels::gray16 : Pixels::gray8;
         case kGrayAlpha:
-            return header.depth == 16 ? Pixels::gray16 : Pixels::gray_alpha8;
+            return header.depth == 16 ? Pixels::gray_alpha16 : Pixels::gray_alpha8;
         case kPalette:
             return Pixels::gray8;
         case kRgba:
-            return header.depth == 16 ? Pixels::rgb8 : Pixels::rgba8;
+            return Pixels::rgba8;
         case kRgb:
             break;
     }
@@ -39,7 +39,7 @@ void expand(const std::uint8_t* row, std::uint32_t columns, unsigned depth, std:
     }
 }
 
-// 16-bit RGB or RGBA to 8-bit RGB, only where nothing is lost.
+// 16-bit RGB or RGBA to 8 bits, only where no colour is lost; of alpha, whether it is 0.
 void narrow(const std::uint8_t* row, std::uint32_t columns, unsigned samples, std::uint8_t* out) {
     for (std::uint32_t x = 0; x < columns; ++x) {
         for (unsigned c = 0; c < 3; ++c) {
@@ -49,14 +49,28 @@ void narrow(const std::uint8_t* row, std::uint32_t columns, unsigned samples, st
                     "16-bit colour: expected an 8-bit colour stored wide (each sample a multiple of 257), got " +
                     std::to_string(sample[0] * 256 + sample[1]) +
                     ", which 8 bits can only guess at; save the label with 8 bits");
-            out[std::size_t{x} * 3 + c] = sample[0];
+            out[std::size_t{x} * samples + c] = sample[0];
         }
+        const std::uint8_t* alpha = row + (std::size_t{x} * samples + 3) * 2;
+        if (samples == 4) out[std::size_t{x} * 4 + 3] = alpha[0] | alpha[1];
     }
 }
 
-// 16-bit gray with alpha to 16-bit gray.
-void drop_alpha16(const std::uint8_t* row, std::uint32_t columns, std::uint8_t* out) {
-    for (std::size_t x = 0; x < columns; ++x) std::memcpy(out + 2 * x, row + 4 * x, 2);
+// What tRNS says to be fully transparent; a chunk of a wrong length says nothing.
+std::vector<std::uint32_t> clear_of(const Header& header, Bytes chunk) {
+    std::vector<std::uint32_t> clear;
+    const auto sample = [&](std::size_t i) { return std::uint32_t{chunk.data[2 * i]} << 8 | chunk.data[2 * i + 1]; };
+    if (header.type == kPalette) {
+        for (std::uint32_t i = 0; i < chunk.size; ++i)
+            if (chunk.data[i] == 0) clear.push_back(i);
+    } else if (header.type == kGray && chunk.size == 2) {
+        clear.push_back(sample(0));
+    } else if (header.type == kRgb && chunk.size == 6) {
+        const std::uint32_t unit = header.depth == 16 ? 257 : 1;
+        if (sample(0) <= 255 * unit && sample(1) <= 255 * unit && sample(2) <= 255 * unit)
+            clear.push_back(sample(0) / unit | sample(1) / unit << 8 | sample(2) / unit << 16);
+    }
+    return clear;
 }
 
 }  // namespace
@@ -68,6 +82,8 @@ std::size_t stride_of(Pixels pixels) {
         case Pixels::gray_alpha8:
         case Pixels::gray16:
             return 2;
+        case Pixels::gray_alpha16:
+            return 4;
         case Pixels::rgb8:
             return 3;
         case Pixels::rgba8:
@@ -79,8 +95,13 @@ std::size_t stride_of(Pixels pixels) {
 const Picture& PngReader::open(Bytes file, std::uint64_t max_pixels) {
     const Chunks chunks = read_chunks(file, max_pixels);
     header_ = chunks.header;
-    picture_ =
-        Picture{header_.width, header_.height, kind_of(header_), pixels_of(header_), header_.depth, chunks.palette};
+    picture_ = Picture{header_.width,
+                       header_.height,
+                       kind_of(header_),
+                       pixels_of(header_),
+                       header_.depth,
+                       chunks.palette,
+                       clear_of(header_, chunks.transparency)};
     row_bytes_ = header_.row_bytes(header_.width);
     y_ = 0;
     std::memset(zeros_.resize(row_bytes_), 0, row_bytes_);  // a buffer keeps what the last file left in it
@@ -116,11 +137,9 @@ void PngReader::undo(std::uint8_t filter, std::uint8_t* row, const std::uint8_t*
 // A plain row of the file to a row in the form picture_.pixels.
 const std::uint8_t* PngReader::deliver(std::uint8_t* row, std::uint32_t columns) {
     std::uint8_t* out = delivered_.data();
-    if (header_.depth == 8 || (header_.depth == 16 && header_.type == kGray)) return row;
+    if (header_.depth == 8 || (header_.depth == 16 && kind_of(header_) == Kind::gray)) return row;
     if (header_.depth < 8)
         expand(row, columns, header_.depth, out);
-    else if (header_.type == kGrayAlpha)
-        drop_alpha16(row, columns, out);
     else
         narrow(row, columns, header_.samples(), out);
     return out;

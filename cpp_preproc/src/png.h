@@ -8,11 +8,12 @@ namespace seg {
 
 // How the pixels of a row lie in memory.
 enum class Pixels : std::uint8_t {
-    gray8,        // one byte: gray level or palette index, never scaled
-    gray_alpha8,  // gray level, alpha (to be ignored)
-    gray16,       // gray level, high byte first
+    gray8,         // one byte: gray level or palette index, never scaled
+    gray_alpha8,   // gray level, alpha
+    gray16,        // gray level, high byte first
+    gray_alpha16,  // gray level, alpha, high bytes first
     rgb8,
-    rgba8,  // alpha to be ignored
+    rgba8,
 };
 
 std::size_t stride_of(Pixels pixels);
@@ -27,6 +28,7 @@ struct Picture {
     Pixels pixels = Pixels::rgb8;
     unsigned depth = 8;                  // bits of a gray level
     std::vector<std::uint32_t> palette;  // r | g << 8 | b << 16
+    std::vector<std::uint32_t> clear;    // palette indices, the gray level or the colour that are fully transparent
 };
 
 struct Row {

@@ -9,10 +9,12 @@
 
 namespace seg {
 
-// A mask value 0..255, or one of the two flags.
+// A mask value 0..255, or one of the first two flags; the others are set beside either.
 using Answer = std::uint16_t;
 inline constexpr Answer kUnknown = 0x100;  // not in the table; 255 in the mask
 inline constexpr Answer kInvalid = 0x200;  // not even a colour or value: the file is refused
+inline constexpr Answer kNear = 0x400;     // the answer for the nearest listed colour
+inline constexpr Answer kClear = 0x800;    // of a pixel that is fully transparent
 
 inline constexpr std::uint8_t kIgnore = 255;
 

@@ -14,6 +14,9 @@ from seg.audit.checks import check_binary, check_classes, check_files, check_ima
 from seg.audit.duplicates import check_duplicates
 from seg.audit.files import holds_indices, measure, pair_files
 from seg.audit.records import SEVERITIES, Audit, Example, Finding, Look, Split, Totals
+from seg.images import RGB, Reading, read_values
+from seg.images.reading import PERCENTILES
+from seg.images.seen import percentiles
 from seg.labels import LabelMap
 
 
@@ -22,6 +25,7 @@ def audit(
     labels: LabelMap,
     *,
     read: str = "auto",
+    reading: Reading = RGB,
     threads: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
@@ -32,6 +36,7 @@ def audit(
         read: what 8-bit grayscale PNG files hold: ``mask`` (class indices, 255 = ignore), ``label`` (values or gray
             colours of the label map, as ``seg-preprocess`` reads them), ``auto`` (``label`` if the map lists values
             that differ from the indices and no ``labels.yaml`` is beside the files).
+        reading: how images are read; percentiles are those of the first split.
         threads: 0 = all cores that this process may use.
         progress: called with (done, total) after each pair.
 
@@ -51,22 +56,24 @@ def audit(
         looks, found = pair_files(split)
         findings += found
         paired.append(looks)
+    if reading.range == PERCENTILES:
+        reading = reading.with_range(percentiles([look.image for look in paired[0]], reading, read_values))
     done: list[list[Look]] = []
     for split, looks in zip(splits, paired, strict=True):
         by_index = read == "mask" or (read == "auto" and holds_indices(split, labels))
         tell = _after(sum(map(len, done)), sum(map(len, paired)), progress)
-        done.append(measure(looks, labels, by_index=by_index, threads=threads, progress=tell))
+        done.append(measure(looks, labels, by_index=by_index, reading=reading, threads=threads, progress=tell))
     totals = tuple(totals_of(split, looks, labels) for split, looks in zip(splits, done, strict=True))
     trusted = [not is_binary(looks) for looks in done]
     for name, looks, sound in zip(names, done, trusted, strict=True):
         findings += check_files(name, looks)
-        findings += check_images(name, looks)
+        findings += check_images(name, looks, reading)
         findings += check_masks(name, looks, labels) if sound else check_binary(name, looks, labels)
     if all(trusted):
         findings += check_classes(totals, labels)
     findings += check_duplicates(dict(zip(names, done, strict=True)))
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
-    return Audit(labels, tuple(splits), totals, tuple(findings), tuple(map(tuple, done)))
+    return Audit(labels, tuple(splits), totals, tuple(findings), tuple(map(tuple, done)), reading)
 
 
 def _after(before: int, total: int, progress: Callable[[int, int], None] | None) -> Callable[[int, int], None] | None:

@@ -19,6 +19,8 @@ from seg.audit.records import (
     size_text,
     text_of,
 )
+from seg.images import Reading
+from seg.images.seen import oddities
 from seg.labels import LabelMap
 from seg.pairs import as_list
 
@@ -30,7 +32,7 @@ def totals_of(split: Split, looks: Sequence[Look], labels: LabelMap) -> Totals:
     masks = [look for look in looks if not look.mask_error]
     counts = np.array([look.counts for look in masks], np.int64).reshape(len(masks), labels.classes)
     weights = np.array([look.size[0] * look.size[1] for look in images], np.float64)
-    mean = std = np.full(3, np.nan)
+    mean = std = np.full(len(images[0].mean) if images else 3, np.nan)
     if images:
         means, stds = np.array([look.mean for look in images]), np.array([look.std for look in images])
         mean = np.average(means, 0, weights)
@@ -72,12 +74,17 @@ def check_files(split: str, looks: Sequence[Look]) -> Iterator[Finding]:
         if look.readable and look.size != look.mask_size
     ]
     text = f"masks that differ in size from their image: {len(sizes)} of {len(looks)}"
-    advice = "export them again at one size; where width and height are swapped, one file lacks its EXIF rotation"
+    advice = "export them again at one size; where width and height are swapped, one file lacks its EXIF rotation: "
+    advice += "data.exif=ignore reads images as they are stored"
     yield from as_findings("size-mismatch", "error", split, sizes, text, advice)
 
 
-def check_images(split: str, looks: Sequence[Look]) -> Iterator[Finding]:
+def check_images(split: str, looks: Sequence[Look], reading: Reading) -> Iterator[Finding]:
     images = [look for look in looks if not look.image_error]
+    for odd in oddities([look.seen for look in images], reading):
+        examples = tuple(Example((text_of(images[i].image),), images[i].kind) for i in odd.images)
+        severity = "note" if odd.check == "hidden-orientation" else "warning"
+        yield Finding(odd.check, severity, split, odd.text, odd.advice, examples)
     sizes, kinds = [size_text(look.size) for look in images], [look.kind for look in images]
     advice = "train on crops, or resize them"
     yield from _check_mixed("mixed-sizes", "sizes of images", split, images, sizes, advice)

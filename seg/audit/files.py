@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from seg.audit.records import Example, Finding, Look, Split, as_findings, reason_of, texts_of
 from seg.convert.reader import LabelReader
-from seg.images import check_limit, decode, decode_mask, limit, to_rgb
+from seg.images import Image, Reading, as_rgb, check_limit, decode_mask, decode_values, limit
+from seg.images.seen import Seen
+from seg.images.seen import look as look_at
 from seg.labels import IGNORE, LabelMap
 from seg.pairs import as_list, list_both
 from seg.remembered import remembered
@@ -64,6 +66,7 @@ def measure(
     labels: LabelMap,
     *,
     by_index: bool,
+    reading: Reading,
     threads: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Look]:
@@ -71,13 +74,14 @@ def measure(
 
     Args:
         by_index: 8-bit grayscale PNG hold class indices.
+        reading: how images are read.
         progress: called with (done, total).
     """
     reader = LabelReader(labels, unknown="ignore", max_pixels=min(limit(), 1 << 30))
     return remembered(
-        f"audit 1, {labels.digest}, {by_index}, OpenCV {cv2.__version__}",
+        f"audit 2, {labels.digest}, {by_index}, {reading}, OpenCV {cv2.__version__}",
         [(look.image, look.mask) for look in looks],
-        lambda index: _measure(looks[index], reader, by_index),
+        lambda index: _measure(looks[index], reader, by_index, reading),
         keep=lambda look: look.measurements() if look.readable else None,
         restore=lambda index, kept: looks[index].with_measurements(kept),
         threads=threads,
@@ -85,24 +89,19 @@ def measure(
     )
 
 
-def open_image(path: Path) -> tuple[NDArray[np.uint8], str, float]:
-    """RGB (H, W, 3) as in training, its kind (such as ``RGB, 8 bit``), and the share of pixels that are not opaque.
+def open_image(path: Path, reading: Reading) -> tuple[Image, Seen, float]:
+    """Image (H, W, channels) as in training, what is to say of its values, and the share of pixels not opaque.
 
     Raises:
         ValueError: not an image, cut short, or not of 8 or 16 bits.
     """
     data = _bytes_of(path)
-    alpha = data[:8] == _PNG and data[25:26] in {b"\x04", b"\x06"}
-    flags = cv2.IMREAD_UNCHANGED if alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # the latter applies EXIF
     check_limit(data)
-    image = decode(np.frombuffer(data, np.uint8), flags)
-    if image is None:
-        raise ValueError("expected an image that OpenCV decodes, got a damaged or unknown one; replace it")
-    rgb = to_rgb(image)
-    channels = 1 if image.ndim == 2 else image.shape[2]
-    kind = f"{ {1: 'gray', 3: 'RGB', 4: 'RGBA'}[channels] }, {8 * image.dtype.itemsize} bit"
-    transparent = float((image[..., 3] < 256**image.dtype.itemsize - 1).mean()) if channels == 4 else 0.0
-    return rgb, kind, transparent
+    values = decode_values(data, reading, every=True)
+    transparent = 0.0
+    if values.alpha and values.pixels.dtype.kind == "u":
+        transparent = float((values.pixels[..., -1] < np.iinfo(values.pixels.dtype).max).mean())
+    return values.image(reading), look_at(values, reading), transparent
 
 
 class LabelLook(NamedTuple):
@@ -180,17 +179,17 @@ def _check_png(data: bytes) -> None:
     raise ValueError("expected a whole PNG, got one without its end chunk (cut short); copy it again")
 
 
-def _measure(look: Look, reader: LabelReader, by_index: bool) -> Look:
+def _measure(look: Look, reader: LabelReader, by_index: bool, reading: Reading) -> Look:
     """Decode both files and fill in the look."""
     digest = hashlib.blake2b(digest_size=16)
     try:
-        image, look.kind, look.transparent = open_image(look.image)
+        image, look.seen, look.transparent = open_image(look.image, reading)
         look.size = image.shape[0], image.shape[1]
         digest.update(repr(look.size).encode() + image.tobytes())
         look.image_hash = digest.digest()
-        mean, std = cv2.meanStdDev(image)
+        mean, std = map(np.asarray, cv2.meanStdDev(image))
         look.mean, look.std = tuple(mean.ravel() / 255), tuple(std.ravel() / 255)
-        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        gray = cv2.cvtColor(as_rgb(image), cv2.COLOR_RGB2GRAY)
         look.thumbnail = cv2.resize(gray, (16, 16), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     except (ValueError, cv2.error) as error:
         look.image_error = reason_of(error)

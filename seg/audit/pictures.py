@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from seg.audit.files import open_image, open_label
 from seg.audit.records import Audit, Look, text_of
 from seg.convert import LabelReader
-from seg.images import Image
+from seg.images import Image, Reading, as_rgb
 from seg.labels import IGNORE, LabelMap
 
 _UNLISTED = (255, 0, 255)  # in pictures of masks: pixels that the label map does not list
@@ -21,7 +21,7 @@ class Pictures:
     """Pictures of the files of an audit, by their names in its findings."""
 
     def __init__(self, audit: Audit) -> None:
-        self._labels = audit.labels
+        self._labels, self._reading = audit.labels, audit.reading
         looks = [look for split in audit.looks for look in split]
         self._images = {text_of(look.image): look for look in looks}
         self._masks = {text_of(look.mask): look for look in looks}
@@ -41,7 +41,7 @@ class Pictures:
         """Image or painted mask of at most ``side`` pixels wide and high; None if there is nothing to show."""
         try:
             if file in self._images:
-                return _jpeg(_shrink(open_image(self._images[file].image)[0], side))
+                return _jpeg(_shrink(as_rgb(open_image(self._images[file].image, self._reading)[0]), side))
             if file in self._masks:
                 return _jpeg(_shrink(_painted(self._masks[file], self._labels), side))
         except (OSError, ValueError, cv2.error):
@@ -49,9 +49,9 @@ class Pictures:
         return None
 
 
-def highlighted(look: Look, index: int, labels: LabelMap) -> bytes:
+def highlighted(look: Look, index: int, labels: LabelMap, reading: Reading) -> bytes:
     """The image with one class in its colour and everything else faded, at most 220 pixels wide and high."""
-    image, mask = open_image(look.image)[0], _mask_of(look, labels)[0]
+    image, mask = as_rgb(open_image(look.image, reading)[0]), _mask_of(look, labels)[0]
     small = _shrink(image, 220)
     size = small.shape[1], small.shape[0]
     here = cv2.resize((mask == index).astype(np.float32), size, interpolation=cv2.INTER_AREA)[..., None]

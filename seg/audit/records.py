@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import seg
+from seg.images import RGB, Reading
+from seg.images.seen import Seen
 from seg.labels import LabelMap
 from seg.pairs import Folders
 
@@ -81,9 +83,9 @@ class Look:
     image_error: str = ""
     mask_error: str = ""
     size: tuple[int, int] = (0, 0)  # of the image: height, width
-    kind: str = ""  # such as "RGB, 8 bit"
+    seen: Seen = Seen("")  # noqa: RUF009 - a tuple
     transparent: float = 0.0  # share of the image's pixels with alpha below its maximum
-    mean: tuple[float, ...] = ()  # of each RGB channel, 0..1
+    mean: tuple[float, ...] = ()  # of each channel, 0..1
     std: tuple[float, ...] = ()
     image_hash: bytes = b""
     pair_hash: bytes = b""
@@ -95,6 +97,11 @@ class Look:
     ignored: int = 0  # pixels that the map ignores
     unlisted: int = 0  # pixels that the map does not list
     unlisted_reason: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Of the image, such as ``RGB, 8 bit``."""
+        return self.seen.kind
 
     @property
     def readable(self) -> bool:
@@ -115,6 +122,7 @@ class Look:
         """The same pair with what `measurements` gave."""
         for name in ("size", "mean", "std", "mask_size"):
             plain[name] = tuple(plain[name])
+        plain["seen"] = Seen(*plain["seen"])
         thumbnail = np.frombuffer(bytes.fromhex(plain["thumbnail"]), np.uint8).reshape(16, 16)
         hashes = {name: bytes.fromhex(plain[name]) for name in ("image_hash", "pair_hash")}
         return replace(self, **plain | hashes | {"thumbnail": thumbnail, "counts": np.array(plain["counts"], np.int64)})
@@ -141,13 +149,14 @@ class Totals:
 
 @dataclass(frozen=True)
 class Audit:
-    """The result of `audit`, worst findings first; `looks` has one tuple a split."""
+    """The result of `audit`, worst findings first; `looks` has one tuple a split; images were read by `reading`."""
 
     labels: LabelMap
     splits: tuple[Split, ...]
     totals: tuple[Totals, ...]
     findings: tuple[Finding, ...]
     looks: tuple[tuple[Look, ...], ...]
+    reading: Reading = RGB
 
     def count(self, severity: str) -> int:
         """Number of findings of one severity."""
@@ -160,6 +169,7 @@ class Audit:
             "counts": {f"{severity}s": self.count(severity) for severity in SEVERITIES},
             "classes": list(self.labels.names),
             "labels": self.labels.digest,
+            "reading": self.reading.to_dict(),
             "splits": [asdict(totals) for totals in self.totals],
             "findings": [{**asdict(finding), "count": finding.count} for finding in self.findings],
         }

@@ -137,12 +137,14 @@ def _class_table(audit: Audit) -> Iterator[Html]:
 
 def _colors(audit: Audit) -> Iterator[Html]:
     yield element("h2", "Colours of the images")
-    about = "Mean and standard deviation of red, green and blue over all pixels, scaled to 0..1: the normalisation of "
-    yield element("p", about + "one's own data.", class_="muted")
+    names = "red, green and blue" if audit.reading.is_rgb else f"the chosen bands ({audit.reading.text()})"
+    about = f"Mean and standard deviation of {names} over all pixels, scaled to 0..1: the normalisation of your data."
+    yield element("p", about, class_="muted")
     rows = []
     for totals in audit.totals:
         mean, std = ("[" + ", ".join(f"{value:.4f}" for value in values) + "]" for values in (totals.mean, totals.std))
-        color = [swatch([round(255 * value) for value in totals.mean])] if totals.kinds else []
+        shown = totals.kinds and len(totals.mean) == 3
+        color = [swatch([round(255 * value) for value in totals.mean])] if shown else []
         rows.append((totals.name, join((*color, element("code", mean))), element("code", std), _few(totals.kinds)))
     yield table(("split", "mean", "standard deviation", "kinds of images"), rows)
 
@@ -156,7 +158,7 @@ def _overlays(audit: Audit) -> Iterator[Html]:
     paired = [look for look in looks if look.readable and look.size == look.mask_size]
     chosen = [(look, index) for index in range(labels.classes) for look in _spread(paired, index)]
     with ThreadPoolExecutor() as pool:
-        drawn = list(pool.map(lambda job: highlighted(job[0], job[1], labels), chosen))
+        drawn = list(pool.map(lambda job: highlighted(job[0], job[1], labels, audit.reading), chosen))
     figures: list[list[Html]] = [[] for _ in labels.names]
     for (look, index), picture in zip(chosen, drawn, strict=True):
         figures[index].append(figure(picture, caption=f"{look.name}, {percent_text(_share(look, index))}"))

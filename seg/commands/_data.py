@@ -11,13 +11,17 @@ from typing import Any
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
-from seg import dataset, runs
+from seg import dataset, runs, trained
 from seg.class_weights import class_weights
 from seg.commands import _show, instantiate
 from seg.commands._device import told_by_first
 from seg.commands._progress import bulk_progress
+from seg.commands._reading import reading_of
 from seg.dataset import Checked
 from seg.files import make_folder, write_json
+from seg.images import Reading, read_values
+from seg.images.reading import PERCENTILES
+from seg.images.seen import oddities, percentiles, text_of
 from seg.labels import LabelMap
 from seg.pairs import Folders, Pair, as_list, pair, scenes_of, split
 from seg.pairs.folders import check_apart
@@ -25,7 +29,11 @@ from seg.pairs.folders import check_apart
 
 @dataclass(frozen=True)
 class Data:
-    """Checked pairs of both splits, and what the training part's pixels say."""
+    """Checked pairs of both splits, how their images are read, and what the training part's pixels say.
+
+    Attributes:
+        moments: of the channels of the training images, see `seg.dataset.Checked`.
+    """
 
     labels: LabelMap
     train: list[Pair]
@@ -34,6 +42,8 @@ class Data:
     train_sizes: list[tuple[int, int]]
     val_sizes: list[tuple[int, int]]
     files: dict[str, list[runs.PairFiles]]
+    reading: Reading
+    moments: NDArray[Any] | None
 
     @property
     def majority(self) -> int:
@@ -74,10 +84,37 @@ def load_data(data: dict[str, Any], labels: str | None, folder: Path, fabric: Fa
     return told_by_first(fabric, lambda: _read_data(data, labels, folder))
 
 
-def check(pairs: Sequence[Pair], classes: int) -> Checked:
-    """`seg.dataset.check` with a display of how far it is."""
+def check(pairs: Sequence[Pair], classes: int, reading: Reading, part: str) -> Checked:
+    """`seg.dataset.check` with a display of how far it is; what is odd about the images of this part is said."""
     with bulk_progress("checking", "pairs", _show.console) as tell:
-        return dataset.check(pairs, classes, progress=lambda done, total: tell(done, total=total))
+        checked = dataset.check(pairs, classes, reading=reading, progress=lambda done, total: tell(done, total=total))
+    for odd in oddities(checked.seen, reading):
+        _show.warn(f"{part}: {odd.text}, such as '{pairs[odd.images[0]].image}'; {odd.advice}")
+    return checked
+
+
+def measured(reading: Reading, images: Sequence[Path]) -> Reading:
+    """The reading with the percentiles of these training images, where it asks for them.
+
+    Raises:
+        ValueError: images that cannot be read.
+    """
+    if reading.range != PERCENTILES:
+        return reading
+    found = percentiles(images, reading, read_values)
+    print(f"data.range=percentiles: {text_of(found)} of {len(images)} training images", file=sys.stderr)
+    return reading.with_range(found)
+
+
+def _kept(reading: Reading, folder: Path) -> Reading:
+    """The reading with the percentiles that a run in this folder goes on with, where it asks for them."""
+    last = folder / runs.LAST
+    if reading.range != PERCENTILES or not last.exists():
+        return reading
+    try:
+        return trained.reading_of(last, trained.read(last))
+    except ValueError:  # said when the run goes on from it
+        return reading
 
 
 def check_classes(checked: Checked, labels: LabelMap, part: str, *, learn: bool = False) -> None:
@@ -164,12 +201,23 @@ def _read_data(data: dict[str, Any], labels: str | None, folder: Path) -> Data:
     label_map = load_labels(labels, training["masks"])
     if validation["masks"] is not None:
         check_labels(label_map, validation["masks"], "data.train.masks")
+    reading = measured(_kept(reading_of(data), folder), [p.image for p in train_pairs])
     _show.say(f"checking {len(train_pairs)} training and {len(val_pairs)} validation pairs")
-    train_checked = check(train_pairs, label_map.classes)
-    val_checked = check(val_pairs, label_map.classes)
+    train_checked = check(train_pairs, label_map.classes, reading, "training")
+    val_checked = check(val_pairs, label_map.classes, reading, "validation")
     check_classes(train_checked, label_map, "training", learn=True)
     check_classes(val_checked, label_map, "validation")
-    return Data(label_map, train_pairs, val_pairs, train_checked.counts, train_checked.sizes, val_checked.sizes, files)
+    return Data(
+        label_map,
+        train_pairs,
+        val_pairs,
+        train_checked.counts,
+        train_checked.sizes,
+        val_checked.sizes,
+        files,
+        reading,
+        train_checked.moments,
+    )
 
 
 def load_labels(labels: str | None, masks: Folders) -> LabelMap:

@@ -9,16 +9,16 @@ from torch import nn
 
 from seg import inference, pictures
 from seg.files import whole, write_png
-from seg.images import Image, read_image, read_mask
+from seg.images import Image, Reading, as_rgb, read_image, read_mask
 from seg.labels import LabelMap
 from seg.models import Normalization
 from seg.pairs import Pair
 
 
-def draw(path: Path, pair: Pair, prediction: Image, labels: LabelMap) -> Image:
-    """Write image | target | prediction of one pair as PNG and return it."""
+def draw(path: Path, pair: Pair, image: Image, prediction: Image, labels: LabelMap) -> Image:
+    """Write image | target | prediction of one pair as PNG and return it; of more than three bands the first ones."""
     target = read_mask(pair.mask, labels.classes)
-    picture = pictures.panel(read_image(pair.image), prediction, labels.palette, labels.names, target=target)
+    picture = pictures.panel(as_rgb(image), prediction, labels.palette, labels.names, target=target)
     write_png(path, picture)
     return picture
 
@@ -37,11 +37,12 @@ class ValidationPictures:
         number: int,
         labels: LabelMap,
         normalization: Normalization,
+        reading: Reading,
         device: torch.device,
     ) -> None:
         number = min(number, len(pairs))
         self.pairs = [pairs[i * len(pairs) // number] for i in range(number)]
-        self.labels, self.normalization, self.device = labels, normalization, device
+        self.labels, self.normalization, self.reading, self.device = labels, normalization, reading, device
 
     def draw(self, model: nn.Module, folder: Path) -> list[tuple[str, Image]]:
         """Write the pictures, and return them with the names of their pairs."""
@@ -49,8 +50,9 @@ class ValidationPictures:
         mean, std = self.normalization
         drawn = []
         for pair in self.pairs:
-            mask = inference.predict(model, read_image(pair.image), mean=mean, std=std, device=self.device)
-            drawn.append((pair.name, draw(folder / f"{pair.name}.png", pair, mask, self.labels)))
+            image = read_image(pair.image, self.reading)
+            mask = inference.predict(model, image, mean=mean, std=std, device=self.device)
+            drawn.append((pair.name, draw(folder / f"{pair.name}.png", pair, image, mask, self.labels)))
         return drawn
 
 

@@ -34,12 +34,13 @@ def try_sizes(
             f"augment: expected training images of one size in a batch, got {shown}; give "
             "augment.crop.size=[HEIGHT,WIDTH], or loader.batch=1"
         )
+    channels = dataset[0, 0].image.shape[0]
     by_area = sorted(set(data.val_sizes), key=lambda size: size[0] * size[1])
     for part, found in (("training", [*cropped]), ("validation", [*{by_area[0], by_area[-1]}])):
         for height, width in found:
             try:
                 with torch.inference_mode():
-                    predict(torch.zeros(1, 3, height, width, device=device))
+                    predict(torch.zeros(1, channels, height, width, device=device))
             except Exception as error:  # smp, timm and torch all have their ways to refuse a size
                 if out_of_memory(error):
                     raise

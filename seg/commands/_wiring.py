@@ -21,17 +21,21 @@ from seg.commands._data import Data, file_sizes, load_data, pair_up, render, wit
 from seg.commands._device import is_first, make_fabric, told_by_first, told_once
 from seg.commands._environment import environment
 from seg.commands._pictures import ValidationPictures, draw_curves
+from seg.commands._reading import reading_of
 from seg.commands._signals import stop_signals
 from seg.commands._targets import parameters
 from seg.commands._trial import explained, try_sizes
 from seg.commands._watcher import RunWatcher
 from seg.dataset import SegmentationDataset
+from seg.images import Reading
 from seg.labels import LabelMap
 from seg.loading import EvaluationBatches, TrainBatches, make_loader
 from seg.metrics import MeanLoss, PixelCounts, majority_scores, scores
 from seg.objective import Segmentation
 from seg.optim import parameter_groups
 from seg.regularizers import describe
+
+_LEAST_DEVIATION = 1 / 255  # one gray level: a channel that varies less would be blown up to noise
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ def train(config: DictConfig) -> Path | None:
         render(plain(config.data.render))
     cfg = plain(config)
     _check_whole_numbers(cfg)
+    _check_channels(cfg)
     folder = Path(str(cfg["runs"]), str(cfg["name"]))
     if runs.is_complete(folder, cfg):
         _check_still_the_same(folder, cfg["data"])
@@ -161,10 +166,14 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
     options: training.FitOptions = instantiate(cfg["fit"], group="fit")
     torch.manual_seed(cfg["seed"])
     model_config = {**cfg["model"], "classes": data.labels.classes}
-    model, normalization = _model(cfg, model_config, data.labels)
+    if data.reading.channels != 3:  # a model of the user's own needs not know of them
+        model_config["in_channels"] = data.reading.channels
+    model, normalization = _model(cfg, model_config, data)
     objective = Segmentation(instantiate(with_weights(cfg["loss"], data), group="loss"), data.labels.classes)
     mean, std = normalization
-    dataset = partial(SegmentationDataset, classes=data.labels.classes, mean=mean, std=std, seed=cfg["seed"])
+    dataset = partial(
+        SegmentationDataset, classes=data.labels.classes, mean=mean, std=std, reading=data.reading, seed=cfg["seed"]
+    )
     share = {"rank": fabric.global_rank, "world": fabric.world_size}
     batches = TrainBatches(len(data.train), batch=cfg["loader"]["batch"], seed=cfg["seed"], **share)
     loader = partial(make_loader, workers=cfg["loader"]["workers"], device=fabric.device, fabric=fabric)
@@ -189,24 +198,32 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
         batches,
         train_loader,
         val_loader,
-        ValidationPictures(data.val, cfg["pictures"], data.labels, normalization, fabric.device),
-        {"model_config": model_config, "labels": data.labels, "normalization": normalization, "config": cfg},
+        ValidationPictures(data.val, cfg["pictures"], data.labels, normalization, data.reading, fabric.device),
+        {
+            "model_config": model_config,
+            "labels": data.labels,
+            "normalization": normalization,
+            "reading": data.reading,
+            "config": cfg,
+        },
         partial(instantiate, cfg["logger"]) if cfg.get("logger") else None,
     )
 
 
-def _model(
-    cfg: dict[str, Any], model_config: dict[str, Any], labels: LabelMap
-) -> tuple[nn.Module, models.Normalization]:
+def _model(cfg: dict[str, Any], model_config: dict[str, Any], data: Data) -> tuple[nn.Module, models.Normalization]:
     """The model with its regularizers and first weights; the normalisation of its images."""
-    normalization = models.normalization(cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights"))
+    if data.moments is None:
+        normalization = models.normalization(cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights"))
+    else:
+        normalization = _own_normalization(data)
     model: nn.Module = instantiate(model_config, group="model")
     if cfg["regularizer"]:  # not in the checkpoint's model: in evaluation there is none
         model = instantiate(cfg["regularizer"], model, group="regularizer")
     if (found := describe(model).splitlines()) != ["no regularizers"]:
         _show.say("\n  ".join(["regularizers:", *found]))
     if cfg["init"] is not None:
-        normalization = _start_from(cfg["init"], model, labels)
+        theirs = _start_from(cfg["init"], model, data.labels, data.reading)
+        normalization = theirs or normalization
     return model, normalization
 
 
@@ -216,9 +233,34 @@ def _scheduler(config: dict[str, Any], optimizer: Any, steps: int) -> Any:
     return instantiate(config, optimizer, group="scheduler", **told)
 
 
-def _start_from(path: str, model: nn.Module, labels: LabelMap) -> models.Normalization:
-    """Take the weights of a checkpoint, of the head by class name, and say what was left; its normalisation."""
+def _own_normalization(data: Data) -> models.Normalization:
+    """Mean and deviation of the channels of the training images, because they are not the RGB that others know."""
+    assert data.moments is not None
+    mean, square = data.moments
+    deviation = (square - mean**2).clip(0) ** 0.5
+    flat = [channel for channel, value in enumerate(deviation) if value < _LEAST_DEVIATION]
+    if flat:
+        _show.warn(f"channel {flat[0]} of the training images hardly varies: nothing is learnt from it; see data.range")
+    bands = ",".join(map(str, data.reading.bands or ()))
+    shown = (" ".join(f"{value:.3f}" for value in values) for values in (mean, deviation))
+    _show.say("bands [{}]: mean {}, deviation {}, of the training images".format(bands, *shown))
+    return tuple(mean.tolist()), tuple(deviation.clip(_LEAST_DEVIATION).tolist())
+
+
+def _start_from(path: str, model: nn.Module, labels: LabelMap, reading: Reading) -> models.Normalization | None:
+    """Take the weights of a checkpoint, of the head by class name, and say what was left.
+
+    Returns:
+        its normalisation; None if its images had other bands.
+    """
     start = trained.read(path)
+    before = trained.reading_of(path, start)
+    if before != reading:
+        _show.warn(
+            f"init: the images of {path} were read with {before.text()}, those of this run with {reading.text()}: the "
+            "weights see other values than in their training; give data.bands, data.range and data.exif if that is not "
+            "meant"
+        )
     theirs, ours = trained.labels_of(path, start).names, labels.names
     shared = [(ours.index(name), theirs.index(name)) for name in ours if name in theirs]
     left = models.transfer(model, start["model"], rows=None if ours == theirs else shared)
@@ -229,6 +271,8 @@ def _start_from(path: str, model: nn.Module, labels: LabelMap) -> models.Normali
             f"init: the classes differ; the head starts with the rows of {len(shared)} of {len(ours)} classes, by name"
             + (f"; from scratch: {', '.join(new)}" if new else "")
         )
+    if before.bands != reading.bands and not (before.is_rgb and reading.is_rgb):
+        return None
     return tuple(start["normalization"]["mean"]), tuple(start["normalization"]["std"])
 
 
@@ -284,6 +328,22 @@ def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> Non
     _show.say(_show.verdict(final, majority, labels.names[majority_class]))
     best = _show.percent(parts.state.position.best)
     _show.say(f"best mIoU {best} % in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
+
+
+def _check_channels(cfg: dict[str, Any]) -> None:
+    """Refuse options that do not go with the bands of the images, before these are read."""
+    channels = reading_of(cfg["data"]).channels
+    if (given := cfg["model"].get("in_channels", channels)) != channels:
+        raise ValueError(
+            f"model.in_channels: expected none, because it follows from data.bands ({channels} channels), got {given!r}"
+            "; leave it out, and choose the bands"
+        )
+    check = getattr(instantiate(cfg["augment"]), "check_channels", None)
+    if callable(check):
+        try:
+            check(channels)
+        except ValueError as error:
+            raise ValueError(f"augment: {error}") from None
 
 
 def _check_whole_numbers(cfg: dict[str, Any]) -> None:

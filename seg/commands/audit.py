@@ -122,12 +122,14 @@ def _labels(cfg: dict[str, Any], splits: "list[Split]") -> "LabelMap":
 def _look(splits: "list[Split]", labels: "LabelMap", cfg: dict[str, Any], console: "Console") -> "Audit":
     from seg.audit import audit as look_at
     from seg.commands._progress import bulk_progress
+    from seg.commands._reading import reading_of
 
     with bulk_progress("reading", "pairs", console) as tell:
         return look_at(
             splits,
             labels,
             read=cfg["read"],
+            reading=reading_of(cfg["data"]),
             threads=cfg["threads"],
             progress=lambda done, total: tell(done, total=total),
         )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor, nn
 
+    from seg.images import Reading
+
     Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 
 
@@ -36,8 +38,8 @@ def diagnose(config: "DictConfig") -> None:
     cfg = plain(config)
     _check(cfg)
     check_apart(cfg["destination"], [cfg["images"]], "destination")
-    model, normalization = _subject(cfg)
-    batches = _batches(cfg, normalization)
+    model, normalization, reading = _subject(cfg)
+    batches = _batches(cfg, normalization, reading)
     destination = make_folder(cfg["destination"], "destination")
     rows = _measure(model, batches, with_stored=cfg["checkpoint"] is not None)
     for row in rows:
@@ -80,19 +82,20 @@ def _check(cfg: dict[str, Any]) -> None:
         raise ValueError(f"size: expected [height, width] or null, got {size!r}; give multiples of 32")
 
 
-def _subject(cfg: dict[str, Any]) -> "tuple[nn.Module, Normalization]":
-    """The model, on its device, with its regularizers; mean and deviation of its images."""
+def _subject(cfg: dict[str, Any]) -> "tuple[nn.Module, Normalization, Reading]":
+    """The model, on its device, with its regularizers; mean and deviation of its images, and how they are read."""
     import torch
 
     from seg import models
     from seg.commands import instantiate, trusted_modules
+    from seg.images import RGB
     from seg.regularizers import attach
     from seg.trained import load
 
     if cfg["checkpoint"] is not None:
         trained = load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
         try:
-            return attach(trained.model, **trained.regularizer), (trained.mean, trained.std)
+            return attach(trained.model, **trained.regularizer), (trained.mean, trained.std), trained.reading
         except Exception as error:  # what a damaged or edited file names
             raise ValueError(
                 f"checkpoint: expected settings of regularizers in '{cfg['checkpoint']}', got "
@@ -104,11 +107,11 @@ def _subject(cfg: dict[str, Any]) -> "tuple[nn.Module, Normalization]":
     if cfg["regularizer"]:
         model = instantiate(cfg["regularizer"], model)
     device = cfg["device"] if cfg["device"] != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device), normalization
+    return model.to(device), normalization, RGB
 
 
-def _batches(cfg: dict[str, Any], normalization: "Normalization") -> "list[Tensor]":
-    """Normalised images (N, 3, H, W), all of one size; the last batch has at least two."""
+def _batches(cfg: dict[str, Any], normalization: "Normalization", reading: "Reading") -> "list[Tensor]":
+    """Normalised images (N, channels, H, W), all of one size; the last batch has at least two."""
     import random
 
     import torch
@@ -123,9 +126,9 @@ def _batches(cfg: dict[str, Any], normalization: "Normalization") -> "list[Tenso
         raise ValueError(f"images: expected at least two in '{cfg['images']}', got {count}; give a folder with more")
     chosen = [paths[i * len(paths) // count] for i in range(count)]
     random.Random(cfg["seed"]).shuffle(chosen)  # neighbours by name look alike, and would hide variance from a batch
-    images = [torch.from_numpy(read_image(path)) for path in chosen]
+    images = [torch.from_numpy(read_image(path, reading)) for path in chosen]
     height, width = cfg["size"] or (max(side // 32, 1) * 32 for side in images[0].shape[:2])
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in normalization)
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in normalization)
     scaled = [
         F.interpolate(
             image.permute(2, 0, 1)[None].float() / 255, (height, width), mode="bilinear", antialias=True

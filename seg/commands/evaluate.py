@@ -88,8 +88,8 @@ def _count(trained: "Trained", pairs: "list[Pair]", cfg: dict[str, Any]) -> "Val
     from seg.metrics import PixelCounts
 
     classes, device = trained.labels.classes, torch.device(trained.device)
-    dataset = SegmentationDataset(pairs, classes=classes, mean=trained.mean, std=trained.std)
-    checked = check(pairs, classes)
+    dataset = SegmentationDataset(pairs, classes=classes, mean=trained.mean, std=trained.std, reading=trained.reading)
+    checked = check(pairs, classes, trained.reading, "evaluation")
     check_classes(checked, trained.labels, "evaluation")
     batches = EvaluationBatches(checked.sizes, batch=cfg["batch"])
     loader = make_loader(dataset, batches, workers=cfg["workers"], device=device)
@@ -105,7 +105,6 @@ def _count(trained: "Trained", pairs: "list[Pair]", cfg: dict[str, Any]) -> "Val
 def _draw_worst(trained: "Trained", pairs: "list[Pair]", counts: "Tensor", folder: Path, number: int) -> None:
     from seg.commands import _show
     from seg.commands._pictures import draw
-    from seg.images import read_image
     from seg.metrics import scores
 
     for older in list(folder.glob("*.png")):  # of an earlier call, whose ranks would stand beside these
@@ -117,7 +116,8 @@ def _draw_worst(trained: "Trained", pairs: "list[Pair]", counts: "Tensor", folde
     for rank, index in enumerate(order, start=1):
         name = pairs[index].name.replace("/", "_")
         path = folder / f"{rank:02}_{_show.percent(miou[index])}_{name}.png"
-        draw(path, pairs[index], trained.predict(read_image(pairs[index].image)), trained.labels)
+        image = trained.read(pairs[index].image)
+        draw(path, pairs[index], image, trained.predict_read(image), trained.labels)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def predict(config: "DictConfig") -> None:
     from seg import pictures
     from seg.commands import _show
     from seg.files import make_folder, write_png
-    from seg.images import read_image
+    from seg.images import as_rgb
     from seg.models import first_line
     from seg.pairs import list_images, one
     from seg.pairs.folders import check_apart
@@ -47,8 +47,8 @@ def predict(config: "DictConfig") -> None:
         for older in targets[name]:  # of an earlier call: it must not pass for what this one found
             older.unlink(missing_ok=True)
         try:
-            image = read_image(path)
-            mask = trained.predict(image)
+            image = trained.read(path)
+            mask = trained.predict_read(image)
         except ValueError as error:
             failures.append(str(error))
             continue
@@ -57,7 +57,7 @@ def predict(config: "DictConfig") -> None:
             continue
         write_png(targets[name][0], mask)
         if cfg["overlays"]:
-            picture = pictures.panel(image, mask, trained.labels.palette, trained.labels.names)
+            picture = pictures.panel(as_rgb(image), mask, trained.labels.palette, trained.labels.names)
             write_png(targets[name][1], picture)
     also = "; overlays in overlays/" if cfg["overlays"] else ""
     _show.say(f"{len(images) - len(failures)} masks written to {destination}{also}")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from seg.convert.summary import Summary
+    from seg.labels import LabelMap
 
 
 def main() -> None:
@@ -36,9 +37,10 @@ def preprocess(config: "DictConfig") -> None:
     """Convert the folder and print what was done; exit with 1 when a file failed."""
     from seg.commands._progress import bulk_progress
     from seg.commands._text import plain_console
+    from seg.convert.annotations import AnnotationReader
     from seg.convert.labelme import ShapeReader
+    from seg.convert.reader import LabelReader
     from seg.convert.sources import count_sources
-    from seg.files import SUFFIXES
     from seg.labels import LabelMap
 
     # The reason that we print for a file is enough; OpenCV would print its own beside it.
@@ -46,16 +48,20 @@ def preprocess(config: "DictConfig") -> None:
     cfg = plain(config)
     as_json, shard = cfg.pop("json"), _shard(cfg.pop("shard"))
     labels = LabelMap.load(cfg.pop("labels"), ignore=cfg.pop("ignore"))
+    if ignore_values := cfg.pop("ignore_values"):
+        labels = _ignoring(labels, ignore_values, cfg["read"])
     source, destination = Path(cfg.pop("source")), cfg.pop("destination")
     work = _work(cfg)
     console = plain_console(stderr=as_json)
 
-    suffixes = ShapeReader.suffixes if cfg["read"] == "labelme" else SUFFIXES
+    suffixes = {"labelme": ShapeReader.suffixes, "cityscapes_polygons": AnnotationReader.suffixes}.get(
+        cfg["read"], LabelReader.suffixes
+    )
 
     def count() -> int:
         return count_sources(source, cfg["pattern"], suffixes) // (shard[1] if shard else 1)
 
-    with bulk_progress("converting", "images", console, count) as progress:
+    with bulk_progress("converting", "images", console, None if cfg["read"] == "coco" else count) as progress:
         summary = work(source, destination, labels, shard=shard, progress=progress)
     for warning in summary.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -68,6 +74,21 @@ def preprocess(config: "DictConfig") -> None:
     if summary.failed:
         more = f"; {destination}/manifest.jsonl names all" if summary.failed > len(summary.failures) else ""
         raise Failed(f"{summary.failed} of {summary.files} files failed, as named above{more}")
+
+
+def _ignoring(labels: "LabelMap", values: Any, read: str) -> "LabelMap":
+    from seg.convert.reader import ANNOTATIONS
+
+    if not isinstance(values, list):
+        raise ValueError(f"ignore_values: expected a list, got {values!r}; give such as [-1, 255]")
+    if read in ANNOTATIONS:
+        raise ValueError(f"ignore_values: expected only with images, got {values!r} with read={read}; leave it out")
+    if read != "index" and not any(label.values for label in labels.labels if not label.ignore):
+        raise ValueError(
+            "ignore_values: expected values in the label map, or read=index, got colours alone, by which images are "
+            "read; add values to the label map, or ignore a class by its name (ignore=[...])"
+        )
+    return labels.ignoring_values(values)
 
 
 def _work(cfg: dict[str, Any]) -> "Callable[..., Summary]":
@@ -86,11 +107,14 @@ def _work(cfg: dict[str, Any]) -> "Callable[..., Summary]":
     if len(set(map(bool, where.values()))) > 1:
         raise ValueError("expected images and images_destination together, got one of them; give both, or neither")
     cut = Cut(**how) if any(how.values()) else None
+    if options["inverse"] and options["background"] is not None:
+        raise ValueError("expected inverse=true without background, got both; leave it out: whole masks are coloured")
     if options.pop("inverse"):
-        if cut or where["images"] or (cfg["unknown"], cfg["read"]) != ("error", "auto"):
+        read = tuple(cfg[key] for key in ("unknown", "read", "transparent"))
+        if cut or where["images"] or read != ("error", "auto", "keep"):
             raise ValueError(
-                "expected inverse=true without tile, size, images, unknown and read, got some of them; leave them out: "
-                "whole masks are coloured"
+                "expected inverse=true without tile, size, images, unknown, read and transparent, got some of them; "
+                "leave them out: whole masks are coloured"
             )
         return partial(recolor_folder, **{key: options[key] for key in ("pattern", "threads", "overwrite")})
     if where["images"]:

@@ -3,13 +3,16 @@
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from seg import _preproc
+from seg.convert.annotations import AnnotationReader
+from seg.convert.cityscapes import CityscapesReader
+from seg.convert.coco import CocoReader
 from seg.convert.jobs import (
     Job,
     Task,
@@ -22,16 +25,12 @@ from seg.convert.jobs import (
 )
 from seg.convert.labelme import ShapeReader
 from seg.convert.manifest import Manifest, Record
-from seg.convert.reader import LabelReader, Stamp
+from seg.convert.reader import LabelReader, Mapped, Stamp, count
 from seg.convert.sources import Source, list_sources
 from seg.convert.summary import Summary, Tally, write_weights
 from seg.convert.tiles import Cut, ImageTiles, Outputs, extent
-from seg.files import make_folder, write_json, write_png
+from seg.files import held, make_folder, write_json, write_png
 from seg.labels import LabelMap
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 Progress = Callable[[int, int], None]
 """Called with (done, failed) about twice a second and at the end."""
@@ -48,6 +47,8 @@ def convert_folder(
     unknown: str = "error",
     max_distance: int | None = None,
     read: str = "auto",
+    transparent: str = "keep",
+    background: str | None = None,
     max_pixels: int = 1 << 28,
     cut: Cut | None = None,
     images: ImageTiles | None = None,
@@ -64,8 +65,10 @@ def convert_folder(
 
     Args:
         pattern: glob over the relative path; ``**/`` stands for any folders.
-        unknown, max_distance, read, max_pixels: see `LabelReader`; with ``read=labelme`` the sources are labelme's
-            annotations (.json), see `seg.convert.labelme`. A file that fails leaves no mask, not even an older one.
+        unknown, max_distance, read, transparent, max_pixels: see `LabelReader`; with ``read=labelme``, ``coco`` or
+            ``cityscapes_polygons`` the sources are annotations (.json), see `seg.convert.labelme`, `seg.convert.coco`
+            and `seg.convert.cityscapes`. A file that fails leaves no mask, not even an older one.
+        background: class of the pixels outside every annotation, see `AnnotationReader`.
         cut: resize the masks and cut them into tiles. A pixel counts once, however many tiles overlap there.
         images: the images of the labels, to be cut like the masks.
         threads: 0 = all cores that this process may use.
@@ -77,28 +80,37 @@ def convert_folder(
         ValueError: a wrong option or folder. A bad file raises nothing; ``Summary.failed`` counts it.
     """
     # Options are checked before any folder is made.
-    reader = _reader(labels, read, unknown, max_distance, max_pixels)
+    options = {"unknown": unknown, "max_distance": max_distance, "transparent": transparent, "background": background}
+    reader = _reader(labels, read, options, max_pixels)
     if images and not cut:
         raise ValueError("images: expected only with tile or size, got neither; give one, or leave images out")
     workers, part = threads_of(threads), shard_name(shard)
-    sources = list_sources(Path(source), Path(destination), pattern, reader.suffixes)
-    apart = images.apart(source, destination) if images else {"source": source}
-    target = _destination(destination, cut, apart)
+    if isinstance(reader, CocoReader):
+        sources = iter(reader.sources(Path(source), Path(destination), pattern))
+    else:
+        sources = list_sources(Path(source), Path(destination), pattern, reader.suffixes)
+    read_from = Path(source).parent if Path(source).is_file() else source
+    apart = images.apart(read_from, destination) if images else {"source": read_from}
+    target = make_folder(destination, "destination", apart)
     if images:
         sources = _named_as_pairs(sources, images)
-    labels.save(target / "labels.yaml")
     tally = Tally(labels, progress)
     key = reader.key + (f" {json.dumps(cut.to_dict())}" if cut else "")
     outputs = Outputs(target, cut, images)
-    with Manifest(target, part, key) as manifest:
-        jobs = list_jobs(sources, outputs, None if overwrite else manifest, shard)
-        records = in_order(_tasks(jobs, reader, outputs, workers), workers)
-        write_counts(target / f"counts{part}.csv", records, manifest, tally)
-    if images and not shard:
-        tally.warn(*images.left_out())
-    summary = tally.summary()
-    write_weights(target / f"class_weights{part}.json", summary)
-    write_about(target / f"manifest{part}.json", summary, labels=labels.digest, options=reader.options)
+    with _held(target, key, source, pattern, images):
+        _check_cut(target, cut)
+        labels.save(target / "labels.yaml")
+        with Manifest(target, part, key) as manifest:
+            jobs = list_jobs(sources, outputs, None if overwrite else manifest, shard)
+            records = in_order(_tasks(jobs, reader, outputs, workers), workers)
+            write_counts(target / f"counts{part}.csv", records, manifest, tally)
+        if images and not shard:
+            tally.warn(*images.left_out())
+        if isinstance(reader, LabelReader) and reader.numbered:
+            tally.warn(reader.numbered)
+        summary = tally.summary()
+        write_weights(target / f"class_weights{part}.json", summary)
+        write_about(target / f"manifest{part}.json", summary, labels=labels.digest, options=reader.options)
     return summary
 
 
@@ -125,25 +137,30 @@ def recolor_folder(
     target = make_folder(destination, "destination", {"source": source})
     tally = Tally(labels, progress)
     outputs = Outputs(target, None, None)
-    with Manifest(target, part, f"recolor {labels.digest}") as manifest:
-        jobs = list_jobs(sources, outputs, None if overwrite else manifest, shard)
-        records = in_order((job.record or partial(_recolor, job, labels, outputs) for job in jobs), workers)
-        write_counts(target / f"counts{part}.csv", records, manifest, tally)
-    summary = tally.summary()
-    write_about(target / f"manifest{part}.json", summary, labels=labels.digest)
+    key = f"recolor {labels.digest}"
+    with _held(target, key, source, pattern):
+        with Manifest(target, part, key) as manifest:
+            jobs = list_jobs(sources, outputs, None if overwrite else manifest, shard)
+            records = in_order((job.record or partial(_recolor, job, labels, outputs) for job in jobs), workers)
+            write_counts(target / f"counts{part}.csv", records, manifest, tally)
+        summary = tally.summary()
+        write_about(target / f"manifest{part}.json", summary, labels=labels.digest)
     return summary
 
 
-def _reader(
-    labels: LabelMap, read: str, unknown: str, max_distance: int | None, max_pixels: int
-) -> LabelReader | ShapeReader:
-    if read != "labelme":
-        return LabelReader(labels, unknown=unknown, max_distance=max_distance, read=read, max_pixels=max_pixels)
-    if max_distance is not None:
-        raise ValueError(
-            f"max_distance: expected only with colours, got {max_distance!r} with read=labelme; leave it out"
-        )
-    return ShapeReader(labels, unknown=unknown, max_pixels=max_pixels)
+def _reader(labels: LabelMap, read: str, options: dict[str, Any], max_pixels: int) -> LabelReader | AnnotationReader:
+    """The reader of that name; options that it does not have must be left at their defaults."""
+    kinds: tuple[type[AnnotationReader], ...] = (ShapeReader, CocoReader, CityscapesReader)
+    kind = next((kind for kind in kinds if kind.read == read), None)
+    unused = {"max_distance": (None, "colours"), "transparent": ("keep", "images")}
+    for name, (default, what) in (unused if kind else {"background": (None, "annotations")}).items():
+        if (got := options.pop(name)) != default:
+            raise ValueError(f"{name}: expected only with {what}, got {got!r} with read={read}; leave it out")
+    return (
+        kind(labels, **options, max_pixels=max_pixels)
+        if kind
+        else LabelReader(labels, read=read, **options, max_pixels=max_pixels)
+    )
 
 
 def _named_as_pairs(sources: Iterator[Source], images: ImageTiles) -> Iterator[Source]:
@@ -154,7 +171,9 @@ def _named_as_pairs(sources: Iterator[Source], images: ImageTiles) -> Iterator[S
             yield source._replace(mask=source.mask and f"{name}.png")
 
 
-def _tasks(jobs: Iterator[Job], reader: LabelReader | ShapeReader, outputs: Outputs, threads: int) -> Iterator[Task]:
+def _tasks(
+    jobs: Iterator[Job], reader: LabelReader | AnnotationReader, outputs: Outputs, threads: int
+) -> Iterator[Task]:
     """What is left to do for each job, in the order of the jobs."""
     if isinstance(reader, LabelReader) and not outputs.cut:
         return _by_helper(jobs, reader, outputs, threads)
@@ -170,7 +189,8 @@ def _by_helper(jobs: Iterator[Job], reader: LabelReader, outputs: Outputs, threa
             if job.record:
                 yield job.record
             elif result.status == "converted":
-                yield _converted(job, stamp, result.counts, extent([job.mask]))
+                odd = {"merged": result.merged, "transparent": result.clear}
+                yield _converted(job, stamp, result.counts, extent([job.mask]), **odd)
             elif result.status == "unsupported":
                 yield partial(_convert_other, job, stamp, reader, outputs)
             else:
@@ -183,13 +203,13 @@ def _convert_other(job: Job, stamp: Stamp, reader: LabelReader, outputs: Outputs
     try:
         mapped = reader.other_file(job.path)
         _preproc.write_mask(job.mask, mapped.mask)
-        return _converted(job, stamp, mapped.counts, extent([job.mask]), lossy=mapped.lossy)
+        return _converted(job, stamp, mapped.counts, extent([job.mask]), **_odd(mapped))
     except (OSError, ValueError, MemoryError) as error:
         outputs.remove(job.mask)
         return _failed(job, error)
 
 
-def _make_mask(job: Job, reader: LabelReader | ShapeReader, outputs: Outputs) -> Record:
+def _make_mask(job: Job, reader: LabelReader | AnnotationReader, outputs: Outputs) -> Record:
     assert job.path is not None
     assert job.mask is not None
     cut, images = outputs.cut, outputs.images
@@ -197,13 +217,13 @@ def _make_mask(job: Job, reader: LabelReader | ShapeReader, outputs: Outputs) ->
         mapped, stamp = reader.file(job.path)
         if cut is None:
             _preproc.write_mask(job.mask, mapped.mask)
-            return _converted(job, stamp, mapped.counts, extent([job.mask]))
+            return _converted(job, stamp, mapped.counts, extent([job.mask]), **_odd(mapped))
         mask = cut.resized(mapped.mask, nearest=True)
         if images:
             images.write(outputs.name(job.mask), mapped.mask.shape)
         cut.write(job.mask, mask)
-        about = {"height": mask.shape[0], "width": mask.shape[1], "lossy": mapped.lossy}
-        counts = mapped.counts if mask is mapped.mask else _counts(mask)
+        about = {"height": mask.shape[0], "width": mask.shape[1], **_odd(mapped)}
+        counts = mapped.counts if mask is mapped.mask else count(mask)
         return _converted(job, stamp, counts, outputs.extent(job.mask, about), **about)
     except (OSError, ValueError, MemoryError) as error:
         outputs.remove(job.mask)
@@ -222,17 +242,15 @@ def _recolor(job: Job, labels: LabelMap, outputs: Outputs) -> Record:
         mask = decode_mask(data)
         write_png(job.mask, recolor_array(mask, labels))
         stamp = Stamp(len(data), status.st_mtime_ns, zlib.crc32(data))
-        return _converted(job, stamp, _counts(mask), extent([job.mask]))
+        return _converted(job, stamp, count(mask), extent([job.mask]))
     except (OSError, ValueError, MemoryError) as error:
         outputs.remove(job.mask)
         return _failed(job, error)
 
 
-def _counts(mask: "NDArray[np.uint8]") -> dict[int, int]:
-    import numpy as np
-
-    values, pixels = np.unique(mask, return_counts=True)
-    return dict(zip(values.tolist(), pixels.tolist(), strict=True))
+def _odd(mapped: Mapped) -> dict[str, Any]:
+    """What a record says of a file that was converted although something about it is odd."""
+    return {"lossy": mapped.lossy, "merged": mapped.merged, "transparent": mapped.clear}
 
 
 def _converted(job: Job, stamp: Stamp, counts: dict[int, int], made: tuple[int, int], **about: Any) -> Record:
@@ -249,21 +267,33 @@ def _failed(job: Job, reason: str | Exception) -> Record:
     return {"file": job.file, "status": "failed", "reason": text}
 
 
-def _destination(path: str | os.PathLike[str], cut: Cut | None, apart: Mapping[str, str | os.PathLike[str]]) -> Path:
-    """The folder for the masks, which must have been cut alike if it holds some."""
-    path = Path(path)
+@contextmanager
+def _held(
+    target: Path, key: str, source: str | os.PathLike[str], pattern: str, images: ImageTiles | None = None
+) -> Iterator[None]:
+    """Hold the destinations: shards and other calls alike may write there at the same time, nobody else."""
+    folders = {"destination": (target, json.dumps([key, os.path.realpath(source), pattern, images and images.key]))}
+    if images:
+        folders["images_destination"] = (images.destination, images.key)
+    with ExitStack() as stack:
+        for what, (folder, mine) in folders.items():
+            expected = f"{what}: expected a folder that no conversion of another source, label map or options writes to"
+            stack.enter_context(held(folder, expected, "wait for it, or give another folder", mine))
+        yield
+
+
+def _check_cut(target: Path, cut: Cut | None) -> None:
+    """Make sure that the masks that are there, if any, were cut alike, and record how."""
     wanted = cut.to_dict() if cut else None
-    if (path / "labels.yaml").is_file():
-        found = json.loads((path / _CUT).read_text(encoding="utf-8")) if (path / _CUT).is_file() else None
+    if (target / "labels.yaml").is_file():
+        found = json.loads((target / _CUT).read_text(encoding="utf-8")) if (target / _CUT).is_file() else None
         if found != wanted:
             raise ValueError(
                 f"destination: expected a folder without masks, or with masks made with {_cut_text(wanted)}, got "
-                f"'{path}' with masks made with {_cut_text(found)}; give another folder, or remove it"
+                f"'{target}' with masks made with {_cut_text(found)}; give another folder, or remove it"
             )
-    target = make_folder(path, "destination", apart)
     if wanted:
         write_json(target / _CUT, wanted)
-    return target
 
 
 def _cut_text(cut: dict[str, Any] | None) -> str:

@@ -10,62 +10,37 @@ values mean something else in each folder: value i is the class on line i of its
 
 import base64
 import binascii
-import difflib
 import io
-import json
 import math
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from seg.convert.annotations import BACKGROUND, AnnotationReader, check_size, counted, parsed, points_of
 from seg.convert.reader import Mapped, Stamp
 from seg.files import decoded
-from seg.labels import IGNORE, LabelMap
+from seg.labels import IGNORE
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BACKGROUND = ("_background_", "background")
-"""The class of pixels outside every shape, if the label map has it."""
 _NAMES = "label_names.txt"
-_IGNORED = "__ignore__"  # labelme's own name for ignored pixels
 _LINE_WIDTH, _POINT_RADIUS = 10, 5
 _POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2, "point": 1, "mask": 2,
            "oriented_rectangle": 4}  # fmt: skip
 """The kinds of shapes that are drawn, with the least number of points of each."""
 
 
-class ShapeReader:
-    """Reads annotation files and exported labels as masks, under one label map, as `LabelReader` reads others.
+class ShapeReader(AnnotationReader):
+    """Reads annotation files and exported labels as masks, see `AnnotationReader`.
 
-    Args:
-        unknown: ``error``: a label that the map does not have fails its file, and so do pixels outside every shape if
-            the map has no class ``_background_`` or ``background``; ``ignore``: both become 255.
-        max_pixels: larger images are refused.
-
-    Raises:
-        ValueError: an option out of range.
+    With ``unknown=error``, pixels outside every shape fail their file if there is no background for them.
     """
 
+    read = "labelme"
     suffixes = (".json", "label.png")
-
-    def __init__(self, labels: LabelMap, *, unknown: str = "error", max_pixels: int = 1 << 28) -> None:
-        if unknown not in ("error", "ignore"):
-            raise ValueError(
-                f"unknown: expected error or ignore with read=labelme, got {unknown!r}; choose one of them, names have "
-                "no distance"
-            )
-        self.labels, self.max_pixels = labels, max_pixels
-        self.options: dict[str, Any] = {"unknown": unknown, "max_distance": None, "read": "labelme"}
-        index = {name: number for number, name in enumerate(labels.names)}
-        self._classes = {_IGNORED: IGNORE} | {label.name: index.get(label.name, IGNORE) for label in labels.labels}
-        self._background = next((self._classes[name] for name in BACKGROUND if name in self._classes), None)
-
-    @property
-    def key(self) -> str:
-        """Everything that a mask depends on besides its source, as text."""
-        return " ".join(map(str, (self.labels.digest, *self.options.values())))
+    names: ClassVar = {"__ignore__": IGNORE}  # labelme's own name for ignored pixels
 
     def file(self, path: Path) -> tuple[Mapped, Stamp]:
         """Mask of an annotation file or of an exported ``label.png``.
@@ -74,9 +49,9 @@ class ShapeReader:
             OSError: the file cannot be read.
             ValueError: another kind of file, or an unknown label or shape, which the message names.
         """
-        data, status = path.read_bytes(), path.stat()
         if path.suffix.lower() == ".json":
-            return self.drawn(data, path.parent), Stamp(len(data), status.st_mtime_ns, zlib.crc32(data))
+            return super().file(path)
+        data, status = path.read_bytes(), path.stat()
         try:
             names = (path.parent / _NAMES).read_bytes()
         except FileNotFoundError:
@@ -90,19 +65,18 @@ class ShapeReader:
         import numpy as np
 
         height, width, shapes = _content(data, folder)
-        _check_size(height, width, self.max_pixels)
+        mask = self.empty(height, width)
         covered = np.zeros((height, width), bool)
-        mask = np.full((height, width), IGNORE if self._background is None else self._background, np.uint8)
         for number, shape in enumerate(shapes, start=1):
             try:
-                value = self._value(shape.get("label") if isinstance(shape, dict) else None)
+                value = self.value(shape.get("label") if isinstance(shape, dict) else None)
                 pixels = _pixels(shape, height, width)
             except ValueError as error:
                 raise ValueError(f"shape {number}, {error}") from None
             mask[pixels] = value
             covered |= pixels
         self._check_background(covered)
-        return _counted(mask)
+        return counted(mask)
 
     def exported(self, data: bytes, names: list[str]) -> Mapped:
         """Mask of the content of ``label.png``, ``names[i]`` being the label of value i; raises as `file` does."""
@@ -113,46 +87,25 @@ class ShapeReader:
         for value in np.unique(values).tolist():
             if value < len(names) and names[value] in BACKGROUND:
                 self._check_background(values != value)
-                table[value] = IGNORE if self._background is None else self._background
+                table[value] = IGNORE if self.background is None else self.background
             elif value < len(names):
                 try:
-                    table[value] = self._value(names[value])
+                    table[value] = self.value(names[value])
                 except ValueError as error:
                     raise ValueError(f"value {value}, {error}") from None
             elif value != IGNORE:  # labelme's -1
                 raise ValueError(
                     f"value {value}: expected its name in {_NAMES}, got {len(names)} lines, from 0 on; export it again"
                 )
-        return _counted(table[values])
+        return counted(table[values])
 
     def _check_background(self, covered: "NDArray[np.bool_]") -> None:
-        if self._background is None and self.options["unknown"] == "error" and not covered.all():
+        if self.background is None and self.options["unknown"] == "error" and not covered.all():
             y, x = divmod(int(covered.argmin()), covered.shape[1])
             raise ValueError(
                 f"expected shapes that cover the image, got {int((~covered).sum())} pixels outside, the first at "
                 f"x={x}, y={y}; add a class '{BACKGROUND[0]}' to the label map, or use unknown=ignore"
             )
-
-    def _value(self, label: Any) -> int:
-        if not isinstance(label, str):
-            raise ValueError(f"label: expected a name, got {label!r}; name it in labelme")
-        if label in self._classes:
-            return self._classes[label]
-        if self.options["unknown"] == "ignore":
-            return IGNORE
-        names = {name.casefold(): name for name in self._classes if name != _IGNORED}
-        near = difflib.get_close_matches(label.casefold(), names, n=1, cutoff=0.0)
-        raise ValueError(
-            f"label: expected a name in the label map, got '{label}', nearest is '{names[near[0]]}'; add it to the "
-            "label map, or use unknown=ignore"
-        )
-
-
-def _counted(mask: "NDArray[np.uint8]") -> Mapped:
-    import numpy as np
-
-    values, counts = np.unique(mask, return_counts=True)
-    return Mapped(mask, dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
 
 def _indices(data: bytes, max_pixels: int) -> "NDArray[np.uint8]":
@@ -166,17 +119,10 @@ def _indices(data: bytes, max_pixels: int) -> "NDArray[np.uint8]":
                 raise ValueError(
                     f"expected a palette PNG, as labelme writes it, got Pillow's mode {image.mode}; export it again"
                 )
-            _check_size(image.height, image.width, max_pixels)
+            check_size(image.height, image.width, max_pixels)
             return np.array(image)
     except (OSError, SyntaxError) as error:
         raise ValueError(f"expected a PNG, got one that cannot be decoded ({error}); export it again") from None
-
-
-def _check_size(height: int, width: int, max_pixels: int) -> None:
-    if height * width > max_pixels:
-        raise ValueError(
-            f"too large: expected at most {max_pixels} pixels (max_pixels), got {width} x {height}; raise max_pixels"
-        )
 
 
 def _image_size(content: dict[str, Any], folder: Path | None) -> list[Any]:
@@ -200,13 +146,7 @@ def _image_size(content: dict[str, Any], folder: Path | None) -> list[Any]:
 
 def _content(data: bytes, folder: Path | None) -> tuple[int, int, list[Any]]:
     """Height, width and shapes of an annotation file."""
-    text = decoded(data)
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError("expected JSON as labelme saves it, got another or a damaged file; save it again") from None
-    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
-        raise ValueError("expected an object with a list of shapes, as labelme saves it, got other JSON; save it again")
+    content = parsed(data, "as labelme saves it", "shapes")
     sides = [content.get(key) for key in ("imageHeight", "imageWidth")]
     if sides == [None, None]:
         sides = _image_size(content, folder)
@@ -226,7 +166,7 @@ def _pixels(shape: dict[str, Any], height: int, width: int) -> "NDArray[np.bool_
     kind = shape.get("shape_type") or "polygon"  # old versions had no other
     if not isinstance(kind, str) or kind not in _POINTS:
         raise ValueError(f"shape_type: expected one of {', '.join(_POINTS)}, got '{kind}'; draw it again in labelme")
-    points = _points(shape.get("points"))
+    points = points_of(shape.get("points"))
     if len(points) < _POINTS[kind]:
         raise ValueError(
             f"{kind}: expected at least {_POINTS[kind]} points, got {len(points)}; mend or remove it in labelme"
@@ -246,24 +186,6 @@ def _pixels(shape: dict[str, Any], height: int, width: int) -> "NDArray[np.bool_
     else:
         draw.polygon(points, fill=1, outline=1)
     return np.array(image, bool)
-
-
-def _points(points: Any) -> list[tuple[float, float]]:
-    try:
-        found = [(_number(x), _number(y)) for x, y in points]
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(
-            f"points: expected [[x, y], ...], got {str(points)[:60]}; mend or remove it in labelme"
-        ) from None
-    if not all(abs(number) < 1e6 for point in found for number in point):  # false for NaN, too
-        raise ValueError("points: expected numbers less than a million pixels away, got others; remove it in labelme")
-    return found
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError
-    return float(value)
 
 
 def _stored(data: Any, points: list[tuple[float, float]], height: int, width: int) -> "NDArray[np.bool_]":

@@ -1,12 +1,13 @@
-"""One label image to one mask: PNG by the C++ helper, other formats by OpenCV, under one label map and its options."""
+"""One label image to one mask: PNG by the C++ helper, other formats by OpenCV or Pillow, under one label map."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seg import _preproc
 from seg.convert.opencv import open_other
 from seg.files import SUFFIXES
-from seg.labels import Color, LabelMap
+from seg.labels import IGNORE, Color, LabelMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,21 +15,27 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Unknown = tuple[int, int, Color | int, int, int, int | None]
-"""What the label map does not list: pixels, distinct colours or values, the first of them, its x and y, and the
-``max_distance`` that would match them all."""
+Unknown = tuple[int, int, Color | int, int, int, int | None, int, int]
+"""What the label map does not list: pixels, distinct colours or values, the first of them, its x and y, the
+``max_distance`` that would match them all, their largest gray level but 255 (-1: not all are gray), and how many of the
+pixels are fully transparent."""
 
-_WAYS = ("auto", "color", "index", "ade20k")  # and labelme, which seg.convert.labelme reads
+_WAYS = ("auto", "color", "index", "ade20k")
+ANNOTATIONS = ("labelme", "coco", "cityscapes_polygons")  # which other files read
 
 
 class Mapped(NamedTuple):
     """A mask (H, W) uint8, the pixels of each of its values, what the label map does not list (None unless
-    ``unknown=ignore`` let it pass), and the name of the source's format if it is lossy."""
+    ``unknown=ignore`` let it pass), the name of the source's format if it is lossy, how many unlisted colours
+    ``unknown=nearest`` made one class, with that class, if they are several, and the pixels of classes that are fully
+    transparent."""
 
     mask: "NDArray[np.uint8]"
     counts: dict[int, int]
     missing: Unknown | None = None
     lossy: str = ""
+    merged: tuple[int, int] | None = None
+    clear: int = 0
 
 
 class Stamp(NamedTuple):
@@ -47,15 +54,17 @@ class LabelReader:
             (the nearest listed colour within ``max_distance``, else an error).
         max_distance: largest difference in any channel, 0..255, for ``nearest``.
         read: ``auto`` reads palette PNG by colour if the label map has colours, and gray images by value if it has
-            values; ``color`` and ``index`` (the stored value) read all images one way; ``ade20k`` takes
+            values; ``color`` and ``index`` (the stored value; in a map without values the classes are numbered from
+            0 in its order) read all images one way; ``ade20k`` takes
             red / 10 * 256 + green of RGB images as the value, the coding of ADE20K's ``*_seg.png``.
+        transparent: ``keep``: a pixel of alpha 0 counts as its colour; ``ignore``: it becomes 255.
         max_pixels: larger images are refused before they are decoded, because a header may be false.
 
     Raises:
         ValueError: an option out of range.
     """
 
-    suffixes = SUFFIXES
+    suffixes = (*SUFFIXES, ".gif")
 
     def __init__(
         self,
@@ -64,15 +73,21 @@ class LabelReader:
         unknown: str = "error",
         max_distance: int | None = None,
         read: str = "auto",
+        transparent: str = "keep",
         max_pixels: int = 1 << 28,
     ) -> None:
         if not isinstance(max_pixels, int) or max_pixels < 1:
             raise ValueError(f"max_pixels: expected 1..2**30, got {max_pixels!r}; give a whole number")
         if read not in _WAYS:
-            raise ValueError(f"read: expected {', '.join(_WAYS)} or labelme, got {read!r}; choose one of them")
+            ways = ", ".join((*_WAYS, *ANNOTATIONS[:-1]))
+            raise ValueError(f"read: expected {ways} or {ANNOTATIONS[-1]}, got {read!r}; choose one of them")
         self.labels, self.max_pixels = labels, max_pixels
         self.options: dict[str, Any] = {"unknown": unknown, "max_distance": max_distance, "read": read}
-        self._table = _preproc.Table(labels.colors, labels.values)
+        self.options["transparent"] = transparent
+        values = _values(labels, read == "index")
+        self._ignored = [value for value, _ in values if not 0 <= value <= 65535]
+        self._values = {value: index for value, index in values if 0 <= value <= 65535}
+        self._table = _preproc.Table(labels.colors, list(self._values.items()))
         self.files((), 1).close()  # the helper checks the options
 
     @property
@@ -84,16 +99,51 @@ class LabelReader:
         """Convert PNG files on threads: see `_preproc.convert_files`."""
         return _preproc.convert_files(jobs, self._table, max_pixels=self.max_pixels, threads=threads, **self.options)
 
+    @property
+    def numbered(self) -> str:
+        """What to say where the order of the label map gives the values; else empty."""
+        if self.options["read"] != "index" or any(row.values for row in self.labels.labels if not row.ignore):
+            return ""
+        names = ", ".join(f"{number} = {row.name}" for number, row in enumerate(self.labels.labels) if row.colors)
+        return f"read=index: the label map lists no values, so its classes were numbered in their order: {names}"
+
     def array(self, image: "NDArray[Any]") -> Mapped:
         """Map H x W x 3 uint8 (RGB) or H x W integers 0..65535 (ids, or gray colours if the map has no values).
 
         Raises:
             ValueError: another kind of array, or pixels that the label map does not list.
         """
-        mask, counts, missing = _preproc.map_array(_samples(image), self._table, **self.options)
+        return self._mapped(_samples(image))
+
+    def _mapped(self, samples: "NDArray[Any]") -> Mapped:
+        import numpy as np
+
+        wide = samples.ndim == 2 and samples.dtype not in (np.uint8, np.uint16)
+        outside = (samples < 0) | (samples > 65535) if wide else None
+        if outside is not None:
+            self._check_outside(samples, outside)
+            # any listed value will do: the mask is overwritten there
+            samples = np.where(outside, next(iter(self._values), 0), samples).astype(np.uint16)
+        mask, counts, missing, merged, clear = _preproc.map_array(samples, self._table, **self.options)
         if missing and self.options["unknown"] != "ignore":
             raise ValueError(self.reason(missing))
-        return Mapped(mask, counts, missing)
+        if outside is not None and outside.any():
+            mask[outside] = IGNORE
+            counts = count(mask)
+        return Mapped(mask, counts, missing, merged=merged, clear=clear)
+
+    def _check_outside(self, ids: "NDArray[Any]", outside: "NDArray[np.bool_]") -> None:
+        """Refuse ids that no class can have, unless they are ignored."""
+        import numpy as np
+
+        unlisted = outside & ~np.isin(ids, self._ignored)
+        if (self.options["unknown"] == "ignore" and self._values) or not unlisted.any():
+            return
+        y, x = divmod(int(unlisted.argmax()), ids.shape[1])
+        raise ValueError(
+            f"ids: expected 0..65535, got {ids.min()}..{ids.max()}, the first outside {ids[y, x]} at x={x}, y={y}; use "
+            f"ignore_values=[{ids[y, x]}] if it marks pixels to ignore, or renumber them first"
+        )
 
     def file(self, path: Path) -> tuple[Mapped, Stamp]:
         """Mask of a file of any supported format.
@@ -108,32 +158,57 @@ class LabelReader:
             return self.other_file(path), stamp
         if mask is None:
             raise ValueError(result.reason or self.reason(result.unknown))
-        return Mapped(mask, result.counts, result.unknown), stamp
+        return Mapped(mask, result.counts, result.unknown, merged=result.merged, clear=result.clear), stamp
 
     def other_file(self, path: Path) -> Mapped:
-        """Mask of a file that is not PNG: OpenCV decodes, the same kernel maps. Raises as `file` does."""
+        """Mask of a file that is not PNG: OpenCV or Pillow decodes, the same kernel maps. Raises as `file` does."""
         by_number = self.options["read"] == "index" or not self.labels.colors
-        pixels, lossy = open_other(path, self.max_pixels, by_number)
-        return self.array(pixels)._replace(lossy=lossy)
+        gray = self.options["read"] != "color" and bool(self._values)
+        pixels, lossy = open_other(path, self.max_pixels, by_number, gray)
+        return self._mapped(pixels if pixels.ndim == 3 else _samples(pixels))._replace(lossy=lossy)
 
     def reason(self, missing: Unknown | None) -> str:
         """The error text about pixels that the label map does not list, with what to do about them."""
         assert missing is not None
-        pixels, distinct, first, x, y, reach = missing
+        pixels, distinct, first, x, y, reach, level, clear = missing
         noun = "colour" if isinstance(first, tuple) else "value"
         found = (
             f"{noun} {first} is not in the label map: {_many(pixels, 'pixel')} of "
             f"{_many(distinct, f'unlisted {noun}')}, the first at x={x}, y={y}"
         )
         advice = "add it to the label map, or use unknown=ignore"
+        if clear:
+            advice += f", or transparent=ignore ({clear} of the pixels have alpha 0)"
         if not isinstance(first, tuple):
-            return f"{found}; {advice}"
+            return f"{found}; {self._hint(first)}{advice}"
+        if 1 <= level < len(self.labels.labels):
+            return (
+                f"{found}; these look like indices, not colours (gray levels of at most {level}): {self._by_number()}"
+            )
         away, nearest = _nearest(first, self.labels)
         if len(nearest) > 1:
             return f"{found}; {' and '.join(nearest)} are equally near, {away} away; {advice}"
         if reach is not None:
             advice += f" or unknown=nearest max_distance={reach}"
         return f"{found}; nearest is {nearest[0]}, {away} away; {advice}"
+
+    def _by_number(self) -> str:
+        """How to read indices under this map."""
+        if self._values:
+            return "use read=index"
+        name = json.dumps(self.labels.labels[0].name, ensure_ascii=False)
+        return (
+            "use read=index if the classes of the label map are numbered from 0 in its order, or a YAML label map that "
+            f"lists them (classes: [{{name: {name}, values: [0]}}, ...])"
+        )
+
+    def _hint(self, value: int) -> str:
+        """What an unlisted 1 or 255 may mean: files of two values hold 0 and 1, or 0 and 255."""
+        other = {1: 255, 255: 1}.get(value)
+        if other in self._values:
+            name = self.labels.name_of(self._values[other])
+            return f"two values are stored as 0 and 1 or as 0 and 255; '{name}' has {other}: list [1, 255] for it, or "
+        return "use ignore_values=[255] if it marks pixels to ignore, or " if value == 255 else ""
 
 
 def convert_array(
@@ -161,13 +236,31 @@ def _samples(image: "NDArray[Any]") -> "NDArray[Any]":
     if image.ndim == 2 and image.dtype.kind in "iu":
         if image.dtype in (np.uint8, np.uint16):
             return image.astype(image.dtype.newbyteorder("="), copy=False)
-        if image.size == 0 or (image.min() >= 0 and image.max() <= 65535):
-            return image.astype(np.uint16)
-        raise ValueError(f"ids: expected 0..65535, got {image.min()}..{image.max()}; renumber them first")
+        return image
     raise ValueError(
         f"image: expected H x W x 3 uint8 (RGB) or H x W integers (ids), got {image.dtype} of shape {image.shape}; "
         "drop alpha with image[..., :3], convert with astype"
     )
+
+
+def _values(labels: LabelMap, by_order: bool) -> list[tuple[int, int]]:
+    """Values with their class index. A map without a class that has one gives them by its order, or not at all: those
+    of ignored pixels alone do not make a map of ids."""
+    if any(row.values for row in labels.labels if not row.ignore):
+        return list(labels.values)
+    if not by_order:
+        return []
+    index = dict(labels.colors)
+    rows = (row for row in labels.labels if row.colors)
+    return [*((number, index[row.colors[0]]) for number, row in enumerate(rows)), *labels.values]
+
+
+def count(mask: "NDArray[np.uint8]") -> dict[int, int]:
+    """Pixels of each value."""
+    import numpy as np
+
+    values, pixels = np.unique(mask, return_counts=True)
+    return dict(zip(values.tolist(), pixels.tolist(), strict=True))
 
 
 def _many(count: int, noun: str) -> str:

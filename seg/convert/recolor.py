@@ -53,5 +53,6 @@ def _table(labels: LabelMap) -> list[Color] | list[int]:
         raise ValueError(f"label map: expected a colour or value for each class, got none for '{without[0]}'; add one")
     numbers = dict(labels.values)
     spare = next(value for value in (IGNORE, *range(65536)) if value not in numbers)
-    value = next((label.values[0] for label in ignored if label.values), spare)
+    stored = (value for label in ignored for value in label.values if 0 <= value <= 65535)  # a file may hold -1
+    value = next(stored, spare)
     return [*(label.values[0] for label in wanted), value]

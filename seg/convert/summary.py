@@ -12,6 +12,15 @@ from seg.files import write_json
 from seg.labels import IGNORE, LabelMap
 
 _LOSSY = "{} is lossy: colours at class boundaries differ from those that were painted; ask for PNG labels"
+_CLEAR = (
+    "{pixels} pixels of {files} files have alpha 0 and count as the class of their colour, the first {first}; "
+    "transparent=ignore makes them 255"
+)
+_MERGED = (
+    "unknown=nearest: in {files} files several unlisted colours became one class, the first {first}; look at the "
+    "masks, and list the colours"
+)
+_ONE_CLASS = "unknown=nearest: in {files} files every pixel became one class, the first {first}, from unlisted colours"
 _FIRST_FAILURES = 20
 
 
@@ -28,6 +37,8 @@ class Summary:
     image_pixels: dict[str, int]
     """Labelled pixels of those images."""
     ignored: int
+    transparent: int
+    """Pixels of alpha 0 that count as the class of their colour."""
     warnings: tuple[str, ...]
     failures: tuple[tuple[str, str], ...]
     """The first failures: source (relative) and reason."""
@@ -52,6 +63,8 @@ class Tally:
         self._image_pixels: Counter[int] = Counter()
         self._failures: list[tuple[str, str]] = []
         self._warnings: list[str] = []
+        self._odd: dict[str, tuple[str, int]] = {}  # by warning: the first file, and how many
+        self._transparent = 0
 
     def add(self, record: Record, new: bool) -> list[tuple[str, int]]:
         """Returns the record's rows for counts.csv: class name and pixels."""
@@ -61,6 +74,12 @@ class Tally:
             self._failures.append((record["file"], record["reason"]))
         if record.get("lossy"):
             self.warn(_LOSSY.format(record["lossy"]))
+        self._transparent += record.get("transparent", 0)
+        if record.get("transparent"):
+            self._note(_CLEAR, f"'{record['file']}'")
+        if merged := record.get("merged"):
+            what = f"'{record['file']}' ({merged[0]} of them became '{self._labels.name_of(merged[1])}')"
+            self._note(_ONE_CLASS if len(record["counts"]) == 1 else _MERGED, what)
         counts = {int(value): pixels for value, pixels in record.get("counts", {}).items()}
         self._pixels.update(counts)
         self._images.update(counts.keys())
@@ -74,6 +93,9 @@ class Tally:
         """Add warnings, each once."""
         self._warnings += [text for text in texts if text not in self._warnings]
 
+    def _note(self, text: str, first: str) -> None:
+        self._odd[text] = (self._odd[text][0] if text in self._odd else first, self._odd.get(text, ("", 0))[1] + 1)
+
     def _tell(self) -> None:
         self._told = time.monotonic()
         if self._progress:
@@ -84,6 +106,8 @@ class Tally:
 
     def summary(self) -> Summary:
         self._tell()
+        for text, (first, files) in self._odd.items():
+            self.warn(text.format(files=files, first=first, pixels=self._transparent))
         return Summary(
             converted=self._kinds["converted"],
             skipped=self._kinds["skipped"],
@@ -92,6 +116,7 @@ class Tally:
             images=self._by_class(self._images),
             image_pixels=self._by_class(self._image_pixels),
             ignored=self._pixels[IGNORE],
+            transparent=self._transparent,
             warnings=tuple(self._warnings),
             failures=tuple(self._failures),
             seconds=round(time.monotonic() - self._started, 3),

@@ -1,5 +1,6 @@
 """Resizing masks and cutting them into tiles, their images alike."""
 
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -172,6 +173,16 @@ class ImageTiles:
             )
         make_folder(self._destination, "images_destination", read)
         return read
+
+    @property
+    def key(self) -> str:
+        """Everything that the tiles depend on, as text."""
+        return json.dumps([self._cut.to_dict(), os.path.realpath(self._images), self._template])
+
+    @property
+    def destination(self) -> Path:
+        """The folder for the tiles."""
+        return self._destination
 
     def name(self, label: str) -> str | None:
         """Name that a label (relative path) shares with its image; None if its file name does not fit the template."""

@@ -1,32 +1,46 @@
 """Image and mask files as arrays.
 
 Images may be grayscale (repeated to three channels), RGBA (alpha dropped) or 16-bit (65535 becomes 255, rounded);
-EXIF orientation is applied, as label tools do. Masks are 8-bit grayscale PNG, as ``seg-preprocess`` writes them.
+EXIF orientation is applied, as label tools do. A `Reading` says otherwise: other bands, another range of values. Masks
+are 8-bit grayscale PNG, as ``seg-preprocess`` writes them.
 """
 
 import os
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg.files import SUFFIXES
+from seg.images.decoding import Values, decode, decode_values
 from seg.images.headers import check_size, size_of
+from seg.images.reading import RGB, Reading
 from seg.labels import IGNORE
 
 _LIMIT = "SEG_MAX_PIXELS"
 
 Image = NDArray[np.uint8]
-"""RGB (H, W, 3), or a mask (H, W)."""
+"""An image (H, W, channels), RGB if not said otherwise, or a mask (H, W)."""
 
 
-def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """RGB image (H, W, 3) uint8 of any file that OpenCV reads; the module's docstring says how.
+def read_image(path: str | os.PathLike[str], reading: Reading = RGB) -> NDArray[np.uint8]:
+    """Image (H, W, channels) uint8 of a file, by default RGB; the module's docstring says how.
 
     Raises:
         ValueError: a file that cannot be read or decoded, or not of 8 or 16 bits.
+    """
+    values = read_values(path, reading)
+    try:
+        return values.image(reading)
+    except ValueError as error:
+        raise ValueError(f"image '{path}': {error}") from None
+
+
+def read_values(path: str | os.PathLike[str], reading: Reading = RGB) -> Values:
+    """What an image file holds, before bands and range are applied.
+
+    Raises:
+        ValueError: a file that cannot be read or decoded, or too large.
     """
     try:
         data = Path(path).read_bytes()
@@ -35,22 +49,25 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             f"image '{path}': expected a file that can be read, got '{error.strerror}'; check the path"
         ) from None
     try:
-        return decode_image(data)
+        check_limit(data)
+        return decode_values(data, reading)
     except ValueError as error:
         raise ValueError(f"image '{path}': {error}") from None
 
 
-def decode_image(data: bytes) -> NDArray[np.uint8]:
-    """RGB image (H, W, 3) uint8 of the bytes of a file, see `read_image`.
+def decode_image(data: bytes, reading: Reading = RGB) -> NDArray[np.uint8]:
+    """Image (H, W, channels) uint8 of the bytes of a file, see `read_image`.
 
     Raises:
         ValueError: too large, damaged, or not of 8 or 16 bits.
     """
     check_limit(data)
-    image = decode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    if image is None:
-        raise ValueError(f"expected one of {' '.join(SUFFIXES)}, got a file that cannot be decoded; replace it")
-    return to_rgb(image)
+    return decode_values(data, reading).image(reading)
+
+
+def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What an image (H, W, channels) looks like: its first three channels, or its first one as gray; (H, W, 3)."""
+    return image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, 2)
 
 
 def limit() -> int:
@@ -74,34 +91,6 @@ def check_limit(data: bytes) -> None:
     """
     if size := size_of(data):
         check_size(*size, limit())
-
-
-def decode(data: NDArray[np.uint8], how: int) -> NDArray[Any] | None:
-    """`cv2.imdecode` that gives None instead of raising what OpenCV says of a file that it cannot read.
-
-    Raises:
-        ValueError: not enough memory.
-    """
-    try:
-        return cv2.imdecode(data, how) if data.size else None
-    except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:
-            raise ValueError("expected memory for this image, got none; cut or shrink it") from None
-        return None
-
-
-def to_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """An image as OpenCV decodes it, gray (H, W), BGR or BGRA (H, W, C), as RGB (H, W, 3) uint8.
-
-    Raises:
-        ValueError: not 8- or 16-bit.
-    """
-    if image.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"expected 8 or 16 bits a channel, got {image.dtype}; convert it to 8 bits")
-    if image.dtype == np.uint16:
-        image = (image.astype(np.uint32) + 128) // 257
-    rgb = np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image[..., 2::-1]
-    return np.ascontiguousarray(rgb, np.uint8)
 
 
 def read_mask(path: str | os.PathLike[str], classes: int) -> NDArray[np.uint8]:
@@ -144,3 +133,21 @@ def decode_mask(data: bytes) -> NDArray[np.uint8]:
     if mask is None:
         raise ValueError("expected a PNG, got a damaged one; copy or convert it again")
     return mask
+
+
+__all__ = [
+    "RGB",
+    "Image",
+    "Reading",
+    "Values",
+    "as_rgb",
+    "check_limit",
+    "decode",
+    "decode_image",
+    "decode_mask",
+    "decode_values",
+    "limit",
+    "read_image",
+    "read_mask",
+    "read_values",
+]

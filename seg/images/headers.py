@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 _BROKEN = "expected a PNG, BMP, TIFF, JPEG or WebP file, got one that cannot be decoded; replace it"
@@ -113,22 +114,115 @@ def _is_gray_ramp(file: BinaryIO, offset: int, colors: int, entry: int) -> bool:
 # TIFF 6.0, sections 2 and 8: the first directory; BigTIFF has offsets of 8 bytes.
 
 _TIFF_FORMS = {b"II*\0": ("<", 4), b"MM\0*": (">", 4), b"II+\0": ("<", 8), b"MM\0+": (">", 8)}
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_KIND, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+_ORIENTATION, _SAMPLES, _PLANAR, _EXTRA, _FORMAT = 274, 277, 284, 338, 339
 _JPEG_COMPRESSIONS = {6, 7}
 _BLACK_IS_ZERO = 1
 _COLOR_SPACES = {0, _BLACK_IS_ZERO, 2, 3, 6}  # white is zero, black is zero, RGB, palette, YCbCr
+_MOST_PAGES = 1024
+
+
+class Tiff(NamedTuple):
+    """What the first page of a TIFF file says of its values.
+
+    Attributes:
+        separate: the bands lie one after the other.
+        alpha: the kind of the first sample beyond the colours: 0 anything, 1 premultiplied, 2 not premultiplied.
+        orientation: as EXIF's.
+        pages: of the same size, with this one.
+    """
+
+    bits: int
+    samples: int
+    photometric: int
+    separate: bool
+    alpha: int
+    floats: bool
+    orientation: int
+    pages: int
+
+    @property
+    def is_gray(self) -> bool:
+        return self.photometric in (0, _BLACK_IS_ZERO)
+
+
+def read_tiff(data: bytes) -> Tiff | None:
+    """What a TIFF file says of its values; None for another format, or a damaged header."""
+    if data[:4] not in _TIFF_FORMS:
+        return None
+    order, word = _TIFF_FORMS[data[:4]]
+    try:
+        pages = list(_tiff_pages(io.BytesIO(data), order, word, _MOST_PAGES))
+    except (ValueError, struct.error):
+        return None
+    first = pages[0]
+    alike = [page for page in pages if all(page.get(tag) == first.get(tag) for tag in (_WIDTH, _HEIGHT, _KIND))]
+    return Tiff(
+        bits=first[_BITS],
+        samples=first.get(_SAMPLES, 1),
+        photometric=first.get(_PHOTOMETRIC, _BLACK_IS_ZERO),
+        separate=first.get(_PLANAR, 1) == 2,
+        alpha=first.get(_EXTRA, 0),
+        floats=first.get(_FORMAT, 1) == 3,
+        orientation=first.get(_ORIENTATION, 1),
+        pages=len(alike),
+    )
+
+
+def orientation_of(data: bytes) -> int:
+    """EXIF orientation, 1..8; 1 = upright, also where none is given."""
+    if (tiff := read_tiff(data)) is not None:
+        found = tiff.orientation
+    else:
+        at = data.find(b"Exif\0\0", 0, 1 << 16) + 6 if data.startswith(b"\xff\xd8") else _chunk_of_exif(data)
+        exif = data[at:] if at > 5 else b""
+        form = _TIFF_FORMS.get(exif[:4], ("", 0))
+        try:
+            (page,) = _tiff_pages(io.BytesIO(exif), *form, 1) if form[1] == 4 else ({},)
+        except (ValueError, struct.error):
+            return 1
+        found = page.get(_ORIENTATION, 1)
+    return found if 1 <= found <= 8 else 1
+
+
+def _chunk_of_exif(data: bytes) -> int:
+    """Where the EXIF data of a PNG or WebP file begin, -1 without any."""
+    if data.startswith(b"RIFF"):
+        at = data.rfind(b"EXIF")
+        return -1 if at < 0 else at + (14 if data[at + 8 : at + 14] == b"Exif\0\0" else 8)
+    at = data.rfind(b"eXIf") if data.startswith(b"\x89PNG") else -1
+    return -1 if at < 0 else at + 4
+
+
+def _tiff_pages(file: BinaryIO, order: str, word: int, most: int) -> Iterator[dict[int, int]]:
+    """The first value of every known tag, page by page."""
+    big = word == 8
+    (at,) = _at(file, word, order + ("Q" if big else "I"))
+    seen: set[int] = set()
+    while at and at not in seen and len(seen) < most:
+        seen.add(at)
+        (count,) = _at(file, at, order + ("Q" if big else "H"))
+        tags = {_BITS: 1, _COMPRESSION: 1}
+        count = min(count, 4096)
+        for index in range(count):
+            entry = at + (8 + 20 * index if big else 2 + 12 * index)
+            tag, kind = _at(file, entry, order + "HH")
+            if tag in _KNOWN:
+                tags[tag] = _tiff_value(file, entry, order, big, kind)
+        yield tags
+        if len(seen) == most:
+            return
+        (at,) = _at(file, at + (8 + 20 * count if big else 2 + 12 * count), order + ("Q" if big else "I"))
+
+
+_KNOWN = {
+    *(_KIND, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC),
+    *(_ORIENTATION, _SAMPLES, _PLANAR, _EXTRA, _FORMAT),
+}
 
 
 def _tiff(file: BinaryIO, order: str, word: int, any_form: bool) -> Header:
-    big = word == 8
-    (at,) = _at(file, word, order + ("Q" if big else "I"))
-    (count,) = _at(file, at, order + ("Q" if big else "H"))
-    tags = {_BITS: 1, _COMPRESSION: 1}
-    for index in range(min(count, 4096)):
-        entry = at + (8 + 20 * index if big else 2 + 12 * index)
-        tag, kind = _at(file, entry, order + "HH")
-        if tag in (_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC):
-            tags[tag] = _tiff_value(file, entry, order, big, kind)
+    tags = next(_tiff_pages(file, order, word, 1), {})
     if tags.get(_WIDTH, 0) < 1 or tags.get(_HEIGHT, 0) < 1:
         raise ValueError(_BROKEN)
     if tags.get(_PHOTOMETRIC) not in _COLOR_SPACES and not any_form:

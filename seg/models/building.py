@@ -25,16 +25,18 @@ def build(
     classes: int,
     encoder_name: str = "resnet18",
     encoder_weights: str | None = None,
+    in_channels: int = 3,
     regularizer: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> nn.Module:
-    """Build a model ``(N, 3, H, W) -> logits (N, classes, H, W)``; H and W are multiples of 32.
+    """Build a model ``(N, in_channels, H, W) -> logits (N, classes, H, W)``; H and W are multiples of 32.
 
     Args:
         architecture: an smp architecture in lower case, such as ``unet``, ``fpn``, ``deeplabv3plus``.
         classes: number of classes, without the ignored ones.
         encoder_name: an smp encoder, such as ``resnet18``, ``mit_b0``, ``tu-convnext_tiny``.
         encoder_weights: name of pretrained weights (``imagenet``), fetched on first use; None = from scratch.
+        in_channels: of the images; pretrained weights of the first layer are repeated or summed for others than RGB.
         regularizer: settings of `seg.regularizers.attach`, such as ``{"dropblock": 0.1}``.
         options: further arguments of the smp class (``decoder_channels``, ...), or, for ``tu-`` encoders, of timm.
 
@@ -46,8 +48,6 @@ def build(
     if architecture not in known:
         raise ValueError(f"architecture: expected one of {', '.join(sorted(known))}, got '{architecture}'; choose one")
     _check_encoder(encoder_name, encoder_weights)
-    if "in_channels" in options:
-        raise ValueError("in_channels: expected none, because images are RGB and models take 3 channels; leave it out")
     if not encoder_name.startswith("tu-"):  # smp swallows what such encoders do not take
         taken = set(inspect.signature(known[architecture].__init__).parameters) - {"self", "kwargs"}
         unknown = sorted(set(options) - taken)
@@ -60,10 +60,17 @@ def build(
     with _fetching(encoder_name, encoder_weights):
         try:
             model: nn.Module = smp.create_model(
-                architecture, encoder_name, weights, in_channels=3, classes=classes, **options
+                architecture, encoder_name, weights, in_channels=in_channels, classes=classes, **options
             )
         except TypeError as error:  # timm's way to say that it does not know an option
             raise ValueError(f"{architecture}/{encoder_name}: {error}") from error
+        except Exception as error:
+            if in_channels == 3 or "in_channels" not in str(error):
+                raise
+            raise ValueError(
+                f"{architecture}/{encoder_name}: expected an encoder that takes images of {in_channels} channels, got "
+                f"'{first_line(error)}'; choose another encoder, or three bands with data.bands"
+            ) from error
     if not regularizer:
         return model
     kinds = _keywords(attach)

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +12,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
-
-from seg.files import finite, make_folder, naming, whole, write_csv, write_json
+from seg.files import finite, held, make_folder, naming, whole, write_csv, write_json
 from seg.runs.records import COLUMNS, CONFIG, DONE, ENVIRONMENT, LAST, METRICS, PAIRS, read_lines
 
 
@@ -35,7 +29,9 @@ def opened(
         ValueError: it cannot be written to, or another process holds it.
     """
     make_folder(folder, "runs")
-    with _locked(folder):
+    with held(
+        folder, "runs: expected a folder that no other process trains in", "wait for it, or give another name=..."
+    ):
         with whole(folder / CONFIG) as temporary:
             temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
         write_json(folder / ENVIRONMENT, environment)
@@ -43,30 +39,6 @@ def opened(
         if pairs is not None:
             rows = ((part, *files) for part, listed in pairs.items() for files in listed)
             write_csv(folder / PAIRS, ("part", "name", "image_bytes", "mask_bytes"), rows)
-        yield
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold ``folder/.lock``; the system lets go of it when the process ends, however that happens."""
-    if fcntl is None:  # Windows
-        yield
-        return
-    with (folder / ".lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise ValueError(
-                f"runs: expected a folder that no other process trains in, got '{folder}', which {file.read()} holds; "
-                "wait for it, or give another name=..."
-            ) from None
-        except OSError:  # a file system without locks
-            yield
-            return
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}")
-        file.flush()
         yield
 
 

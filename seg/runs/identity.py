@@ -33,6 +33,10 @@ _RENAMED = {"seg.training.cosine": "seg.optim.cosine", "seg.training.constant": 
 """Targets in the configurations of older runs, and what they are called today."""
 
 
+_SINCE = {"data.exif": "apply"}
+"""Keys that the configurations of older runs lack, and what such runs did."""
+
+
 def run_name(overrides: Sequence[str], choices: Mapping[str, str], seed: int) -> str:
     """A slug of choices and seed, free of ``= , /`` and of time; other settings are told apart by a short hash."""
     groups = {key: value for key, value in choices.items() if not key.startswith("hydra")}
@@ -63,6 +67,7 @@ def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
     if not ((folder / CONFIG).exists() and (folder / LAST).exists()):
         return False  # nothing to lose: even a run that never saved may be started with other settings
     before, now = (dict(_leaves(_comparable(c))) for c in (read_config(folder / CONFIG), config))
+    before = {key: value for key, value in _SINCE.items() if key in now} | before
     changed = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
     if changed == [_EPOCHS] and now[_EPOCHS] > before[_EPOCHS]:
         if config.get("extend"):

@@ -17,6 +17,8 @@ _GRAY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in OpenCV and torchv
 class ColorJitter:
     """Random brightness, contrast, saturation and hue, in random order, each clipped to the range of the image.
 
+    Saturation and hue are of three channels; images of others keep theirs.
+
     Args:
         brightness, contrast, saturation: the factor is uniform in 1 - value .. 1 + value, and not below 0.
         hue: the shift is uniform in -hue .. hue of the colour circle; in 0..0.5; slow, and therefore off by default.
@@ -46,7 +48,7 @@ class ColorJitter:
             )
             if strength
         ]
-        if self.hue:
+        if self.hue and len(image) == 3:
             changes.append((F.adjust_hue, uniform(-self.hue, self.hue)))
         for place in torch.randperm(len(changes)).tolist():
             adjust, amount = changes[place]
@@ -63,7 +65,8 @@ def _brighten(image: Tensor, factor: float) -> Tensor:
 
 def _contrast(image: Tensor, factor: float) -> Tensor:
     pixels = array(image)
-    means = np.array(cv2.mean(pixels)[: len(image)])
+    # cv2.mean takes four channels at most
+    means = np.array(cv2.mean(pixels)[: len(image)]) if len(image) <= 4 else pixels.mean((0, 1), dtype=np.float64)
     gray = float(means @ _GRAY if len(means) == 3 else means.mean())
     return tensor(cv2.addWeighted(pixels, factor, pixels, 0.0, gray * (1 - factor)), image)
 
@@ -75,7 +78,24 @@ def _saturate(image: Tensor, factor: float) -> Tensor:
 
 
 _bytes = (_brighten, _contrast, _saturate)
-_floats = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation)
+
+
+def _contrast_of_floats(image: Tensor, factor: float) -> Tensor:
+    if len(image) in (1, 3):  # what torchvision takes
+        adjusted: Tensor = F.adjust_contrast(image, factor)
+        return adjusted
+    return image.mul(factor).add_((1 - factor) * float(image.mean())).clamp_(0, 1)
+
+
+def _brighten_floats(image: Tensor, factor: float) -> Tensor:
+    return F.adjust_brightness(image, factor) if len(image) in (1, 3) else image.mul(factor).clamp_(0, 1)
+
+
+def _saturate_floats(image: Tensor, factor: float) -> Tensor:
+    return F.adjust_saturation(image, factor) if len(image) == 3 else image
+
+
+_floats = (_brighten_floats, _contrast_of_floats, _saturate_floats)
 
 
 class Illumination:

@@ -29,6 +29,17 @@ class Compose:
             if isinstance(transform, Compose):
                 transform.set_source(read, count)
 
+    def check_channels(self, channels: int) -> None:
+        """Make sure that every transform takes images of so many channels.
+
+        Raises:
+            ValueError: one is set for another number.
+        """
+        for transform in self.transforms.values():
+            look = getattr(transform, "check_channels", None)
+            if callable(look):
+                look(channels)
+
     def set_progress(self, step: int, total: int) -> None:
         """Tell every transform that ramps that ``step`` of the ``total`` steps of the run are done."""
         for transform in self.transforms.values():

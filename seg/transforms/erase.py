@@ -38,6 +38,17 @@ class _Eraser:
             raise ValueError(f"label: expected 'keep' or 'ignore', got {label!r}")
         self.fill, self.label = fill, label
 
+    def check_channels(self, channels: int) -> None:
+        """Make sure that ``fill`` is for images of so many channels.
+
+        Raises:
+            ValueError: it is a list of another number.
+        """
+        if isinstance(self.fill, Sequence) and len(self.fill) not in (1, channels):
+            raise ValueError(
+                f"fill: expected 1 number or {channels}, one for each channel, got {len(self.fill)}; correct it"
+            )
+
     def color(self, image: Tensor) -> Tensor:
         """(C, 1, 1) or (1, 1, 1) in the type of the image."""
         shares = torch.tensor(self.fill, dtype=torch.float32).view(-1, 1, 1)

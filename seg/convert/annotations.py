@@ -1,0 +1,178 @@
+"""What the readers of annotation files share: JSON, names to classes, polygons, and the pixels outside every shape."""
+
+import difflib
+import json
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from seg.convert.reader import Mapped, Stamp, count
+from seg.files import decoded
+from seg.labels import IGNORE, LabelMap
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BACKGROUND = ("_background_", "background")
+"""The class of pixels outside every shape, if none is named and the label map has it."""
+
+Point = tuple[float, float]
+
+
+class AnnotationReader:
+    """Reads annotation files as masks, under one label map, as `LabelReader` reads label images.
+
+    Args:
+        unknown: ``error``: a name that the map does not have fails its file; ``ignore``: it becomes 255.
+        background: class of the pixels outside every shape; None = that of `BACKGROUND`, if the map has one, else 255.
+        max_pixels: larger images are refused.
+
+    Raises:
+        ValueError: an option out of range.
+    """
+
+    read: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]] = (".json",)
+    names: ClassVar[dict[str, int]] = {}
+    """Names that the format itself gives a meaning, and their values."""
+
+    def __init__(
+        self,
+        labels: LabelMap,
+        *,
+        unknown: str = "error",
+        background: str | None = None,
+        max_pixels: int = 1 << 28,
+    ) -> None:
+        if unknown not in ("error", "ignore"):
+            raise ValueError(
+                f"unknown: expected error or ignore with read={self.read}, got {unknown!r}; choose one of them, names "
+                "have no distance"
+            )
+        self.labels, self.max_pixels = labels, max_pixels
+        self.options: dict[str, Any] = {"unknown": unknown, "max_distance": None, "read": self.read}
+        index = {name: number for number, name in enumerate(labels.names)}
+        self._classes = self.names | {label.name: index.get(label.name, IGNORE) for label in labels.labels}
+        if background is not None:
+            self.options["background"] = background = str(background)  # a command line gives 5 as a number
+            if background not in self._classes:
+                listed = ", ".join(label.name for label in labels.labels)
+                raise ValueError(
+                    f"background: expected a class of the map ({listed}), got '{background}'; choose one of them"
+                )
+        wanted = (background,) if background is not None else BACKGROUND
+        self.background = next((self._classes[name] for name in wanted if name in self._classes), None)
+
+    @property
+    def key(self) -> str:
+        """Everything that a mask depends on besides its source, as text."""
+        return " ".join(map(str, (self.labels.digest, *self.options.values())))
+
+    def file(self, path: Path) -> tuple[Mapped, Stamp]:
+        """Mask of an annotation file.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: another kind of file, or an unknown label or shape, which the message names.
+        """
+        data, status = path.read_bytes(), path.stat()
+        return self.drawn(data, path.parent), Stamp(len(data), status.st_mtime_ns, zlib.crc32(data))
+
+    def drawn(self, data: bytes, folder: Path | None = None) -> Mapped:
+        """Mask of the content of a file that lies in ``folder``; raises as `file` does."""
+        raise NotImplementedError
+
+    def empty(self, height: int, width: int) -> "NDArray[np.uint8]":
+        """A mask (H, W) of background; raises ValueError if it is too large."""
+        import numpy as np
+
+        check_size(height, width, self.max_pixels)
+        return np.full((height, width), IGNORE if self.background is None else self.background, np.uint8)
+
+    def knows(self, label: str) -> bool:
+        """Whether the label map, or the format, has the name."""
+        return label in self._classes
+
+    def value(self, label: Any) -> int:
+        """The mask value of a name; raises ValueError if it is unknown."""
+        if not isinstance(label, str):
+            raise ValueError(f"label: expected a name, got {label!r}; name it")
+        if label in self._classes:
+            return self._classes[label]
+        if self.options["unknown"] == "ignore":
+            return IGNORE
+        names = {name.casefold(): name for name in self._classes if name not in self.names}
+        near = difflib.get_close_matches(label.casefold(), names, n=1, cutoff=0.0)
+        raise ValueError(
+            f"label: expected a name in the label map, got '{label}', nearest is '{names[near[0]]}'; add it to the "
+            "label map, or use unknown=ignore"
+        )
+
+
+def counted(mask: "NDArray[np.uint8]") -> Mapped:
+    """A mask with the pixels of each of its values."""
+    return Mapped(mask, count(mask))
+
+
+def check_size(height: int, width: int, max_pixels: int) -> None:
+    """Raises ValueError for more than ``max_pixels``."""
+    if height * width > max_pixels:
+        raise ValueError(
+            f"too large: expected at most {max_pixels} pixels (max_pixels), got {width} x {height}; raise max_pixels"
+        )
+
+
+def parsed(data: bytes, kind: str, key: str) -> dict[str, Any]:
+    """The JSON object of a file, with a list under ``key``.
+
+    Args:
+        kind: whose JSON it is, for the message.
+
+    Raises:
+        ValueError: something else.
+    """
+    text = decoded(data)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(f"expected JSON {kind}, got another or a damaged file; save it again") from None
+    if not isinstance(content, dict) or not isinstance(content.get(key), list):
+        raise ValueError(f"expected an object with a list of {key}, {kind}, got other JSON; save it again")
+    return content
+
+
+def sides(height: Any, width: Any, keys: str, advice: str) -> tuple[int, int]:
+    """Height and width, if both are sizes; else ValueError."""
+    if not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in (height, width)):
+        raise ValueError(f"{keys}: expected whole numbers of at least 1, got {height!r} and {width!r}; {advice}")
+    return height, width
+
+
+def points_of(points: Any, what: str = "points") -> list[Point]:
+    """Corners from ``[[x, y], ...]``; ValueError for anything else, and for numbers no image can mean."""
+    try:
+        found = [(_number(x), _number(y)) for x, y in points]
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{what}: expected [[x, y], ...], got {str(points)[:60]}; mend or remove it") from None
+    if not all(abs(number) < 1e6 for point in found for number in point):  # false for NaN, too
+        raise ValueError(f"{what}: expected numbers less than a million pixels away, got others; mend or remove it")
+    return found
+
+
+def check_polygon(points: list[Point], height: int, width: int) -> None:
+    """Raises ValueError for fewer than three corners, and if all of it lies outside the image."""
+    if len(points) < 3:
+        raise ValueError(f"polygon: expected at least 3 points, got {len(points)}; mend or remove it")
+    xs, ys = zip(*points, strict=True)
+    if max(xs) < 0 or max(ys) < 0 or min(xs) > width or min(ys) > height:
+        raise ValueError(
+            f"polygon: expected one within the {width} x {height} pixels of the image, got x from {min(xs):g} to "
+            f"{max(xs):g} and y from {min(ys):g} to {max(ys):g}; mend or remove it"
+        )
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    return float(value)

@@ -1,0 +1,53 @@
+"""Polygons of Cityscapes, ``*_gtFine_polygons.json``, drawn as cityscapesScripts draws them.
+
+A file holds ``imgHeight``, ``imgWidth`` and ``objects``, each with ``label`` and ``polygon``. Objects are drawn in
+their order, a later one over an earlier one, by Pillow without an outline: the rule of ``json2labelImg``, so that the
+mask is that of ``*_labelIds.png``. Objects that are ``deleted`` are left out. A label such as ``cargroup`` that the
+label map does not have means ``car``, and a ``license plate`` that it does not have stays what lies below.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from seg.convert.annotations import AnnotationReader, check_polygon, counted, parsed, points_of, sides
+from seg.convert.reader import Mapped
+
+_GROUP, _PLATE = "group", "license plate"
+
+
+class CityscapesReader(AnnotationReader):
+    """Reads polygons of Cityscapes as masks, see `AnnotationReader`."""
+
+    read = "cityscapes_polygons"
+
+    def drawn(self, data: bytes, folder: Path | None = None) -> Mapped:
+        """Mask of the content of a file; raises as `file` does."""
+        import numpy as np
+        from PIL import Image, ImageDraw
+
+        content = parsed(data, "as Cityscapes has it", "objects")
+        size = content.get("imgHeight"), content.get("imgWidth")
+        height, width = sides(*size, "imgHeight and imgWidth", "take the original file")
+        image = Image.fromarray(self.empty(height, width))
+        draw = ImageDraw.Draw(image)
+        for number, item in enumerate(content["objects"], start=1):
+            try:
+                if (value := self._value(item)) is None:
+                    continue
+                points = points_of(item.get("polygon"), "polygon")
+                check_polygon(points, height, width)
+            except ValueError as error:
+                raise ValueError(f"object {number}, {error}") from None
+            draw.polygon(points, fill=value)
+        return counted(np.array(image))
+
+    def _value(self, item: Any) -> int | None:
+        """The mask value of an object; None = it is not drawn."""
+        if not isinstance(item, dict):
+            raise ValueError(f"expected an object with label and polygon, got {str(item)[:60]}; mend or remove it")
+        label = item.get("label")
+        if item.get("deleted") or (label == _PLATE and not self.knows(_PLATE)):
+            return None
+        if isinstance(label, str) and not self.knows(label) and self.knows(label.removesuffix(_GROUP)):
+            label = label.removesuffix(_GROUP)
+        return self.value(label)

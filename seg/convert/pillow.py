@@ -1,0 +1,125 @@
+"""Label images whose stored values Pillow returns and OpenCV does not.
+
+GIF, and TIFF with a palette, with alpha (OpenCV multiplies colours by it) or of fewer than 8 bits.
+"""
+
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    IndexError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    EOFError,
+    struct.error,
+)
+_PHOTOMETRIC, _SAMPLES, _BITS = 262, 277, 258
+_WHITE_IS_ZERO, _RGB, _PALETTE = 0, 2, 3
+
+
+def open_gif(path: Path, max_pixels: int, by_number: bool) -> "NDArray[Any]":
+    """Pixels of a GIF of one frame: H x W x 3 RGB or H x W indices, each with alpha behind if a colour is transparent.
+
+    Raises:
+        ValueError: larger than ``max_pixels``, damaged, animated, or with an index that has no colour.
+    """
+    from PIL.GifImagePlugin import GifImageFile
+
+    from seg.images.headers import check_size
+
+    try:
+        with GifImageFile(path) as image:
+            check_size(image.width, image.height, max_pixels)
+            whole = image.tile and image.tile[0][1] == (0, 0, *image.size)
+            pixels = _indexed(image, by_number, image.info.get("transparency"))
+            if not whole or image.is_animated:
+                raise ValueError(
+                    "GIF: expected one frame that fills the image, got several or a part; save the label as PNG"
+                )
+            return pixels
+    except _DAMAGED as error:
+        raise ValueError(f"expected a GIF, got one that cannot be decoded ({error}); export it again") from None
+
+
+def open_tiff(path: Path, by_number: bool, gray: bool) -> "NDArray[Any] | None":
+    """Pixels of a TIFF, as `open_gif` returns them or H x W gray levels; None if they are a matter for OpenCV.
+
+    Args:
+        by_number, gray: palettes, and gray images, are read by their stored values.
+
+    Raises:
+        ValueError: damaged, or of a form that neither library returns as it is stored.
+    """
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    try:
+        bits, samples, photometric = _form(path)
+        if samples == 2 and bits > 8:
+            raise ValueError("TIFF: expected gray of 16 bits without a second channel, got two; save it with one")
+        few = bits < 8 and photometric != _PALETTE
+        if few and gray and photometric == _WHITE_IS_ZERO:
+            raise ValueError(
+                "TIFF: expected numbers of black-is-zero, got white-is-zero, where readers differ on what is 1; save "
+                "the label as PNG, or use read=color"
+            )
+        if not (photometric == _PALETTE or samples == 2 or (samples == 4 and bits == 8) or (few and gray)):
+            return None
+        with TiffImageFile(path) as image:
+            return _stored(image, bits, by_number)
+    except _DAMAGED as error:
+        raise ValueError(f"expected a TIFF, got one that cannot be decoded ({error}); export it again") from None
+
+
+def _form(path: Path) -> tuple[int, int, int]:
+    """Bits of a sample, samples of a pixel, photometric interpretation."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    with path.open("rb") as file:
+        head = file.read(8)
+        head += file.read(8) if head[2:4] in (b"+\0", b"\0+") else b""  # BigTIFF
+        tags = ImageFileDirectory_v2(head)
+        file.seek(tags.next)
+        tags.load(file)
+        bits = tags.get(_BITS, (1,))
+        return int(bits[0]), int(tags.get(_SAMPLES, 1)), int(tags.get(_PHOTOMETRIC, -1))
+
+
+def _stored(image: "Image", bits: int, by_number: bool) -> "NDArray[Any]":
+    import numpy as np
+
+    if image.mode == "P":
+        return _indexed(image, by_number, None)
+    pixels = np.array(image)
+    if image.mode in ("1", "L") and bits < 8:  # Pillow stretches gray levels to 0..255
+        return (pixels.astype(np.uint8) // (1 if image.mode == "1" else 255 // ((1 << bits) - 1))).astype(np.uint8)
+    return pixels
+
+
+def _indexed(image: "Image", by_number: bool, clear: Any) -> "NDArray[Any]":
+    """Indices (H, W) or colours (H, W, 3) of a palette image, with alpha behind if ``clear`` is a transparent index."""
+    import numpy as np
+
+    index = np.array(image)
+    pixels = index[..., None]
+    if not by_number:
+        palette = np.array(image.getpalette() or np.arange(256).repeat(3), np.uint8).reshape(-1, 3)
+        if index.max() >= len(palette):
+            y, x = divmod(int((index >= len(palette)).argmax()), index.shape[1])
+            raise ValueError(
+                f"read by colour: expected palette indices below {len(palette)}, the number of colours in the palette, "
+                f"got {index[y, x]} at x={x}, y={y}; use read=index if the stored numbers are the classes, or export "
+                "the file again"
+            )
+        pixels = palette[index]
+    if clear is not None:
+        pixels = np.dstack([pixels, np.where(index == clear, 0, 255).astype(np.uint8)])
+    return pixels if pixels.shape[2] > 1 else index
