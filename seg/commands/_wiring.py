@@ -12,14 +12,15 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.fabric import Fabric
 from omegaconf import DictConfig
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
-from seg import evaluation, inference, models, runs, trained, training
+from seg import evaluation, inference, runs, trained, training
 from seg.commands import _show, instantiate, plain
 from seg.commands._data import Data, file_sizes, load_data, pair_up, render, with_weights
 from seg.commands._device import is_first, make_fabric, told_by_first, told_once
 from seg.commands._environment import environment
+from seg.commands._model import first_model
 from seg.commands._pictures import ValidationPictures, draw_curves
 from seg.commands._reading import reading_of
 from seg.commands._signals import stop_signals
@@ -27,15 +28,10 @@ from seg.commands._targets import parameters
 from seg.commands._trial import explained, try_sizes
 from seg.commands._watcher import RunWatcher
 from seg.dataset import SegmentationDataset
-from seg.images import Reading
-from seg.labels import LabelMap
 from seg.loading import EvaluationBatches, TrainBatches, make_loader
 from seg.metrics import MeanLoss, PixelCounts, majority_scores, scores
 from seg.objective import Segmentation
 from seg.optim import parameter_groups
-from seg.regularizers import describe
-
-_LEAST_DEVIATION = 1 / 255  # one gray level: a channel that varies less would be blown up to noise
 
 
 @dataclass(frozen=True)
@@ -168,7 +164,7 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
     model_config = {**cfg["model"], "classes": data.labels.classes}
     if data.reading.channels != 3:  # a model of the user's own needs not know of them
         model_config["in_channels"] = data.reading.channels
-    model, normalization = _model(cfg, model_config, data)
+    model, normalization = first_model(cfg, model_config, data)
     objective = Segmentation(instantiate(with_weights(cfg["loss"], data), group="loss"), data.labels.classes)
     mean, std = normalization
     dataset = partial(
@@ -210,70 +206,10 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
     )
 
 
-def _model(cfg: dict[str, Any], model_config: dict[str, Any], data: Data) -> tuple[nn.Module, models.Normalization]:
-    """The model with its regularizers and first weights; the normalisation of its images."""
-    if data.moments is None:
-        normalization = models.normalization(cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights"))
-    else:
-        normalization = _own_normalization(data)
-    model: nn.Module = instantiate(model_config, group="model")
-    if cfg["regularizer"]:  # not in the checkpoint's model: in evaluation there is none
-        model = instantiate(cfg["regularizer"], model, group="regularizer")
-    if (found := describe(model).splitlines()) != ["no regularizers"]:
-        _show.say("\n  ".join(["regularizers:", *found]))
-    if cfg["init"] is not None:
-        theirs = _start_from(cfg["init"], model, data.labels, data.reading)
-        normalization = theirs or normalization
-    return model, normalization
-
-
 def _scheduler(config: dict[str, Any], optimizer: Any, steps: int) -> Any:
     """A schedule of ours, which is told the steps of the run, or one of torch's, which is not."""
     told = {"steps": steps} if "steps" in parameters(str(config["_target_"]))[0] else {}
     return instantiate(config, optimizer, group="scheduler", **told)
-
-
-def _own_normalization(data: Data) -> models.Normalization:
-    """Mean and deviation of the channels of the training images, because they are not the RGB that others know."""
-    assert data.moments is not None
-    mean, square = data.moments
-    deviation = (square - mean**2).clip(0) ** 0.5
-    flat = [channel for channel, value in enumerate(deviation) if value < _LEAST_DEVIATION]
-    if flat:
-        _show.warn(f"channel {flat[0]} of the training images hardly varies: nothing is learnt from it; see data.range")
-    bands = ",".join(map(str, data.reading.bands or ()))
-    shown = (" ".join(f"{value:.3f}" for value in values) for values in (mean, deviation))
-    _show.say("bands [{}]: mean {}, deviation {}, of the training images".format(bands, *shown))
-    return tuple(mean.tolist()), tuple(deviation.clip(_LEAST_DEVIATION).tolist())
-
-
-def _start_from(path: str, model: nn.Module, labels: LabelMap, reading: Reading) -> models.Normalization | None:
-    """Take the weights of a checkpoint, of the head by class name, and say what was left.
-
-    Returns:
-        its normalisation; None if its images had other bands.
-    """
-    start = trained.read(path)
-    before = trained.reading_of(path, start)
-    if before != reading:
-        _show.warn(
-            f"init: the images of {path} were read with {before.text()}, those of this run with {reading.text()}: the "
-            "weights see other values than in their training; give data.bands, data.range and data.exif if that is not "
-            "meant"
-        )
-    theirs, ours = trained.labels_of(path, start).names, labels.names
-    shared = [(ours.index(name), theirs.index(name)) for name in ours if name in theirs]
-    left = models.transfer(model, start["model"], rows=None if ours == theirs else shared)
-    _show.say(f"init: weights of {path}" + (f", except {len(left)} such as {left[0]}" if left else ""))
-    if ours != theirs:
-        new = [name for name in ours if name not in theirs]
-        _show.say(
-            f"init: the classes differ; the head starts with the rows of {len(shared)} of {len(ours)} classes, by name"
-            + (f"; from scratch: {', '.join(new)}" if new else "")
-        )
-    if before.bands != reading.bands and not (before.is_rgb and reading.is_rgb):
-        return None
-    return tuple(start["normalization"]["mean"]), tuple(start["normalization"]["std"])
 
 
 def resume(state: training.State, folder: Path) -> None:
