@@ -96,3 +96,14 @@ def test_transfer_takes_what_fits() -> None:
     assert torch.equal(target.encoder.conv1.weight, source.encoder.conv1.weight)
     with pytest.raises(ValueError, match="init: expected weights that fit this model in name and shape, got none"):
         models.transfer(target, {"a": torch.zeros(1)})
+
+
+def test_an_encoder_that_takes_rgb_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **options: object) -> None:
+        raise ValueError(f"no in_channels={options['in_channels']} here")
+
+    monkeypatch.setattr("segmentation_models_pytorch.create_model", refuse)
+    with pytest.raises(
+        ValueError, match="unet/resnet18: expected an encoder that takes images of 2 channels, got 'no in"
+    ):
+        models.build("unet", classes=2, in_channels=2)

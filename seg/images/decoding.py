@@ -132,17 +132,21 @@ def _tiff_values(data: bytes, tiff: Tiff, reading: Reading, every: bool) -> Valu
         return Values(pixels, alpha and pixels.shape[2] == tiff.samples, others)
     single = every or tiff.floats or tiff.bits > 16
     pixels = _opencv(data, (cv2.IMREAD_ANYCOLOR if single else cv2.IMREAD_COLOR) | cv2.IMREAD_ANYDEPTH)
-    if tiff.samples == 4 and tiff.alpha == 2 and tiff.bits == 8 and tiff.photometric == 2:
-        opaque = _opencv(data, cv2.IMREAD_UNCHANGED)
-        if opaque[..., 3].min() < 255:  # libtiff has multiplied the colours by it
-            pixels = _tifffile(data, tiff, reading)[..., :3]
-            return Values(pixels)
+    hidden = alpha and tiff.photometric == 2 and _is_seen(data)  # writers call any fourth band alpha
+    if hidden and tiff.alpha == 2 and tiff.bits == 8:  # libtiff has multiplied the colours by it
+        return Values(_tifffile(data, tiff, reading)[..., :3], dropped=1)
     if tiff.photometric == 0 and pixels.dtype == np.uint16:  # white is zero, which OpenCV knows of 8 bits alone
         pixels = 65535 - pixels
     if not reading.exif:
         pixels = turned(pixels, {6: 8, 8: 6}.get(tiff.orientation, tiff.orientation))
-    dropped = tiff.samples - 3 if tiff.photometric == 2 and not alpha else 0
+    dropped = tiff.samples - 3 if tiff.photometric == 2 and not alpha else int(hidden)
     return Values(pixels, False, dropped + tiff.samples * (tiff.pages - 1))
+
+
+def _is_seen(data: bytes) -> bool:
+    """Whether the fourth band says anything: alpha of opaque pixels does not."""
+    opacity = _opencv(data, cv2.IMREAD_UNCHANGED)[..., 3:]
+    return opacity.size > 0 and opacity.dtype.kind == "u" and bool((opacity < np.iinfo(opacity.dtype).max).any())
 
 
 def _is_for_tifffile(tiff: Tiff, reading: Reading) -> bool:

@@ -169,15 +169,16 @@ RGB = Reading()
 
 
 def check_finite(pixels: NDArray[Any]) -> None:
-    """Refuse NaN and infinity, which have no gray level.
+    """Refuse NaN and infinity in (..., channels), which have no gray level.
 
     Raises:
         ValueError: there are some; the message says how many.
     """
     if pixels.dtype.kind == "f" and not (finite := np.isfinite(pixels)).all():
+        bad = (~finite).any(-1)  # gray was repeated: pixels are counted, not values
         raise ValueError(
-            f"expected finite values, got {int((~finite).sum()):,} that are NaN or infinite; write a number in their "
-            "place, and let the mask ignore them"
+            f"expected finite values, got NaN or infinity in {int(bad.sum()):,} of {bad.size:,} pixels; write a "
+            "number in their place, and let the mask ignore them"
         )
 
 
