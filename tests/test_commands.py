@@ -179,7 +179,10 @@ def test_fine_tuning_and_splitting(tmp_path: Path, data: Path, script: Script) -
         (["sed=3"], "unknown key 'sed'; did you mean 'seed'"),
         (["augment=cutout", "augment.cutout.labels=1"], "'augment.cutout.labels'; did you mean 'augment.cutout.label'"),
         (["loss=dyce"], "Could not find 'loss/dyce' Available options in 'loss': .*cross_entropy"),
-        (["+loss.smoth=2"], "unexpected keyword argument 'smoth'"),
+        (
+            ["+loss.smoth=2"],
+            "CrossEntropy: expected arguments among label_smoothing, reduction, got smoth; correct the name",
+        ),
         (["fit.epochs=0"], "fit.epochs: expected a whole number of at least 1, got 0"),
         (["fit.epochs=abc"], "fit.epochs: expected a whole number of at least 1, got 'abc'"),
         (["loader.batch=many"], "loader.batch: expected a whole number of at least 1, got 'many'"),
