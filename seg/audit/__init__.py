@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from seg.audit.checks import check_binary, check_classes, check_files, check_images, check_masks, is_binary, totals_of
 from seg.audit.duplicates import check_duplicates
 from seg.audit.files import holds_indices, measure, pair_files
+from seg.audit.neighbours import check_neighbours
+from seg.audit.overlaps import check_overlaps
 from seg.audit.records import SEVERITIES, Audit, Example, Finding, Look, Split, Totals
 from seg.images import RGB, Reading, read_values
 from seg.images.reading import PERCENTILES
@@ -26,6 +28,7 @@ def audit(
     *,
     read: str = "auto",
     reading: Reading = RGB,
+    group: str | None = None,
     threads: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
@@ -37,6 +40,7 @@ def audit(
             colours of the label map, as ``seg-preprocess`` reads them), ``auto`` (``label`` if the map lists values
             that differ from the indices and no ``labels.yaml`` is beside the files).
         reading: how images are read; percentiles are those of the first split.
+        group: a regular expression that finds a pair's scene in its name, see `seg.pairs.scenes_of`.
         threads: 0 = all cores that this process may use.
         progress: called with (done, total) after each pair.
 
@@ -71,7 +75,10 @@ def audit(
         findings += check_masks(name, looks, labels) if sound else check_binary(name, looks, labels)
     if all(trusted):
         findings += check_classes(totals, labels)
-    findings += check_duplicates(dict(zip(names, done, strict=True)))
+    looks_of = dict(zip(names, done, strict=True))
+    findings += check_duplicates(looks_of)
+    findings += check_overlaps(looks_of, reading, group, threads)
+    findings += check_neighbours(looks_of, group)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Audit(labels, tuple(splits), totals, tuple(findings), tuple(map(tuple, done)), reading)
 

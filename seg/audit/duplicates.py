@@ -92,7 +92,7 @@ def near_duplicates(
     cropped) have at least 0.99, of satellite tiles mostly more than 0.97. Not seen: flipped and rotated copies, larger
     crops, and pictures with hardly any contrast, such as open water. A camera that never moves gives false alarms.
     """
-    a, b = _unit_thumbnails(first), _unit_thumbnails(second)
+    a, b = unit_thumbnails(first), unit_thumbnails(second)
     if not len(a[0]) or not len(b[0]):
         return
     for start in range(0, len(b[0]), 256):
@@ -104,7 +104,7 @@ def near_duplicates(
             yield first[a[1][best[row]]], second[b[1][start + row]], float(likeness[row, best[row]])
 
 
-def _unit_thumbnails(looks: Sequence[Look]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def unit_thumbnails(looks: Sequence[Look]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Thumbnails with mean 0 and length 1, (N, 256), and the positions of their looks."""
     shown = [i for i, look in enumerate(looks) if look.thumbnail is not None]
     pictures = np.array([looks[i].thumbnail for i in shown], np.float32).reshape(len(shown), 256)

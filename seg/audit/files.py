@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from seg.audit.anchors import anchors_of
 from seg.audit.records import Example, Finding, Look, Split, as_findings, reason_of, texts_of
 from seg.convert.reader import LabelReader
 from seg.images import Image, Reading, as_rgb, check_limit, decode_mask, decode_values, limit
@@ -79,7 +80,7 @@ def measure(
     """
     reader = LabelReader(labels, unknown="ignore", max_pixels=min(limit(), 1 << 30))
     return remembered(
-        f"audit 2, {labels.digest}, {by_index}, {reading}, OpenCV {cv2.__version__}",
+        f"audit 3, {labels.digest}, {by_index}, {reading}, OpenCV {cv2.__version__}",
         [(look.image, look.mask) for look in looks],
         lambda index: _measure(looks[index], reader, by_index, reading),
         keep=lambda look: look.measurements() if look.readable else None,
@@ -189,6 +190,7 @@ def _measure(look: Look, reader: LabelReader, by_index: bool, reading: Reading) 
         look.image_hash = digest.digest()
         mean, std = map(np.asarray, cv2.meanStdDev(image))
         look.mean, look.std = tuple(mean.ravel() / 255), tuple(std.ravel() / 255)
+        look.anchors = anchors_of(image)
         gray = cv2.cvtColor(as_rgb(image), cv2.COLOR_RGB2GRAY)
         look.thumbnail = cv2.resize(gray, (16, 16), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     except (ValueError, cv2.error) as error:

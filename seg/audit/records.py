@@ -1,6 +1,7 @@
 """The splits that an audit is given, what it measures of each file, and its findings."""
 
 import os
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -90,6 +91,7 @@ class Look:
     image_hash: bytes = b""
     pair_hash: bytes = b""
     thumbnail: NDArray[np.uint8] | None = None  # (16, 16) gray
+    anchors: NDArray[np.uint32] = field(default_factory=lambda: np.zeros((0, 2), np.uint32))  # see `seg.audit.anchors`
     mask_size: tuple[int, int] = (0, 0)
     mask_kind: str = ""  # "mask" or "label image"
     lossy: bool = False
@@ -115,6 +117,7 @@ class Look:
             "image_hash": self.image_hash.hex(),
             "pair_hash": self.pair_hash.hex(),
             "thumbnail": self.thumbnail.tobytes().hex(),
+            "anchors": b64encode(self.anchors.tobytes()).decode(),
             "counts": self.counts.tolist(),
         }
 
@@ -123,9 +126,13 @@ class Look:
         for name in ("size", "mean", "std", "mask_size"):
             plain[name] = tuple(plain[name])
         plain["seen"] = Seen(*plain["seen"])
-        thumbnail = np.frombuffer(bytes.fromhex(plain["thumbnail"]), np.uint8).reshape(16, 16)
         hashes = {name: bytes.fromhex(plain[name]) for name in ("image_hash", "pair_hash")}
-        return replace(self, **plain | hashes | {"thumbnail": thumbnail, "counts": np.array(plain["counts"], np.int64)})
+        arrays = {
+            "thumbnail": np.frombuffer(bytes.fromhex(plain["thumbnail"]), np.uint8).reshape(16, 16),
+            "anchors": np.frombuffer(b64decode(plain["anchors"]), np.uint32).reshape(-1, 2),
+            "counts": np.array(plain["counts"], np.int64),
+        }
+        return replace(self, **plain | hashes | arrays)
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,7 @@ def _look(splits: "list[Split]", labels: "LabelMap", cfg: dict[str, Any], consol
             labels,
             read=cfg["read"],
             reading=reading_of(cfg["data"]),
+            group=cfg["data"]["group"],
             threads=cfg["threads"],
             progress=lambda done, total: tell(done, total=total),
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from seg.pairs.lists import chosen
 from seg.pairs.names import list_files, list_images, one_each, shared_name
-from seg.pairs.scenes import scenes_of, split
+from seg.pairs.scenes import scenes_of, split, torn_scenes
 from seg.pairs.several import Folders, Part, as_list, one, parts_of
 
 
@@ -99,4 +99,5 @@ __all__ = [
     "scenes_of",
     "shared_name",
     "split",
+    "torn_scenes",
 ]

@@ -1,6 +1,7 @@
 """Splits by scene: tiles of one picture, or frames of one place, belong to one part."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -38,6 +39,26 @@ def scenes_of(names: Sequence[str], group: str | None = None) -> list[str]:
             f"{len(names)}, the first '{without[0]}'; correct it"
         )
     return [str(scene) for scene in found]
+
+
+def torn_scenes(first: Sequence[str], second: Sequence[str], group: str | None = None) -> dict[str, tuple[int, int]]:
+    """Scenes that have pairs in both parts, and how many in each.
+
+    Args:
+        first, second: names of the pairs of each part.
+        group: as for `scenes_of`. None: tiles alone tell, and a scene that has one and the same tile in both parts is
+            left out: it is two pictures of one name, or there are copies, which only their pixels tell.
+
+    Raises:
+        ValueError: as `scenes_of`.
+    """
+    mine, theirs = (Counter(scenes_of(names, group)) for names in (first, second))
+    torn = {scene: (number, theirs[scene]) for scene, number in mine.items() if theirs[scene]}
+    if group is None:
+        twice = set(first) & set(second)
+        for scene in scenes_of(sorted(twice)):
+            torn.pop(scene, None)
+    return torn
 
 
 def split(

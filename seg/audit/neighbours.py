@@ -1,0 +1,95 @@
+"""Splits that tear what belongs together: a scene by the names of its tiles, a video by the numbers of its frames."""
+
+import re
+from bisect import bisect
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from seg.audit.duplicates import unit_thumbnails
+from seg.audit.records import Example, Finding, Look, as_findings, percent_text, text_of
+from seg.pairs import torn_scenes
+from seg.pairs.scenes import scenes_of
+
+_ALIKE = 0.8  # least likeness of neighbours: frames of CamVid that are 1 s apart have a median of 0.88
+_OTHERS = (
+    0.9  # share of the other pictures that must be less alike: numbers that mean nothing reach it in 1 of 10 cases
+)
+_FEWEST = 4  # and half of the pictures with a neighbour: so many are no coincidence
+_SAMPLE = 500  # of the others
+
+_LAST_NUMBER = re.compile(r"(.*?)(\d{1,18})(\D*)", re.DOTALL)
+
+
+def check_neighbours(looks: dict[str, list[Look]], group: str | None = None) -> Iterator[Finding]:
+    """Scenes and sequences that have pairs in two splits.
+
+    Args:
+        group: what tells a pair's scene, see `seg.pairs.scenes_of`.
+    """
+    for first, second in combinations(looks, 2):
+        yield from _check_scenes(first, second, looks, group)
+        yield from _check_frames(first, second, looks)
+
+
+def _check_scenes(first: str, second: str, looks: dict[str, list[Look]], group: str | None) -> Iterator[Finding]:
+    names = {split: [look.name for look in looks[split]] for split in (first, second)}
+    torn = torn_scenes(names[first], names[second], group)
+    members: dict[str, list[list[Look]]] = {scene: [[], []] for scene in torn}
+    for part, split in enumerate((first, second)):
+        for look, scene in zip(looks[split], scenes_of(names[split], group), strict=True):
+            if scene in torn:
+                members[scene][part].append(look)
+    examples = [
+        Example(
+            (text_of(mine[0].image), text_of(theirs[0].image)),
+            f"'{scene}': {len(mine)} in {first}, {len(theirs)} in {second}",
+        )
+        for scene, (mine, theirs) in members.items()
+    ]
+    text = f"scenes with pairs in {first} and in {second}: {len(torn)}"
+    advice = f"keep each scene in one part: what {second} scores is what the model has seen the surroundings of"
+    yield from as_findings("torn-scene", "warning", f"{first}, {second}", examples, text, advice)
+
+
+def _check_frames(first: str, second: str, looks: dict[str, list[Look]]) -> Iterator[Finding]:
+    """Pictures whose neighbour by number is in the other split and looks more alike than most others there.
+
+    Numbers alone tell nothing: those of a video count frames, those of a collection its pictures.
+    """
+    here, of_here = unit_thumbnails(looks[first])
+    there, of_there = unit_thumbnails(looks[second])
+    neighbours = _by_number([looks[first][i].name for i in of_here], [looks[second][i].name for i in of_there])
+    sample = here[np.random.Generator(np.random.PCG64(0)).permutation(len(here))[:_SAMPLE]]
+    examples = []
+    for mine, theirs in neighbours:
+        likeness = float(here[mine] @ there[theirs])
+        if likeness >= _ALIKE and (sample @ there[theirs] < likeness).mean() >= _OTHERS:
+            files = text_of(looks[first][of_here[mine]].image), text_of(looks[second][of_there[theirs]].image)
+            examples.append(Example(files, f"{percent_text(likeness)} alike"))
+    if len(examples) < max(_FEWEST, len(neighbours) / 2):
+        return
+    text = f"images of {second} that look like their neighbour by number in {first}: {len(examples)} of "
+    text += f"{len(neighbours)} that have one"
+    advice = "keep frames of one video, and tiles of one scene, in one part (data.group says what belongs together)"
+    yield from as_findings("torn-sequence", "warning", f"{first}, {second}", examples, text, advice)
+
+
+def _by_number(first: Sequence[str], second: Sequence[str]) -> list[tuple[int, int]]:
+    """For each name of ``second`` the one of ``first`` with the nearest number among those that differ from it by their
+    last number only; positions of both."""
+    series: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for i, name in enumerate(first):
+        if match := _LAST_NUMBER.fullmatch(name):
+            series[match[1], match[3]].append((int(match[2]), i))
+    for numbers in series.values():
+        numbers.sort()
+    found = []
+    for i, name in enumerate(second):
+        if (match := _LAST_NUMBER.fullmatch(name)) and (numbers := series.get((match[1], match[3]), [])):
+            at, number = bisect(numbers, (int(match[2]), 0)), int(match[2])
+            nearest = min(numbers[max(at - 1, 0) : at + 1], key=lambda entry: abs(entry[0] - number))
+            found.append((nearest[1], i))
+    return found
