@@ -242,3 +242,22 @@ def test_wrong_requests(tmp_path: Path, pairs: Callable[..., None]) -> None:
     images = ImageTiles(cut, tmp_path / "images", tmp_path / "tiles")
     with pytest.raises(ValueError, match="images: expected only with tile or size, got neither"):
         convert_folder(tmp_path / "labels", tmp_path / "masks", LABELS, images=images)
+
+
+def test_tiles_of_images_keep_16_bits_and_say_what_they_lose(tmp_path: Path, pairs: Callable[..., None]) -> None:
+    """They came out as 8-bit RGB, without a word."""
+    for name in ("a", "b"):
+        pairs(name, 40, 40)
+    wide = np.random.default_rng(0).integers(0, 4096, (40, 40, 3), np.uint16)
+    save(tmp_path / "images/a.png", wide)
+    summary = run(tmp_path, Cut(tile=32, overlap=8))
+    assert not [text for text in summary.warnings if "bands" in text]
+    tile = read(tmp_path / "tiles/a/a_00000_00000.png")
+    assert tile.dtype == np.uint16
+    assert (tile == wide[:32, :32]).all()
+    assert read(tmp_path / "tiles/b/b_00000_00000.png").dtype == np.uint8
+    (tmp_path / "images/b.png").unlink()
+    bands = np.random.default_rng(0).integers(0, 256, (40, 40, 4), np.uint8)
+    Image.fromarray(bands).save(tmp_path / "images/b.tif")  # its fourth band is called alpha, and is not opaque
+    summary = run(tmp_path, Cut(tile=32, overlap=8))
+    assert any("1 images have more bands than their tiles, which are RGB" in text for text in summary.warnings), summary

@@ -145,6 +145,7 @@ class ImageTiles:
         self._files = list_images(Path(images), image_template)
         self._alone = set(self._files)
         self._unfit: list[str] = []
+        self._narrowed: list[str] = []
         if Path(destination).resolve().is_relative_to(Path(images).resolve()):
             raise ValueError(
                 f"images_destination: expected a folder outside images, got '{destination}' within '{images}', where "
@@ -177,7 +178,7 @@ class ImageTiles:
     @property
     def key(self) -> str:
         """Everything that the tiles depend on, as text."""
-        return json.dumps([self._cut.to_dict(), os.path.realpath(self._images), self._template])
+        return json.dumps([self._cut.to_dict(), os.path.realpath(self._images), self._template, "16 bits stay"])
 
     @property
     def destination(self) -> Path:
@@ -209,15 +210,20 @@ class ImageTiles:
         return self._cut.paths(self._destination / f"{name}.png", height, width)
 
     def write(self, name: str, size: tuple[int, int]) -> None:
-        """Cut the image of a name; ``size`` (height, width) is that of its label before it was resized.
+        """Cut the image of a name into RGB tiles of 8 or 16 bits, as it has; ``size`` (height, width) is that of its
+        label before it was resized.
 
         Raises:
             ValueError: no image, not readable, or of another size.
             OSError: a tile cannot be written.
         """
-        from seg.images import read_image
+        from seg.images import read_values
+        from seg.images.reading import RGB
 
-        image = read_image(self.source(name))
+        values = read_values(self.source(name))
+        if values.dropped or values.colors.shape[2] > 3:
+            self._narrowed.append(str(self._files[name]))
+        image = values.chosen(RGB) if values.pixels.dtype.name == "uint16" else values.image(RGB)
         if image.shape[:2] != size:
             raise ValueError(
                 f"image '{self._files[name]}': expected {size[1]} x {size[0]} pixels as its label, got "
@@ -230,7 +236,12 @@ class ImageTiles:
         self._cut.remove(self._destination / f"{name}.png")
 
     def left_out(self) -> Iterator[str]:
-        """Warnings about images without a label, and labels that do not fit the template."""
+        """Warnings about images without a label, labels that do not fit the template, and bands that tiles lack."""
+        if self._narrowed:
+            yield (
+                f"{len(self._narrowed)} images have more bands than their tiles, which are RGB, the first "
+                f"'{min(self._narrowed)}'"
+            )
         if self._alone:
             yield f"{len(self._alone)} images have no label and were left out, the first '{min(self._alone)}'"
         if self._unfit:
