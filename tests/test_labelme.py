@@ -143,6 +143,10 @@ def test_unknown_labels_name_the_nearest() -> None:
         (annotation(7), "shape 1, label: expected a name, got None"),
         (annotation(shape(3, [[0, 0]])), "shape 1, label: expected a name, got 3; name it"),
         (annotation(shape("person", [[0, 0], [1, 1]])), "shape 1, polygon: expected at least 3 points, got 2; mend"),
+        (
+            annotation(shape("person", [[90, 90], [99, 90], [99, 99]])),
+            "polygon: expected one within the 60 x 40 pixels of the image, got points such as .90.0, 90.0.; mend",
+        ),
         (annotation(shape("person", [[0, 0]], "circle")), "shape 1, circle: expected at least 2 points, got 1; mend"),
         (annotation(shape("person", [], "cuboid")), "shape_type: expected one of polygon, .*, got 'cuboid'"),
         (annotation(shape("person", None)), r"points: expected \[\[x, y\], ...\], got None; mend"),

@@ -185,7 +185,13 @@ def _pixels(shape: dict[str, Any], height: int, width: int) -> "NDArray[np.bool_
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1, outline=1)
     else:
         draw.polygon(points, fill=1, outline=1)
-    return np.array(image, bool)
+    pixels = np.array(image, bool)
+    if not pixels.any():
+        raise ValueError(
+            f"{kind}: expected one within the {width} x {height} pixels of the image, got points such as {points[0]}; "
+            "mend or remove it in labelme"
+        )
+    return pixels
 
 
 def _stored(data: Any, points: list[tuple[float, float]], height: int, width: int) -> "NDArray[np.bool_]":
