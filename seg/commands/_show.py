@@ -20,8 +20,9 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """A line on standard error, before the work starts."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    """A line on standard error, before the work starts; of several processes the first one tells."""
+    if not console.quiet:
+        print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def scores_table(scores: Scores, names: Sequence[str], *, title: str) -> Table:
