@@ -6,6 +6,7 @@ python -m pytest tests/test_audit_overlaps.py
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import LABELS, Script, fails, scene, train_options
+from conftest import LABELS, SHARED, Script, fails, scene, train_options
 
 from seg.audit import Audit, Split, audit
 from seg.audit.anchors import anchors_of, shifts
@@ -23,6 +24,7 @@ from seg.audit.records import Finding
 from seg.pairs import split, torn_scenes
 
 SIDE, STEP = 512, 448
+PARTS = [("images", ""), ("masks", "_labels")]
 CHECKS = {"shared-pixels", "overlap", "torn-scene", "torn-sequence"}
 
 
@@ -275,21 +277,41 @@ def test_shifts_within_one_list(tmp_path: Path) -> None:
 
 def test_torn_scenes() -> None:
     tiles = [f"t/a/a_00000_{x:05}" for x in (0, 448)]
-    assert torn_scenes(tiles[:1], tiles[1:]) == {"t/a": (1, 1)}
+    assert torn_scenes(tiles[:1], tiles[1:]) == {"t/a": ([0], [0])}
     assert torn_scenes(tiles, tiles[1:]) == {}  # pictures of one name, or copies: pixels tell
     assert torn_scenes(["001", "002"], ["001", "003"]) == {}
-    assert torn_scenes(["d1_1", "d1_2", "d2_1"], ["d1_3", "d3_1"], "^(.*)_") == {"d1": (2, 1)}
-    with pytest.raises(ValueError, match="data.group: expected '.*' to find a scene in every name, got none in 1 of 1"):
-        torn_scenes(["d1_1"], ["x"], "^(.*)_")
+    assert torn_scenes(["d1_1", "d2_1", "d1_2"], ["d3_1", "d1_3"], "^(.*)_") == {"d1": ([0, 2], [1])}
+    with pytest.raises(
+        ValueError, match=r"data.group: expected '.*' to find a scene in every name, got none in 1 of 3"
+    ):
+        torn_scenes(["d1_1", "d1_2"], ["x"], "^(.*)_")
+
+
+@pytest.mark.parametrize(
+    ("names", "torn"),
+    [
+        (["P1_0_0", "P1_0_448", "P1_448_0"], True),
+        (["x/P-1-00000-00000", "x/P-1-00000-00512", "x/P-1-00512-00000"], True),
+        (["strip_0_0", "strip_0_64", "strip_0_128"], True),
+        (["IMG_20200101_120000", "IMG_20200101_120100", "IMG_20200102_120000"], False),  # day and time
+        (["aachen_000000_000019", "aachen_000001_000019", "aachen_000002_000019"], False),  # sequence and frame
+        (["la_000_0000", "la_001_0000", "la_002_0000"], False),  # case and channel
+        (["case_0_0", "case_0_40", "case_1_0"], False),  # case and slice
+        (["a_0_0", "b_0_448", "c_448_0"], False),
+    ],
+)
+def test_tiles_in_one_folder(names: list[str], torn: bool) -> None:
+    assert bool(torn_scenes(names[:2], names[2:])) == torn
 
 
 def write_torn(root: Path) -> None:
-    """JPEG tiles of four scenes, no pixel twice; the parts share the first two."""
+    """JPEG tiles of four scenes, no pixel twice; the parts share the first two, one of which lies beside others."""
     for number in range(4):
         whole = picture(number, 96, 192)
         for x in (0, 96):
             part = "val" if number == 3 or (number < 2 and x) else "train"
-            put(root / part, f"s{number}/s{number}_00000_{x:05}", whole[:, x : x + 96], ".jpg")
+            name = f"s{number}_0_{x}" if number == 1 else f"s{number}/s{number}_00000_{x:05}"
+            put(root / part, name, whole[:, x : x + 96], ".jpg")
 
 
 def test_scenes_in_both_parts_are_said(tmp_path: Path, script: Script) -> None:
@@ -302,7 +324,7 @@ def test_scenes_in_both_parts_are_said(tmp_path: Path, script: Script) -> None:
     options = [*train_options(tmp_path), "fit.epochs=1"]
     done = script("seg-train", *options, name="folders")
     assert done.returncode == 0, done.stderr
-    message = "2 scenes have pairs in both parts, such as 's0' with 1 for training and 1 for validation: scores will"
+    message = "scenes with pairs in both parts: 2, such as 's0' with 1 for training and 1 for validation: scores will"
     assert message in " ".join((done.stdout + done.stderr).split())
 
     for kind in ("images", "masks"):
@@ -326,6 +348,20 @@ def test_scenes_in_both_parts_are_said(tmp_path: Path, script: Script) -> None:
     fails(
         script("seg-audit", *both, *lists, "data.group=(x)", destination="a"), 2, "data.group: expected '.x.' to find"
     )
+
+
+def test_a_seeded_split_that_tears_scenes_is_said(tmp_path: Path, script: Script) -> None:
+    for number in range(3):
+        for x in (0, 96, 192):
+            put(tmp_path / "train", f"s{number}_0_{x}", picture(number, 96, 288)[:, x : x + 96])
+    options = [option for option in train_options(tmp_path) if "data.val" not in option]
+    done = script("seg-train", *options, "fit.epochs=1", name="torn")
+    message = (
+        r"both parts: \d, such as 's\d' with \d for training and \d for validation: .* data.group says what a scene"
+    )
+    assert re.search(message, " ".join(done.stderr.split())), done.stderr
+    done = script("seg-train", *options, "fit.epochs=1", "data.group=^(.*?)_", name="whole")
+    assert (done.returncode, "both parts" in done.stderr) == (0, False), done.stderr
 
 
 def test_scenes_in_one_part_are_not_said(tmp_path: Path, script: Script) -> None:
@@ -373,3 +409,20 @@ def test_numbers_alone_are_no_video(tmp_path: Path) -> None:
     for i, image in enumerate(film(0, 40)):
         put(tmp_path / ("val" if i >= 30 else "train"), f"drive_{30 * i:06}", image, ".jpg")
     assert not findings(look(tmp_path))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data: real sets are not here")
+@pytest.mark.parametrize(("folder", "torn"), [("uuad", "shared-pixels"), ("camvid12", "torn-sequence")])
+def test_real_sets(folder: str, torn: str, tmp_path: Path, script: Script) -> None:
+    """The published parts of both sets are apart. A random split is not: neighbouring tiles of the first share a third
+    of their pixels, and frames of the second are a second apart."""
+    root = SHARED / folder
+    parts = [f"data.{p}.{kind}={root / p}{end}" for p in ("train", "val") for kind, end in PARTS]
+    labels = f"labels={root / 'class_dict.csv'}"
+    assert not CHECKS & audited(script, *parts, labels)[1].keys()
+    code, found = audited(script, *parts[:2], labels)
+    assert (code, CHECKS & found.keys()) == (int(torn == "shared-pixels"), {torn})
+    if folder == "uuad":
+        above, below = root / "train/jp22_1.10_0.png", root / "train/jp22_1.10_3.png"
+        assert (cv2.imread(str(above))[171:] == cv2.imread(str(below))[:85]).all()
+        assert [str(below), str(above)] in [example["files"] for example in found[torn]["examples"]]
