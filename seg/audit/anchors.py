@@ -64,11 +64,10 @@ def anchors_of(image: Image) -> _Codes:
 
 
 def _mixed(codes: _Codes) -> _Codes:
-    """Every bit depends on every lower one."""
+    """One to one, and so that sums of the results look random."""
     codes = codes * np.uint32(0x9E3779B1)
     codes ^= codes >> np.uint32(15)
     codes *= np.uint32(0x85EBCA6B)
-    codes ^= codes >> np.uint32(13)
     return codes
 
 
@@ -78,9 +77,10 @@ def _windowed(codes: _Codes) -> _Codes:
         step = 1
         while step < WINDOW:
             one, next_ = (codes[:, :-step], codes[:, step:]) if axis else (codes[:-step], codes[step:])
-            codes = one * np.uint32(factor) + next_
+            codes = one * np.uint32(factor)
+            codes += next_
             factor, step = factor * factor & 0xFFFFFFFF, 2 * step
-    return _mixed(codes)
+    return codes
 
 
 def shifts(first: Sequence[Look], second: Sequence[Look]) -> Iterator[list[Shift]]:
@@ -106,10 +106,10 @@ def shifts(first: Sequence[Look], second: Sequence[Look]) -> Iterator[list[Shift
             yield listed
 
 
-def _sorted_anchors(looks: Sequence[Look]) -> tuple[_Codes, NDArray[np.int64]]:
+def _sorted_anchors(looks: Sequence[Look]) -> tuple[_Codes, NDArray[np.int32]]:
     """The anchors of all looks by their hashes, (N, 2), and the positions of their looks."""
     anchors = np.concatenate([np.zeros((0, 2), np.uint32), *(look.anchors for look in looks)])
-    owners = np.repeat(np.arange(len(looks)), [len(look.anchors) for look in looks])
+    owners = np.repeat(np.arange(len(looks), dtype=np.int32), [len(look.anchors) for look in looks])
     order = np.argsort(anchors[:, 0], kind="stable")
     return anchors[order], owners[order]
 

@@ -11,7 +11,6 @@ import numpy as np
 from seg.audit.duplicates import unit_thumbnails
 from seg.audit.records import Example, Finding, Look, as_findings, percent_text, text_of
 from seg.pairs import torn_scenes
-from seg.pairs.scenes import scenes_of
 
 _ALIKE = 0.8  # least likeness of neighbours: frames of CamVid that are 1 s apart have a median of 0.88
 _OTHERS = (
@@ -35,19 +34,13 @@ def check_neighbours(looks: dict[str, list[Look]], group: str | None = None) -> 
 
 
 def _check_scenes(first: str, second: str, looks: dict[str, list[Look]], group: str | None) -> Iterator[Finding]:
-    names = {split: [look.name for look in looks[split]] for split in (first, second)}
-    torn = torn_scenes(names[first], names[second], group)
-    members: dict[str, list[list[Look]]] = {scene: [[], []] for scene in torn}
-    for part, split in enumerate((first, second)):
-        for look, scene in zip(looks[split], scenes_of(names[split], group), strict=True):
-            if scene in torn:
-                members[scene][part].append(look)
+    torn = torn_scenes([look.name for look in looks[first]], [look.name for look in looks[second]], group)
     examples = [
         Example(
-            (text_of(mine[0].image), text_of(theirs[0].image)),
-            f"'{scene}': {len(mine)} in {first}, {len(theirs)} in {second}",
+            (text_of(looks[first][here[0]].image), text_of(looks[second][there[0]].image)),
+            f"'{scene}': {len(here)} in {first}, {len(there)} in {second}",
         )
-        for scene, (mine, theirs) in members.items()
+        for scene, (here, there) in torn.items()
     ]
     text = f"scenes with pairs in {first} and in {second}: {len(torn)}"
     advice = f"keep each scene in one part: what {second} scores is what the model has seen the surroundings of"

@@ -16,8 +16,9 @@ from seg.images import Image, Reading, read_image
 from seg.pairs import scenes_of
 from seg.remembered import usable_cores
 
-_SURE = 8  # anchors in common that show without the files that all is equal, if hardly any is not in common
-_EQUAL = 0.5  # least share of the overlap's textured pixels: a watermark may cover some, and is no overlap itself
+_SURE = 8  # anchors that show without the files that all is equal, where there are no others
+_EQUAL = 0.8  # least share of the overlap's textured pixels: a watermark may cover some, and is no overlap itself
+_LEAST = 1024  # pixels of an overlap: fewer are equal by chance in dark pictures of few gray levels
 _COMPARED = 16  # at most, of the pictures that overlap one: a tile has eight neighbours
 _HELD = 1 << 26  # bytes of pixels that are kept, because neighbours are compared with each other
 
@@ -90,7 +91,8 @@ def _compared(found: Sequence[Shift], opened: Open) -> Shared | None:
     look = found[0].second
     covered = np.zeros(look.size, bool)
     best: tuple[int, Look | None] = 0, None
-    for one in sorted(found, key=_area, reverse=True)[:_COMPARED]:
+    large = [one for one in found if _area(one) >= _LEAST]
+    for one in sorted(large, key=_area, reverse=True)[:_COMPARED]:
         rows, columns = _overlap(one)
         if covered[rows, columns].all():
             continue
@@ -108,7 +110,7 @@ def _equal(one: Shift, rows: slice, columns: slice, opened: Open) -> NDArray[np.
     )
     # Each has those that come first in one order, so that the one with fewer here has none that the other has not.
     fewest = min(_held(one.second, rows, columns), _held(one.first, *there))
-    if one.common >= max(_SURE, 0.9 * fewest):
+    if one.common >= max(_SURE, fewest):
         return np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
     part, other = opened(one.second.image)[rows, columns], opened(one.first.image)[there]
     equal = (part == other).all(2)

@@ -155,7 +155,6 @@ def pair_up(data: dict[str, Any]) -> tuple[list[Pair], list[Pair]]:
         ValueError: files that do not pair up, or the same in both parts.
     """
     training, validation = data["train"], data["val"]
-    drawn = validation["images"] is None and validation["list"] is None
     if (validation["images"] is None) != (validation["masks"] is None):
         raise ValueError("data.val: expected images and masks together, got one of them; give both, or neither")
     paired = partial(pair, image_template=data["image_template"], template=data["template"])
@@ -169,8 +168,7 @@ def pair_up(data: dict[str, Any]) -> tuple[list[Pair], list[Pair]]:
         if (number := len(set(scenes))) < len(scenes):
             _show.say(f"splitting {len(scenes)} pairs by scene: {number} scenes")
         train_pairs, val_pairs = split(train_pairs, data["val_share"], data["split_seed"], scenes)
-    if not drawn:
-        _warn_of_torn_scenes(train_pairs, val_pairs, data["group"])
+    _warn_of_torn_scenes(train_pairs, val_pairs, data["group"])
     both = {p.image.resolve() for p in train_pairs} & {p.image.resolve() for p in val_pairs}
     if both:
         raise ValueError(
@@ -181,7 +179,7 @@ def pair_up(data: dict[str, Any]) -> tuple[list[Pair], list[Pair]]:
 
 
 def _warn_of_torn_scenes(train: list[Pair], val: list[Pair], group: str | None) -> None:
-    """Say that pairs of one scene are in both parts, where folders or lists name the parts.
+    """Say that pairs of one scene are in both parts.
 
     Raises:
         ValueError: the group is wrong.
@@ -189,8 +187,9 @@ def _warn_of_torn_scenes(train: list[Pair], val: list[Pair], group: str | None) 
     if torn := torn_scenes([p.name for p in train], [p.name for p in val], group):
         scene, (here, there) = next(iter(torn.items()))
         _show.warn(
-            f"{len(torn)} scenes have pairs in both parts, such as '{scene}' with {here} for training and {there} for "
-            "validation: scores will reward memory; keep each scene in one part"
+            f"scenes with pairs in both parts: {len(torn)}, such as '{scene}' with {len(here)} for training and "
+            f"{len(there)} for validation: scores will reward memory; keep each scene "
+            "in one part, data.group says what a scene is"
         )
 
 

@@ -1,11 +1,12 @@
 """Splits by scene: tiles of one picture, or frames of one place, belong to one part."""
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TypeVar
 
 _TILE = re.compile(r"(?P<scene>(?:.*/)?(?P<stem>[^/]+))/(?P=stem)(?:_(?:\d{5}|[1-9]\d{5,})){2}")
+_PLACED = re.compile(r"(?P<scene>.+)[_-](?P<y>\d{1,9})[_-](?P<x>\d{1,9})")
 
 T = TypeVar("T")
 
@@ -41,24 +42,52 @@ def scenes_of(names: Sequence[str], group: str | None = None) -> list[str]:
     return [str(scene) for scene in found]
 
 
-def torn_scenes(first: Sequence[str], second: Sequence[str], group: str | None = None) -> dict[str, tuple[int, int]]:
-    """Scenes that have pairs in both parts, and how many in each.
+def torn_scenes(
+    first: Sequence[str], second: Sequence[str], group: str | None = None
+) -> dict[str, tuple[list[int], list[int]]]:
+    """Scenes that have pairs in both parts, and the positions of these pairs.
 
     Args:
         first, second: names of the pairs of each part.
-        group: as for `scenes_of`. None: tiles alone tell, and a scene that has one and the same tile in both parts is
-            left out: it is two pictures of one name, or there are copies, which only their pixels tell.
+        group: as for `scenes_of`. None: tiles alone tell, ``a_<y>_<x>`` as well, where y and x look like pixels. Left
+            out is a scene that has one and the same tile in both parts: it is two pictures of one name, or there are
+            copies, which only their pixels tell.
 
     Raises:
         ValueError: as `scenes_of`.
     """
-    mine, theirs = (Counter(scenes_of(names, group)) for names in (first, second))
-    torn = {scene: (number, theirs[scene]) for scene, number in mine.items() if theirs[scene]}
+    names = [*first, *second]
+    scenes = scenes_of(names, group)
     if group is None:
-        twice = set(first) & set(second)
-        for scene in scenes_of(sorted(twice)):
-            torn.pop(scene, None)
-    return torn
+        beside = _by_place([name for name, scene in zip(names, scenes, strict=True) if name == scene])
+        scenes = [beside.get(name, scene) for name, scene in zip(names, scenes, strict=True)]
+    members: dict[str, tuple[list[int], list[int]]] = {scene: ([], []) for scene in scenes}
+    for i, scene in enumerate(scenes):
+        here, there = members[scene]
+        there.append(i - len(first)) if i >= len(first) else here.append(i)
+    both = set(first) & set(second) if group is None else set()
+    twice = {scene for name, scene in zip(names, scenes, strict=True) if name in both}
+    return {scene: parts for scene, parts in members.items() if all(parts) and scene not in twice}
+
+
+def _by_place(names: Sequence[str]) -> dict[str, str]:
+    """Name -> scene of tiles that lie beside those of other scenes, in one folder.
+
+    Their numbers are taken for pixels where they begin with 0 and go on in steps of at least 16: others count cases,
+    frames or seconds.
+    """
+    found: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
+    for name in names:
+        if match := _PLACED.fullmatch(name):
+            found[match["scene"]].append((name, int(match["y"]), int(match["x"])))
+    return {
+        name: scene
+        for scene, tiles in found.items()
+        if all(
+            min(numbers) == 0 and min({*numbers} - {0}, default=16) >= 16 for numbers in [*zip(*tiles, strict=True)][1:]
+        )
+        for name, _, _ in tiles
+    }
 
 
 def split(
