@@ -99,5 +99,7 @@ def fails(result: "subprocess.CompletedProcess[str]", code: int, message: str) -
 
 
 def hear_hangups() -> None:
-    """For ``preexec_fn``: tests that were started by nohup ignore SIGHUP, and so would what they start."""
+    """For ``preexec_fn``: tests that were started by nohup, or in the background, ignore SIGHUP or SIGINT, and so would
+    what they start."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)

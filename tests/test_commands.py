@@ -208,7 +208,9 @@ def test_wrong_requests_to_train(change: list[str], message: str, tmp_path: Path
 def test_a_checkpoint_that_lacks_the_model(tmp_path: Path, data: Path, script: Script) -> None:
     request = {"checkpoint": "a.pt", "images": data / "val/images", "destination": "out"}
     checkpoint.save(tmp_path / "a.pt", {"format": 2, "model": {}})
-    fails(script("seg-predict", **request), 2, "expected 'model_config' in 'a.pt', got format, model; give one that")
+    fails(
+        script("seg-predict", **request), 2, "expected 'model_config' in 'a.pt', got format, model, .*; give one that"
+    )
     checkpoint.save(tmp_path / "a.pt", {"state_dict": {}})
     fails(script("seg-predict", **request), 2, "expected one that seg-train wrote, .* got 'a.pt' with no format mark")
 

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import SHARED
+from conftest import SHARED, hear_hangups
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -530,7 +530,9 @@ def test_stopped_in_the_middle_and_resumed(tmp_path: Path, target: Path, signum:
         os.link(tmp_path / "in" / f"{i % 30:03}.png", tmp_path / "in" / f"{i:03}.png")
     LABELS.save(tmp_path / "labels.yaml")
     arguments = [sys.executable, "-c", SLOW, tmp_path / "in", target, tmp_path / "labels.yaml"]
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
+    process = subprocess.Popen(
+        arguments, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1], preexec_fn=hear_hangups
+    )
     while not (target / "manifest.jsonl").exists() or (target / "manifest.jsonl").stat().st_size < 2000:
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.002)

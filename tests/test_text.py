@@ -200,7 +200,7 @@ def test_temporary_files_of_the_dead(tmp_path: Path, script: Script) -> None:
     result = script("seg-preprocess", source="labels", destination="masks", labels="map.yaml", **options)
     assert result.returncode == 0, result.stderr
     for folder in folders:
-        assert sorted(path.name for path in folder.glob(".*")) == sorted(kept)
+        assert sorted(path.name for path in folder.glob(".*.tmp")) == sorted(kept)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
@@ -225,12 +225,12 @@ def test_a_conversion_that_is_ended(number: signal.Signals, tmp_path: Path, scri
         assert process.returncode == 130, stderr
         assert stderr.decode().startswith("interrupted")
         assert b"Traceback" not in stderr
-        assert not list((tmp_path / "masks").glob(".*"))
+        assert not list((tmp_path / "masks").glob(".*.tmp"))
     result = script(*words, "json=true")
     done = json.loads(result.stdout)
     assert done["skipped"] >= 1
     assert done["skipped"] + done["converted"] == 122
-    assert not list((tmp_path / "masks").glob(".*"))
+    assert not list((tmp_path / "masks").glob(".*.tmp"))
 
 
 def test_many_that_start_at_once(tmp_path: Path) -> None:
