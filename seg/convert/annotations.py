@@ -3,6 +3,7 @@
 import difflib
 import json
 import zlib
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,7 +21,7 @@ BACKGROUND = ("_background_", "background")
 Point = tuple[float, float]
 
 
-class AnnotationReader:
+class AnnotationReader(ABC):
     """Reads annotation files as masks, under one label map, as `LabelReader` reads label images.
 
     Args:
@@ -79,9 +80,9 @@ class AnnotationReader:
         data, status = path.read_bytes(), path.stat()
         return self.drawn(data, path.parent), Stamp(len(data), status.st_mtime_ns, zlib.crc32(data))
 
+    @abstractmethod
     def drawn(self, data: bytes, folder: Path | None = None) -> Mapped:
         """Mask of the content of a file that lies in ``folder``; raises as `file` does."""
-        raise NotImplementedError
 
     def empty(self, height: int, width: int) -> "NDArray[np.uint8]":
         """A mask (H, W) of background; raises ValueError if it is too large."""
