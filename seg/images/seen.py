@@ -95,8 +95,6 @@ def percentiles(
     paths: Sequence[os.PathLike[str]],
     reading: Reading,
     read: Callable[[Any, Reading], Values],
-    *,
-    threads: int = 0,
 ) -> Range:
     """For each channel, the values that 0.5 % and 99.5 % of the pixels do not exceed; in units of the files.
 
@@ -104,7 +102,6 @@ def percentiles(
 
     Args:
         read: path -> values, `seg.images.read_values`.
-        threads: that decode; 0 = as many as the executor likes.
 
     Raises:
         ValueError: a file that cannot be read, or a band of one value.
@@ -121,7 +118,7 @@ def percentiles(
             raise ValueError(f"image '{path}': {error}") from None
         return _sample(pixels, most)
 
-    with ThreadPoolExecutor(threads or None) as pool:
+    with ThreadPoolExecutor() as pool:
         ends = np.percentile(np.concatenate(list(pool.map(drawn, paths))).astype(np.float64), _SHARES, axis=0)
     if (flat := np.flatnonzero(ends[0] >= ends[1])).size:
         raise ValueError(
