@@ -37,6 +37,40 @@ def gradient(
 ) -> None:
     """Write ``gradient``, of the logits' shape and type, given the derivative ``coefficients (rows, N, C)``."""
 
+def minus_logs(
+    logits: NDArray[Any],
+    target: NDArray[Any],
+    values: NDArray[np.float32],
+    *,
+    threads: int = 1,
+    instructions: str = "",
+) -> bool:
+    """Write ``values (N, H, W)``: -ln p of the true class, -1 where ignored. Whether every class is in range."""
+
+def lovasz(
+    logits: NDArray[Any],
+    target: NDArray[Any],
+    together: bool,
+    slopes: NDArray[np.float32],
+    *,
+    threads: int = 1,
+    instructions: str = "",
+) -> tuple[NDArray[np.float64], NDArray[np.int64], bool]:
+    """Values and labelled pixels (C, 1 or N) of the images ``together`` or each, and whether every class is in range.
+
+    Writes ``slopes (C, N, H, W)``: the derivative of each value by the probabilities of its class.
+    """
+
+def count(
+    logits: NDArray[Any],
+    target: NDArray[Any],
+    bins: int = 0,
+    *,
+    threads: int = 1,
+    instructions: str = "",
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float64], bool]:
+    """Prediction, confusion and bins of `seg.metrics.count`, and whether every class is in range; C up to 256."""
+
 def signed_distances(
     target: NDArray[Any],
     classes: Sequence[int],

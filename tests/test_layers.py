@@ -36,7 +36,7 @@ ALLOWED = {
     "losses": BASE | {"_losses"},
     "regularizers": BASE,
     "transforms": BASE,
-    "metrics": BASE,
+    "metrics": BASE | {"_losses"},
     "checkpoint": BASE,
     "runs": BASE,
     "images": BASE,

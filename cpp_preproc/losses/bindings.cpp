@@ -151,6 +151,65 @@ void gradient(const py::array& logits, const py::array& target, const Wanted& wa
     softmax_gradient(batch, from, to, layout, bytes, threads, instructions);
 }
 
+void check_output(const py::array& array, bool right, const char* expected, const char* todo) {
+    demand(right && (array.flags() & py::array::c_style) != 0 && array.writeable(), expected, array, todo);
+}
+
+bool minus_logs(const py::array& logits, const py::array& target, py::array_t<float>& values, std::int64_t threads,
+                const std::string& instructions) {
+    check_axes(logits);
+    const Batch batch = batch_of(logits, target, {}, std::nullopt, has_flat_rows(logits));
+    check_output(values, values.size() == target.size(), "values: expected contiguous numbers like the target's",
+                 "make them with numpy.empty");
+    float* to = values.mutable_data();
+    const py::gil_scoped_release free;
+    return softmax_minus_logs(batch, to, threads, instructions);
+}
+
+py::tuple lovasz_rows(const py::array& logits, const py::array& target, bool together, py::array_t<float>& slopes,
+                      std::int64_t threads, const std::string& instructions) {
+    check_axes(logits);
+    const Batch batch = batch_of(logits, target, {}, std::nullopt, has_flat_rows(logits));
+    check_output(slopes, slopes.size() == logits.size(), "slopes: expected a contiguous array (C, N, H, W)",
+                 "make it with numpy.empty");
+    demand(target.size() < std::int64_t{1} << 31, "target: expected fewer than 2^31 pixels",
+           std::to_string(target.size()), "use smaller batches");
+    const std::vector<std::int64_t> shape = {batch.classes, together ? 1 : batch.images};
+    py::array_t<double> values(shape);
+    py::array_t<std::int64_t> labelled(shape);
+    bool right = false;
+    {
+        float* to = slopes.mutable_data();
+        double* of_rows = values.mutable_data();
+        std::int64_t* counts = labelled.mutable_data();
+        const py::gil_scoped_release free;
+        right = lovasz(batch, together, to, of_rows, counts, threads, instructions);
+    }
+    return py::make_tuple(std::move(values), std::move(labelled), right);
+}
+
+py::tuple counted(const py::array& logits, const py::array& target, std::int64_t bins, std::int64_t threads,
+                  const std::string& instructions) {
+    check_axes(logits);
+    demand(logits.shape(1) <= 256, "logits: expected at most 256 classes", logits, "use the plain path");
+    demand(bins >= 0, "bins: expected a number >= 0", std::to_string(bins), "give how many bins you want");
+    const Batch batch = batch_of(logits, target, {}, std::nullopt, has_flat_rows(logits));
+    py::array_t<std::uint8_t> prediction({target.shape(0), target.shape(1), target.shape(2)});
+    py::array_t<std::int64_t> confusion({batch.images, batch.classes, batch.classes});
+    py::array_t<double> sure({batch.images, bins, std::int64_t{3}});
+    std::fill(confusion.mutable_data(), confusion.mutable_data() + confusion.size(), 0);
+    std::fill(sure.mutable_data(), sure.mutable_data() + sure.size(), 0.0);
+    bool right = false;
+    {
+        std::uint8_t* classes = prediction.mutable_data();
+        std::int64_t* pairs = confusion.mutable_data();
+        double* table = sure.mutable_data();
+        const py::gil_scoped_release free;
+        right = count(batch, classes, pairs, bins, table, threads, instructions);
+    }
+    return py::make_tuple(std::move(prediction), std::move(confusion), std::move(sure), right);
+}
+
 void distances(const py::array& target, const std::vector<std::int64_t>& classes, py::array_t<float>& maps,
                std::int64_t threads, const std::string& instructions) {
     demand(target.ndim() == 3 && maps.ndim() == 4 && maps.shape(0) == target.shape(0) &&
@@ -184,6 +243,15 @@ PYBIND11_MODULE(_losses, module) {
     module.def("gradient", &seg::losses::gradient, "logits"_a, "target"_a, "rows"_a, "coefficients"_a, "gradient"_a,
                "field"_a = py::none(), py::kw_only(), "threads"_a = 1, "instructions"_a = "",
                "Write the gradient of the logits, given that with respect to each sum.");
+    module.def("minus_logs", &seg::losses::minus_logs, "logits"_a, "target"_a, "values"_a, py::kw_only(),
+               "threads"_a = 1, "instructions"_a = "", "Write -ln p_t of each pixel; whether every class is in range.");
+    module.def("lovasz", &seg::losses::lovasz_rows, "logits"_a, "target"_a, "together"_a, "slopes"_a, py::kw_only(),
+               "threads"_a = 1, "instructions"_a = "",
+               "Write the slopes (C, N, H, W); values and labelled pixels (C, 1 or N), whether every class is in "
+               "range.");
+    module.def("count", &seg::losses::counted, "logits"_a, "target"_a, "bins"_a = 0, py::kw_only(), "threads"_a = 1,
+               "instructions"_a = "",
+               "Prediction, confusion matrices, bins of confidence, and whether every class is in range.");
     module.def("signed_distances", &seg::losses::distances, "target"_a, "classes"_a, "maps"_a, py::kw_only(),
                "threads"_a = 1, "instructions"_a = "",
                "Write the maps (N, C, H, W), zeros before, of the given classes.");

@@ -63,6 +63,13 @@ struct Kernels {
     // `coefficients` (rows, images, classes): the derivative with respect to each sum.
     void (*gradient)(const Batch& batch, const Part& part, const float* coefficients, void* gradient,
                      const Layout& layout, float* scratch);
+    // Writes -ln p_t of each pixel (images, height, width), -1 at ignored ones; returns what sums() does.
+    bool (*minus_logs)(const Batch& batch, const Part& part, float* scratch, float* values);
+    // Writes (classes, images, height, width): -(1 - p_c) at the pixels of class c (-0 for 0), p_c at others,
+    // kIgnoredError at ignored ones; returns what sums() does.
+    bool (*errors)(const Batch& batch, const Part& part, float* scratch, float* errors);
 };
+
+constexpr float kIgnoredError = 2;
 
 }  // namespace seg::losses

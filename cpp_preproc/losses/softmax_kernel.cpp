@@ -3,8 +3,8 @@
 // A tile of some hundred pixels times all classes fits the first or second level cache: the logits are read into it
 // once and everything else happens there, over pixels of one class at a time, which lie side by side.
 #include "kernels.h"
+#include "planes.h"
 #include "softmax.h"
-#include "vector.h"
 
 namespace seg::losses {
 namespace {
@@ -12,24 +12,15 @@ namespace {
 constexpr float kTiny = 1.17549435e-38F;  // the smallest normal number
 constexpr int64_t kIgnore = 255;
 
-int64_t tile_of(const Batch& batch) {
-    int64_t pixels = 512;
-    while (pixels > 64 && pixels * batch.classes > 24576) pixels /= 2;  // 96 KiB
-    return pixels;
-}
-
 // The vectors of one tile, each as long as the tile; they lie in the caller's scratch.
-struct Tile {
-    const Batch& batch;
-    int64_t capacity, length, padded;  // `padded`: length rounded up to whole vectors
-    int64_t image, y, x;
-    bool holes;  // some pixel is ignored
-    float* p;    // (classes, capacity): logits, then powers of e; 0 at the true class
+struct Tile : Place {
+    bool holes = false;  // some pixel is ignored
+    float* p;            // (classes, capacity): logits, then powers of e; 0 at the true class
     float *top, *rest, *own, *inverse, *minus_log, *miss, *hit, *value, *factor, *slope, *fixed, *log_sum;
     int32_t* label;  // 0 where ignored
     int32_t* live;   // -1 at labelled pixels, else 0
 
-    Tile(const Batch& of, float* scratch) : batch(of), capacity(tile_of(of)) {
+    Tile(const Batch& of, float* scratch) : Place(of) {
         p = scratch;
         float* next = p + batch.classes * capacity;
         float** vectors[] = {&top, &rest,  &own,    &inverse, &minus_log, &miss,
@@ -41,19 +32,6 @@ struct Tile {
         label = reinterpret_cast<int32_t*>(next);
         live = label + capacity;
     }
-
-    void move_to(int64_t of_image, int64_t index) {
-        const int64_t in_row = (batch.width + capacity - 1) / capacity;
-        image = of_image;
-        y = index / in_row;
-        x = index % in_row * capacity;
-        length = batch.width - x < capacity ? batch.width - x : capacity;
-        padded = (length + kLanes - 1) / kLanes * kLanes;
-    }
-
-    ptrdiff_t at(const Layout& layout, int64_t c) const {
-        return image * layout.image + c * layout.plane + y * layout.row + x * layout.pixel;
-    }
 };
 
 constexpr int64_t kVectors = 14;
@@ -63,7 +41,7 @@ int64_t scratch_of(const Batch& batch) { return (batch.classes + kVectors) * til
 template <typename Label>
 bool read_labels(Tile& tile, const Label* target) {
     const Batch& batch = tile.batch;
-    const Label* from = target + (tile.image * batch.height + tile.y) * batch.width + tile.x;
+    const Label* from = target + tile.first_pixel();
     bool right = true, holes = tile.padded > tile.length;
     for (int64_t i = 0; i < tile.length; ++i) {
         const int64_t t = static_cast<int64_t>(from[i]);
@@ -83,27 +61,12 @@ bool read_target(Tile& tile) {
                             : read_labels(tile, static_cast<const int64_t*>(tile.batch.target));
 }
 
-inline float widened(uint16_t half) {
-    const uint32_t bits = static_cast<uint32_t>(half) << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-inline float widened(float value) { return value; }
-
-inline Floats read(const float* from) { return load<Floats>(from); }
-inline Floats read(const uint16_t* from) { return widen(load<Halves>(from)); }
-
 // One class of the tile from memory, 0 at pixels that are ignored or padding.
 template <typename Number>
 void read_plane(const Tile& tile, const Number* from, ptrdiff_t step, float* to) {
-    int64_t i = 0;
-    if (step == 1)
-        for (; i + kLanes <= tile.length; i += kLanes) store(to + i, read(from + i));
-    for (; i < tile.length; ++i) to[i] = widened(from[i * step]);
-    for (; i < tile.padded; ++i) to[i] = 0;
+    copy_plane(from, step, tile.length, tile.padded, to);
     if (!tile.holes) return;
-    for (i = 0; i < tile.padded; i += kLanes)  // select, not multiply: NaN times 0 is NaN
+    for (int64_t i = 0; i < tile.padded; i += kLanes)  // select, not multiply: NaN times 0 is NaN
         store(to + i, load<Ints>(tile.live + i) != 0 ? load<Floats>(to + i) : Floats{});
 }
 
@@ -202,6 +165,12 @@ void read_field(Tile& tile, int64_t c, float* to) {
     read_plane(tile, tile.batch.field + tile.at(layout, c), layout.pixel, to);
 }
 
+// The number of kind field that belongs to the true class of a pixel.
+inline float own_field(const Tile& tile, int64_t i) {
+    const Layout& layout = tile.batch.field_layout;
+    return tile.batch.field[tile.at(layout, tile.label[i]) + i * layout.pixel];
+}
+
 // Sums over all labelled pixels, whatever their class; that of the true class was taken out of p.
 void add_everywhere(Tile& tile, Kind kind, double* sums) {
     for (int64_t i = 0; i < tile.padded; i += kLanes)
@@ -218,17 +187,16 @@ void add_everywhere(Tile& tile, Kind kind, double* sums) {
             const Floats p = load<Floats>(plane + i) * load<Floats>(tile.factor + i);
             sum += kind == Kind::squares ? p * p : kind == Kind::field ? p * load<Floats>(tile.value + i) : p;
         }
-        double own = 0;
-        if (kind == Kind::field)
-            for (int64_t i = 0; i < tile.length; ++i)
-                if (tile.live[i] && tile.label[i] == c)
-                    own += static_cast<double>(tile.hit[i]) * static_cast<double>(tile.value[i]);
-        sums[c] += total(sum) + own;
+        sums[c] += total(sum);
     }
-    if (kind != Kind::predicted && kind != Kind::squares) return;
+    if (kind == Kind::spread) return;
     for (int64_t i = 0; i < tile.length; ++i) {
+        if (!tile.live[i]) continue;
         const double p = static_cast<double>(tile.hit[i]);
-        if (tile.live[i]) sums[tile.label[i]] += kind == Kind::squares ? p * p : p;
+        const double factor = kind == Kind::squares ? p
+                              : kind == Kind::field ? static_cast<double>(own_field(tile, i))
+                                                    : 1;
+        sums[tile.label[i]] += p * factor;
     }
 }
 
@@ -306,12 +274,10 @@ void weigh(Tile& tile, const Coefficients& of) {
             store(plane + i, p);
             store(tile.factor + i, load<Floats>(tile.factor + i) - p * weight_of(of, c, p, tile.value + i));
         }
-        if (of.field)
-            for (int64_t i = 0; i < tile.padded; ++i)
-                if (tile.label[i] == c) tile.fixed[i] = of.field[c] * tile.value[i];
     }
-    for (int64_t i = 0; i < tile.padded; ++i) {
+    for (int64_t i = 0; i < tile.length; ++i) {
         const int32_t t = tile.label[i];
+        if (of.field && tile.live[i]) tile.fixed[i] += of.field[t] * own_field(tile, i);
         if (of.linear) tile.fixed[i] += of.linear[t];
         if (of.square) tile.fixed[i] += 2.0F * of.square[t] * tile.hit[i];
         tile.factor[i] -= tile.hit[i] * tile.fixed[i];
@@ -391,8 +357,45 @@ void gradient(const Batch& batch, const Part& part, const float* coefficients, v
     }
 }
 
+bool minus_logs(const Batch& batch, const Part& part, float* scratch, float* values) {
+    Tile tile(batch, scratch);
+    bool right = true;
+    for (int64_t index = part.first; index < part.last; ++index) {
+        tile.move_to(part.image, index);
+        right &= read_target(tile);
+        evaluate(tile);
+        float* to = values + tile.first_pixel();
+        for (int64_t i = 0; i < tile.length; ++i) to[i] = tile.live[i] ? tile.minus_log[i] : -1.0F;
+    }
+    return right;
+}
+
+bool errors(const Batch& batch, const Part& part, float* scratch, float* found) {
+    Tile tile(batch, scratch);
+    bool right = true;
+    for (int64_t index = part.first; index < part.last; ++index) {
+        tile.move_to(part.image, index);
+        right &= read_target(tile);
+        evaluate(tile);
+        for (int64_t c = 0; c < batch.classes; ++c) {
+            float* plane = tile.p + c * tile.capacity;
+            for (int64_t i = 0; i < tile.padded; i += kLanes) {
+                const Floats p = load<Floats>(plane + i) * load<Floats>(tile.inverse + i);
+                const Floats error = p > all(1.0F) ? all(1.0F) : p;  // NaN stays
+                store(plane + i, load<Ints>(tile.live + i) != 0 ? error : all(kIgnoredError));
+            }
+        }
+        for (int64_t i = 0; i < tile.length; ++i)
+            if (tile.live[i]) tile.p[tile.label[i] * tile.capacity + i] = -tile.miss[i];
+        for (int64_t c = 0; c < batch.classes; ++c)
+            write_plane(tile, tile.p + c * tile.capacity,
+                        found + c * batch.images * batch.height * batch.width + tile.first_pixel(), 1);
+    }
+    return right;
+}
+
 }  // namespace
 
-const Kernels SEG_KERNELS = {SEG_ISA, tile_of, scratch_of, sums, gradient};
+const Kernels SEG_KERNELS = {SEG_ISA, tile_of, scratch_of, sums, gradient, minus_logs, errors};
 
 }  // namespace seg::losses

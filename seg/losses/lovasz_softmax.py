@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seg.losses._check import check_choice
+from seg.losses._fused import native_lovasz
 from seg.losses._pixels import prepare
 from seg.losses._regions import Absent, class_mean
 from seg.losses._weight import ClassWeight
@@ -14,7 +15,8 @@ from seg.losses._weight import ClassWeight
 class LovaszSoftmax(nn.Module):
     """The Lovasz extension of the Jaccard loss of each class, averaged over classes (Berman et al. 2018).
 
-    It sorts the errors of every class, which takes several times the time and memory of the other losses.
+    It sorts the errors of every class, which takes several times the time of the other losses, and on the plain path
+    of their memory.
     In a distributed run the errors of all processes are not sorted together: with ``batch`` each process takes the loss
     of its own images, and the mean is over the processes that have a labelled pixel. Per image the value is the same
     on one process or many.
@@ -40,6 +42,12 @@ class LovaszSoftmax(nn.Module):
         self.weight = ClassWeight(weight)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        values, labelled = native_lovasz(logits, target, batch=self.batch) or self._by_class(logits, target)
+        loss = class_mean(values, labelled, batch=False, absent=self.absent, weight=self.weight(values))
+        return loss.to(torch.promote_types(logits.dtype, torch.float32))  # native values are float64
+
+    def _by_class(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and labelled pixels of each class: (1, C) of the batch, or (N, C) per image."""
         logits, labels, valid = prepare(logits, target)
         classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1, 1)
         own = (labels.unsqueeze(1) == classes) & valid.unsqueeze(1)
@@ -48,9 +56,7 @@ class LovaszSoftmax(nn.Module):
         errors = torch.where(valid.unsqueeze(1), errors, -1)
         errors, order = self._rows(errors).sort(-1, descending=True)
         own = self._rows(own).gather(-1, order)
-        values = (errors.clamp(min=0) * _slope(own, errors.dtype)).sum(-1)
-        labelled = own.sum(-1).to(values.dtype)
-        return class_mean(values, labelled, batch=False, absent=self.absent, weight=self.weight(logits))
+        return (errors.clamp(min=0) * _slope(own, errors.dtype)).sum(-1), own.sum(-1)
 
     def _rows(self, pixels: Tensor) -> Tensor:
         """(N, C, H, W) -> (1, C, N * H * W), or (N, C, H * W) per image."""

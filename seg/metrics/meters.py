@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from seg.metrics.counts import confusion_matrix, image_counts, scores
+from seg.metrics.counting import count
+from seg.metrics.counts import image_counts, scores
 
 
 class Meter(Protocol):
@@ -50,13 +51,15 @@ class PixelCounts:
         self.confusion = torch.zeros(classes, classes, dtype=torch.int64)
 
     def update(self, logits: Tensor, mask: Tensor, index: Tensor) -> None:
-        for prediction, target, position in zip(logits.argmax(1), mask, index.tolist(), strict=True):
-            matrix = confusion_matrix(prediction, target, len(self.names)).cpu()
+        confusion = count(logits, mask).confusion
+        # on the device of the logits until somebody asks: a copy would wait for it
+        self.counts, self.confusion = self.counts.to(confusion.device), self.confusion.to(confusion.device)
+        for matrix, position in zip(confusion, index.tolist(), strict=True):
             self.counts[position] = image_counts(matrix)
-            self.confusion += matrix
+        self.confusion += confusion.sum(0)
 
     def totals(self) -> dict[str, Tensor]:
-        return {"counts": self.counts, "confusion": self.confusion}
+        return {"counts": self.counts.cpu(), "confusion": self.confusion.cpu()}
 
     def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]:
         return scores(totals["counts"].sum(0)).named(self.names)
