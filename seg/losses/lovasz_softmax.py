@@ -54,7 +54,7 @@ class LovaszSoftmax(nn.Module):
         errors = (own.to(logits.dtype) - logits.softmax(1)).abs()
         # errors are in 0..1: at -1 ignored pixels are sorted behind all others and change no rank
         errors = torch.where(valid.unsqueeze(1), errors, -1)
-        errors, order = self._rows(errors).sort(-1, descending=True)
+        errors, order = self._rows(errors).sort(dim=-1, descending=True, stable=True)
         own = self._rows(own).gather(-1, order)
         return (errors.clamp(min=0) * _slope(own, errors.dtype)).sum(-1), own.sum(-1)
 

@@ -51,7 +51,7 @@ class OhemCrossEntropy(nn.Module):
         logits, labels, valid = prepare(logits, target)
         values = -logits.log_softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)
         # cross entropy is not negative: at -1 ignored pixels are sorted last
-        values = torch.where(valid, values, -1).flatten().sort(descending=True).values
+        values = torch.where(valid, values, -1).flatten().sort(dim=0, descending=True, stable=True).values
         pixels, hard = valid.sum(), (values > self.limit).sum()
         all_pixels, all_hard = total(pixels, hard)
         enough = all_hard >= self._least(all_pixels)
