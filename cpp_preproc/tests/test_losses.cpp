@@ -112,6 +112,52 @@ void test_softmax(const Sample& sample, const std::string& instructions) {
     losses::softmax_gradient(batch, slopes.data(), gradient.data(), batch.layout, 0, 2, instructions);
 }
 
+// The pixel's largest logit, its confusion and its error, by plain loops.
+void test_counting(const Sample& sample, const std::string& instructions) {
+    const std::string where = instructions + " counting " + std::to_string(sample.classes);
+    const std::int64_t plane = sample.height * sample.width, classes = sample.classes;
+    std::vector<std::uint8_t> prediction(sample.target.size());
+    std::vector<std::int64_t> confusion(static_cast<std::size_t>(sample.images * classes * classes)),
+        expected(confusion);
+    std::vector<double> sure(static_cast<std::size_t>(sample.images * 15 * 3));
+    check(losses::count(sample.batch(), prediction.data(), confusion.data(), 15, sure.data(), 3, instructions),
+          "in range", where);
+    double labelled = 0;
+    for (std::int64_t pixel = 0; pixel < sample.images * plane; ++pixel) {
+        const std::int64_t n = pixel / plane, t = sample.target[static_cast<std::size_t>(pixel)];
+        const float* logits = sample.logits.data() + n * classes * plane + pixel % plane;
+        std::int64_t best = 0;
+        for (std::int64_t c = 1; c < classes; ++c)
+            if (logits[c * plane] > logits[best * plane]) best = c;
+        check(prediction[static_cast<std::size_t>(pixel)] == best, "prediction", where);
+        if (t == 255) continue;
+        ++expected[static_cast<std::size_t>((n * classes + t) * classes + best)];
+        ++labelled;
+    }
+    check(confusion == expected, "confusion", where);
+    for (std::size_t i = 0; i < sure.size(); i += 3) labelled -= sure[i];
+    check(labelled == 0, "every labelled pixel is in a bin", where);
+}
+
+void test_sorting(const Sample& sample, const std::string& instructions) {
+    const std::string where = instructions + " sorting " + std::to_string(sample.classes);
+    const auto pixels = static_cast<std::size_t>(sample.images * sample.height * sample.width);
+    std::vector<float> values(pixels, std::nanf(""));
+    check(losses::softmax_minus_logs(sample.batch(), values.data(), 3, instructions), "in range", where);
+    for (std::size_t i = 0; i < pixels; ++i)
+        check(sample.target[i] == 255 ? values[i] == -1 : values[i] >= 0, "minus logs", where);
+    for (const bool together : {true, false}) {
+        const auto rows = static_cast<std::size_t>(sample.classes * (together ? 1 : sample.images));
+        std::vector<float> slopes(sample.logits.size(), std::nanf("")), again(slopes);
+        std::vector<double> loss(rows, -1), same(rows);
+        std::vector<std::int64_t> labelled(rows);
+        losses::lovasz(sample.batch(), together, slopes.data(), loss.data(), labelled.data(), 1, instructions);
+        losses::lovasz(sample.batch(), together, again.data(), same.data(), labelled.data(), 3, instructions);
+        check(loss == same && slopes == again, "the same for any number of threads", where);
+        for (const double value : loss) check(value >= 0 && value <= 1.000001, "a loss in 0..1", where);
+    }
+}
+
 void test_distances(const Sample& sample, const std::string& instructions) {
     const std::string where =
         instructions + " distances " + std::to_string(sample.height) + "x" + std::to_string(sample.width);
@@ -138,6 +184,8 @@ int main() {
                  {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 5}, {1, 700}, {40, 1}, {9, 33}, {0, 4}, {4, 0}}) {
                 const Sample sample(2, classes, height, width);
                 test_softmax(sample, instructions);
+                test_counting(sample, instructions);
+                test_sorting(sample, instructions);
                 test_distances(sample, instructions);
             }
     const Sample wide(1, 3, 2, 9000);  // squared distances beyond float
