@@ -1,6 +1,6 @@
 """Losses against their peers: forward and backward, values checked first, ratios to F.cross_entropy.
 
-python benchmarks/bench_losses.py [--rounds 5] [--device cuda] [--dtype bfloat16] [--no-memory] [--small]
+python benchmarks/bench_losses.py [--rounds 5] [--losses lovasz ohem] [--device cuda] [--dtype bfloat16] [--no-memory]
 
 Each round times every way once, in turn, in the same process; the table gives medians of the rounds and medians of the
 ratios to F.cross_entropy in the same round. Memory is the highest above the inputs, the gradient included: on a GPU by
@@ -33,7 +33,7 @@ from seg.losses import fused, signed_distance
 
 SHAPES = ((4, 19, 512, 512), (2, 150, 256, 256))
 SMALL = ((2, 19, 64, 96),)
-SORTING = ("cross_entropy", "ohem", "lovasz")  # whose time depends on how right the model is
+SORTING = ("ohem", "lovasz")  # whose time depends on how right the model is
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -123,8 +123,8 @@ def memory(way: Way, shape: tuple[int, ...], options: argparse.Namespace) -> str
 def time_losses(shape: tuple[int, ...], options: argparse.Namespace, trained: bool = False) -> list[str]:
     logits, target, distance = inputs(shape, options.device, getattr(torch, options.dtype), trained)
     everything = ways(shape[1], distance, options.device == "cuda")
-    if trained:
-        everything = [way for way in everything if way.loss.startswith(SORTING)]
+    wanted = SORTING if trained else tuple(options.losses)
+    everything = [way for way in everything if way.loss.startswith(("cross_entropy", *wanted) if wanted else "")]
     for way in everything:
         check(way, logits, target)
         step(way, logits, target)
@@ -271,6 +271,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--no-memory", action="store_true", help="leave the memory columns empty")
+    parser.add_argument("--losses", nargs="+", default=[], help="only those whose names begin so, and no other table")
     parser.add_argument("--small", action="store_true", help="small shapes, nothing is written: does it work?")
     parser.add_argument("--peak", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -279,11 +280,15 @@ def main() -> None:
         loss, name, *shape = options.peak
         print(memory_here(loss, name, tuple(map(int, shape)), options.device, dtype))
         return
-    parts = [lambda: header(options), lambda: training_share(options)]
+    parts = [lambda: header(options)]
+    if not options.losses:
+        parts.append(lambda: training_share(options))
     parts += [lambda shape=shape: time_losses(shape, options) for shape in (SMALL if options.small else SHAPES)]
     parts.append(lambda: time_losses((SMALL if options.small else SHAPES)[0], options, trained=True))
+    if not options.losses:
+        parts.append(lambda: distance_table(options))
     text = ""
-    for part in [*parts, lambda: distance_table(options)]:
+    for part in parts:
         lines = "\n".join(part()) + "\n"
         print(lines, flush=True)
         text += lines
