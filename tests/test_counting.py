@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 import seg
@@ -219,6 +220,33 @@ def test_without_the_compiled_module(monkeypatch: pytest.MonkeyPatch) -> None:
     assert count(torch.zeros(1, 2, 3, 3), torch.zeros(1, 3, 3, dtype=torch.uint8)).confusion.tolist() == [
         [[9, 0], [0, 0]]
     ]
+
+
+class Watched(TorchDispatchMode):
+    """The names of the operations that were called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: torch._ops.OpOverload, types: object, args: tuple = (), kwargs: dict | None = None
+    ) -> object:
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_gpu_is_waited_for_once_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the operations that wait for a GPU, because they return a number or a shape that depends on values."""
+    monkeypatch.setenv("SEG_FUSED", "0")
+    meter = PixelCounts(3, "abcde")
+    logits, mask = batch(3, 5, 6, 7)
+    for work in (lambda: count(logits, mask, bins=15), lambda: meter.update(logits, mask, torch.arange(3))):
+        with Watched() as watched:
+            work()
+        assert "argmax" in watched.names
+        waiting = {"_local_scalar_dense", "nonzero", "masked_select", "bincount", "index", "unique", "equal"}
+        assert [name for name in watched.names if name in waiting] == ["_local_scalar_dense"]
 
 
 def test_pixel_counts_in_any_order() -> None:
