@@ -63,7 +63,6 @@ def our_losses(classes: int, distance: Tensor) -> dict[str, Loss]:
         "ohem_cross_entropy": losses.OhemCrossEntropy(),
         "ohem_cross_entropy, hardest 1/16": losses.OhemCrossEntropy(threshold=0),
         "lovasz_softmax": losses.LovaszSoftmax(),
-        "lovasz_softmax, per image": losses.LovaszSoftmax(batch=False),
         "ce + focal + dice": composite(),
     }
 
@@ -101,13 +100,11 @@ def smp_ways() -> list[Way]:
     dice = smp.DiceLoss("multiclass", ignore_index=255)
     tversky = smp.TverskyLoss("multiclass", ignore_index=255, alpha=0.3, beta=0.7)
     jaccard, lovasz = smp.JaccardLoss("multiclass", ignore_index=255), smp.LovaszLoss("multiclass", ignore_index=255)
-    per_image = smp.LovaszLoss("multiclass", ignore_index=255, per_image=True)
     return [
         Way("dice", "smp", dice, losses.Dice(smooth=0)),
         Way("tversky", "smp", tversky, losses.Tversky(smooth=0)),
         Way("jaccard", "smp", jaccard, losses.Jaccard(smooth=0)),
         Way("lovasz_softmax", "smp", lovasz, losses.LovaszSoftmax()),
-        Way("lovasz_softmax, per image", "smp", per_image, losses.LovaszSoftmax(batch=False)),
     ]
 
 
