@@ -235,7 +235,7 @@ void distances(const py::array& target, const std::vector<std::int64_t>& classes
 
 PYBIND11_MODULE(_losses, module) {
     using namespace py::literals;
-    module.doc() = "Losses that read the logits twice and store only the gradient; distance maps. Used by seg.losses.";
+    module.doc() = "Losses that read the logits twice, distance maps, counts. Used by seg.losses and seg.metrics.";
     module.attr("instruction_sets") = py::tuple(py::cast(seg::losses::instruction_sets()));
     module.def("sums", &seg::losses::sums, "logits"_a, "target"_a, "rows"_a, "field"_a = py::none(), py::kw_only(),
                "threads"_a = 1, "instructions"_a = "",
