@@ -36,6 +36,7 @@ _PUBLIC = (
     "pictures",
     "regularizers",
     "runs",
+    "scores",
     "synthetic",
     "trained",
     "training",

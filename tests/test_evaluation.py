@@ -40,7 +40,7 @@ def test_counts_stand_at_the_index_of_their_image(data: SegmentationDataset) -> 
         assert counts[index, 1, 1] == (mask != 255).sum()
         assert counts[index, 1, 0] == (mask == 1).sum()
     assert torch.equal(found.totals["confusion"][:, 1], counts.sum(0)[:, 2])
-    assert list(found.scores) == ["miou", "mdice", "accuracy", "iou", "dice"]
+    assert list(found.scores) == ["miou", "mdice", "accuracy", "iou", "dice", "miou_i", "miou_c"]
     assert found.scores["accuracy"] == pytest.approx(found.scores["iou"]["road"])
 
 

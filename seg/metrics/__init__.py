@@ -1,15 +1,24 @@
-"""Metrics: meters that `seg.evaluation` feeds, and scores from what they counted."""
+"""Metrics: meters that `seg.evaluation` feeds; `seg.scores` makes scores of what they counted."""
 
+from seg.metrics.boundaries import Boundaries, at_tolerance
+from seg.metrics.components import Components
 from seg.metrics.counting import Counted, count
-from seg.metrics.counts import Scores, confusion_matrix, image_counts, majority_scores, scores
-from seg.metrics.meters import MeanLoss, Meter, PixelCounts
+from seg.metrics.counts import confusion_matrix, image_counts
+from seg.metrics.meters import BINS, AtTemperature, MaskMeter, MeanLoss, Meter, PixelCounts
+from seg.scores import Scores, majority_scores, scores
 
 __all__ = [
+    "BINS",
+    "AtTemperature",
+    "Boundaries",
+    "Components",
     "Counted",
+    "MaskMeter",
     "MeanLoss",
     "Meter",
     "PixelCounts",
     "Scores",
+    "at_tolerance",
     "confusion_matrix",
     "count",
     "image_counts",
