@@ -1,6 +1,7 @@
 """Metrics: meters that `seg.evaluation` feeds; `seg.scores` makes scores of what they counted."""
 
 from seg.metrics.boundaries import Boundaries, at_tolerance
+from seg.metrics.calibration import fit_temperature
 from seg.metrics.components import Components
 from seg.metrics.counting import Counted, count
 from seg.metrics.counts import confusion_matrix, image_counts
@@ -21,6 +22,7 @@ __all__ = [
     "at_tolerance",
     "confusion_matrix",
     "count",
+    "fit_temperature",
     "image_counts",
     "majority_scores",
     "scores",

@@ -48,7 +48,7 @@ class Components:
 
     def update(self, prediction: Mask, target: Mask, position: int) -> None:
         valid = target != IGNORE
-        for index in np.unique(target[valid]):
+        for index in np.flatnonzero(np.bincount(target.ravel(), minlength=256)[:IGNORE]):
             areas, right, ious = component_scores((prediction == index) & valid, target == index)
             sizes = np.searchsorted(self.bounds, areas, side="right")
             values = np.stack([np.ones(len(areas)), right == 0, right / areas, ious], axis=1)
@@ -73,10 +73,9 @@ def component_scores(
     (number, places), (others, predicted) = (
         cv2.connectedComponents(mask.view(np.uint8), connectivity=8) for mask in (target, prediction)
     )
-    areas = np.bincount(places.ravel(), minlength=number)[1:]
-    right = np.bincount(places[prediction], minlength=number)[1:]
-    wrong = np.bincount(predicted[~target], minlength=others)  # pixels of each predicted component
-    wrong[0] = 0
-    touching = np.unique(places[prediction & target].astype(np.int64) * others + predicted[prediction & target])
+    own, hit = places[target], prediction[target]
+    areas, right = (np.bincount(labels, minlength=number)[1:] for labels in (own, own[hit]))
+    wrong = np.bincount(predicted[prediction & ~target], minlength=others)  # pixels of each predicted component
+    touching = np.unique(own[hit].astype(np.int64) * others + predicted[target][hit])
     outside = np.bincount(touching // others, wrong[touching % others], minlength=number)[1:]
     return areas, right, right / (areas + outside)
