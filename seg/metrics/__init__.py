@@ -2,7 +2,7 @@
 
 from seg.metrics.boundaries import Boundaries, at_tolerance
 from seg.metrics.calibration import fit_temperature
-from seg.metrics.components import Components
+from seg.metrics.components import SIZES, Components
 from seg.metrics.counting import Counted, count
 from seg.metrics.counts import confusion_matrix, image_counts
 from seg.metrics.meters import BINS, AtTemperature, MaskMeter, MeanLoss, Meter, PixelCounts
@@ -10,6 +10,7 @@ from seg.scores import Scores, majority_scores, scores
 
 __all__ = [
     "BINS",
+    "SIZES",
     "AtTemperature",
     "Boundaries",
     "Components",

@@ -1,19 +1,29 @@
 """The run folder ``runs/<name>/``: its files, who writes them, and how they are read back. Needs no torch.
 
-====================  ==========================================================================================
-``config.yaml``       the whole configuration, resolved
-``environment.json``  versions, git state, hardware, seed, the chosen option of each group
-``metrics.jsonl``     one line an epoch
-``last.pt``           the state to go on from (`seg.trained`)
-``best.pt``           the weights with the best validation score
-``pairs.csv``         names and sizes of the files that it is trained and validated on
-``per_image.csv``     pixels of each class in each validation image, of the last epoch
-``done.json``         scores of the last epoch; written last, it marks a complete run
-``pictures/``         validation images with their predictions; ``curves.png`` beside it
-====================  ==========================================================================================
+=========================  ==========================================================================================
+``config.yaml``            the whole configuration, resolved
+``environment.json``       versions, git state, hardware, seed, the chosen option of each group
+``metrics.jsonl``          one line an epoch
+``last.pt``                the state to go on from (`seg.trained`)
+``best.pt``                the weights with the best validation score
+``pairs.csv``              names and sizes of the files that it is trained and validated on
+``per_image.csv``          pixels of each class in each validation image, of the last epoch
+``per_image_metrics.csv``  further scores of each of these images: mIoU, calibration, boundaries
+``done.json``              scores of the last epoch; written last, it marks a complete run
+``pictures/``              validation images with their predictions; ``curves.png`` beside it
+=========================  ==========================================================================================
 """
 
-from seg.runs.folder import PairFiles, append_line, check_pairs, cut_lines, finish, opened, write_per_image
+from seg.runs.folder import (
+    PairFiles,
+    append_line,
+    check_pairs,
+    cut_lines,
+    finish,
+    opened,
+    write_per_image,
+    write_per_image_metrics,
+)
 from seg.runs.identity import is_complete, run_name
 from seg.runs.records import (
     BEST,
@@ -26,12 +36,14 @@ from seg.runs.records import (
     METRICS,
     PAIRS,
     PER_IMAGE,
+    PER_IMAGE_METRICS,
     PICTURES,
     PerImage,
     RunRecord,
     read,
     read_lines,
     read_per_image,
+    read_per_image_metrics,
 )
 
 __all__ = [
@@ -45,6 +57,7 @@ __all__ = [
     "METRICS",
     "PAIRS",
     "PER_IMAGE",
+    "PER_IMAGE_METRICS",
     "PICTURES",
     "PairFiles",
     "PerImage",
@@ -58,6 +71,8 @@ __all__ = [
     "read",
     "read_lines",
     "read_per_image",
+    "read_per_image_metrics",
     "run_name",
     "write_per_image",
+    "write_per_image_metrics",
 ]
