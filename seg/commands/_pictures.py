@@ -84,15 +84,16 @@ def draw_curves(path: Path, lines: Sequence[dict[str, Any]]) -> None:
 def draw_confusion(path: Path, confusion: NDArray[np.int64], names: Sequence[str]) -> None:
     """Shares of each target class (rows) that were taken for each class, in percent."""
     percent = 100 * ratio(confusion, confusion.sum(1, keepdims=True))
-    side = 2.5 + 0.42 * len(names)
+    few = len(names) <= 40
+    side = 2.5 + (0.42 if few else 0.16) * len(names)
     with _figure(path, max(side, 4.0), max(side, 4.0)) as figure:
         axes = figure.subplots()
         axes.imshow(percent, vmin=0, vmax=100, cmap="Blues")
         axes.set(xlabel="prediction", ylabel="target", title="% of the target's pixels")
         shown = [name.replace("$", "\\$") for name in names]  # which begins a formula
-        axes.set_xticks(range(len(names)), shown, rotation=90)
-        axes.set_yticks(range(len(names)), shown)
-        for row, column in np.argwhere(percent >= 0.5) if len(names) <= 40 else ():
+        axes.set_xticks(range(len(names)), shown, rotation=90, fontsize=9 if few else 6)
+        axes.set_yticks(range(len(names)), shown, fontsize=9 if few else 6)
+        for row, column in np.argwhere(percent >= 0.5) if few else ():
             color = "white" if percent[row, column] > 50 else "black"
             text = f"{percent[row, column]:.0f}"
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color=color)

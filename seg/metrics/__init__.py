@@ -1,6 +1,6 @@
 """Metrics: meters that `seg.evaluation` feeds; `seg.scores` makes scores of what they counted."""
 
-from seg.metrics.boundaries import Boundaries, at_tolerance
+from seg.metrics.boundaries import TOLERANCE, Boundaries, at_tolerance
 from seg.metrics.calibration import fit_temperature
 from seg.metrics.components import SIZES, Components
 from seg.metrics.counting import Counted, count
@@ -11,6 +11,7 @@ from seg.scores import Scores, majority_scores, scores
 __all__ = [
     "BINS",
     "SIZES",
+    "TOLERANCE",
     "AtTemperature",
     "Boundaries",
     "Components",

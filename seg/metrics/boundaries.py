@@ -28,6 +28,9 @@ Bools = NDArray[np.bool_]
 BAND = 0.02
 """Width of the band of boundary IoU as a share of the image's diagonal, as published."""
 
+TOLERANCE = 0.0075
+"""Of boundary F1 where no other is asked for: a share of the diagonal."""
+
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 _SQUARE = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
 
@@ -58,7 +61,7 @@ class Boundaries:
         ValueError: no tolerance, or one that is no positive number.
     """
 
-    def __init__(self, images: int, classes: int, *, tolerances: Sequence[float] = (0.0075,), surface: bool = False):
+    def __init__(self, images: int, classes: int, *, tolerances: Sequence[float] = (TOLERANCE,), surface: bool = False):
         if not tolerances or not all(_is_number(t) and 0 < t < math.inf for t in tolerances):
             raise ValueError(
                 f"tolerances: expected positive numbers (pixels, or below 1 shares of the diagonal), got {tolerances!r}"
