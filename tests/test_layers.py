@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "seg"
 BASE = {"labels", "files"}
 ALLOWED = {
     # what the commands call
-    "training": {"evaluation", "loading", "objective"},
+    "training": {"averaging", "evaluation", "loading", "objective"},
     "evaluation": {"loading", "metrics"},
     "trained": BASE | {"checkpoint", "images", "inference", "models"},
     "audit": BASE | {"convert", "html", "images", "pairs", "remembered"},
@@ -31,6 +31,7 @@ ALLOWED = {
     "models": BASE | {"checkpoint", "regularizers"},
     "inference": {"images"},
     "pictures": BASE | {"images"},
+    "averaging": set(),
     "optim": set(),
     # parts that know nothing of each other
     "losses": BASE | {"_losses"},

@@ -17,6 +17,8 @@ CONFIG, ENVIRONMENT, METRICS = "config.yaml", "environment.json", "metrics.jsonl
 LAST, BEST, PER_IMAGE, DONE = "last.pt", "best.pt", "per_image.csv", "done.json"
 PER_IMAGE_METRICS = "per_image_metrics.csv"
 PAIRS = "pairs.csv"
+PREVIOUS, KEPT = "previous.pt", "epoch-{:04}.pt"
+REPLAY = "replay-{}.pt"
 PICTURES, CURVES = "pictures", "curves.png"
 
 COLUMNS = ("image", "class", "intersection", "prediction", "target")
@@ -170,6 +172,11 @@ def read_per_image_metrics(path: str | os.PathLike[str]) -> dict[str, dict[tuple
 
 
 def read_config(path: Path) -> dict[str, Any]:
+    """A run's ``config.yaml``.
+
+    Raises:
+        ValueError: it is none.
+    """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (ValueError, yaml.YAMLError) as error:
