@@ -44,6 +44,7 @@ def _class_table(judged: Judged) -> Table:
     """One row a class: the IoU over pixels and that over images, and how well boundaries are placed."""
     headings = ("images", "IoU %\n(D)", "IoU %\n(C)", "boundary\nIoU % (D)", "boundary\nF1 % (C)")
     table = _table(f"boundary F1 within {tolerance(judged.tolerances[0])}", "class", headings)
+    table.caption = "D: pixels of all images summed; C: mean over the images whose target has the class"
     counts = judged.total("counts")
     columns = (
         scores(counts.sum(0)).iou,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from seg.commands._subjects import Subject
 
 _RANKED = re.compile(r"\d{2,}_(\d+\.\d|-)_.*\.png")  # how `_draw_worst` calls its pictures
+_READ = ("images", "masks", "predictions", "temperature_images", "temperature_masks")
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def evaluate(config: "DictConfig") -> None:
     Boundaries(0, 0, **boundaries)  # to refuse wrong options before files are read
     Components(0, bounds=cfg["sizes"])
     subject = (_subjects.of_predictions if cfg["predictions"] is not None else _subjects.of_checkpoint)(cfg)
-    folders = [cfg[key] for key in ("images", "masks", "predictions") if cfg[key] is not None]
+    folders = [cfg[key] for key in _READ if cfg[key] is not None]
     check_apart(cfg["destination"], [path for several in folders for path in as_list(several)], "destination")
     destination = make_folder(cfg["destination"], "destination")
     names, images = subject.labels.names, [pair.name for pair in subject.pairs]
