@@ -53,12 +53,12 @@ def replay(path: str, state: State, objective: Segmentation) -> None:
     done, total = kept["progress"]
     state.begin_step(done, total, kept["rank"])
     troubles = []
-    for number, fields in enumerate(kept["batches"], start=1):
-        troubles += [f"batch {number}: {line}" for line in _look(state, objective, Batch(**fields))]
+    for fields in kept["batches"]:
+        troubles += _look(state, objective, Batch(**fields))
     if not troubles:
         _show.say("finite: this machine, precision or configuration does not show it; compare device.precision")
         return
-    raise Failed("\n".join(["not finite again", *troubles]))
+    raise Failed(f"not finite again: {'; '.join(troubles)}")
 
 
 def _look(state: State, objective: Segmentation, batch: Batch) -> list[str]:
@@ -76,7 +76,7 @@ def _look(state: State, objective: Segmentation, batch: Batch) -> list[str]:
         for hook in hooks:
             hook.remove()
     found = found[:1]  # everything after the first follows from it
-    for name, value in {"loss": losses.total, **{f"term {name}": term for name, term in losses.terms.items()}}.items():
+    for name, value in {"loss": losses.total.detach(), **losses.terms}.items():
         if not torch.isfinite(value):
             found.append(f"{name} is {float(value)}")
     bad = [

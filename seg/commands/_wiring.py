@@ -24,34 +24,17 @@ from seg.commands._few import chosen, smoke_test
 from seg.commands._judged import Judged, write_per_image
 from seg.commands._model import first_model
 from seg.commands._pictures import ValidationPictures, draw_curves
-from seg.commands._reading import reading_of
 from seg.commands._replay import replay
+from seg.commands._request import check_monitor, check_request
 from seg.commands._signals import stop_signals
 from seg.commands._targets import parameters
-from seg.commands._trial import explained, try_sizes
+from seg.commands._trial import explained, fitting_batch, try_sizes
 from seg.commands._watcher import RunWatcher
 from seg.dataset import SegmentationDataset
 from seg.loading import EvaluationBatches, TrainBatches, make_loader
 from seg.metrics import BINS, TOLERANCE, Boundaries, MeanLoss, PixelCounts, majority_scores, scores
 from seg.objective import Segmentation
 from seg.optim import parameter_groups
-
-MONITORED = (
-    "miou",
-    "miou_i",
-    "miou_c",
-    "mdice",
-    "accuracy",
-    "boundary_iou",
-    "boundary_f1",
-    "ece",
-    "loss",
-    "iou",
-    "dice",
-)
-"""Scores of the validation of a training run; those by class hold one for each name."""
-
-LESS_IS_BETTER = ("ece", "loss")
 
 
 @dataclass(frozen=True)
@@ -121,7 +104,7 @@ def train(config: DictConfig) -> Path | None:
     if config.data.render is not None:
         render(plain(config.data.render))
     cfg = plain(config)
-    _check(cfg)
+    check_request(cfg)
     folder = Path(str(cfg["runs"]), str(cfg["name"]))
     if cfg["smoke"]:
         folder = smoke_test(cfg, folder)
@@ -152,12 +135,12 @@ def run(parts: Parts, folder: Path) -> None:
     fabric = parts.state.fabric
     resume(parts.state, folder, extend=parts.describe["config"]["extend"])
     if parts.state.position == training.Position():
-        with explained():
+        with explained(partial(fitting_batch, parts.state, parts.train_loader, parts.batches)):
             try_sizes(parts.predict, parts.train_loader.dataset, parts.data, parts.batches, fabric.device)
     epochs, _ = parts.options.length(len(parts.batches))
     names = [pair.name for pair in parts.data.train]
     watcher = RunWatcher(folder, parts.state, epochs, names, parts.describe, parts.make_logger, parts.pictures)
-    with stop_signals() as stop, explained():
+    with stop_signals() as stop, explained(partial(fitting_batch, parts.state, parts.train_loader, parts.batches)):
         validation = training.fit(
             parts.state,
             parts.train_loader,
@@ -192,6 +175,7 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
         ValueError: an option that a constructor refuses.
     """
     options: training.FitOptions = instantiate(cfg["fit"], group="fit")
+    check_monitor(options, data.labels.names)
     torch.manual_seed(cfg["seed"])
     model_config = {**cfg["model"], "classes": data.labels.classes}
     if data.reading.channels != 3:  # a model of the user's own needs not know of them
@@ -352,65 +336,3 @@ def _precision(accelerator: str, folder: Path) -> str:
             "precision: bf16-mixed, because the hardware computes with bfloat16; device.precision=32-true for float32"
         )
     return there
-
-
-def _check(cfg: dict[str, Any]) -> None:
-    """Refuse what cannot work, before data are read."""
-    _check_whole_numbers(cfg)
-    _check_channels(cfg)
-    options: training.FitOptions = instantiate(cfg["fit"], group="fit")
-    if options.monitor.partition(".")[0] not in MONITORED:
-        raise ValueError(
-            f"fit.monitor: expected one of {', '.join(MONITORED)}, or iou.NAME or dice.NAME of a class, got "
-            f"'{options.monitor}'; choose a score that validation computes"
-        )
-    if options.monitor in LESS_IS_BETTER and options.mode == "max":
-        raise ValueError(
-            f"fit.mode: expected min with fit.monitor={options.monitor}, of which less is better, got max; give "
-            "fit.mode=min"
-        )
-    if cfg["average"] and options.steps is None and options.freeze >= options.epochs:
-        raise ValueError(
-            f"average: expected a model that is trained, got fit.freeze={options.freeze} of {options.epochs} epochs; "
-            "lower fit.freeze, or give average=none"
-        )
-    if options.patience is not None and options.validate_every > options.epochs and options.steps is None:
-        raise ValueError(
-            f"fit.patience: expected validations to wait for, got one every {options.validate_every} of "
-            f"{options.epochs} epochs; lower fit.validate_every"
-        )
-    for key in ("compile", "deterministic", "sync_batchnorm"):
-        if not isinstance(cfg["device"][key], bool):
-            raise ValueError(f"device.{key}: expected true or false, got {cfg['device'][key]!r}; give one")
-    if cfg["device"]["sync_batchnorm"] and not torch.cuda.is_available():
-        raise ValueError(
-            "device.sync_batchnorm: expected GPUs, got none; torch synchronises it on them alone: leave it out"
-        )
-
-
-def _check_channels(cfg: dict[str, Any]) -> None:
-    """Refuse options that do not go with the bands of the images, before these are read."""
-    channels = reading_of(cfg["data"]).channels
-    if (given := cfg["model"].get("in_channels", channels)) != channels:
-        raise ValueError(
-            f"model.in_channels: expected none, because it follows from data.bands ({channels} channels), got {given!r}"
-            "; leave it out, and choose the bands"
-        )
-    check = getattr(instantiate(cfg["augment"]), "check_channels", None)
-    if callable(check):
-        try:
-            check(channels)
-        except ValueError as error:
-            raise ValueError(f"augment: {error}") from None
-
-
-def _check_whole_numbers(cfg: dict[str, Any]) -> None:
-    for key, value, least in (
-        ("seed", cfg["seed"], 0),
-        ("pictures", cfg["pictures"], 0),
-        ("loader.batch", cfg["loader"]["batch"], 1),
-        ("loader.val_batch", cfg["loader"]["val_batch"], 1),
-        ("loader.workers", cfg["loader"]["workers"], 0),
-    ):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{key}: expected a whole number of at least {least}, got {value!r}; give one")
