@@ -44,6 +44,7 @@ def test_from_colours_to_predictions(tmp_path: Path, data: Path, script: Script)
         np.testing.assert_array_equal(cv2.imread(str(tmp_path / f"masks/s{seed}.png"), -1), scene(seed)[1])
 
     options = [o for o in train_options(data) if not o.startswith("data.train.masks")]
+    options.append("device.precision=32-true")  # that of evaluation, whose scores are to be equal
     result = script("seg-train", *options, "data.train.masks=masks", "fit.epochs=6", name="spine", seed=3)
     assert result.returncode == 0, result.stderr
     assert "majority-class baseline ('road')" in result.stdout

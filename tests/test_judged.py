@@ -14,9 +14,11 @@ import torch
 
 from seg import runs
 from seg.commands import _judged, _pictures, _tables
+from seg.commands._request import BEST_LOW, MONITORED, check_monitor
 from seg.evaluation import Validation
 from seg.metrics import BINS, AtTemperature, Boundaries, Components, PixelCounts
 from seg.scores import calibration_error
+from seg.training import FitOptions
 
 NAMES = ("sky", "[/red] $x$", "car")
 IMAGES = ("a", "b/c", "d")
@@ -124,3 +126,12 @@ def test_data_are_complete_and_plain() -> None:
     assert data["boundary_f1_curve"]["i"][0] == data["boundary_f1"]
     assert data["components"]["sky"]["small"]["number"] == 2
     assert sum(data["reliability"]["pixels"]) == 2 * 30 * 40
+
+
+def test_what_can_be_monitored_is_computed_and_the_right_way_round() -> None:
+    assert set(MONITORED) - {"loss"} <= judged().found.scores.keys()
+    for name in MONITORED:
+        best, worst = ("min", "max") if name in BEST_LOW else ("max", "min")
+        check_monitor(FitOptions(monitor=name, mode=best))
+        with pytest.raises(ValueError, match=f"fit.mode: expected {best} with fit.monitor={name}, got {worst}; give"):
+            check_monitor(FitOptions(monitor=name, mode=worst))
