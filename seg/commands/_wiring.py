@@ -329,7 +329,7 @@ def _precision(accelerator: str, folder: Path) -> str:
     here = precision_here(accelerator)
     begun = (folder / runs.LAST).exists() and (folder / runs.CONFIG).exists()
     there = str(runs.read_config(folder / runs.CONFIG).get("device", {}).get("precision", here)) if begun else here
-    if there != here and not (folder / runs.DONE).exists():
+    if there != here:
         _show.say(f"precision: {there}, as this run was begun; this machine would take {here}")
     elif there == "bf16-mixed":
         _show.say(
