@@ -1,5 +1,7 @@
 """python -m pytest tests/test_components.py"""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -66,7 +68,7 @@ def test_by_size_and_class() -> None:
         assert twice[name] == pytest.approx(by_size, nan_ok=True)
 
 
-@pytest.mark.parametrize("bounds", [(1,), (5, 5), (0, 4), (9, 4), (1.5, 4), (1, 2, 3)])
-def test_wrong_bounds(bounds: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("bounds", [(1,), (5, 5), (0, 4), (9, 4), (1.5, 4), (1, 2, 3), 5, None])
+def test_wrong_bounds(bounds: Any) -> None:
     with pytest.raises(ValueError, match="sizes: expected two rising whole numbers of pixels, got"):
         Components(2, bounds=bounds)

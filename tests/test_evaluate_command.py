@@ -165,7 +165,9 @@ def test_labels_name_the_classes(val: Path, tmp_path: Path) -> None:
             {"checkpoint": "c", "images": "i", "labels": "l"},
             "labels: expected none with a checkpoint, .*, got 'l'; leave",
         ),
-        ({"predictions": "p", "tolerances": [0]}, "tolerances: expected positive numbers"),
+        ({"predictions": "p", "tolerances": [0]}, "tolerances: expected a list of different positive numbers"),
+        ({"predictions": "p", "tolerances": 3}, "tolerances: expected a list of .*, got 3; give such as"),
+        ({"predictions": "p", "surface": "yes"}, "surface: expected true or false, got 'yes'; give one"),
         ({"predictions": "p", "sizes": [9, 3]}, "sizes: expected two rising whole numbers"),
         *(
             (

@@ -80,6 +80,8 @@ def _request(config: "DictConfig") -> dict[str, Any]:
         raise ValueError(
             f"labels: expected none with a checkpoint, which has its own, got {cfg['labels']!r}; leave it out"
         )
+    if not isinstance(cfg["surface"], bool):
+        raise ValueError(f"surface: expected true or false, got {cfg['surface']!r}; give one")
     _check_temperature(cfg)
     return cfg
 

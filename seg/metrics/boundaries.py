@@ -31,6 +31,8 @@ BAND = 0.02
 TOLERANCE = 0.0075
 """Of boundary F1 where no other is asked for: a share of the diagonal."""
 
+_WIDE = 32  # pixels
+
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 _SQUARE = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
 
@@ -58,14 +60,15 @@ class Boundaries:
         surface: count `hd95` too, which takes longer.
 
     Raises:
-        ValueError: no tolerance, or one that is no positive number.
+        ValueError: no tolerance, one that is no positive number, or twice the same.
     """
 
     def __init__(self, images: int, classes: int, *, tolerances: Sequence[float] = (TOLERANCE,), surface: bool = False):
-        if not tolerances or not all(_is_number(t) and 0 < t < math.inf for t in tolerances):
+        listed = list(tolerances) if isinstance(tolerances, Sequence) else []
+        if not listed or not all(_is_number(t) and 0 < t < math.inf for t in listed) or len({*listed}) < len(listed):
             raise ValueError(
-                f"tolerances: expected positive numbers (pixels, or below 1 shares of the diagonal), got {tolerances!r}"
-                "; give such as [0.0075,3]"
+                "tolerances: expected a list of different positive numbers (pixels, or below 1 shares of the diagonal),"
+                f" got {tolerances!r}; give such as [0.0075,3]"
             )
         self.tolerances, self.surface, self.classes = tuple(tolerances), surface, classes
         self.bands = torch.zeros(images, classes, 3, dtype=torch.int64)
@@ -156,8 +159,11 @@ def _distances(edges: Mask, others: Mask, radius: float) -> tuple[Mask, NDArray[
     """Class of each boundary pixel, and how far the nearest one of its class in ``others`` is: exact up to ``radius``.
 
     Goes through the places within reach, the nearest first, and leaves the pixels that have found one: boundaries are
-    a few per cent of the pixels, and most are nearly right, so that this takes a fraction of a distance transform.
+    a few per cent of the pixels, and most are nearly right, so that this takes a fraction of a distance transform. For
+    a wide reach a tree of the pixels is faster.
     """
+    if radius > _WIDE:
+        return _all_distances(edges, others)
     reach = int(radius)
     around = cv2.copyMakeBorder(others, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=IGNORE)
     rows, columns = np.nonzero(edges != IGNORE)
@@ -171,6 +177,15 @@ def _distances(edges: Mask, others: Mask, radius: float) -> tuple[Mask, NDArray[
         waiting, wanted, places = waiting[~hit], wanted[~hit], places[~hit]
         if not len(waiting):
             break
+    return labels, far
+
+
+def _all_distances(edges: Mask, others: Mask) -> tuple[Mask, NDArray[np.float64]]:
+    """As `_distances`, however far; infinite where there is no other one of the class."""
+    labels = edges[edges != IGNORE]
+    far = np.full(labels.shape, np.inf)
+    for index in np.intersect1d(labels, others[others != IGNORE]):
+        far[labels == index] = cKDTree(np.argwhere(others == index)).query(np.argwhere(edges == index))[0]
     return labels, far
 
 
@@ -192,10 +207,9 @@ def hausdorff95(predicted: Mask, target: Mask, classes: int) -> NDArray[np.float
     of the class: no distance says how wrong that is.
     """
     found = np.full(classes, np.nan)
-    for index in np.intersect1d(predicted[predicted != IGNORE], target[target != IGNORE]):
-        one, other = (np.argwhere(edges == index) for edges in (predicted, target))
-        ways = cKDTree(other).query(one)[0], cKDTree(one).query(other)[0]
-        found[index] = max(np.percentile(way, 95) for way in ways)
+    ways = _all_distances(predicted, target), _all_distances(target, predicted)
+    for index in np.intersect1d(ways[0][0], ways[1][0]):
+        found[index] = max(np.percentile(far[labels == index], 95) for labels, far in ways)
     return found
 
 

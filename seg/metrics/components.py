@@ -39,11 +39,12 @@ class Components:
     """
 
     def __init__(self, classes: int, *, bounds: Sequence[int] = BOUNDS) -> None:
-        if len(bounds) != 2 or not all(type(bound) is int for bound in bounds) or not 0 < bounds[0] < bounds[1]:
+        listed = list(bounds) if isinstance(bounds, Sequence) else []
+        if len(listed) != 2 or not all(type(bound) is int for bound in listed) or not 0 < listed[0] < listed[1]:
             raise ValueError(
                 f"sizes: expected two rising whole numbers of pixels, got {bounds!r}; give such as {list(BOUNDS)}"
             )
-        self.bounds = tuple(bounds)
+        self.bounds = tuple(listed)
         self.components = torch.zeros(classes, len(SIZES), 4, dtype=torch.float64)
 
     def update(self, prediction: Mask, target: Mask, position: int) -> None:
