@@ -37,6 +37,7 @@ _PUBLIC = (
     "pictures",
     "regularizers",
     "runs",
+    "scores",
     "synthetic",
     "trained",
     "training",
