@@ -43,6 +43,7 @@ class Trained:
     device: str
     regularizer: Mapping[str, Any] = field(default_factory=dict)
     reading: Reading = RGB
+    infer: Callable[[inference.Model], inference.Model] = inference.whole
 
     def predict(self, pixels: NDArray[Any]) -> Image:
         """Mask (H, W) uint8 of the values of a file of any size, (H, W) or (H, W, bands), red first.
@@ -67,7 +68,7 @@ class Trained:
 
     def predict_read(self, image: Image) -> Image:
         """Mask (H, W) uint8 of what `read` gives."""
-        return inference.predict(self.model, image, mean=self.mean, std=self.std, device=self.device)
+        return inference.predict(self.model, image, mean=self.mean, std=self.std, device=self.device, infer=self.infer)
 
 
 def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[str] = ()) -> Trained:

@@ -20,6 +20,7 @@ from seg.commands import _show, instantiate, plain
 from seg.commands._data import Data, file_sizes, load_data, pair_up, render, with_weights
 from seg.commands._device import is_first, make_fabric, told_by_first, told_once
 from seg.commands._environment import environment
+from seg.commands._inference import inference_of
 from seg.commands._model import first_model
 from seg.commands._pictures import ValidationPictures, draw_curves
 from seg.commands._reading import reading_of
@@ -40,6 +41,7 @@ class Parts:
 
     Attributes:
         describe: what a checkpoint says besides the state: the further arguments of `seg.trained.save`.
+        infer: makes of the model one for images of any size.
         make_logger: ``purge_step`` -> a TensorBoard writer; None without one.
     """
 
@@ -52,6 +54,7 @@ class Parts:
     val_loader: DataLoader[Any]
     pictures: ValidationPictures
     describe: dict[str, Any]
+    infer: Callable[[inference.Model], inference.Model]
     make_logger: Callable[..., Any] | None
 
     def reduce(self, tensor: Tensor) -> Tensor:
@@ -61,7 +64,7 @@ class Parts:
         return total.cpu()
 
     def predict(self, images: Tensor) -> Tensor:
-        """Logits of whole images, in the precision of the run.
+        """Logits of images of any size, in the precision of the run.
 
         By the model itself: the wrapper of several processes waits for the others at every call, and they validate on
         other numbers of batches, if any.
@@ -102,6 +105,7 @@ def train(config: DictConfig) -> Path | None:
     cfg = plain(config)
     _check_whole_numbers(cfg)
     _check_channels(cfg)
+    inference_of(cfg["inference"])
     folder = Path(str(cfg["runs"]), str(cfg["name"]))
     if runs.is_complete(folder, cfg):
         _check_still_the_same(folder, cfg["data"])
@@ -186,6 +190,7 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
     optimizer = instantiate(cfg["optimizer"], parameter_groups(model, objective), group="optimizer")
     scheduler = _scheduler(cfg["scheduler"], optimizer, options.epochs * len(batches))
     state = training.State(model, objective, optimizer, scheduler, fabric, seed=cfg["seed"])
+    infer = inference_of(cfg["inference"])
     return Parts(
         options,
         data,
@@ -194,7 +199,7 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
         batches,
         train_loader,
         val_loader,
-        ValidationPictures(data.val, cfg["pictures"], data.labels, normalization, data.reading, fabric.device),
+        ValidationPictures(data.val, cfg["pictures"], data.labels, normalization, data.reading, fabric.device, infer),
         {
             "model_config": model_config,
             "labels": data.labels,
@@ -202,6 +207,7 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
             "reading": data.reading,
             "config": cfg,
         },
+        infer,
         partial(instantiate, cfg["logger"]) if cfg.get("logger") else None,
     )
 

@@ -6,7 +6,7 @@ seg-evaluate checkpoint=FILE images=DIR masks=DIR destination=DIR
 import json
 import math
 import re
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ def evaluate(config: "DictConfig") -> None:
     from seg import runs
     from seg.commands import _show
     from seg.commands._data import check_labels
+    from seg.commands._inference import inference_of
     from seg.files import finite, make_folder, write_csv, write_json
     from seg.metrics import majority_scores, scores
     from seg.pairs import as_list, pair
@@ -40,7 +41,8 @@ def evaluate(config: "DictConfig") -> None:
     from seg.trained import load
 
     cfg = plain(config)
-    trained = load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
+    infer = inference_of(cfg["inference"])
+    trained = replace(load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"])), infer=infer)
     names = trained.labels.names
     check_labels(trained.labels, cfg["masks"], cfg["checkpoint"])
     pairs = pair(
@@ -79,7 +81,7 @@ def evaluate(config: "DictConfig") -> None:
 def _count(trained: "Trained", pairs: "list[Pair]", cfg: dict[str, Any]) -> "Validation":
     import torch
 
-    from seg import evaluation, inference
+    from seg import evaluation
     from seg.commands import _show
     from seg.commands._data import check, check_classes
     from seg.commands._trial import memory_for
@@ -96,7 +98,7 @@ def _count(trained: "Trained", pairs: "list[Pair]", cfg: dict[str, Any]) -> "Val
     on_device = (Batch(b.images.to(device), b.masks.to(device), b.index, b.extra) for b in loader)
     with memory_for("lower batch, cut the images into tiles, or give device=cpu"):
         return evaluation.evaluate(
-            partial(inference.whole_image, trained.model),
+            trained.infer(trained.model),
             _show.track(on_device, "evaluating", len(loader)),
             [PixelCounts(len(pairs), trained.labels.names)],
         )

@@ -33,7 +33,7 @@ _RENAMED = {"seg.training.cosine": "seg.optim.cosine", "seg.training.constant": 
 """Targets in the configurations of older runs, and what they are called today."""
 
 
-_SINCE = {"data.exif": "apply"}
+_SINCE = {"data.exif": "apply", "inference._target_": "seg.inference.whole"}
 """Keys that the configurations of older runs lack, and what such runs did."""
 
 
