@@ -23,6 +23,7 @@ _PUBLIC = (
     "convert",
     "dataset",
     "evaluation",
+    "export",
     "images",
     "inference",
     "labels",

@@ -30,6 +30,7 @@ def normalized(image: Image, mean: Sequence[float], std: Sequence[float], device
     return (tensor - tensor.new_tensor(mean).view(shape)) / tensor.new_tensor(std).view(shape)
 
 
+@torch.inference_mode()
 def strips(
     model: Model, rows: Callable[[int, int], Tensor], height: int, width: int, device: torch.device | str = "cpu"
 ) -> Iterator[Tensor]:
@@ -44,11 +45,10 @@ def strips(
         MemoryError: it is too large for what is free on the device.
     """
     try:
-        with torch.inference_mode():
-            if isinstance(model, Sliding):
-                yield from model.strips(rows, height, width)
-            else:
-                yield model(rows(0, height))
+        if isinstance(model, Sliding):
+            yield from model.strips(rows, height, width)
+        else:
+            yield model(rows(0, height))
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
