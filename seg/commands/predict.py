@@ -54,9 +54,9 @@ def predict(config: "DictConfig") -> None:
     trained = replace(trained, infer=infer)
     source = one(cfg["images"], "images")
     images = images_of(source, cfg["image_template"])
-    folders = [source] if Path(source).is_dir() else []
+    folders = [source] if source.is_dir() else []
     check_apart(cfg["destination"], folders, "destination")
-    destination = make_folder(cfg["destination"], "destination", {"images": folder for folder in folders})
+    destination = make_folder(cfg["destination"], "destination", {"images": source} if folders else None)
     targets: dict[str, dict[Kind, Path]] = {
         name: {kind: destination / FOLDERS[kind].format(name) for kind in kinds} for name in images
     }
@@ -157,9 +157,7 @@ def _opened(trained: "Trained", path: Path) -> "Iterator[tuple[Image | None, Cal
     try:
         image = trained.read(path)
     except ValueError as error:
-        more = (
-            ", or, of a TIFF file, predict it in windows with inference=sliding" if "max_pixels" in str(error) else ""
-        )
+        more = ", or, if it is a TIFF file, give inference=sliding" if "max_pixels" in str(error) else ""
         raise ValueError(f"{error}{more}") from None
     yield image, lambda first, last: image[first:last], *image.shape[:2]
 
@@ -218,18 +216,18 @@ def _stamp(paths: "Paths", record: "Record") -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns  # the mask is the last
 
 
-def _check_targets(targets: "Mapping[str, Paths]", images: Mapping[str, Path], folders: list[str]) -> None:
+def _check_targets(targets: "Mapping[str, Paths]", images: Mapping[str, Path], folders: list[Path]) -> None:
     """Make sure that nothing that is written replaces an image, be it through a link, or something else that is."""
     paths = [path for all_paths in targets.values() for path in all_paths.values()]
     read = {path.resolve() for path in images.values()}
     check = {folder: folder.resolve() for folder in {path.parent for path in paths}}
-    within = [Path(folder).resolve() for folder in folders]
+    within = [folder.resolve() for folder in folders]
     for path in paths:
         place = check[path.parent]
         if place / path.name in read or any(place.is_relative_to(folder) for folder in within):
             raise ValueError(
                 f"destination: expected a folder whose files lie outside images, got '{path}' within "
-                f"'{', '.join(folders) or path.parent}'; give another folder"
+                f"'{', '.join(map(str, folders)) or path.parent}'; give another folder"
             )
     if len({*paths}) < len(paths):
         seen: set[Path] = set()
