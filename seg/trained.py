@@ -11,6 +11,7 @@ A checkpoint is a dict of plain data and tensors. Every one holds ``format``, ``
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +80,11 @@ class Trained:
             MemoryError: it is too large for what is free on the device.
         """
 
-        def normalized(first: int, last: int) -> torch.Tensor:
-            return inference.normalized(rows(first, last), self.mean, self.std, self.device)
+        def pixels(first: int, last: int) -> torch.Tensor:
+            return inference.as_tensor(rows(first, last))
 
-        return inference.strips(self.infer(self.model), normalized, height, width, self.device)
+        prepare = partial(inference.normalized, mean=self.mean, std=self.std, device=self.device)
+        return inference.strips(self.infer(self.model), pixels, height, width, prepare, self.device)
 
     def describe(self) -> dict[str, Any]:
         """Plain data of what the model's outputs mean, and how its images are read and normalised."""

@@ -193,7 +193,7 @@ def test_predict_in_windows_is_the_argmax_of_their_logits() -> None:
     model, options = conv().float(), {"mean": (0.5,), "std": (0.2,)}
     mask = inference.predict(model, image, infer=partial(sliding, window=32), **options)
     with torch.no_grad():
-        logits = sliding(model, 32)(inference.normalized(image, **options, device="cpu"))
+        logits = sliding(model, 32)(inference.normalized(inference.as_tensor(image), **options, device="cpu"))
     assert np.array_equal(mask, logits.argmax(1)[0].numpy())
 
 

@@ -9,7 +9,7 @@ Windows average logits, views average probabilities and return their logarithms.
 """
 
 from seg.inference.padding import MULTIPLE, Model, whole, whole_image
-from seg.inference.prediction import composed, normalized, out_of_memory, predict, strips
+from seg.inference.prediction import as_tensor, composed, normalized, out_of_memory, predict, strips
 from seg.inference.views import augmented
 from seg.inference.windows import Sliding, sliding
 
@@ -17,6 +17,7 @@ __all__ = [
     "MULTIPLE",
     "Model",
     "Sliding",
+    "as_tensor",
     "augmented",
     "composed",
     "normalized",

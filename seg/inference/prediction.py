@@ -1,6 +1,7 @@
 """From the pixels of an image to its mask."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,22 +24,33 @@ def composed(model: Model, **steps: Callable[[Model], Model]) -> Model:
     return model
 
 
-def normalized(image: Image, mean: Sequence[float], std: Sequence[float], device: torch.device | str) -> Tensor:
-    """Image (H, W, channels) uint8 as (1, channels, H, W) float32, as models see it."""
-    tensor = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
+def as_tensor(image: Image) -> Tensor:
+    """Image (H, W, channels) uint8 as (1, channels, H, W), of the same memory."""
+    return torch.from_numpy(image).permute(2, 0, 1)[None]
+
+
+def normalized(images: Tensor, mean: Sequence[float], std: Sequence[float], device: torch.device | str) -> Tensor:
+    """Images (N, channels, H, W) uint8 as models see them, float32."""
+    tensor = images.to(device).float() / 255
     shape = (1, -1, 1, 1)
     return (tensor - tensor.new_tensor(mean).view(shape)) / tensor.new_tensor(std).view(shape)
 
 
 @torch.inference_mode()
 def strips(
-    model: Model, rows: Callable[[int, int], Tensor], height: int, width: int, device: torch.device | str = "cpu"
+    model: Model,
+    rows: Callable[[int, int], Tensor],
+    height: int,
+    width: int,
+    prepare: Callable[[Tensor], Tensor] = lambda images: images,
+    device: torch.device | str = "cpu",
 ) -> Iterator[Tensor]:
     """Logits (N, C, h, width) of an image from the top down: strips as they are finished if the model slides, else one.
 
     Args:
         model: for images of any size.
-        rows: (first, last) -> images (N, channels, last - first, width), normalised.
+        rows: (first, last) -> images (N, channels, last - first, width), such as 8-bit ones.
+        prepare: makes of them, or of a window of them, what the model takes.
         device: for the message.
 
     Raises:
@@ -46,9 +58,9 @@ def strips(
     """
     try:
         if isinstance(model, Sliding):
-            yield from model.strips(rows, height, width)
+            yield from model.strips(rows, height, width, prepare)
         else:
-            yield model(rows(0, height))
+            yield model(prepare(rows(0, height)))
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
@@ -78,10 +90,11 @@ def predict(
     """
 
     def rows(first: int, last: int) -> Tensor:
-        return normalized(image[first:last], mean, std, device)
+        return as_tensor(image[first:last])
 
     height, width = image.shape[:2]
-    found = strips(infer(model), rows, height, width, device)
+    prepare = partial(normalized, mean=mean, std=std, device=device)
+    found = strips(infer(model), rows, height, width, prepare, device)
     masks = [logits.argmax(1)[0].to(torch.uint8).cpu().numpy() for logits in found]
     return np.concatenate(masks) if len(masks) > 1 else masks[0]
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from seg.inference.padding import Model, whole_image
 
 SMALLEST = 32
+_ROWS = 64  # of a strip, at most
 
 
 @dataclass(frozen=True)
@@ -39,33 +40,37 @@ class Sliding:
         assert out is not None  # every image has a window
         return out
 
-    def strips(self, rows: Callable[[int, int], Tensor], height: int, width: int) -> Iterator[Tensor]:
+    def strips(
+        self,
+        rows: Callable[[int, int], Tensor],
+        height: int,
+        width: int,
+        prepare: Callable[[Tensor], Tensor] = lambda images: images,
+    ) -> Iterator[Tensor]:
         """Logits (N, C, h, width) from the top down, each strip as soon as no further window reaches it.
 
         Memory holds one row of windows: ``window * width`` pixels of the images and of their logits.
 
         Args:
-            rows: (first, last) -> images (N, channels, last - first, width), normalised.
+            rows: (first, last) -> images (N, channels, last - first, width), such as 8-bit ones.
+            prepare: makes of a window of them what the model takes.
         """
         down, across = (self._shares(side) for side in (height, width))
-        carried = None  # sums of the rows that the next windows reach too
+        total = None  # sums of the logits of the rows below `top`
         for number, (top, rows_share) in enumerate(down):
             band = rows(top, top + len(rows_share))
-            total = None
             for left, share in across:
-                logits = whole_image(self.model, band[..., left : left + len(share)])
+                logits = whole_image(self.model, prepare(band[..., left : left + len(share)]))
                 if logits.dtype in (torch.float16, torch.bfloat16):
                     logits = logits.float()
                 if total is None:
                     total = logits.new_zeros(*logits.shape[:2], len(rows_share), width)
-                    if carried is not None:
-                        total[..., : carried.shape[2], :] = carried
-                weight = (rows_share[:, None] * share).to(logits)
-                total[..., left : left + len(share)] += logits * weight
+                total[..., left : left + len(share)] += logits * (rows_share[:, None] * share).to(logits)
             assert total is not None  # every image has a window
             done = (down[number + 1][0] if number + 1 < len(down) else height) - top
-            yield total[..., :done, :]
-            carried = total[..., done:, :]
+            for first in range(0, done, _ROWS):
+                yield total[..., first : min(first + _ROWS, done), :].clone()
+            _shift(total, done)
 
     def _shares(self, side: int) -> list[tuple[int, Tensor]]:
         """Where the windows begin along one side, and the share (window,) that each has in its pixels' logits.
@@ -122,6 +127,15 @@ def _pixels(overlap: float, window: int) -> int:
             f"begins at least a pixel further, got {overlap!r}; give such as {window // 2}, or 0.5"
         )
     return pixels
+
+
+def _shift(rows: Tensor, count: int) -> None:
+    """Move rows (..., h, W) up by a count, within their memory, and let zeros follow."""
+    height = rows.shape[-2]
+    for first in range(count, height, count):  # pieces that do not reach into where they go
+        last = min(first + count, height)
+        rows[..., first - count : last - count, :] = rows[..., first:last, :]
+    rows[..., height - count :, :] = 0
 
 
 def _is_whole(value: object) -> bool:
