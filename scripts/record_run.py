@@ -33,6 +33,7 @@ OPTIONS = (
     "loader.batch=4",
     "loader.val_batch=4",
     "fit.epochs=4",
+    "device.precision=32-true",
     "seed=3",
     "name=golden",
     "logger=none",

@@ -18,6 +18,7 @@ except PackageNotFoundError:  # a bare checkout on PYTHONPATH
 
 _PUBLIC = (
     "audit",
+    "averaging",
     "checkpoint",
     "class_weights",
     "convert",

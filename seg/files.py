@@ -8,6 +8,7 @@ import math
 import os
 import platform
 import re
+import shutil
 import tempfile
 import time
 import zlib
@@ -160,6 +161,20 @@ def write_png(path: str | os.PathLike[str], image: "NDArray[np.uint8 | np.uint16
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
+
+
+def second_name(path: Path, other: Path) -> None:
+    """Give a file a second name, which it keeps when another file takes its first; a copy where links cannot be made.
+
+    Raises:
+        OSError: neither can be had.
+    """
+    with whole(other) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            temporary.hardlink_to(path)
+        except OSError:
+            shutil.copyfile(path, temporary)
 
 
 def decoded(data: bytes) -> str:

@@ -45,33 +45,49 @@ class TrainBatches(Sampler[list[Key]]):
 
     Args:
         size: number of samples.
-        batch: samples a step, over all processes; fewer when there are not as many.
+        batch: samples a batch, over all processes; fewer when there are not as many.
         seed: of the order.
+        accumulate: batches that make a step.
         rank, world: this process takes every ``world``-th sample of each batch.
+
+    Raises:
+        ValueError: batches that cannot be shared among the processes, or too few samples for a step.
     """
 
-    def __init__(self, size: int, *, batch: int, seed: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(self, size: int, *, batch: int, seed: int, accumulate: int = 1, rank: int = 0, world: int = 1) -> None:
         batch = min(batch, size)
         if batch < 1 or batch % world:
             raise ValueError(
                 f"loader.batch: expected a positive multiple of {world} processes, got {batch} ({size} samples)"
             )
+        if batch * accumulate > size:
+            raise ValueError(
+                f"fit.accumulate: expected at least {batch * accumulate} samples for a step of {accumulate} batches of "
+                f"{batch}, got {size}; lower fit.accumulate or loader.batch"
+            )
         self.size, self.batch, self.seed, self.rank, self.world = size, batch, seed, rank, world
+        self.accumulate = accumulate
         self.epoch = self.start = 0
+        self.end = len(self)
 
     def __len__(self) -> int:
         """Steps of a whole epoch."""
-        return self.size // self.batch
+        return self.size // (self.batch * self.accumulate)
 
-    def go_to(self, epoch: int, step: int) -> None:
-        """The next iteration yields the batches of ``epoch`` from ``step`` on."""
-        self.epoch, self.start = epoch, step
+    def go_to(self, epoch: int, step: int, end: int | None = None) -> None:
+        """The next iteration yields the batches of ``epoch`` from ``step`` to ``end``."""
+        self.epoch, self.start, self.end = epoch, step, len(self) if end is None else end
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = np.random.Generator(np.random.PCG64([self.seed, self.epoch])).permutation(self.size).tolist()
-        for step in range(self.start, len(self)):
-            batch = order[step * self.batch : (step + 1) * self.batch]
+        order = self.order()
+        for number in range(self.start * self.accumulate, self.end * self.accumulate):
+            batch = order[number * self.batch : (number + 1) * self.batch]
             yield [(self.epoch, index) for index in batch[self.rank :: self.world]]
+
+    def order(self) -> list[int]:
+        """Of the samples in this epoch."""
+        order: list[int] = np.random.Generator(np.random.PCG64([self.seed, self.epoch])).permutation(self.size).tolist()
+        return order
 
 
 class EvaluationBatches(Sampler[list[int]]):

@@ -1,9 +1,11 @@
 """Parameter groups and learning-rate schedules.
 
-A schedule is a function ``(optimizer, *, steps) -> LRScheduler`` that is stepped once per optimizer step.
+A schedule is a function ``(optimizer, *, steps) -> LRScheduler`` that is stepped once per optimizer step. All of them
+rise linearly during ``warmup``, a share of the steps in [0, 1), and multiply the rate of every parameter group.
 """
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from torch import nn
@@ -11,41 +13,194 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 
-def parameter_groups(*modules: nn.Module) -> list[dict[str, Any]]:
-    """Trainable parameters, without weight decay for biases and normalisation scales."""
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    decayed = [p for p in parameters if p.ndim > 1]
-    others = [p for p in parameters if p.ndim <= 1]
-    return [{"params": decayed}, *([{"params": others, "weight_decay": 0.0}] if others else [])]
+def parameter_groups(
+    model: nn.Module,
+    *others: nn.Module,
+    lr: float | None = None,
+    encoder: float = 1.0,
+    layer_decay: float = 1.0,
+) -> list[dict[str, Any]]:
+    """Trainable parameters, without weight decay for biases and normalisation scales; those of the full rate first.
+
+    Args:
+        model: with an ``encoder`` where one of the rates below is not 1.
+        others: modules with further parameters, such as a loss.
+        lr: the full learning rate.
+        encoder: rate of the encoder, as a share of the full one.
+        layer_decay: rate of each layer of the encoder, as a share of that of the layer after it. Layers are its modules
+            and the members of its lists of modules, in the order in which the encoder registers them.
+
+    Raises:
+        ValueError: a share that is not positive, no full rate, or no encoder.
+    """
+    for name, share in (("encoder", encoder), ("layer_decay", layer_decay)):
+        if not (isinstance(share, int | float) and 0 < share < math.inf):
+            raise ValueError(f"rates.{name}: expected a positive share, got {share!r}; 1.0 is the full rate")
+    if encoder == layer_decay == 1.0:
+        return _by_decay(p for module in (model, *others) for p in module.parameters())
+    inner = getattr(model, "encoder", None)
+    if not isinstance(inner, nn.Module):
+        raise ValueError(
+            f"rates: expected a model with an encoder, got {type(model).__name__}; give rates.encoder=1.0 and "
+            "rates.layer_decay=1.0"
+        )
+    if lr is None:
+        raise ValueError("rates: expected optimizer.lr, got none; give it, so that shares of it can be taken")
+    layers = _layers(inner) if layer_decay != 1.0 else [list(inner.parameters())]
+    within = {id(p) for layer in layers for p in layer}
+    groups = _by_decay(p for module in (model, *others) for p in module.parameters() if id(p) not in within)
+    for depth, layer in enumerate(reversed(layers)):
+        groups += [{**group, "lr": lr * encoder * layer_decay**depth} for group in _by_decay(layer)]
+    return groups
+
+
+def _by_decay(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
+    trained = [p for p in parameters if p.requires_grad]
+    decayed, others = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [{"params": decayed}] if decayed else []
+    return [*groups, {"params": others, "weight_decay": 0.0}] if others else groups
+
+
+def _layers(encoder: nn.Module) -> list[list[nn.Parameter]]:
+    """Parameters of each layer; those that lie beside the modules, such as tokens, belong to the first."""
+    inner = encoder
+    while len(children := list(inner.children())) == 1:  # a wrapper of another library's model
+        inner = children[0]
+    modules = [
+        module
+        for child in inner.children()
+        for module in (child.children() if isinstance(child, nn.ModuleList | nn.Sequential) else [child])
+    ]
+    layers = [parameters for module in modules if (parameters := list(module.parameters()))]
+    known = {id(p) for layer in layers for p in layer}
+    if beside := [p for p in encoder.parameters() if id(p) not in known]:
+        layers[:1] = [beside + layers[0]] if layers else [beside]
+    return layers
 
 
 def cosine(optimizer: Optimizer, *, steps: int, warmup: float = 0.05, floor: float = 0.0) -> LRScheduler:
-    """Learning rate that rises linearly, then falls along half a cosine (Loshchilov & Hutter 2017, one cycle).
+    """Half a cosine (Loshchilov & Hutter 2017, one cycle).
 
     Args:
         steps: optimizer steps of the whole run.
-        warmup: share of the steps during which the rate rises, in [0, 1).
         floor: final rate as a share of the full one, in [0, 1].
 
     Raises:
         ValueError: a share out of its range.
     """
-    if not (0 <= warmup < 1 and 0 <= floor <= 1):
-        raise ValueError(
-            f"scheduler: expected warmup in [0, 1) and floor in [0, 1], got {warmup} and {floor}; both are shares"
-        )
-    rising = round(warmup * steps)
+    _check_shares(floor=floor)
+    return _warmed(optimizer, steps, warmup, lambda done: floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
 
-    def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        done = min((step - rising) / max(steps - rising, 1), 1.0)
-        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+
+def poly(
+    optimizer: Optimizer, *, steps: int, warmup: float = 0.0, power: float = 0.9, floor: float = 0.0
+) -> LRScheduler:
+    """A power of the share of the run that is left (Liu et al. 2015, ParseNet); ``power=1`` falls linearly.
+
+    Args:
+        steps: optimizer steps of the whole run.
+        floor: final rate as a share of the full one, in [0, 1].
+
+    Raises:
+        ValueError: a share out of its range, or a power that is not positive.
+    """
+    _check_shares(floor=floor)
+    if not power > 0:
+        raise ValueError(f"scheduler.power: expected a positive number, got {power!r}; 0.9 is usual")
+    return _warmed(optimizer, steps, warmup, lambda done: floor + (1 - floor) * (1 - done) ** power)
+
+
+def step(
+    optimizer: Optimizer,
+    *,
+    steps: int,
+    warmup: float = 0.0,
+    milestones: Sequence[float] = (0.6, 0.85),
+    factor: float = 0.1,
+) -> LRScheduler:
+    """A rate that is multiplied by ``factor`` at each milestone.
+
+    Args:
+        steps: optimizer steps of the whole run.
+        milestones: shares of the steps after the warm-up, in [0, 1].
+
+    Raises:
+        ValueError: a share out of its range.
+    """
+    _check_shares(factor=factor, **{f"milestones.{i}": share for i, share in enumerate(milestones)})
+    return _warmed(optimizer, steps, warmup, lambda done: factor ** sum(done >= share for share in milestones))
+
+
+def restarts(
+    optimizer: Optimizer, *, steps: int, warmup: float = 0.0, cycles: int = 4, floor: float = 0.0
+) -> LRScheduler:
+    """Half a cosine in each of ``cycles`` equal parts of the run, each from the full rate (Loshchilov & Hutter 2017).
+
+    Args:
+        steps: optimizer steps of the whole run.
+        floor: rate at the end of a cycle as a share of the full one, in [0, 1].
+
+    Raises:
+        ValueError: a share out of its range, or no cycle.
+    """
+    _check_shares(floor=floor)
+    if not isinstance(cycles, int) or cycles < 1:
+        raise ValueError(f"scheduler.cycles: expected a whole number of at least 1, got {cycles!r}; give one")
+
+    def shape(done: float) -> float:
+        within = done * cycles % 1 if done < 1 else 1.0
+        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * within))
+
+    return _warmed(optimizer, steps, warmup, shape)
+
+
+def one_cycle(
+    optimizer: Optimizer, *, steps: int, rising: float = 0.3, start: float = 0.04, floor: float = 4e-6
+) -> LRScheduler:
+    """Half a cosine up and half a cosine down (Smith & Topin 2018); the rate alone, momentum stays.
+
+    Args:
+        steps: optimizer steps of the whole run.
+        rising: share of the steps that lead up, in (0, 1).
+        start, floor: first and last rate as shares of the full one, in [0, 1].
+
+    Raises:
+        ValueError: a share out of its range.
+    """
+    _check_shares(rising=rising, start=start, floor=floor)
+    peak, end = rising * steps - 1, steps - 1  # torch counts so
+
+    def factor(now: int) -> float:
+        below, share = (start, 1 - now / peak) if now <= peak else (floor, (now - peak) / max(end - peak, 1))
+        return below + (1 - below) * 0.5 * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
 
     return LambdaLR(optimizer, factor)
 
 
-def constant(optimizer: Optimizer, *, steps: int) -> LRScheduler:
-    """Learning rate that never changes."""
-    del steps
-    return LambdaLR(optimizer, lambda _: 1.0)
+def constant(optimizer: Optimizer, *, steps: int, warmup: float = 0.0) -> LRScheduler:
+    """Learning rate that does not change after the warm-up.
+
+    Raises:
+        ValueError: a share out of its range.
+    """
+    return _warmed(optimizer, steps, warmup, lambda _: 1.0)
+
+
+def _warmed(optimizer: Optimizer, steps: int, warmup: float, shape: Callable[[float], float]) -> LRScheduler:
+    """``shape`` of the share in [0, 1] that is done, of the steps after the warm-up."""
+    if not (isinstance(warmup, int | float) and 0 <= warmup < 1):
+        raise ValueError(f"scheduler.warmup: expected a share in [0, 1), got {warmup!r}; 0.05 is usual")
+    rising = round(warmup * steps)
+
+    def factor(now: int) -> float:
+        if now < rising:
+            return (now + 1) / rising
+        return shape(min((now - rising) / max(steps - rising, 1), 1.0))
+
+    return LambdaLR(optimizer, factor)
+
+
+def _check_shares(**shares: float) -> None:
+    for name, share in shares.items():
+        if not (isinstance(share, int | float) and 0 <= share <= 1):
+            raise ValueError(f"scheduler.{name}: expected a share in [0, 1], got {share!r}; give one")

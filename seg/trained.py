@@ -5,7 +5,8 @@
 
 A checkpoint is a dict of plain data and tensors. Every one holds ``format``, ``model`` (weights), ``objective``,
 ``position``, and what the weights mean: ``model_config``, ``labels``, ``reading``, ``normalization``, ``config``.
-``last.pt`` holds the other parts of `seg.training.State` as well, to go on from.
+``last.pt`` holds the other parts of `seg.training.State` as well, to go on from; where one of them is an average of the
+weights, it is what is loaded, and in ``best.pt`` it is ``model`` itself.
 """
 
 import os
@@ -23,7 +24,7 @@ from seg import checkpoint, export, inference, models
 from seg.images import RGB, Image, Reading, read_image
 from seg.labels import LabelMap
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
     if exported:
         return _load_exported(path, device)
     labels = labels_of(path, state)
-    model = models.restore(state["model_config"], state["model"], trust=trust)
+    model = models.restore(state["model_config"], weights_of(state), trust=trust)
     classes = state["model_config"].get("classes")
     if classes != labels.classes:
         raise ValueError(
@@ -163,6 +164,12 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         state = _MIGRATIONS[state["format"]](state)
     _check_fields(path, state)
     return state
+
+
+def weights_of(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The weights whose scores count: the average where a checkpoint that was read has one."""
+    weights: Mapping[str, Any] = state.get("average", state["model"])
+    return weights
 
 
 def labels_of(path: str | os.PathLike[str], state: Mapping[str, Any]) -> LabelMap:
@@ -228,7 +235,9 @@ def save(
         resumable: with all parts; without, a third of the size, for use and for ``init=``.
     """
     mean, std = normalization
-    parts = state if resumable else {name: state[name] for name in ("model", "objective", "position")}
+    parts = state
+    if not resumable:
+        parts = {"model": weights_of(state), "objective": state["objective"], "position": state["position"]}
     description = {
         "config": dict(config),
         "model_config": dict(model_config),
@@ -309,4 +318,15 @@ def _from_format_2(state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "format": 3, "reading": Reading().to_dict()}
 
 
-_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_format_1, 2: _from_format_2}
+def _from_format_3(state: dict[str, Any]) -> dict[str, Any]:
+    """The position learnt of waiting, of the best validations and of the end of patience."""
+    more = {"wait": 0.0, "since_best": 0, "top": [], "skipped": 0, "stopped": False}
+    position = {**more, **state["position"]} if isinstance(state.get("position"), dict) else {}
+    return {**state, "format": 4, **({"position": position} if position else {})}
+
+
+_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _from_format_1,
+    2: _from_format_2,
+    3: _from_format_3,
+}

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "seg"
 BASE = {"labels", "files"}
 ALLOWED = {
     # what the commands call
-    "training": {"evaluation", "loading", "objective"},
+    "training": {"averaging", "evaluation", "loading", "objective"},
     "evaluation": {"loading", "metrics"},
     "trained": BASE | {"checkpoint", "export", "images", "inference", "models"},
     "audit": BASE | {"convert", "html", "images", "pairs", "remembered"},
@@ -32,6 +32,7 @@ ALLOWED = {
     "inference": {"images"},
     "export": BASE,
     "pictures": BASE | {"images"},
+    "averaging": set(),
     "optim": set(),
     # parts that know nothing of each other
     "losses": BASE | {"_losses"},

@@ -41,7 +41,8 @@ def test_an_older_checkpoint_has_todays_fields() -> None:
     raw, state = torch.load(OLD, weights_only=True), trained.read(OLD)
     assert state["format"] == trained.FORMAT
     kept = {key: raw[key] for key in ("epoch", "step", "loss_sum", "term_sums", "best")}
-    assert state["position"] == {**kept, "seconds": 0.0}
+    later = {"seconds": 0.0, "wait": 0.0, "since_best": 0, "top": [], "skipped": 0, "stopped": False}
+    assert state["position"] == kept | later
     assert state["position"]["step"] == 1
     assert torch.equal(state["objective"]["loss.progress"], raw["loss"]["progress"])
     assert "loss" not in state
@@ -85,7 +86,7 @@ def state(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (state(format=4), r"expected one that seg-train wrote, format 3 or older, got '.*a.pt' with format 4"),
+        (state(format=5), r"expected one that seg-train wrote, format 4 or older, got '.*a.pt' with format 5"),
         (state(format=[1]), r"got '.*a.pt' with format \[1\]"),
         ({"model": {}}, r"got '.*a.pt' with no format mark"),
         (

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -72,7 +72,11 @@ def with_weights(loss: Any, data: Data) -> Any:
     return resolved
 
 
-def load_data(data: dict[str, Any], labels: str | None, folder: Path, fabric: Fabric) -> Data:
+Choose = Callable[[list[Pair], list[Pair]], tuple[list[Pair], list[Pair]]]
+"""(training, validation) pairs -> those of them that a run takes."""
+
+
+def load_data(data: dict[str, Any], labels: str | None, folder: Path, fabric: Fabric, choose: Choose) -> Data:
     """What the ``data`` group names, looked at by the first process, which tells the others.
 
     Args:
@@ -81,7 +85,7 @@ def load_data(data: dict[str, Any], labels: str | None, folder: Path, fabric: Fa
     Raises:
         ValueError: whatever is wrong with it.
     """
-    return told_by_first(fabric, lambda: _read_data(data, labels, folder))
+    return told_by_first(fabric, lambda: _read_data(data, labels, folder, choose))
 
 
 def check(pairs: Sequence[Pair], classes: int, reading: Reading, part: str) -> Checked:
@@ -202,14 +206,14 @@ def file_sizes(train: list[Pair], val: list[Pair]) -> dict[str, list[runs.PairFi
     return {"train": sizes(train), "val": sizes(val)}
 
 
-def _read_data(data: dict[str, Any], labels: str | None, folder: Path) -> Data:
+def _read_data(data: dict[str, Any], labels: str | None, folder: Path, choose: Choose) -> Data:
     """Pair, split and check the images and masks.
 
     Raises:
         ValueError: whatever is wrong with them, or the label map is missing.
     """
     training, validation = data["train"], data["val"]
-    train_pairs, val_pairs = pair_up(data)
+    train_pairs, val_pairs = choose(*pair_up(data))
     read = [part[kind] for part in (training, validation) for kind in ("images", "masks") if part[kind] is not None]
     check_apart(folder, [path for folders in read for path in as_list(folders)], "runs")
     files = file_sizes(train_pairs, val_pairs)

@@ -17,13 +17,38 @@ from seg.commands._signals import end_with_parent
 T = TypeVar("T")
 
 
-def make_fabric(*, accelerator: str, devices: int, precision: str) -> Fabric:
+AUTO = "auto"
+
+
+def precision_here(accelerator: str) -> str:
+    """The precision that ``auto`` means on this machine: bfloat16 where the hardware computes with it, else float32.
+
+    A CPU needs AMX or AVX512-BF16 for that, a GPU of Nvidia's the Ampere generation; where it is emulated, float32 is
+    faster.
+    """
+    if accelerator == "cpu" or (accelerator == AUTO and not torch.accelerator.is_available()):
+        found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        native = bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    else:
+        native = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16-mixed" if native else "32-true"
+
+
+def make_fabric(*, accelerator: str, devices: int, precision: str, deterministic: bool) -> Fabric:
     """Device, precision and processes, launched.
+
+    Args:
+        deterministic: refuse operations whose result differs from call to call, and choose slower ones instead.
 
     Raises:
         ValueError: they cannot be had here.
     """
-    for noisy in ("lightning.fabric", "huggingface_hub"):
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high")  # TF32, which convolutions use anyway
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    for noisy in ("lightning.fabric", "lightning_utilities", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     nodes = 1

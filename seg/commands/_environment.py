@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def environment(seed: int, choices: Mapping[str, str]) -> dict[str, Any]:
-    """Plain data for ``environment.json``."""
+def environment(seed: int, choices: Mapping[str, str], precision: str) -> dict[str, Any]:
+    """Plain data for ``environment.json``; ``precision`` is the one that the run computes in."""
     import cv2
     import numpy
     import segmentation_models_pytorch
@@ -26,6 +26,7 @@ def environment(seed: int, choices: Mapping[str, str]) -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
+        "precision": precision,
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "git": _git_state(),
         "command": sys.argv,

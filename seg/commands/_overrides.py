@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 _TEXTS = frozenset(
-    ("checkpoint", "destination", "group", "image_template", "images_destination", "init", "labels", "name", "pattern",
-     "runs", "source", "template")
+    ("checkpoint", "destination", "encoder_weights", "group", "image_template", "images_destination", "init", "labels",
+     "name", "pattern", "replay", "runs", "source", "template")
 )  # fmt: skip
 """Last parts of the keys whose values are paths, names or patterns, whatever they look like: ``20240105``, ``~/x``."""
 

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from traceback import clear_frames
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from seg.commands import Failed
 from seg.commands._data import Data
 from seg.inference import out_of_memory
-from seg.loading import TrainBatches
+from seg.loading import Batch, TrainBatches
 from seg.models import first_line
+from seg.training import State
 
 
 def try_sizes(
@@ -52,13 +55,14 @@ def try_sizes(
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Say what to do about what torch says of batch normalisation in the first step, and of memory in any."""
+def explained(advise: Callable[[], str]) -> Iterator[None]:
+    """Say what to do about what torch says of batch normalisation in the first step, and of memory in any.
+
+    Args:
+        advise: what helps where memory runs out.
+    """
     try:
-        with memory_for(
-            "lower loader.batch, loader.val_batch or augment.crop.size, give device.precision=bf16-mixed, or choose a "
-            "smaller model (to go on from what was saved, only loader.val_batch may change)"
-        ):
+        with memory_for(advise):
             yield
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
@@ -69,12 +73,52 @@ def explained() -> Iterator[None]:
         ) from None
 
 
+def fitting_batch(state: State, loader: DataLoader[Any], batches: TrainBatches) -> str:
+    """What helps a training whose memory ran out, found by trying steps of fewer images."""
+    others = "augment.crop.size, device.precision=bf16-mixed or a smaller model need less"
+    if state.fabric.world_size > 1:  # the others do not take part in a trial
+        return f"lower loader.batch or loader.val_batch; {others}"
+    size = loader.dataset[0, 0].mask.shape
+    for batch in (batches.batch // 2**power for power in range(batches.batch.bit_length())):
+        if not _step_fits(state, batch, tuple(size)):
+            continue
+        if batch == batches.batch:
+            return "a training step fits, the validation does not: lower loader.val_batch, or cut the images into tiles"
+        times = -(-batches.batch // batch) * batches.accumulate
+        return (
+            f"loader.batch={batch} fits (tried) instead of {batches.batch}; with fit.accumulate={times} a step has as "
+            f"many images as before; {others}"
+        )
+    return f"not even a batch of one image fits (tried); {others}"
+
+
+def _step_fits(state: State, batch: int, size: tuple[int, ...]) -> bool:
+    """Whether loss and gradient of so many empty images can be had."""
+    channels = next(p for p in state.model.parameters() if p.ndim == 4).shape[1]
+    device = state.fabric.device
+    try:
+        images = torch.zeros(batch, channels, *size, device=device)
+        masks = torch.zeros(batch, *size, dtype=torch.uint8, device=device)
+        state.fabric.backward(state.objective(state.wrapped, Batch(images, masks, torch.arange(batch), {})).total)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        return False
+    finally:
+        state.optimizer.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    return True
+
+
 @contextmanager
-def memory_for(advice: str) -> Iterator[None]:
+def memory_for(advise: str | Callable[[], str]) -> Iterator[None]:
     """Within it, running out of memory is failed work that comes with advice."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
+        clear_frames(error.__traceback__)  # which hold what filled the memory
+        advice = advise if isinstance(advise, str) else advise()
         raise Failed(f"expected enough memory, got none left ({first_line(error)}); {advice}") from None

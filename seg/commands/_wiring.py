@@ -18,15 +18,17 @@ from torch.utils.data import DataLoader
 from seg import evaluation, inference, runs, trained, training
 from seg.commands import _show, instantiate, plain
 from seg.commands._data import Data, file_sizes, load_data, pair_up, render, with_weights
-from seg.commands._device import is_first, make_fabric, told_by_first, told_once
+from seg.commands._device import AUTO, is_first, make_fabric, precision_here, told_by_first, told_once
 from seg.commands._environment import environment
+from seg.commands._few import chosen, smoke_test
 from seg.commands._inference import inference_of
 from seg.commands._model import first_model
 from seg.commands._pictures import ValidationPictures, draw_curves
-from seg.commands._reading import reading_of
+from seg.commands._replay import replay
+from seg.commands._request import check_monitor, check_request
 from seg.commands._signals import stop_signals
 from seg.commands._targets import parameters
-from seg.commands._trial import explained, try_sizes
+from seg.commands._trial import explained, fitting_batch, try_sizes
 from seg.commands._watcher import RunWatcher
 from seg.dataset import SegmentationDataset
 from seg.loading import EvaluationBatches, TrainBatches, make_loader
@@ -69,17 +71,17 @@ class Parts:
         By the model itself: the wrapper of several processes waits for the others at every call, and they validate on
         other numbers of batches, if any.
         """
-        self.state.model.eval()
+        model = self.state.evaluated.eval()
         precision = self.state.fabric.strategy.precision
         with precision.forward_context():
-            logits = inference.whole_image(self.state.model, precision.convert_input(images))
+            logits = self.infer(model)(precision.convert_input(images))
         converted: Tensor = precision.convert_output(logits)
         return converted
 
     def validate(self) -> evaluation.Validation:
         """Loss and pixel counts of the validation set."""
         if self.state.fabric.world_size > 1:  # the running statistics of each process are those of its own images
-            for buffer in self.state.model.buffers():
+            for buffer in {*self.state.model.buffers(), *self.state.evaluated.buffers()}:
                 torch.distributed.broadcast(buffer, 0)
         return evaluation.evaluate(
             self.predict,
@@ -103,19 +105,28 @@ def train(config: DictConfig) -> Path | None:
     if config.data.render is not None:
         render(plain(config.data.render))
     cfg = plain(config)
-    _check_whole_numbers(cfg)
-    _check_channels(cfg)
+    check_request(cfg)
     inference_of(cfg["inference"])
     folder = Path(str(cfg["runs"]), str(cfg["name"]))
+    if cfg["smoke"]:
+        folder = smoke_test(cfg, folder)
+    if cfg["device"]["precision"] == AUTO:
+        cfg["device"]["precision"] = _precision(cfg["device"]["accelerator"], folder)
     if runs.is_complete(folder, cfg):
-        _check_still_the_same(folder, cfg["data"])
+        _check_still_the_same(folder, cfg)
         _show.say(f"{folder} is complete; remove it, or give another name=... or seed=..., to train anew")
         return folder if is_first() else None
-    fabric = make_fabric(**cfg["device"])
-    data = load_data(cfg["data"], cfg["labels"], folder, fabric)
+    device = {key: cfg["device"][key] for key in ("accelerator", "devices", "precision", "deterministic")}
+    fabric = make_fabric(**device)
+    data = load_data(cfg["data"], cfg["labels"], folder, fabric, partial(chosen, cfg))
     parts = told_once(fabric, lambda: build(cfg, data, fabric))
+    if cfg["replay"] is not None:
+        replay(cfg["replay"], parts.state, parts.objective)
+        return None
     with ExitStack() as stack:
-        opened = partial(runs.opened, folder, cfg, environment(cfg["seed"], choices), parts.data.files)
+        opened = partial(
+            runs.opened, folder, cfg, environment(cfg["seed"], choices, cfg["device"]["precision"]), parts.data.files
+        )
         told_by_first(fabric, lambda: stack.enter_context(opened()))
         run(parts, folder)
     return folder if is_first() else None
@@ -124,12 +135,14 @@ def train(config: DictConfig) -> Path | None:
 def run(parts: Parts, folder: Path) -> None:
     """Train to the end, from where the folder stands, and write what a complete run has."""
     fabric = parts.state.fabric
-    resume(parts.state, folder)
+    resume(parts.state, folder, extend=parts.describe["config"]["extend"])
     if parts.state.position == training.Position():
-        with explained():
+        with explained(partial(fitting_batch, parts.state, parts.train_loader, parts.batches)):
             try_sizes(parts.predict, parts.train_loader.dataset, parts.data, parts.batches, fabric.device)
-    watcher = RunWatcher(folder, parts.state, parts.options.epochs, parts.describe, parts.make_logger, parts.pictures)
-    with stop_signals() as stop, explained():
+    epochs, _ = parts.options.length(len(parts.batches))
+    names = [pair.name for pair in parts.data.train]
+    watcher = RunWatcher(folder, parts.state, epochs, names, parts.describe, parts.make_logger, parts.pictures)
+    with stop_signals() as stop, explained(partial(fitting_batch, parts.state, parts.train_loader, parts.batches)):
         validation = training.fit(
             parts.state,
             parts.train_loader,
@@ -148,10 +161,10 @@ def run(parts: Parts, folder: Path) -> None:
         finish(folder, parts, validation)
 
 
-def _check_still_the_same(folder: Path, data: dict[str, Any]) -> None:
+def _check_still_the_same(folder: Path, cfg: dict[str, Any]) -> None:
     """Refuse to call a run complete whose data have grown since."""
     try:
-        found = pair_up(data)
+        found = chosen(cfg, *pair_up(cfg["data"]))
     except ValueError:  # they may have been moved away, now that nobody needs them
         return
     runs.check_pairs(folder, file_sizes(*found))
@@ -164,6 +177,7 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
         ValueError: an option that a constructor refuses.
     """
     options: training.FitOptions = instantiate(cfg["fit"], group="fit")
+    check_monitor(options, data.labels.names)
     torch.manual_seed(cfg["seed"])
     model_config = {**cfg["model"], "classes": data.labels.classes}
     if data.reading.channels != 3:  # a model of the user's own needs not know of them
@@ -175,12 +189,15 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
         SegmentationDataset, classes=data.labels.classes, mean=mean, std=std, reading=data.reading, seed=cfg["seed"]
     )
     share = {"rank": fabric.global_rank, "world": fabric.world_size}
-    batches = TrainBatches(len(data.train), batch=cfg["loader"]["batch"], seed=cfg["seed"], **share)
+    batches = TrainBatches(
+        len(data.train), batch=cfg["loader"]["batch"], seed=cfg["seed"], accumulate=options.accumulate, **share
+    )
+    epochs, steps = options.length(len(batches))
     loader = partial(make_loader, workers=cfg["loader"]["workers"], device=fabric.device, fabric=fabric)
     training_set = dataset(
         data.train,
         transform=instantiate(cfg["augment"], group="augment"),
-        epochs=options.epochs,
+        epochs=epochs,
         prepare=objective.prepare,
     )
     # nothing prepared for validation: maps of whole images would fill the shared memory, and it waits anyway
@@ -191,6 +208,18 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
     scheduler = _scheduler(cfg["scheduler"], optimizer, options.epochs * len(batches))
     state = training.State(model, objective, optimizer, scheduler, fabric, seed=cfg["seed"])
     infer = inference_of(cfg["inference"])
+    groups = parameter_groups(model, objective, lr=cfg["optimizer"].get("lr"), **cfg["rates"])
+    optimizer = instantiate(cfg["optimizer"], groups, group="optimizer")
+    state = training.State(
+        model,
+        objective,
+        optimizer,
+        _scheduler(cfg["scheduler"], optimizer, steps),
+        fabric,
+        average=partial(instantiate, cfg["average"], group="average") if cfg["average"] else None,
+        compile=cfg["device"]["compile"],
+        seed=cfg["seed"],
+    )
     return Parts(
         options,
         data,
@@ -218,17 +247,20 @@ def _scheduler(config: dict[str, Any], optimizer: Any, steps: int) -> Any:
     return instantiate(config, optimizer, group="scheduler", **told)
 
 
-def resume(state: training.State, folder: Path) -> None:
-    """Go on from ``last.pt``, if there is one.
+def resume(state: training.State, folder: Path, *, extend: bool = False) -> None:
+    """Go on from ``last.pt``, if there is one; from the one saved before, if it is damaged.
+
+    Args:
+        extend: also where the run had ended because no better score came.
 
     Raises:
         ValueError: it is not what this version can go on from.
     """
     path = folder / runs.LAST
     if path.exists():
+        path, saved = _last_or_previous(folder)
         best = f", with init={folder / runs.BEST} to keep the best weights" if (folder / runs.BEST).exists() else ""
         try:
-            saved = trained.read(path)
             state.load_state_dict(saved)
             rate = saved["optimizer"]["param_groups"][0]["lr"]
         except Exception as error:  # a damaged file makes nearly anything of torch's optimizers
@@ -237,6 +269,8 @@ def resume(state: training.State, folder: Path) -> None:
                 f"expected the state of this run in '{path}', got another one, or a damaged file ({reason}); remove it "
                 f"to train anew, or give another name=...{best}"
             ) from None
+        if extend:
+            state.position.stopped, state.position.since_best = False, 0
         _show.say(f"resuming {folder} at epoch {state.position.epoch + 1}, step {state.position.step}")
         if not math.isclose(now := state.optimizer.param_groups[0]["lr"], rate, rel_tol=1e-6, abs_tol=1e-12):
             _show.say(
@@ -250,17 +284,40 @@ def resume(state: training.State, folder: Path) -> None:
         )
 
 
+def _last_or_previous(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The newest state that can be read, and where it lies.
+
+    Raises:
+        ValueError: neither can.
+    """
+    last, previous = folder / runs.LAST, folder / runs.PREVIOUS
+    try:
+        return last, trained.read(last)
+    except ValueError as error:
+        if not previous.exists():
+            raise
+        saved = trained.read(previous)
+        _show.warn(f"{error}; going on from {previous}, which was saved before it")
+        return previous, saved
+
+
 def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> None:
     """Counts, pictures, curves and the table of the last epoch; ``done.json`` last."""
     labels, majority_class = parts.data.labels, parts.data.majority
     counts = validation.totals["counts"]
     runs.write_per_image(folder / runs.PER_IMAGE, [p.name for p in parts.data.val], labels.names, counts.numpy())
-    parts.pictures.draw(parts.state.model, folder / runs.PICTURES)
+    parts.pictures.draw(parts.state.evaluated, folder / runs.PICTURES)
     draw_curves(folder / runs.CURVES, list(runs.read_lines(folder / runs.METRICS)))
     final, majority = scores(counts.sum(0)), majority_scores(counts.sum(0), majority_class)
+    position, options = parts.state.position, parts.options
+    lines = list(runs.read_lines(folder / runs.METRICS))
+    best = position.best if options.mode == "max" else -position.best
     done = {
-        "epochs": parts.state.position.epoch,
-        "best_miou": parts.state.position.best,
+        "epochs": position.epoch,
+        "stopped_early": position.stopped,
+        "skipped_steps": position.skipped,
+        "best": {"monitor": options.monitor, "score": best, "epoch": position.top[0][1] if position.top else None},
+        "best_miou": max((line["val_miou"] for line in lines if line.get("val_miou") is not None), default=None),
         "last": final.named(labels.names),
         "majority": {"class": labels.names[majority_class], "miou": majority.miou, "accuracy": majority.accuracy},
     }
@@ -268,33 +325,21 @@ def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> Non
     title = f"validation, {len(parts.data.val)} images, last epoch"
     _show.console.print(_show.scores_table(final, labels.names, title=title))
     _show.say(_show.verdict(final, majority, labels.names[majority_class]))
-    best = _show.percent(parts.state.position.best)
-    _show.say(f"best mIoU {best} % in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
+    if position.stopped:
+        _show.say(f"ended early: {options.monitor} has not been better for {options.patience} validations")
+    shown = f"mIoU {_show.percent(best)} %" if options.monitor == "miou" else f"{options.monitor} {best:.4g}"
+    _show.say(f"best {shown} in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
 
 
-def _check_channels(cfg: dict[str, Any]) -> None:
-    """Refuse options that do not go with the bands of the images, before these are read."""
-    channels = reading_of(cfg["data"]).channels
-    if (given := cfg["model"].get("in_channels", channels)) != channels:
-        raise ValueError(
-            f"model.in_channels: expected none, because it follows from data.bands ({channels} channels), got {given!r}"
-            "; leave it out, and choose the bands"
+def _precision(accelerator: str, folder: Path) -> str:
+    """What ``auto`` means: what a run in this folder was begun with, else what is fastest here."""
+    here = precision_here(accelerator)
+    begun = (folder / runs.LAST).exists() and (folder / runs.CONFIG).exists()
+    there = str(runs.read_config(folder / runs.CONFIG).get("device", {}).get("precision", here)) if begun else here
+    if there != here:
+        _show.say(f"precision: {there}, as this run was begun; this machine would take {here}")
+    elif there == "bf16-mixed":
+        _show.say(
+            "precision: bf16-mixed, because the hardware computes with bfloat16; device.precision=32-true for float32"
         )
-    check = getattr(instantiate(cfg["augment"]), "check_channels", None)
-    if callable(check):
-        try:
-            check(channels)
-        except ValueError as error:
-            raise ValueError(f"augment: {error}") from None
-
-
-def _check_whole_numbers(cfg: dict[str, Any]) -> None:
-    for key, value, least in (
-        ("seed", cfg["seed"], 0),
-        ("pictures", cfg["pictures"], 0),
-        ("loader.batch", cfg["loader"]["batch"], 1),
-        ("loader.val_batch", cfg["loader"]["val_batch"], 1),
-        ("loader.workers", cfg["loader"]["workers"], 0),
-    ):
-        if not isinstance(value, int) or value < least:
-            raise ValueError(f"{key}: expected a whole number of at least {least}, got {value!r}; give one")
+    return there

@@ -10,6 +10,7 @@ import segmentation_models_pytorch as smp
 import timm
 from torch import nn
 
+from seg.models import pretrained
 from seg.regularizers import attach
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -35,7 +36,8 @@ def build(
         architecture: an smp architecture in lower case, such as ``unet``, ``fpn``, ``deeplabv3plus``.
         classes: number of classes, without the ignored ones.
         encoder_name: an smp encoder, such as ``resnet18``, ``mit_b0``, ``tu-convnext_tiny``.
-        encoder_weights: name of pretrained weights (``imagenet``), fetched on first use; None = from scratch.
+        encoder_weights: name of pretrained weights (``imagenet``), fetched on first use, or a file with them, .pth or
+            .safetensors; None = from scratch.
         in_channels: of the images; pretrained weights of the first layer are repeated or summed for others than RGB.
         regularizer: settings of `seg.regularizers.attach`, such as ``{"dropblock": 0.1}``.
         options: further arguments of the smp class (``decoder_channels``, ...), or, for ``tu-`` encoders, of timm.
@@ -44,6 +46,18 @@ def build(
         ValueError: an unknown architecture, encoder, weights, option or regularizer, or one without effect.
         RuntimeError: the pretrained weights could not be fetched.
     """
+    if encoder_weights is not None and pretrained.is_file(encoder_weights):
+        weights_ = pretrained.read_weights(encoder_weights)
+        filled = build(
+            architecture,
+            classes=classes,
+            encoder_name=encoder_name,
+            in_channels=in_channels,
+            regularizer=regularizer,
+            **options,
+        )
+        pretrained.fill(filled.encoder, weights_, encoder_weights)  # type: ignore[arg-type]  # all of smp's have one
+        return filled
     known = smp.MODEL_ARCHITECTURES_MAPPING
     if architecture not in known:
         raise ValueError(f"architecture: expected one of {', '.join(sorted(known))}, got '{architecture}'; choose one")
@@ -56,10 +70,11 @@ def build(
                 f"{architecture}/{encoder_name}: expected options among {', '.join(sorted(taken))}, got "
                 f"{', '.join(unknown)}; correct or leave them out"
             )
+    model: nn.Module
     weights = True if encoder_name.startswith("tu-") and encoder_weights else encoder_weights  # timm has no names
     with _fetching(encoder_name, encoder_weights):
         try:
-            model: nn.Module = smp.create_model(
+            model = smp.create_model(
                 architecture, encoder_name, weights, in_channels=in_channels, classes=classes, **options
             )
         except TypeError as error:  # timm's way to say that it does not know an option
@@ -125,7 +140,7 @@ def _check_encoder(name: str, weights: str | None) -> None:
 def normalization(encoder_name: str, encoder_weights: str | None) -> Normalization:
     """Mean and standard deviation a channel (RGB, images scaled to 0..1) that the encoder was pretrained with.
 
-    Without pretrained weights: ImageNet's.
+    Without pretrained weights: ImageNet's. With those of a file: what is known of the encoder's weights elsewhere.
 
     Raises:
         ValueError: the encoder wants another order of channels.
@@ -133,6 +148,8 @@ def normalization(encoder_name: str, encoder_weights: str | None) -> Normalizati
     """
     if encoder_weights is None:
         return IMAGENET_MEAN, IMAGENET_STD
+    if pretrained.is_file(encoder_weights):
+        return _usual_normalization(encoder_name)
     with _fetching(encoder_name, encoder_weights):
         parameters = smp.encoders.get_preprocessing_params(encoder_name, encoder_weights)
     if parameters.get("input_space", "RGB") != "RGB":
@@ -143,6 +160,13 @@ def normalization(encoder_name: str, encoder_weights: str | None) -> Normalizati
     scale = parameters.get("input_range", [0, 1])[-1]
     mean = tuple(float(m) / scale for m in parameters["mean"])
     return mean, tuple(float(s) / scale for s in parameters["std"])
+
+
+def _usual_normalization(encoder_name: str) -> Normalization:
+    """Of the weights that timm has for an encoder of this name, known without a network; else ImageNet's."""
+    name = encoder_name.removeprefix("tu-").removeprefix("timm-")
+    known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    return (tuple(known.mean), tuple(known.std)) if known else (IMAGENET_MEAN, IMAGENET_STD)
 
 
 def first_line(error: Exception) -> str:

@@ -5,7 +5,10 @@
 ``environment.json``  versions, git state, hardware, seed, the chosen option of each group
 ``metrics.jsonl``     one line an epoch
 ``last.pt``           the state to go on from (`seg.trained`)
+``previous.pt``       the state saved before that one, should ``last.pt`` be damaged
 ``best.pt``           the weights with the best validation score
+``epoch-0012.pt``     the weights after an epoch, of the ``fit.keep`` best
+``replay-0.pt``       a step whose loss was not finite, for ``replay=``; the number is that of the process
 ``pairs.csv``         names and sizes of the files that it is trained and validated on
 ``per_image.csv``     pixels of each class in each validation image, of the last epoch
 ``done.json``         scores of the last epoch; written last, it marks a complete run
@@ -22,14 +25,18 @@ from seg.runs.records import (
     CURVES,
     DONE,
     ENVIRONMENT,
+    KEPT,
     LAST,
     METRICS,
     PAIRS,
     PER_IMAGE,
     PICTURES,
+    PREVIOUS,
+    REPLAY,
     PerImage,
     RunRecord,
     read,
+    read_config,
     read_lines,
     read_per_image,
 )
@@ -41,11 +48,14 @@ __all__ = [
     "CURVES",
     "DONE",
     "ENVIRONMENT",
+    "KEPT",
     "LAST",
     "METRICS",
     "PAIRS",
     "PER_IMAGE",
     "PICTURES",
+    "PREVIOUS",
+    "REPLAY",
     "PairFiles",
     "PerImage",
     "RunRecord",
@@ -56,6 +66,7 @@ __all__ = [
     "is_complete",
     "opened",
     "read",
+    "read_config",
     "read_lines",
     "read_per_image",
     "run_name",

@@ -25,6 +25,9 @@ MACHINE = (
     "extend",
     "device.accelerator",
     "device.devices",
+    "fit.save_every",
+    "smoke",
+    "replay",
 )
 """Keys that may change between an interrupted run and its resumption: they say where, not what."""
 
@@ -33,7 +36,28 @@ _RENAMED = {"seg.training.cosine": "seg.optim.cosine", "seg.training.constant": 
 """Targets in the configurations of older runs, and what they are called today."""
 
 
-_SINCE = {"data.exif": "apply", "inference._target_": "seg.inference.whole"}
+_SINCE = {
+    "data.exif": "apply",
+    "device.compile": False,
+    "device.deterministic": False,
+    "device.sync_batchnorm": False,
+    "fit.accumulate": 1,
+    "fit.freeze": 0,
+    "fit.freeze_norm": True,
+    "fit.keep": 1,
+    "fit.mode": "max",
+    "fit.monitor": "miou",
+    "fit.overfit": None,
+    "fit.patience": None,
+    "fit.skip": 0,
+    "fit.steps": None,
+    "inference._target_": "seg.inference.whole",
+    "normalization.mean": None,
+    "normalization.std": None,
+    "rates.encoder": 1.0,
+    "rates.layer_decay": 1.0,
+    "scheduler.warmup": 0.0,
+}
 """Keys that the configurations of older runs lack, and what such runs did."""
 
 
@@ -55,7 +79,7 @@ def _free(key: str) -> bool:
     return key == "seed" or key.startswith("hydra.") or any(key == m or key.startswith(f"{m}.") for m in MACHINE)
 
 
-_EPOCHS = "fit.epochs"
+_LENGTHS = ("fit.epochs", "fit.steps")
 
 
 def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
@@ -69,11 +93,11 @@ def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
     before, now = (dict(_leaves(_comparable(c))) for c in (read_config(folder / CONFIG), config))
     before = {key: value for key, value in _SINCE.items() if key in now} | before
     changed = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
-    if changed == [_EPOCHS] and now[_EPOCHS] > before[_EPOCHS]:
+    if len(changed) == 1 and (length := changed[0]) in _LENGTHS and _is_more(now[length], before[length]):
         if config.get("extend"):
             return False
         raise ValueError(
-            f"fit.epochs: expected {before[_EPOCHS]}, which the run in '{folder}' has, got {now[_EPOCHS]}; extend=true "
+            f"{length}: expected {before[length]}, which the run in '{folder}' has, got {now[length]}; extend=true "
             "trains it on, another name=... trains anew"
         )
     if changed:
@@ -84,6 +108,10 @@ def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
             "folder to start again"
         )
     return (folder / DONE).exists()
+
+
+def _is_more(now: Any, before: Any) -> bool:
+    return isinstance(now, int) and isinstance(before, int) and now > before
 
 
 def _comparable(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 CONFIG, ENVIRONMENT, METRICS = "config.yaml", "environment.json", "metrics.jsonl"
 LAST, BEST, PER_IMAGE, DONE = "last.pt", "best.pt", "per_image.csv", "done.json"
 PAIRS = "pairs.csv"
+PREVIOUS, KEPT = "previous.pt", "epoch-{:04}.pt"
+REPLAY = "replay-{}.pt"
 PICTURES, CURVES = "pictures", "curves.png"
 
 COLUMNS = ("image", "class", "intersection", "prediction", "target")
@@ -131,6 +133,11 @@ def read_per_image(path: str | os.PathLike[str]) -> PerImage:
 
 
 def read_config(path: Path) -> dict[str, Any]:
+    """A run's ``config.yaml``.
+
+    Raises:
+        ValueError: it is none.
+    """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (ValueError, yaml.YAMLError) as error:

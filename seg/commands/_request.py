@@ -1,0 +1,80 @@
+"""What ``seg-train`` refuses before it reads data: options that are nonsense, or do not go together."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from seg import training
+from seg.commands import instantiate
+from seg.commands._reading import reading_of
+
+MONITORED, BY_CLASS = ("miou", "mdice", "accuracy", "loss"), ("iou", "dice")
+"""Scores of the validation of a training run: numbers, and those that hold one for each class."""
+
+
+def check_request(cfg: dict[str, Any]) -> None:
+    """Refuse what cannot work, before data are read."""
+    _check_whole_numbers(cfg)
+    _check_channels(cfg)
+    options: training.FitOptions = instantiate(cfg["fit"], group="fit")
+    check_monitor(options)
+    if cfg["average"] and options.steps is None and options.freeze >= options.epochs:
+        raise ValueError(
+            f"average: expected a model that is trained, got fit.freeze={options.freeze} of {options.epochs} epochs; "
+            "lower fit.freeze, or give average=none"
+        )
+    if options.patience is not None and options.validate_every > options.epochs and options.steps is None:
+        raise ValueError(
+            f"fit.patience: expected validations to wait for, got one every {options.validate_every} of "
+            f"{options.epochs} epochs; lower fit.validate_every"
+        )
+    for key in ("compile", "deterministic", "sync_batchnorm"):
+        if not isinstance(cfg["device"][key], bool):
+            raise ValueError(f"device.{key}: expected true or false, got {cfg['device'][key]!r}; give one")
+    if cfg["device"]["sync_batchnorm"] and not torch.cuda.is_available():
+        raise ValueError(
+            "device.sync_batchnorm: expected GPUs, got none; torch synchronises it on them alone: leave it out"
+        )
+
+
+def _check_channels(cfg: dict[str, Any]) -> None:
+    """Refuse options that do not go with the bands of the images, before these are read."""
+    channels = reading_of(cfg["data"]).channels
+    if (given := cfg["model"].get("in_channels", channels)) != channels:
+        raise ValueError(
+            f"model.in_channels: expected none, because it follows from data.bands ({channels} channels), got {given!r}"
+            "; leave it out, and choose the bands"
+        )
+    check = getattr(instantiate(cfg["augment"]), "check_channels", None)
+    if callable(check):
+        try:
+            check(channels)
+        except ValueError as error:
+            raise ValueError(f"augment: {error}") from None
+
+
+def check_monitor(options: training.FitOptions, classes: Sequence[str] | None = None) -> None:
+    """Refuse a score that validation does not compute.
+
+    Args:
+        classes: names, once they are known.
+    """
+    name, _, of = options.monitor.partition(".")
+    known = f"one of {', '.join(MONITORED)}, or {' or '.join(f'{by}.NAME' for by in BY_CLASS)} of a class"
+    if name not in (BY_CLASS if of else MONITORED):
+        raise ValueError(f"fit.monitor: expected {known}, got '{options.monitor}'; choose a score that is computed")
+    if of and classes is not None and of not in classes:
+        raise ValueError(f"fit.monitor: expected a class among {', '.join(classes)}, got '{of}'; choose one")
+
+
+def _check_whole_numbers(cfg: dict[str, Any]) -> None:
+    for key, value, least in (
+        ("seed", cfg["seed"], 0),
+        ("pictures", cfg["pictures"], 0),
+        ("loader.batch", cfg["loader"]["batch"], 1),
+        ("loader.val_batch", cfg["loader"]["val_batch"], 1),
+        ("loader.workers", cfg["loader"]["workers"], 0),
+    ):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{key}: expected a whole number of at least {least}, got {value!r}; give one")

@@ -1,0 +1,80 @@
+"""Numbers of the training loop."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Numbers of the training loop.
+
+    Args:
+        epochs: passes over the training images.
+        steps: optimizer steps of the whole run, which then decide instead of ``epochs``.
+        accumulate: batches whose gradients make one step.
+        clip: greatest norm of the gradient, over all parameters; None = not clipped.
+        validate_every: epochs from one validation to the next; the last epoch is always validated.
+        monitor: the validation score that says which weights are best; dots lead into scores by class, ``iou.road``.
+        mode: whether the ``max`` or ``min`` of it is best.
+        patience: validations without a better score after which the run ends; None = it does not.
+        keep: number of the best states to keep.
+        save_every: steps from one save to the next within an epoch; None = saved after every epoch.
+        skip: steps that may be left out because their loss or gradient is not finite.
+        freeze: epochs at the start in which the encoder is not trained.
+        freeze_norm: batch normalisation of a frozen encoder uses its running statistics, and leaves them as they are.
+        overfit: for the record: the caller cut the training images to so many, and validates on them.
+    """
+
+    epochs: int = 40
+    steps: int | None = None
+    accumulate: int = 1
+    clip: float | None = 1.0
+    validate_every: int = 1
+    monitor: str = "miou"
+    mode: Literal["max", "min"] = "max"
+    patience: int | None = None
+    keep: int = 1
+    save_every: int | None = None
+    skip: int = 0
+    freeze: int = 0
+    freeze_norm: bool = True
+    overfit: int | None = None
+
+    def __post_init__(self) -> None:
+        least = {"epochs": 1, "accumulate": 1, "validate_every": 1, "keep": 1, "skip": 0, "freeze": 0}
+        for name in ("steps", "patience", "save_every", "overfit"):
+            if getattr(self, name) is not None:
+                least[name] = 1
+        for name, smallest in least.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
+                raise ValueError(f"fit.{name}: expected a whole number of at least {smallest}, got {value!r}; give one")
+        if self.clip is not None and not (isinstance(self.clip, int | float) and self.clip > 0):
+            raise ValueError(f"fit.clip: expected a positive norm, got {self.clip!r}; null does not clip")
+        if self.mode not in ("max", "min"):
+            raise ValueError(f"fit.mode: expected max or min, got {self.mode!r}; choose one")
+        if not isinstance(self.monitor, str) or not self.monitor:
+            raise ValueError(f"fit.monitor: expected the name of a score, got {self.monitor!r}; give miou, or another")
+
+    def length(self, epoch: int) -> tuple[int, int]:
+        """Epochs and steps of a run whose epochs have ``epoch`` steps; the last epoch may be cut short."""
+        steps = self.epochs * epoch if self.steps is None else self.steps
+        return -(-steps // epoch), steps
+
+    def goodness(self, scores: Mapping[str, Any]) -> float:
+        """The monitored score, negated where less is better.
+
+        Raises:
+            ValueError: it was not computed.
+        """
+        name, _, rest = self.monitor.partition(".")
+        value = scores.get(name)
+        if rest and isinstance(value, Mapping):
+            value = value.get(rest)
+        if not isinstance(value, int | float):
+            raise ValueError(
+                f"fit.monitor: expected a score among {', '.join(scores)}, got '{self.monitor}'; choose one, or one of "
+                "a class, such as iou.NAME"
+            )
+        return float(value) if self.mode == "max" else -float(value)
