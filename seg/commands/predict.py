@@ -70,7 +70,7 @@ def predict(config: "DictConfig") -> None:
                 name for name in images
                 if cfg["overwrite"] or not manifest.unchanged(name, images[name], partial(_stamp, targets[name]))
             ]  # fmt: skip
-            failures = []
+            failures, written = [], set()
             one_by_one = partial(_predict_one, trained, halves=cfg["probabilities"] == "float16", alone=len(todo) == 1)
             work = _show.track(todo, "predicting", len(images), len(images) - len(todo), unit="images")
             for name in work if len(todo) > 1 else todo:
@@ -82,10 +82,11 @@ def predict(config: "DictConfig") -> None:
                     continue
                 record = {"file": name, "status": "converted", "size": before.st_size, "mtime_ns": before.st_mtime_ns}
                 record |= {"crc32": -1, "kinds": kinds_written}  # -1: what was touched is predicted anew
+                written |= {*kinds_written}
                 size, time = _stamp(targets[name], record)
                 manifest.append({**record, "mask_size": size, "mask_mtime_ns": time})
     unchanged = f", {len(images) - len(todo)} unchanged" if len(todo) < len(images) else ""
-    also = "".join(f"; {kind} in {kind}/" for kind in kinds if kind not in ("mask", "geotiff"))
+    also = "".join(f"; {kind} in {kind}/" for kind in kinds if kind in written and kind != "mask")
     _show.say(f"{len(todo) - len(failures)} masks written to {destination}{unchanged}{also}")
     if failures:
         more = "".join(f"\n  {failure}" for failure in failures[1:20])
@@ -106,6 +107,7 @@ def _predict_one(trained: "Trained", path: Path, paths: "Paths", *, halves: bool
         ValueError: the image cannot be read.
         _BadImage: it cannot be predicted.
     """
+    from seg.commands import _show
     from seg.commands._outputs import Outputs, geo_tags
     from seg.files import naming
     from seg.models import first_line
@@ -114,6 +116,10 @@ def _predict_one(trained: "Trained", path: Path, paths: "Paths", *, halves: bool
         older.unlink(missing_ok=True)
     geo = geo_tags(path) if "geotiff" in paths else []
     with _opened(trained, path) as (image, rows, height, width):
+        if image is None and "overlays" in paths:
+            _show.warn(
+                f"image '{path}' is larger than max_pixels: read and predicted some rows at a time, without overlay"
+            )
         left_out = {*(() if geo else ("geotiff",)), *(() if image is not None else ("overlays",))}
         paths = {kind: target for kind, target in paths.items() if kind not in left_out}
         if image is None and "probabilities" in paths:
