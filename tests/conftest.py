@@ -1,11 +1,17 @@
 """What several test files share: a tiny labelled data set, and the console scripts."""
 
+import json
+import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Timer
 
 import cv2
 import numpy as np
@@ -67,13 +73,53 @@ def data(tmp_path: Path) -> Path:
 Script = Callable[..., subprocess.CompletedProcess[str]]
 
 
+class Forge:
+    """Runs console scripts in processes that begin with everything imported; see forge.py."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(folder / "s"))
+            server.listen()
+            words = [sys.executable, str(Path(__file__).with_name("forge.py")), str(folder / "s")]
+            self.process = subprocess.Popen(words, env={**os.environ, "MPLBACKEND": "Agg"})
+            server.settimeout(300)
+            self.connection, _ = server.accept()
+        self.answers = self.connection.makefile()
+
+    def run(self, command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+        files = {name: str(self.folder / name) for name in ("stdout", "stderr")}
+        request = {"command": command, "cwd": str(cwd), "environment": dict(os.environ), **files}
+        self.connection.sendall((json.dumps(request) + "\n").encode())
+        child = int(self.answers.readline())
+        limit = Timer(300, os.killpg, (child, signal.SIGKILL))
+        limit.start()
+        code = int(self.answers.readline())
+        limit.cancel()
+        texts = (Path(file).read_text(encoding="utf-8") for file in files.values())
+        return subprocess.CompletedProcess(command, code, *texts)
+
+    def close(self) -> None:
+        self.answers.close()
+        self.connection.close()
+        self.process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
+    forge = Forge(Path(tempfile.mkdtemp()))  # the path of a socket must be short
+    yield forge
+    forge.close()
+    shutil.rmtree(forge.folder)
+
+
 @pytest.fixture
-def script(tmp_path: Path) -> Script:
+def script(tmp_path: Path, forge: Forge) -> Script:
     """Run a console script in ``tmp_path``."""
 
     def run(name: str, /, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         words = [str(script_path(name)), *arguments, *(f"{key}={value}" for key, value in options.items())]
-        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+        return forge.run(words, tmp_path)
 
     return run
 

@@ -1,0 +1,327 @@
+"""The training step against the loops that people write, and training from files against training from memory.
+
+python benchmarks/bench_train.py [ROUNDS]
+
+U-Net with ResNet-18, batches of 4, cross entropy, AdamW. Every round has each way take one step on the same batch, in
+turn; ways that compute the same are held to the same losses while they are timed. Lightning's Trainer, which owns its
+loop, runs by itself between the rounds. Peak memory is that of a process of its own for each way. On a GPU: images a
+second, the share of the peak FLOP rate, and the share of time that the loader is waited for.
+"""
+
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import date
+from functools import partial
+from pathlib import Path
+
+import lightning
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seg import optim
+from seg.commands._device import make_fabric, precision_here
+from seg.convert import convert_folder
+from seg.dataset import SegmentationDataset
+from seg.loading import Batch, TrainBatches, make_loader
+from seg.losses import CrossEntropy
+from seg.objective import Segmentation
+from seg.pairs import pair
+from seg.synthetic import LABELS, write_dataset
+from seg.training import State, train_epoch
+from seg.transforms import ColorJitter, Compose, Flip, ScaleCrop
+
+BATCH, CLASSES = 4, 11
+SIZES = {"352x480": (352, 480), "128x192": (128, 192)}
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+RESULTS = Path(__file__).parent / "results"
+
+WRITTEN, CHANNELS_LAST = "bare loop, float32", "bare loop, float32, channels_last"
+OURS, DEFAULTS, TRAINER = "ours, float32", "ours, defaults", "Lightning Trainer, float32"
+Step = Callable[[Tensor, Tensor], float]
+"""Images and masks -> the loss; one optimizer step is done."""
+
+
+def model() -> nn.Module:
+    """The same weights for all."""
+    torch.manual_seed(0)
+    found: nn.Module = smp.Unet("resnet18", encoder_weights=None, classes=CLASSES)
+    return found
+
+
+def bare(layout: torch.memory_format) -> Step:
+    """What a tutorial writes; in channels_last with the fused optimizer and the clipping that ours has too."""
+    net = model().to(DEVICE).to(memory_format=layout)
+    tuned = layout == torch.channels_last
+    groups = optim.parameter_groups(net) if tuned else net.parameters()
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=tuned)
+
+    def step(images: Tensor, masks: Tensor) -> float:
+        net.train()
+        loss = F.cross_entropy(net(images), masks.long(), ignore_index=255)
+        optimizer.zero_grad()
+        loss.backward()
+        if tuned:
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        return float(loss.detach())
+
+    return step
+
+
+def ours(precision: str) -> Step:
+    """`seg.training.train_epoch`, one step at a time, with all that a run has it do."""
+    fabric = make_fabric(accelerator="auto", devices=1, precision=precision, deterministic=False)
+    net, objective = model(), Segmentation(CrossEntropy(), CLASSES)
+    optimizer = torch.optim.AdamW(optim.parameter_groups(net), lr=1e-3, fused=True)
+    state = State(net, objective, optimizer, optim.constant(optimizer, steps=10**6), fabric)
+    index = torch.arange(BATCH)
+
+    def step(images: Tensor, masks: Tensor) -> float:
+        state.position.next_epoch()
+        state.train(frozen=False, norm=False)
+        train_epoch(state, [Batch(images, masks, index, {})], clip=1.0, total=10**6, not_finite=lambda _: None)
+        return float(state.position.loss_sum)
+
+    return step
+
+
+class Module(lightning.LightningModule):
+    """smp under Lightning's Trainer, as its documentation has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = model()
+
+    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        images, masks = batch
+        return F.cross_entropy(self.net(images), masks.long(), ignore_index=255)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.parameters(), lr=1e-3)
+
+
+class Clock(lightning.Callback):
+    """Seconds of each step, from its start to the end of the optimizer's work."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def on_train_batch_start(self, *_: object) -> None:
+        synchronize()
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, *_: object) -> None:
+        synchronize()
+        self.seconds.append(time.perf_counter() - self.started)
+
+
+def trainer(images: Tensor, masks: Tensor, steps: int) -> list[float]:
+    """Seconds of each step of Lightning's Trainer."""
+    clock = Clock()
+    runner = lightning.Trainer(
+        max_steps=steps, accelerator="auto", devices=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[clock],
+    )  # fmt: skip
+    runner.fit(Module(), [(images.cpu(), masks.cpu())] * steps)
+    return clock.seconds
+
+
+def synchronize() -> None:
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def batch(size: tuple[int, int], seed: int) -> tuple[Tensor, Tensor]:
+    """Images and masks of blocks, a twentieth of which is ignored."""
+    rng = np.random.default_rng(seed)
+    height, width = size
+    blocks = rng.integers(0, CLASSES, (BATCH, height // 32, width // 32)).repeat(32, 1).repeat(32, 2)
+    masks = np.where(rng.random(blocks.shape) < 0.05, 255, blocks).astype(np.uint8)
+    images = rng.standard_normal((BATCH, 3, height, width)) + blocks[:, None] / CLASSES
+    # as the loader gives them: in the memory that files are decoded to
+    tensor = torch.from_numpy(images.astype(np.float32)).contiguous(memory_format=torch.channels_last)
+    return tensor.to(DEVICE), torch.from_numpy(masks).to(DEVICE)
+
+
+def steps_of(size: tuple[int, int], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each way in every round."""
+    best = precision_here("auto")
+    ways = {
+        WRITTEN: bare(torch.contiguous_format),
+        CHANNELS_LAST: bare(torch.channels_last),
+        OURS: ours("32-true"),
+        DEFAULTS: ours(best),
+    }
+    times: dict[str, list[float]] = {name: [] for name in ways} | {TRAINER: []}
+    for number in range(rounds + 3):
+        images, masks = batch(size, number)
+        losses = {}
+        for name in sorted(ways, key=lambda name, number=number: hash((name, number))):
+            given = images.contiguous() if name == WRITTEN else images
+            synchronize()
+            started = time.perf_counter()
+            losses[name] = ways[name](given, masks)
+            synchronize()
+            if number >= 3:
+                times[name].append(time.perf_counter() - started)
+        if abs(losses[OURS] - losses[CHANNELS_LAST]) > 1e-3 * losses[OURS]:
+            sys.exit(f"step {number}: ours {losses[OURS]}, the bare loop {losses[CHANNELS_LAST]}")
+        if abs(losses[DEFAULTS] - losses[OURS]) > 0.1 * losses[OURS]:
+            sys.exit(f"step {number}: the loss is {losses[DEFAULTS]} in {best}, {losses[OURS]} in float32")
+        if number >= 3 and number % 5 == 3:
+            times[TRAINER] += trainer(images.contiguous(), masks, 8)[3:]
+    return times
+
+
+def memory_of(way: str, size: tuple[int, int]) -> float:
+    """Peak MiB of a process that takes five steps in one way."""
+    code = f"import bench_train as b; b.peak({way!r}, {size!r})"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+    )
+    return float(found.stdout.split()[-1])
+
+
+def peak(way: str, size: tuple[int, int]) -> None:
+    """Print the peak of this process after five steps."""
+    make = {
+        WRITTEN: partial(bare, torch.contiguous_format), CHANNELS_LAST: partial(bare, torch.channels_last),
+        OURS: partial(ours, "32-true"), DEFAULTS: partial(ours, precision_here("auto")),
+    }  # fmt: skip
+    step = make[way]()
+    for number in range(5):
+        step(*batch(size, number))
+    if DEVICE.type == "cuda":
+        print(torch.cuda.max_memory_allocated() / 2**20)
+    else:
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+
+
+def from_files(size: tuple[int, int], workers: int, folder: Path) -> tuple[float, float, float]:
+    """Images a second from files and from memory, and the share of time waited for files, with the defaults."""
+    if not (folder / "train" / "masks").exists():
+        write_dataset(folder, train=64, val=1, height=360, width=480)
+        convert_folder(folder / "train" / "labels", folder / "train" / "masks", LABELS)
+    pairs = pair(folder / "train" / "images", folder / "train" / "masks")
+    recipe = Compose(flip=Flip(), crop=ScaleCrop(size=size), color=ColorJitter(brightness=0.3, contrast=0.3))
+    data = SegmentationDataset(pairs, classes=LABELS.classes, mean=(0.5,) * 3, std=(0.25,) * 3, transform=recipe)
+    batches = TrainBatches(len(pairs), batch=BATCH, seed=0)
+    loader = make_loader(data, batches, workers=workers, device=DEVICE)
+    step = ours(precision_here("auto"))
+    kept = [(b.images.to(DEVICE), b.masks.to(DEVICE)) for b in loader]
+    rates: dict[str, list[float]] = {"files": [], "memory": []}
+    waited = 0.0
+    for epoch in range(4):
+        batches.go_to(epoch, 0)
+        for name, source in (("files", moved(iter(loader))), ("memory", iter(kept))):
+            synchronize()
+            started, waiting = time.perf_counter(), 0.0
+            while True:
+                asked = time.perf_counter()
+                if (found := next(source, None)) is None:
+                    break
+                waiting += time.perf_counter() - asked
+                step(*found)
+            synchronize()
+            seconds = time.perf_counter() - started
+            if epoch:  # the first one starts workers
+                rates[name].append(len(pairs) / seconds)
+                waited += waiting / seconds / 3 if name == "files" else 0.0
+    return statistics.median(rates["files"]), statistics.median(rates["memory"]), waited
+
+
+def moved(loader: Iterator[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
+    for one in loader:
+        yield one.images.to(DEVICE), one.masks.to(DEVICE)
+
+
+def utilisation(size: tuple[int, int], seconds: float) -> str:
+    """Share of the peak bfloat16 rate of an H100 (989 TFLOP/s dense) that a step comes to."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    net = model().to(DEVICE)
+    images, masks = batch(size, 0)
+    with FlopCounterMode(display=False) as counter:
+        F.cross_entropy(net(images), masks.long(), ignore_index=255).backward()
+    rate = counter.get_total_flops() / seconds / 1e12
+    return f"{rate:.1f} TFLOP/s, {100 * rate / 989:.1f} % of an H100's dense bfloat16 peak"
+
+
+def interval(values: list[float]) -> str:
+    """Median and 95 % bootstrap interval of the median."""
+    rng = np.random.default_rng(0)
+    medians = np.median(rng.choice(values, (2000, len(values))), axis=1)
+    low, high = np.percentile(medians, [2.5, 97.5])
+    return f"{statistics.median(values):.2f} [{low:.2f}, {high:.2f}]"
+
+
+def table(size: tuple[int, int], times: dict[str, list[float]]) -> list[str]:
+    lines = ["| | ms a step | bare loop as written, times as long | bare loop in channels_last | peak MiB |"]
+    lines.append("|---|---|---|---|---|")
+    for name, seconds in times.items():
+        if name == TRAINER:
+            ratios = [statistics.median(times[ref]) / statistics.median(seconds) for ref in (WRITTEN, CHANNELS_LAST)]
+            cells = [f"{ratio:.2f}" for ratio in ratios]
+            memory = "-"
+        else:
+            cells = [
+                interval([a / b for a, b in zip(times[ref], seconds, strict=True)]) for ref in (WRITTEN, CHANNELS_LAST)
+            ]
+            memory = f"{memory_of(name, size):.0f}"
+        lines.append(f"| {name} | {1000 * statistics.median(seconds):.0f} | {' | '.join(cells)} | {memory} |")
+    return lines
+
+
+def main() -> None:
+    """Measure, print, and write a dated file."""
+    warnings.filterwarnings("ignore")
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else processor()
+    lines = [
+        f"# Training steps, {date.today()}",
+        "",
+        f"{name}, {os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}, torch "
+        f"{torch.__version__}, smp {smp.__version__}, lightning {lightning.__version__}, {torch.get_num_threads()} "
+        f"threads, {rounds} rounds, commit {commit.stdout.strip()}",
+        "",
+        f"U-Net/ResNet-18, batch {BATCH}, {CLASSES} classes. The defaults here: {precision_here('auto')}. Ratios are "
+        "medians of ratios round by round, with a 95 % bootstrap interval of the median: 2.0 means that the bare loop "
+        "takes twice as long. Lightning's Trainer runs between the rounds, so that its ratio is one of medians.",
+    ]
+    for label, size in SIZES.items():
+        times = steps_of(size, rounds)
+        lines += ["", f"## {label}", "", *table(size, times)]
+        if DEVICE.type == "cuda":
+            lines += ["", f"Defaults: {utilisation(size, statistics.median(times[DEFAULTS]))}."]
+    with tempfile.TemporaryDirectory() as folder:
+        lines += ["", "## From files, 352x480 crops of 480x360 images, the defaults", ""]
+        lines += ["| workers | images/s | from memory | share | waited |", "|---|---|---|---|---|"]
+        for workers in (0, 1, 2) if DEVICE.type == "cpu" else (4, 8, 12):
+            files, memory, waited = from_files(SIZES["352x480"], workers, Path(folder))
+            lines.append(f"| {workers} | {files:.1f} | {memory:.1f} | {files / memory:.2f} | {100 * waited:.0f} % |")
+    text = "\n".join(lines) + "\n"
+    print(text)
+    (RESULTS / f"train-{date.today()}{'-gpu' if DEVICE.type == 'cuda' else ''}.md").write_text(text, encoding="utf-8")
+
+
+def processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+if __name__ == "__main__":
+    main()
