@@ -58,7 +58,8 @@ def predict(config: "DictConfig") -> None:
     check_apart(cfg["destination"], folders, "destination")
     destination = make_folder(cfg["destination"], "destination", {"images": source} if folders else None)
     targets: dict[str, dict[Kind, Path]] = {
-        name: {kind: destination / FOLDERS[kind].format(name) for kind in kinds} for name in images
+        name: {kind: destination / FOLDERS[kind].format(name) for kind in FOLDERS if kind in {*kinds, "overlays"}}
+        for name in images
     }
     _check_targets(targets, images, folders)
     key = _key(cfg, kinds)
@@ -71,7 +72,9 @@ def predict(config: "DictConfig") -> None:
                 if cfg["overwrite"] or not manifest.unchanged(name, images[name], partial(_stamp, targets[name]))
             ]  # fmt: skip
             failures, written = [], set()
-            one_by_one = partial(_predict_one, trained, halves=cfg["probabilities"] == "float16", alone=len(todo) == 1)
+            one_by_one = partial(
+                _predict_one, trained, kinds=kinds, halves=cfg["probabilities"] == "float16", alone=len(todo) == 1
+            )
             work = _show.track(todo, "predicting", len(images), len(images) - len(todo), unit="images")
             for name in work if len(todo) > 1 else todo:
                 before = images[name].stat()
@@ -97,10 +100,14 @@ class _BadImage(Exception):
     """An image that cannot be predicted, while others may."""
 
 
-def _predict_one(trained: "Trained", path: Path, paths: "Paths", *, halves: bool, alone: bool) -> "list[Kind]":
+def _predict_one(
+    trained: "Trained", path: Path, paths: "Paths", *, kinds: "list[Kind]", halves: bool, alone: bool
+) -> "list[Kind]":
     """Predict an image and write what is wanted, all of it or none; returns the kinds that were written.
 
     Args:
+        paths: of what an earlier call may have written as well.
+        kinds: those that are wanted.
         alone: tell how far it is.
 
     Raises:
@@ -114,6 +121,7 @@ def _predict_one(trained: "Trained", path: Path, paths: "Paths", *, halves: bool
 
     for older in paths.values():  # of an earlier call: it must not pass for what this one found
         older.unlink(missing_ok=True)
+    paths = {kind: paths[kind] for kind in kinds}
     geo = geo_tags(path) if "geotiff" in paths else []
     with _opened(trained, path) as (image, rows, height, width):
         if image is None and "overlays" in paths:
