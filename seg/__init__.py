@@ -38,6 +38,7 @@ _PUBLIC = (
     "pictures",
     "regularizers",
     "runs",
+    "scores",
     "synthetic",
     "trained",
     "training",

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from seg.loading import Batch
-from seg.metrics import Meter
+from seg.metrics import Meter, fit_temperature
+from seg.metrics.calibration import labelled_pixels
 
 
 @dataclass(frozen=True)
@@ -51,3 +52,17 @@ def evaluate(
         totals |= summed
         scores |= meter.scores(summed)
     return Validation(totals, scores)
+
+
+@torch.inference_mode()
+def temperature(predict: Callable[[Tensor], Tensor], loader: Iterable[Batch], *, most: int) -> float:
+    """Fit the temperature that calibrates a model, see `seg.metrics.fit_temperature`.
+
+    Args:
+        predict: images (N, 3, H, W) -> logits (N, C, H, W).
+        loader: yields batches of a set that the model was not trained on.
+        most: pixels that are looked at of each image; all of them would fill the memory.
+    """
+    found = [labelled_pixels(predict(batch.images), batch.masks, most) for batch in loader]
+    logits, target = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return fit_temperature(logits, target)

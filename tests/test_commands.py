@@ -44,6 +44,7 @@ def test_from_colours_to_predictions(tmp_path: Path, data: Path, script: Script)
         np.testing.assert_array_equal(cv2.imread(str(tmp_path / f"masks/s{seed}.png"), -1), scene(seed)[1])
 
     options = [o for o in train_options(data) if not o.startswith("data.train.masks")]
+    options.append("device.precision=32-true")  # that of evaluation, whose scores are to be equal
     result = script("seg-train", *options, "data.train.masks=masks", "fit.epochs=6", name="spine", seed=3)
     assert result.returncode == 0, result.stderr
     assert "majority-class baseline ('road')" in result.stdout
@@ -53,6 +54,7 @@ def test_from_colours_to_predictions(tmp_path: Path, data: Path, script: Script)
         "environment.json",
         "metrics.jsonl",
         "per_image.csv",
+        "per_image_metrics.csv",
         "best.pt",
         "done.json",
         "curves.png",
@@ -63,6 +65,9 @@ def test_from_colours_to_predictions(tmp_path: Path, data: Path, script: Script)
     assert cv2.imread(str(run / "pictures" / "s100.png")) is not None
     done = json.loads((run / "done.json").read_text())
     assert done["last"]["miou"] > 2 * done["majority"]["miou"]
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    for key in ("miou_i", "miou_c", "accuracy", "boundary_f1", "boundary_iou", "ece"):
+        assert 0 < last[f"val_{key}"] == done["last"][key] <= 1, key
 
     again = script("seg-train", *options, "data.train.masks=masks", "fit.epochs=6", name="spine", seed=3)
     assert again.returncode == 0
@@ -80,6 +85,10 @@ def test_from_colours_to_predictions(tmp_path: Path, data: Path, script: Script)
     assert result.returncode == 0, result.stderr
     scores = json.loads(result.stdout)
     assert scores["miou"] == pytest.approx(done["best_miou"], abs=1e-9)
+    for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
+        if line["val_miou"] == done["best_miou"]:
+            for key in ("miou_i", "miou_c", "boundary_iou", "boundary_f1", "ece"):
+                assert scores[key] == pytest.approx(line[f"val_{key}"], abs=1e-6), key
     rows = (tmp_path / "evaluation/per_image.csv").read_text().splitlines()
     assert rows[0] == "image,class,intersection,prediction,target"
     assert len(rows) == 1 + 2 * 3

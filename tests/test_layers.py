@@ -38,12 +38,13 @@ ALLOWED = {
     "losses": BASE | {"_losses"},
     "regularizers": BASE,
     "transforms": BASE,
-    "metrics": BASE,
+    "metrics": BASE | {"scores"},
     "checkpoint": BASE,
     "runs": BASE,
     "images": BASE,
     "pairs": BASE,
     "class_weights": set(),
+    "scores": set(),
     # what everything stands on
     "remembered": {"files"},
     "html": {"files"},
@@ -66,6 +67,7 @@ WITHOUT_TORCH = {
     "pairs",
     "remembered",
     "runs",
+    "scores",
 }
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
@@ -189,6 +191,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import seg; seg.labels.LabelMap", {"torch", "cv2", "numpy", "hydra"}),
         ("import seg.convert", {"torch", "cv2", "hydra"}),
         ("import seg.runs", {"torch", "cv2", "hydra"}),
+        ("import seg.scores", {"torch", "cv2", "hydra"}),
         ("import seg.audit.report", {"torch", "hydra"}),
         ("import seg.html", {"torch", "cv2", "numpy", "hydra"}),
         ("from seg.commands import preprocess, train, evaluate, predict, diagnose, export",

@@ -125,6 +125,35 @@ def test_counts_of_each_image(tmp_path: Path) -> None:
         runs.read_per_image(tmp_path / "b.csv")
 
 
+def test_scores_of_each_image(tmp_path: Path) -> None:
+    path = tmp_path / runs.PER_IMAGE_METRICS
+    columns = [
+        ("miou", "", np.array([0.5, np.nan])),
+        ("boundary_f1", "a, b", np.array([1.0, 0.25])),
+        ("boundary_f1", "", np.array([np.nan, 1 / 3])),
+    ]
+    runs.write_per_image_metrics(path, ["x", "y,z"], columns)
+    assert path.read_text().splitlines()[:2] == ["image,metric,class,value", "x,miou,,0.5"]
+    assert runs.read_per_image_metrics(path) == {
+        "miou": {("x", ""): 0.5},
+        "boundary_f1": {("x", "a, b"): 1.0, ("y,z", "a, b"): 0.25, ("y,z", ""): pytest.approx(1 / 3, abs=1e-6)},
+    }
+    for content, message in (
+        ("image,value\n", "expected the columns image,metric,class,value in .*, got image,value"),
+        ("", "got nothing"),
+        ("image,metric,class,value\nx,miou,,a lot\n", "expected one number for each .* got 'x,miou,,a lot' in line 2"),
+        ("image,metric,class,value\nx,miou,,nan\n", "in line 2; the file was edited or cut short"),
+        ("image,metric,class,value\nx,miou,,1\nx,miou,,2\n", "got 'x,miou,,2' in line 3"),
+        ("image,metric,class,value\nx,mi", "got 'x,mi' in line 2"),
+    ):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=f"run: .*{message}"):
+            runs.read_per_image_metrics(path)
+    path.unlink()
+    with pytest.raises(ValueError, match="expected a file, got .*; a run writes it when it is complete"):
+        runs.read_per_image_metrics(path)
+
+
 def test_reading_needs_no_torch() -> None:
     golden = Path(__file__).parent / "golden" / "format1"
     code = f"import sys; from seg import runs; print(runs.read({str(golden)!r}).config['name']); "

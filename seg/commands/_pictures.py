@@ -1,10 +1,14 @@
 """Pictures that commands write."""
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from seg import inference, pictures
@@ -13,6 +17,10 @@ from seg.images import Image, Reading, as_rgb, read_image, read_mask
 from seg.labels import LabelMap
 from seg.models import Normalization
 from seg.pairs import Pair
+from seg.scores import ratio
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw(path: Path, pair: Pair, image: Image, prediction: Image, labels: LabelMap) -> Image:
@@ -61,21 +69,77 @@ class ValidationPictures:
 
 def draw_curves(path: Path, lines: Sequence[dict[str, Any]]) -> None:
     """Losses and mIoU over the epochs of ``metrics.jsonl``."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     def shown(key: str, scale: float = 1.0) -> tuple[list[int], list[float]]:
         known = [line for line in lines if line.get(key) is not None]
         return [line["epoch"] + 1 for line in known], [scale * line[key] for line in known]
 
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    with _figure(path, 9, 3.5) as figure:
+        left, right = figure.subplots(1, 2)
+        for key, label in (("loss", "training"), ("val_loss", "validation")):
+            left.plot(*shown(key), label=label)
+        left.set(xlabel="epoch", ylabel="loss")
+        left.legend()
+        right.plot(*shown("val_miou", 100))
+        right.set(xlabel="epoch", ylabel="validation mIoU %", ylim=(0, 100))
+
+
+def draw_confusion(path: Path, confusion: NDArray[np.int64], names: Sequence[str]) -> None:
+    """Shares of each target class (rows) that were taken for each class, in percent."""
+    percent = 100 * ratio(confusion, confusion.sum(1, keepdims=True))
+    few = len(names) <= 40
+    side = 2.5 + (0.42 if few else 0.16) * len(names)
+    with _figure(path, max(side, 4.0), max(side, 4.0)) as figure:
+        axes = figure.subplots()
+        axes.imshow(percent, vmin=0, vmax=100, cmap="Blues")
+        axes.set(xlabel="prediction", ylabel="target", title="% of the target's pixels")
+        shown = [name.replace("$", "\\$") for name in names]  # which begins a formula
+        axes.set_xticks(range(len(names)), shown, rotation=90, fontsize=9 if few else 6)
+        axes.set_yticks(range(len(names)), shown, fontsize=9 if few else 6)
+        for row, column in np.argwhere(percent >= 0.5) if few else ():
+            color = "white" if percent[row, column] > 50 else "black"
+            text = f"{percent[row, column]:.0f}"
+            axes.text(column, row, text, ha="center", va="center", fontsize=7, color=color)
+
+
+def draw_worst(path: Path, curve: Sequence[float]) -> None:
+    """The worst-q curve: mean mIoU of the worst q % of the images."""
+    with _figure(path, 4.5, 3.5) as figure:
+        axes = figure.subplots()
+        axes.plot(range(1, 101), [100 * value for value in curve])
+        axes.set(xlabel="worst q % of the images", ylabel="mean mIoU (I) %", xlim=(0, 100), ylim=(0, 100))
+
+
+def draw_reliability(path: Path, curves: Mapping[str, NDArray[np.float64]]) -> None:
+    """Accuracy and share of the pixels over confidence.
+
+    Args:
+        curves: bins (B, 3) as `seg.metrics.count` gives them, of ``confidence`` and perhaps ``tempered``.
+    """
+    with _figure(path, 4.5, 4.5) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        upper.plot((0, 1), (0, 1), color="gray", linestyle=":")
+        for name, bins in curves.items():
+            label = {"confidence": "model", "tempered": "with temperature"}[name]
+            pixels, confidence, right = bins.T
+            upper.plot(ratio(confidence, pixels), ratio(right, pixels), marker="o", markersize=3, label=label)
+            edges = np.linspace(0, 1, len(bins) + 1)
+            lower.stairs(ratio(pixels, pixels.sum()), edges, label=label)
+        upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+        upper.legend()
+        lower.set(xlabel="confidence", ylabel="share of pixels")
+
+
+@contextmanager
+def _figure(path: Path, width: float, height: float) -> Iterator["Figure"]:
+    """A figure of this size in inches, written as PNG when the block ends."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    for key, label in (("loss", "training"), ("val_loss", "validation")):
-        left.plot(*shown(key), label=label)
-    left.set(xlabel="epoch", ylabel="loss")
-    left.legend()
-    right.plot(*shown("val_miou", 100))
-    right.set(xlabel="epoch", ylabel="validation mIoU %", ylim=(0, 100))
-    with whole(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    yield figure
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # names of classes in scripts that its fonts lack
+        with whole(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=110)

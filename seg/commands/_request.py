@@ -9,7 +9,9 @@ from seg import training
 from seg.commands import instantiate
 from seg.commands._reading import reading_of
 
-MONITORED, BY_CLASS = ("miou", "mdice", "accuracy", "loss"), ("iou", "dice")
+BEST_HIGH = ("miou", "miou_i", "miou_c", "mdice", "accuracy", "boundary_iou", "boundary_f1")
+BEST_LOW = ("loss", "ece")
+MONITORED, BY_CLASS = BEST_HIGH + BEST_LOW, ("iou", "dice")
 """Scores of the validation of a training run: numbers, and those that hold one for each class."""
 
 
@@ -66,6 +68,11 @@ def check_monitor(options: training.FitOptions, classes: Sequence[str] | None = 
         raise ValueError(f"fit.monitor: expected {known}, got '{options.monitor}'; choose a score that is computed")
     if of and classes is not None and of not in classes:
         raise ValueError(f"fit.monitor: expected a class among {', '.join(classes)}, got '{of}'; choose one")
+    best = "min" if name in BEST_LOW else "max"
+    if options.mode != best:
+        raise ValueError(
+            f"fit.mode: expected {best} with fit.monitor={options.monitor}, got {options.mode}; give {best}"
+        )
 
 
 def _check_whole_numbers(cfg: dict[str, Any]) -> None:

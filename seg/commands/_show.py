@@ -27,7 +27,8 @@ def warn(text: str) -> None:
 
 def scores_table(scores: Scores, names: Sequence[str], *, title: str) -> Table:
     """One row a class: IoU, Dice, precision, recall and share of the labelled pixels, all in percent."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    table.caption = "pixels of all images summed (D); means over classes in target or prediction"
     table.add_column("class")
     for column in ("IoU %", "Dice %", "precision %", "recall %", "pixels %"):
         table.add_column(column, justify="right")

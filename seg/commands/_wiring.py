@@ -22,6 +22,7 @@ from seg.commands._device import AUTO, is_first, make_fabric, precision_here, to
 from seg.commands._environment import environment
 from seg.commands._few import chosen, smoke_test
 from seg.commands._inference import inference_of
+from seg.commands._judged import Judged, write_per_image
 from seg.commands._model import first_model
 from seg.commands._pictures import ValidationPictures, draw_curves
 from seg.commands._replay import replay
@@ -32,7 +33,7 @@ from seg.commands._trial import explained, fitting_batch, try_sizes
 from seg.commands._watcher import RunWatcher
 from seg.dataset import SegmentationDataset
 from seg.loading import EvaluationBatches, TrainBatches, make_loader
-from seg.metrics import MeanLoss, PixelCounts, majority_scores, scores
+from seg.metrics import BINS, TOLERANCE, Boundaries, MeanLoss, PixelCounts, majority_scores, scores
 from seg.objective import Segmentation
 from seg.optim import parameter_groups
 
@@ -79,16 +80,17 @@ class Parts:
         return converted
 
     def validate(self) -> evaluation.Validation:
-        """Loss and pixel counts of the validation set."""
+        """Loss, pixel counts, boundaries and calibration of the validation set."""
         if self.state.fabric.world_size > 1:  # the running statistics of each process are those of its own images
             for buffer in {*self.state.model.buffers(), *self.state.evaluated.buffers()}:
                 torch.distributed.broadcast(buffer, 0)
+        images, names = len(self.data.val), self.data.labels.names
         return evaluation.evaluate(
             self.predict,
             _show.track(self.val_loader, "validation", len(self.val_loader)),
             [
                 MeanLoss(lambda logits, mask: self.objective.losses(logits, mask).total),
-                PixelCounts(len(self.data.val), self.data.labels.names),
+                PixelCounts(images, names, bins=BINS, masks=[Boundaries(images, len(names), tolerances=[TOLERANCE])]),
             ],
             reduce=self.reduce,
         )
@@ -305,7 +307,7 @@ def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> Non
     """Counts, pictures, curves and the table of the last epoch; ``done.json`` last."""
     labels, majority_class = parts.data.labels, parts.data.majority
     counts = validation.totals["counts"]
-    runs.write_per_image(folder / runs.PER_IMAGE, [p.name for p in parts.data.val], labels.names, counts.numpy())
+    write_per_image(Judged([p.name for p in parts.data.val], labels.names, [TOLERANCE], validation), folder)
     parts.pictures.draw(parts.state.evaluated, folder / runs.PICTURES)
     draw_curves(folder / runs.CURVES, list(runs.read_lines(folder / runs.METRICS)))
     final, majority = scores(counts.sum(0)), majority_scores(counts.sum(0), majority_class)
@@ -318,7 +320,7 @@ def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> Non
         "skipped_steps": position.skipped,
         "best": {"monitor": options.monitor, "score": best, "epoch": position.top[0][1] if position.top else None},
         "best_miou": max((line["val_miou"] for line in lines if line.get("val_miou") is not None), default=None),
-        "last": final.named(labels.names),
+        "last": validation.scores,
         "majority": {"class": labels.names[majority_class], "miou": majority.miou, "accuracy": majority.accuracy},
     }
     runs.finish(folder, done)

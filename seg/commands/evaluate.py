@@ -1,26 +1,24 @@
-"""Evaluate a checkpoint on images with masks.
+"""Evaluate a checkpoint, or masks that were predicted elsewhere, on images with masks.
 
 seg-evaluate checkpoint=FILE images=DIR masks=DIR destination=DIR
+seg-evaluate predictions=DIR masks=DIR destination=DIR
 """
 
 import json
-import math
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seg.commands import plain, run, trusted_modules
+from seg.commands import plain, run
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-    from torch import Tensor
 
-    from seg.evaluation import Validation
-    from seg.pairs import Pair
-    from seg.trained import Trained
+    from seg.commands._judged import Judged
+    from seg.commands._subjects import Subject
 
 _RANKED = re.compile(r"\d{2,}_(\d+\.\d|-)_.*\.png")  # how `_draw_worst` calls its pictures
+_READ = ("images", "masks", "predictions", "temperature_images", "temperature_masks")
 
 
 def main() -> None:
@@ -29,97 +27,97 @@ def main() -> None:
 
 
 def evaluate(config: "DictConfig") -> None:
-    """Write ``metrics.json``, ``per_image.csv``, ``confusion.csv`` and ``pictures/``, and print the table."""
-    from seg import runs
-    from seg.commands import _show
-    from seg.commands._data import check_labels
-    from seg.commands._inference import inference_of
-    from seg.files import finite, make_folder, write_csv, write_json
-    from seg.metrics import majority_scores, scores
-    from seg.pairs import as_list, pair
+    """Write ``metrics.json``, tables of each image, plots and ``pictures/``, and print the tables."""
+    cfg = _request(config)
+    from seg.commands import _judged, _show, _subjects, _tables
+    from seg.files import finite, make_folder, write_json
+    from seg.metrics import BINS, Boundaries, Components, PixelCounts
+    from seg.pairs import as_list
     from seg.pairs.folders import check_apart
-    from seg.trained import load
 
-    cfg = plain(config)
-    infer = inference_of(cfg["inference"])
-    trained = replace(load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"])), infer=infer)
-    names = trained.labels.names
-    check_labels(trained.labels, cfg["masks"], cfg["checkpoint"])
-    pairs = pair(
-        cfg["images"],
-        cfg["masks"],
-        image_template=cfg["image_template"],
-        template=cfg["template"],
-        only=cfg["list"],
-    )
-    check_apart(cfg["destination"], [*as_list(cfg["images"]), *as_list(cfg["masks"])], "destination")
+    boundaries = {"tolerances": cfg["tolerances"], "surface": cfg["surface"]}
+    Boundaries(0, 0, **boundaries)  # to refuse wrong options before files are read
+    Components(0, bounds=cfg["sizes"])
+    subject = (_subjects.of_predictions if cfg["predictions"] is not None else _subjects.of_checkpoint)(cfg)
+    folders = [cfg[key] for key in _READ if cfg[key] is not None]
+    check_apart(cfg["destination"], [path for several in folders for path in as_list(several)], "destination")
     destination = make_folder(cfg["destination"], "destination")
-    validation = _count(trained, pairs, cfg)
-    counts, confusion = validation.totals["counts"], validation.totals["confusion"]
-    total = counts.sum(0)
-    final, majority = scores(total), majority_scores(total)
-    majority_name = names[int(total[:, 2].argmax())]
-    result: dict[str, Any] = {
-        "checkpoint": str(cfg["checkpoint"]),
-        "images": len(pairs),
-        **final.named(names),
-        "majority": {"class": majority_name, "miou": majority.miou, "accuracy": majority.accuracy},
-    }
-    runs.write_per_image(destination / runs.PER_IMAGE, [p.name for p in pairs], names, counts.numpy())
-    rows = ((name, *row) for name, row in zip(names, confusion.tolist(), strict=True))
-    write_csv(destination / "confusion.csv", ("target \\ prediction", *names), rows)
-    _draw_worst(trained, pairs, counts, destination / runs.PICTURES, cfg["pictures"])
-    write_json(destination / "metrics.json", result)
+    names, images = subject.labels.names, [pair.name for pair in subject.pairs]
+    masks = (Boundaries(len(images), len(names), **boundaries), Components(len(names), bounds=cfg["sizes"]))
+    bins = BINS if cfg["predictions"] is None else 0
+    found, more = subject.count(PixelCounts(len(images), names, bins=bins, masks=masks))
+    judged = _judged.Judged(images, names, cfg["tolerances"], found)
+    data = {**subject.named, **more, **_judged.as_data(judged)}
+    _judged.write(judged, destination)
+    _draw_worst(subject, judged, destination, cfg["pictures"])
+    write_json(destination / "metrics.json", data)
     if cfg["json"]:
-        print(json.dumps(finite(result)))
+        print(json.dumps(finite(data)))
         return
-    _show.console.print(_show.scores_table(final, names, title=f"{cfg['checkpoint']} on {len(pairs)} images"))
-    _show.say(_show.verdict(final, majority, majority_name))
-    _show.say(f"written to {destination}: metrics.json, per_image.csv, confusion.csv, pictures/ (worst first)")
+    (what,) = subject.named.values()
+    _tables.print_tables(judged, data, title=f"{what} on {len(images)} images", sizes=cfg["sizes"])
+    pictures = ", pictures/ (worst first)" if subject.seen else ""
+    _show.say(f"written to {destination}: metrics.json, tables per image, confusion.csv, plots{pictures}")
 
 
-def _count(trained: "Trained", pairs: "list[Pair]", cfg: dict[str, Any]) -> "Validation":
-    import torch
+def _request(config: "DictConfig") -> dict[str, Any]:
+    """The configuration, complete and without contradiction.
 
-    from seg import evaluation
-    from seg.commands import _show
-    from seg.commands._data import check, check_classes
-    from seg.commands._trial import memory_for
-    from seg.dataset import SegmentationDataset
-    from seg.loading import Batch, EvaluationBatches, make_loader
-    from seg.metrics import PixelCounts
+    Raises:
+        ValueError: what is missing, or does not go together.
+    """
+    if config.predictions is None:
+        for key in ("checkpoint", "images"):
+            if config[key] is None:
+                config[key] = "???"  # to be named among what is missing
+    cfg: dict[str, Any] = plain(config)
+    for key in ("checkpoint", "temperature"):
+        if cfg["predictions"] is not None and cfg[key] is not None:
+            raise ValueError(
+                f"{key}: expected none with predictions, which are masks, got {cfg[key]!r}; leave out one of the two"
+            )
+    if cfg["predictions"] is None and cfg["labels"] is not None:
+        raise ValueError(
+            f"labels: expected none with a checkpoint, which has its own, got {cfg['labels']!r}; leave it out"
+        )
+    if not isinstance(cfg["surface"], bool):
+        raise ValueError(f"surface: expected true or false, got {cfg['surface']!r}; give one")
+    _check_temperature(cfg)
+    return cfg
 
-    classes, device = trained.labels.classes, torch.device(trained.device)
-    dataset = SegmentationDataset(pairs, classes=classes, mean=trained.mean, std=trained.std, reading=trained.reading)
-    checked = check(pairs, classes, trained.reading, "evaluation")
-    check_classes(checked, trained.labels, "evaluation")
-    batches = EvaluationBatches(checked.sizes, batch=cfg["batch"])
-    loader = make_loader(dataset, batches, workers=cfg["workers"], device=device)
-    on_device = (Batch(b.images.to(device), b.masks.to(device), b.index, b.extra) for b in loader)
-    with memory_for("lower batch, cut the images into tiles, or give device=cpu"):
-        return evaluation.evaluate(
-            trained.infer(trained.model),
-            _show.track(on_device, "evaluating", len(loader)),
-            [PixelCounts(len(pairs), trained.labels.names)],
+
+def _check_temperature(cfg: dict[str, Any]) -> None:
+    value = cfg["temperature"]
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+    if not (value is None or value == "fit" or number):
+        raise ValueError(f"temperature: expected a positive number, or fit, got {value!r}; give one of them")
+    given = [key for key in ("temperature_images", "temperature_masks") if cfg[key] is not None]
+    if len(given) != (2 if value == "fit" else 0):
+        raise ValueError(
+            "temperature: expected temperature=fit with temperature_images and temperature_masks, or none of the "
+            f"three, got temperature={value} with {' and '.join(given) or 'neither'}; give all, or leave them out"
         )
 
 
-def _draw_worst(trained: "Trained", pairs: "list[Pair]", counts: "Tensor", folder: Path, number: int) -> None:
+def _draw_worst(subject: "Subject", judged: "Judged", destination: Path, number: int) -> None:
+    """Image, target and prediction of the images with the lowest mIoU (I)."""
+    import numpy as np
+
+    from seg import runs
     from seg.commands import _show
     from seg.commands._pictures import draw
-    from seg.metrics import scores
 
+    folder = destination / runs.PICTURES
     for older in list(folder.glob("*.png")):  # of an earlier call, whose ranks would stand beside these
         if _RANKED.fullmatch(older.name):
             older.unlink()
-    miou = [scores(table).miou for table in counts]
     # an image without a labelled pixel has no score, and is the last to look at
-    order = sorted(range(len(pairs)), key=lambda i: (math.isnan(miou[i]), miou[i], i))[:number]
+    order = np.argsort(judged.mious, kind="stable")[:number].tolist() if subject.seen else []
     for rank, index in enumerate(order, start=1):
-        name = pairs[index].name.replace("/", "_")
-        path = folder / f"{rank:02}_{_show.percent(miou[index])}_{name}.png"
-        image = trained.read(pairs[index].image)
-        draw(path, pairs[index], image, trained.predict_read(image), trained.labels)
+        pair = subject.pairs[index]
+        path = folder / f"{rank:02}_{_show.percent(judged.mious[index])}_{pair.name.replace('/', '_')}.png"
+        assert subject.seen is not None
+        draw(path, pair, *subject.seen(index), subject.labels)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,30 @@
-"""Metrics: meters that `seg.evaluation` feeds, and scores from what they counted."""
+"""Metrics: meters that `seg.evaluation` feeds; `seg.scores` makes scores of what they counted."""
 
+from seg.metrics.boundaries import TOLERANCE, Boundaries, at_tolerance
+from seg.metrics.calibration import fit_temperature
+from seg.metrics.components import SIZES, Components
 from seg.metrics.counting import Counted, count
-from seg.metrics.counts import Scores, confusion_matrix, image_counts, majority_scores, scores
-from seg.metrics.meters import MeanLoss, Meter, PixelCounts
+from seg.metrics.counts import confusion_matrix, image_counts
+from seg.metrics.meters import BINS, AtTemperature, MaskMeter, MeanLoss, Meter, PixelCounts
+from seg.scores import Scores, majority_scores, scores
 
 __all__ = [
+    "BINS",
+    "SIZES",
+    "TOLERANCE",
+    "AtTemperature",
+    "Boundaries",
+    "Components",
     "Counted",
+    "MaskMeter",
     "MeanLoss",
     "Meter",
     "PixelCounts",
     "Scores",
+    "at_tolerance",
     "confusion_matrix",
     "count",
+    "fit_temperature",
     "image_counts",
     "majority_scores",
     "scores",

@@ -1,22 +1,32 @@
 """The run folder ``runs/<name>/``: its files, who writes them, and how they are read back. Needs no torch.
 
-====================  ==========================================================================================
-``config.yaml``       the whole configuration, resolved
-``environment.json``  versions, git state, hardware, seed, the chosen option of each group
-``metrics.jsonl``     one line an epoch
-``last.pt``           the state to go on from (`seg.trained`)
-``previous.pt``       the state saved before that one, should ``last.pt`` be damaged
-``best.pt``           the weights with the best validation score
-``epoch-0012.pt``     the weights after an epoch, of the ``fit.keep`` best
-``replay-0.pt``       a step whose loss was not finite, for ``replay=``; the number is that of the process
-``pairs.csv``         names and sizes of the files that it is trained and validated on
-``per_image.csv``     pixels of each class in each validation image, of the last epoch
-``done.json``         scores of the last epoch; written last, it marks a complete run
-``pictures/``         validation images with their predictions; ``curves.png`` beside it
-====================  ==========================================================================================
+=========================  ==========================================================================================
+``config.yaml``            the whole configuration, resolved
+``environment.json``       versions, git state, hardware, seed, the chosen option of each group
+``metrics.jsonl``          one line an epoch
+``last.pt``                the state to go on from (`seg.trained`)
+``previous.pt``            the state saved before that one, should ``last.pt`` be damaged
+``best.pt``                the weights with the best validation score
+``epoch-0012.pt``          the weights after an epoch, of the ``fit.keep`` best
+``replay-0.pt``            a step whose loss was not finite, for ``replay=``; the number is that of the process
+``pairs.csv``              names and sizes of the files that it is trained and validated on
+``per_image.csv``          pixels of each class in each validation image, of the last epoch
+``per_image_metrics.csv``  further scores of each of these images: mIoU, calibration, boundaries
+``done.json``              scores of the last epoch; written last, it marks a complete run
+``pictures/``              validation images with their predictions; ``curves.png`` beside it
+=========================  ==========================================================================================
 """
 
-from seg.runs.folder import PairFiles, append_line, check_pairs, cut_lines, finish, opened, write_per_image
+from seg.runs.folder import (
+    PairFiles,
+    append_line,
+    check_pairs,
+    cut_lines,
+    finish,
+    opened,
+    write_per_image,
+    write_per_image_metrics,
+)
 from seg.runs.identity import is_complete, run_name
 from seg.runs.records import (
     BEST,
@@ -30,6 +40,7 @@ from seg.runs.records import (
     METRICS,
     PAIRS,
     PER_IMAGE,
+    PER_IMAGE_METRICS,
     PICTURES,
     PREVIOUS,
     REPLAY,
@@ -39,6 +50,7 @@ from seg.runs.records import (
     read_config,
     read_lines,
     read_per_image,
+    read_per_image_metrics,
 )
 
 __all__ = [
@@ -53,6 +65,7 @@ __all__ = [
     "METRICS",
     "PAIRS",
     "PER_IMAGE",
+    "PER_IMAGE_METRICS",
     "PICTURES",
     "PREVIOUS",
     "REPLAY",
@@ -69,6 +82,8 @@ __all__ = [
     "read_config",
     "read_lines",
     "read_per_image",
+    "read_per_image_metrics",
     "run_name",
     "write_per_image",
+    "write_per_image_metrics",
 ]

@@ -2,8 +2,9 @@
 
 import csv
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 
 from seg.files import finite, held, make_folder, naming, whole, write_csv, write_json
-from seg.runs.records import COLUMNS, CONFIG, DONE, ENVIRONMENT, LAST, METRICS, PAIRS, read_lines
+from seg.runs.records import COLUMNS, CONFIG, DONE, ENVIRONMENT, LAST, METRIC_COLUMNS, METRICS, PAIRS, read_lines
 
 
 @contextmanager
@@ -111,5 +112,25 @@ def write_per_image(
             (image, name, *numbers)
             for image, table in zip(images, counts.tolist(), strict=True)
             for name, numbers in zip(classes, table, strict=True)
+        ),
+    )
+
+
+def write_per_image_metrics(
+    path: str | os.PathLike[str], images: Sequence[str], columns: Iterable[tuple[str, str, NDArray[np.float64]]]
+) -> None:
+    """The inverse of `read_per_image_metrics`.
+
+    Args:
+        columns: metric, class or "", and a value of each image; NaN is left out.
+    """
+    write_csv(
+        path,
+        METRIC_COLUMNS,
+        (
+            (image, metric, name, f"{value:.6g}")
+            for metric, name, values in columns
+            for image, value in zip(images, values.tolist(), strict=True)
+            if math.isfinite(value)
         ),
     )

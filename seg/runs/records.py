@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 CONFIG, ENVIRONMENT, METRICS = "config.yaml", "environment.json", "metrics.jsonl"
 LAST, BEST, PER_IMAGE, DONE = "last.pt", "best.pt", "per_image.csv", "done.json"
+PER_IMAGE_METRICS = "per_image_metrics.csv"
 PAIRS = "pairs.csv"
 PREVIOUS, KEPT = "previous.pt", "epoch-{:04}.pt"
 REPLAY = "replay-{}.pt"
@@ -21,6 +23,9 @@ PICTURES, CURVES = "pictures", "curves.png"
 
 COLUMNS = ("image", "class", "intersection", "prediction", "target")
 """Of ``per_image.csv``; the last three in pixels."""
+
+METRIC_COLUMNS = ("image", "metric", "class", "value")
+"""Of ``per_image_metrics.csv``; the class is empty where the value is that of the whole image."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,40 @@ def read_per_image(path: str | os.PathLike[str]) -> PerImage:
     except ValueError as error:
         raise ValueError(f"run: expected whole numbers of pixels in '{path}', got something else ({error})") from None
     return PerImage(images, classes, counts)
+
+
+def read_per_image_metrics(path: str | os.PathLike[str]) -> dict[str, dict[tuple[str, str], float]]:
+    """Scores of each image, as a run or ``seg-evaluate`` wrote them: metric -> (image, class or "") -> value.
+
+    What is not defined, such as the boundary F1 of a class that the image's target lacks, is not in it.
+
+    Raises:
+        ValueError: no such file, other columns, a value that is no number, or two for one thing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"run: expected a file, got '{path}'; a run writes it when it is complete")
+    found: dict[str, dict[tuple[str, str], float]] = {}
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = csv.reader(file)
+        header = next(rows, ["nothing"])
+        if tuple(header) != METRIC_COLUMNS:
+            raise ValueError(
+                f"run: expected the columns {','.join(METRIC_COLUMNS)} in '{path}', got {','.join(header)}"
+            )
+        for row in rows:
+            try:
+                image, metric, name, text = row
+                value = float(text)
+            except ValueError:
+                value = math.nan
+            if not math.isfinite(value) or (image, name) in found.setdefault(metric, {}):
+                raise ValueError(
+                    f"run: expected one number for each image, metric and class in '{path}', got '{','.join(row)}' in "
+                    f"line {rows.line_num}; the file was edited or cut short"
+                )
+            found[metric][image, name] = value
+    return found
 
 
 def read_config(path: Path) -> dict[str, Any]:

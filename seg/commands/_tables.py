@@ -1,0 +1,116 @@
+"""What ``seg-evaluate`` prints: tables that fit 80 columns, and lines on what a mean hides."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from seg.commands import _show
+from seg.commands._judged import Judged
+from seg.metrics import BINS, SIZES
+from seg.scores import POLICY, class_means, image_ious, majority_scores, scores
+
+
+def print_tables(judged: Judged, data: dict[str, Any], *, title: str, sizes: Sequence[int]) -> None:
+    """Scores by class, the three means, components by size, and what the means hide.
+
+    Args:
+        data: what ``metrics.json`` holds.
+        sizes: pixels from which a component is medium, and large.
+    """
+    total = judged.total("counts").sum(0)
+    final, majority = scores(total), majority_scores(total)
+    for table in (
+        _show.scores_table(final, judged.names, title=title),
+        _class_table(judged),
+        _size_table(data["components"], sizes),
+        _means_table(data),
+    ):
+        _show.console.print(table)
+    for line in (*_lines(judged, data), _show.verdict(final, majority, data["majority"]["class"])):
+        _show.say(line)
+
+
+def _table(title: str, first: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    table.add_column(first)
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _class_table(judged: Judged) -> Table:
+    """One row a class: the IoU over pixels and that over images, and how well boundaries are placed."""
+    headings = ("images", "IoU %\n(D)", "IoU %\n(C)", "boundary\nIoU % (D)", "boundary\nF1 % (C)")
+    table = _table(f"boundary F1 within {tolerance(judged.tolerances[0])}", "class", headings)
+    table.caption = "D: pixels of all images summed; C: mean over the images whose target has the class"
+    counts = judged.total("counts")
+    columns = (
+        scores(counts.sum(0)).iou,
+        class_means(image_ious(counts)),
+        scores(judged.total("bands").sum(0)).iou,
+        class_means(judged.boundary_f1()),
+    )
+    for name, images, *values in zip(judged.names, (counts[..., 2] > 0).sum(0), *columns, strict=True):
+        table.add_row(name, f"{images:,}", *map(_show.percent, values))
+    return table
+
+
+def _size_table(components: dict[str, Any], sizes: Sequence[int]) -> Table:
+    """One row a class: recall of its connected components, and how many there are."""
+    bounds = (f"below {sizes[0]:,} px", f"to {sizes[1]:,} px", "larger")
+    headings = [f"{size}\n{bound}" for size, bound in zip(SIZES, bounds, strict=True)]
+    table = _table("mean recall % of connected components (and their number), by size", "class", headings)
+    for name, by_size in components.items():
+        cells = (f"{_show.percent(found['recall'])} ({found['number']:,})" for found in by_size.values())
+        table.add_row(name, *cells)
+    return table
+
+
+def _means_table(data: dict[str, Any]) -> Table:
+    table = _table("means %", "", ("D", "I", "C"))
+    table.caption = POLICY
+    for name, key in (("mIoU", "miou"), ("boundary IoU", "boundary_iou")):
+        table.add_row(name, *(_show.percent(data[f"{key}{mean}"]) for mean in ("", "_i", "_c")))
+    curve = data["boundary_f1_curve"]
+    for reach, by_image, by_class in zip(curve["tolerances"], curve["i"], curve["c"], strict=True):
+        table.add_row(f"boundary F1, {tolerance(reach)}", "", _show.percent(by_image), _show.percent(by_class))
+    if "nsd" in data:
+        table.add_row(f"NSD, {tolerance(curve['tolerances'][0])}", "", _show.percent(data["nsd"]), "")
+    return table
+
+
+def tolerance(value: float) -> str:
+    """In words."""
+    return f"{value:g} px" if value >= 1 else f"{100 * value:g} % of diagonal"
+
+
+def _lines(judged: Judged, data: dict[str, Any]) -> Iterator[str]:
+    curve, worst = data["worst"], np.argsort(judged.mious, kind="stable")[:3]
+    lowest = ", ".join(f"worst {q} %: {_show.percent(curve[q - 1])} %" for q in (1, 5, 10, 25))
+    yield f"mIoU (I) of the images: {lowest}, all: {_show.percent(curve[-1])} %"
+    named = ", ".join(f"{judged.images[i]} {_show.percent(judged.mious[i])} %" for i in worst)
+    yield f"worst images: {named}"
+    for pair in data["confused"][:3]:
+        yield (
+            f"confused: '{pair['target']}' taken for '{pair['prediction']}': {pair['pixels']:,} pixels, "
+            f"{_show.percent(pair['share_of_target'])} % of its own, {_show.percent(pair['share_of_errors'])} % of all "
+            "errors"
+        )
+    if "hd95" in data:
+        missing = int((np.isnan(judged.total("hd95")) & (judged.total("edges")[..., 1] > 0)).sum())
+        yield (
+            f"HD95 (I) {data['hd95']:.1f} px; left out are {missing} classes of images that have no predicted boundary"
+        )
+    if "ece" not in data:
+        yield "calibration error (ECE): none, because predicted masks have no confidence"
+    else:
+        yield _calibration("calibration error", data, "ece")
+    if "temperature" in data:
+        yield _calibration(f"at temperature {data['temperature']:.3g}", data, "ece_tempered")
+
+
+def _calibration(what: str, data: dict[str, Any], key: str) -> str:
+    pooled, by_image = (_show.percent(data[name]) for name in (key, f"{key}_i"))
+    return f"{what} (ECE, {BINS} bins): {pooled} % over all pixels, {by_image} % as the mean over images"
