@@ -24,6 +24,7 @@ _PUBLIC = (
     "convert",
     "dataset",
     "evaluation",
+    "export",
     "images",
     "inference",
     "labels",

@@ -10,15 +10,17 @@ weights, it is what is loaded, and in ``best.pt`` it is ``model`` itself.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from seg import checkpoint, inference, models
+from seg import checkpoint, export, inference, models
 from seg.images import RGB, Image, Reading, read_image
 from seg.labels import LabelMap
 
@@ -44,6 +46,8 @@ class Trained:
     device: str
     regularizer: Mapping[str, Any] = field(default_factory=dict)
     reading: Reading = RGB
+    infer: Callable[[inference.Model], inference.Model] = inference.whole
+    certain: bool = False
 
     def predict(self, pixels: NDArray[Any]) -> Image:
         """Mask (H, W) uint8 of the values of a file of any size, (H, W) or (H, W, bands), red first.
@@ -66,13 +70,41 @@ class Trained:
         """
         return read_image(path, self.reading)
 
+    def strips(self, rows: Callable[[int, int], Image], height: int, width: int) -> Iterator[torch.Tensor]:
+        """Logits (1, classes, h, width) of an image from the top down: strips as they are finished if ``infer`` slides,
+        so that memory does not grow with the height; else one.
+
+        Args:
+            rows: (first, last) -> image (last - first, width, channels) uint8, as `read` gives it.
+
+        Raises:
+            MemoryError: it is too large for what is free on the device.
+        """
+
+        def pixels(first: int, last: int) -> torch.Tensor:
+            return inference.as_tensor(rows(first, last))
+
+        prepare = partial(inference.normalized, mean=self.mean, std=self.std, device=self.device)
+        return inference.strips(self.infer(self.model), pixels, height, width, prepare, self.device)
+
+    def describe(self) -> dict[str, Any]:
+        """Plain data of what the model's outputs mean, and how its images are read and normalised."""
+        return {
+            "classes": self.labels.classes,
+            "labels": self.labels.to_list(),
+            "normalization": {"mean": list(self.mean), "std": list(self.std)},
+            "reading": self.reading.to_dict(),
+        }
+
     def predict_read(self, image: Image) -> Image:
         """Mask (H, W) uint8 of what `read` gives."""
-        return inference.predict(self.model, image, mean=self.mean, std=self.std, device=self.device)
+        return inference.predict(self.model, image, mean=self.mean, std=self.std, device=self.device, infer=self.infer)
 
 
 def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[str] = ()) -> Trained:
     """Rebuild the model of a checkpoint that ``seg-train`` wrote; runs, fetches and writes nothing, whatever it says.
+
+    Or take the one of an exported file, .onnx or .pt2; a .pt2 is a program, see `seg.export`.
 
     Args:
         device: as torch names it; ``auto`` = a GPU where there is one.
@@ -81,10 +113,13 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
     Raises:
         ValueError: not such a checkpoint, or no such device.
     """
-    state = read(path)
+    exported = Path(path).suffix.lower() in export.SUFFIXES
+    state = {} if exported else read(path)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     _check_device(device)
+    if exported:
+        return _load_exported(path, device)
     labels = labels_of(path, state)
     model = models.restore(state["model_config"], weights_of(state), trust=trust)
     classes = state["model_config"].get("classes")
@@ -101,6 +136,14 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
         )
     mean, std = (tuple(state["normalization"][key]) for key in ("mean", "std"))
     return Trained(model.to(device), labels, mean, std, device, _regularizer(state), reading)
+
+
+def _load_exported(path: str | os.PathLike[str], device: str) -> Trained:
+    model, description = export.read(path, device)
+    _check_fields(path, description, ("labels", "normalization", "reading"))
+    labels, reading = labels_of(path, description), reading_of(path, description)
+    mean, std = (tuple(description["normalization"][key]) for key in ("mean", "std"))
+    return Trained(model, labels, mean, std, device, reading=reading, certain=description["output"] == "mask")
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -205,7 +248,7 @@ def save(
     checkpoint.save(path, {"format": FORMAT, **parts, **description})
 
 
-def _check_fields(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
+def _check_fields(path: str | os.PathLike[str], state: Mapping[str, Any], names: Sequence[str] | None = None) -> None:
     """Make sure that what a checkpoint says of its weights is of the right kind; a damaged file may hold anything."""
 
     def numbers(values: Any) -> bool:
@@ -224,15 +267,18 @@ def _check_fields(path: str | os.PathLike[str], state: Mapping[str, Any]) -> Non
         "config": lambda config: isinstance(config, dict),
         "position": lambda position: isinstance(position, dict),
     }
+    writer = "seg-train" if names is None else "seg-export"
     for name, is_right in right.items():
+        if names is not None and name not in names:
+            continue
         if name not in state:
             raise ValueError(
-                f"checkpoint: expected '{name}' in '{path}', got {', '.join(map(str, state))}; give one that seg-train "
+                f"checkpoint: expected '{name}' in '{path}', got {', '.join(map(str, state))}; give one that {writer} "
                 "wrote"
             )
         if not is_right(state[name]):
             raise ValueError(
-                f"checkpoint: expected '{name}' in '{path}' as seg-train writes it, got {str(state[name])[:60]!r}; the "
+                f"checkpoint: expected '{name}' in '{path}' as {writer} writes it, got {str(state[name])[:60]!r}; the "
                 "file is damaged or was edited"
             )
 

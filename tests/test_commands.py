@@ -450,7 +450,7 @@ def test_tiles_and_back(tmp_path: Path, script: Script) -> None:
     np.testing.assert_array_equal(colors[..., ::-1], colorize(mask, LABELS.palette))
 
 
-@pytest.mark.parametrize("name", ["preprocess", "audit", "train", "evaluate", "predict", "diagnose"])
+@pytest.mark.parametrize("name", ["preprocess", "audit", "train", "evaluate", "predict", "diagnose", "export"])
 def test_help_names_every_option(name: str, script: Script) -> None:
     """Every key that the configuration has, with the comment that says what it is; no key that it has not."""
     shown = script(f"seg-{name}", "--help").stdout

@@ -20,7 +20,7 @@ ALLOWED = {
     # what the commands call
     "training": {"averaging", "evaluation", "loading", "objective"},
     "evaluation": {"loading", "metrics"},
-    "trained": BASE | {"checkpoint", "images", "inference", "models"},
+    "trained": BASE | {"checkpoint", "export", "images", "inference", "models"},
     "audit": BASE | {"convert", "html", "images", "pairs", "remembered"},
     "convert": BASE | {"_preproc", "class_weights", "images", "pairs", "remembered"},
     "synthetic": BASE | {"images"},
@@ -30,6 +30,7 @@ ALLOWED = {
     "dataset": {"images", "pairs", "remembered", "transforms"},
     "models": BASE | {"checkpoint", "regularizers"},
     "inference": {"images"},
+    "export": BASE,
     "pictures": BASE | {"images"},
     "averaging": set(),
     "optim": set(),
@@ -193,7 +194,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import seg.scores", {"torch", "cv2", "hydra"}),
         ("import seg.audit.report", {"torch", "hydra"}),
         ("import seg.html", {"torch", "cv2", "numpy", "hydra"}),
-        ("from seg.commands import preprocess, train, evaluate, predict, diagnose",
+        ("from seg.commands import preprocess, train, evaluate, predict, diagnose, export",
          {"torch", "cv2", "numpy", "lightning"}),
     ],
 )  # fmt: skip

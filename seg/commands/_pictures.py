@@ -1,7 +1,7 @@
 """Pictures that commands write."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ class ValidationPictures:
     Args:
         number: how many are drawn, spread over the set: neighbours in a list of names are often neighbours in the
             world.
+        infer: makes of the model one for images of any size.
     """
 
     def __init__(
@@ -47,10 +48,12 @@ class ValidationPictures:
         normalization: Normalization,
         reading: Reading,
         device: torch.device,
+        infer: Callable[[inference.Model], inference.Model] = inference.whole,
     ) -> None:
         number = min(number, len(pairs))
         self.pairs = [pairs[i * len(pairs) // number] for i in range(number)]
         self.labels, self.normalization, self.reading, self.device = labels, normalization, reading, device
+        self.infer = infer
 
     def draw(self, model: nn.Module, folder: Path) -> list[tuple[str, Image]]:
         """Write the pictures, and return them with the names of their pairs."""
@@ -59,7 +62,7 @@ class ValidationPictures:
         drawn = []
         for pair in self.pairs:
             image = read_image(pair.image, self.reading)
-            mask = inference.predict(model, image, mean=mean, std=std, device=self.device)
+            mask = inference.predict(model, image, mean=mean, std=std, device=self.device, infer=self.infer)
             drawn.append((pair.name, draw(folder / f"{pair.name}.png", pair, image, mask, self.labels)))
         return drawn
 

@@ -1,16 +1,17 @@
 """What ``seg-evaluate`` evaluates: a checkpoint, or masks that were predicted elsewhere."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from seg import evaluation, inference, trained
+from seg import evaluation, trained
 from seg.commands import _show, trusted_modules
 from seg.commands._data import check, check_classes, check_labels, load_labels
+from seg.commands._inference import inference_of
 from seg.commands._trial import memory_for
 from seg.dataset import Checked, SegmentationDataset
 from seg.evaluation import Validation
@@ -48,7 +49,12 @@ def of_checkpoint(cfg: dict[str, Any]) -> Subject:
     Raises:
         ValueError: files that do not pair up, or classes of others.
     """
-    model = trained.load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
+    infer = inference_of(cfg["inference"])  # refuses wrong options before files are read
+    model = replace(trained.load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"])), infer=infer)
+    if model.certain:
+        _show.warn(
+            f"'{cfg['checkpoint']}' gives masks alone (argmax=true): what is said of its confidence means nothing"
+        )
     by_name = partial(pair, image_template=cfg["image_template"], template=cfg["template"])
     check_labels(model.labels, cfg["masks"], cfg["checkpoint"])
     pairs = by_name(cfg["images"], cfg["masks"], only=cfg["list"])
@@ -78,7 +84,7 @@ def _evaluate(
     model: trained.Trained, pairs: list[Pair], others: list[Pair], cfg: dict[str, Any], meter: PixelCounts
 ) -> tuple[Validation, dict[str, Any]]:
     """Evaluate a model, at a temperature too if one is asked for, which ``others`` may have to fit."""
-    predict, temperature = partial(inference.whole_image, model.model), cfg["temperature"]
+    predict, temperature = model.infer(model.model), cfg["temperature"]
     batches = _batches(model, pairs, cfg, "evaluation", "evaluating")
     more: dict[str, Any] = {}
     meters: list[Meter] = [meter]

@@ -21,6 +21,7 @@ from seg.commands._data import Data, file_sizes, load_data, pair_up, render, wit
 from seg.commands._device import AUTO, is_first, make_fabric, precision_here, told_by_first, told_once
 from seg.commands._environment import environment
 from seg.commands._few import chosen, smoke_test
+from seg.commands._inference import inference_of
 from seg.commands._judged import Judged, write_per_image
 from seg.commands._model import first_model
 from seg.commands._pictures import ValidationPictures, draw_curves
@@ -43,6 +44,7 @@ class Parts:
 
     Attributes:
         describe: what a checkpoint says besides the state: the further arguments of `seg.trained.save`.
+        infer: makes of the model one for images of any size.
         make_logger: ``purge_step`` -> a TensorBoard writer; None without one.
     """
 
@@ -55,6 +57,7 @@ class Parts:
     val_loader: DataLoader[Any]
     pictures: ValidationPictures
     describe: dict[str, Any]
+    infer: Callable[[inference.Model], inference.Model]
     make_logger: Callable[..., Any] | None
 
     def reduce(self, tensor: Tensor) -> Tensor:
@@ -64,7 +67,7 @@ class Parts:
         return total.cpu()
 
     def predict(self, images: Tensor) -> Tensor:
-        """Logits of whole images, in the precision of the run.
+        """Logits of images of any size, in the precision of the run.
 
         By the model itself: the wrapper of several processes waits for the others at every call, and they validate on
         other numbers of batches, if any.
@@ -72,7 +75,7 @@ class Parts:
         model = self.state.evaluated.eval()
         precision = self.state.fabric.strategy.precision
         with precision.forward_context():
-            logits = inference.whole_image(model, precision.convert_input(images))
+            logits = self.infer(model)(precision.convert_input(images))
         converted: Tensor = precision.convert_output(logits)
         return converted
 
@@ -105,6 +108,7 @@ def train(config: DictConfig) -> Path | None:
         render(plain(config.data.render))
     cfg = plain(config)
     check_request(cfg)
+    inference_of(cfg["inference"])
     folder = Path(str(cfg["runs"]), str(cfg["name"]))
     if cfg["smoke"]:
         folder = smoke_test(cfg, folder)
@@ -202,6 +206,10 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
     val_batches = EvaluationBatches(data.val_sizes, batch=cfg["loader"]["val_batch"], **share)
     train_loader, val_loader = loader(training_set, batches), loader(dataset(data.val), val_batches)
     fabric.to_device(objective)
+    optimizer = instantiate(cfg["optimizer"], parameter_groups(model, objective), group="optimizer")
+    scheduler = _scheduler(cfg["scheduler"], optimizer, options.epochs * len(batches))
+    state = training.State(model, objective, optimizer, scheduler, fabric, seed=cfg["seed"])
+    infer = inference_of(cfg["inference"])
     groups = parameter_groups(model, objective, lr=cfg["optimizer"].get("lr"), **cfg["rates"])
     optimizer = instantiate(cfg["optimizer"], groups, group="optimizer")
     state = training.State(
@@ -222,7 +230,7 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
         batches,
         train_loader,
         val_loader,
-        ValidationPictures(data.val, cfg["pictures"], data.labels, normalization, data.reading, fabric.device),
+        ValidationPictures(data.val, cfg["pictures"], data.labels, normalization, data.reading, fabric.device, infer),
         {
             "model_config": model_config,
             "labels": data.labels,
@@ -230,6 +238,7 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
             "reading": data.reading,
             "config": cfg,
         },
+        infer,
         partial(instantiate, cfg["logger"]) if cfg.get("logger") else None,
     )
 

@@ -1,17 +1,29 @@
-"""Predict a mask for every image of a folder.
+"""Predict a mask for every image of a folder, or of a list.
 
 seg-predict checkpoint=FILE images=DIR destination=DIR
 """
 
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seg.commands import Failed, plain, run, trusted_modules
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+    from torch import Tensor
 
-_OVERLAYS = "overlays"
+    from seg.commands._outputs import Kind
+    from seg.convert.manifest import Record
+    from seg.images import Image
+    from seg.trained import Trained
+
+    Paths = Mapping[Kind, Path]
 
 
 def main() -> None:
@@ -20,67 +32,223 @@ def main() -> None:
 
 
 def predict(config: "DictConfig") -> None:
-    """Write masks as ``seg-preprocess`` does, ``labels.yaml`` beside them, and overlays.
+    """Write masks as ``seg-preprocess`` does, ``labels.yaml`` beside them, and what else is wanted.
 
-    A bad image is named and the others go on; then the command fails.
+    Images whose masks are there already, of the same model and options, are left out. A bad image is named and the
+    others go on; then the command fails.
     """
-    from seg import pictures
     from seg.commands import _show
-    from seg.files import make_folder, write_png
-    from seg.images import as_rgb
-    from seg.models import first_line
-    from seg.pairs import list_images, one
+    from seg.commands._inference import inference_of
+    from seg.commands._outputs import FOLDERS
+    from seg.commands._sources import images_of
+    from seg.convert.manifest import Manifest
+    from seg.files import held, make_folder
+    from seg.pairs import one
     from seg.pairs.folders import check_apart
     from seg.trained import load
 
     cfg = plain(config)
+    kinds, infer = _kinds(cfg), inference_of(cfg["inference"])
     trained = load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
-    images = list_images(one(cfg["images"], "images"), cfg["image_template"])
-    check_apart(cfg["destination"], [cfg["images"]], "destination")
-    destination = make_folder(cfg["destination"], "destination", {"images": cfg["images"]})
-    targets = {name: (destination / f"{name}.png", destination / _OVERLAYS / f"{name}.png") for name in images}
-    _check_targets(list(targets.values()), cfg["images"])
-    trained.labels.save(destination / "labels.yaml")
-    _say_others(destination, {path for both in targets.values() for path in both})
-    failures = []
-    for name, path in _show.track(images.items(), "predicting", len(images), unit="images"):
-        for older in targets[name]:  # of an earlier call: it must not pass for what this one found
-            older.unlink(missing_ok=True)
-        try:
-            image = trained.read(path)
-            mask = trained.predict_read(image)
-        except ValueError as error:
-            failures.append(str(error))
-            continue
-        except Exception as error:  # memory, a size that the model refuses: other images may well go
-            failures.append(f"image '{path}': {first_line(error)}")
-            continue
-        write_png(targets[name][0], mask)
-        if cfg["overlays"]:
-            picture = pictures.panel(as_rgb(image), mask, trained.labels.palette, trained.labels.names)
-            write_png(targets[name][1], picture)
-    also = "; overlays in overlays/" if cfg["overlays"] else ""
-    _show.say(f"{len(images) - len(failures)} masks written to {destination}{also}")
+    _check_certain(trained, kinds, cfg["checkpoint"])
+    trained = replace(trained, infer=infer)
+    source = one(cfg["images"], "images")
+    images = images_of(source, cfg["image_template"])
+    folders = [source] if source.is_dir() else []
+    check_apart(cfg["destination"], folders, "destination")
+    destination = make_folder(cfg["destination"], "destination", {"images": source} if folders else None)
+    targets: dict[str, dict[Kind, Path]] = {
+        name: {kind: destination / FOLDERS[kind].format(name) for kind in FOLDERS if kind in {*kinds, "overlays"}}
+        for name in images
+    }
+    _check_targets(targets, images, folders)
+    key = _key(cfg, kinds)
+    with held(destination, "destination: expected a folder that nobody writes to", "wait, or give another folder"):
+        trained.labels.save(destination / "labels.yaml")
+        _say_others(destination, {path for paths in targets.values() for path in paths.values()})
+        with Manifest(destination, "", key) as manifest:
+            todo = [
+                name for name in images
+                if cfg["overwrite"] or not manifest.unchanged(name, images[name], partial(_stamp, targets[name]))
+            ]  # fmt: skip
+            failures, written = [], set()
+            one_by_one = partial(
+                _predict_one, trained, kinds=kinds, halves=cfg["probabilities"] == "float16", alone=len(todo) == 1
+            )
+            work = _show.track(todo, "predicting", len(images), len(images) - len(todo), unit="images")
+            for name in work if len(todo) > 1 else todo:
+                before = images[name].stat()
+                try:
+                    kinds_written = one_by_one(images[name], targets[name])
+                except (ValueError, _BadImage) as error:
+                    failures.append(str(error))
+                    continue
+                record = {"file": name, "status": "converted", "size": before.st_size, "mtime_ns": before.st_mtime_ns}
+                record |= {"crc32": -1, "kinds": kinds_written}  # -1: what was touched is predicted anew
+                written |= {*kinds_written}
+                size, time = _stamp(targets[name], record)
+                manifest.append({**record, "mask_size": size, "mask_mtime_ns": time})
+    unchanged = f", {len(images) - len(todo)} unchanged" if len(todo) < len(images) else ""
+    also = "".join(f"; {kind} in {kind}/" for kind in kinds if kind in written and kind != "mask")
+    _show.say(f"{len(todo) - len(failures)} masks written to {destination}{unchanged}{also}")
     if failures:
         more = "".join(f"\n  {failure}" for failure in failures[1:20])
         raise Failed(f"{len(failures)} of {len(images)} images failed: {failures[0]}{more}")
 
 
-def _check_targets(targets: list[tuple[Path, Path]], images: str) -> None:
-    """Make sure that no picture replaces an image, be it through a link, or another picture."""
-    folders = {path.parent for both in targets for path in both}
-    check = {folder: folder.resolve().is_relative_to(Path(images).resolve()) for folder in folders}
-    inside = [path for both in targets for path in both if check[path.parent]]
-    if inside:
+class _BadImage(Exception):
+    """An image that cannot be predicted, while others may."""
+
+
+def _predict_one(
+    trained: "Trained", path: Path, paths: "Paths", *, kinds: "list[Kind]", halves: bool, alone: bool
+) -> "list[Kind]":
+    """Predict an image and write what is wanted, all of it or none; returns the kinds that were written.
+
+    Args:
+        paths: of what an earlier call may have written as well.
+        kinds: those that are wanted.
+        alone: tell how far it is.
+
+    Raises:
+        ValueError: the image cannot be read.
+        _BadImage: it cannot be predicted.
+    """
+    from seg.commands import _show
+    from seg.commands._outputs import Outputs, geo_tags
+    from seg.files import naming
+    from seg.models import first_line
+
+    for older in paths.values():  # of an earlier call: it must not pass for what this one found
+        older.unlink(missing_ok=True)
+    paths = {kind: paths[kind] for kind in kinds}
+    geo = geo_tags(path) if "geotiff" in paths else []
+    with _opened(trained, path) as (image, rows, height, width):
+        if image is None and "overlays" in paths:
+            _show.warn(
+                f"image '{path}' is larger than max_pixels: read and predicted some rows at a time, without overlay"
+            )
+        left_out = {*(() if geo else ("geotiff",)), *(() if image is not None else ("overlays",))}
+        paths = {kind: target for kind, target in paths.items() if kind not in left_out}
+        if image is None and "probabilities" in paths:
+            raise ValueError(
+                f"image '{path}': expected at most max_pixels for probabilities, got {height}x{width} pixels; leave "
+                "them out, or cut it into tiles"
+            )
+        outputs = Outputs(paths, height, width, trained.labels, image=image, geo=geo, halves=halves)
+        with naming(paths["mask"]), outputs:
+            try:
+                strips = trained.strips(rows, height, width)
+                for logits in _told(strips, height) if alone else strips:
+                    outputs.add(logits)
+            except OSError:  # of writing: no image would fare better
+                raise
+            except Exception as error:  # memory, a size that the model refuses: other images may well go
+                text = first_line(error)
+                raise _BadImage(text if text.startswith("image '") else f"image '{path}': {text}") from None
+    return list(paths)
+
+
+@contextmanager
+def _opened(trained: "Trained", path: Path) -> "Iterator[tuple[Image | None, Callable[[int, int], Image], int, int]]":
+    """The image, a function (first, last) -> rows of it, height and width; without the image if it is too large for
+    memory, and the model slides over it."""
+    from seg.images import limit, tiff_rows
+    from seg.images.headers import read_header
+    from seg.inference import Sliding
+
+    if isinstance(trained.infer(trained.model), Sliding) and path.suffix.lower() in {".tif", ".tiff"}:
+        try:
+            with path.open("rb") as file:
+                header = read_header(file, any_form=True)
+            large = header.width * header.height > limit()
+        except (ValueError, OSError):  # the reader says so
+            large = False
+        if large:
+            with tiff_rows(path, trained.reading) as rows:
+                yield None, rows, rows.height, rows.width
+            return
+    try:
+        image = trained.read(path)
+    except ValueError as error:
+        more = ", or, if it is a TIFF file, give inference=sliding" if "max_pixels" in str(error) else ""
+        raise ValueError(f"{error}{more}") from None
+    yield image, lambda first, last: image[first:last], *image.shape[:2]
+
+
+def _told(strips: "Iterator[Tensor]", height: int) -> "Iterator[Tensor]":
+    """The strips, while a bar or a line now and then says how far they are."""
+    from seg.commands import _show
+    from seg.commands._progress import bulk_progress
+
+    with bulk_progress("predicting", "rows", _show.console) as tell:
+        done = 0
+        for strip in strips:
+            yield strip
+            done += strip.shape[2]
+            tell(done, total=height)
+
+
+def _kinds(cfg: dict[str, Any]) -> "list[Kind]":
+    """What is to be written.
+
+    Raises:
+        ValueError: an option of another kind.
+    """
+    from seg.commands._outputs import FOLDERS
+
+    for key in ("overlays", "colors", "confidence", "geotiff", "overwrite"):
+        if not isinstance(cfg[key], bool):
+            raise ValueError(f"{key}: expected true or false, got {cfg[key]!r}; give one")
+    if cfg["probabilities"] not in (None, "uint8", "float16"):
         raise ValueError(
-            f"destination: expected a folder whose files lie outside images, got '{inside[0]}' within '{images}'; give "
-            "another folder"
+            f"probabilities: expected uint8 or float16, or null for none, got {cfg['probabilities']!r}; choose one"
         )
-    twice = {mask for mask, _ in targets} & {overlay for _, overlay in targets}
-    if twice:
+    return [kind for kind in FOLDERS if kind == "mask" or cfg[kind]]
+
+
+def _check_certain(trained: "Trained", kinds: "list[Kind]", checkpoint: str) -> None:
+    """Refuse probabilities of a model that has none."""
+    if trained.certain and (wanted := {"confidence", "probabilities"} & {*kinds}):
         raise ValueError(
-            f"images: expected none whose mask would be called as an overlay is, got '{min(twice)}'; rename the folder "
-            f"'{_OVERLAYS}' in images"
+            f"{min(wanted)}: expected a model that gives logits, got '{checkpoint}', which was exported with "
+            "argmax=true; export it without, or leave this out"
+        )
+
+
+def _key(cfg: dict[str, Any], kinds: "list[Kind]") -> str:
+    """What makes a mask another one: the model and the options."""
+    with Path(cfg["checkpoint"]).open("rb") as file:
+        model = hashlib.file_digest(file, "sha256").hexdigest()
+    return json.dumps({"model": model, "inference": cfg["inference"], "kinds": kinds, "as": cfg["probabilities"]})
+
+
+def _stamp(paths: "Paths", record: "Record") -> tuple[int, int]:
+    """Size and time of a mask as they are now; OSError if it, or what else was written, is missing."""
+    for kind in record["kinds"]:
+        status = paths[kind].stat()
+    return status.st_size, status.st_mtime_ns  # the mask is the last
+
+
+def _check_targets(targets: "Mapping[str, Paths]", images: Mapping[str, Path], folders: list[Path]) -> None:
+    """Make sure that nothing that is written replaces an image, be it through a link, or something else that is."""
+    paths = [path for all_paths in targets.values() for path in all_paths.values()]
+    read = {path.resolve() for path in images.values()}
+    check = {folder: folder.resolve() for folder in {path.parent for path in paths}}
+    within = [folder.resolve() for folder in folders]
+    for path in paths:
+        place = check[path.parent]
+        if place / path.name in read or any(place.is_relative_to(folder) for folder in within):
+            raise ValueError(
+                f"destination: expected a folder whose files lie outside images, got '{path}' within "
+                f"'{', '.join(map(str, folders)) or path.parent}'; give another folder"
+            )
+    if len({*paths}) < len(paths):
+        seen: set[Path] = set()
+        twice = min(path for path in paths if path in seen or seen.add(path))  # type: ignore[func-returns-value]
+        raise ValueError(
+            f"images: expected none whose mask would be called as an overlay is, got '{twice}'; rename the folder "
+            f"'{twice.relative_to(min(check, key=lambda folder: len(folder.parts))).parts[0]}' in images"
         )
 
 

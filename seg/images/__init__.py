@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from seg.images.decoding import Values, decode, decode_values
 from seg.images.headers import check_size, size_of
 from seg.images.reading import RGB, Reading
+from seg.images.rows import Rows, tiff_rows
 from seg.labels import IGNORE
 
 _LIMIT = "SEG_MAX_PIXELS"
@@ -139,6 +140,7 @@ __all__ = [
     "RGB",
     "Image",
     "Reading",
+    "Rows",
     "Values",
     "as_rgb",
     "check_limit",
@@ -150,4 +152,5 @@ __all__ = [
     "read_image",
     "read_mask",
     "read_values",
+    "tiff_rows",
 ]

@@ -51,6 +51,7 @@ _SINCE = {
     "fit.patience": None,
     "fit.skip": 0,
     "fit.steps": None,
+    "inference._target_": "seg.inference.whole",
     "normalization.mean": None,
     "normalization.std": None,
     "rates.encoder": 1.0,

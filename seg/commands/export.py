@@ -1,0 +1,60 @@
+"""Export a checkpoint for other programs.
+
+seg-export checkpoint=FILE destination=FILE.onnx
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seg.commands import Failed, plain, run, trusted_modules
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def main() -> None:
+    """Entry point of ``seg-export``."""
+    run(export, "export")
+
+
+def export(config: "DictConfig") -> None:
+    """Write an ONNX file or a program of torch.export, and say how far it is from the model."""
+    import seg
+    from seg import export
+    from seg.commands import _show
+    from seg.files import make_folder
+    from seg.trained import load
+
+    cfg = plain(config)
+    if not isinstance(cfg["argmax"], bool):
+        raise ValueError(f"argmax: expected true or false, got {cfg['argmax']!r}; give one")
+    path = Path(str(cfg["destination"]))
+    export.check_request(path, cfg["size"])
+    if path.is_dir():
+        raise ValueError(f"destination: expected a file, got the folder '{path}'; name a file in it")
+    if Path(str(cfg["checkpoint"])).suffix.lower() in export.SUFFIXES:
+        raise ValueError(
+            f"checkpoint: expected best.pt or last.pt of a run, got '{cfg['checkpoint']}', which is exported already; "
+            "give the checkpoint that it was made of"
+        )
+    trained = load(cfg["checkpoint"], "cpu", trust=trusted_modules(cfg["trust"]))
+    make_folder(path.parent, "destination")
+    description = {**trained.describe(), "version": seg.__version__, "opset": export.OPSET}
+    try:
+        difference = export.write(
+            path, trained.model, trained.reading.channels, description, size=cfg["size"], argmax=cfg["argmax"]
+        )
+    except RuntimeError as error:
+        raise Failed(f"'{cfg['checkpoint']}' was not exported: {error}") from None
+    kind = f"opset {export.OPSET}" if path.suffix.lower() == ".onnx" else "torch.export"
+    height, width = cfg["size"] or ("height", "width")
+    _show.say(
+        f"{path} written ({kind}): images (batch, {trained.reading.channels}, {height}, {width}) -> "
+        + ("mask" if cfg["argmax"] else f"logits of {trained.labels.classes} classes")
+    )
+    what = f"{difference:.2%} of the pixels" if cfg["argmax"] else f"{difference:.1e} in any logit"
+    _show.say(f"it differs from the checkpoint by at most {what}, on random images of several sizes")
+
+
+if __name__ == "__main__":
+    main()

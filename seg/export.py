@@ -1,0 +1,319 @@
+"""Exported models: ONNX files and programs of torch.export, with all that is needed to run them.
+
+An ONNX file takes float32 images (batch, channels, height, width) of any size, normalised as its metadata say, pads
+them by their edge to a multiple of 32 as `seg.inference.whole_image` does, and crops what it returns: logits (batch,
+classes, height, width) float32, or, of argmax, the mask (batch, height, width) uint8. A ``.pt2`` takes sides that are
+multiples of 32 alone.
+
+An ONNX file is data: onnxruntime runs its own operators alone. A ``.pt2`` is a program: `torch.export.load` unpickles
+objects and evaluates text of it, so that a file of unknown origin can do what it likes. Load only those that you trust.
+"""
+
+import io
+import json
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seg.files import whole
+
+SUFFIXES = (".onnx", ".pt2")
+OPSET = 18
+_MULTIPLE = 32
+_NEVER = -100.0  # a logit whose probability is 0, and that can be averaged
+_KEY = "seg"
+_LIBRARIES = ("onnx", "onnxruntime", "onnxscript")
+_HINT = "; some models can be exported for one size alone: size=[HEIGHT,WIDTH]"
+_REMEDY = "pip install 'seg-toolkit[export]'"
+
+
+class _Named(nn.Module):
+    """The model with a name for its input, and, if wanted, the argmax in it."""
+
+    def __init__(self, model: nn.Module, argmax: bool) -> None:
+        super().__init__()
+        self.model, self.argmax = model, argmax
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(images)
+        return logits.argmax(1).to(torch.uint8) if self.argmax else logits
+
+
+def write(
+    path: str | os.PathLike[str],
+    model: nn.Module,
+    channels: int,
+    description: Mapping[str, Any],
+    *,
+    size: Sequence[int] | None = None,
+    argmax: bool = False,
+) -> float:
+    """Export a model, run the file beside the model on random images of several sizes, and keep it if they agree.
+
+    Args:
+        path: ends in ``.onnx`` or ``.pt2``.
+        model: ``(N, channels, H, W) -> logits (N, C, H, W)``, on the CPU, in evaluation mode.
+        description: plain data for the metadata: what the outputs mean, and how images are read and normalised.
+        size: height and width of the images, for models that take one size alone; None = any.
+        argmax: return masks instead of logits.
+
+    Returns:
+        The largest difference of a logit, or with argmax the share of pixels, between file and model.
+
+    Raises:
+        ValueError: another suffix, a missing library, or a size that is no multiple of 32.
+        RuntimeError: the exporter gives up, or the file computes something else than the model.
+    """
+    suffix = Path(path).suffix.lower()
+    check_request(path, size)
+    text = json.dumps({**description, "output": "mask" if argmax else "logits", "size": list(size) if size else None})
+    program = _program(_Named(model, argmax).eval(), channels, size)
+    with whole(path) as temporary:
+        if suffix == ".pt2":
+            with temporary.open("wb") as file:
+                torch.export.save(program, file, extra_files={_KEY: text})
+            runs: nn.Module = _program_of(temporary)[0]
+        else:
+            data = _onnx(program, channels, size, argmax, text)
+            temporary.write_bytes(data)
+            runs = Onnx(data, "cpu")
+        return _largest_difference(model, runs, channels, size, argmax, any_size=suffix == ".onnx" and not size)
+
+
+def read(path: str | os.PathLike[str], device: str) -> tuple[nn.Module, dict[str, Any]]:
+    """Model and description of a file that `write` wrote.
+
+    The model gives logits for sides that are multiples of 32. Those of a file with argmax are 0 for the class of its
+    mask and -100 for others.
+
+    Raises:
+        ValueError: another file, or a missing library.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"checkpoint: expected a file, got '{path}'; give one that seg-export wrote")
+    try:
+        model: Any
+        if path.suffix.lower() == ".pt2":
+            model, text = _program_of(path, device)
+        else:
+            model = Onnx(path.read_bytes(), device)
+            text = model.text
+        description = json.loads(text)
+        if not isinstance(description, dict) or description.get("output") not in ("mask", "logits"):
+            raise ValueError("metadata that seg-export did not write")
+    except ImportError:
+        raise ValueError(f"checkpoint: expected onnxruntime to run '{path}', got none; {_REMEDY}") from None
+    except Exception as error:  # of many kinds, where a file is damaged or of others
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ValueError(
+            f"checkpoint: expected a model that seg-export wrote, got '{path}', which cannot be read as that "
+            f"({reason}); export it again"
+        ) from None
+    return (_OneHot(model, description) if description["output"] == "mask" else model), description
+
+
+def check_request(path: str | os.PathLike[str], size: Any) -> None:
+    """Refuse what `write` cannot do, before anything is read.
+
+    Raises:
+        ValueError: another suffix, a missing library, or a size that is no multiple of 32.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"destination: expected a file that ends in {' or '.join(SUFFIXES)}, got '{path}'; name one")
+    if size is not None and not (
+        isinstance(size, list | tuple)
+        and len(size) == 2
+        and all(isinstance(s, int) and not isinstance(s, bool) and s > 0 and s % _MULTIPLE == 0 for s in size)
+    ):
+        raise ValueError(
+            f"size: expected [HEIGHT,WIDTH] in multiples of {_MULTIPLE}, got {size!r}; give such as [224,224], or null "
+            "for images of any size"
+        )
+    if suffix == ".onnx" and (missing := [name for name in _LIBRARIES if find_spec(name) is None]):
+        raise ValueError(f"destination: expected {', '.join(missing)} to write ONNX, got none; {_REMEDY}")
+
+
+class Onnx(nn.Module):
+    """An ONNX file run by onnxruntime; ``text`` is what its metadata say."""
+
+    def __init__(self, data: bytes, device: str) -> None:
+        super().__init__()
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors are raised
+        cuda = device.startswith("cuda") and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        providers = [*(["CUDAExecutionProvider"] if cuda else []), "CPUExecutionProvider"]
+        self.session = onnxruntime.InferenceSession(data, options, providers=providers)
+        self.text = self.session.get_modelmeta().custom_metadata_map.get(_KEY, "null")
+
+    def forward(self, images: Tensor) -> Tensor:
+        (out,) = self.session.run(None, {"images": images.float().cpu().numpy()})
+        return torch.from_numpy(out).to(images.device)
+
+
+class Program(nn.Module):
+    """A program of torch.export, which knows neither ``train()`` nor ``eval()``."""
+
+    def __init__(self, program: torch.export.ExportedProgram, device: str = "cpu") -> None:
+        super().__init__()
+        # torch guards against sides of one multiple, which the program computes as well
+        self.run = (program.module(check_guards=False).to(device),)  # in a tuple, it is no child
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.run[0](images)
+        return out
+
+
+class _OneHot(nn.Module):
+    def __init__(self, model: nn.Module, description: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.model, self.classes = model, description["classes"]
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = F.one_hot(self.model(images).long(), self.classes).permute(0, 3, 1, 2)
+        return torch.zeros(found.shape, device=found.device).masked_fill(found == 0, _NEVER)
+
+
+def _program(model: nn.Module, channels: int, size: Sequence[int] | None) -> torch.export.ExportedProgram:
+    """Of any batch, and of any multiple of 32 for the sides if no size is given.
+
+    Raises:
+        RuntimeError: torch's exporter gives up.
+    """
+    batch, any_side = torch.export.Dim("batch", min=1, max=65536), {}
+    if size is None:
+        sides = (_MULTIPLE * torch.export.Dim(name, min=1, max=65536 // _MULTIPLE) for name in ("rows", "columns"))
+        any_side = dict(zip((2, 3), sides, strict=True))
+    images = torch.zeros(2, channels, *(size or (2 * _MULTIPLE, 3 * _MULTIPLE)))
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.export(model, (images,), dynamic_shapes=({0: batch, **any_side},))
+    except Exception as error:  # of many kinds
+        raise RuntimeError(f"the exporter of torch gave up ({_first_line(error)}){'' if size else _HINT}") from None
+
+
+def _onnx(
+    program: torch.export.ExportedProgram, channels: int, size: Sequence[int] | None, argmax: bool, text: str
+) -> bytes:
+    import onnx
+
+    name = "mask" if argmax else "logits"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's, about itself
+        try:
+            written = torch.onnx.export(program, (), opset_version=OPSET, output_names=[name], verbose=False)
+        except Exception as error:  # of many kinds
+            hint = "" if size else _HINT
+            raise RuntimeError(f"the ONNX exporter of torch gave up ({_first_line(error)}){hint}") from None
+    assert written is not None
+    model = written.model_proto
+    if size is None:
+        model = _with_padding(model, channels, name)
+    onnx.helper.set_model_props(model, {_KEY: text})
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _with_padding(model: Any, channels: int, name: str) -> Any:
+    """Pad by the edge before an ONNX model, and crop after it."""
+    import onnx.compose
+    import onnx.parser
+
+    head = f'<ir_version: {model.ir_version}, opset_import: ["" : {OPSET}]>'
+    before = onnx.parser.parse_model(f"""{head}
+        pad (float[batch, {channels}, height, width] images)
+            => (float[batch, {channels}, rows, columns] padded, int64[2] size) {{
+            size = Shape <start = 2> (images)
+            multiple = Constant <value = int64[1] {{{_MULTIPLE}}}> ()
+            negative = Neg (size)
+            missing = Mod (negative, multiple)
+            zeros = Constant <value = int64[6] {{0, 0, 0, 0, 0, 0}}> ()
+            pads = Concat <axis = 0> (zeros, missing)
+            padded = Pad <mode = "edge"> (images, pads)
+        }}""")
+    kind, axes = ("uint8[batch,", "1, 2") if name == "mask" else ("float[batch, classes,", "2, 3")
+    after = onnx.parser.parse_model(f"""{head}
+        crop ({kind} rows, columns] found, int64[2] size) => ({kind} height, width] {name}) {{
+            zeros = Constant <value = int64[2] {{0, 0}}> ()
+            axes = Constant <value = int64[2] {{{axes}}}> ()
+            {name} = Slice (found, zeros, size, axes)
+        }}""")
+    before, inner, after = (
+        onnx.compose.add_prefix(part, f"{where}_")
+        for where, part in (("before", before), ("inner", model), ("after", after))
+    )
+    link = [("before_padded", "inner_images")]
+    joined = onnx.compose.merge_models(before, inner, link, outputs=[f"inner_{name}", "before_size"])
+    joined = onnx.compose.merge_models(joined, after, [(f"inner_{name}", "after_found"), ("before_size", "after_size")])
+    return _renamed(joined, {"before_images": "images", f"after_{name}": name})
+
+
+def _renamed(model: Any, names: Mapping[str, str]) -> Any:
+    for value in (*model.graph.input, *model.graph.output):
+        value.name = names.get(value.name, value.name)
+    for node in model.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    return model
+
+
+def _program_of(path: Path, device: str = "cpu") -> tuple["Program", str]:
+    """Model and metadata of a .pt2, which is trusted."""
+    extra = {_KEY: ""}
+    program = torch.export.load(io.BytesIO(path.read_bytes()), extra_files=extra)
+    return Program(program, device), extra[_KEY]
+
+
+@torch.no_grad()
+def _largest_difference(
+    model: nn.Module,
+    file: nn.Module,
+    channels: int,
+    size: Sequence[int] | None,
+    argmax: bool,
+    *,
+    any_size: bool,
+) -> float:
+    noise = torch.Generator().manual_seed(0)
+    sizes = [size] if size else [(64, 96), (32, 64), *([(45, 61)] if any_size else [])]
+    worst = 0.0
+    for number, (height, width) in enumerate(sizes, start=1):
+        images = torch.randn(number, channels, height, width, generator=noise)
+        padded = F.pad(images, (0, -width % _MULTIPLE, 0, -height % _MULTIPLE), mode="replicate")
+        expected = model(padded)[..., :height, :width]
+        try:
+            found = file(images)
+        except Exception as error:  # onnxruntime's are of many kinds
+            raise RuntimeError(
+                f"the exported file does not run on images of {height}x{width} ({_first_line(error)})"
+                + ("" if size else _HINT)
+            ) from None
+        if argmax:
+            difference = (found != expected.argmax(1)).float().mean().item()
+            allowed = 0.01  # of the pixels, whose best two classes are as good as equal
+        else:
+            difference = (found - expected).abs().max().item()
+            allowed = 0.01 * max(1.0, expected.abs().max().item())
+        if not difference <= allowed:
+            raise RuntimeError(
+                f"expected the exported file to compute what the model does, got a difference of {difference:.3g} for "
+                f"images of {height}x{width}; choose the other format, or another model"
+            )
+        worst = max(worst, difference)
+    return worst
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -1,0 +1,30 @@
+"""Prediction of images of any size: whole, in windows, in several views.
+
+`whole`, `sliding` and `augmented` take a model and return one, and so they compose:
+
+    predict = sliding(augmented(model, flips=["horizontal"]), window=512, overlap=0.5)
+    logits = predict(images)  # (N, channels, H, W), normalised -> (N, C, H, W)
+
+Windows average logits, views average probabilities and return their logarithms.
+"""
+
+from seg.inference.padding import MULTIPLE, Model, whole, whole_image
+from seg.inference.prediction import as_tensor, composed, normalized, out_of_memory, predict, strips
+from seg.inference.views import augmented
+from seg.inference.windows import Sliding, sliding
+
+__all__ = [
+    "MULTIPLE",
+    "Model",
+    "Sliding",
+    "as_tensor",
+    "augmented",
+    "composed",
+    "normalized",
+    "out_of_memory",
+    "predict",
+    "sliding",
+    "strips",
+    "whole",
+    "whole_image",
+]
