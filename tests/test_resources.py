@@ -18,7 +18,7 @@ from conftest import Script, fails, script_path, train_options
 
 from seg.commands import _progress, _show
 from seg.inference import out_of_memory
-from seg.training import _wide
+from seg.training.state import _wide
 
 MODELS = """\
 import torch
