@@ -82,7 +82,8 @@ class Parts:
     def validate(self) -> evaluation.Validation:
         """Loss, pixel counts, boundaries and calibration of the validation set."""
         if self.state.fabric.world_size > 1:  # the running statistics of each process are those of its own images
-            for buffer in {*self.state.model.buffers(), *self.state.evaluated.buffers()}:
+            models = dict.fromkeys((self.state.model, self.state.evaluated))  # in one order on all of them
+            for buffer in (buffer for model in models for buffer in model.buffers()):
                 torch.distributed.broadcast(buffer, 0)
         images, names = len(self.data.val), self.data.labels.names
         return evaluation.evaluate(
