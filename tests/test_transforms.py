@@ -89,6 +89,37 @@ def test_scale_crop_without_scaling_is_exact() -> None:
     assert int((labels == 255).sum()) == 32 * 32
 
 
+def test_wanted_windows_hold_a_class_that_is_drawn_from_all() -> None:
+    """Two pixels of 10,000 are class 1, half of the others 255: half of the windows must show one of the two."""
+    mask = torch.zeros((100, 100), dtype=torch.uint8)
+    mask[50:] = 255
+    mask[0, 99] = mask[20, 30] = 1
+    image = mask.expand(3, -1, -1).contiguous()
+    torch.manual_seed(0)
+    crop = ScaleCrop(size=(32, 32), scale=(0.9, 1.1), wanted=1.0)
+    shown = [crop(image, mask)[1] for _ in range(600)]
+    assert all((labels != 255).any() for labels in shown)
+    assert 0.42 < np.mean([bool((labels == 1).any()) for labels in shown]) < 0.62  # and some by chance
+    torch.manual_seed(0)
+    crop = ScaleCrop(size=(32, 32), scale=(1.0, 1.0), wanted=1.0)
+    places = [torch.argwhere(labels == 1) for labels in (crop(image, mask)[1] for _ in range(2000))]
+    rows = np.array([int(place[0, 0]) for place in places if len(place) == 1 and int(place[0, 1]) != 31])
+    assert np.bincount(rows, minlength=32)[:21].min() > 0  # the pixel is anywhere in the window, not in its middle
+    assert (rows <= 20).all()  # the window cannot begin above the image
+    nothing = torch.full_like(mask, 255)
+    assert crop(image, nothing)[1].shape == (32, 32)
+
+
+def test_no_window_is_wanted_by_default() -> None:
+    image, mask = coded()
+    found = []
+    for crop in (ScaleCrop(), ScaleCrop(wanted=0.0)):
+        torch.manual_seed(0)
+        found.append((crop(image, mask)[1], torch.rand(1)))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+
+
 def test_flip() -> None:
     image, mask = coded()
     out, labels = Flip(p=1.0)(image, mask)
@@ -497,6 +528,8 @@ def test_mixes_in_a_pipeline(mix: Any) -> None:
         (lambda: Noise(sigma=-1), "sigma: expected a number >= 0, got -1"),
         (lambda: CutMix(alpha=0), "alpha: expected a number > 0, got 0"),
         (lambda: ScaleCrop(size=64), r"size: expected \(height, width\) in multiples of 32, got 64"),
+        (lambda: ScaleCrop(wanted=-1), "wanted: expected a number in 0..1, got -1"),
+        (lambda: ScaleCrop(wanted=0.3, scale=(0.5, 1)), "wanted: expected 0 where windows are as large as the images"),
         (lambda: ScaleCrop(multiple=1.5), "multiple: expected a whole number of at least 1, got 1.5"),
         (lambda: Illumination(gamma=("a", "b")), "gamma: expected 0 < least <= greatest, got"),
         (lambda: Mosaic(size=5), r"size: expected \(height, width\) of at least 1 pixel, got 5"),
