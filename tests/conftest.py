@@ -124,6 +124,17 @@ def script(tmp_path: Path, forge: Forge) -> Script:
     return run
 
 
+@pytest.fixture
+def fresh_script(tmp_path: Path) -> Script:
+    """As `script`, in a fresh interpreter: for what is decided when that or a library starts."""
+
+    def run(name: str, /, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        words = [str(script_path(name)), *arguments, *(f"{key}={value}" for key, value in options.items())]
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+
+    return run
+
+
 def script_path(name: str) -> Path:
     """Where the installation put a console script."""
     return Path(sys.executable).parent / name
@@ -132,7 +143,7 @@ def script_path(name: str) -> Path:
 def train_options(data: Path) -> list[str]:
     """The overrides of a training run of seconds: of an encoder with half a million weights."""
     folders = [f"data.{part}.{kind}={data / part / kind}" for part in ("train", "val") for kind in ("images", "masks")]
-    model = ["model=unet_small", "model.encoder_name=tu-test_resnet", "model.decoder_channels=[32,16,16,8,8]"]
+    model = ["model=unet_small", "model.encoder_name=tu-test_resnet"]
     return [*folders, *model, "loader.batch=2", "loader.workers=0", "fit.epochs=2", "pictures=1"]
 
 

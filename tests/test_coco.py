@@ -412,11 +412,11 @@ def test_command_line(roboflow: Path, script: Script, tmp_path: Path) -> None:
 
 
 def test_a_missing_library_names_the_extra(
-    roboflow: Path, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    roboflow: Path, fresh_script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     LABELS.save(tmp_path / "map.yaml")
     write(tmp_path / "hidden" / "pycocotools", "raise ImportError", "__init__.py")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hidden"))
-    done = script("seg-preprocess", source=roboflow, destination="masks", labels="map.yaml", read="coco")
+    done = fresh_script("seg-preprocess", source=roboflow, destination="masks", labels="map.yaml", read="coco")
     fails(done, 2, r"read=coco: expected pycocotools, .* got none; pip install 'seg-toolkit\[coco\]'")
     assert not (tmp_path / "masks").exists()

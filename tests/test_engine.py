@@ -171,8 +171,9 @@ def test_an_encoder_from_a_file(tmp_path: Path, data: Path, script: Script) -> N
     foreign = {f"module.backbone.{name}": value for name, value in encoder.state_dict().items()}
     torch.save({"epoch": 3, "state_dict": foreign | {"module.fc.weight": torch.zeros(5, 512)}}, tmp_path / "a.pth")
     result = script(
-        "seg-train", *train_options(data), "model.encoder_weights=a.pth", "fit.epochs=1", "optimizer.lr=1e-12", name="a"
-    )
+        "seg-train", *train_options(data), "model.encoder_name=resnet18", "model.encoder_weights=a.pth", "fit.epochs=1",
+        "optimizer.lr=1e-12", name="a",
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "encoder: a.pth, 100 tensors taken\n" in result.stdout
     found = trained.load(tmp_path / "runs" / "a" / "last.pt", "cpu").model.encoder

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import LABELS, Script, fails, scene
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from seg import runs
@@ -25,8 +26,9 @@ CHECKPOINT = Path(__file__).parent / "golden" / "format2" / "best.pt"
 
 def judge(**options: Any) -> dict[str, Any]:
     """Run the command with these options, and return ``metrics.json``."""
-    defaults = OmegaConf.load(conf_dir() / "evaluate.yaml")
-    del defaults["defaults"]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        defaults = compose("evaluate")
+    OmegaConf.set_struct(defaults, False)
     plain = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
     evaluate.evaluate(OmegaConf.merge(defaults, {"workers": 0, "device": "cpu", **plain}))
     found: dict[str, Any] = json.loads((Path(options["destination"]) / "metrics.json").read_text())

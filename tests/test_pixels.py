@@ -106,7 +106,7 @@ def test_few_levels_are_said(tmp_path: Path, script: Script, make: object, share
 
 def test_a_range_travels_from_training_to_all_others(tmp_path: Path, script: Script) -> None:
     data = write_set(tmp_path / "data", write_narrow, ".png")
-    options = [*train_options(data), "fit.epochs=6", "data.range=percentiles", "name=a"]
+    options = [*train_options(data), "fit.epochs=6", "data.range=percentiles", "name=a", "device.precision=32-true"]
     result = script("seg-train", *options)
     assert result.returncode == 0, result.stderr
     assert "few" not in result.stderr
@@ -172,6 +172,7 @@ def test_five_bands(tmp_path: Path, script: Script) -> None:
     for bands in ("[4]", "[4,0]"):
         name = f"run{len(bands)}"
         options = [*train_options(data), f"data.bands={bands}", "fit.epochs=6", "augment=strong", f"name={name}"]
+        options.append("device.precision=32-true")
         result = script("seg-train", *options)
         assert result.returncode == 0, result.stderr
         state = checkpoint.load(tmp_path / f"runs/{name}/best.pt")
@@ -243,12 +244,12 @@ def test_bands_that_are_left_out_are_said(tmp_path: Path, script: Script) -> Non
         assert torch.equal(tensor, states[1]["model"][key]), key
 
 
-def test_without_the_extra(tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra(tmp_path: Path, fresh_script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     data = write_set(tmp_path / "data", write_bands, ".tif")
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden/tifffile.py").write_text("raise ImportError\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hidden"))
-    result = script("seg-train", *train_options(data), "data.bands=[4]", name="a")
+    result = fresh_script("seg-train", *train_options(data), "data.bands=[4]", name="a")
     fails(result, 2, r"got 5 a page on 1, stored as OpenCV cannot read them; pip install 'seg-toolkit\[tiff\]'")
 
 

@@ -75,13 +75,13 @@ def test_findings_are_printed_as_they_are(tmp_path: Path, script: Script) -> Non
 
 
 def test_an_error_about_a_file_that_ascii_cannot_name(
-    tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fresh_script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd(tmp_path)
     (tmp_path / "labels" / "Bäume [b].png").write_bytes(b"no image")
     (tmp_path / "labels" / os.fsdecode(b"\xff.png")).write_bytes(b"no image")
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    result = script("seg-preprocess", source="labels", destination="masks", labels="map.yaml")
+    result = fresh_script("seg-preprocess", source="labels", destination="masks", labels="map.yaml")
     fails(result, 1, "2 of 4 files failed")
     assert "B\\xe4ume [b].png: expected" in result.stderr
     assert "2 converted, 0 unchanged, 2 failed" in result.stdout

@@ -237,6 +237,7 @@ class TestDamagedRunFolders:
     def test_half_a_checkpoint(self, tmp_path: Path, options: list[str], script: Script) -> None:
         path = tmp_path / "runs/a/last.pt"
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        (tmp_path / "runs/a/previous.pt").write_bytes(path.read_bytes())
         fails(
             script("seg-train", *options),
             2,

@@ -48,7 +48,7 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, deterministic
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
-    for noisy in ("lightning.fabric", "lightning_utilities", "huggingface_hub"):
+    for noisy in ("lightning.fabric", "lightning.pytorch", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     nodes = 1

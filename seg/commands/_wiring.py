@@ -267,9 +267,9 @@ def resume(state: training.State, folder: Path, *, extend: bool = False) -> None
     """
     path = folder / runs.LAST
     if path.exists():
-        path, saved = _last_or_previous(folder)
         best = f", with init={folder / runs.BEST} to keep the best weights" if (folder / runs.BEST).exists() else ""
         try:
+            path, saved = _last_or_previous(folder)
             state.load_state_dict(saved)
             rate = saved["optimizer"]["param_groups"][0]["lr"]
         except Exception as error:  # a damaged file makes nearly anything of torch's optimizers
@@ -305,7 +305,10 @@ def _last_or_previous(folder: Path) -> tuple[Path, dict[str, Any]]:
     except ValueError as error:
         if not previous.exists():
             raise
-        saved = trained.read(previous)
+        try:
+            saved = trained.read(previous)
+        except ValueError:
+            raise error from None
         _show.warn(f"{error}; going on from {previous}, which was saved before it")
         return previous, saved
 
