@@ -90,24 +90,23 @@ def test_scale_crop_without_scaling_is_exact() -> None:
 
 
 def test_wanted_windows_hold_a_class_that_is_drawn_from_all() -> None:
-    """Two pixels of 10,000 are class 1, half of the others 255: half of the windows must show one of the two."""
-    mask = torch.zeros((100, 100), dtype=torch.uint8)
-    mask[50:] = 255
-    mask[0, 99] = mask[20, 30] = 1
+    mask = torch.zeros((800, 800), dtype=torch.uint8)
+    mask[400:] = 255
+    mask[0, 799] = mask[20, 30] = 1  # two pixels, and yet in half of the windows
     image = mask.expand(3, -1, -1).contiguous()
     torch.manual_seed(0)
-    crop = ScaleCrop(size=(32, 32), scale=(0.9, 1.1), wanted=1.0)
-    shown = [crop(image, mask)[1] for _ in range(600)]
-    assert all((labels != 255).any() for labels in shown)
-    assert 0.42 < np.mean([bool((labels == 1).any()) for labels in shown]) < 0.62  # and some by chance
-    torch.manual_seed(0)
     crop = ScaleCrop(size=(32, 32), scale=(1.0, 1.0), wanted=1.0)
-    places = [torch.argwhere(labels == 1) for labels in (crop(image, mask)[1] for _ in range(2000))]
-    rows = np.array([int(place[0, 0]) for place in places if len(place) == 1 and int(place[0, 1]) != 31])
-    assert np.bincount(rows, minlength=32)[:21].min() > 0  # the pixel is anywhere in the window, not in its middle
-    assert (rows <= 20).all()  # the window cannot begin above the image
-    nothing = torch.full_like(mask, 255)
-    assert crop(image, nothing)[1].shape == (32, 32)
+    shown = [crop(image, mask)[1] for _ in range(2000)]
+    assert all((labels != 255).any() for labels in shown)
+    places = np.array([place[0].tolist() for labels in shown if len(place := torch.argwhere(labels == 1))])
+    assert abs(len(places) / 2000 - 0.5) < 4 * 0.5 / 2000**0.5 + 0.005  # four sigma, and windows that show it by chance
+    inner = places[places[:, 1] != 31]  # of the pixel that is not in a corner of the image
+    assert abs(len(inner) / len(places) - 0.5) < 4 * 0.5 / len(places) ** 0.5
+    assert set(inner[:, 0]) == set(range(21))  # anywhere in the window, which cannot begin above the image
+    assert set(inner[:, 1]) == set(range(31))
+    for wanted, scale in ((0.33, (0.5, 2.0)), (1.0, (0.5, 2.0))):
+        out, labels = ScaleCrop(size=(32, 64), scale=scale, wanted=wanted)(image, torch.full_like(mask, 255))
+        assert out.shape == (3, *labels.shape) == (3, 32, 64)  # nothing to choose from
 
 
 def test_no_window_is_wanted_by_default() -> None:

@@ -37,11 +37,11 @@ def sampling_weights(loader: Mapping[str, Any], counts: NDArray[np.int64]) -> ND
     weights = balanced(counts) if loader["sampler"] == "balanced" else repeat_factors(counts, loader["repeat_below"])
     draws = weights * len(weights) / weights.sum()
     if np.allclose(draws, 1):
-        reason = "every image holds the same classes, as far as it weighs them"
+        reason = "no image holds rarer classes than the others"
         if loader["sampler"] == "repeat":
-            reason = f"every class is in {loader['repeat_below']:.0%} of the images or more (loader.repeat_below)"
+            reason = f"no class is in fewer than {loader['repeat_below']:.0%} of the images (loader.repeat_below)"
         _show.warn(f"{option} changes nothing, because {reason}")
-        return weights
+        return None
     _show.say(f"{option}: an image is drawn {draws.min():.2g} to {draws.max():.2g} times an epoch on average")
     if left_out := int((weights == 0).sum()):
         _show.warn(f"{option} never draws {left_out} of {len(weights)} images, which have no labelled pixel")
