@@ -17,8 +17,9 @@ from seg.pairs import Pair
 from seg.remembered import remembered
 from seg.transforms import Transform
 
-Key = tuple[int, int]
-"""(epoch, index): all that the randomness of a sample depends on, besides the seed."""
+Key = tuple[int, int] | tuple[int, int, int]
+"""(epoch, index): all that the randomness of a sample depends on, besides the seed; a sample that comes again in its
+epoch has a third number, which counts from 1."""
 
 
 class Checked(NamedTuple):
@@ -196,7 +197,7 @@ class SegmentationDataset(Dataset[Sample]):
 
     def transformed(self, key: int | Key) -> tuple[Tensor, Tensor]:
         """Image (channels, H, W) and mask (H, W) uint8 after the transform."""
-        epoch, index = key if isinstance(key, tuple) else (0, key)
+        epoch, index, *again = key if isinstance(key, tuple) else (0, key)
         image, mask = self.read(index)
         if self.transform is None:
             return image, mask
@@ -204,7 +205,7 @@ class SegmentationDataset(Dataset[Sample]):
         if callable(set_progress):
             set_progress(epoch, self.epochs)
         state = torch.get_rng_state()
-        _seed_all(self.seed, epoch, index)
+        _seed_all(self.seed, epoch, index, *again)
         try:
             return self.transform(image, mask)
         finally:

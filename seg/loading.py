@@ -5,6 +5,7 @@ import multiprocessing
 import signal
 import traceback
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, default_collate
 from torch.utils.data.dataloader import _BaseDataLoaderIter
@@ -48,13 +50,25 @@ class TrainBatches(Sampler[list[Key]]):
         batch: samples a batch, over all processes; fewer when there are not as many.
         seed: of the order.
         accumulate: batches that make a step.
+        weights: (size,) how often to draw each sample, in proportion, such as `balanced` and `repeat_factors` give;
+            None = each once an epoch. An epoch has as many samples as without.
         rank, world: this process takes every ``world``-th sample of each batch.
 
     Raises:
-        ValueError: batches that cannot be shared among the processes, or too few samples for a step.
+        ValueError: batches that cannot be shared among the processes, too few samples for a step, or no such weights.
     """
 
-    def __init__(self, size: int, *, batch: int, seed: int, accumulate: int = 1, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        size: int,
+        *,
+        batch: int,
+        seed: int,
+        accumulate: int = 1,
+        weights: Sequence[float] | NDArray[np.float64] | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
         batch = min(batch, size)
         if batch < 1 or batch % world:
             raise ValueError(
@@ -67,6 +81,7 @@ class TrainBatches(Sampler[list[Key]]):
             )
         self.size, self.batch, self.seed, self.rank, self.world = size, batch, seed, rank, world
         self.accumulate = accumulate
+        self.weights = None if weights is None else _checked(weights, size)
         self.epoch = self.start = 0
         self.end = len(self)
 
@@ -79,15 +94,84 @@ class TrainBatches(Sampler[list[Key]]):
         self.epoch, self.start, self.end = epoch, step, len(self) if end is None else end
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = self.order()
+        keys = self.keys()
         for number in range(self.start * self.accumulate, self.end * self.accumulate):
-            batch = order[number * self.batch : (number + 1) * self.batch]
-            yield [(self.epoch, index) for index in batch[self.rank :: self.world]]
+            batch = keys[number * self.batch : (number + 1) * self.batch]
+            yield batch[self.rank :: self.world]
+
+    def keys(self) -> list[Key]:
+        """Of the samples of this epoch, in order; those of one sample differ, so that its augmentations do."""
+        drawn: Counter[int] = Counter()
+        keys: list[Key] = []
+        for index in self.order():
+            again = drawn[index]
+            keys.append((self.epoch, index, again) if again else (self.epoch, index))
+            drawn[index] += 1
+        return keys
 
     def order(self) -> list[int]:
         """Of the samples in this epoch."""
-        order: list[int] = np.random.Generator(np.random.PCG64([self.seed, self.epoch])).permutation(self.size).tolist()
-        return order
+        generator = np.random.Generator(np.random.PCG64([self.seed, self.epoch]))
+        order = generator.permutation(self.size)
+        if self.weights is not None:
+            # Systematic sampling: marks at equal distances on a line where each sample has the length of its weight.
+            # Each is drawn as often as expected, rounded down or up; independent draws would vary far more.
+            ends = np.cumsum(self.weights[order])
+            marks = (np.arange(self.size) + generator.random()) * (ends[-1] / self.size)
+            marks = np.minimum(marks, np.nextafter(ends[-1], 0))
+            order = generator.permutation(order[np.searchsorted(ends, marks, side="right")])
+        numbers: list[int] = order.tolist()
+        return numbers
+
+
+def _checked(weights: Sequence[float] | NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    array = np.asarray(weights, np.float64)
+    if array.shape != (size,) or not np.isfinite(array).all() or (array < 0).any() or not array.any():
+        raise ValueError(
+            f"weights: expected {size} numbers from 0, not all 0, got {array.shape} from {array.min(initial=np.inf)} "
+            f"to {array.max(initial=-np.inf)}; give one for each sample"
+        )
+    return array
+
+
+def balanced(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weights for `TrainBatches`: all classes alike, and within a class all images that hold it.
+
+    Class-aware sampling of Shen et al. 2016 (Relay backpropagation for effective learning of deep convolutional neural
+    networks) with the chances that its two draws, a class and then an image, amount to. An image without a labelled
+    pixel is never drawn.
+
+    Args:
+        counts: (images, classes) labelled pixels.
+
+    Returns:
+        (images,) chances, which add up to 1.
+    """
+    holds = counts > 0
+    images = holds.sum(0)
+    shares = np.where(holds, 1 / np.maximum(images, 1), 0.0).sum(1)
+    weights: NDArray[np.float64] = shares / max(np.count_nonzero(images), 1)
+    return weights
+
+
+def repeat_factors(counts: NDArray[np.int64], threshold: float) -> NDArray[np.float64]:
+    """Weights for `TrainBatches`: how often to repeat each image for the rarest class that it holds.
+
+    max(1, sqrt(threshold / f)) with f the share of the images that hold the class; of an image the greatest over its
+    classes (Gupta, Dollar and Girshick 2019, LVIS).
+
+    Args:
+        counts: (images, classes) labelled pixels.
+        threshold: share of the images, in 0..1, below which a class is rare.
+
+    Returns:
+        (images,) factors of at least 1.
+    """
+    holds = counts > 0
+    shares = holds.mean(0)
+    factors = np.sqrt(np.maximum(threshold / np.where(shares > 0, shares, 1), 1))
+    greatest: NDArray[np.float64] = np.where(holds, factors, 1.0).max(1)
+    return greatest
 
 
 class EvaluationBatches(Sampler[list[int]]):

@@ -96,6 +96,7 @@ def test_randomness_depends_on_seed_epoch_and_index_alone(tmp_path: Path, transf
     assert len(seen[0]) == 6
     assert len(seen[1]) == 2
     assert not torch.equal(data[3, 0].image, data[4, 0].image)
+    assert not torch.equal(data[3, 0].image, data[3, 0, 1].image)  # drawn again in its epoch
 
 
 def test_ramps_know_the_epoch_of_each_sample(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from conftest import Script, fails, script_path, train_options
@@ -32,6 +34,8 @@ EVERYTHING = (
     "fit.keep=2",
     "rates.encoder=0.3",
     "loader.batch=1",
+    "loader.sampler=balanced",
+    "augment.crop.wanted=0.5",
     "device.precision=bf16-mixed",
     "augment.crop.size=[64,64]",
     "logger=none",
@@ -44,8 +48,12 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 def test_killed_at_any_moment_with_everything_on(tmp_path: Path, data: Path, script: Script) -> None:
     """What kill -9 leaves is gone on from, and ends as the run that nobody killed, to the bit."""
+    for path in sorted((data / "train/masks").glob("*.png"))[1:]:  # the first alone holds a car
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), np.where(mask == 2, 1, mask))
     whole = script("seg-train", *train_options(data), *EVERYTHING, name="whole")
     assert whole.returncode == 0, whole.stderr
+    assert "loader.sampler=balanced: an image is drawn 0.67 to 2.7 times an epoch on average" in whole.stdout
     command = [script_path("seg-train"), *train_options(data), *EVERYTHING, "name=killed"]
     last = tmp_path / "runs" / "killed" / "last.pt"
     for wait in (0.0, 0.23):
@@ -126,6 +134,12 @@ def test_runs_on_few_images(tmp_path: Path, data: Path, script: Script) -> None:
         (["average=ema", "fit.freeze=2"], "average: expected a model that is trained, got fit.freeze=2 of 2 epochs"),
         (["fit.patience=1", "fit.validate_every=3"], "fit.patience: expected validations to wait for, got one every 3"),
         (["device.compile=perhaps"], "device.compile: expected true or false, got 'perhaps'"),
+        (["loader.sampler=rare"], "loader.sampler: expected null, balanced or repeat, got 'rare'; choose one"),
+        (
+            ["loader.repeat_below=0"],
+            "loader.repeat_below: expected a share of the images, above 0 .*, got 0",
+        ),
+        (["augment.crop.wanted=1.5"], "wanted: expected a number in 0..1, got 1.5"),
         (["fit.skip=-1"], "fit.skip: expected a whole number of at least 0, got -1"),
     ],
 )

@@ -89,6 +89,36 @@ def test_scale_crop_without_scaling_is_exact() -> None:
     assert int((labels == 255).sum()) == 32 * 32
 
 
+def test_wanted_windows_hold_a_class_that_is_drawn_from_all() -> None:
+    mask = torch.zeros((800, 800), dtype=torch.uint8)
+    mask[400:] = 255
+    mask[0, 799] = mask[20, 30] = 1  # two pixels, and yet in half of the windows
+    image = mask.expand(3, -1, -1).contiguous()
+    torch.manual_seed(0)
+    crop = ScaleCrop(size=(32, 32), scale=(1.0, 1.0), wanted=1.0)
+    shown = [crop(image, mask)[1] for _ in range(2000)]
+    assert all((labels != 255).any() for labels in shown)
+    places = np.array([place[0].tolist() for labels in shown if len(place := torch.argwhere(labels == 1))])
+    assert abs(len(places) / 2000 - 0.5) < 4 * 0.5 / 2000**0.5 + 0.005  # four sigma, and windows that show it by chance
+    inner = places[places[:, 1] != 31]  # of the pixel that is not in a corner of the image
+    assert abs(len(inner) / len(places) - 0.5) < 4 * 0.5 / len(places) ** 0.5
+    assert set(inner[:, 0]) == set(range(21))  # anywhere in the window, which cannot begin above the image
+    assert set(inner[:, 1]) == set(range(31))
+    for wanted, scale in ((0.33, (0.5, 2.0)), (1.0, (0.5, 2.0))):
+        out, labels = ScaleCrop(size=(32, 64), scale=scale, wanted=wanted)(image, torch.full_like(mask, 255))
+        assert out.shape == (3, *labels.shape) == (3, 32, 64)  # nothing to choose from
+
+
+def test_no_window_is_wanted_by_default() -> None:
+    image, mask = coded()
+    found = []
+    for crop in (ScaleCrop(), ScaleCrop(wanted=0.0)):
+        torch.manual_seed(0)
+        found.append((crop(image, mask)[1], torch.rand(1)))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+
+
 def test_flip() -> None:
     image, mask = coded()
     out, labels = Flip(p=1.0)(image, mask)
@@ -497,6 +527,8 @@ def test_mixes_in_a_pipeline(mix: Any) -> None:
         (lambda: Noise(sigma=-1), "sigma: expected a number >= 0, got -1"),
         (lambda: CutMix(alpha=0), "alpha: expected a number > 0, got 0"),
         (lambda: ScaleCrop(size=64), r"size: expected \(height, width\) in multiples of 32, got 64"),
+        (lambda: ScaleCrop(wanted=-1), "wanted: expected a number in 0..1, got -1"),
+        (lambda: ScaleCrop(wanted=0.3, scale=(0.5, 1)), "wanted: expected 0 where windows are as large as the images"),
         (lambda: ScaleCrop(multiple=1.5), "multiple: expected a whole number of at least 1, got 1.5"),
         (lambda: Illumination(gamma=("a", "b")), "gamma: expected 0 < least <= greatest, got"),
         (lambda: Mosaic(size=5), r"size: expected \(height, width\) of at least 1 pixel, got 5"),

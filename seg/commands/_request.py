@@ -8,6 +8,7 @@ import torch
 from seg import training
 from seg.commands import instantiate
 from seg.commands._reading import reading_of
+from seg.commands._sampling import check_sampler
 
 BEST_HIGH = ("miou", "miou_i", "miou_c", "mdice", "accuracy", "boundary_iou", "boundary_f1")
 BEST_LOW = ("loss", "ece")
@@ -18,6 +19,7 @@ MONITORED, BY_CLASS = BEST_HIGH + BEST_LOW, ("iou", "dice")
 def check_request(cfg: dict[str, Any]) -> None:
     """Refuse what cannot work, before data are read."""
     _check_whole_numbers(cfg)
+    check_sampler(cfg["loader"])
     _check_channels(cfg)
     options: training.FitOptions = instantiate(cfg["fit"], group="fit")
     check_monitor(options)

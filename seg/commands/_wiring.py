@@ -27,6 +27,7 @@ from seg.commands._model import first_model
 from seg.commands._pictures import ValidationPictures, draw_curves
 from seg.commands._replay import replay
 from seg.commands._request import check_monitor, check_request
+from seg.commands._sampling import sampling_weights
 from seg.commands._signals import stop_signals
 from seg.commands._targets import parameters
 from seg.commands._trial import explained, fitting_batch, try_sizes
@@ -193,7 +194,12 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
     )
     share = {"rank": fabric.global_rank, "world": fabric.world_size}
     batches = TrainBatches(
-        len(data.train), batch=cfg["loader"]["batch"], seed=cfg["seed"], accumulate=options.accumulate, **share
+        len(data.train),
+        batch=cfg["loader"]["batch"],
+        seed=cfg["seed"],
+        accumulate=options.accumulate,
+        weights=sampling_weights(cfg["loader"], data.train_counts),
+        **share,
     )
     epochs, steps = options.length(len(batches))
     loader = partial(make_loader, workers=cfg["loader"]["workers"], device=fabric.device, fabric=fabric)

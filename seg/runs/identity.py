@@ -37,6 +37,7 @@ _RENAMED = {"seg.training.cosine": "seg.optim.cosine", "seg.training.constant": 
 
 
 _SINCE = {
+    "augment.crop.wanted": 0.0,
     "data.exif": "apply",
     "device.compile": False,
     "device.deterministic": False,
@@ -52,6 +53,8 @@ _SINCE = {
     "fit.skip": 0,
     "fit.steps": None,
     "inference._target_": "seg.inference.whole",
+    "loader.repeat_below": 0.5,
+    "loader.sampler": None,
     "normalization.mean": None,
     "normalization.std": None,
     "rates.encoder": 1.0,

@@ -58,6 +58,12 @@ class ScaleCrop:
             ``multiple``.
         scale: least and greatest factor; halving and doubling are equally likely.
         multiple: of what height and width are multiples, in pixels: encoders need that.
+        wanted: share of the windows that are placed around a pixel of a class, drawn from those in the mask, so that
+            small ones are seen as well; nnU-Net (Isensee et al. 2021) places a third so. The pixel may lie anywhere in
+            the window, and a thin region may be lost where the image is scaled down.
+
+    Raises:
+        ValueError: values out of range, or ``wanted`` where nothing is ever cropped.
     """
 
     def __init__(
@@ -66,15 +72,23 @@ class ScaleCrop:
         size: tuple[int, int] | None = None,
         scale: tuple[float, float] = (0.5, 2.0),
         multiple: int = 32,
+        wanted: float = 0.0,
     ) -> None:
         self.multiple = check_multiple(multiple)
         self.size, self.scale = check_size(size, multiple), check_factors("scale", scale)
+        self.wanted = check_share("wanted", wanted)
+        if wanted and size is None and self.scale[1] <= 1:
+            raise ValueError(
+                f"wanted: expected 0 where windows are as large as the images, got {wanted} with size None and factors "
+                f"up to {self.scale[1]}; give a size, or factors above 1"
+            )
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         height, width = self.size or (max(s // self.multiple, 1) * self.multiple for s in mask.shape)
         factor = ratio(self.scale)
-        rows, scaled_height = _window(mask.shape[0], height, factor)
-        columns, scaled_width = _window(mask.shape[1], width, factor)
+        row, column = _pixel_of_a_class(mask) if self.wanted and chance(self.wanted) else (None, None)
+        rows, scaled_height = _window(mask.shape[0], height, factor, row)
+        columns, scaled_width = _window(mask.shape[1], width, factor, column)
         # scaled before padding, or interpolation would blend the black padding into the image
         image, mask = _resized(image[..., rows, columns], mask[rows, columns], (scaled_height, scaled_width))
         right, bottom = width - scaled_width, height - scaled_height
@@ -83,11 +97,28 @@ class ScaleCrop:
         return _pad(image, mask, [left, top, right - left, bottom - top])
 
 
-def _window(side: int, size: int, factor: float) -> tuple[slice, int]:
-    """Along an axis: the pixels of ``side`` to crop, at a random place, and their number after scaling, <= ``size``."""
+def _pixel_of_a_class(mask: Tensor) -> tuple[int, int] | tuple[None, None]:
+    """(row, column) of a random pixel of a random class in the mask; Nones without a labelled pixel."""
+    labels = np.ascontiguousarray(mask.numpy())
+    present = np.flatnonzero(cv2.calcHist([labels], [0], None, [256], [0, 256])[:IGNORE])
+    if not present.size:
+        return None, None
+    pixels = np.flatnonzero(labels == present[integer(present.size - 1)])
+    row, column = divmod(int(pixels[integer(pixels.size - 1)]), labels.shape[1])
+    return row, column
+
+
+def _window(side: int, size: int, factor: float, pixel: int | None = None) -> tuple[slice, int]:
+    """Along an axis: the pixels of ``side`` to crop, at a random place, and their number after scaling, <= ``size``.
+
+    The pixel, if given, is among them.
+    """
     wanted = size / factor
     taken = max(round(min(side, wanted)), 1)
-    start = integer(side - taken)
+    first, last = 0, side - taken
+    if pixel is not None:
+        first, last = max(pixel - taken + 1, 0), min(pixel, last)
+    start = first + integer(last - first)
     scaled = min(max(round(taken * factor), 1), size)
     if taken >= round(wanted):
         scaled = size  # rounding must not leave a line of padding
