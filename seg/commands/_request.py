@@ -7,6 +7,7 @@ import torch
 
 from seg import training
 from seg.commands import instantiate
+from seg.commands._inference import inference_of
 from seg.commands._reading import reading_of
 from seg.commands._sampling import check_sampler
 
@@ -23,6 +24,7 @@ def check_request(cfg: dict[str, Any]) -> None:
     _check_channels(cfg)
     options: training.FitOptions = instantiate(cfg["fit"], group="fit")
     check_monitor(options)
+    inference_of(cfg["inference"])
     if cfg["average"] and options.steps is None and options.freeze >= options.epochs:
         raise ValueError(
             f"average: expected a model that is trained, got fit.freeze={options.freeze} of {options.epochs} epochs; "

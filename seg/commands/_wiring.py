@@ -1,6 +1,5 @@
 """What ``seg-train`` wires: the configuration becomes built objects in one pass, and `seg.training.fit` gets them."""
 
-import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.fabric import Fabric
 from omegaconf import DictConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from seg import evaluation, inference, runs, trained, training
+from seg import evaluation, inference, runs, training
 from seg.commands import _show, instantiate, plain
 from seg.commands._data import Data, file_sizes, load_data, pair_up, render, with_weights
-from seg.commands._device import AUTO, is_first, make_fabric, precision_here, told_by_first, told_once
+from seg.commands._device import AUTO, is_first, make_fabric, told_by_first, told_once
 from seg.commands._environment import environment
 from seg.commands._few import chosen, smoke_test
 from seg.commands._inference import inference_of
@@ -27,6 +26,7 @@ from seg.commands._model import first_model
 from seg.commands._pictures import ValidationPictures, draw_curves
 from seg.commands._replay import replay
 from seg.commands._request import check_monitor, check_request
+from seg.commands._resume import resume, settled_precision
 from seg.commands._sampling import sampling_weights
 from seg.commands._signals import stop_signals
 from seg.commands._targets import parameters
@@ -110,12 +110,11 @@ def train(config: DictConfig) -> Path | None:
         render(plain(config.data.render))
     cfg = plain(config)
     check_request(cfg)
-    inference_of(cfg["inference"])
     folder = Path(str(cfg["runs"]), str(cfg["name"]))
     if cfg["smoke"]:
         folder = smoke_test(cfg, folder)
     if cfg["device"]["precision"] == AUTO:
-        cfg["device"]["precision"] = _precision(cfg["device"]["accelerator"], folder)
+        cfg["device"]["precision"] = settled_precision(cfg["device"]["accelerator"], folder)
     if runs.is_complete(folder, cfg):
         _check_still_the_same(folder, cfg)
         _show.say(f"{folder} is complete; remove it, or give another name=... or seed=..., to train anew")
@@ -214,18 +213,7 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
     train_loader, val_loader = loader(training_set, batches), loader(dataset(data.val), val_batches)
     fabric.to_device(objective)
     infer = inference_of(cfg["inference"])
-    groups = parameter_groups(model, objective, lr=cfg["optimizer"].get("lr"), **cfg["rates"])
-    optimizer = instantiate(cfg["optimizer"], groups, group="optimizer")
-    state = training.State(
-        model,
-        objective,
-        optimizer,
-        _scheduler(cfg["scheduler"], optimizer, steps),
-        fabric,
-        average=partial(instantiate, cfg["average"], group="average") if cfg["average"] else None,
-        compile=cfg["device"]["compile"],
-        seed=cfg["seed"],
-    )
+    state = _state(cfg, model, objective, fabric, steps)
     return Parts(
         options,
         data,
@@ -247,67 +235,28 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
     )
 
 
+def _state(
+    cfg: dict[str, Any], model: nn.Module, objective: Segmentation, fabric: Fabric, steps: int
+) -> training.State:
+    """What moves on in a run of so many steps."""
+    groups = parameter_groups(model, objective, lr=cfg["optimizer"].get("lr"), **cfg["rates"])
+    optimizer = instantiate(cfg["optimizer"], groups, group="optimizer")
+    return training.State(
+        model,
+        objective,
+        optimizer,
+        _scheduler(cfg["scheduler"], optimizer, steps),
+        fabric,
+        average=partial(instantiate, cfg["average"], group="average") if cfg["average"] else None,
+        compile=cfg["device"]["compile"],
+        seed=cfg["seed"],
+    )
+
+
 def _scheduler(config: dict[str, Any], optimizer: Any, steps: int) -> Any:
     """A schedule of ours, which is told the steps of the run, or one of torch's, which is not."""
     told = {"steps": steps} if "steps" in parameters(str(config["_target_"]))[0] else {}
     return instantiate(config, optimizer, group="scheduler", **told)
-
-
-def resume(state: training.State, folder: Path, *, extend: bool = False) -> None:
-    """Go on from ``last.pt``, if there is one; from the one saved before, if it is damaged.
-
-    Args:
-        extend: also where the run had ended because no better score came.
-
-    Raises:
-        ValueError: it is not what this version can go on from.
-    """
-    path = folder / runs.LAST
-    if path.exists():
-        best = f", with init={folder / runs.BEST} to keep the best weights" if (folder / runs.BEST).exists() else ""
-        try:
-            path, saved = _last_or_previous(folder)
-            state.load_state_dict(saved)
-            rate = saved["optimizer"]["param_groups"][0]["lr"]
-        except Exception as error:  # a damaged file makes nearly anything of torch's optimizers
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(
-                f"expected the state of this run in '{path}', got another one, or a damaged file ({reason}); remove it "
-                f"to train anew, or give another name=...{best}"
-            ) from None
-        if extend:
-            state.position.stopped, state.position.since_best = False, 0
-        _show.say(f"resuming {folder} at epoch {state.position.epoch + 1}, step {state.position.step}")
-        if not math.isclose(now := state.optimizer.param_groups[0]["lr"], rate, rel_tol=1e-6, abs_tol=1e-12):
-            _show.say(
-                f"the schedule spans more epochs now: the learning rate goes on at {now:.2g} instead of {rate:.2g}, "
-                "and the result is not that of one run of as many epochs"
-            )
-    if state.fabric.is_global_zero and (lost := runs.cut_lines(folder, state.position.epoch)):
-        _show.warn(
-            f"'{folder / runs.METRICS}' lacks {len(lost)} of the {state.position.epoch} epochs that are done, such as "
-            f"epoch {lost[0] + 1}; the curves and the training time will lack them too"
-        )
-
-
-def _last_or_previous(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """The newest state that can be read, and where it lies.
-
-    Raises:
-        ValueError: neither can.
-    """
-    last, previous = folder / runs.LAST, folder / runs.PREVIOUS
-    try:
-        return last, trained.read(last)
-    except ValueError as error:
-        if not previous.exists():
-            raise
-        try:
-            saved = trained.read(previous)
-        except ValueError:
-            raise error from None
-        _show.warn(f"{error}; going on from {previous}, which was saved before it")
-        return previous, saved
 
 
 def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> None:
@@ -316,10 +265,10 @@ def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> Non
     counts = validation.totals["counts"]
     write_per_image(Judged([p.name for p in parts.data.val], labels.names, [TOLERANCE], validation), folder)
     parts.pictures.draw(parts.state.evaluated, folder / runs.PICTURES)
-    draw_curves(folder / runs.CURVES, list(runs.read_lines(folder / runs.METRICS)))
+    lines = list(runs.read_lines(folder / runs.METRICS))
+    draw_curves(folder / runs.CURVES, lines)
     final, majority = scores(counts.sum(0)), majority_scores(counts.sum(0), majority_class)
     position, options = parts.state.position, parts.options
-    lines = list(runs.read_lines(folder / runs.METRICS))
     best = position.best if options.mode == "max" else -position.best
     done = {
         "epochs": position.epoch,
@@ -338,17 +287,3 @@ def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> Non
         _show.say(f"ended early: {options.monitor} has not been better for {options.patience} validations")
     shown = f"mIoU {_show.percent(best)} %" if options.monitor == "miou" else f"{options.monitor} {best:.4g}"
     _show.say(f"best {shown} in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
-
-
-def _precision(accelerator: str, folder: Path) -> str:
-    """What ``auto`` means: what a run in this folder was begun with, else what is fastest here."""
-    here = precision_here(accelerator)
-    begun = (folder / runs.LAST).exists() and (folder / runs.CONFIG).exists()
-    there = str(runs.read_config(folder / runs.CONFIG).get("device", {}).get("precision", here)) if begun else here
-    if there != here:
-        _show.say(f"precision: {there}, as this run was begun; this machine would take {here}")
-    elif there == "bf16-mixed":
-        _show.say(
-            "precision: bf16-mixed, because the hardware computes with bfloat16; device.precision=32-true for float32"
-        )
-    return there
