@@ -23,10 +23,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seg.files import whole
+from seg.inference import MULTIPLE, whole_image
+from seg.models import first_line
 
 SUFFIXES = (".onnx", ".pt2")
 OPSET = 18
-_MULTIPLE = 32
 _NEVER = -100.0  # a logit whose probability is 0, and that can be averaged
 _KEY = "seg"
 _LIBRARIES = ("onnx", "onnxruntime", "onnxscript")
@@ -112,7 +113,7 @@ def read(path: str | os.PathLike[str], device: str) -> tuple[nn.Module, dict[str
     except ImportError:
         raise ValueError(f"checkpoint: expected onnxruntime to run '{path}', got none; {_REMEDY}") from None
     except Exception as error:  # of many kinds, where a file is damaged or of others
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        reason = first_line(error)[:200]
         raise ValueError(
             f"checkpoint: expected a model that seg-export wrote, got '{path}', which cannot be read as that "
             f"({reason}); export it again"
@@ -132,10 +133,10 @@ def check_request(path: str | os.PathLike[str], size: Any) -> None:
     if size is not None and not (
         isinstance(size, list | tuple)
         and len(size) == 2
-        and all(isinstance(s, int) and not isinstance(s, bool) and s > 0 and s % _MULTIPLE == 0 for s in size)
+        and all(isinstance(s, int) and not isinstance(s, bool) and s > 0 and s % MULTIPLE == 0 for s in size)
     ):
         raise ValueError(
-            f"size: expected [HEIGHT,WIDTH] in multiples of {_MULTIPLE}, got {size!r}; give such as [224,224], or null "
+            f"size: expected [HEIGHT,WIDTH] in multiples of {MULTIPLE}, got {size!r}; give such as [224,224], or null "
             "for images of any size"
         )
     if suffix == ".onnx" and (missing := [name for name in _LIBRARIES if find_spec(name) is None]):
@@ -192,15 +193,15 @@ def _program(model: nn.Module, channels: int, size: Sequence[int] | None) -> tor
     """
     batch, any_side = torch.export.Dim("batch", min=1, max=65536), {}
     if size is None:
-        sides = (_MULTIPLE * torch.export.Dim(name, min=1, max=65536 // _MULTIPLE) for name in ("rows", "columns"))
+        sides = (MULTIPLE * torch.export.Dim(name, min=1, max=65536 // MULTIPLE) for name in ("rows", "columns"))
         any_side = dict(zip((2, 3), sides, strict=True))
-    images = torch.zeros(2, channels, *(size or (2 * _MULTIPLE, 3 * _MULTIPLE)))
+    images = torch.zeros(2, channels, *(size or (2 * MULTIPLE, 3 * MULTIPLE)))
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.export.export(model, (images,), dynamic_shapes=({0: batch, **any_side},))
     except Exception as error:  # of many kinds
-        raise RuntimeError(f"the exporter of torch gave up ({_first_line(error)}){'' if size else _HINT}") from None
+        raise RuntimeError(f"the exporter of torch gave up ({first_line(error)}){'' if size else _HINT}") from None
 
 
 def _onnx(
@@ -215,7 +216,7 @@ def _onnx(
             written = torch.onnx.export(program, (), opset_version=OPSET, output_names=[name], verbose=False)
         except Exception as error:  # of many kinds
             hint = "" if size else _HINT
-            raise RuntimeError(f"the ONNX exporter of torch gave up ({_first_line(error)}){hint}") from None
+            raise RuntimeError(f"the ONNX exporter of torch gave up ({first_line(error)}){hint}") from None
     assert written is not None
     model = written.model_proto
     if size is None:
@@ -236,7 +237,7 @@ def _with_padding(model: Any, channels: int, name: str) -> Any:
         pad (float[batch, {channels}, height, width] images)
             => (float[batch, {channels}, rows, columns] padded, int64[2] size) {{
             size = Shape <start = 2> (images)
-            multiple = Constant <value = int64[1] {{{_MULTIPLE}}}> ()
+            multiple = Constant <value = int64[1] {{{MULTIPLE}}}> ()
             negative = Neg (size)
             missing = Mod (negative, multiple)
             zeros = Constant <value = int64[6] {{0, 0, 0, 0, 0, 0}}> ()
@@ -291,13 +292,12 @@ def _largest_difference(
     worst = 0.0
     for number, (height, width) in enumerate(sizes, start=1):
         images = torch.randn(number, channels, height, width, generator=noise)
-        padded = F.pad(images, (0, -width % _MULTIPLE, 0, -height % _MULTIPLE), mode="replicate")
-        expected = model(padded)[..., :height, :width]
+        expected = whole_image(model, images)
         try:
             found = file(images)
         except Exception as error:  # onnxruntime's are of many kinds
             raise RuntimeError(
-                f"the exported file does not run on images of {height}x{width} ({_first_line(error)})"
+                f"the exported file does not run on images of {height}x{width} ({first_line(error)})"
                 + ("" if size else _HINT)
             ) from None
         if argmax:
@@ -313,7 +313,3 @@ def _largest_difference(
             )
         worst = max(worst, difference)
     return worst
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
