@@ -11,6 +11,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from seg.evaluation import temperature
 from seg.loading import Batch
 from seg.metrics import BINS, AtTemperature, PixelCounts, fit_temperature
+from seg.metrics.calibration import labelled_pixels
 
 NAMES = ("a", "b", "c", "d")
 
@@ -87,3 +88,12 @@ def test_temperature_of_a_set_looks_at_some_pixels_of_each_image() -> None:
 def test_temperatures_that_cannot_be_fitted(logits: torch.Tensor, target: torch.Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=f"temperature: .*{message}"):
         fit_temperature(logits, target)
+
+
+def test_pixels_are_spread_over_a_large_image() -> None:
+    """Of more pixels than float32 can number."""
+    mask = torch.zeros(1, 4099, 4103, dtype=torch.uint8)
+    mask[0, :, 2000:] = 1
+    logits, classes = labelled_pixels(torch.zeros(1, 1, 1, 1).expand(1, 2, 4099, 4103), mask, 100)
+    assert (tuple(logits.shape), tuple(classes.shape)) == ((100, 2), (100,))
+    assert 0.3 < classes.float().mean() < 0.7

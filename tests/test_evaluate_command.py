@@ -17,7 +17,7 @@ from conftest import LABELS, Script, fails, scene
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from seg import runs
+from seg import export, runs, trained
 from seg.commands import conf_dir, evaluate
 from seg.synthetic import LABELS as STREET
 
@@ -83,6 +83,7 @@ def test_pictures_where_images_are_given(val: Path, tmp_path: Path) -> None:
         cv2.imwrite(str(path), np.zeros((10, 10, 3), np.uint8))
     with pytest.raises(ValueError, match=r"images: expected 96x64 as the mask, got 10x10 of .*; give the images that"):
         judge(**folders, images=val / "images")
+    assert (tmp_path / "out/metrics.json").exists()  # the scores are not lost for a picture
 
 
 def test_files_of_other_names(val: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,7 +169,7 @@ def test_labels_name_the_classes(val: Path, tmp_path: Path) -> None:
             "labels: expected none with a checkpoint, .*, got 'l'; leave",
         ),
         ({"predictions": "p", "tolerances": [0]}, "tolerances: expected a list of different positive numbers"),
-        ({"predictions": "p", "tolerances": 3}, "tolerances: expected a list of .*, got 3; give such as"),
+        ({"predictions": "p", "tolerances": 3}, "tolerances: expected a list of .*, got 3; give a list such as"),
         ({"predictions": "p", "surface": "yes"}, "surface: expected true or false, got 'yes'; give one"),
         ({"predictions": "p", "sizes": [9, 3]}, "sizes: expected two rising whole numbers"),
         *(
@@ -231,6 +232,17 @@ def test_a_checkpoint_at_a_temperature(street: Path, capsys: pytest.CaptureFixtu
     plain = judge(**options, destination=street / "plain")
     assert "temperature" not in plain
     assert plain["ece"] == same["ece"]
+
+
+def test_a_file_that_gives_masks_alone_has_no_calibration(street: Path) -> None:
+    model = trained.load(CHECKPOINT, "cpu")
+    export.write(street / "mask.pt2", model.model, 3, model.describe(), argmax=True)
+    folders = {"images": street / "images", "masks": street / "masks", "destination": street / "out", "pictures": 0}
+    found = judge(checkpoint=street / "mask.pt2", **folders)
+    assert not {"ece", "ece_i", "reliability"} & found.keys()
+    assert not (street / "out/reliability.png").exists()
+    with pytest.raises(ValueError, match=r"temperature: expected none with '.*mask.pt2', which gives masks alone"):
+        judge(checkpoint=street / "mask.pt2", **folders, temperature=2.0)
 
 
 def test_a_checkpoint_and_its_predicted_masks_agree(street: Path, script: Script) -> None:

@@ -191,7 +191,7 @@ py::tuple lovasz_rows(const py::array& logits, const py::array& target, bool tog
 py::tuple counted(const py::array& logits, const py::array& target, std::int64_t bins, std::int64_t threads,
                   const std::string& instructions) {
     check_axes(logits);
-    demand(logits.shape(1) <= 256, "logits: expected at most 256 classes", logits, "use the plain path");
+    demand(logits.shape(1) <= 256, "logits: expected at most 256 classes", logits, "merge classes");
     demand(bins >= 0, "bins: expected a number >= 0", std::to_string(bins), "give how many bins you want");
     const Batch batch = batch_of(logits, target, {}, std::nullopt, has_flat_rows(logits));
     py::array_t<std::uint8_t> prediction({target.shape(0), target.shape(1), target.shape(2)});

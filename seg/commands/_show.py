@@ -25,20 +25,26 @@ def warn(text: str) -> None:
         print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
+def table(title: str, first: str, columns: Sequence[str]) -> Table:
+    """An empty table of names and of numbers, which stand to the right."""
+    found = Table(title=title, title_justify="left", caption_justify="left")
+    found.add_column(first)
+    for column in columns:
+        found.add_column(column, justify="right")
+    return found
+
+
 def scores_table(scores: Scores, names: Sequence[str], *, title: str) -> Table:
     """One row a class: IoU, Dice, precision, recall and share of the labelled pixels, all in percent."""
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    table.caption = "pixels of all images summed (D); means over classes in target or prediction"
-    table.add_column("class")
-    for column in ("IoU %", "Dice %", "precision %", "recall %", "pixels %"):
-        table.add_column(column, justify="right")
+    found = table(title, "class", ("IoU %", "Dice %", "precision %", "recall %", "pixels %"))
+    found.caption = "pixels of all images summed (D); means over classes in target or prediction"
     total = max(sum(scores.target), 1)
     columns = (scores.iou, scores.dice, scores.precision, scores.recall, [t / total for t in scores.target])
     for name, *values in zip(names, *columns, strict=True):
-        table.add_row(name, *map(percent, values))
-    table.add_section()
-    table.add_row("mean", percent(scores.miou), percent(scores.mdice), "", "", "", style="bold")
-    return table
+        found.add_row(name, *map(percent, values))
+    found.add_section()
+    found.add_row("mean", percent(scores.miou), percent(scores.mdice), "", "", "", style="bold")
+    return found
 
 
 def percent(value: float) -> str:

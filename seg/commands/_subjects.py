@@ -34,6 +34,7 @@ class Subject:
         pairs: of image and mask; of predicted and true mask where these are evaluated.
         count: feeds a meter, and perhaps others, with the set; what they found, and what else is to be told.
         seen: position in ``pairs`` -> image and predicted mask, for a picture; None where there are no images.
+        certain: it gives masks alone, without confidence.
     """
 
     named: dict[str, str]
@@ -41,6 +42,7 @@ class Subject:
     pairs: list[Pair]
     count: Callable[[PixelCounts], tuple[Validation, dict[str, Any]]]
     seen: Callable[[int], tuple[Image, Image]] | None
+    certain: bool
 
 
 def of_checkpoint(cfg: dict[str, Any]) -> Subject:
@@ -51,9 +53,10 @@ def of_checkpoint(cfg: dict[str, Any]) -> Subject:
     """
     infer = inference_of(cfg["inference"])  # refuses wrong options before files are read
     model = replace(trained.load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"])), infer=infer)
-    if model.certain:
-        _show.warn(
-            f"'{cfg['checkpoint']}' gives masks alone (argmax=true): what is said of its confidence means nothing"
+    if model.certain and cfg["temperature"] is not None:
+        raise ValueError(
+            f"temperature: expected none with '{cfg['checkpoint']}', which gives masks alone (argmax=true), got "
+            f"{cfg['temperature']!r}; leave it out, or export with argmax=false"
         )
     by_name = partial(pair, image_template=cfg["image_template"], template=cfg["template"])
     check_labels(model.labels, cfg["masks"], cfg["checkpoint"])
@@ -69,7 +72,7 @@ def of_checkpoint(cfg: dict[str, Any]) -> Subject:
         return image, model.predict_read(image)
 
     count = partial(_evaluate, model, pairs, others, cfg)
-    return Subject({"checkpoint": str(cfg["checkpoint"])}, model.labels, pairs, count, seen)
+    return Subject({"checkpoint": str(cfg["checkpoint"])}, model.labels, pairs, count, seen, model.certain)
 
 
 def _warn_of_same(pairs: list[Pair], others: list[Pair]) -> None:
@@ -127,7 +130,7 @@ def of_predictions(cfg: dict[str, Any]) -> Subject:
     count = partial(_judge, labels, pairs)
     subject = partial(Subject, {"predictions": str(cfg["predictions"])}, labels, pairs, count)
     if cfg["images"] is None:
-        return subject(None)
+        return subject(None, certain=True)
     images = {p.mask: p.image for p in _paired(cfg["images"], cfg["image_template"], "images", cfg)}
 
     def seen(index: int) -> tuple[Image, Image]:
@@ -140,7 +143,7 @@ def of_predictions(cfg: dict[str, Any]) -> Subject:
             )
         return image, prediction
 
-    return subject(seen)
+    return subject(seen, certain=True)
 
 
 def _paired(folders: Any, file_template: str, what: str, cfg: dict[str, Any]) -> list[Pair]:

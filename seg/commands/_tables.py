@@ -1,5 +1,6 @@
 """What ``seg-evaluate`` prints: tables that fit 80 columns, and lines on what a mean hides."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,18 +33,10 @@ def print_tables(judged: Judged, data: dict[str, Any], *, title: str, sizes: Seq
         _show.say(line)
 
 
-def _table(title: str, first: str, columns: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    table.add_column(first)
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
-
-
 def _class_table(judged: Judged) -> Table:
     """One row a class: the IoU over pixels and that over images, and how well boundaries are placed."""
     headings = ("images", "IoU %\n(D)", "IoU %\n(C)", "boundary\nIoU % (D)", "boundary\nF1 % (C)")
-    table = _table(f"boundary F1 within {tolerance(judged.tolerances[0])}", "class", headings)
+    table = _show.table(f"boundary F1 within {tolerance(judged.tolerances[0])}", "class", headings)
     table.caption = "D: pixels of all images summed; C: mean over the images whose target has the class"
     counts = judged.total("counts")
     columns = (
@@ -59,9 +52,9 @@ def _class_table(judged: Judged) -> Table:
 
 def _size_table(components: dict[str, Any], sizes: Sequence[int]) -> Table:
     """One row a class: recall of its connected components, and how many there are."""
-    bounds = (f"below {sizes[0]:,} px", f"to {sizes[1]:,} px", "larger")
+    bounds = (f"below {sizes[0]:,} px", f"below {sizes[1]:,} px", "larger")
     headings = [f"{size}\n{bound}" for size, bound in zip(SIZES, bounds, strict=True)]
-    table = _table("mean recall % of connected components (and their number), by size", "class", headings)
+    table = _show.table("mean recall % of connected components (and their number), by size", "class", headings)
     for name, by_size in components.items():
         cells = (f"{_show.percent(found['recall'])} ({found['number']:,})" for found in by_size.values())
         table.add_row(name, *cells)
@@ -69,7 +62,7 @@ def _size_table(components: dict[str, Any], sizes: Sequence[int]) -> Table:
 
 
 def _means_table(data: dict[str, Any]) -> Table:
-    table = _table("means %", "", ("D", "I", "C"))
+    table = _show.table("means %", "", ("D", "I", "C"))
     table.caption = POLICY
     for name, key in (("mIoU", "miou"), ("boundary IoU", "boundary_iou")):
         table.add_row(name, *(_show.percent(data[f"{key}{mean}"]) for mean in ("", "_i", "_c")))
@@ -100,9 +93,8 @@ def _lines(judged: Judged, data: dict[str, Any]) -> Iterator[str]:
         )
     if "hd95" in data:
         missing = int((np.isnan(judged.total("hd95")) & (judged.total("edges")[..., 1] > 0)).sum())
-        yield (
-            f"HD95 (I) {data['hd95']:.1f} px; left out are {missing} classes of images that have no predicted boundary"
-        )
+        hd95 = "-" if math.isnan(data["hd95"]) else f"{data['hd95']:.1f} px"
+        yield f"HD95 (I) {hd95}; left out {missing} times, where an image's class has no predicted boundary"
     if "ece" not in data:
         yield "calibration error (ECE): none, because predicted masks have no confidence"
     else:

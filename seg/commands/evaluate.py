@@ -44,13 +44,13 @@ def evaluate(config: "DictConfig") -> None:
     destination = make_folder(cfg["destination"], "destination")
     names, images = subject.labels.names, [pair.name for pair in subject.pairs]
     masks = (Boundaries(len(images), len(names), **boundaries), Components(len(names), bounds=cfg["sizes"]))
-    bins = BINS if cfg["predictions"] is None else 0
+    bins = 0 if subject.certain else BINS
     found, more = subject.count(PixelCounts(len(images), names, bins=bins, masks=masks))
     judged = _judged.Judged(images, names, cfg["tolerances"], found)
     data = {**subject.named, **more, **_judged.as_data(judged)}
     _judged.write(judged, destination)
-    _draw_worst(subject, judged, destination, cfg["pictures"])
     write_json(destination / "metrics.json", data)
+    _draw_worst(subject, judged, destination, cfg["pictures"])
     if cfg["json"]:
         print(json.dumps(finite(data)))
         return

@@ -10,6 +10,7 @@ What all of them mean by a boundary:
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import cv2
@@ -24,6 +25,8 @@ from seg.scores import boundary_f1, by_class, by_image, image_ious, scores, surf
 
 Mask = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
+Distances = tuple[Mask, NDArray[np.float64]]
+"""Class of each pixel of a boundary, and how far the other boundary of its class is, in pixels."""
 
 BAND = 0.02
 """Width of the band of boundary IoU as a share of the image's diagonal, as published."""
@@ -68,7 +71,7 @@ class Boundaries:
         if not listed or not all(_is_number(t) and 0 < t < math.inf for t in listed) or len({*listed}) < len(listed):
             raise ValueError(
                 "tolerances: expected a list of different positive numbers (pixels, or below 1 shares of the diagonal),"
-                f" got {tolerances!r}; give such as [0.0075,3]"
+                f" got {tolerances!r}; give a list such as [0.0075,3]"
             )
         self.tolerances, self.surface, self.classes = tuple(tolerances), surface, classes
         self.bands = torch.zeros(images, classes, 3, dtype=torch.int64)
@@ -80,9 +83,11 @@ class Boundaries:
         self.bands[position] = torch.from_numpy(band_counts(prediction, target, self.classes))
         edges = _edges_only(prediction), _edges_only(target)
         radii = [pixels(tolerance, target.shape) for tolerance in self.tolerances]
-        self.edges[position] = torch.from_numpy(_edge_counts(*edges, radii, self.classes))
+        far = _all_distances if self.surface else partial(_distances, radius=max(radii))
+        ways = far(*edges), far(*edges[::-1])
+        self.edges[position] = torch.from_numpy(_edge_counts(*edges, ways, radii, self.classes))
         if self.surface:
-            self.hd95[position] = torch.from_numpy(hausdorff95(*edges, self.classes))
+            self.hd95[position] = torch.from_numpy(hausdorff95(ways, self.classes))
 
     def totals(self) -> dict[str, Tensor]:
         return {"bands": self.bands, "edges": self.edges} | ({"hd95": self.hd95} if self.surface else {})
@@ -145,17 +150,21 @@ def _edges_only(mask: Mask) -> Mask:
     return np.where(_near_others(mask, _CROSS, 1), mask, np.uint8(IGNORE))
 
 
-def _edge_counts(predicted: Mask, target: Mask, radii: Sequence[float], classes: int) -> NDArray[np.int64]:
-    """Boundary pixels (C, 2 + 2 T) as `Boundaries` counts them, of boundaries with everything else ignored."""
+def _edge_counts(
+    predicted: Mask, target: Mask, ways: tuple[Distances, Distances], radii: Sequence[float], classes: int
+) -> NDArray[np.int64]:
+    """Boundary pixels (C, 2 + 2 T) as `Boundaries` counts them, of boundaries with everything else ignored.
+
+    Args:
+        ways: from the predicted boundary to the target's, and back.
+    """
     columns = [np.bincount(edges[edges != IGNORE], minlength=classes) for edges in (predicted, target)]
-    there = _distances(predicted, target, max(radii))
-    back = _distances(target, predicted, max(radii))
     for radius in radii:
-        columns += [np.bincount(labels[far <= radius], minlength=classes) for labels, far in (there, back)]
+        columns += [np.bincount(labels[far <= radius], minlength=classes) for labels, far in ways]
     return np.stack(columns, axis=1)
 
 
-def _distances(edges: Mask, others: Mask, radius: float) -> tuple[Mask, NDArray[np.float64]]:
+def _distances(edges: Mask, others: Mask, radius: float) -> Distances:
     """Class of each boundary pixel, and how far the nearest one of its class in ``others`` is: exact up to ``radius``.
 
     Goes through the places within reach, the nearest first, and leaves the pixels that have found one: boundaries are
@@ -180,7 +189,7 @@ def _distances(edges: Mask, others: Mask, radius: float) -> tuple[Mask, NDArray[
     return labels, far
 
 
-def _all_distances(edges: Mask, others: Mask) -> tuple[Mask, NDArray[np.float64]]:
+def _all_distances(edges: Mask, others: Mask) -> Distances:
     """As `_distances`, however far; infinite where there is no other one of the class."""
     labels = edges[edges != IGNORE]
     far = np.full(labels.shape, np.inf)
@@ -200,14 +209,16 @@ def _steps(radius: float, stride: int) -> Iterator[tuple[float, int]]:
         yield float(distances[index]), int(rows[index] * stride + columns[index])
 
 
-def hausdorff95(predicted: Mask, target: Mask, classes: int) -> NDArray[np.float64]:
+def hausdorff95(ways: tuple[Distances, Distances], classes: int) -> NDArray[np.float64]:
     """95th percentile of the Hausdorff distance (C,) in pixels, between boundaries with everything else ignored.
 
     The larger one of the two directions, each with NumPy's linear percentile. NaN where one of the two has no boundary
     of the class: no distance says how wrong that is.
+
+    Args:
+        ways: distances from the predicted boundary to the target's, and back, however far.
     """
     found = np.full(classes, np.nan)
-    ways = _all_distances(predicted, target), _all_distances(target, predicted)
     for index in np.intersect1d(ways[0][0], ways[1][0]):
         found[index] = max(np.percentile(far[labels == index], 95) for labels, far in ways)
     return found

@@ -25,7 +25,7 @@ def labelled_pixels(logits: Tensor, mask: Tensor, most: int) -> tuple[Tensor, Te
     for scores, target in zip(logits, mask, strict=True):
         places = (target.flatten() != IGNORE).nonzero().flatten()
         if len(places) > most:
-            places = places[torch.linspace(0, len(places) - 1, most, device=places.device).long()]
+            places = places[torch.arange(most, device=places.device) * len(places) // most]
         taken.append((scores.flatten(1)[:, places].T.float().cpu(), target.flatten()[places].long().cpu()))
     some, classes = zip(*taken, strict=True)
     return torch.cat(some), torch.cat(classes)

@@ -42,7 +42,8 @@ class Components:
         listed = list(bounds) if isinstance(bounds, Sequence) else []
         if len(listed) != 2 or not all(type(bound) is int for bound in listed) or not 0 < listed[0] < listed[1]:
             raise ValueError(
-                f"sizes: expected two rising whole numbers of pixels, got {bounds!r}; give such as {list(BOUNDS)}"
+                f"sizes: expected two rising whole numbers of pixels, got {bounds!r}; give a list such "
+                f"as {list(BOUNDS)}"
             )
         self.bounds = tuple(listed)
         self.components = torch.zeros(classes, len(SIZES), 4, dtype=torch.float64)

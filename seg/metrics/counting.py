@@ -16,7 +16,7 @@ from seg.metrics.counts import confusion_matrix
 
 
 class Counted(NamedTuple):
-    """What `count` found in a batch, on the device of the logits.
+    """What `count` found in a batch, on the device of the logits; of Apple's GPUs on the CPU, as they lack float64.
 
     Attributes:
         prediction: (N, H, W) uint8, the class of the largest logit; the first of equal ones, and NaN above all others.
@@ -38,18 +38,23 @@ def count(logits: Tensor, mask: Tensor, *, bins: int = 0) -> Counted:
     Args:
         logits: (N, C, H, W), at most 256 classes.
         mask: (N, H, W) uint8, 255 = ignore.
-        bins: number B of bins of equal width over [0, 1], each with its upper bound, for the confidence: the softmax
-            of the predicted class, in float32, or float64 for logits in float64 (Guo et al., "On calibration of modern
-            neural networks", 2017). torchmetrics gives each bin its lower bound instead.
+        bins: number B of bins of equal width over [0, 1], each closed at its upper bound (0.2 lies in 0.1..0.2), for
+            the confidence: the softmax of the predicted class, in float32, or float64 for logits in float64 (Guo et
+            al., "On calibration of modern neural networks", 2017). torchmetrics closes bins at the lower bound instead.
 
     Raises:
         ValueError: a mask value outside 0..C-1 that is not 255; shapes that do not fit; too many classes.
     """
     n, classes, *size = logits.shape
     if mask.shape != (n, *size):
-        raise ValueError(f"mask: expected shape {(n, *size)} to match logits, got {tuple(mask.shape)}")
+        raise ValueError(
+            f"mask: expected shape {(n, *size)} to match logits, got {tuple(mask.shape)}; give one class index "
+            "for each pixel"
+        )
     if not 1 <= classes <= 256:
-        raise ValueError(f"logits: expected 1..256 classes, as masks of 8 bits have them, got {classes}")
+        raise ValueError(f"logits: expected 1..256 classes, as masks of 8 bits have them, got {classes}; merge classes")
+    if logits.device.type == "mps":
+        logits, mask = logits.cpu(), mask.cpu()
     return _native(logits, mask, bins) or _plain(logits, mask, bins)
 
 

@@ -74,9 +74,7 @@ class PixelCounts:
 
     def update(self, logits: Tensor, mask: Tensor, index: Tensor) -> None:
         counted = count(logits, mask, bins=self.confidence.shape[1])
-        self.confidence = self.confidence.to(logits.device)
-        for table, position in zip(counted.bins, index.tolist(), strict=True):
-            self.confidence[position] = table
+        self.confidence[index.cpu()] = counted.bins.cpu()
         self._add(counted.prediction, counted.confusion, mask, index)
 
     def judge(self, prediction: Tensor, mask: Tensor, index: Tensor) -> None:
@@ -90,10 +88,8 @@ class PixelCounts:
         self._add(prediction, confusion, mask, index)
 
     def _add(self, prediction: Tensor, confusion: Tensor, mask: Tensor, index: Tensor) -> None:
-        # on the device of the logits until somebody asks: a copy would wait for it
-        self.counts, self.confusion = self.counts.to(confusion.device), self.confusion.to(confusion.device)
-        for matrix, position in zip(confusion, index.tolist(), strict=True):
-            self.counts[position] = image_counts(matrix)
+        confusion, index = confusion.cpu(), index.cpu()
+        self.counts[index] = torch.stack([image_counts(matrix) for matrix in confusion])
         self.confusion += confusion.sum(0)
         if self.masks:
             images = zip(prediction.cpu().numpy(), mask.cpu().numpy(), index.tolist(), strict=True)
@@ -102,9 +98,9 @@ class PixelCounts:
                     meter.update(one, target, position)
 
     def totals(self) -> dict[str, Tensor]:
-        totals = {"counts": self.counts.cpu(), "confusion": self.confusion.cpu()}
+        totals = {"counts": self.counts, "confusion": self.confusion}
         if self.confidence.shape[1]:
-            totals["confidence"] = self.confidence.cpu()
+            totals["confidence"] = self.confidence
         for meter in self.masks:
             totals |= meter.totals()
         return totals
