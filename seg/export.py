@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seg.files import whole
@@ -110,6 +109,8 @@ def read(path: str | os.PathLike[str], device: str) -> tuple[nn.Module, dict[str
         description = json.loads(text)
         if not isinstance(description, dict) or description.get("output") not in ("mask", "logits"):
             raise ValueError("metadata that seg-export did not write")
+        if description["output"] == "mask":
+            model = _OneHot(model, description["classes"])
     except ImportError:
         raise ValueError(f"checkpoint: expected onnxruntime to run '{path}', got none; {_REMEDY}") from None
     except Exception as error:  # of many kinds, where a file is damaged or of others
@@ -118,7 +119,7 @@ def read(path: str | os.PathLike[str], device: str) -> tuple[nn.Module, dict[str
             f"checkpoint: expected a model that seg-export wrote, got '{path}', which cannot be read as that "
             f"({reason}); export it again"
         ) from None
-    return (_OneHot(model, description) if description["output"] == "mask" else model), description
+    return model, description
 
 
 def check_request(path: str | os.PathLike[str], size: Any) -> None:
@@ -153,8 +154,11 @@ class Onnx(nn.Module):
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors are raised
         cuda = device.startswith("cuda") and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-        providers = [*(["CUDAExecutionProvider"] if cuda else []), "CPUExecutionProvider"]
+        number = {"device_id": torch.device(device).index or 0} if cuda else {}
+        providers = [*([("CUDAExecutionProvider", number)] if cuda else []), "CPUExecutionProvider"]
         self.session = onnxruntime.InferenceSession(data, options, providers=providers)
+        if device.startswith("cuda") and "CUDAExecutionProvider" not in self.session.get_providers():
+            warnings.warn("onnxruntime runs on the CPU: it has no CUDA here; pip install onnxruntime-gpu", stacklevel=2)
         self.text = self.session.get_modelmeta().custom_metadata_map.get(_KEY, "null")
 
     def forward(self, images: Tensor) -> Tensor:
@@ -176,13 +180,14 @@ class Program(nn.Module):
 
 
 class _OneHot(nn.Module):
-    def __init__(self, model: nn.Module, description: Mapping[str, Any]) -> None:
+    def __init__(self, model: nn.Module, classes: int) -> None:
         super().__init__()
-        self.model, self.classes = model, description["classes"]
+        self.model, self.classes = model, classes
 
     def forward(self, images: Tensor) -> Tensor:
-        found = F.one_hot(self.model(images).long(), self.classes).permute(0, 3, 1, 2)
-        return torch.zeros(found.shape, device=found.device).masked_fill(found == 0, _NEVER)
+        mask = self.model(images).long()[:, None]
+        never = torch.full((len(mask), self.classes, *mask.shape[2:]), _NEVER, device=mask.device)
+        return never.scatter_(1, mask, 0.0)
 
 
 def _program(model: nn.Module, channels: int, size: Sequence[int] | None) -> torch.export.ExportedProgram:

@@ -37,6 +37,8 @@ class Trained:
         mean, std: of each channel, for images scaled to 0..1.
         reading: bands and range of values that it was trained with.
         regularizer: settings of `seg.regularizers.attach` that it was trained with.
+        infer: makes of the model one for images of any size, see `seg.inference`.
+        certain: it gives masks alone (exported with argmax=true), so that its probabilities mean nothing.
     """
 
     model: nn.Module

@@ -117,6 +117,16 @@ def test_what_is_done_is_left_out(run: Predict, capsys: pytest.CaptureFixture[st
     assert "0 masks written to out, 2 unchanged" in said(inference="tta")
 
 
+def test_what_another_model_wrote_does_not_stay_beside_new_masks(
+    run: Predict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(colors="true", confidence="true", probabilities="uint8")
+    run(inference="tta")
+    assert not [*Path("out").glob("colors/**/*.png"), *Path("out").glob("confidence/**/*.png")]
+    assert not list(Path("out").glob("probabilities/**/*.npz"))
+    assert "belong to none" not in capsys.readouterr().out
+
+
 def test_a_failed_image_is_tried_again_and_leaves_no_older_mask(run: Predict) -> None:
     run()
     shutil.copyfile("images/a.png", "good.png")
@@ -223,7 +233,7 @@ print((peaks[1] - peaks[0]) * unit)
 
 
 def test_memory_does_not_grow_with_the_image(run: Predict, tmp_path: Path) -> None:
-    """40 times as many rows: their logits alone would take 430 MB."""
+    """40 times as many rows: their logits alone would take 420 MB."""
     model, labels = nn.Conv2d(3, 10, 1).eval(), trained.load(OLD, "cpu").describe()
     export.write("tiny.pt2", model, 3, labels)
     for name, height in (("low", 512), ("high", 20480)):

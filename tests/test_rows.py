@@ -78,6 +78,7 @@ def test_bands_and_range(kind: str, planar: str, tmp_path: Path) -> None:
         (smooth(5, "u1"), {"photometric": "minisblack", "planarconfig": "contig"}, Reading(),
          "expected 1, 3 or 4 bands, got 5"),
         (smooth(1, "f4")[..., 0], {}, Reading(), "expected 8 or 16 bits a channel, got float32"),
+        (smooth(3, "u1"), {"photometric": "ycbcr"}, Reading(), "got YCbCr in NONE"),
         (np.full((64, 64), np.nan, "f4"), {}, Reading(bands=(0,), range=((0, 1),)), "expected finite values, got NaN"),
     ],
 )  # fmt: skip

@@ -146,7 +146,11 @@ def test_predictions_replace_no_image_and_no_other_picture(
     assert (images / "s100.png").read_bytes() == before
     shutil.copy(images / "s100.png", images / "overlays/s100.png")
     done = script("seg-predict", checkpoint=checkpoint, images=images, destination="out")
-    fails(done, 2, "images: expected none whose mask would be called as an overlay is, got 'out/overlays/s100.png'")
+    fails(
+        done,
+        2,
+        "images: expected no image whose mask has the file name of another picture, got 'out/overlays/s100.png'",
+    )
 
 
 def test_predictions_of_an_earlier_call(tmp_path: Path, data: Path, checkpoint: Path, script: Script) -> None:

@@ -87,12 +87,16 @@ class Outputs:
 
     def __enter__(self) -> "Outputs":
         with ExitStack() as stack:
-            self.pictures = {
-                kind: self._picture(stack, self.paths[kind]) for kind in ("confidence", "mask") if kind in self.paths
+            self.pictures = {  # the first one opened is the last to get its name: the mask, see FOLDERS
+                kind: self._picture(stack, self.paths[kind]) for kind in ("mask", "confidence") if kind in self.paths
             }
             if "colors" in self.paths:
                 self.pictures["colors"] = self._picture(stack, self.paths["colors"], 3)
-            self.spool = stack.enter_context(tempfile.TemporaryFile()) if "geotiff" in self.paths else None
+            self.spool = None
+            if "geotiff" in self.paths:  # on the disk that it is for: the system's may be in memory
+                folder = self.paths["geotiff"].parent
+                folder.mkdir(parents=True, exist_ok=True)
+                self.spool = stack.enter_context(tempfile.TemporaryFile(dir=folder))
             self.stack = stack.pop_all()
         return self
 
@@ -141,7 +145,6 @@ class Outputs:
                 names = np.array(self.labels.names)
                 np.savez_compressed(file, probabilities=np.concatenate(self.shares, 1), classes=names)
         if self.spool is not None:
-            self.paths["geotiff"].parent.mkdir(parents=True, exist_ok=True)
             with whole(self.paths["geotiff"]) as temporary:
                 self._write_geotiff(temporary, self.spool)
 
@@ -188,7 +191,7 @@ def geo_tags(path: Path) -> list[Any]:
             tags = page.tags
             found = [tags[code] for code in _GEO_TAGS if code in tags]
             return [(tag.code, int(tag.dtype), tag.count, tag.value, True) for tag in found]
-    except Exception:  # no tifffile, or a damaged file: who reads it says so
+    except Exception:  # a damaged file: who reads it says so
         return []
 
 

@@ -53,7 +53,8 @@ def export(config: "DictConfig") -> None:
         + ("mask" if cfg["argmax"] else f"logits of {trained.labels.classes} classes")
     )
     what = f"{difference:.2%} of the pixels" if cfg["argmax"] else f"{difference:.1e} in any logit"
-    _show.say(f"it differs from the checkpoint by at most {what}, on random images of several sizes")
+    sizes = "" if cfg["size"] else " of several sizes"
+    _show.say(f"it differs from the checkpoint by at most {what}, on random images{sizes}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,10 +59,16 @@ def predict(config: "DictConfig") -> None:
     check_apart(cfg["destination"], folders, "destination")
     destination = make_folder(cfg["destination"], "destination", {"images": source} if folders else None)
     targets: dict[str, dict[Kind, Path]] = {
-        name: {kind: destination / FOLDERS[kind].format(name) for kind in FOLDERS if kind in {*kinds, "overlays"}}
-        for name in images
+        name: {kind: destination / pattern.format(name) for kind, pattern in FOLDERS.items()} for name in images
     }
     _check_targets(targets, images, folders)
+    if "geotiff" in kinds and find_spec("tifffile") is None:
+        kinds.remove("geotiff")  # also from the key: coordinates are carried over once it is installed
+        if any(path.suffix.lower() in {".tif", ".tiff"} for path in images.values()):
+            _show.warn(
+                "geotiff: expected tifffile to carry coordinates over, got none; pip install 'seg-toolkit[tiff]', or "
+                "give geotiff=false"
+            )
     key = _key(cfg, kinds)
     with held(destination, "destination: expected a folder that nobody writes to", "wait, or give another folder"):
         trained.labels.save(destination / "labels.yaml")
@@ -80,7 +87,7 @@ def predict(config: "DictConfig") -> None:
                 before = images[name].stat()
                 try:
                     kinds_written = one_by_one(images[name], targets[name])
-                except (ValueError, _BadImage) as error:
+                except ValueError as error:
                     failures.append(str(error))
                     continue
                 record = {"file": name, "status": "converted", "size": before.st_size, "mtime_ns": before.st_mtime_ns}
@@ -96,10 +103,6 @@ def predict(config: "DictConfig") -> None:
         raise Failed(f"{len(failures)} of {len(images)} images failed: {failures[0]}{more}")
 
 
-class _BadImage(Exception):
-    """An image that cannot be predicted, while others may."""
-
-
 def _predict_one(
     trained: "Trained", path: Path, paths: "Paths", *, kinds: "list[Kind]", halves: bool, alone: bool
 ) -> "list[Kind]":
@@ -111,8 +114,7 @@ def _predict_one(
         alone: tell how far it is.
 
     Raises:
-        ValueError: the image cannot be read.
-        _BadImage: it cannot be predicted.
+        ValueError: the image cannot be read or predicted.
     """
     from seg.commands import _show
     from seg.commands._outputs import Outputs, geo_tags
@@ -124,17 +126,17 @@ def _predict_one(
     paths = {kind: paths[kind] for kind in kinds}
     geo = geo_tags(path) if "geotiff" in paths else []
     with _opened(trained, path) as (image, rows, height, width):
+        if image is None and "probabilities" in paths:
+            raise ValueError(
+                f"image '{path}': expected at most max_pixels for probabilities, got {height}x{width} pixels; leave "
+                "them out, or cut it into tiles"
+            )
         if image is None and "overlays" in paths:
             _show.warn(
                 f"image '{path}' is larger than max_pixels: read and predicted some rows at a time, without overlay"
             )
         left_out = {*(() if geo else ("geotiff",)), *(() if image is not None else ("overlays",))}
         paths = {kind: target for kind, target in paths.items() if kind not in left_out}
-        if image is None and "probabilities" in paths:
-            raise ValueError(
-                f"image '{path}': expected at most max_pixels for probabilities, got {height}x{width} pixels; leave "
-                "them out, or cut it into tiles"
-            )
         outputs = Outputs(paths, height, width, trained.labels, image=image, geo=geo, halves=halves)
         with naming(paths["mask"]), outputs:
             try:
@@ -145,7 +147,7 @@ def _predict_one(
                 raise
             except Exception as error:  # memory, a size that the model refuses: other images may well go
                 text = first_line(error)
-                raise _BadImage(text if text.startswith("image '") else f"image '{path}': {text}") from None
+                raise ValueError(text if text.startswith("image '") else f"image '{path}': {text}") from None
     return list(paths)
 
 
@@ -247,8 +249,8 @@ def _check_targets(targets: "Mapping[str, Paths]", images: Mapping[str, Path], f
         seen: set[Path] = set()
         twice = min(path for path in paths if path in seen or seen.add(path))  # type: ignore[func-returns-value]
         raise ValueError(
-            f"images: expected none whose mask would be called as an overlay is, got '{twice}'; rename the folder "
-            f"'{twice.relative_to(min(check, key=lambda folder: len(folder.parts))).parts[0]}' in images"
+            f"images: expected no image whose mask has the file name of another picture, got '{twice}'; rename the "
+            f"folder '{twice.relative_to(min(check, key=lambda folder: len(folder.parts))).parts[0]}' in images"
         )
 
 

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from seg.images.reading import Reading
 
 _BITS = {8, 16, 32, 64}
 _GRAY, _RGB, _YCBCR = 1, 2, 6
+_JPEG = 7
 _ALPHA = ([1], [2])
 _LARGEST = 1 << 28  # bytes of a tile or strip, which is decoded whole
 
@@ -93,15 +94,14 @@ def tiff_rows(path: str | os.PathLike[str], reading: Reading) -> Iterator[Rows]:
         raise ValueError(
             f"image '{path}': expected tifffile for reading it in windows, got none; pip install 'seg-toolkit[tiff]'"
         ) from None
-    try:
-        file = tifffile.TiffFile(path)
-        pages = list(file.pages)
-    except Exception as error:  # of many kinds, where a file is damaged
-        raise ValueError(
-            f"image '{path}': expected a TIFF file, got one that cannot be read ({error}); replace it"
-        ) from None
-    with file:
-        page: Any = pages[0]
+    with ExitStack() as stack:
+        try:
+            pages: list[Any] = list(stack.enter_context(tifffile.TiffFile(path)).pages)
+        except Exception as error:  # of many kinds, where a file is damaged
+            raise ValueError(
+                f"image '{path}': expected a TIFF file, got one that cannot be read ({error}); replace it"
+            ) from None
+        page = pages[0]
         alike = sum(other.shape == page.shape for other in pages)
         if why := _unfit(page, alike, reading):
             raise ValueError(
@@ -121,6 +121,8 @@ def _unfit(page: Any, alike: int, reading: Reading) -> str:
     orientation = page.tags[274].value if 274 in page.tags else 1
     if page.photometric not in (0, _GRAY, _RGB, _YCBCR):
         return f"colours stored as {page.photometric.name}"
+    if page.photometric == _YCBCR and page.compression != _JPEG:  # whose codec alone makes RGB of it
+        return f"YCbCr in {page.compression.name}"
     if page.photometric == 0 and page.dtype.kind != "u":
         return "white as zero in numbers that are not unsigned"
     if page.bitspersample not in _BITS:

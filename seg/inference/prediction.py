@@ -64,9 +64,10 @@ def strips(
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
+        remedy = "give a smaller window" if isinstance(model, Sliding) else "predict windows with inference=sliding"
         raise MemoryError(
-            f"expected memory for {height}x{width} pixels on {device}, got none; predict windows with "
-            "inference=sliding, cut the image into tiles, free memory, or take another device"
+            f"expected memory for {height}x{width} pixels on {device}, got none; {remedy}, cut the image "
+            "into tiles, free memory, or take another device"
         ) from None
 
 

@@ -56,16 +56,19 @@ class Sliding:
             prepare: makes of a window of them what the model takes.
         """
         down, across = (self._shares(side) for side in (height, width))
-        total = None  # sums of the logits of the rows below `top`
+        total, band, reached = None, None, 0  # sums of the logits of the rows below `top`, and these rows
         for number, (top, rows_share) in enumerate(down):
-            band = rows(top, top + len(rows_share))
+            bottom = top + len(rows_share)
+            fresh = rows(reached, bottom)  # every row is asked for once: of a file, it is decoded then
+            band = fresh if band is None else torch.cat([band[..., band.shape[-2] - (reached - top) :, :], fresh], -2)
+            reached = bottom
             for left, share in across:
                 logits = whole_image(self.model, prepare(band[..., left : left + len(share)]))
                 if logits.dtype in (torch.float16, torch.bfloat16):
                     logits = logits.float()
                 if total is None:
                     total = logits.new_zeros(*logits.shape[:2], len(rows_share), width)
-                total[..., left : left + len(share)] += logits * (rows_share[:, None] * share).to(logits)
+                total[..., left : left + len(share)] += logits * (rows_share.to(logits)[:, None] * share.to(logits))
             assert total is not None  # every image has a window
             done = (down[number + 1][0] if number + 1 < len(down) else height) - top
             for first in range(0, done, _ROWS):
