@@ -128,8 +128,8 @@ def _checked(weights: Sequence[float] | NDArray[np.float64], size: int) -> NDArr
     array = np.asarray(weights, np.float64)
     if array.shape != (size,) or not np.isfinite(array).all() or (array < 0).any() or not array.any():
         raise ValueError(
-            f"weights: expected {size} numbers from 0, not all 0, got {array.shape} from {array.min(initial=np.inf)} "
-            f"to {array.max(initial=-np.inf)}; give one for each sample"
+            f"weights: expected {size} numbers of at least 0, not all of them 0, got {array.shape} from "
+            f"{array.min(initial=np.inf)} to {array.max(initial=-np.inf)}; give one for each sample"
         )
     return array
 

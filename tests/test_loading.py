@@ -107,7 +107,7 @@ def test_weighted_samples_are_the_same_wherever_a_run_goes_on() -> None:
 
 @pytest.mark.parametrize("weights", [[1, 2], [1, -1, 1], [0, 0, 0], [1, np.nan, 1]])
 def test_wrong_weights_are_refused(weights: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"weights: expected 3 numbers from 0, not all 0, got \(\d,\)"):
+    with pytest.raises(ValueError, match=r"weights: expected 3 numbers of at least 0, not all of them 0, got \(\d,\)"):
         TrainBatches(3, batch=1, seed=0, weights=weights)
 
 

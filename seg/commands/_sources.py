@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from seg.files import SUFFIXES, decoded
+from seg.files import SUFFIXES
 from seg.pairs import list_images
+from seg.pairs.lists import lines
 
 
 def images_of(source: Path, template: str) -> dict[str, Path]:
@@ -12,7 +13,8 @@ def images_of(source: Path, template: str) -> dict[str, Path]:
 
     Args:
         source: a folder, searched with its subfolders; an image; or a text file of images, one a line, absolute or
-            relative to the list, whose names are what the lines say without suffix, of absolute paths the file name.
+            relative to the list, whose names are what the lines say without suffix; of paths that lead elsewhere, the
+            file name.
         template: file name of an image in a folder.
 
     Raises:
@@ -24,12 +26,9 @@ def images_of(source: Path, template: str) -> dict[str, Path]:
         raise ValueError(f"image_template: expected {{}} with a file as images, got '{template}'; leave it out")
     if source.suffix.lower() in SUFFIXES:
         return {source.stem: source}
-    try:
-        lines = [line.strip() for line in decoded(source.read_bytes()).splitlines()]
-    except ValueError as error:
-        raise ValueError(f"images: '{source}': {error}") from None
     found: dict[str, Path] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, text in enumerate(lines(source), start=1):
+        line = text.strip()
         if not line or line.startswith("#"):
             continue
         image = source.parent / line

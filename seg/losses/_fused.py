@@ -48,8 +48,9 @@ def native_sums(loss: nn.Module, logits: Tensor, target: Tensor, distance: Tenso
     Raises:
         ValueError: arguments of the wrong shape, type or class index.
     """
-    needs = () if torch.compiler.is_compiling() or not _applies(logits) else tuple(dict.fromkeys(needs_of(loss)))
-    if not needs:
+    if not _applies(logits):
+        return None
+    if not (needs := tuple(dict.fromkeys(needs_of(loss)))):
         return None
     logits = _checked(logits, target)
     if FIELD in needs:
@@ -66,7 +67,7 @@ def native_lovasz(logits: Tensor, target: Tensor, *, batch: bool) -> tuple[Tenso
 
     Returns None, and raises, as `native_sums` does.
     """
-    if torch.compiler.is_compiling() or not _applies(logits) or target.numel() >= 2**31:
+    if not _applies(logits) or target.numel() >= 2**31:
         return None
     found: tuple[Tensor, Tensor] = _TakeLovasz.apply(_checked(logits, target), target.detach().contiguous(), batch)
     return found
@@ -84,7 +85,7 @@ def native_hard(logits: Tensor, target: Tensor, choose: Choice) -> tuple[Tensor,
 
     Returns None, and raises, as `native_sums` does.
     """
-    if torch.compiler.is_compiling() or not _applies(logits):
+    if not _applies(logits):
         return None
     found: tuple[Tensor, Tensor] = _TakeHard.apply(_checked(logits, target), target.detach().contiguous(), choose)
     return found
@@ -125,6 +126,8 @@ def _checked(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def _applies(logits: Tensor) -> bool:
+    if torch.compiler.is_compiling():
+        return False
     allowed = _allowed.get()
     if allowed is None:
         allowed = os.environ.get("SEG_FUSED") != "0"

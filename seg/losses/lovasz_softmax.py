@@ -15,8 +15,8 @@ from seg.losses._weight import ClassWeight
 class LovaszSoftmax(nn.Module):
     """The Lovasz extension of the Jaccard loss of each class, averaged over classes (Berman et al. 2018).
 
-    It sorts the errors of every class, which takes several times the time of the other losses, and on the plain path
-    of their memory.
+    It sorts the errors of every class, which takes several times as long as the other losses do, and on the plain path
+    several times their memory.
     In a distributed run the errors of all processes are not sorted together: with ``batch`` each process takes the loss
     of its own images, and the mean is over the processes that have a labelled pixel. Per image the value is the same
     on one process or many.

@@ -46,7 +46,7 @@ def chosen(
     found_images, found_masks = (_Finder(f, folder, path) for f, folder in zip((images, masks), folders, strict=True))
     entries = [
         entry
-        for number, line in enumerate(_lines(path), start=1)
+        for number, line in enumerate(lines(path), start=1)
         if (entry := _entry(line, found_images, found_masks, f"{path}, line {number}"))
     ]
     if not entries:
@@ -65,7 +65,7 @@ def chosen(
     return kept, partners
 
 
-def _lines(file: Path) -> list[str]:
+def lines(file: Path) -> list[str]:
     """The lines of a text file; breaks are those of Unix, Windows and old Macs, no others: a name may hold them."""
     if not file.is_file():
         raise ValueError(f"list: expected an existing file, got '{file}'; check the path")
