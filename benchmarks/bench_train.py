@@ -3,14 +3,14 @@
 python benchmarks/bench_train.py [ROUNDS]
 
 U-Net with ResNet-18, batches of 4, cross entropy, AdamW. Every round has each way take one step on the same batch, in
-turn; ways that compute the same are held to the same losses while they are timed. Lightning's Trainer, which owns its
-loop, runs by itself between the rounds. Peak memory is that of a process of its own for each way. On a GPU: images a
-second, the share of the peak FLOP rate, and the share of time that the loader is waited for.
+turn; ways that compute the same are held to the same losses (to 1e-4 in the first three steps, to 5 % later, because
+rounding grows). Lightning's Trainer, which owns its loop, runs by itself between the rounds. Peak memory is that of a
+process of its own for each way. On a GPU: images a second, the share of the peak FLOP rate, and the share of time that
+the loader is waited for.
 """
 
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -133,7 +133,8 @@ def trainer(images: Tensor, masks: Tensor, steps: int) -> list[float]:
         max_steps=steps, accelerator="auto", devices=1, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, callbacks=[clock],
     )  # fmt: skip
-    runner.fit(Module(), [(images.cpu(), masks.cpu())] * steps)
+    batches = torch.utils.data.DataLoader([(images.cpu(), masks.cpu())] * steps, batch_size=None)
+    runner.fit(Module(), batches)
     return clock.seconds
 
 
@@ -175,7 +176,9 @@ def steps_of(size: tuple[int, int], rounds: int) -> dict[str, list[float]]:
             synchronize()
             if number >= 3:
                 times[name].append(time.perf_counter() - started)
-        if abs(losses[OURS] - losses[CHANNELS_LAST]) > 1e-3 * losses[OURS]:
+        # rounding grows from step to step: the first ones show that it is the same computation
+        tolerance = 1e-4 if number < 3 else 0.05
+        if abs(losses[OURS] - losses[CHANNELS_LAST]) > tolerance * losses[OURS]:
             sys.exit(f"step {number}: ours {losses[OURS]}, the bare loop {losses[CHANNELS_LAST]}")
         if abs(losses[DEFAULTS] - losses[OURS]) > 0.1 * losses[OURS]:
             sys.exit(f"step {number}: the loss is {losses[DEFAULTS]} in {best}, {losses[OURS]} in float32")
@@ -205,7 +208,9 @@ def peak(way: str, size: tuple[int, int]) -> None:
     if DEVICE.type == "cuda":
         print(torch.cuda.max_memory_allocated() / 2**20)
     else:
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+        # of the memory since it was executed: ru_maxrss counts that of the process that forked it
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        print(int(line.split()[1]) / 2**10)
 
 
 def from_files(size: tuple[int, int], workers: int, folder: Path) -> tuple[float, float, float]:
