@@ -7,6 +7,7 @@ import torch
 
 from seg import training
 from seg.commands import instantiate
+from seg.commands._card import check_license
 from seg.commands._reading import reading_of
 from seg.commands._sampling import check_sampler
 
@@ -19,6 +20,7 @@ MONITORED, BY_CLASS = BEST_HIGH + BEST_LOW, ("iou", "dice")
 def check_request(cfg: dict[str, Any]) -> None:
     """Refuse what cannot work, before data are read."""
     _check_whole_numbers(cfg)
+    check_license(cfg["license"])
     check_sampler(cfg["loader"])
     _check_channels(cfg)
     options: training.FitOptions = instantiate(cfg["fit"], group="fit")

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.fabric import Fabric
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from seg import evaluation, inference, runs, trained, training
 from seg.commands import _show, instantiate, plain
+from seg.commands._card import Card
 from seg.commands._data import Data, file_sizes, load_data, pair_up, render, with_weights
 from seg.commands._device import AUTO, is_first, make_fabric, precision_here, told_by_first, told_once
 from seg.commands._environment import environment
@@ -33,6 +35,7 @@ from seg.commands._targets import parameters
 from seg.commands._trial import explained, fitting_batch, try_sizes
 from seg.commands._watcher import RunWatcher
 from seg.dataset import SegmentationDataset
+from seg.files import write_text
 from seg.loading import EvaluationBatches, TrainBatches, make_loader
 from seg.metrics import BINS, TOLERANCE, Boundaries, MeanLoss, PixelCounts, majority_scores, scores
 from seg.objective import Segmentation
@@ -314,7 +317,7 @@ def _last_or_previous(folder: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> None:
-    """Counts, pictures, curves and the table of the last epoch; ``done.json`` last."""
+    """Counts, pictures, curves, the model card and the table of the last epoch; ``done.json`` last."""
     labels, majority_class = parts.data.labels, parts.data.majority
     counts = validation.totals["counts"]
     write_per_image(Judged([p.name for p in parts.data.val], labels.names, [TOLERANCE], validation), folder)
@@ -333,6 +336,7 @@ def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> Non
         "last": validation.scores,
         "majority": {"class": labels.names[majority_class], "miou": majority.miou, "accuracy": majority.accuracy},
     }
+    write_text(folder / runs.CARD, _card(folder, parts, np.asarray(counts.sum(0))[:, 2], done).text())
     runs.finish(folder, done)
     title = f"validation, {len(parts.data.val)} images, last epoch"
     _show.console.print(_show.scores_table(final, labels.names, title=title))
@@ -341,6 +345,26 @@ def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> Non
         _show.say(f"ended early: {options.monitor} has not been better for {options.patience} validations")
     shown = f"mIoU {_show.percent(best)} %" if options.monitor == "miou" else f"{options.monitor} {best:.4g}"
     _show.say(f"best {shown} in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
+
+
+def _card(folder: Path, parts: Parts, val: Any, done: dict[str, Any]) -> Card:
+    data = parts.data
+    return Card(
+        runs.read(folder),
+        done,
+        data.labels,
+        (len(data.train), len(data.val)),
+        (_pixels(data.train_sizes), _pixels(data.val_sizes)),
+        data.train_counts.sum(0),
+        val,
+        data.majority,
+        parts.describe["normalization"],
+        data.reading,
+    )
+
+
+def _pixels(sizes: list[tuple[int, int]]) -> int:
+    return sum(height * width for height, width in sizes)
 
 
 def _precision(accelerator: str, folder: Path) -> str:

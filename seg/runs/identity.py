@@ -21,6 +21,7 @@ MACHINE = (
     "data.render",
     "loader.val_batch",
     "loader.workers",
+    "license",
     "max_pixels",
     "extend",
     "device.accelerator",
