@@ -59,7 +59,7 @@ def test_numbers_and_what_they_do_not_say() -> None:
     assert "Without a training pixel: car, boat." in text
     assert "Without a validation pixel, and so not judged: boat." in text
     assert "never found (IoU 0): car." in text
-    assert "Validated on a share of 0.2 of the pairs, chosen by seed 0; no scenes were named." in text
+    assert "Validated on a share of 0.2 of the pairs, chosen by seed 0; tiles of one image kept together." in text
     assert "| model | Net(width=8) |" in text
     assert "seg-train 'a b=1'" in text
     assert "## Licence\n\nNot stated." in text

@@ -264,7 +264,7 @@ def _split(config: Mapping[str, Any]) -> str:
         return "Validated on images of folders of their own."
     if data["val"]["list"] is not None:
         return f"Validated on the images that `{data['val']['list']}` lists."
-    scenes = f"scenes, `{data['group']}`, kept whole" if data.get("group") else "no scenes were named"
+    scenes = f"scenes, `{data['group']}`, kept whole" if data.get("group") else "tiles of one image kept together"
     return f"Validated on a share of {data['val_share']} of the pairs, chosen by seed {data['split_seed']}; {scenes}."
 
 

@@ -7,6 +7,7 @@ import torch
 
 from seg import training
 from seg.commands import instantiate
+from seg.commands._cache import check_cache
 from seg.commands._card import check_license
 from seg.commands._reading import reading_of
 from seg.commands._sampling import check_sampler
@@ -22,6 +23,7 @@ def check_request(cfg: dict[str, Any]) -> None:
     _check_whole_numbers(cfg)
     check_license(cfg["license"])
     check_sampler(cfg["loader"])
+    check_cache(cfg["data"]["cache"])
     _check_channels(cfg)
     options: training.FitOptions = instantiate(cfg["fit"], group="fit")
     check_monitor(options)

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from seg import evaluation, inference, runs, trained, training
 from seg.commands import _show, instantiate, plain
+from seg.commands._cache import make_cache
 from seg.commands._card import Card
 from seg.commands._data import Data, file_sizes, load_data, pair_up, render, with_weights
 from seg.commands._device import AUTO, is_first, make_fabric, precision_here, told_by_first, told_once
@@ -36,6 +37,7 @@ from seg.commands._trial import explained, fitting_batch, try_sizes
 from seg.commands._watcher import RunWatcher
 from seg.dataset import SegmentationDataset
 from seg.files import write_text
+from seg.images.cached import Cache
 from seg.loading import EvaluationBatches, TrainBatches, make_loader
 from seg.metrics import BINS, TOLERANCE, Boundaries, MeanLoss, PixelCounts, majority_scores, scores
 from seg.objective import Segmentation
@@ -126,7 +128,8 @@ def train(config: DictConfig) -> Path | None:
     device = {key: cfg["device"][key] for key in ("accelerator", "devices", "precision", "deterministic")}
     fabric = make_fabric(**device)
     data = load_data(cfg["data"], cfg["labels"], folder, fabric, partial(chosen, cfg))
-    parts = told_once(fabric, lambda: build(cfg, data, fabric))
+    cache = make_cache(cfg["data"]["cache"], data, fabric)
+    parts = told_once(fabric, lambda: build(cfg, data, fabric, cache))
     if cfg["replay"] is not None:
         replay(cfg["replay"], parts.state, parts.objective)
         return None
@@ -177,7 +180,7 @@ def _check_still_the_same(folder: Path, cfg: dict[str, Any]) -> None:
     runs.check_pairs(folder, file_sizes(*found))
 
 
-def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
+def build(cfg: dict[str, Any], data: Data, fabric: Fabric, cache: Cache | None = None) -> Parts:
     """Every object of a run, built from the resolved configuration; nothing asks it again.
 
     Raises:
@@ -193,7 +196,13 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
     objective = Segmentation(instantiate(with_weights(cfg["loss"], data), group="loss"), data.labels.classes)
     mean, std = normalization
     dataset = partial(
-        SegmentationDataset, classes=data.labels.classes, mean=mean, std=std, reading=data.reading, seed=cfg["seed"]
+        SegmentationDataset,
+        classes=data.labels.classes,
+        mean=mean,
+        std=std,
+        reading=data.reading,
+        seed=cfg["seed"],
+        cache=cache,
     )
     share = {"rank": fabric.global_rank, "world": fabric.world_size}
     batches = TrainBatches(

@@ -18,6 +18,7 @@ MACHINE = (
     "logger",
     "sweep",
     "seeds",
+    "data.cache",
     "data.render",
     "loader.val_batch",
     "loader.workers",
