@@ -11,6 +11,7 @@ from seg.commands._cache import check_cache
 from seg.commands._card import check_license
 from seg.commands._reading import reading_of
 from seg.commands._sampling import check_sampler
+from seg.commands._tracking import check_logger
 
 BEST_HIGH = ("miou", "miou_i", "miou_c", "mdice", "accuracy", "boundary_iou", "boundary_f1")
 BEST_LOW = ("loss", "ece")
@@ -22,6 +23,7 @@ def check_request(cfg: dict[str, Any]) -> None:
     """Refuse what cannot work, before data are read."""
     _check_whole_numbers(cfg)
     check_license(cfg["license"])
+    check_logger(cfg.get("logger"))
     check_sampler(cfg["loader"])
     check_cache(cfg["data"]["cache"])
     _check_channels(cfg)

@@ -51,7 +51,7 @@ class Parts:
     Attributes:
         describe: what a checkpoint says besides the state: the further arguments of `seg.trained.save`.
         infer: makes of the model one for images of any size.
-        make_logger: ``purge_step`` -> a TensorBoard writer; None without one.
+        make_logger: ``(log_dir, purge_step)`` -> a `seg.commands._tracking.Writer`; None without one.
     """
 
     options: training.FitOptions
