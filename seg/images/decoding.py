@@ -121,7 +121,11 @@ def _opencv(data: bytes, how: int) -> NDArray[Any]:
         raise ValueError(f"expected one of {' '.join(SUFFIXES)}, got a file that cannot be decoded; replace it")
     if pixels.ndim == 2:
         return pixels[..., None]
-    return pixels[..., ::-1] if pixels.shape[2] == 3 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+    if pixels.shape[2] != 3:
+        return pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+    if pixels.dtype in (np.uint8, np.uint16):  # to copy a reversed view takes NumPy as long as JPEG takes to decode
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return pixels[..., ::-1]
 
 
 def _tiff_values(data: bytes, tiff: Tiff, reading: Reading, every: bool) -> Values:
