@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -12,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from seg.images import RGB, Reading, read_image, read_mask, read_values
+from seg.images.cached import Cache
 from seg.images.seen import Seen, look
 from seg.pairs import Pair
 from seg.remembered import remembered
@@ -154,6 +157,7 @@ class SegmentationDataset(Dataset[Sample]):
         seed: with the (epoch, index) of the key it decides all randomness of the transform.
         prepare: transformed mask (H, W) -> the sample's ``extra``, such as distance maps; called here, and so in the
             loading workers.
+        cache: keeps decoded files.
     """
 
     def __init__(
@@ -168,6 +172,7 @@ class SegmentationDataset(Dataset[Sample]):
         seed: int = 0,
         epochs: int = 1,
         prepare: Callable[[Tensor], dict[str, Any]] | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self.pairs = list(pairs)
         self.classes = classes
@@ -175,7 +180,7 @@ class SegmentationDataset(Dataset[Sample]):
         self.reading = reading
         self.transform = transform
         self.seed, self.epochs = seed, epochs
-        self.prepare = prepare
+        self.prepare, self.cache = prepare, cache
         set_source = getattr(transform, "set_source", None)
         if callable(set_source):
             set_source(self.read, len(self.pairs))
@@ -192,8 +197,12 @@ class SegmentationDataset(Dataset[Sample]):
     def read(self, index: int) -> tuple[Tensor, Tensor]:
         """Image (channels, H, W) and mask (H, W) uint8 as they are in the files."""
         files = self.pairs[index]
-        image = torch.from_numpy(read_image(files.image, self.reading)).permute(2, 0, 1)
-        return image, torch.from_numpy(read_mask(files.mask, self.classes))
+        image = self._decoded(files.image, partial(read_image, files.image, self.reading))
+        mask = self._decoded(files.mask, partial(read_mask, files.mask, self.classes))
+        return torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask)
+
+    def _decoded(self, path: Path, decode: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        return decode() if self.cache is None else self.cache.get(path, decode)
 
     def transformed(self, key: int | Key) -> tuple[Tensor, Tensor]:
         """Image (channels, H, W) and mask (H, W) uint8 after the transform."""

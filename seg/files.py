@@ -141,6 +141,12 @@ def write_json(path: str | os.PathLike[str], data: Any) -> None:
         temporary.write_text(json.dumps(finite(data), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """UTF-8; names of files that are none are kept as they are."""
+    with whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
 def write_csv(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Comma-separated rows under a header."""
     with whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:

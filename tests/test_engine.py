@@ -54,7 +54,7 @@ def test_killed_at_any_moment_with_everything_on(tmp_path: Path, data: Path, scr
     whole = script("seg-train", *train_options(data), *EVERYTHING, name="whole")
     assert whole.returncode == 0, whole.stderr
     assert "loader.sampler=balanced: an image is drawn 0.67 to 2.7 times an epoch on average" in whole.stdout
-    command = [script_path("seg-train"), *train_options(data), *EVERYTHING, "name=killed"]
+    command = [script_path("seg-train"), *train_options(data), *EVERYTHING, "name=killed", "data.cache=ram"]
     last = tmp_path / "runs" / "killed" / "last.pt"
     for wait in (0.0, 0.23):
         process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -64,8 +64,9 @@ def test_killed_at_any_moment_with_everything_on(tmp_path: Path, data: Path, scr
         time.sleep(wait)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-    result = script("seg-train", *train_options(data), *EVERYTHING, name="killed")
+    result = script("seg-train", *train_options(data), *EVERYTHING, "data.cache=disk", name="killed")
     assert result.returncode == 0, result.stderr
+    assert "data.cache=disk: takes 0.2 MB of disk in " in result.stdout
     assert "resuming" in result.stdout
     runs = [tmp_path / "runs" / name for name in ("whole", "killed")]
     expected, found = (weights(run / "last.pt") for run in runs)
@@ -134,6 +135,8 @@ def test_runs_on_few_images(tmp_path: Path, data: Path, script: Script) -> None:
         (["average=ema", "fit.freeze=2"], "average: expected a model that is trained, got fit.freeze=2 of 2 epochs"),
         (["fit.patience=1", "fit.validate_every=3"], "fit.patience: expected validations to wait for, got one every 3"),
         (["device.compile=perhaps"], "device.compile: expected true or false, got 'perhaps'"),
+        (["data.cache=all"], "data.cache: expected null, ram or disk, got 'all'; choose one"),
+        (["license=5"], "license: expected the name of a licence, or null, got 5; give such as mit"),
         (["loader.sampler=rare"], "loader.sampler: expected null, balanced or repeat, got 'rare'; choose one"),
         (
             ["loader.repeat_below=0"],

@@ -7,9 +7,12 @@ import torch
 
 from seg import training
 from seg.commands import instantiate
+from seg.commands._cache import check_cache
+from seg.commands._card import check_license
 from seg.commands._inference import inference_of
 from seg.commands._reading import reading_of
 from seg.commands._sampling import check_sampler
+from seg.commands._tracking import check_logger
 
 BEST_HIGH = ("miou", "miou_i", "miou_c", "mdice", "accuracy", "boundary_iou", "boundary_f1")
 BEST_LOW = ("loss", "ece")
@@ -20,7 +23,10 @@ MONITORED, BY_CLASS = BEST_HIGH + BEST_LOW, ("iou", "dice")
 def check_request(cfg: dict[str, Any]) -> None:
     """Refuse what cannot work, before data are read."""
     _check_whole_numbers(cfg)
+    check_license(cfg["license"])
+    check_logger(cfg.get("logger"))
     check_sampler(cfg["loader"])
+    check_cache(cfg["data"]["cache"])
     _check_channels(cfg)
     options: training.FitOptions = instantiate(cfg["fit"], group="fit")
     check_monitor(options)

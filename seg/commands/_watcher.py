@@ -1,4 +1,4 @@
-"""What a training run writes while it goes on: lines, checkpoints, TensorBoard events."""
+"""What a training run writes while it goes on: lines, checkpoints, what loggers are told."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ class RunWatcher:
         epochs: of the whole run.
         names: of the training pairs.
         describe: the further arguments of `seg.trained.save`.
-        make_logger: ``(log_dir, purge_step)`` -> a TensorBoard writer, or None.
+        make_logger: ``(log_dir, purge_step)`` -> a `seg.commands._tracking.Writer`, such as TensorBoard's, or None.
         pictures: drawn for the logger after every validation.
     """
 
@@ -101,7 +101,7 @@ class RunWatcher:
         trained.save(self.folder / name, self.state.state_dict(), resumable=resumable, **self.describe)
 
     def close(self) -> None:
-        """Finish the event file."""
+        """Finish what the logger writes."""
         if self.logger is not None:
             self.logger.close()
 
@@ -117,7 +117,7 @@ class RunWatcher:
 
 
 def _scalars(line: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    """Numbers of a metrics line with names for TensorBoard: ``train/loss``, ``val/miou``, ``val/iou/road``."""
+    """Numbers of a metrics line with names for loggers: ``train/loss``, ``val/miou``, ``val/iou/road``."""
     found = []
     for key, value in line.items():
         if isinstance(value, dict):

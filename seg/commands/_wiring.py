@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.fabric import Fabric
@@ -16,6 +17,8 @@ from torch.utils.data import DataLoader
 
 from seg import evaluation, inference, runs, training
 from seg.commands import _show, instantiate, plain
+from seg.commands._cache import make_cache
+from seg.commands._card import Card
 from seg.commands._data import Data, file_sizes, load_data, pair_up, render, with_weights
 from seg.commands._device import AUTO, is_first, make_fabric, told_by_first, told_once
 from seg.commands._environment import environment
@@ -33,6 +36,8 @@ from seg.commands._targets import parameters
 from seg.commands._trial import explained, fitting_batch, try_sizes
 from seg.commands._watcher import RunWatcher
 from seg.dataset import SegmentationDataset
+from seg.files import write_text
+from seg.images.cached import Cache
 from seg.loading import EvaluationBatches, TrainBatches, make_loader
 from seg.metrics import BINS, TOLERANCE, Boundaries, MeanLoss, PixelCounts, majority_scores, scores
 from seg.objective import Segmentation
@@ -46,7 +51,7 @@ class Parts:
     Attributes:
         describe: what a checkpoint says besides the state: the further arguments of `seg.trained.save`.
         infer: makes of the model one for images of any size.
-        make_logger: ``purge_step`` -> a TensorBoard writer; None without one.
+        make_logger: ``(log_dir, purge_step)`` -> a `seg.commands._tracking.Writer`; None without one.
     """
 
     options: training.FitOptions
@@ -122,7 +127,8 @@ def train(config: DictConfig) -> Path | None:
     device = {key: cfg["device"][key] for key in ("accelerator", "devices", "precision", "deterministic")}
     fabric = make_fabric(**device)
     data = load_data(cfg["data"], cfg["labels"], folder, fabric, partial(chosen, cfg))
-    parts = told_once(fabric, lambda: build(cfg, data, fabric))
+    cache = make_cache(cfg["data"]["cache"], data, fabric)
+    parts = told_once(fabric, lambda: build(cfg, data, fabric, cache))
     if cfg["replay"] is not None:
         replay(cfg["replay"], parts.state, parts.objective)
         return None
@@ -173,7 +179,7 @@ def _check_still_the_same(folder: Path, cfg: dict[str, Any]) -> None:
     runs.check_pairs(folder, file_sizes(*found))
 
 
-def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
+def build(cfg: dict[str, Any], data: Data, fabric: Fabric, cache: Cache | None = None) -> Parts:
     """Every object of a run, built from the resolved configuration; nothing asks it again.
 
     Raises:
@@ -189,7 +195,13 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric) -> Parts:
     objective = Segmentation(instantiate(with_weights(cfg["loss"], data), group="loss"), data.labels.classes)
     mean, std = normalization
     dataset = partial(
-        SegmentationDataset, classes=data.labels.classes, mean=mean, std=std, reading=data.reading, seed=cfg["seed"]
+        SegmentationDataset,
+        classes=data.labels.classes,
+        mean=mean,
+        std=std,
+        reading=data.reading,
+        seed=cfg["seed"],
+        cache=cache,
     )
     share = {"rank": fabric.global_rank, "world": fabric.world_size}
     batches = TrainBatches(
@@ -260,7 +272,7 @@ def _scheduler(config: dict[str, Any], optimizer: Any, steps: int) -> Any:
 
 
 def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> None:
-    """Counts, pictures, curves and the table of the last epoch; ``done.json`` last."""
+    """Counts, pictures, curves, the model card and the table of the last epoch; ``done.json`` last."""
     labels, majority_class = parts.data.labels, parts.data.majority
     counts = validation.totals["counts"]
     write_per_image(Judged([p.name for p in parts.data.val], labels.names, [TOLERANCE], validation), folder)
@@ -279,6 +291,7 @@ def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> Non
         "last": validation.scores,
         "majority": {"class": labels.names[majority_class], "miou": majority.miou, "accuracy": majority.accuracy},
     }
+    write_text(folder / runs.CARD, _card(folder, parts, np.asarray(counts.sum(0))[:, 2], done).text())
     runs.finish(folder, done)
     title = f"validation, {len(parts.data.val)} images, last epoch"
     _show.console.print(_show.scores_table(final, labels.names, title=title))
@@ -287,3 +300,23 @@ def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> Non
         _show.say(f"ended early: {options.monitor} has not been better for {options.patience} validations")
     shown = f"mIoU {_show.percent(best)} %" if options.monitor == "miou" else f"{options.monitor} {best:.4g}"
     _show.say(f"best {shown} in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
+
+
+def _card(folder: Path, parts: Parts, val: Any, done: dict[str, Any]) -> Card:
+    data = parts.data
+    return Card(
+        runs.read(folder),
+        done,
+        data.labels,
+        (len(data.train), len(data.val)),
+        (_pixels(data.train_sizes), _pixels(data.val_sizes)),
+        data.train_counts.sum(0),
+        val,
+        data.majority,
+        parts.describe["normalization"],
+        data.reading,
+    )
+
+
+def _pixels(sizes: list[tuple[int, int]]) -> int:
+    return sum(height * width for height, width in sizes)

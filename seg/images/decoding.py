@@ -12,6 +12,7 @@ from seg.images.headers import Tiff, orientation_of, read_tiff
 from seg.images.reading import Reading
 
 _PNG_WITH_ALPHA = (b"\x04", b"\x06")  # colour types: gray and RGB
+_NO_MEMORY = "expected memory for this image, got none; cut or shrink it"
 _OPENCV_BITS = {1, 2, 4, 8, 16, 32, 64}
 
 
@@ -70,7 +71,7 @@ def decode(data: NDArray[np.uint8], how: int) -> NDArray[Any] | None:
         return cv2.imdecode(data, how) if data.size else None
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
-            raise ValueError("expected memory for this image, got none; cut or shrink it") from None
+            raise ValueError(_NO_MEMORY) from None
         return None
 
 
@@ -121,7 +122,14 @@ def _opencv(data: bytes, how: int) -> NDArray[Any]:
         raise ValueError(f"expected one of {' '.join(SUFFIXES)}, got a file that cannot be decoded; replace it")
     if pixels.ndim == 2:
         return pixels[..., None]
-    return pixels[..., ::-1] if pixels.shape[2] == 3 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+    if pixels.shape[2] != 3:
+        return pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+    if pixels.dtype in (np.uint8, np.uint16):  # to copy a reversed view takes NumPy as long as JPEG takes to decode
+        try:
+            return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+        except cv2.error:  # it has no other reason
+            raise ValueError(_NO_MEMORY) from None
+    return pixels[..., ::-1]
 
 
 def _tiff_values(data: bytes, tiff: Tiff, reading: Reading, every: bool) -> Values:

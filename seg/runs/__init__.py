@@ -12,6 +12,7 @@
 ``pairs.csv``              names and sizes of the files that it is trained and validated on
 ``per_image.csv``          pixels of each class in each validation image, of the last epoch
 ``per_image_metrics.csv``  further scores of each of these images: mIoU, calibration, boundaries
+``README.md``              the model card, written when the run is complete
 ``done.json``              scores of the last epoch; written last, it marks a complete run
 ``pictures/``              validation images with their predictions; ``curves.png`` beside it
 =========================  ==========================================================================================
@@ -30,6 +31,7 @@ from seg.runs.folder import (
 from seg.runs.identity import is_complete, run_name
 from seg.runs.records import (
     BEST,
+    CARD,
     COLUMNS,
     CONFIG,
     CURVES,
@@ -55,6 +57,7 @@ from seg.runs.records import (
 
 __all__ = [
     "BEST",
+    "CARD",
     "COLUMNS",
     "CONFIG",
     "CURVES",

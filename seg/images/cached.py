@@ -1,0 +1,146 @@
+"""Decoded files, kept for the next epochs: in memory that all processes of a machine share, or on disk.
+
+Both hold what was decoded, byte for byte. A file is decoded by whoever asks for it first; if two ask at once, both do
+it, and write the same bytes.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg.files import whole
+
+Pixels = NDArray[np.uint8]
+Shapes = Iterable[tuple[Path, tuple[int, ...]]]
+"""Files and the shapes that they are decoded to."""
+
+
+class Cache(Protocol):
+    """Where decoded files are kept."""
+
+    def get(self, path: Path, decode: Callable[[], Pixels]) -> Pixels:
+        """What ``decode`` returns for this file, or once returned; an array of the caller's own."""
+
+
+class MemoryCache:
+    """Decoded files in memory that has no name, and that the system takes back when the last process ends.
+
+    A loading worker, or a copy by way of ``pickle``, uses the same memory.
+
+    Args:
+        files: all that will be asked for.
+        address: that of the cache of another process of this machine, made for the same files, whose memory to use;
+            None = new memory.
+
+    Raises:
+        ValueError: a system other than Linux.
+    """
+
+    def __init__(self, files: Shapes, address: str | None = None) -> None:
+        if not hasattr(os, "memfd_create"):
+            raise ValueError("data.cache: expected Linux for ram, got another system; give data.cache=disk, or null")
+        self._shapes = dict(files)
+        self._places: dict[Path, tuple[int, int]] = {}  # number of its mark, and where its bytes begin
+        end = len(self._shapes)  # the marks come first: a byte for each file, 1 = its bytes are there
+        for number, (path, shape) in enumerate(self._shapes.items()):
+            self._places[path] = number, end
+            end += int(np.prod(shape))
+        if address is not None:
+            self.address, self._file = address, os.open(address, os.O_RDWR)
+            return
+        self._file = os.memfd_create("seg-cache")
+        os.ftruncate(self._file, end)
+        self.address = f"/proc/{os.getpid()}/fd/{self._file}"
+
+    def get(self, path: Path, decode: Callable[[], Pixels]) -> Pixels:
+        """See `Cache`."""
+        (mark, start), shape = self._places[path], self._shapes[path]
+        if os.pread(self._file, 1, mark) == b"\1":
+            pixels = np.empty(shape, np.uint8)
+            _fill(self._file, pixels, start)
+            return pixels
+        pixels = decode()
+        if pixels.shape == shape:  # it may have been changed since it was checked; whoever wants it finds out
+            _write(self._file, np.ascontiguousarray(pixels), start)
+            os.pwrite(self._file, b"\1", mark)  # after the bytes that it vouches for
+        return pixels
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "_file"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._file = os.open(self.address, os.O_RDWR)
+
+    def __del__(self) -> None:
+        with suppress(AttributeError, OSError):
+            os.close(self._file)
+
+
+class DiskCache:
+    """Decoded files as ``.npy`` in a folder, found again by later runs as long as their sources do not change.
+
+    Args:
+        folder: is made when something is written; it can be deleted at any time.
+        reading: whatever else decides about the pixels, such as `seg.images.Reading` and versions.
+    """
+
+    def __init__(self, folder: Path, reading: str) -> None:
+        self.folder, self.reading = folder, reading
+
+    def path(self, source: Path) -> Path:
+        """Where the decoded form of a file as it is now is kept."""
+        state = source.stat()
+        key = repr((str(source.resolve()), state.st_size, state.st_mtime_ns, self.reading))
+        digest = hashlib.blake2b(key.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+        return self.folder / digest[:2] / f"{digest}.npy"
+
+    def get(self, path: Path, decode: Callable[[], Pixels]) -> Pixels:
+        """See `Cache`; what cannot be kept is decoded again the next time."""
+        try:
+            kept = self.path(path)
+        except OSError:  # the reader says what is wrong with it
+            return decode()
+        with suppress(OSError, ValueError, EOFError):  # not there yet, or damaged
+            found: Pixels = np.load(kept, allow_pickle=False)
+            return found
+        pixels = decode()
+        with suppress(OSError):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with whole(kept) as temporary, temporary.open("wb") as file:
+                np.save(file, pixels, allow_pickle=False)
+        return pixels
+
+
+def _fill(file: int, pixels: Pixels, start: int) -> None:
+    view, done = pixels.data.cast("B"), 0
+    while done < len(view):
+        done += os.preadv(file, [view[done:]], start + done)
+
+
+def _write(file: int, pixels: Pixels, start: int) -> None:
+    view, done = pixels.data.cast("B"), 0
+    while done < len(view):
+        done += os.pwrite(file, view[done:], start + done)
+
+
+def free_memory() -> int:
+    """Bytes of memory that this machine, or the container, can still give."""
+    found = []
+    with suppress(OSError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        with suppress(OSError, ValueError):  # not limited
+            most, now = (int(Path("/sys/fs/cgroup", name).read_text()) for name in (limit, used))
+            found.append(most - now)
+    return min(found, default=0)
