@@ -28,7 +28,7 @@ from seg.runs.folder import (
     write_per_image,
     write_per_image_metrics,
 )
-from seg.runs.identity import is_complete, run_name
+from seg.runs.identity import is_complete, run_name, settings
 from seg.runs.records import (
     BEST,
     CARD,
@@ -87,6 +87,7 @@ __all__ = [
     "read_per_image",
     "read_per_image_metrics",
     "run_name",
+    "settings",
     "write_per_image",
     "write_per_image_metrics",
 ]

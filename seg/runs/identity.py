@@ -115,6 +115,14 @@ def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
     return (folder / DONE).exists()
 
 
+def settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted key -> value, of all that may explain the result of a run: not where, or on which machine, it ran.
+
+    Keys that an older version lacked have the value that it worked by.
+    """
+    return _SINCE | dict(_leaves(_comparable(config)))
+
+
 def _is_more(now: Any, before: Any) -> bool:
     return isinstance(now, int) and isinstance(before, int) and now > before
 
