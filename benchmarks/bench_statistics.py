@@ -10,9 +10,10 @@ for 100 images and 10, 5 or 3 seeds:
   bootstrap", The American Statistician 2015);
 - BCa: bias-corrected and accelerated (Efron, "Better bootstrap confidence intervals", JASA 1987); the acceleration is
   that of images and seeds together, each by the jackknife;
-- t, bootstrap: Student's t as in `seg.compare.spread`, but with the bootstrap's variance over images and n - 1 degrees
-  of freedom for it;
-- t, jackknife: `seg.compare.spread`.
+- t, bootstrap: Student's t with the same parts of the variance as in `seg.compare.spread`, but those of images by the
+  bootstrap, with n - 1 degrees of freedom, and Satterthwaite's degrees of freedom for their sum;
+- t, jackknife: the same by the jackknife, with the degrees of freedom of `seg.compare.spread.image_degrees`;
+- ours: `seg.compare.spread`, whose degrees of freedom are more careful.
 """
 
 import os
@@ -50,7 +51,7 @@ ROPE = 0.005
 GAP = 0.2
 """Log odds by which level a is better, where levels differ: about 2 points of mIoU."""
 
-WAYS = ("percentile", "expanded percentile", "BCa", "t, bootstrap", "t, jackknife")
+WAYS = ("percentile", "expanded percentile", "BCa", "t, bootstrap", "t, jackknife", "ours")
 
 
 def bootstrap(counts: NDArray[np.int64], rng: np.random.Generator) -> Floats:
@@ -90,6 +91,15 @@ def by_bootstrap(scores: Floats, draws: Floats) -> Spread:
     return parts(by_seeds, together, remainder, (seeds, IMAGES), (seeds - 1.0, IMAGES - 1.0))
 
 
+def satterthwaite(center: float, found: Spread, new_seeds: bool) -> Interval:
+    by_seeds, degrees = (found.seeds or 0.0) + found.remainder, found.image_degrees
+    if new_seeds:
+        doubt = by_seeds**2 / found.seed_degrees + found.images**2 / found.image_degrees
+        degrees = (by_seeds + found.images) ** 2 / doubt
+    reach = found.error(new_seeds=new_seeds) * t.ppf(0.975, degrees)
+    return center - reach, center + reach
+
+
 def intervals(
     scores: Floats, without: Floats, draws: Floats, found: Spread, rng: np.random.Generator, new_seeds: bool
 ) -> list[Interval]:
@@ -102,7 +112,8 @@ def intervals(
         percentile(means),
         expanded(means, seeds if new_seeds else IMAGES),
         bca(means, center, units),
-        by_bootstrap(scores, draws).interval(center, new_seeds=new_seeds),
+        satterthwaite(center, by_bootstrap(scores, draws), new_seeds),
+        satterthwaite(center, found, new_seeds),
         found.interval(center, new_seeds=new_seeds),
     ]
 

@@ -154,9 +154,11 @@ def made_spread(**changes: Any) -> Spread:
 def test_degrees_of_freedom_are_between_those_of_the_parts() -> None:
     assert made_spread(images=0.0).degrees(new_seeds=True) == pytest.approx(4)
     assert made_spread(seeds=0.0).degrees(new_seeds=True) == pytest.approx(49)
-    assert made_spread().degrees(new_seeds=True) == pytest.approx(4 / (1 / 4 + 1 / 49))
+    assert made_spread().degrees(new_seeds=True) == pytest.approx(2 / (1 / 4 + 1 / 49))
+    assert made_spread(seeds=0.5, remainder=0.5).degrees(new_seeds=True) == pytest.approx(2 / (1 / 4 + 1 / 49))
     assert made_spread().degrees(new_seeds=False) == 49
     still = made_spread(images=0.0, seeds=0.0)
+    assert still.degrees(new_seeds=True) == 49
     assert still.interval(0.5, new_seeds=True) == (0.5, 0.5)
     assert [still.below(bound, 0.5, new_seeds=True) for bound in (0.4, 0.6)] == [0, 1]
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from seg.compare.sample import LOWER_IS_BETTER
-from seg.compare.spread import Interval, covariance, image_degrees, image_parts
+from seg.compare.spread import Interval, covariance, image_degrees, image_parts, weighted_degrees
 
 Floats = NDArray[np.float64]
 
@@ -99,8 +99,7 @@ def joint_draws(
     # ranks depend on differences between levels alone: so do their degrees of freedom
     parts = [float(np.trace(part) - part.mean() * len(part)) for part in (by_seeds, by_images)]
     of_images = image_degrees(means - means.mean(1, keepdims=True))
-    doubt = parts[0] ** 2 / max(min(seeds) - 1, 1) + parts[1] ** 2 / of_images
-    degrees = sum(parts) ** 2 / doubt if doubt > 0 else of_images
+    degrees = weighted_degrees((parts[0], max(min(seeds) - 1.0, 1.0)), (parts[1], of_images))
     scale = np.sqrt(degrees / rng.chisquare(degrees, (draws, 1)))
     centers = np.array([scores.mean() for scores, _ in levels])
     found: Floats = centers + scale * (rng.standard_normal((draws, len(levels))) @ _root(by_seeds + by_images))

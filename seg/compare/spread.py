@@ -23,9 +23,7 @@ class Spread:
     out images in turn (the jackknife) shows what images do and what they do differently to each seed (the remainder);
     the scatter of the seeds' scores shows what seeds do and the remainder once more. Obuchowski and Rockette,
     "Hypothesis testing of diagnostic accuracy for multiple readers and multiple tests" (Communications in Statistics
-    1995). Degrees of freedom after Satterthwaite, as Hillis, "A comparison of denominator degrees of freedom methods
-    for multiple observer ROC analysis" (Statistics in Medicine 2007), with a term for the images, whose variance he
-    takes for known.
+    1995).
 
     Attributes:
         seeds: variance that more seeds would reduce; None for one seed, which does not show it.
@@ -50,12 +48,10 @@ class Spread:
         return math.sqrt(self.images + self.remainder + ((self.seeds or 0.0) if new_seeds else 0.0))
 
     def degrees(self, *, new_seeds: bool) -> float:
-        """Degrees of freedom of the squared standard error."""
+        """Degrees of freedom of the squared standard error: those of its parts, weighted by their shares."""
         if not new_seeds or self.seeds is None:
             return self.image_degrees
-        by_seeds = self.seeds + self.remainder
-        doubt = by_seeds**2 / self.seed_degrees + self.images**2 / self.image_degrees
-        return (by_seeds + self.images) ** 2 / doubt if doubt > 0 else self.image_degrees
+        return weighted_degrees((self.seeds + self.remainder, self.seed_degrees), (self.images, self.image_degrees))
 
     def interval(self, center: float, *, new_seeds: bool, level: float = 0.95) -> Interval:
         """Student's t interval around a mean."""
@@ -152,6 +148,19 @@ def image_degrees(without: Floats) -> float:
     n, total = len(squares), squares.sum()
     excess = n * (squares**2).sum() / total**2 - 3 if total > 0 else 0.0
     return float(2 / (2 / (n - 1) + max(excess, 0.0) / n))
+
+
+def weighted_degrees(*variances: tuple[float, float]) -> float:
+    """Degrees of freedom of a sum of variances, each given with its own: their harmonic mean by share of the sum.
+
+    To first order this is the critical value of Cochran and Cox ("Experimental Designs", 1957, section 4.14): the mean
+    of those of the parts by share. It errs on the wide side, where Satterthwaite's squared shares err on the narrow one
+    for few seeds: a scatter that came out small by chance takes away its own doubt.
+    """
+    total = sum(variance for variance, _ in variances)
+    if total == 0:
+        return max(degrees for _, degrees in variances)
+    return total / sum(variance / degrees for variance, degrees in variances)
 
 
 def parts(
