@@ -153,37 +153,9 @@ def _only_axis(entries: Sequence[Entry]) -> str | None:
 
 
 def _varying(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    """Groups and keys with more than one value, and these values; not the keys of a group that is among them."""
-    found: dict[str, list[str]] = {}
-    for name in sorted({name for entry in entries for name in entry.choices}):
-        if _is_node(name, entries) and not any(_owns(group, _package(name)) for group in found):
-            _add(found, name, [_shown(entry.choices.get(name)) for entry in entries])
-    for key in sorted({key for entry in entries for key in entry.settings}):
-        if not any(_owns(_package(group), key) for group in found):
-            _add(found, key, [_shown(entry.settings.get(key)) for entry in entries])
-    return found
-
-
-def _add(found: dict[str, list[str]], name: str, values: list[str]) -> None:
-    if len(different := list(dict.fromkeys(values))) > 1:
-        found[name] = sorted(different)
-
-
-def _package(group: str) -> str:
-    """The node of the configuration that a group fills: ``loss.terms.region`` for ``loss@loss.terms.region``."""
-    return group.partition("@")[2] or group.replace("/", ".")
-
-
-def _owns(node: str, key: str) -> bool:
-    return key == node or key.startswith(f"{node}.")
-
-
-def _is_node(group: str, entries: Sequence[Entry]) -> bool:
-    return any(_owns(_package(group), key) for entry in entries for key in entry.settings)
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """Groups and keys with more than one value, and these values."""
+    found = runs.differences([entry.choices for entry in entries], [entry.settings for entry in entries])
+    return {name: sorted(set(values)) for name, values in found.items()}
 
 
 def _level(entry: Entry, axis: str | None) -> str:
@@ -195,13 +167,13 @@ def _level(entry: Entry, axis: str | None) -> str:
     if axis is None:
         return "run"
     if axis in entry.choices:
-        return _shown(entry.choices[axis])
+        return runs.as_text(entry.choices[axis])
     value: Any = entry.config
     for part in axis.split("."):
         if not isinstance(value, Mapping) or part not in value:
             raise ValueError(f"it has no {axis}")
         value = value[part]
-    return _shown(value)
+    return runs.as_text(value)
 
 
 # --- conditions
@@ -209,7 +181,7 @@ def _level(entry: Entry, axis: str | None) -> str:
 
 def _conditions(axis: str | None) -> list[Callable[[list[Entry]], Kept]]:
     """What runs must agree in; one after the other."""
-    of_data = axis is not None and _owns("data", axis)
+    of_data = axis is not None and runs.owns("data", axis)
 
     def on_axis(entries: list[Entry]) -> Kept:
         return _with_axis(entries, axis)
@@ -303,10 +275,8 @@ def _own(entry: Entry, axis: str | None) -> dict[str, Any]:
     """The settings that the axis sets: those of its group; all of them for a group that sets keys of others."""
     if axis is None:
         return {}
-    node = _package(axis)
-    if axis in entry.choices and not _is_node(axis, [entry]):
-        return dict(entry.settings)
-    return {key: value for key, value in entry.settings.items() if _owns(node, key)}
+    own = {key: value for key, value in entry.settings.items() if runs.owns(runs.package(axis), key)}
+    return own or (dict(entry.settings) if axis in entry.choices else {})
 
 
 def _rest(entry: Entry, axis: str | None) -> dict[str, Any]:
@@ -334,7 +304,9 @@ def _alike(entries: list[Entry], settings: Callable[[Entry], dict[str, Any]]) ->
     def reason(entry: Entry, main: Entry) -> str:
         mine, others = settings(entry), settings(main)
         keys = [key for key in sorted(mine | others) if mine.get(key) != others.get(key)]
-        shown = ", ".join(f"{key}: {_shown(mine.get(key))} instead of {_shown(others.get(key))}" for key in keys[:3])
+        shown = ", ".join(
+            f"{key}: {runs.as_text(mine.get(key))} instead of {runs.as_text(others.get(key))}" for key in keys[:3]
+        )
         return f"its settings are others than those of most ({shown}{', ...' if len(keys) > 3 else ''})"
 
     return _most(entries, lambda entry: json.dumps(settings(entry), sort_keys=True), reason)

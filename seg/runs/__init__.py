@@ -28,7 +28,7 @@ from seg.runs.folder import (
     write_per_image,
     write_per_image_metrics,
 )
-from seg.runs.identity import is_complete, run_name, settings
+from seg.runs.identity import as_text, differences, is_complete, owns, package, run_name, settings
 from seg.runs.records import (
     BEST,
     CARD,
@@ -76,11 +76,15 @@ __all__ = [
     "PerImage",
     "RunRecord",
     "append_line",
+    "as_text",
     "check_pairs",
     "cut_lines",
+    "differences",
     "finish",
     "is_complete",
     "opened",
+    "owns",
+    "package",
     "read",
     "read_config",
     "read_lines",
