@@ -86,8 +86,8 @@ def _request(config: "DictConfig") -> dict[str, Any]:
         raise ValueError(f"surface: expected true or false, got {cfg['surface']!r}; give one")
     if (folder := Path(cfg["destination"]) / "last.pt").exists():
         raise ValueError(
-            f"destination: expected a folder of its own, got the run '{folder.parent}', whose tables would be lost; give "
-            f"such as '{folder.parent / 'evaluation'}'"
+            f"destination: expected a folder of its own, got the run '{folder.parent}', whose tables would be lost; "
+            f"give such as '{folder.parent / 'evaluation'}'"
         )
     _check_temperature(cfg)
     return cfg
