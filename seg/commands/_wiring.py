@@ -255,7 +255,8 @@ def _val_batch(cfg: dict[str, Any], data: Data, world: int) -> int:
         return int(cfg["loader"]["val_batch"])
     crop = ((cfg["augment"] or {}).get("crop") or {}).get("size") or max(data.train_sizes)
     images, largest = cfg["loader"]["batch"] // world, max(height * width for height, width in data.val_sizes)
-    return max(1, min(images, int(images * math.prod(crop) / largest)))
+    wanted: int = images * math.prod(crop) // largest
+    return max(1, min(images, wanted))
 
 
 def _state(
