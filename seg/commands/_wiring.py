@@ -254,7 +254,8 @@ def _val_batch(cfg: dict[str, Any], data: Data, world: int) -> int:
     if cfg["loader"]["val_batch"] is not None:
         return int(cfg["loader"]["val_batch"])
     crop = ((cfg["augment"] or {}).get("crop") or {}).get("size") or max(data.train_sizes)
-    images, largest = cfg["loader"]["batch"] // world, max(height * width for height, width in data.val_sizes)
+    images: int = cfg["loader"]["batch"] // world
+    largest = max(height * width for height, width in data.val_sizes)
     wanted: int = images * math.prod(crop) // largest
     return max(1, min(images, wanted))
 
