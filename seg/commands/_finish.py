@@ -1,33 +1,32 @@
 """What a complete run leaves beside its weights."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from seg import runs
 from seg.commands import _show
 from seg.commands._card import Card
+from seg.commands._data import Data
 from seg.commands._judged import Judged, as_data, write
 from seg.commands._pictures import draw_curves
 from seg.files import write_json, write_text
 from seg.metrics import majority_scores, scores
-
-if TYPE_CHECKING:
-    from seg.commands._wiring import Parts
+from seg.training import FitOptions, Position
 
 
-def finish(folder: Path, parts: "Parts", judged: Judged) -> None:
-    """Counts, pictures, curves, the model card and the table of the last epoch; ``done.json`` last."""
-    labels, majority_class = parts.data.labels, parts.data.majority
+def finish(
+    folder: Path, judged: Judged, data: Data, options: FitOptions, position: Position, describe: dict[str, Any]
+) -> None:
+    """Tables, plots, curves, the model card and the table of the last epoch; ``done.json`` last."""
+    labels, majority_class = data.labels, data.majority
     counts = judged.total("counts")
     write(judged, folder)
     write_json(folder / runs.JUDGED, {"checkpoint": runs.LAST, **as_data(judged)})
-    parts.pictures.draw(parts.state.evaluated, folder / runs.PICTURES)
     lines = list(runs.read_lines(folder / runs.METRICS))
     draw_curves(folder / runs.CURVES, lines)
     final, majority = scores(counts.sum(0)), majority_scores(counts.sum(0), majority_class)
-    position, options = parts.state.position, parts.options
     best = position.best if options.mode == "max" else -position.best
     done = {
         "epochs": position.epoch,
@@ -38,9 +37,9 @@ def finish(folder: Path, parts: "Parts", judged: Judged) -> None:
         "last": judged.found.scores,
         "majority": {"class": labels.names[majority_class], "miou": majority.miou, "accuracy": majority.accuracy},
     }
-    write_text(folder / runs.CARD, _card(folder, parts, np.asarray(counts.sum(0))[:, 2], done).text())
+    write_text(folder / runs.CARD, _card(folder, data, describe, np.asarray(counts.sum(0))[:, 2], done).text())
     runs.finish(folder, done)
-    title = f"validation, {len(parts.data.val)} images, last epoch"
+    title = f"validation, {len(data.val)} images, last epoch"
     _show.console.print(_show.scores_table(final, labels.names, title=title))
     _show.say(_show.verdict(final, majority, labels.names[majority_class]))
     if position.stopped:
@@ -49,8 +48,7 @@ def finish(folder: Path, parts: "Parts", judged: Judged) -> None:
     _show.say(f"best {shown} in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
 
 
-def _card(folder: Path, parts: "Parts", val: Any, done: dict[str, Any]) -> Card:
-    data = parts.data
+def _card(folder: Path, data: Data, describe: dict[str, Any], val: Any, done: dict[str, Any]) -> Card:
     return Card(
         runs.read(folder),
         done,
@@ -60,7 +58,7 @@ def _card(folder: Path, parts: "Parts", val: Any, done: dict[str, Any]) -> Card:
         data.train_counts.sum(0),
         val,
         data.majority,
-        parts.describe["normalization"],
+        describe["normalization"],
         data.reading,
     )
 

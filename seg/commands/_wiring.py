@@ -189,7 +189,8 @@ def run(parts: Parts, folder: Path) -> None:
     judged = parts.judge(folder)
     if fabric.is_global_zero:
         watcher.close()
-        finish(folder, parts, judged)
+        parts.pictures.draw(parts.state.evaluated, folder / runs.PICTURES)
+        finish(folder, judged, parts.data, parts.options, parts.state.position, parts.describe)
 
 
 def _check_still_the_same(folder: Path, cfg: dict[str, Any]) -> None:
