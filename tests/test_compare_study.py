@@ -2,10 +2,12 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Script, fails, train_options
 from made_runs import CLASSES, made_counts, write_run
 
 from seg import runs
@@ -173,6 +175,33 @@ def test_evaluations_compare_too(tmp_path: Path) -> None:
     assert [level.seeds for level in read_study(tmp_path).levels] == [(0,), (0,)]
     evaluation(tmp_path / "dice", "dice", 0, "runs/dice/best.pt")
     assert "best.pt was chosen by the images" in left_out(read_study(tmp_path))["dice"]
+
+
+def test_seg_evaluate_leaves_what_compares(tmp_path: Path, data: Path, script: Script) -> None:
+    words = [*train_options(data), "fit.epochs=1", "logger=none", "device.precision=32-true"]
+    assert script("seg-train", "-m", "loss=dice,focal", "name=${hydra:runtime.choices.loss}", *words).returncode == 0
+    folders = {"images": data / "val/images", "masks": data / "val/masks"}
+    for loss in ("dice", "focal"):
+        options = {"checkpoint": f"runs/{loss}/last.pt", "destination": f"judged/{loss}", **folders}
+        result = script("seg-evaluate", **options)
+        assert result.returncode == 0, result.stderr
+    found, again = read_study(tmp_path / "runs"), read_study(tmp_path / "judged")
+    assert (again.axis, again.excluded, found.excluded) == ("loss", (), ())
+    for ours, theirs in zip(found.entries, again.entries, strict=True):
+        assert np.array_equal(ours.counts, theirs.counts)
+        assert theirs.judged is not None
+        assert theirs.seconds == ours.seconds
+        assert theirs.values["boundary_f1"] == pytest.approx(ours.values["boundary_f1"], abs=1e-5)
+    options = {"checkpoint": "runs/dice/last.pt", "destination": "runs/dice", **folders}
+    fails(script("seg-evaluate", **options), 2, "destination: expected a folder of its own, got the run 'runs/dice'")
+    assert script("seg-compare", runs="runs", destination="compared", draws=200).returncode == 0
+    for name in ("errors", "tolerances", "reliability", "image-1"):
+        assert f"({name}.png)" in (tmp_path / "compared/report.md").read_text()
+    # masks of another tool in the same folder are no longer those of the run
+    words = ["predictions=judged/masks", "destination=judged/dice", f"masks={data / 'val/masks'}"]
+    shutil.copytree(data / "val/masks", tmp_path / "judged/masks")
+    assert script("seg-evaluate", *words).returncode == 0
+    assert not (tmp_path / "judged/dice" / runs.CONFIG).exists()
 
 
 def test_a_test_set_that_all_runs_have_is_compared(tmp_path: Path) -> None:

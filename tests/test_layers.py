@@ -22,7 +22,7 @@ ALLOWED = {
     "evaluation": {"loading", "metrics"},
     "trained": BASE | {"checkpoint", "export", "images", "inference", "models"},
     "audit": BASE | {"convert", "html", "images", "pairs", "remembered"},
-    "compare": BASE | {"html", "runs", "scores"},
+    "compare": BASE | {"html", "pairs", "runs", "scores"},
     "convert": BASE | {"_preproc", "class_weights", "images", "pairs", "remembered"},
     "synthetic": BASE | {"images"},
     # where data, model and loss are made ready
@@ -196,7 +196,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import seg.scores", {"torch", "cv2", "hydra"}),
         ("import seg.audit.report", {"torch", "hydra"}),
         ("import seg.html", {"torch", "cv2", "numpy", "hydra"}),
-        ("from seg.commands import preprocess, train, evaluate, predict, diagnose, export",
+        ("from seg.commands import preprocess, train, evaluate, predict, diagnose, export, compare",
          {"torch", "cv2", "numpy", "lightning"}),
     ],
 )  # fmt: skip

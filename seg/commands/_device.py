@@ -51,6 +51,7 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, deterministic
     for noisy in ("lightning.fabric", "lightning.pytorch", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # nobody has to use it
     nodes = 1
     if _by_torchrun():
         devices, nodes = _world_of_torchrun(devices)

@@ -10,5 +10,5 @@
 - `seg.compare.sample`: what is compared, and metrics as ratios of sums over images;
 - `seg.compare.spread`: the variance that seeds and images give a mean, intervals, verdicts;
 - `seg.compare.ranks`: how firm a ranking is, and agreement between rankings;
-- `seg.compare.results`: what is found, as plain data.
+- `seg.compare.findings`: what is found, as plain data.
 """

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata, wilcoxon
 
+from seg.compare.findings import BOTH, IMAGES, Compared, LevelResult, PairResult
 from seg.compare.ranks import Ranks, joint_draws, rank_draws
-from seg.compare.results import BOTH, IMAGES, Compared, LevelResult, PairResult
 from seg.compare.sample import (
     COUNTED,
     LOWER_IS_BETTER,

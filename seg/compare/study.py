@@ -12,6 +12,7 @@ import numpy as np
 
 from seg import runs
 from seg.compare.entry import Entry, is_entry, read_entry
+from seg.compare.sample import COUNTED, Sample
 
 TEST = "test"
 """Folder within a run in which it is judged on images that had no part in its training."""
@@ -28,6 +29,12 @@ class Level:
     def seeds(self) -> tuple[int, ...]:
         """Of the runs, in order."""
         return tuple(entry.seed for entry in self.entries)
+
+    def sample(self) -> Sample:
+        """Its runs, for statistics."""
+        metrics = set.intersection(*(set(entry.values) for entry in self.entries))
+        counts = np.stack([entry.counts for entry in self.entries])
+        return Sample(self.seeds, counts, {m: np.stack([entry.values[m] for entry in self.entries]) for m in metrics})
 
 
 @dataclass(frozen=True)
@@ -60,15 +67,16 @@ class Study:
         return tuple(entry for level in self.levels for entry in level.entries)
 
 
-def read_study(root: str | os.PathLike[str], axis: str | None = None) -> Study:
+def read_study(root: str | os.PathLike[str], axis: str | None = None, metric: str = "miou") -> Study:
     """Find the runs in a folder and its subfolders, and the axis along which they can be compared.
 
     Args:
         axis: configuration group, such as ``loss``, or dotted key, such as ``optimizer.lr``; by default the one that
             varies.
+        metric: that all runs must have.
 
     Raises:
-        ValueError: there is no run, no such axis, or several things vary; the message lists them.
+        ValueError: there is no run, no such axis or metric, or several things vary; the message lists them.
     """
     root = Path(root)
     folders = list(_folders(root))
@@ -84,7 +92,7 @@ def read_study(root: str | os.PathLike[str], axis: str | None = None) -> Study:
         warnings.append(f"{some} of {len(entries)} runs were judged on a test set; validation scores are compared")
     axis = axis or _only_axis(entries)
     kept = entries
-    for same in _conditions(axis):
+    for same in _conditions(axis, metric):
         kept, others = same(kept)
         excluded += [(_named(root, entry.folder), reason) for entry, reason in others]
     levels = _levels(kept, axis)
@@ -153,37 +161,9 @@ def _only_axis(entries: Sequence[Entry]) -> str | None:
 
 
 def _varying(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    """Groups and keys with more than one value, and these values; not the keys of a group that is among them."""
-    found: dict[str, list[str]] = {}
-    for name in sorted({name for entry in entries for name in entry.choices}):
-        if _is_node(name, entries) and not any(_owns(group, _package(name)) for group in found):
-            _add(found, name, [_shown(entry.choices.get(name)) for entry in entries])
-    for key in sorted({key for entry in entries for key in entry.settings}):
-        if not any(_owns(_package(group), key) for group in found):
-            _add(found, key, [_shown(entry.settings.get(key)) for entry in entries])
-    return found
-
-
-def _add(found: dict[str, list[str]], name: str, values: list[str]) -> None:
-    if len(different := list(dict.fromkeys(values))) > 1:
-        found[name] = sorted(different)
-
-
-def _package(group: str) -> str:
-    """The node of the configuration that a group fills: ``loss.terms.region`` for ``loss@loss.terms.region``."""
-    return group.partition("@")[2] or group.replace("/", ".")
-
-
-def _owns(node: str, key: str) -> bool:
-    return key == node or key.startswith(f"{node}.")
-
-
-def _is_node(group: str, entries: Sequence[Entry]) -> bool:
-    return any(_owns(_package(group), key) for entry in entries for key in entry.settings)
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """Groups and keys with more than one value, and these values."""
+    found = runs.differences([entry.choices for entry in entries], [entry.settings for entry in entries])
+    return {name: sorted(set(values)) for name, values in found.items()}
 
 
 def _level(entry: Entry, axis: str | None) -> str:
@@ -195,24 +175,27 @@ def _level(entry: Entry, axis: str | None) -> str:
     if axis is None:
         return "run"
     if axis in entry.choices:
-        return _shown(entry.choices[axis])
+        return runs.as_text(entry.choices[axis])
     value: Any = entry.config
     for part in axis.split("."):
         if not isinstance(value, Mapping) or part not in value:
             raise ValueError(f"it has no {axis}")
         value = value[part]
-    return _shown(value)
+    return runs.as_text(value)
 
 
 # --- conditions
 
 
-def _conditions(axis: str | None) -> list[Callable[[list[Entry]], Kept]]:
+def _conditions(axis: str | None, metric: str) -> list[Callable[[list[Entry]], Kept]]:
     """What runs must agree in; one after the other."""
-    of_data = axis is not None and _owns("data", axis)
+    of_data = axis is not None and runs.owns("data", axis)
 
     def on_axis(entries: list[Entry]) -> Kept:
         return _with_axis(entries, axis)
+
+    def measured(entries: list[Entry]) -> Kept:
+        return _with_metric(entries, metric)
 
     def within(entries: list[Entry]) -> Kept:
         return _each_level(entries, axis, lambda some: _alike(some, lambda entry: _own(entry, axis)))
@@ -230,7 +213,7 @@ def _conditions(axis: str | None) -> list[Callable[[list[Entry]], Kept]]:
     def once(entries: list[Entry]) -> Kept:
         return _once(entries, axis)
 
-    return [on_axis, _same_classes, _same_images, _not_chosen, within, rest, training_set, once]
+    return [on_axis, measured, _same_classes, _same_images, _not_chosen, within, rest, training_set, once]
 
 
 def _with_axis(entries: list[Entry], axis: str | None) -> Kept:
@@ -247,6 +230,16 @@ def _with_axis(entries: list[Entry], axis: str | None) -> Kept:
         shown = ", ".join(varying) or "nothing"
         raise ValueError(f"axis: expected a configuration group or key, got '{axis}'; these runs differ in {shown}")
     return kept, others
+
+
+def _with_metric(entries: list[Entry], metric: str) -> Kept:
+    if metric in COUNTED:
+        return entries, []
+    kept = [entry for entry in entries if metric in entry.values]
+    if entries and not kept:
+        known = ", ".join([*COUNTED, *sorted({name for entry in entries for name in entry.values} - set(COUNTED))])
+        raise ValueError(f"metric: expected one that the runs have ({known}), got '{metric}'; choose one")
+    return kept, [(entry, f"it has no {metric} for each image") for entry in entries if metric not in entry.values]
 
 
 def _most(entries: list[Entry], key: Callable[[Entry], Hashable], reason: Callable[[Entry, Entry], str]) -> Kept:
@@ -303,10 +296,8 @@ def _own(entry: Entry, axis: str | None) -> dict[str, Any]:
     """The settings that the axis sets: those of its group; all of them for a group that sets keys of others."""
     if axis is None:
         return {}
-    node = _package(axis)
-    if axis in entry.choices and not _is_node(axis, [entry]):
-        return dict(entry.settings)
-    return {key: value for key, value in entry.settings.items() if _owns(node, key)}
+    own = {key: value for key, value in entry.settings.items() if runs.owns(runs.package(axis), key)}
+    return own or (dict(entry.settings) if axis in entry.choices else {})
 
 
 def _rest(entry: Entry, axis: str | None) -> dict[str, Any]:
@@ -334,7 +325,9 @@ def _alike(entries: list[Entry], settings: Callable[[Entry], dict[str, Any]]) ->
     def reason(entry: Entry, main: Entry) -> str:
         mine, others = settings(entry), settings(main)
         keys = [key for key in sorted(mine | others) if mine.get(key) != others.get(key)]
-        shown = ", ".join(f"{key}: {_shown(mine.get(key))} instead of {_shown(others.get(key))}" for key in keys[:3])
+        shown = ", ".join(
+            f"{key}: {runs.as_text(mine.get(key))} instead of {runs.as_text(others.get(key))}" for key in keys[:3]
+        )
         return f"its settings are others than those of most ({shown}{', ...' if len(keys) > 3 else ''})"
 
     return _most(entries, lambda entry: json.dumps(settings(entry), sort_keys=True), reason)

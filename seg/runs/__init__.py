@@ -12,6 +12,8 @@
 ``pairs.csv``              names and sizes of the files that it is trained and validated on
 ``per_image.csv``          pixels of each class in each validation image, of the last epoch
 ``per_image_metrics.csv``  further scores of each of these images: mIoU, calibration, boundaries
+``metrics.json``           all that the last epoch is worth, with curves and tables, as ``seg-evaluate`` says it
+``predictions/``           the mask that it predicts for each validation image
 ``README.md``              the model card, written when the run is complete
 ``done.json``              scores of the last epoch; written last, it marks a complete run
 ``pictures/``              validation images with their predictions; ``curves.png`` beside it
@@ -22,13 +24,14 @@ from seg.runs.folder import (
     PairFiles,
     append_line,
     check_pairs,
+    copy_record,
     cut_lines,
     finish,
     opened,
     write_per_image,
     write_per_image_metrics,
 )
-from seg.runs.identity import is_complete, run_name, settings
+from seg.runs.identity import as_text, differences, is_complete, owns, package, run_name, settings
 from seg.runs.records import (
     BEST,
     CARD,
@@ -37,6 +40,7 @@ from seg.runs.records import (
     CURVES,
     DONE,
     ENVIRONMENT,
+    JUDGED,
     KEPT,
     LAST,
     METRICS,
@@ -44,6 +48,7 @@ from seg.runs.records import (
     PER_IMAGE,
     PER_IMAGE_METRICS,
     PICTURES,
+    PREDICTIONS,
     PREVIOUS,
     REPLAY,
     PerImage,
@@ -63,6 +68,7 @@ __all__ = [
     "CURVES",
     "DONE",
     "ENVIRONMENT",
+    "JUDGED",
     "KEPT",
     "LAST",
     "METRICS",
@@ -70,17 +76,23 @@ __all__ = [
     "PER_IMAGE",
     "PER_IMAGE_METRICS",
     "PICTURES",
+    "PREDICTIONS",
     "PREVIOUS",
     "REPLAY",
     "PairFiles",
     "PerImage",
     "RunRecord",
     "append_line",
+    "as_text",
     "check_pairs",
+    "copy_record",
     "cut_lines",
+    "differences",
     "finish",
     "is_complete",
     "opened",
+    "owns",
+    "package",
     "read",
     "read_config",
     "read_lines",

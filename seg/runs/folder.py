@@ -14,7 +14,19 @@ import yaml
 from numpy.typing import NDArray
 
 from seg.files import finite, held, make_folder, naming, whole, write_csv, write_json
-from seg.runs.records import CARD, COLUMNS, CONFIG, DONE, ENVIRONMENT, LAST, METRIC_COLUMNS, METRICS, PAIRS, read_lines
+from seg.runs.records import (
+    CARD,
+    COLUMNS,
+    CONFIG,
+    DONE,
+    ENVIRONMENT,
+    JUDGED,
+    LAST,
+    METRIC_COLUMNS,
+    METRICS,
+    PAIRS,
+    read_lines,
+)
 
 
 @contextmanager
@@ -36,7 +48,7 @@ def opened(
         with whole(folder / CONFIG) as temporary:
             temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
         write_json(folder / ENVIRONMENT, environment)
-        for name in (DONE, CARD):  # of a run that is extended
+        for name in (DONE, CARD, JUDGED):  # of a run that is extended
             (folder / name).unlink(missing_ok=True)
         if pairs is not None:
             rows = ((part, *files) for part, listed in pairs.items() for files in listed)
@@ -95,6 +107,22 @@ def cut_lines(folder: Path, epoch: int) -> list[int]:
         with whole(folder / METRICS) as temporary:
             temporary.write_text("".join(map(_json_line, kept)), encoding="utf-8")
     return sorted(set(range(epoch)) - {line["epoch"] for line in kept})
+
+
+def copy_record(run: Path | None, folder: Path) -> None:
+    """Put what a run says of itself beside what it was found to be worth, so that `seg.compare` knows whose it is.
+
+    What an earlier call put there of another run is removed.
+
+    Args:
+        run: its folder; None, or a folder that holds no run, if it is not known.
+    """
+    for name in (CONFIG, ENVIRONMENT, METRICS, PAIRS):
+        if run is not None and (run / CONFIG).is_file() and (run / name).is_file():
+            with whole(folder / name) as temporary:
+                temporary.write_bytes((run / name).read_bytes())
+        else:
+            (folder / name).unlink(missing_ok=True)
 
 
 def finish(folder: Path, done: dict[str, Any]) -> None:

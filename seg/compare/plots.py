@@ -1,0 +1,228 @@
+"""The plots of a report, each as PNG and SVG."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg.compare.answer import NAMES, decided_by, seen_from
+from seg.compare.entry import Entry
+from seg.compare.findings import Compared, LevelResult
+from seg.compare.study import Level
+from seg.files import whole
+from seg.scores import image_ious, image_means, ratio, worst
+
+Floats = NDArray[np.float64]
+
+COLORS = {"better": "#2d8a4e", "worse": "#c1352b", "equivalent": "#4a78a8", "inconclusive": "#8c96a0"}
+
+
+def save_figure(
+    folder: Path,
+    name: str,
+    draw: Callable[[Any], None],
+    size: tuple[float, float],
+    endings: Sequence[str] = ("png", "svg"),
+) -> str:
+    """Draw on a new figure of so many inches; returns the name of the PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    draw(figure)
+    for ending in endings:
+        with whole(folder / f"{name}.{ending}") as temporary:
+            figure.savefig(temporary, format=ending, dpi=120)
+    return f"{name}.png"
+
+
+def _saved(folder: Path, name: str, draw: Callable[[Any], None], size: tuple[float, float]) -> str:
+    return save_figure(folder, name, lambda figure: draw(figure.subplots()), size)
+
+
+def draw_forest(folder: Path, found: Compared, reference: str) -> str:
+    """Differences from the reference, with their intervals, and the region where they do not matter."""
+    pairs = [seen_from(pair, reference) for pair in found.pairs if reference in (pair.a, pair.b)]
+    pairs.sort(key=lambda pair: -pair.difference)
+
+    def draw(axes: Any) -> None:
+        axes.axvspan(-100 * found.rope, 100 * found.rope, color="#e3e8ee", zorder=0, label="does not matter")
+        axes.axvline(0, color="#8c96a0", linewidth=0.8)
+        for row, pair in enumerate(pairs):
+            color = COLORS[pair.verdict]
+            low, high = decided_by(pair)
+            axes.plot([100 * low, 100 * high], [row, row], color=color, linewidth=2)
+            axes.plot(100 * pair.difference, row, "o", color=color)
+        axes.set_yticks(range(len(pairs)), [f"{pair.b}: {pair.verdict}" for pair in pairs])
+        axes.set_ylim(-0.7, len(pairs) - 0.3)
+        axes.set_xlabel(f"{reference} minus the other, points of {NAMES.get(found.metric, found.metric)}")
+
+    return _saved(folder, "forest", draw, (7.5, 1.2 + 0.36 * len(pairs)))
+
+
+def draw_seeds(folder: Path, found: Compared, scores: Mapping[str, Sequence[float]]) -> str:
+    """The score of every run, and the interval of every level.
+
+    Args:
+        scores: level -> score of each of its runs.
+    """
+    levels = in_order(found)
+
+    def draw(axes: Any) -> None:
+        for row, level in enumerate(reversed(levels)):
+            low, high = level.wide or level.interval
+            axes.plot([100 * low, 100 * high], [row, row], color="#b6bec7", linewidth=5, solid_capstyle="butt")
+            axes.plot([100 * s for s in scores[level.level]], [row] * len(scores[level.level]), "o", color="#4a78a8")
+            axes.plot(100 * level.mean, row, "|", color="black", markersize=14)
+        axes.set_yticks(range(len(levels)), [level.level for level in reversed(levels)])
+        axes.set_ylim(-0.7, len(levels) - 0.3)
+        axes.set_xlabel(f"{NAMES.get(found.metric, found.metric)} %: runs, mean, 95 % interval")
+
+    return _saved(folder, "seeds", draw, (7.5, 1.2 + 0.36 * len(levels)))
+
+
+def in_order(found: Compared) -> list[LevelResult]:
+    """Levels, the best one first."""
+    return sorted(found.levels, key=lambda level: level.rank)
+
+
+def draw_classes(folder: Path, found: Compared, classes: Sequence[str]) -> str:
+    """IoU of each class and level, with half the width of its interval."""
+    order = [found.levels.index(level) for level in in_order(found)]
+    iou, interval = 100 * found.class_iou[order], 100 * found.class_interval[order]
+
+    def draw(axes: Any) -> None:
+        axes.imshow(iou, cmap="viridis", vmin=0, vmax=100, aspect="auto")
+        for (row, column), value in np.ndenumerate(iou):
+            if math.isnan(value):
+                continue
+            half = (interval[row, column, 1] - interval[row, column, 0]) / 2
+            text = f"{value:.0f}" + ("" if math.isnan(half) else f"\n±{half:.0f}")
+            dark = "white" if value < 60 else "black"
+            axes.text(column, row, text, ha="center", va="center", fontsize=7, color=dark)
+        axes.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
+        axes.set_yticks(range(len(order)), [found.levels[i].level for i in order])
+
+    return _saved(folder, "classes", draw, (max(6.0, 1.8 + 0.6 * len(classes)), 1.6 + 0.42 * len(order)))
+
+
+def draw_curves(folder: Path, levels: Sequence[Level]) -> str | None:
+    """mIoU over the epochs: mean over seeds, and from the lowest to the highest; None where no run kept it."""
+    curves = {level.name: list(_curves(level)) for level in levels}
+    if not any(curves.values()):
+        return None
+
+    def draw(axes: Any) -> None:
+        for name, runs in curves.items():
+            by_epoch: dict[int, list[float]] = {}
+            for epoch, score in (point for run in runs for point in run):
+                by_epoch.setdefault(epoch, []).append(100 * score)
+            epochs = sorted(by_epoch)
+            (line,) = axes.plot(epochs, [np.mean(by_epoch[e]) for e in epochs], label=name, marker=".", linewidth=1.4)
+            low, high = ([pick(by_epoch[e]) for e in epochs] for pick in (min, max))
+            axes.fill_between(epochs, low, high, color=line.get_color(), alpha=0.15)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("mIoU %, mean and range of seeds")
+        axes.legend(fontsize=8)
+
+    return _saved(folder, "curves", draw, (7.5, 4.2))
+
+
+def _curves(level: Level) -> Iterator[list[tuple[int, float]]]:
+    for entry in level.entries:
+        found = [(line["epoch"] + 1, line["val_miou"]) for line in entry.lines if line.get("val_miou") is not None]
+        if found:
+            yield found
+
+
+def draw_worst(folder: Path, levels: Sequence[Level]) -> str:
+    """Mean of the worst q % of images, by q: what a model does where it does badly."""
+
+    def draw(axes: Any) -> None:
+        for level in levels:
+            by_image = np.mean([image_means(image_ious(entry.counts)) for entry in level.entries], axis=0)
+            axes.plot(range(1, 101), 100 * worst(by_image), label=level.name, linewidth=1.4)
+        axes.set_xlabel("worst q % of the images")
+        axes.set_ylabel("their mean mIoU %")
+        axes.legend(fontsize=8)
+
+    return _saved(folder, "worst", draw, (7.5, 4.2))
+
+
+def draw_tolerances(folder: Path, levels: Sequence[Level]) -> str | None:
+    """Boundary F1 by tolerance, mean over seeds; None unless all runs have it for the same tolerances."""
+    curves = {level.name: [_curve(entry) for entry in level.entries] for level in levels}
+    lists = {tuple(curve[0]) if curve else () for some in curves.values() for curve in some}
+    if len(lists) > 1 or () in lists:
+        return None
+    (tolerances,) = lists
+
+    def draw(axes: Any) -> None:
+        labels = [f"{100 * t:g} % of diagonal" if t < 1 else f"{t:g} px" for t in tolerances]
+        for name, some in curves.items():
+            values = [[100 * value for value in curve[1]] for curve in some if curve is not None]
+            axes.plot(range(len(tolerances)), np.mean(values, axis=0), marker=".", label=name, linewidth=1.4)
+        axes.set_xticks(range(len(tolerances)), labels, fontsize=8)
+        axes.set_ylabel("boundary F1 %, by image")
+        axes.legend(fontsize=8)
+
+    return _saved(folder, "tolerances", draw, (7.5, 4.2))
+
+
+def _curve(entry: Entry) -> tuple[list[float], list[float]] | None:
+    curve = (entry.judged or {}).get("boundary_f1_curve")
+    return (curve["tolerances"], curve["i"]) if curve else None
+
+
+def draw_reliability(folder: Path, levels: Sequence[Level]) -> str | None:
+    """Accuracy by confidence, pixels of all seeds together; None unless all runs have it."""
+    found: dict[str, list[dict[str, Any]]] = {
+        level.name: [(entry.judged or {}).get("reliability", {}) for entry in level.entries] for level in levels
+    }
+    if not all(bins for some in found.values() for bins in some):
+        return None
+
+    def draw(axes: Any) -> None:
+        axes.plot([0, 100], [0, 100], color="#8c96a0", linewidth=0.8)
+        for name, some in found.items():
+            pixels, confidence, right = (np.array([bins[key] for bins in some], np.float64) for key in _BINS)
+            total = pixels.sum(0)
+            confidence, right = (ratio(np.nansum(pixels * part, axis=0), total) for part in (confidence, right))
+            axes.plot(100 * confidence, 100 * right, marker=".", label=name, linewidth=1.4)
+        axes.set_xlabel("confidence %")
+        axes.set_ylabel("right %")
+        axes.legend(fontsize=8)
+
+    return _saved(folder, "reliability", draw, (5.5, 4.6))
+
+
+_BINS = ("pixels", "confidence", "accuracy")
+
+
+def draw_errors(folder: Path, levels: Sequence[Level]) -> str | None:
+    """Wrong pixels by kind, mean over seeds; None unless all runs have them."""
+    keys = [f"error_{kind}" for kind in ERRORS]
+    if not all(isinstance(entry.scores.get(key), float) for level in levels for entry in level.entries for key in keys):
+        return None
+    rows = list(reversed(levels))
+
+    def draw(axes: Any) -> None:
+        left = np.zeros(len(rows))
+        for (kind, color), key in zip(ERRORS.items(), keys, strict=True):
+            shares = np.array([100 * np.mean([entry.scores[key] for entry in level.entries]) for level in rows])
+            axes.barh(range(len(rows)), shares, left=left, color=color, label=kind)
+            left += shares
+        axes.set_yticks(range(len(rows)), [level.name for level in rows])
+        axes.set_xlabel("wrong pixels, % of the labelled")
+        axes.set_title(" ")  # room for the legend
+        axes.legend(fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+
+    return _saved(folder, "errors", draw, (7.5, 1.3 + 0.36 * len(rows)))
+
+
+ERRORS = {"boundary": "#9db8d2", "extent": "#4a78a8", "missed": "#c1352b"}
+"""Kinds of wrong pixels, and their colours."""
