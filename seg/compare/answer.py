@@ -106,7 +106,8 @@ def _sentence(pair: PairResult, metric: str, found: Compared) -> str:
         ahead, behind = (pair.a, pair.b) if pair.p_better > pair.p_worse else (pair.b, pair.a)
         return (
             f"`{ahead}` is ahead of `{behind}` (by {points(abs(pair.difference))} points of {metric}, 95 % interval "
-            f"{interval}), but among {len(found.pairs)} pairs chance alone may bring forth one like it; {_more(pair)}."
+            f"{interval}), but chance alone may put one of {len(found.pairs)} pairs as far apart: these "
+            f"{found_seeds(pair)} and {found.levels[0].images} images cannot decide; {_more(pair)}."
         )
     if low > 0 or high < 0:
         ahead, behind = (pair.a, pair.b) if pair.p_better > pair.p_worse else (pair.b, pair.a)
@@ -150,7 +151,10 @@ def cautions(found: Compared, seeds: Sequence[int]) -> Iterator[str]:
     """
     fewest = min(seeds)
     if fewest == 1:
-        yield "One run of a level does not show how much seeds matter: what is said holds for these very runs alone, and no verdict follows."
+        yield (
+            "One run of a level does not show how much seeds matter: what is said holds for these very runs alone, and "
+            "no verdict follows."
+        )
     elif fewest == 2:
         yield "Two seeds hardly show how much seeds matter: intervals for new seeds are very wide, rightly so."
     elif fewest < 10:
