@@ -14,7 +14,7 @@ for 100 images and 10, 5 or 3 seeds:
 - t, bootstrap: Student's t with the same parts of the variance as in `seg.compare.spread`, but those of images by the
   bootstrap, with n - 1 degrees of freedom, and Satterthwaite's degrees of freedom for their sum;
 - t, jackknife: the same by the jackknife, with the degrees of freedom of `seg.compare.spread.image_degrees`;
-- ours: `seg.compare.spread`, whose degrees of freedom are more careful.
+- ours: `seg.compare.spread`: the same with the quantiles of Cochran and Cox, which are more careful.
 """
 
 import os
@@ -223,7 +223,7 @@ def verdicts(rounds: int = 300) -> None:
     text = [
         f"# How often equal levels are called different, {date.today()}",
         "",
-        f"Share, in %, of {rounds} simulated comparisons in which at least one pair of equal levels is called better or "
+        f"Share, in %, of {rounds} simulated comparisons in which a pair of equal levels is called better or "
         f"worse, rope={ROPE}, {IMAGES} images, 10 classes; 5.0 has a standard error of "
         f"{100 * np.sqrt(0.05 * 0.95 / rounds):.1f}. {hardware()} Made by `benchmarks/bench_statistics.py --verdicts`.",
         "",

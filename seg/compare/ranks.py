@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from seg.compare.sample import LOWER_IS_BETTER
-from seg.compare.spread import Interval, covariance, image_degrees, image_parts, weighted_degrees
+from seg.compare.spread import Interval, covariance, image_degrees, image_parts
 
 Floats = NDArray[np.float64]
 
@@ -74,10 +74,11 @@ def _taus(scores: Floats, draws: Floats) -> Floats:
 def joint_draws(
     levels: Sequence[tuple[Floats, Floats]], draws: int, rng: np.random.Generator, *, paired: bool
 ) -> Floats:
-    """Draws (draws, L) of what the true scores of all levels may be together: a multivariate t around those found.
+    """Draws (draws, L) of what the true scores of all levels may be together, around those found.
 
-    Its covariance has the parts of `seg.compare.spread.Spread`, between all levels at once, each part mended where
-    chance gave it a negative direction. A level of one seed makes all of it about these very seeds.
+    To those a multivariate t is added for seeds, and one for images, as Behrens and Fisher would. Their covariances are
+    the parts of `seg.compare.spread.Spread`, between all levels at once, mended where chance gave a part a negative
+    direction. A level of one seed makes all of it about these very seeds.
 
     Args:
         levels: scores (S,) of each, and scores (n, S) without each image; images are the same in all.
@@ -96,13 +97,12 @@ def joint_draws(
         remainder = np.diag([image_parts(without)[1] for _, without in levels])
         by_seeds = np.diag([np.var(scores, ddof=1) / len(scores) for scores, _ in levels])
     by_seeds, by_images = remainder + _mended(by_seeds - remainder), _mended(together - remainder)
-    # ranks depend on differences between levels alone: so do their degrees of freedom
-    parts = [float(np.trace(part) - part.mean() * len(part)) for part in (by_seeds, by_images)]
+    # each part has its own doubt; ranks depend on differences between levels alone, and so do degrees of freedom
     of_images = image_degrees(means - means.mean(1, keepdims=True))
-    degrees = weighted_degrees((parts[0], max(min(seeds) - 1.0, 1.0)), (parts[1], of_images))
-    scale = np.sqrt(degrees / rng.chisquare(degrees, (draws, 1)))
-    centers = np.array([scores.mean() for scores, _ in levels])
-    found: Floats = centers + scale * (rng.standard_normal((draws, len(levels))) @ _root(by_seeds + by_images))
+    found = np.tile([scores.mean() for scores, _ in levels], (draws, 1))
+    for part, degrees in ((by_seeds, max(min(seeds) - 1, 1)), (by_images, of_images)):
+        scale = np.sqrt(degrees / rng.chisquare(degrees, (draws, 1)))
+        found += scale * (rng.standard_normal((draws, len(levels))) @ _root(part))
     return found
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
@@ -47,23 +48,39 @@ class Spread:
         """Standard error; of these very seeds on new images, or of new seeds on new images."""
         return math.sqrt(self.images + self.remainder + ((self.seeds or 0.0) if new_seeds else 0.0))
 
-    def degrees(self, *, new_seeds: bool) -> float:
-        """Degrees of freedom of the squared standard error: those of its parts, weighted by their shares."""
-        if not new_seeds or self.seeds is None:
-            return self.image_degrees
-        return weighted_degrees((self.seeds + self.remainder, self.seed_degrees), (self.images, self.image_degrees))
+    def quantile(self, share: float, *, new_seeds: bool) -> float:
+        """Quantile of the standardized mean: those of Student's t of the parts, weighted by their part of the variance.
+
+        After Cochran and Cox ("Experimental Designs", 1957, section 4.14). It errs on the wide side (Mickey and Brown,
+        "Bounds on the distribution functions of the Behrens-Fisher statistic", Annals of Mathematical Statistics 1966),
+        where Satterthwaite's degrees of freedom err on the narrow one for few seeds: a scatter that came out small by
+        chance takes away its own doubt.
+        """
+        by_images = float(stdtrit(self.image_degrees, share))
+        by_seeds = (self.seeds or 0.0) + self.remainder
+        if not new_seeds or self.seeds is None or by_seeds == 0:
+            return by_images
+        weight = by_seeds / (by_seeds + self.images)
+        return weight * float(stdtrit(self.seed_degrees, share)) + (1 - weight) * by_images
 
     def interval(self, center: float, *, new_seeds: bool, level: float = 0.95) -> Interval:
-        """Student's t interval around a mean."""
-        reach = self.error(new_seeds=new_seeds) * float(stdtrit(self.degrees(new_seeds=new_seeds), (1 + level) / 2))
+        """The interval around a mean."""
+        reach = self.error(new_seeds=new_seeds) * self.quantile((1 + level) / 2, new_seeds=new_seeds)
         return center - reach, center + reach
 
     def below(self, bound: float, center: float, *, new_seeds: bool) -> float:
-        """Probability that the truth is below a bound: the share of Student's t around the mean."""
+        """Probability that the truth is below a bound: what `quantile` is the quantile of, around the mean."""
         error = self.error(new_seeds=new_seeds)
         if error == 0:
             return float(center < bound)
-        return float(stdtr(self.degrees(new_seeds=new_seeds), (bound - center) / error))
+        distance = -abs(bound - center) / error
+        ends = sorted(max(float(stdtr(n, distance)), 1e-300) for n in (self.seed_degrees or 1, self.image_degrees))
+        away = [self.quantile(end, new_seeds=new_seeds) - distance for end in ends]
+        if away[0] * away[1] >= 0:  # one part alone, or at the mean
+            share = ends[int(abs(away[1]) < abs(away[0]))]
+        else:
+            share = brentq(lambda u: self.quantile(u, new_seeds=new_seeds) - distance, *ends, xtol=1e-15, rtol=1e-12)
+        return float(share if bound < center else 1 - share)
 
     def scaled(self, *, seeds: int = 0, images: int = 0) -> "Spread":
         """What is expected with so many more seeds or images of the same kind."""
@@ -148,19 +165,6 @@ def image_degrees(without: Floats) -> float:
     n, total = len(squares), squares.sum()
     excess = n * (squares**2).sum() / total**2 - 3 if total > 0 else 0.0
     return float(2 / (2 / (n - 1) + max(excess, 0.0) / n))
-
-
-def weighted_degrees(*variances: tuple[float, float]) -> float:
-    """Degrees of freedom of a sum of variances, each given with its own: their harmonic mean by share of the sum.
-
-    To first order this is the critical value of Cochran and Cox ("Experimental Designs", 1957, section 4.14): the mean
-    of those of the parts by share. It errs on the wide side, where Satterthwaite's squared shares err on the narrow one
-    for few seeds: a scatter that came out small by chance takes away its own doubt.
-    """
-    total = sum(variance for variance, _ in variances)
-    if total == 0:
-        return max(degrees for _, degrees in variances)
-    return total / sum(variance / degrees for variance, degrees in variances)
 
 
 def parts(
