@@ -8,6 +8,7 @@ import json
 import math
 import os
 import statistics
+import subprocess
 import sys
 import time
 import traceback
@@ -70,7 +71,7 @@ class Sweep(Callback):
         folder.mkdir(parents=True, exist_ok=True)
         os.environ[_NOTES] = str((folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl").absolute())
         jobs = _jobs(config)
-        _note(jobs=jobs)
+        _note(jobs=jobs, test=config.sweep.test)
         _overall[:] = [Overall(jobs, _stack.enter_context(bulk_progress("sweep", "epochs", plain_console())))]
 
 
@@ -89,6 +90,18 @@ def _jobs(config: "DictConfig") -> int | None:
         sweeps = override.is_sweep_override() and override.is_discrete_sweep()
         choices[override.get_key_element()] = sum(1 for _ in override.sweep_string_iterator()) if sweeps else 1
     return math.prod(choices.values())
+
+
+def check_test(folder: Any) -> None:
+    """Refuse a test set that is not there, or that no sweep would be judged on, before anything is trained."""
+    if folder is None:
+        return
+    if HydraConfig.get().mode is not RunMode.MULTIRUN:
+        raise ValueError(f"sweep.test: expected several runs, got one; judge it by seg-evaluate on '{folder}'")
+    if missing := [name for name in ("images", "masks") if not Path(str(folder), name).is_dir()]:
+        raise ValueError(
+            f"sweep.test: expected folders images and masks in '{folder}', got no {' and no '.join(missing)}"
+        )
 
 
 def advance(epoch: int, epochs: int) -> None:
@@ -161,10 +174,12 @@ def close() -> int:
     if not _overall:
         return 0
     _overall.clear()
-    (_, *notes) = _read()
+    (about, *notes) = _read()
     Path(os.environ.pop(_NOTES)).unlink()
     if folders := [Path(note["folder"]) for note in notes if "folder" in note]:
         print_table(folders)
+    if about["test"] is not None:
+        notes += [note for folder in folders if (note := _tested(folder, Path(about["test"]))) is not None]
     failed = [note for note in notes if note["how"] == "failed"]
     if not failed:
         return 0
@@ -173,6 +188,32 @@ def close() -> int:
     last, number = failed[-1], f"{len(failed)} of {len(notes)} runs failed"
     print(f"error: {number}; {last['name']}: {last['reason']}; the same command tries again", file=sys.stderr)
     return WRONG_REQUEST if all(note["code"] == WRONG_REQUEST for note in failed) else FAILED
+
+
+def _tested(folder: Path, test: Path) -> dict[str, Any] | None:
+    """Judge the last weights of a run on a test set, unless that was done; what is to be noted where it failed."""
+    destination = folder / runs.TEST
+    if (destination / runs.JUDGED).is_file():
+        return None
+    record = runs.read(folder)
+    options = {
+        "checkpoint": folder / runs.LAST,
+        "images": test / "images",
+        "masks": test / "masks",
+        "destination": destination,
+        "pictures": 0,
+        "inference": record.choices.get("inference", "whole"),
+        "image_template": record.config["data"]["image_template"],
+        "template": record.config["data"]["template"],
+    }
+    words = [f"{key}={value}" for key, value in options.items()]
+    command = [sys.executable, "-m", "seg.commands.evaluate", *words]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or ["no word"])[-1].removeprefix("error: ")
+        return {"name": f"{folder.name} on {test}", "how": "failed", "reason": reason, "code": result.returncode}
+    print(f"{folder.name} was judged on {test}: {destination}", flush=True)
+    return None
 
 
 _COLUMNS = {"I %": "miou_i", "BF1 %": "boundary_f1", "ECE %": "ece"}
