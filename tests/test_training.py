@@ -179,7 +179,7 @@ def test_distance_maps_come_with_the_batch(folder: Path) -> None:
     calls = iter(range(1000))
     first = Experiment(folder, workers=2, loss=with_boundary())
     with pytest.raises(KeyboardInterrupt):
-        first.fit(stop=lambda: next(calls) >= 4)
+        first.fit(stop=lambda: next(calls) >= 5)
     second = Experiment(folder, loss=with_boundary())
     second.state.load_state_dict(checkpoint.load(folder / "last.pt"))
     second.fit()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,8 @@ class Parts:
         converted: Tensor = precision.convert_output(logits)
         return converted
 
-    def validate(self) -> evaluation.Validation:
-        """Loss, pixel counts, boundaries and calibration of the validation set."""
+    def validate(self, stop: Callable[[], bool] = lambda: False) -> evaluation.Validation:
+        """Loss, pixel counts, boundaries and calibration of the validation set; of a part of it after ``stop()``."""
         if self.state.fabric.world_size > 1:  # the running statistics of each process are those of its own images
             models = dict.fromkeys((self.state.model, self.state.evaluated))  # in one order on all of them
             for buffer in (buffer for model in models for buffer in model.buffers()):
@@ -94,7 +95,7 @@ class Parts:
         images, names = len(self.data.val), self.data.labels.names
         return evaluation.evaluate(
             self.predict,
-            _show.track(self.val_loader, "validation", len(self.val_loader)),
+            takewhile(lambda _: not stop(), _show.track(self.val_loader, "validation", len(self.val_loader))),
             [
                 MeanLoss(lambda logits, mask: self.objective.losses(logits, mask).total),
                 PixelCounts(images, names, bins=BINS, masks=[Boundaries(images, len(names), tolerances=[TOLERANCE])]),
@@ -157,7 +158,7 @@ def run(parts: Parts, folder: Path) -> None:
             parts.train_loader,
             parts.batches,
             options=parts.options,
-            validate=parts.validate,
+            validate=partial(parts.validate, stop),
             watcher=watcher,
             # all processes have to stop after the same step
             stop=stop if fabric.world_size == 1 else lambda: bool(parts.reduce(torch.tensor(int(stop())))),
