@@ -50,7 +50,8 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, deterministic
     torch.use_deterministic_algorithms(deterministic)
     for noisy in ("lightning.fabric", "lightning.pytorch", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    for noise in (".*does not have many workers.*", ".*`srun` command is available.*"):
+        warnings.filterwarnings("ignore", message=noise)
     nodes = 1
     if _by_torchrun():
         devices, nodes = _world_of_torchrun(devices)
@@ -73,7 +74,8 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, deterministic
     if fabric.world_size != wanted_world:
         raise ValueError(
             f"device.devices: expected {wanted_world} processes, got {fabric.world_size}, as the environment says; "
-            "start one task for each device (srun --ntasks=N, torchrun --nproc-per-node=N), or ask for fewer devices"
+            "start one task for each device (srun --ntasks-per-node=N, torchrun --nproc-per-node=N), or ask for fewer "
+            "devices"
         )
     return fabric
 
