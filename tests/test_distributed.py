@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from lightning.fabric import Fabric
 from torch import Tensor, multiprocessing, nn
 
 from seg import checkpoint, optim, training
 from seg.averaging import EMA
+from seg.commands._device import make_fabric
+from seg.commands._help import conf_dir
 from seg.evaluation import Validation
 from seg.loading import Batch, TrainBatches
 from seg.losses import CrossEntropy, Dice, Focal, LovaszSoftmax, WeightedSum
@@ -138,12 +141,19 @@ class Run:
         raise AssertionError
 
 
+def slurm(rank: int) -> dict[str, str]:
+    """What Slurm tells each of two nodes with one task."""
+    whole = {"NTASKS": 2, "NNODES": 2, "NTASKS_PER_NODE": 1, "NODELIST": "localhost", "JOB_NAME": "job", "JOB_ID": 1}
+    return {
+        f"SLURM_{key}": str(value) for key, value in {**whole, "PROCID": rank, "NODEID": rank, "LOCALID": 0}.items()
+    }
+
+
 def process(rank: int, folder: str, port: int) -> None:
     """What each of the two processes does: every case once, and one that another process began, and may end."""
     torch.set_num_threads(1)
-    os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    fabric = Fabric(accelerator="cpu", devices=2)
-    fabric.launch()
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), **slurm(rank)}
+    fabric = make_fabric(accelerator="cpu", devices=1, precision="32-true", deterministic=False)
     found = {name: Run(case, fabric, Path(folder, name)).fit() for name, case in CASES.items()}
     found["begun by one"] = Run(CASES["all"], fabric, Path(folder, "begun by one")).fit()
     Run(CASES["all"], fabric, Path(folder, "begun by two")).fit(3)
@@ -197,3 +207,11 @@ def test_a_run_goes_on_with_another_number_of_processes(folder: Path, tmp_path: 
     expected = Run(CASES["all"], alone(), tmp_path).fit()
     agree(torch.load(folder / "0.pt")["begun by one"], expected)
     agree(Run(CASES["all"], alone(), folder / "begun by two").fit(), expected)
+
+
+def test_no_folder_is_named_after_the_time() -> None:
+    """Processes that start a second apart, as those of torchrun do, would disagree on it (facebookresearch/hydra#2070)."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        hydra = compose("train", return_hydra_config=True).hydra
+    found = [hydra.run._get_node("dir"), hydra.sweep._get_node("dir"), hydra.sweep._get_node("subdir")]
+    assert [str(node._value()) for node in found] == [".", "${runs}/.sweep", "."]

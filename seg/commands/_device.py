@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from seg.commands._exit import AlreadyTold
@@ -55,6 +56,8 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, deterministic
     nodes = 1
     if _by_torchrun():
         devices, nodes = _world_of_torchrun(devices)
+    elif SLURMEnvironment.detect():
+        nodes = int(os.environ.get("SLURM_NNODES", nodes))
     try:
         fabric = Fabric(
             accelerator=accelerator,
