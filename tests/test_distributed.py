@@ -210,7 +210,7 @@ def test_a_run_goes_on_with_another_number_of_processes(folder: Path, tmp_path: 
 
 
 def test_no_folder_is_named_after_the_time() -> None:
-    """Processes that start a second apart, as those of torchrun do, would disagree on it (facebookresearch/hydra#2070)."""
+    """Processes that begin a second apart, as those of torchrun may, would disagree on it (hydra #2070)."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         hydra = compose("train", return_hydra_config=True).hydra
     found = [hydra.run._get_node("dir"), hydra.sweep._get_node("dir"), hydra.sweep._get_node("subdir")]
