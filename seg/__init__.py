@@ -21,6 +21,7 @@ _PUBLIC = (
     "averaging",
     "checkpoint",
     "class_weights",
+    "compare",
     "convert",
     "dataset",
     "evaluation",

@@ -57,9 +57,6 @@ def test_odd_names_in_every_command(encoding: str, tmp_path: Path, monkeypatch: 
     shows("seg-train", *train_options(tmp_path / "data"), "fit.epochs=1", "name=a")
     folders = ["images=data/val/images", "masks=data/val/masks"]
     shows("seg-evaluate", "checkpoint=runs/a/best.pt", *folders, "destination=evaluation")
-    if encoding == "ascii":
-        options = [*train_options(tmp_path / "data"), "fit.epochs=1", "pictures=0", "logger=none"]
-        shows("seg-train", "-m", *options, "seed=1,2")
 
 
 def test_findings_are_printed_as_they_are(tmp_path: Path, script: Script) -> None:

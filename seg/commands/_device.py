@@ -51,8 +51,8 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, deterministic
     torch.use_deterministic_algorithms(deterministic)
     for noisy in ("lightning.fabric", "lightning.pytorch", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    for noise in (".*does not have many workers.*", ".*`srun` command is available.*"):
-        warnings.filterwarnings("ignore", message=noise)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # nobody has to use it
     nodes = 1
     if _by_torchrun():
         devices, nodes = _world_of_torchrun(devices)

@@ -32,15 +32,23 @@ def report(error: BaseException, config_name: str, wants_traceback: bool) -> int
     if isinstance(error, KeyboardInterrupt):
         print(f"interrupted{': ' + str(error) if error.args else ''}", file=sys.stderr)
         return INTERRUPTED
-    wrong = isinstance(error, ValueError | HydraException | OmegaConfBaseException)
-    text = _one_line(error, config_name)
-    plain = wrong or isinstance(error, Failed) or _is_full(error)
+    plain = _is_wrong(error) or isinstance(error, Failed) or _is_full(error)
     hint = "" if plain or wants_traceback else " (HYDRA_FULL_ERROR=1 shows the traceback)"
-    print(f"error: {text}{hint}", file=sys.stderr)
-    return WRONG_REQUEST if wrong else FAILED
+    print(f"error: {one_line(error, config_name)}{hint}", file=sys.stderr)
+    return code_of(error)
 
 
-def _one_line(error: BaseException, config_name: str) -> str:
+def code_of(error: BaseException) -> int:
+    """Exit code of a command that ends by this error."""
+    return WRONG_REQUEST if _is_wrong(error) else FAILED
+
+
+def _is_wrong(error: BaseException) -> bool:
+    return isinstance(error, ValueError | HydraException | OmegaConfBaseException)
+
+
+def one_line(error: BaseException, config_name: str) -> str:
+    """What went wrong, for people."""
     if isinstance(error, ConfigCompositionException) and (match := re.search(r"override '([^']*)'", str(error))):
         return _unknown_key(str(match[1]), config_name)
     if isinstance(error, OSError) and _is_full(error):

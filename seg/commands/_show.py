@@ -12,6 +12,8 @@ from seg.commands._text import plain_console
 from seg.metrics import Scores
 
 console = plain_console()
+speaks = True  # false in processes that leave the talking to the first one
+_warned: set[str] = set()
 
 
 def say(text: str) -> None:
@@ -20,8 +22,9 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """A line on standard error, before the work starts; of several processes the first one tells."""
-    if not console.quiet:
+    """A line on standard error, before the work starts; of several processes or runs the first one tells."""
+    if speaks and text not in _warned:
+        _warned.add(text)
         print(f"warning: {text}", file=sys.stderr, flush=True)
 
 

@@ -1,52 +1,223 @@
-"""The table at the end of a sweep."""
+"""Several runs by one command: a line for each, how far all of them are, and a table at the end.
+
+What each run came to is noted in a file that the first process makes, because a launcher's runs are processes of their
+own. One that fails takes none of the others with it, and is tried again by the next call.
+"""
 
 import json
+import math
+import os
 import statistics
-from collections.abc import Sequence
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 
 from seg import runs
-from seg.commands import _show
+from seg.commands._exit import FAILED, WRONG_REQUEST, AlreadyTold
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from seg.commands._progress import Tell
+
+_NOTES = "SEG_SWEEP"  # the file, for the processes of launchers
+
+
+class Overall:
+    """How far all runs of this process are, in epochs; those that were complete before are none of its work."""
+
+    def __init__(self, jobs: int | None, tell: "Tell") -> None:
+        self.left, self.tell, self.ended, self.failed = jobs, tell, 0, 0
+
+    def at(self, epoch: int, epochs: int) -> None:
+        """So many epochs of the present run are done."""
+        total = None if self.left is None else (self.ended + self.left) * epochs
+        self.tell(self.ended * epochs + epoch, self.failed, total=total)
+
+    def end(self, how: str) -> None:
+        """The present run is ``trained``, ``complete`` before it began, or ``failed``."""
+        self.ended += how == "trained"
+        self.failed += how == "failed"
+        if self.left is not None:
+            self.left -= 1
+
+
+_overall: list[Overall] = []  # one while this process makes the runs of a sweep
+_stack = ExitStack()
+
+
+class Sweep(Callback):
+    """Told by Hydra when several runs begin; ``conf/train.yaml`` names it."""
+
+    def on_multirun_start(self, config: "DictConfig", **_: Any) -> None:
+        """Make the file of notes, in which the number of runs comes first."""
+        from seg.commands._device import is_first
+
+        if not is_first():
+            return
+        from seg.commands._progress import bulk_progress
+        from seg.commands._text import plain_console
+
+        folder = Path(str(config.runs), ".sweep")
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ[_NOTES] = str((folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl").absolute())
+        jobs = _jobs(config)
+        _note(jobs=jobs)
+        _overall[:] = [Overall(jobs, _stack.enter_context(bulk_progress("sweep", "epochs", plain_console())))]
+
+
+def _jobs(config: "DictConfig") -> int | None:
+    """How many runs Hydra's own sweeper will make; None for others, which may not know it themselves."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
+        return None
+    params = config.hydra.sweeper.params or {}
+    words = [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    choices = {}
+    for override in parser.parse_overrides(words):
+        sweeps = override.is_sweep_override() and override.is_discrete_sweep()
+        choices[override.get_key_element()] = sum(1 for _ in override.sweep_string_iterator()) if sweeps else 1
+    return math.prod(choices.values())
+
+
+def advance(epoch: int, epochs: int) -> None:
+    """So many epochs of a run are done; of interest in a sweep."""
+    for overall in _overall:
+        overall.at(epoch, epochs)
+
+
+def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> None:
+    """Train a run, alone or as one of several, of which each has a line."""
+    from seg.commands._device import is_first
+
+    if HydraConfig.get().mode is not RunMode.MULTIRUN or not is_first():
+        train(config)
+        return
+    from seg.commands import _show
+    from seg.commands._errors import code_of, one_line
+
+    began = time.time()
+    _show.console.quiet = True
+    try:
+        folder = train(config)
+    except AlreadyTold:
+        raise
+    except Exception as error:  # of any kind: the other runs go on
+        if os.environ.get("SEG_TRACEBACK") == "1":
+            traceback.print_exception(error)
+        name = str(config.name or ", ".join(HydraConfig.get().overrides.task))
+        _end(
+            name, "failed", f"failed: {one_line(error, 'train')}", reason=one_line(error, "train"), code=code_of(error)
+        )
+        return
+    if folder is not None:
+        record = runs.read(folder)
+        assert record.done is not None
+        how = "trained" if (folder / runs.DONE).stat().st_mtime >= began else "complete"
+        found = f"{'is complete: ' * (how == 'complete')}mIoU {_show.percent(_miou(record.done))} %"
+        _end(folder.name, how, f"{found}, {record.seconds:.0f} s", folder=str(folder.absolute()))
+
+
+def _miou(done: dict[str, Any]) -> float:
+    value = done["last"]["miou"]
+    return math.nan if value is None else float(value)
+
+
+def _end(name: str, how: str, text: str, **more: Any) -> None:
+    """Say and note what a run came to."""
+    _note(name=name, how=how, **more)
+    jobs, number = _read()[0].get("jobs"), HydraConfig.get().job.num + 1
+    place = f"{number:>{len(str(jobs))}}/{jobs}" if jobs else f"{number}"
+    print(f"{place} {name}{' ' if how == 'complete' else ': '}{text}", flush=True)
+    for overall in _overall:
+        overall.end(how)
+
+
+def _note(**what: Any) -> None:
+    with Path(os.environ[_NOTES]).open("a", encoding="utf-8") as file:  # one write: processes do not mix their lines
+        file.write(json.dumps(what) + "\n")
+
+
+def _read() -> list[dict[str, Any]]:
+    """The notes: the number of runs, then what each came to, the last word on it."""
+    path = Path(os.environ[_NOTES])
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def close() -> int:
+    """After a sweep, however it ended: a table of the runs, those that failed; returns the exit code."""
+    _stack.close()
+    if not _overall:
+        return 0
+    _overall.clear()
+    (_, *notes) = _read()
+    Path(os.environ.pop(_NOTES)).unlink()
+    if folders := [Path(note["folder"]) for note in notes if "folder" in note]:
+        print_table(folders)
+    failed = [note for note in notes if note["how"] == "failed"]
+    if not failed:
+        return 0
+    for note in failed[:-1]:
+        print(f"failed: {note['name']}: {note['reason']}", file=sys.stderr)
+    last, number = failed[-1], f"{len(failed)} of {len(notes)} runs failed"
+    print(f"error: {number}; {last['name']}: {last['reason']}; the same command tries again", file=sys.stderr)
+    return WRONG_REQUEST if all(note["code"] == WRONG_REQUEST for note in failed) else FAILED
+
+
+_COLUMNS = {"I %": "miou_i", "BF1 %": "boundary_f1", "ECE %": "ece"}
+"""Of the table, and of the scores in ``done.json``."""
 
 
 def print_table(folders: Sequence[Path]) -> None:
-    """One row for each combination of choices: mIoU of the last epoch over its seeds, IoU of each class, seconds."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for record in map(runs.read, folders):
-        assert record.done is not None  # only runs of this process that were trained to their end are here
-        result = {**record.done["last"], "seconds": record.seconds}
-        found.setdefault(json.dumps(record.choices, sort_keys=True), []).append(result)
-    groups = [(json.loads(key), results) for key, results in found.items()]
-    # a composite's own choices, such as loss@loss.terms.region, stand in its runs alone
-    names = dict.fromkeys(name for choices, _ in groups for name in choices)
-    varied = [n for n in names if len({str(choices[n]) for choices, _ in groups if n in choices}) > 1] or ["loss"]
-    groups.sort(key=lambda group: -_mean(group[1], "miou"))
-    classes = list(groups[0][1][0]["iou"])
-    table = Table(title="last epoch, mean over seeds (standard deviation)", title_justify="left")
-    for column in varied:
-        table.add_column(column)
-    for column in ("seeds", "mIoU %", *classes, "seconds"):
+    """One row for each combination of choices: scores of the last epoch over its seeds, seconds of training."""
+    from seg.commands import _show
+
+    records = [runs.read(folder) for folder in folders]
+    settings = [{k: v for k, v in runs.settings(record.config).items() if k != "seed"} for record in records]
+    varied = runs.differences([record.choices for record in records], settings)
+    varied = varied or {"loss": [str(record.choices.get("loss", "")) for record in records]}
+    levels = list(zip(*varied.values(), strict=True))
+    found = {level: [_result(r) for r, own in zip(records, levels, strict=True) if own == level] for level in levels}
+    first, *others = (key.rpartition(".")[2] for key in varied)
+    table = _show.table("last epoch, mean over seeds (standard deviation)", first, others)
+    table.caption = "I: by image; BF1: boundary F1; ECE: calibration error"
+    for named in table.columns:
+        named.overflow = "fold"
+    for column in ("seeds", "mIoU %", *_COLUMNS, "seconds"):
         table.add_column(column, justify="right")
-    for choices, results in groups:
-        spread = statistics.stdev([r["miou"] for r in results]) if len(results) > 1 else float("nan")
+    for level, results in sorted(found.items(), key=lambda item: -_mean(item[1], "miou")):
+        known = _known(results, "miou")
+        spread = statistics.stdev(known) if len(known) > 1 else math.nan
         table.add_row(
-            *(str(choices.get(name, "")) for name in varied),
+            *level,
             str(len(results)),
             f"{_show.percent(_mean(results, 'miou'))} ({_show.percent(spread)})",
-            *(_show.percent(_class_mean(results, name)) for name in classes),
+            *(_show.percent(_mean(results, key)) for key in _COLUMNS.values()),
             f"{_mean(results, 'seconds'):.0f}",
         )
+    _show.console.quiet = False
     _show.console.print(table)
 
 
+def _result(record: runs.RunRecord) -> dict[str, Any]:
+    assert record.done is not None  # only runs that were trained to their end are here
+    return {**record.done["last"], "seconds": record.seconds}
+
+
+def _known(results: Sequence[dict[str, Any]], key: str) -> list[float]:
+    return [result[key] for result in results if result.get(key) is not None]
+
+
 def _mean(results: Sequence[dict[str, Any]], key: str) -> float:
-    return statistics.fmean(r[key] for r in results)
-
-
-def _class_mean(results: Sequence[dict[str, Any]], name: str) -> float:
-    """Mean IoU of one class over the runs in which it occurs in target or prediction."""
-    found = [r["iou"][name] for r in results if r["iou"][name] is not None]
-    return statistics.fmean(found) if found else float("nan")
+    return statistics.fmean(known) if (known := _known(results, key)) else math.nan

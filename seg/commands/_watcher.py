@@ -10,6 +10,7 @@ from seg import runs, trained
 from seg.commands import _replay as replay
 from seg.commands import _show
 from seg.commands._pictures import ValidationPictures
+from seg.commands._sweep import advance
 from seg.files import second_name
 from seg.loading import Batch
 from seg.training import State
@@ -54,6 +55,7 @@ class RunWatcher:
         # how long data were waited for is the machine's business, and not what a resumed run repeats
         runs.append_line(self.folder, {key: value for key, value in line.items() if key != "wait"})
         self._log(line)
+        advance(line["epoch"] + 1, self.epochs)
         validated = (
             f"  val loss {line['val_loss']:.3f}  mIoU {_show.percent(line['val_miou'])} %" if "val_miou" in line else ""
         )

@@ -109,7 +109,8 @@ def train(config: DictConfig) -> Path | None:
 
     None on all processes but the first, which alone knows when it is complete.
     """
-    _show.console.quiet = not is_first()
+    _show.speaks = is_first()
+    _show.console.quiet |= not _show.speaks
     choices = HydraConfig.get().runtime.choices
     config.name = config.name or runs.run_name(HydraConfig.get().overrides.task, choices, config.seed)
     if config.data.render is not None:

@@ -34,6 +34,7 @@ def evaluate(config: "DictConfig") -> None:
     from seg.metrics import BINS, Boundaries, Components, PixelCounts
     from seg.pairs import as_list
     from seg.pairs.folders import check_apart
+    from seg.runs import copy_record
 
     boundaries = {"tolerances": cfg["tolerances"], "surface": cfg["surface"]}
     Boundaries(0, 0, **boundaries)  # to refuse wrong options before files are read
@@ -49,6 +50,7 @@ def evaluate(config: "DictConfig") -> None:
     judged = _judged.Judged(images, names, cfg["tolerances"], found)
     data = {**subject.named, **more, **_judged.as_data(judged)}
     _judged.write(judged, destination)
+    copy_record(Path(cfg["checkpoint"]).parent if cfg["checkpoint"] else None, destination)
     write_json(destination / "metrics.json", data)
     _draw_worst(subject, judged, destination, cfg["pictures"])
     if cfg["json"]:
@@ -82,6 +84,11 @@ def _request(config: "DictConfig") -> dict[str, Any]:
         )
     if not isinstance(cfg["surface"], bool):
         raise ValueError(f"surface: expected true or false, got {cfg['surface']!r}; give one")
+    if (folder := Path(cfg["destination"]) / "last.pt").exists():
+        raise ValueError(
+            f"destination: expected a folder of its own, got the run '{folder.parent}', whose tables would be lost; "
+            f"give such as '{folder.parent / 'evaluation'}'"
+        )
     _check_temperature(cfg)
     return cfg
 

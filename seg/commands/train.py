@@ -4,7 +4,7 @@ seg-train data.train.images=DIR data.train.masks=DIR data.val.images=DIR data.va
 seg-train data=synthetic sweep=losses seeds=3
 """
 
-from pathlib import Path
+import sys
 from typing import TYPE_CHECKING
 
 from seg.commands import run
@@ -12,24 +12,25 @@ from seg.commands import run
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-_complete: list[Path] = []  # run folders of this process; a sweep by the basic launcher runs all its jobs in it
-
 
 def main() -> None:
     """Entry point of ``seg-train``."""
-    run(train, "train")
-    if len(_complete) > 1:
-        from seg.commands._sweep import print_table
-
-        print_table(_complete)
+    code = 0
+    try:
+        run(train, "train")
+    finally:
+        if (sweep := sys.modules.get("seg.commands._sweep")) is not None:
+            code = sweep.close()
+    if code:
+        sys.exit(code)
 
 
 def train(config: "DictConfig") -> None:
     """Train as the configuration says; the heavy imports wait until here, so that ``--help`` is quick."""
+    from seg.commands._sweep import job
     from seg.commands._wiring import train as wired
 
-    if (folder := wired(config)) is not None:
-        _complete.append(folder)
+    job(config, wired)
 
 
 if __name__ == "__main__":

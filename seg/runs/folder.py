@@ -97,6 +97,22 @@ def cut_lines(folder: Path, epoch: int) -> list[int]:
     return sorted(set(range(epoch)) - {line["epoch"] for line in kept})
 
 
+def copy_record(run: Path | None, folder: Path) -> None:
+    """Put what a run says of itself beside what it was found to be worth, so that `seg.compare` knows whose it is.
+
+    What an earlier call put there of another run is removed.
+
+    Args:
+        run: its folder; None, or a folder that holds no run, if it is not known.
+    """
+    for name in (CONFIG, ENVIRONMENT, METRICS, PAIRS):
+        if run is not None and (run / CONFIG).is_file() and (run / name).is_file():
+            with whole(folder / name) as temporary:
+                temporary.write_bytes((run / name).read_bytes())
+        else:
+            (folder / name).unlink(missing_ok=True)
+
+
 def finish(folder: Path, done: dict[str, Any]) -> None:
     """Mark a run as complete."""
     write_json(folder / DONE, done)

@@ -1,6 +1,7 @@
 """Which run it is: its name, and whether a folder holds this run or another one."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -113,6 +114,53 @@ def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
             "folder to start again"
         )
     return (folder / DONE).exists()
+
+
+def settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted key -> value, of all that may explain the result of a run: not where, or on which machine, it ran.
+
+    Keys that an older version lacked have the value that it worked by.
+    """
+    return _SINCE | dict(_leaves(_comparable(config)))
+
+
+def differences(choices: Sequence[Mapping[str, Any]], settings: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What some runs differ in.
+
+    Args:
+        choices: of each run, the chosen option of each group.
+        settings: of each run, see `settings`.
+
+    Returns:
+        Group or dotted key -> value of each run, as text; not the keys of a group that is among them.
+    """
+    found: dict[str, list[str]] = {}
+    keys = sorted({key for some in settings for key in some})
+    for group in sorted({group for some in choices for group in some}):
+        node = package(group)
+        of_group = any(owns(node, key) for key in keys) and not any(owns(package(other), node) for other in found)
+        if of_group and len(set(values := [as_text(some.get(group)) for some in choices])) > 1:
+            found[group] = values
+    for key in keys:
+        values = [as_text(some.get(key)) for some in settings]
+        if len(set(values)) > 1 and not any(owns(package(group), key) for group in found):
+            found[key] = values
+    return found
+
+
+def package(group: str) -> str:
+    """The node of the configuration that a group fills: ``loss.terms.region`` for ``loss@loss.terms.region``."""
+    return group.partition("@")[2] or group.replace("/", ".")
+
+
+def owns(node: str, key: str) -> bool:
+    """Whether a dotted key is this node, or below it."""
+    return key == node or key.startswith(f"{node}.")
+
+
+def as_text(value: Any) -> str:
+    """A value of the configuration, for people."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _is_more(now: Any, before: Any) -> bool:

@@ -1,0 +1,71 @@
+"""python -m pytest tests/test_sweep.py"""
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import Script, fails, train_options
+from made_runs import write_run
+
+from seg.commands._sweep import Overall, print_table
+
+
+def test_what_differs_has_a_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = []
+    for encoder in ("resnet18", "mit_b0"):
+        for seed in range(2):
+            config = {"model": {"encoder_name": encoder}}
+            folders.append(write_run(tmp_path / f"{encoder}-{seed}", "dice", seed, config=config))
+    print_table(folders)
+    shown = capsys.readouterr().out
+    assert "encoder_name" in shown
+    assert all(re.search(rf"{encoder} .* 2 ", shown) for encoder in ("resnet18", "mit_b0"))
+
+
+def test_the_table_fits_eighty_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    losses = ("weighted_cross_entropy", "generalized_dice")
+    print_table([write_run(tmp_path / f"{loss}-{seed}", loss, seed) for loss in losses for seed in range(3)])
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+    for part in (*losses, "mIoU", "BF1", "ECE", "seconds"):
+        assert part in shown
+
+
+def test_runs_that_were_complete_are_no_work() -> None:
+    told = []
+
+    def tell(done: int, failed: int = 0, total: int | None = None) -> None:
+        told.append((done, failed, total))
+
+    overall = Overall(4, tell)
+    overall.end("complete")
+    overall.at(1, 10)
+    overall.end("trained")
+    overall.at(2, 10)
+    overall.end("failed")
+    overall.at(0, 10)
+    assert told == [(1, 0, 30), (12, 0, 30), (10, 1, 20)]
+    Overall(None, tell).at(3, 10)
+    assert told[-1] == (3, 0, None)
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_failed_runs_are_listed_and_tried_again(tmp_path: Path, data: Path, script: Script, launcher: str) -> None:
+    options = [*train_options(data), "fit.epochs=1", "logger=none", f"hydra/launcher={launcher}"]
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/unet_small-cross_entropy-seed1").write_text("a file is in the way")
+    words = ["seg-train", "-m", *options, "seed=0,1,2", "name=unet_small-cross_entropy-seed${seed}"]
+    result = script(*words)
+    fails(result, 2, r"1 of 3 runs failed; unet_small-cross_entropy-seed1: .*; the same command tries again")
+    lines = result.stdout.splitlines()
+    for number, seed in ((1, 0), (3, 2)):
+        assert any(re.fullmatch(rf"{number}/3 unet_small-cross_entropy-seed{seed}: mIoU .* s", line) for line in lines)
+    assert any(line.startswith("2/3 unet_small-cross_entropy-seed1: failed: ") for line in lines)
+    assert result.stdout.count("mean over seeds") == 1
+    assert "epoch " not in result.stdout
+    assert [path.name for path in (tmp_path / "runs/.sweep").glob("*.jsonl")] == []
+    (tmp_path / "runs/unet_small-cross_entropy-seed1").unlink()
+    result = script(*words)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("is complete") == 2
