@@ -144,9 +144,8 @@ class Run:
 def slurm(rank: int) -> dict[str, str]:
     """What Slurm tells each of two nodes with one task."""
     whole = {"NTASKS": 2, "NNODES": 2, "NTASKS_PER_NODE": 1, "NODELIST": "localhost", "JOB_NAME": "job", "JOB_ID": 1}
-    return {
-        f"SLURM_{key}": str(value) for key, value in {**whole, "PROCID": rank, "NODEID": rank, "LOCALID": 0}.items()
-    }
+    own = {"PROCID": rank, "NODEID": rank, "LOCALID": 0, "STEP_ID": 0}
+    return {f"SLURM_{key}": str(value) for key, value in {**whole, **own}.items()}
 
 
 def process(rank: int, folder: str, port: int) -> None:
@@ -207,6 +206,15 @@ def test_a_run_goes_on_with_another_number_of_processes(folder: Path, tmp_path: 
     expected = Run(CASES["all"], alone(), tmp_path).fit()
     agree(torch.load(folder / "0.pt")["begun by one"], expected)
     agree(Run(CASES["all"], alone(), folder / "begun by two").fit(), expected)
+
+
+def test_a_job_script_without_srun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its one process would wait for those of the other tasks."""
+    for key, value in slurm(0).items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.delenv("SLURM_STEP_ID")
+    with pytest.raises(ValueError, match="a process for each of the 2 tasks of Slurm's job, got this one alone; start"):
+        make_fabric(accelerator="cpu", devices=1, precision="32-true", deterministic=False)
 
 
 def test_no_folder_is_named_after_the_time() -> None:

@@ -57,7 +57,7 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, deterministic
     if _by_torchrun():
         devices, nodes = _world_of_torchrun(devices)
     elif SLURMEnvironment.detect():
-        nodes = int(os.environ.get("SLURM_NNODES", nodes))
+        nodes = _nodes_of_slurm()
     try:
         fabric = Fabric(
             accelerator=accelerator,
@@ -153,3 +153,18 @@ def _world_of_torchrun(devices: int) -> tuple[int, int]:
             f"device.devices: expected {here}, as many as torchrun has started, got {devices}; leave it out"
         )
     return here, everywhere // here
+
+
+def _nodes_of_slurm() -> int:
+    """Nodes of the job.
+
+    Raises:
+        ValueError: it has several tasks, and this process is none of them: it would wait for the others for ever.
+    """
+    tasks = int(os.environ["SLURM_NTASKS"])
+    if tasks > 1 and "SLURM_STEP_ID" not in os.environ:
+        raise ValueError(
+            f"device: expected a process for each of the {tasks} tasks of Slurm's job, got this one alone; start them "
+            "with srun, or ask Slurm for one task"
+        )
+    return int(os.environ.get("SLURM_NNODES", "1"))

@@ -65,13 +65,14 @@ class stop_signals:
                 os._exit(128 + number)
         self.heard.close()
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self.left.set()
         for number, handler in self.before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self.wakeup_before)
         self.wakeup.close()  # which ends the thread
         if self.launcher and kind in (None, KeyboardInterrupt):
+            print(error or "ended", file=sys.stderr)  # as nobody may live to say it
             for number in self.launcher:
                 self.before[number](number, None)
             # It has not ended this process: it has in another one, which needs some time, or the cluster will.
