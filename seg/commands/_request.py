@@ -90,7 +90,7 @@ def _check_whole_numbers(cfg: dict[str, Any]) -> None:
         ("seed", cfg["seed"], 0),
         ("pictures", cfg["pictures"], 0),
         ("loader.batch", cfg["loader"]["batch"], 1),
-        ("loader.val_batch", cfg["loader"]["val_batch"], 1),
+        ("loader.val_batch", 1 if cfg["loader"]["val_batch"] is None else cfg["loader"]["val_batch"], 1),
         ("loader.workers", cfg["loader"]["workers"], 0),
     ):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -1,5 +1,6 @@
 """What ``seg-train`` wires: the configuration becomes built objects in one pass, and `seg.training.fit` gets them."""
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -223,7 +224,7 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric, cache: Cache | None =
         prepare=objective.prepare,
     )
     # nothing prepared for validation: maps of whole images would fill the shared memory, and it waits anyway
-    val_batches = EvaluationBatches(data.val_sizes, batch=cfg["loader"]["val_batch"], **share)
+    val_batches = EvaluationBatches(data.val_sizes, batch=_val_batch(cfg, data, fabric.world_size), **share)
     train_loader, val_loader = loader(training_set, batches), loader(dataset(data.val), val_batches)
     fabric.to_device(objective)
     infer = inference_of(cfg["inference"])
@@ -247,6 +248,17 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric, cache: Cache | None =
         infer,
         partial(instantiate, cfg["logger"]) if cfg.get("logger") else None,
     )
+
+
+def _val_batch(cfg: dict[str, Any], data: Data, world: int) -> int:
+    """How many whole images are validated at once: more than one is faster, and a training step needs more memory."""
+    if cfg["loader"]["val_batch"] is not None:
+        return int(cfg["loader"]["val_batch"])
+    crop = ((cfg["augment"] or {}).get("crop") or {}).get("size") or max(data.train_sizes)
+    images: int = cfg["loader"]["batch"] // world
+    largest = max(height * width for height, width in data.val_sizes)
+    wanted: int = images * math.prod(crop) // largest
+    return max(1, min(images, wanted))
 
 
 def _state(

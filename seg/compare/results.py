@@ -1,11 +1,14 @@
-"""``results.csv``: a row a run, for scripts and spreadsheets."""
+"""``results.csv``, a row a run, and ``statistics.json``: for scripts and spreadsheets."""
 
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from seg.compare.spread import Spread
+from seg.compare.statistics import Compared, LevelResult, PairResult
 from seg.compare.study import Study
-from seg.files import write_csv
+from seg.files import write_csv, write_json
 
 SCORES = ("miou", "miou_i", "miou_c", "mdice", "accuracy", "boundary_f1", "ece")
 COLUMNS = ("run", "level", "seed", "images", *SCORES, "seconds")
@@ -33,3 +36,75 @@ def _text(value: object) -> str:
     if not isinstance(value, int | float) or not math.isfinite(value):
         return ""
     return f"{value:.6f}"
+
+
+def write_statistics(path: Path, study: Study, found: Compared) -> None:
+    """Write ``statistics.json``: numbers in the units of the metric, differences of a minus b.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_json(
+        path,
+        {
+            "metric": found.metric,
+            "axis": study.axis,
+            "rope": found.rope,
+            "draws": found.draws,
+            "seed": found.seed,
+            "levels": [_level(level) for level in found.levels],
+            "pairs": [_pair(pair) for pair in found.pairs],
+            "winner": {
+                "level": found.levels[found.ranks.winner].level,
+                "false_claim": found.ranks.false_claim,
+                "kendall_tau": found.ranks.tau,
+                "kendall_tau_interval": list(found.ranks.tau_interval),
+            },
+            "excluded": [{"run": run, "reason": reason} for run, reason in study.excluded],
+            "warnings": list(study.warnings),
+        },
+    )
+
+
+def _level(level: LevelResult) -> dict[str, Any]:
+    return {
+        "level": level.level,
+        "seeds": list(level.seeds),
+        "images": level.images,
+        "mean": level.mean,
+        "interval": list(level.interval),
+        "interval_kind": level.interval_kind,
+        "interval_new_seeds": level.wide and list(level.wide),
+        "rank": level.rank,
+        "rank_interval": list(level.rank_interval),
+        "rank_shares": list(level.rank_shares),
+        "variance": _variance(level.spread),
+    }
+
+
+def _pair(pair: PairResult) -> dict[str, Any]:
+    return {
+        "a": pair.a,
+        "b": pair.b,
+        "seeds": list(pair.seeds),
+        "difference": pair.difference,
+        "interval": list(pair.interval),
+        "interval_kind": pair.interval_kind,
+        "interval_new_seeds": pair.wide and list(pair.wide),
+        "wins": pair.wins,
+        "ties": pair.ties,
+        "losses": pair.losses,
+        "p_holm": pair.p_holm,
+        "effect": pair.effect,
+        "p_better": pair.p_better,
+        "p_equivalent": pair.p_equivalent,
+        "p_worse": pair.p_worse,
+        "verdict": pair.verdict,
+        "more_seeds": pair.more_seeds,
+        "more_images": pair.more_images,
+        "variance": _variance(pair.spread),
+    }
+
+
+def _variance(parts: Spread) -> dict[str, Any]:
+    return {"seeds": parts.seeds, "images": parts.images, "both": parts.remainder}

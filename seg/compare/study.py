@@ -12,6 +12,7 @@ import numpy as np
 
 from seg import runs
 from seg.compare.entry import Entry, is_entry, read_entry
+from seg.compare.sample import COUNTED, Sample
 
 TEST = "test"
 """Folder within a run in which it is judged on images that had no part in its training."""
@@ -28,6 +29,12 @@ class Level:
     def seeds(self) -> tuple[int, ...]:
         """Of the runs, in order."""
         return tuple(entry.seed for entry in self.entries)
+
+    def sample(self) -> Sample:
+        """Its runs, for statistics."""
+        metrics = set.intersection(*(set(entry.values) for entry in self.entries))
+        counts = np.stack([entry.counts for entry in self.entries])
+        return Sample(self.seeds, counts, {m: np.stack([entry.values[m] for entry in self.entries]) for m in metrics})
 
 
 @dataclass(frozen=True)
@@ -60,15 +67,16 @@ class Study:
         return tuple(entry for level in self.levels for entry in level.entries)
 
 
-def read_study(root: str | os.PathLike[str], axis: str | None = None) -> Study:
+def read_study(root: str | os.PathLike[str], axis: str | None = None, metric: str = "miou") -> Study:
     """Find the runs in a folder and its subfolders, and the axis along which they can be compared.
 
     Args:
         axis: configuration group, such as ``loss``, or dotted key, such as ``optimizer.lr``; by default the one that
             varies.
+        metric: that all runs must have.
 
     Raises:
-        ValueError: there is no run, no such axis, or several things vary; the message lists them.
+        ValueError: there is no run, no such axis or metric, or several things vary; the message lists them.
     """
     root = Path(root)
     folders = list(_folders(root))
@@ -84,7 +92,7 @@ def read_study(root: str | os.PathLike[str], axis: str | None = None) -> Study:
         warnings.append(f"{some} of {len(entries)} runs were judged on a test set; validation scores are compared")
     axis = axis or _only_axis(entries)
     kept = entries
-    for same in _conditions(axis):
+    for same in _conditions(axis, metric):
         kept, others = same(kept)
         excluded += [(_named(root, entry.folder), reason) for entry, reason in others]
     levels = _levels(kept, axis)
@@ -179,12 +187,15 @@ def _level(entry: Entry, axis: str | None) -> str:
 # --- conditions
 
 
-def _conditions(axis: str | None) -> list[Callable[[list[Entry]], Kept]]:
+def _conditions(axis: str | None, metric: str) -> list[Callable[[list[Entry]], Kept]]:
     """What runs must agree in; one after the other."""
     of_data = axis is not None and runs.owns("data", axis)
 
     def on_axis(entries: list[Entry]) -> Kept:
         return _with_axis(entries, axis)
+
+    def measured(entries: list[Entry]) -> Kept:
+        return _with_metric(entries, metric)
 
     def within(entries: list[Entry]) -> Kept:
         return _each_level(entries, axis, lambda some: _alike(some, lambda entry: _own(entry, axis)))
@@ -202,7 +213,7 @@ def _conditions(axis: str | None) -> list[Callable[[list[Entry]], Kept]]:
     def once(entries: list[Entry]) -> Kept:
         return _once(entries, axis)
 
-    return [on_axis, _same_classes, _same_images, _not_chosen, within, rest, training_set, once]
+    return [on_axis, measured, _same_classes, _same_images, _not_chosen, within, rest, training_set, once]
 
 
 def _with_axis(entries: list[Entry], axis: str | None) -> Kept:
@@ -219,6 +230,16 @@ def _with_axis(entries: list[Entry], axis: str | None) -> Kept:
         shown = ", ".join(varying) or "nothing"
         raise ValueError(f"axis: expected a configuration group or key, got '{axis}'; these runs differ in {shown}")
     return kept, others
+
+
+def _with_metric(entries: list[Entry], metric: str) -> Kept:
+    if metric in COUNTED:
+        return entries, []
+    kept = [entry for entry in entries if metric in entry.values]
+    if entries and not kept:
+        known = ", ".join([*COUNTED, *sorted({name for entry in entries for name in entry.values} - set(COUNTED))])
+        raise ValueError(f"metric: expected one that the runs have ({known}), got '{metric}'; choose one")
+    return kept, [(entry, f"it has no {metric} for each image") for entry in entries if metric not in entry.values]
 
 
 def _most(entries: list[Entry], key: Callable[[Entry], Hashable], reason: Callable[[Entry, Entry], str]) -> Kept:

@@ -153,7 +153,7 @@ class MeanLoss:
     """Mean of a loss over the images of the set.
 
     Args:
-        loss: ``(logits (N, C, H, W), mask (N, H, W)) -> scalar``, a mean over its batch.
+        loss: ``(logits (1, C, H, W), mask (1, H, W)) -> scalar``.
     """
 
     def __init__(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -161,8 +161,9 @@ class MeanLoss:
         self.sums = torch.zeros(2, dtype=torch.float64)  # loss times images, images
 
     def update(self, logits: Tensor, mask: Tensor, index: Tensor) -> None:
-        images = len(index)
-        self.sums += torch.tensor([float(self.loss(logits, mask)) * images, images], dtype=torch.float64)
+        # of each image alone: the mean then does not depend on which images come together
+        total = sum(self.loss(logits[i : i + 1], mask[i : i + 1]).double() for i in range(len(index)))
+        self.sums += torch.tensor([float(total), len(index)], dtype=torch.float64)
 
     def totals(self) -> dict[str, Tensor]:
         return {"loss": self.sums}

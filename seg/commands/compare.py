@@ -1,0 +1,116 @@
+"""Compare runs that differ in one thing.
+
+seg-compare runs=DIR destination=DIR
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from seg.commands import FAILED, Failed, plain, run
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from seg.compare.statistics import Compared
+
+
+def main() -> None:
+    """Entry point of ``seg-compare``."""
+    run(compare, "compare")
+
+
+def compare(config: "DictConfig") -> None:
+    """Write the report and its tables, and print the answer; exit with 1 where runs were left out."""
+    from seg.compare.answer import answer, cautions
+    from seg.compare.report import write_report
+    from seg.compare.results import write_results, write_statistics
+    from seg.compare.statistics import compare as compared
+    from seg.compare.study import read_study
+    from seg.files import make_folder
+
+    cfg: dict[str, Any] = plain(config)
+    _check(cfg)
+    study = read_study(cfg["runs"], cfg["axis"], cfg["metric"])
+    if not study.levels:
+        run_, reason = study.excluded[0]
+        raise Failed(
+            f"runs: expected a complete run in '{cfg['runs']}', got {len(study.excluded)} others ({run_}: {reason})"
+        )
+    images = study.levels[0].entries[0].images
+    found = compared(
+        {level.name: level.sample() for level in study.levels},
+        metric=cfg["metric"],
+        groups=_groups(cfg["group"], images),
+        rope=cfg["rope"],
+        draws=cfg["draws"],
+        seed=cfg["seed"],
+    )
+    reference = _reference(cfg["reference"], found)
+    destination = make_folder(cfg["destination"], "destination")
+    write_results(destination / "results.csv", study)
+    write_statistics(destination / "statistics.json", study, found)
+    write_report(destination, study, found, reference)
+    for warning in study.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    for sentence in (*answer(found, reference), *cautions(found, [len(level.entries) for level in study.levels])):
+        print(sentence.replace("`", "'"))
+    print(f"written to {destination}: report.html, report.md, results.csv, statistics.json, plots")
+    if study.excluded:
+        for name, reason in study.excluded:
+            print(f"left out: {name}: {reason}", file=sys.stderr)
+        number = len(study.excluded)
+        print(f"error: {number} run{'s were' if number > 1 else ' was'} left out", file=sys.stderr)
+        sys.exit(FAILED)
+
+
+def _check(cfg: dict[str, Any]) -> None:
+    """Refuse numbers of the wrong kind before anything is read.
+
+    Raises:
+        ValueError: what was expected.
+    """
+    for key, least in (("draws", 100), ("seed", 0)):
+        if not isinstance(cfg[key], int) or isinstance(cfg[key], bool) or cfg[key] < least:
+            raise ValueError(f"{key}: expected a whole number of at least {least}, got {cfg[key]!r}; give one")
+    rope = cfg["rope"]
+    if isinstance(rope, bool) or not isinstance(rope, int | float) or not 0 <= rope < 1:
+        raise ValueError(
+            f"rope: expected a difference in units of the metric, from 0 to below 1, got {rope!r}; give 0.005 for half "
+            "a point"
+        )
+
+
+def _groups(pattern: str | None, images: Sequence[str]) -> list[str] | None:
+    """What the pattern finds in each image's name: its first group, or all of it.
+
+    Raises:
+        ValueError: no pattern, or an image that it does not match.
+    """
+    if pattern is None:
+        return None
+    try:
+        matches = [re.search(pattern, image) for image in images]
+    except re.error as error:
+        raise ValueError(
+            f"group: expected a regular expression, got {pattern!r} ({error}); escape what is plain"
+        ) from None
+    if None in matches:
+        odd = images[matches.index(None)]
+        raise ValueError(f"group: expected an expression that matches every image, got {pattern!r}, not in '{odd}'")
+    return [match[1] if match.re.groups else match[0] for match in matches if match is not None]
+
+
+def _reference(wanted: str | None, found: "Compared") -> str:
+    """The level that others are compared with: by default the best."""
+    names = [level.level for level in found.levels]
+    if wanted is None:
+        return names[found.ranks.winner]
+    if str(wanted) not in names:
+        raise ValueError(f"reference: expected one of {', '.join(names)}, got '{wanted}'; choose a level")
+    return str(wanted)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""What was found, in plain words that are made from the numbers."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from seg.compare.spread import Interval
+from seg.compare.statistics import BOTH, Compared, LevelResult, PairResult
+
+NAMES = {
+    "miou": "mIoU",
+    "miou_i": "mIoU by image",
+    "miou_c": "mIoU by class",
+    "mdice": "mean Dice",
+    "accuracy": "pixel accuracy",
+    "boundary_f1": "boundary F1",
+    "ece": "calibration error",
+}
+"""Metrics for people; all are shares, shown in percent, and their differences in points."""
+
+_OPPOSITE = {"better": "worse", "worse": "better"}
+
+
+def points(value: float) -> str:
+    """A share or a difference of shares in points: 1.8 for 0.018."""
+    return f"{100 * value:.1f}"
+
+
+def between(interval: Interval) -> str:
+    """An interval in points."""
+    return f"{points(interval[0])} to {points(interval[1])}"
+
+
+def decided_by(pair: PairResult) -> Interval:
+    """The interval that the verdict follows."""
+    return pair.wide or pair.interval
+
+
+def seen_from(pair: PairResult, level: str) -> PairResult:
+    """The same pair with this level as a."""
+    if pair.a == level:
+        return pair
+    return replace(
+        pair,
+        a=pair.b,
+        b=pair.a,
+        difference=-pair.difference,
+        interval=_turned(pair.interval),
+        wide=pair.wide and _turned(pair.wide),
+        wins=pair.losses,
+        losses=pair.wins,
+        effect=-pair.effect,
+        p_better=pair.p_worse,
+        p_worse=pair.p_better,
+        verdict=_OPPOSITE.get(pair.verdict, pair.verdict),
+    )
+
+
+def _turned(interval: Interval) -> Interval:
+    return -interval[1], -interval[0]
+
+
+def answer(found: Compared, reference: str) -> Iterator[str]:
+    """Sentences: what the reference beats, is beaten by, equals, and where it is open.
+
+    Args:
+        reference: level that the others are compared with.
+    """
+    metric = NAMES.get(found.metric, found.metric)
+    if len(found.levels) == 1:
+        (level,) = found.levels
+        yield f"`{level.level}` has {_value(metric, level)}. There is nothing to compare it with."
+        return
+    pairs = [seen_from(pair, reference) for pair in found.pairs if reference in (pair.a, pair.b)]
+    for verdict in ("better", "worse", "equivalent", "inconclusive"):
+        some = sorted((pair for pair in pairs if pair.verdict == verdict), key=lambda pair: -abs(pair.difference))
+        yield from (_sentence(pair, metric, found) for pair in some)
+    yield from _about_the_winner(found)
+
+
+def _value(metric: str, level: LevelResult) -> str:
+    about = "new seeds and images" if level.interval_kind == BOTH else "these runs on new images"
+    return f"{metric} {points(level.mean)} % (95 % interval for {about}: {between(level.interval)})"
+
+
+def _sentence(pair: PairResult, metric: str, found: Compared) -> str:
+    interval = between(decided_by(pair))
+    if pair.verdict in _OPPOSITE:
+        a, b, low, high, gap = pair.a, pair.b, *decided_by(pair), pair.difference
+        if pair.verdict == "worse":
+            a, b, low, high, gap = b, a, -high, -low, -gap
+        if gap < 0:  # of an error, which is better where it is smaller
+            low, high, gap = -high, -low, -gap
+        return f"`{a}` beats `{b}` by {points(gap)} points of {metric}, 95 % interval {between((low, high))}."
+    if pair.verdict == "equivalent":
+        return (
+            f"`{pair.a}` and `{pair.b}` are equivalent: the difference, {points(pair.difference)} points of {metric}, "
+            f"95 % interval {interval}, lies within {points(found.rope)} points."
+        )
+    seeds = f"{found_seeds(pair)} and " if pair.verdict_kind == BOTH else ""
+    return (
+        f"Between `{pair.a}` and `{pair.b}` ({points(pair.difference)} points of {metric}, 95 % interval {interval}) "
+        f"these {seeds}{found.levels[0].images} images cannot decide; {_more(pair)}."
+    )
+
+
+def found_seeds(pair: PairResult) -> str:
+    """How many seeds a pair was compared by."""
+    count = pair.spread.seed_count
+    return f"{count} seed{'s' * (count != 1)}"
+
+
+def _more(pair: PairResult) -> str:
+    options = []
+    if pair.more_seeds is not None:
+        options.append(f"{pair.more_seeds:,} more seed{'s' * (pair.more_seeds != 1)}")
+    if pair.more_images is not None:
+        options.append(f"{pair.more_images:,} more images")
+    return f"{' or '.join(options)} would, if it stays as it is" if options else "more of one kind alone would not"
+
+
+def _about_the_winner(found: Compared) -> Iterator[str]:
+    winner = found.levels[found.ranks.winner].level
+    yield (
+        f"That `{winner}` is the best of the {len(found.levels)} is a false claim with probability "
+        f"{found.ranks.false_claim:.2f}."
+    )
+
+
+def cautions(found: Compared, seeds: Sequence[int]) -> Iterator[str]:
+    """What such few runs cannot say.
+
+    Args:
+        seeds: number of runs of each level.
+    """
+    fewest = min(seeds)
+    if fewest == 1:
+        yield "One run of a level does not show how much seeds matter: what is said holds for these very runs alone."
+    elif fewest == 2:
+        yield "Two seeds hardly show how much seeds matter: intervals for new seeds are very wide, rightly so."
+    elif fewest < 10:
+        yield (
+            f"With {fewest} seeds, the intervals of levels are about these very runs on new images; verdicts are about "
+            "new seeds, too."
+        )
+    if found.units < 30:
+        yield f"{found.units} images or groups are few: intervals lean on them being like those to come."

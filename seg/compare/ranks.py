@@ -1,0 +1,142 @@
+"""How firm a ranking is: ranks in random draws of the levels' true scores, and agreement between rankings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import kendalltau
+
+from seg.compare.sample import LOWER_IS_BETTER
+from seg.compare.spread import Interval, image_parts
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Ranks of L levels, 1 for the best.
+
+    Attributes:
+        ranks: (L,) by the scores that were found.
+        intervals: (L,) lowest and highest rank in the middle 95 % of the draws.
+        shares: (L, L) share of the draws in which a level (row) has a rank (column).
+        winner: index of the level with the best score.
+        false_claim: share of the draws in which another level is better than the winner.
+        tau, tau_interval: Kendall's tau between the ranking of a draw and the one found: mean, middle 95 %; NaN for one
+            level, or if all scores are equal.
+    """
+
+    ranks: tuple[int, ...]
+    intervals: tuple[tuple[int, int], ...]
+    shares: Floats
+    winner: int
+    false_claim: float
+    tau: float
+    tau_interval: Interval
+
+
+def rank_draws(scores: Floats, draws: Floats) -> Ranks:
+    """How firm the ranking of scores is.
+
+    Args:
+        scores: (L,) that were found; the higher the better.
+        draws: (draws, L) what the true ones may be.
+    """
+    levels = len(scores)
+    found = (-draws).argsort(1).argsort(1) + 1
+    shares = np.stack([(found == rank).mean(0) for rank in range(1, levels + 1)], axis=1)
+    low, high = np.quantile(found, (0.025, 0.975), axis=0, method="inverted_cdf")
+    winner = int(scores.argmax())
+    taus = _taus(scores, draws)
+    middle = np.quantile(taus, (0.025, 0.975)) if levels > 1 else (np.nan, np.nan)
+    return Ranks(
+        ranks=tuple(int((scores > score).sum()) + 1 for score in scores),
+        intervals=tuple((int(a), int(b)) for a, b in zip(low, high, strict=True)),
+        shares=shares,
+        winner=winner,
+        false_claim=float((draws.max(1) > draws[:, winner]).mean()),
+        tau=float(taus.mean()),
+        tau_interval=(float(middle[0]), float(middle[1])),
+    )
+
+
+def _taus(scores: Floats, draws: Floats) -> Floats:
+    """Kendall's tau-b of each draw (draws,); draws have no ties."""
+    total, pairs, untied = np.zeros(len(draws)), 0, 0
+    for a in range(len(scores)):
+        order = np.sign(scores[a] - scores[a + 1 :])
+        total += np.sign(draws[:, a, None] - draws[:, a + 1 :]) @ order
+        pairs, untied = pairs + len(order), untied + int((order != 0).sum())
+    return total / np.sqrt(pairs * untied) if untied else np.full(len(draws), np.nan)
+
+
+def joint_draws(
+    levels: Sequence[tuple[Floats, Floats]], images: int, draws: int, rng: np.random.Generator, *, paired: bool
+) -> Floats:
+    """Draws (draws, L) of what the true scores of all levels may be together: a multivariate t around those found.
+
+    Its covariance has the parts of `seg.compare.spread.Spread`, between all levels at once, each part mended where
+    chance gave it a negative direction. A level of one seed makes all of it about these very seeds.
+
+    Args:
+        levels: scores (S,) and image draws (image draws, S) of each; the images of a draw are the same in all.
+        images: number of images, or of groups, that were resampled.
+        paired: whether all levels have the same seeds; if not, seeds are independent between levels.
+    """
+    counts = [len(scores) for scores, _ in levels]
+    together = _covariance(np.stack([drawn.mean(1) for _, drawn in levels], axis=1), images)
+    by_seeds = remainder = np.zeros_like(together)
+    if min(counts) > 1 and paired:
+        drawn = np.stack([each for _, each in levels], axis=2)
+        apart = np.mean([_covariance(drawn[:, seed], images) for seed in range(counts[0])], axis=0)
+        remainder = _mended((apart - together) / (counts[0] - 1))
+        by_seeds = np.atleast_2d(np.cov([scores for scores, _ in levels])) / counts[0]
+    elif min(counts) > 1:
+        remainder = np.diag([image_parts(each, images)[1] for _, each in levels])
+        by_seeds = np.diag([np.var(scores, ddof=1) / len(scores) for scores, _ in levels])
+    by_seeds, by_images = remainder + _mended(by_seeds - remainder), _mended(together - remainder)
+    # ranks depend on differences between levels alone: so do their degrees of freedom
+    parts = [np.trace(part) - part.mean() * len(part) for part in (by_seeds, by_images)]
+    doubt = parts[0] ** 2 / max(min(counts) - 1, 1) + parts[1] ** 2 / (images - 1)
+    degrees = sum(parts) ** 2 / doubt if doubt > 0 else images - 1
+    scale = np.sqrt(degrees / rng.chisquare(degrees, (draws, 1)))
+    centers = np.array([scores.mean() for scores, _ in levels])
+    found: Floats = centers + scale * (rng.standard_normal((draws, len(levels))) @ _root(by_seeds + by_images))
+    return found
+
+
+def _covariance(values: Floats, images: int) -> Floats:
+    return np.atleast_2d(np.cov(values.T, bias=True)) * images / (images - 1)
+
+
+def _mended(matrix: Floats) -> Floats:
+    """The nearest matrix without negative directions."""
+    values, vectors = np.linalg.eigh(matrix)
+    found: Floats = (vectors * np.maximum(values, 0)) @ vectors.T
+    return found
+
+
+def _root(matrix: Floats) -> Floats:
+    """The symmetric square root, which does not depend on the order of the levels."""
+    values, vectors = np.linalg.eigh(matrix)
+    found: Floats = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    return found
+
+
+def agreement(scores: Mapping[str, Sequence[float]]) -> Floats:
+    """Kendall's tau-b between the rankings of the same levels by several metrics (metrics, metrics).
+
+    NaN where a metric has no order: all of its scores are equal, or one is NaN.
+
+    Args:
+        scores: metric -> score of each level; for the names in `LOWER_IS_BETTER` the lowest is the best.
+    """
+    values = [np.asarray(each) * (-1 if name in LOWER_IS_BETTER else 1) for name, each in scores.items()]
+    return np.array([[_tau(a, b) for b in values] for a in values])
+
+
+def _tau(a: Floats, b: Floats) -> float:
+    if np.isnan(a).any() or np.isnan(b).any() or len(a) < 2:
+        return float("nan")
+    return float(kendalltau(a, b).statistic)

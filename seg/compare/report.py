@@ -1,0 +1,176 @@
+"""``report.html``, ``report.md`` and the plots: the answer first, then what it rests on."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from seg.compare import plots
+from seg.compare.answer import NAMES, answer, between, cautions, decided_by, points, seen_from
+from seg.compare.document import Block, Bullets, Figure, Heading, Table, Text, to_markdown, to_page
+from seg.compare.entry import Entry
+from seg.compare.sample import LOWER_IS_BETTER, sums
+from seg.compare.statistics import BOTH, Compared
+from seg.compare.study import Level, Study
+from seg.files import write_text
+from seg.html import write
+from seg.scores import POLICY
+
+_ORDER = ("model", "loss", "regularizer", "augment", "optimizer", "scheduler", "average", "data")
+
+
+def write_report(folder: Path, study: Study, found: Compared, reference: str) -> None:
+    """Write the report and its plots.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    what = "one level" if study.axis is None else f"{len(found.levels)} levels of {study.axis}"
+    title = f"Comparison: {what}"
+    blocks = list(_blocks(folder, study, found, reference))
+    write_text(folder / "report.md", to_markdown(title, blocks))
+    write(folder / "report.html", to_page(title, blocks, folder))
+
+
+def _blocks(folder: Path, study: Study, found: Compared, reference: str) -> Iterator[Block]:
+    metric = NAMES.get(found.metric, found.metric)
+    for sentence in answer(found, reference):
+        yield Text(sentence, strong=True)
+    yield Bullets([*study.warnings, *cautions(found, [len(level.entries) for level in study.levels])])
+    yield Heading("Levels")
+    yield _levels(study, found, metric)
+    if len(found.levels) > 1:
+        yield Heading("Pairs")
+        yield from _pairs(found, reference, metric)
+        yield Figure(
+            plots.draw_forest(folder, found, reference), "Differences, 95 % intervals, and what does not matter."
+        )
+    yield Heading("Seeds")
+    yield Figure(plots.draw_seeds(folder, found, _run_scores(study, found)), "A dot a run.")
+    yield from _parts(found)
+    yield Heading("Classes")
+    names = study.levels[0].entries[0].classes
+    yield Figure(plots.draw_classes(folder, found, names), "IoU % of each class, ± half its 95 % interval.")
+    yield Heading("While training, and where it is hard")
+    if (curves := plots.draw_curves(folder, study.levels)) is not None:
+        yield Figure(curves, "Validation while training; the last epoch is compared, not the best one.")
+    yield Figure(plots.draw_worst(folder, study.levels), "The worst images, averaged over seeds.")
+    yield from _about(study, found)
+    yield from _card(found)
+
+
+def _levels(study: Study, found: Compared, metric: str) -> Table:
+    by_name = {level.name: level for level in study.levels}
+    rows = []
+    for level in plots.in_order(found):
+        entries = by_name[level.level].entries
+        low, high = level.rank_interval
+        rank = str(low) if low == high else f"{low} to {high}"
+        seconds = [entry.seconds for entry in entries if entry.seconds is not None]
+        cost = f"{sum(seconds) / len(seconds):.0f}" if seconds else ""
+        kind = "yes" if level.interval_kind == BOTH else "no"
+        others = [_mean(by_name[level.level], key) for key in ("miou_i", "boundary_f1", "ece")]
+        rows.append(
+            (level.level, str(len(entries)), points(level.mean), between(level.interval), kind, rank, *others, cost)
+        )
+    header = ("level", "runs", f"{metric} %", "95 % interval", "of new seeds", "rank", "by image %", "boundary F1 %")
+    return Table((*header, "ECE %", "seconds"), rows, numbers={1, 2, 3, 5, 6, 7, 8, 9})
+
+
+def _mean(level: Level, key: str) -> str:
+    values = [value for entry in level.entries if isinstance(value := entry.scores.get(key), int | float)]
+    return points(sum(values) / len(values)) if len(values) == len(level.entries) else ""
+
+
+def _pairs(found: Compared, reference: str, metric: str) -> Iterator[Block]:
+    order = [level.level for level in plots.in_order(found)]
+    by_names = {frozenset((pair.a, pair.b)): pair for pair in found.pairs}
+    rows = []
+    for name in order:
+        cells = []
+        for other in order:
+            if name == other:
+                cells.append("")
+                continue
+            pair = seen_from(by_names[frozenset((name, other))], name)
+            cells.append(f"{points(pair.difference)} ({pair.verdict})")
+        rows.append((name, *cells))
+    yield Text(f"Row minus column, in points of {metric}, and the verdict on the row.")
+    yield Table(("", *order), rows, numbers=range(1, len(order) + 1))
+    yield Text(f"Compared with `{reference}`:")
+    pairs = [seen_from(pair, reference) for pair in found.pairs if reference in (pair.a, pair.b)]
+    detail = [
+        (
+            pair.b,
+            points(pair.difference),
+            between(decided_by(pair)),
+            pair.verdict,
+            f"{pair.p_better:.2f} / {pair.p_equivalent:.2f} / {pair.p_worse:.2f}",
+            f"{pair.wins} / {pair.ties} / {pair.losses}",
+            f"{pair.p_holm:.3g}",
+            f"{pair.effect:.2f}",
+        )
+        for pair in sorted(pairs, key=lambda pair: -pair.difference)
+    ]
+    chances = "better / equivalent / worse"
+    header = ("other level", "difference", "95 % interval", "verdict", chances, "images won / tied / lost", "p (Holm)")
+    yield Table((*header, "effect"), detail, numbers=range(1, 8))
+
+
+def _run_scores(study: Study, found: Compared) -> dict[str, list[float]]:
+    return {level.name: sums(level.sample(), found.metric).scores().tolist() for level in study.levels}
+
+
+def _parts(found: Compared) -> Iterator[Block]:
+    rows = []
+    for level in plots.in_order(found):
+        parts = level.spread
+        shown = [f"{100 * max(part, 0) ** 0.5:.2f}" for part in (parts.seeds or 0.0, parts.images, parts.remainder)]
+        rows.append((level.level, shown[0] if parts.seeds is not None else "unknown", *shown[1:]))
+    yield Text("What makes the mean of a level uncertain, as standard errors in points; squared, they add up.")
+    yield Table(("level", "seeds", "images", "both together"), rows, numbers={1, 2, 3})
+
+
+def _about(study: Study, found: Compared) -> Iterator[Block]:
+    yield Heading("What was compared")
+    entries = study.entries
+    first = entries[0]
+    where = "a test set" if study.on_test else "the images of validation"
+    items = [
+        f"{len(entries)} runs on {len(first.images)} images, {where}; {len(first.classes)} classes",
+        f"the checkpoint of the last epoch ({first.config['fit']['epochs']} epochs)",
+        "the same for all: " + ", ".join(f"{k}={first.choices[k]}" for k in _ORDER if _shared(entries, k)),
+        f"seg {first.environment.get('seg')}, torch {first.environment.get('torch')}, {first.settings['precision']}",
+    ]
+    if found.units != len(first.images):
+        items.append(f"images are drawn in {found.units} groups")
+    yield Bullets(items)
+    if study.excluded:
+        yield Heading("What was left out")
+        yield Table(("run", "reason"), study.excluded)
+
+
+def _shared(entries: Sequence[Entry], key: str) -> bool:
+    found = {str(entry.choices.get(key)) for entry in entries}
+    return len(found) == 1 and found != {"None"}
+
+
+def _card(found: Compared) -> Iterator[Block]:
+    yield Heading("How to read this")
+    better = "less is better" if found.metric in LOWER_IS_BETTER else "more is better"
+    yield Bullets(
+        [
+            f"mIoU: {POLICY}",
+            "boundary F1: by image, of boundaries within the tolerance of the run's evaluation; ECE: expected "
+            "calibration error of the confidence of labelled pixels, over all of them",
+            f"compared: {NAMES.get(found.metric, found.metric)}, {better}; differences are the first level minus the "
+            "second, in points (hundredths)",
+            "interval: Student's t around the mean, with the variance that images and seeds give it; with fewer than "
+            "10 seeds that of a level is about these very runs on new images",
+            f"verdict: better or worse if the interval for new seeds and images lies beyond {points(found.rope)} "
+            "points, equivalent if within, else inconclusive; with one seed it is about these very runs",
+            "better / equivalent / worse: probabilities of that, as far as the t distribution holds",
+            "images won, p, effect: paired over images, averaged over seeds; Wilcoxon signed rank adjusted after "
+            "Holm, and the matched-pairs rank-biserial correlation",
+            f"rank: in the middle 95 % of {found.draws:,} draws of what the levels may truly be worth; Kendall's tau "
+            f"of such a ranking with this one is {found.ranks.tau:.2f} on average",
+        ]
+    )

@@ -1,0 +1,221 @@
+"""What is compared: scores of the same images by several trained models, and metrics as ratios of sums over images."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg.scores import image_means, mean, ratio
+
+Floats = NDArray[np.float64]
+
+COUNTED = ("miou", "miou_i", "miou_c", "mdice", "accuracy")
+"""Metrics that follow from pixel counts, in 0..1; others are means over images of given values."""
+
+LOWER_IS_BETTER = frozenset({"ece", "ece_i", "hd95"})
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The runs of one level.
+
+    Attributes:
+        seeds: (S,) of the runs.
+        counts: (S, images, C, 3) pixels: intersection, prediction, target.
+        values: metric -> (S, images) value of each image, NaN where the image does not define it.
+    """
+
+    seeds: tuple[int, ...]
+    counts: NDArray[np.int64]
+    values: Mapping[str, Floats] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A metric of each run, as means over entries of ratios of sums over images.
+
+    Every metric is ``mean over k of sum over images of w numerator[k] / sum over images of w denominator[k]``, where w
+    says how often an image was drawn: one mechanism for all of them, and two matrix products for all draws.
+
+    Attributes:
+        numerator, denominator: (images or groups, S, K).
+    """
+
+    numerator: Floats
+    denominator: Floats
+
+    def grouped(self, groups: NDArray[np.intp]) -> "Sums":
+        """Sums over the images of each group; a group of one image is the image.
+
+        Args:
+            groups: (images,) in 0..G - 1.
+        """
+        if len(groups) == groups.max() + 1:
+            return self
+        shape = (groups.max() + 1, *self.numerator.shape[1:])
+        numerator, denominator = np.zeros(shape), np.zeros(shape)
+        np.add.at(numerator, groups, self.numerator)
+        np.add.at(denominator, groups, self.denominator)
+        return Sums(numerator, denominator)
+
+    def scores(self) -> Floats:
+        """The metric of each run (S,)."""
+        return mean(self.ratios(), axis=1)
+
+    def ratios(self) -> Floats:
+        """(S, K), NaN where nothing was counted."""
+        return ratio(self.numerator.sum(0), self.denominator.sum(0))
+
+    def drawn(self, weights: Floats) -> Floats:
+        """Ratios (draws, S, K) of resampled images.
+
+        Integers below 2^53 add up without rounding, so that sums of pixels do not depend on the order or the threads of
+        the matrix product.
+
+        Args:
+            weights: (draws, images) how often each image was drawn.
+        """
+        units, *shape = self.numerator.shape
+        return ratio(
+            (weights @ self.numerator.reshape(units, -1)).reshape(-1, *shape),
+            (weights @ self.denominator.reshape(units, -1)).reshape(-1, *shape),
+        )
+
+
+def sums(sample: Sample, metric: str) -> Sums:
+    """The metric as ratios of sums; see `seg.scores` for the means D (``miou``), I and C.
+
+    Args:
+        metric: one of `COUNTED`, or a key of ``values``.
+    """
+    intersection, prediction, target = np.moveaxis(sample.counts, 3, 0).astype(np.float64)
+    union = prediction + target - intersection
+    if metric == "miou":
+        parts = intersection, union
+    elif metric == "mdice":
+        parts = 2 * intersection, prediction + target
+    elif metric == "accuracy":
+        parts = intersection.sum(-1, keepdims=True), target.sum(-1, keepdims=True)
+    elif metric == "miou_c":
+        parts = _known(_present(ratio(intersection, union), target))
+    elif metric == "miou_i":
+        parts = _known(mean(_present(ratio(intersection, union), target), axis=2)[..., None])
+    else:
+        parts = _known(sample.values[metric][..., None])
+    numerator, denominator = (np.ascontiguousarray(part.swapaxes(0, 1)) for part in parts)
+    return Sums(numerator, denominator)
+
+
+def image_scores(sample: Sample, metric: str, groups: NDArray[np.intp]) -> Floats:
+    """One score for each image or group (G,), averaged over seeds, then over the group's images; NaN if not defined.
+
+    An image's score is the mean over the classes of its target of IoU or Dice, its accuracy, or its given value.
+    """
+    intersection, prediction, target = np.moveaxis(sample.counts, 3, 0).astype(np.float64)
+    if metric == "accuracy":
+        found = ratio(intersection.sum(-1), target.sum(-1))
+    elif metric in COUNTED:
+        dice = metric == "mdice"
+        union = prediction + target if dice else prediction + target - intersection
+        values = _present(ratio(intersection * (2 if dice else 1), union), target)
+        found = np.stack([image_means(each) for each in values])
+    else:
+        found = sample.values[metric]
+    scores = mean(found, axis=0)
+    known = ~np.isnan(scores)
+    total = np.bincount(groups, np.where(known, scores, 0))
+    return ratio(total, np.bincount(groups, known))
+
+
+def group_numbers(groups: Sequence[Hashable] | None, images: int) -> NDArray[np.intp]:
+    """Groups as numbers 0..G - 1 in order of appearance (images,); each image is its own by default."""
+    numbers: dict[Hashable, int] = {}
+    found = range(images) if groups is None else [numbers.setdefault(group, len(numbers)) for group in groups]
+    return np.array(found, np.intp)
+
+
+def _present(values: Floats, target: Floats) -> Floats:
+    return np.where(target > 0, values, np.nan)
+
+
+def _known(values: Floats) -> tuple[Floats, Floats]:
+    known = ~np.isnan(values)
+    return np.where(known, values, 0.0), known.astype(np.float64)
+
+
+def check_samples(samples: Mapping[str, Sample], metric: str, groups: Sequence[Hashable] | None) -> None:
+    """Make sure that the samples can be compared.
+
+    Raises:
+        ValueError: the reason why they cannot.
+    """
+    if not samples:
+        raise ValueError("levels: expected at least one, got none; give the runs of each level")
+    first = next(iter(samples.values()))
+    for name, sample in samples.items():
+        _check_counts(name, sample)
+        if sample.counts.shape[1:] != first.counts.shape[1:]:
+            (images, classes), (others, more) = first.counts.shape[1:3], sample.counts.shape[1:3]
+            raise ValueError(
+                f"{name}: expected {images} images and {classes} classes as for the first level, got {others} and "
+                f"{more}; compare runs that were judged on the same images"
+            )
+        if (sample.counts[..., 2] != first.counts[:1, ..., 2]).any():
+            raise ValueError(
+                f"{name}: expected the same target pixels in every run, got others; give the images of all runs in "
+                "the same order"
+            )
+        _check_values(name, sample, metric, first)
+    if groups is not None and len(groups) != first.counts.shape[1]:
+        raise ValueError(
+            f"groups: expected one for each of {first.counts.shape[1]} images, got {len(groups)}; leave groups out to "
+            "resample single images"
+        )
+    if groups is not None and len(set(groups)) < 2:
+        raise ValueError("groups: expected at least 2, got 1; nothing varies if all images are drawn together")
+
+
+def _check_counts(name: str, sample: Sample) -> None:
+    counts, seeds = sample.counts, sample.seeds
+    if counts.ndim != 4 or counts.shape[3] != 3 or counts.shape[0] != len(seeds) or not seeds or not counts.shape[2]:
+        raise ValueError(
+            f"{name}: expected counts (seeds, images, classes, 3) of {len(seeds)} seeds, got shape {counts.shape}; "
+            "stack the counts of the runs"
+        )
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"{name}: expected each seed once, got {sorted(seeds)}; leave the repeated run out")
+    if counts.shape[1] < 2:
+        raise ValueError(f"{name}: expected at least 2 images, got {counts.shape[1]}; judge the runs on more")
+    if not np.issubdtype(counts.dtype, np.integer):
+        raise ValueError(f"{name}: expected counts as whole numbers, got {counts.dtype}; give numbers of pixels")
+    intersection, prediction, target = np.moveaxis(counts, 3, 0)
+    wrong = (intersection < 0) | (intersection > np.minimum(prediction, target))
+    if wrong.any():
+        seed, image, index = (int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{name}: expected an intersection within prediction and target, got {counts[seed, image, index].tolist()} "
+            f"for seed {seeds[seed]}, image {image}, class {index}; the counts were mixed up"
+        )
+    if not target.any():
+        raise ValueError(f"{name}: expected labelled pixels, got none; judge the runs on images with labels")
+
+
+def _check_values(name: str, sample: Sample, metric: str, first: Sample) -> None:
+    if metric in COUNTED:
+        return
+    if metric not in sample.values:
+        known = ", ".join([*COUNTED, *sorted(sample.values)])
+        raise ValueError(f"metric: expected one of {known}, got '{metric}' for {name}; give another one")
+    values = sample.values[metric]
+    if values.shape != sample.counts.shape[:2]:
+        raise ValueError(
+            f"{name}: expected {metric} as (seeds, images) {sample.counts.shape[:2]}, got {values.shape}; give one "
+            "value for each run and image"
+        )
+    undefined = np.isnan(values)
+    if np.isinf(values).any() or undefined.all() or (undefined != np.isnan(first.values[metric][:1])).any():
+        raise ValueError(
+            f"{name}: expected {metric} to be a number for the same images in every run, got NaN or infinite values; "
+            "compare another metric, or leave these runs out"
+        )
