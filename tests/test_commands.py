@@ -454,7 +454,9 @@ def test_tiles_and_back(tmp_path: Path, script: Script) -> None:
     np.testing.assert_array_equal(colors[..., ::-1], colorize(mask, LABELS.palette))
 
 
-@pytest.mark.parametrize("name", ["preprocess", "audit", "train", "evaluate", "predict", "diagnose", "export"])
+@pytest.mark.parametrize(
+    "name", ["preprocess", "audit", "train", "evaluate", "predict", "diagnose", "export", "compare"]
+)
 def test_help_names_every_option(name: str, script: Script) -> None:
     """Every key that the configuration has, with the comment that says what it is; no key that it has not."""
     shown = script(f"seg-{name}", "--help").stdout
@@ -462,7 +464,11 @@ def test_help_names_every_option(name: str, script: Script) -> None:
         config = hydra.compose(name)
     for key in config:
         assert re.search(rf"^{key}:", shown, re.MULTILINE), key
-    assert set(re.findall(r"^(\w+):", shown.partition("\n\n")[2], re.MULTILINE)) <= set(config) | {"sweep", "model"}
+    assert set(re.findall(r"^(\w+):", shown.partition("\n\n")[2], re.MULTILINE)) <= set(config) | {
+        "sweep",
+        "experiment",
+        "model",
+    }
     assert "hydra:" not in shown
     assert re.fullmatch(rf"seg-{name} \d+\.\d+\.\d+.*\n", script(f"seg-{name}", "--version").stdout)
 

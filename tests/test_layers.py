@@ -196,7 +196,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import seg.scores", {"torch", "cv2", "hydra"}),
         ("import seg.audit.report", {"torch", "hydra"}),
         ("import seg.html", {"torch", "cv2", "numpy", "hydra"}),
-        ("from seg.commands import preprocess, train, evaluate, predict, diagnose, export",
+        ("from seg.commands import preprocess, train, evaluate, predict, diagnose, export, compare",
          {"torch", "cv2", "numpy", "lightning"}),
     ],
 )  # fmt: skip

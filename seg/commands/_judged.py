@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from seg import runs
 from seg.commands import _pictures
 from seg.evaluation import Validation
-from seg.files import write_csv
-from seg.metrics import SIZES, at_tolerance
+from seg.files import write_csv, write_png
+from seg.metrics import KINDS, SIZES, at_tolerance, error_shares
 from seg.scores import (
     POLICY,
     Floats,
@@ -74,6 +75,24 @@ class Judged:
         return boundary_f1(at_tolerance(self.total("edges"), number))
 
 
+class Predictions:
+    """A mask meter that counts nothing and keeps the predicted masks, ``NAME.png`` each."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self.folder, self.names = folder, names
+
+    def update(self, prediction: NDArray[np.uint8], target: NDArray[np.uint8], position: int) -> None:
+        path = self.folder / f"{self.names[position]}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png(path, prediction)
+
+    def totals(self) -> dict[str, Tensor]:
+        return {}
+
+    def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]:
+        return {}
+
+
 def write(judged: Judged, destination: Path) -> None:
     """The tables of each image, the confusion matrix, and the plots, of which some may be left over from before."""
     write_per_image(judged, destination)
@@ -106,6 +125,9 @@ def _columns(judged: Judged) -> Columns:
     yield from _both("boundary_f1", judged.boundary_f1(), judged.names)
     for number, tolerance in enumerate(judged.tolerances[1:], start=1):
         yield f"boundary_f1@{tolerance:g}", "", image_means(judged.boundary_f1(number))
+    if judged.has("errors"):
+        for kind, shares in zip(KINDS, error_shares(judged.total("errors")).T, strict=True):
+            yield f"error_{kind}", "", shares
     if judged.has("hd95"):
         yield from _both("nsd", surface_dice(at_tolerance(judged.total("edges"), 0)), judged.names)
         yield from _both("hd95", judged.total("hd95"), judged.names)

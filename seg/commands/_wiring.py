@@ -1,7 +1,7 @@
 """What ``seg-train`` wires: the configuration becomes built objects in one pass, and `seg.training.fit` gets them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +9,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.fabric import Fabric
@@ -20,15 +19,15 @@ from torch.utils.data import DataLoader
 from seg import evaluation, inference, runs, training
 from seg.commands import _show, instantiate, plain
 from seg.commands._cache import make_cache
-from seg.commands._card import Card
 from seg.commands._data import Data, file_sizes, load_data, pair_up, render, with_weights
 from seg.commands._device import AUTO, is_first, make_fabric, told_by_first, told_once
 from seg.commands._environment import environment
 from seg.commands._few import chosen, smoke_test
+from seg.commands._finish import finish
 from seg.commands._inference import inference_of
-from seg.commands._judged import Judged, write_per_image
+from seg.commands._judged import Judged, Predictions
 from seg.commands._model import first_model
-from seg.commands._pictures import ValidationPictures, draw_curves
+from seg.commands._pictures import ValidationPictures
 from seg.commands._replay import replay
 from seg.commands._request import check_monitor, check_request
 from seg.commands._resume import resume, settled_precision
@@ -38,10 +37,19 @@ from seg.commands._targets import parameters
 from seg.commands._trial import explained, fitting_batch, try_sizes
 from seg.commands._watcher import RunWatcher
 from seg.dataset import SegmentationDataset
-from seg.files import write_text
 from seg.images.cached import Cache
 from seg.loading import EvaluationBatches, TrainBatches, make_loader
-from seg.metrics import BINS, TOLERANCE, Boundaries, MeanLoss, PixelCounts, majority_scores, scores
+from seg.metrics import (
+    BINS,
+    TOLERANCE,
+    TOLERANCES,
+    Boundaries,
+    Components,
+    ErrorKinds,
+    MaskMeter,
+    MeanLoss,
+    PixelCounts,
+)
 from seg.objective import Segmentation
 from seg.optim import parameter_groups
 
@@ -87,19 +95,33 @@ class Parts:
         converted: Tensor = precision.convert_output(logits)
         return converted
 
-    def validate(self, stop: Callable[[], bool] = lambda: False) -> evaluation.Validation:
+    def validate(self, stop: Callable[[], bool]) -> evaluation.Validation:
         """Loss, pixel counts, boundaries and calibration of the validation set; of a part of it after ``stop()``."""
+        masks = [Boundaries(len(self.data.val), self.data.labels.classes, tolerances=[TOLERANCE])]
+        return self._evaluated(masks, stop)
+
+    def judge(self, folder: Path) -> Judged:
+        """All that ``seg-evaluate`` finds, and the predicted masks in the run's folder."""
+        names, classes = [pair.name for pair in self.data.val], self.data.labels.classes
+        masks: list[MaskMeter] = [
+            Boundaries(len(names), classes, tolerances=TOLERANCES),
+            Components(classes),
+            ErrorKinds(len(names)),
+            Predictions(folder / runs.PREDICTIONS, names),
+        ]
+        return Judged(names, self.data.labels.names, TOLERANCES, self._evaluated(masks))
+
+    def _evaluated(self, masks: Sequence[MaskMeter], stop: Callable[[], bool] = lambda: False) -> evaluation.Validation:
         if self.state.fabric.world_size > 1:  # the running statistics of each process are those of its own images
             models = dict.fromkeys((self.state.model, self.state.evaluated))  # in one order on all of them
             for buffer in (buffer for model in models for buffer in model.buffers()):
                 torch.distributed.broadcast(buffer, 0)
-        images, names = len(self.data.val), self.data.labels.names
         return evaluation.evaluate(
             self.predict,
             takewhile(lambda _: not stop(), _show.track(self.val_loader, "validation", len(self.val_loader))),
             [
                 MeanLoss(lambda logits, mask: self.objective.losses(logits, mask).total),
-                PixelCounts(images, names, bins=BINS, masks=[Boundaries(images, len(names), tolerances=[TOLERANCE])]),
+                PixelCounts(len(self.data.val), self.data.labels.names, bins=BINS, masks=masks),
             ],
             reduce=self.reduce,
         )
@@ -155,7 +177,7 @@ def run(parts: Parts, folder: Path) -> None:
     names = [pair.name for pair in parts.data.train]
     watcher = RunWatcher(folder, parts.state, epochs, names, parts.describe, parts.make_logger, parts.pictures)
     with stop_signals() as stop, explained(partial(fitting_batch, parts.state, parts.train_loader, parts.batches)):
-        validation = training.fit(
+        training.fit(
             parts.state,
             parts.train_loader,
             parts.batches,
@@ -166,11 +188,10 @@ def run(parts: Parts, folder: Path) -> None:
             stop=stop if fabric.world_size == 1 else lambda: bool(parts.reduce(torch.tensor(int(stop())))),
             track=_show.track,
         )
-    if validation is None:  # all epochs were done, and only what follows was not
-        validation = parts.validate()
+    judged = parts.judge(folder)
     if fabric.is_global_zero:
         watcher.close()
-        finish(folder, parts, validation)
+        finish(folder, parts, judged)
 
 
 def _check_still_the_same(folder: Path, cfg: dict[str, Any]) -> None:
@@ -283,54 +304,3 @@ def _scheduler(config: dict[str, Any], optimizer: Any, steps: int) -> Any:
     """A schedule of ours, which is told the steps of the run, or one of torch's, which is not."""
     told = {"steps": steps} if "steps" in parameters(str(config["_target_"]))[0] else {}
     return instantiate(config, optimizer, group="scheduler", **told)
-
-
-def finish(folder: Path, parts: Parts, validation: evaluation.Validation) -> None:
-    """Counts, pictures, curves, the model card and the table of the last epoch; ``done.json`` last."""
-    labels, majority_class = parts.data.labels, parts.data.majority
-    counts = validation.totals["counts"]
-    write_per_image(Judged([p.name for p in parts.data.val], labels.names, [TOLERANCE], validation), folder)
-    parts.pictures.draw(parts.state.evaluated, folder / runs.PICTURES)
-    lines = list(runs.read_lines(folder / runs.METRICS))
-    draw_curves(folder / runs.CURVES, lines)
-    final, majority = scores(counts.sum(0)), majority_scores(counts.sum(0), majority_class)
-    position, options = parts.state.position, parts.options
-    best = position.best if options.mode == "max" else -position.best
-    done = {
-        "epochs": position.epoch,
-        "stopped_early": position.stopped,
-        "skipped_steps": position.skipped,
-        "best": {"monitor": options.monitor, "score": best, "epoch": position.top[0][1] if position.top else None},
-        "best_miou": max((line["val_miou"] for line in lines if line.get("val_miou") is not None), default=None),
-        "last": validation.scores,
-        "majority": {"class": labels.names[majority_class], "miou": majority.miou, "accuracy": majority.accuracy},
-    }
-    write_text(folder / runs.CARD, _card(folder, parts, np.asarray(counts.sum(0))[:, 2], done).text())
-    runs.finish(folder, done)
-    title = f"validation, {len(parts.data.val)} images, last epoch"
-    _show.console.print(_show.scores_table(final, labels.names, title=title))
-    _show.say(_show.verdict(final, majority, labels.names[majority_class]))
-    if position.stopped:
-        _show.say(f"ended early: {options.monitor} has not been better for {options.patience} validations")
-    shown = f"mIoU {_show.percent(best)} %" if options.monitor == "miou" else f"{options.monitor} {best:.4g}"
-    _show.say(f"best {shown} in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
-
-
-def _card(folder: Path, parts: Parts, val: Any, done: dict[str, Any]) -> Card:
-    data = parts.data
-    return Card(
-        runs.read(folder),
-        done,
-        data.labels,
-        (len(data.train), len(data.val)),
-        (_pixels(data.train_sizes), _pixels(data.val_sizes)),
-        data.train_counts.sum(0),
-        val,
-        data.majority,
-        parts.describe["normalization"],
-        data.reading,
-    )
-
-
-def _pixels(sizes: list[tuple[int, int]]) -> int:
-    return sum(height * width for height, width in sizes)

@@ -31,10 +31,10 @@ def evaluate(config: "DictConfig") -> None:
     cfg = _request(config)
     from seg.commands import _judged, _show, _subjects, _tables
     from seg.files import finite, make_folder, write_json
-    from seg.metrics import BINS, Boundaries, Components, PixelCounts
+    from seg.metrics import BINS, Boundaries, Components, ErrorKinds, PixelCounts
     from seg.pairs import as_list
     from seg.pairs.folders import check_apart
-    from seg.runs import copy_record
+    from seg.runs import JUDGED, copy_record
 
     boundaries = {"tolerances": cfg["tolerances"], "surface": cfg["surface"]}
     Boundaries(0, 0, **boundaries)  # to refuse wrong options before files are read
@@ -44,14 +44,18 @@ def evaluate(config: "DictConfig") -> None:
     check_apart(cfg["destination"], [path for several in folders for path in as_list(several)], "destination")
     destination = make_folder(cfg["destination"], "destination")
     names, images = subject.labels.names, [pair.name for pair in subject.pairs]
-    masks = (Boundaries(len(images), len(names), **boundaries), Components(len(names), bounds=cfg["sizes"]))
+    masks = (
+        Boundaries(len(images), len(names), **boundaries),
+        Components(len(names), bounds=cfg["sizes"]),
+        ErrorKinds(len(images), tolerance=cfg["tolerances"][0]),
+    )
     bins = 0 if subject.certain else BINS
     found, more = subject.count(PixelCounts(len(images), names, bins=bins, masks=masks))
     judged = _judged.Judged(images, names, cfg["tolerances"], found)
     data = {**subject.named, **more, **_judged.as_data(judged)}
     _judged.write(judged, destination)
     copy_record(Path(cfg["checkpoint"]).parent if cfg["checkpoint"] else None, destination)
-    write_json(destination / "metrics.json", data)
+    write_json(destination / JUDGED, data)
     _draw_worst(subject, judged, destination, cfg["pictures"])
     if cfg["json"]:
         print(json.dumps(finite(data)))

@@ -96,6 +96,13 @@ def _sentence(pair: PairResult, metric: str, found: Compared) -> str:
             f"`{pair.a}` and `{pair.b}` are equivalent: the difference, {points(pair.difference)} points of {metric}, "
             f"95 % interval {interval}, lies within {points(found.rope)} points."
         )
+    low, high = decided_by(pair)
+    if low > 0 or high < 0:
+        ahead, behind = (pair.a, pair.b) if pair.p_better > pair.p_worse else (pair.b, pair.a)
+        return (
+            f"`{ahead}` is ahead of `{behind}` (by {points(abs(pair.difference))} points of {metric}, 95 % interval "
+            f"{interval}), but it may be by less than the {points(found.rope)} points that would matter; {_more(pair)}."
+        )
     seeds = f"{found_seeds(pair)} and " if pair.verdict_kind == BOTH else ""
     return (
         f"Between `{pair.a}` and `{pair.b}` ({points(pair.difference)} points of {metric}, 95 % interval {interval}) "
@@ -120,10 +127,9 @@ def _more(pair: PairResult) -> str:
 
 def _about_the_winner(found: Compared) -> Iterator[str]:
     winner = found.levels[found.ranks.winner].level
-    yield (
-        f"That `{winner}` is the best of the {len(found.levels)} is a false claim with probability "
-        f"{found.ranks.false_claim:.2f}."
-    )
+    risk = found.ranks.false_claim
+    shown = "less than 0.01" if risk < 0.005 else f"{risk:.2f}"
+    yield f"That `{winner}` is the best of the {len(found.levels)} is a false claim with probability {shown}."
 
 
 def cautions(found: Compared, seeds: Sequence[int]) -> Iterator[str]:

@@ -16,9 +16,6 @@ from seg.scores import scores
 
 Floats = NDArray[np.float64]
 
-EVALUATION = "metrics.json"
-"""What ``seg-evaluate`` writes last into its folder."""
-
 _WHERE = ("data", "labels", "init", "device.precision")
 """Settings that say where files lie, or ask for something: what is in the files, and what was done, is compared."""
 
@@ -41,7 +38,7 @@ class Entry:
         validated_on: names of the validation pairs.
         lines: one an epoch; none if they are not known.
         scores: of all images, by the names of ``metrics.jsonl`` without ``val_``.
-        judged: what ``seg-evaluate`` found, curves and tables; None for a run.
+        judged: what the evaluation found, curves and tables; None for a run of an older version.
     """
 
     folder: Path
@@ -118,7 +115,7 @@ def _is_within(key: str, group: str) -> bool:
 
 
 def _judged(folder: Path) -> dict[str, Any] | None:
-    path = folder / EVALUATION
+    path = folder / runs.JUDGED
     if not path.is_file():
         return None
     try:
@@ -126,7 +123,7 @@ def _judged(folder: Path) -> dict[str, Any] | None:
     except ValueError:
         data = None
     if not isinstance(data, dict):
-        raise ValueError(f"expected scores in {EVALUATION}, got something else; the file was edited or cut short")
+        raise ValueError(f"expected scores in {runs.JUDGED}, got something else; the file was edited or cut short")
     return data
 
 

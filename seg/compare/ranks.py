@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from seg.compare.sample import LOWER_IS_BETTER
-from seg.compare.spread import Interval, image_parts
+from seg.compare.spread import Interval, covariance, image_degrees, image_parts, weighted_degrees
 
 Floats = NDArray[np.float64]
 
@@ -72,7 +72,7 @@ def _taus(scores: Floats, draws: Floats) -> Floats:
 
 
 def joint_draws(
-    levels: Sequence[tuple[Floats, Floats]], images: int, draws: int, rng: np.random.Generator, *, paired: bool
+    levels: Sequence[tuple[Floats, Floats]], draws: int, rng: np.random.Generator, *, paired: bool
 ) -> Floats:
     """Draws (draws, L) of what the true scores of all levels may be together: a multivariate t around those found.
 
@@ -80,34 +80,30 @@ def joint_draws(
     chance gave it a negative direction. A level of one seed makes all of it about these very seeds.
 
     Args:
-        levels: scores (S,) and image draws (image draws, S) of each; the images of a draw are the same in all.
-        images: number of images, or of groups, that were resampled.
+        levels: scores (S,) of each, and scores (n, S) without each image; images are the same in all.
         paired: whether all levels have the same seeds; if not, seeds are independent between levels.
     """
-    counts = [len(scores) for scores, _ in levels]
-    together = _covariance(np.stack([drawn.mean(1) for _, drawn in levels], axis=1), images)
+    seeds = [len(scores) for scores, _ in levels]
+    means = np.stack([without.mean(1) for _, without in levels], axis=1)
+    together = covariance(means)
     by_seeds = remainder = np.zeros_like(together)
-    if min(counts) > 1 and paired:
-        drawn = np.stack([each for _, each in levels], axis=2)
-        apart = np.mean([_covariance(drawn[:, seed], images) for seed in range(counts[0])], axis=0)
-        remainder = _mended((apart - together) / (counts[0] - 1))
-        by_seeds = np.atleast_2d(np.cov([scores for scores, _ in levels])) / counts[0]
-    elif min(counts) > 1:
-        remainder = np.diag([image_parts(each, images)[1] for _, each in levels])
+    if min(seeds) > 1 and paired:
+        left = np.stack([without for _, without in levels], axis=2)
+        apart = np.mean([covariance(left[:, seed]) for seed in range(seeds[0])], axis=0)
+        remainder = _mended((apart - together) / (seeds[0] - 1))
+        by_seeds = np.atleast_2d(np.cov([scores for scores, _ in levels])) / seeds[0]
+    elif min(seeds) > 1:
+        remainder = np.diag([image_parts(without)[1] for _, without in levels])
         by_seeds = np.diag([np.var(scores, ddof=1) / len(scores) for scores, _ in levels])
     by_seeds, by_images = remainder + _mended(by_seeds - remainder), _mended(together - remainder)
     # ranks depend on differences between levels alone: so do their degrees of freedom
-    parts = [np.trace(part) - part.mean() * len(part) for part in (by_seeds, by_images)]
-    doubt = parts[0] ** 2 / max(min(counts) - 1, 1) + parts[1] ** 2 / (images - 1)
-    degrees = sum(parts) ** 2 / doubt if doubt > 0 else images - 1
+    parts = [float(np.trace(part) - part.mean() * len(part)) for part in (by_seeds, by_images)]
+    of_images = image_degrees(means - means.mean(1, keepdims=True))
+    degrees = weighted_degrees((parts[0], max(min(seeds) - 1.0, 1.0)), (parts[1], of_images))
     scale = np.sqrt(degrees / rng.chisquare(degrees, (draws, 1)))
     centers = np.array([scores.mean() for scores, _ in levels])
     found: Floats = centers + scale * (rng.standard_normal((draws, len(levels))) @ _root(by_seeds + by_images))
     return found
-
-
-def _covariance(values: Floats, images: int) -> Floats:
-    return np.atleast_2d(np.cov(values.T, bias=True)) * images / (images - 1)
 
 
 def _mended(matrix: Floats) -> Floats:

@@ -33,10 +33,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Sums:
-    """A metric of each run, as means over entries of ratios of sums over images.
+    """A metric of each run as the mean over k of ``sum of numerator[k] / sum of denominator[k]``, sums over images.
 
-    Every metric is ``mean over k of sum over images of w numerator[k] / sum over images of w denominator[k]``, where w
-    says how often an image was drawn: one mechanism for all of them, and two matrix products for all draws.
+    Every metric has this form; so that what it would be without an image, or without a group of them, is a subtraction.
 
     Attributes:
         numerator, denominator: (images or groups, S, K).
@@ -67,20 +66,9 @@ class Sums:
         """(S, K), NaN where nothing was counted."""
         return ratio(self.numerator.sum(0), self.denominator.sum(0))
 
-    def drawn(self, weights: Floats) -> Floats:
-        """Ratios (draws, S, K) of resampled images.
-
-        Integers below 2^53 add up without rounding, so that sums of pixels do not depend on the order or the threads of
-        the matrix product.
-
-        Args:
-            weights: (draws, images) how often each image was drawn.
-        """
-        units, *shape = self.numerator.shape
-        return ratio(
-            (weights @ self.numerator.reshape(units, -1)).reshape(-1, *shape),
-            (weights @ self.denominator.reshape(units, -1)).reshape(-1, *shape),
-        )
+    def without_each(self) -> Floats:
+        """Ratios (images or groups, S, K) of all images but one: the jackknife."""
+        return ratio(self.numerator.sum(0) - self.numerator, self.denominator.sum(0) - self.denominator)
 
 
 def sums(sample: Sample, metric: str) -> Sums:
@@ -105,6 +93,32 @@ def sums(sample: Sample, metric: str) -> Sums:
         parts = _known(sample.values[metric][..., None])
     numerator, denominator = (np.ascontiguousarray(part.swapaxes(0, 1)) for part in parts)
     return Sums(numerator, denominator)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores of a level.
+
+    Attributes:
+        scores: (S,) of each seed on all images.
+        without: (n, S) without each image, or group.
+        class_iou, class_without: (S, C) and (n, S, C) IoU over the dataset, NaN where a class does not occur.
+    """
+
+    scores: Floats
+    without: Floats
+    class_iou: Floats
+    class_without: Floats
+
+
+def scored(sample: Sample, metric: str, groups: NDArray[np.intp]) -> Scored:
+    """Scores with and without each image, or group.
+
+    Args:
+        groups: (images,) as numbers, see `group_numbers`.
+    """
+    wanted, iou = (sums(sample, name).grouped(groups) for name in (metric, "miou"))
+    return Scored(wanted.scores(), mean(wanted.without_each(), axis=2), iou.ratios(), iou.without_each())
 
 
 def image_scores(sample: Sample, metric: str, groups: NDArray[np.intp]) -> Floats:
@@ -170,10 +184,17 @@ def check_samples(samples: Mapping[str, Sample], metric: str, groups: Sequence[H
     if groups is not None and len(groups) != first.counts.shape[1]:
         raise ValueError(
             f"groups: expected one for each of {first.counts.shape[1]} images, got {len(groups)}; leave groups out to "
-            "resample single images"
+            "treat every image as one of its own"
         )
-    if groups is not None and len(set(groups)) < 2:
-        raise ValueError("groups: expected at least 2, got 1; nothing varies if all images are drawn together")
+    if len(_scored_in(first, metric, groups)) < 2:
+        what = "images" if groups is None else "groups of images"
+        raise ValueError(f"{metric}: expected a score in at least 2 {what}, got fewer; judge the runs on more images")
+
+
+def _scored_in(sample: Sample, metric: str, groups: Sequence[Hashable] | None) -> set[Hashable]:
+    """The images or groups in which the metric is defined."""
+    known = sample.counts[0, ..., 2].any(1) if metric in COUNTED else ~np.isnan(sample.values[metric][0])
+    return {i if groups is None else groups[i] for i in np.flatnonzero(known).tolist()}
 
 
 def _check_counts(name: str, sample: Sample) -> None:

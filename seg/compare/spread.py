@@ -8,26 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from seg.scores import mean
-
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
 MOST = 1_000_000
-"""More seeds or images than this are never asked for."""
+"""More seeds or images than about this many are never asked for."""
 
 
 @dataclass(frozen=True)
 class Spread:
     """The variance of a mean over S seeds that were all judged on the same n images, in parts that add up.
 
-    Seeds and images are crossed, as readers and cases are in radiology, and the variances are found as there: the
-    bootstrap over images sees what images do and what images do differently to each seed (the remainder); the scatter
-    of the seeds' scores sees what seeds do and the remainder once more. Gallas, "One-shot estimate of MRMC variance:
-    AUC" (Academic Radiology 2006); Obuchowski and Rockette, "Hypothesis testing of diagnostic accuracy for multiple
-    readers and multiple tests" (Communications in Statistics 1995). Degrees of freedom after Satterthwaite, as Hillis,
-    "A comparison of denominator degrees of freedom methods for multiple observer ROC analysis" (Statistics in Medicine
-    2007), with a term for the images, whose variance he takes for known.
+    Seeds and images are crossed, as readers and cases are in radiology, and the variances are found as there: leaving
+    out images in turn (the jackknife) shows what images do and what they do differently to each seed (the remainder);
+    the scatter of the seeds' scores shows what seeds do and the remainder once more. Obuchowski and Rockette,
+    "Hypothesis testing of diagnostic accuracy for multiple readers and multiple tests" (Communications in Statistics
+    1995).
 
     Attributes:
         seeds: variance that more seeds would reduce; None for one seed, which does not show it.
@@ -35,7 +31,8 @@ class Spread:
         remainder: variance that either would reduce; 0 for one seed, where it is part of ``images``.
         seed_count: S.
         seed_degrees: degrees of freedom of the scatter of seeds, S - 1.
-        image_count: n.
+        image_count: n, or the number of groups of images.
+        image_degrees: degrees of freedom of the variance over images, see `image_degrees`.
     """
 
     seeds: float | None
@@ -44,18 +41,17 @@ class Spread:
     seed_count: int
     seed_degrees: float
     image_count: int
+    image_degrees: float
 
     def error(self, *, new_seeds: bool) -> float:
         """Standard error; of these very seeds on new images, or of new seeds on new images."""
         return math.sqrt(self.images + self.remainder + ((self.seeds or 0.0) if new_seeds else 0.0))
 
     def degrees(self, *, new_seeds: bool) -> float:
-        """Degrees of freedom of the squared standard error."""
+        """Degrees of freedom of the squared standard error: those of its parts, weighted by their shares."""
         if not new_seeds or self.seeds is None:
-            return self.image_count - 1.0
-        by_seeds = self.seeds + self.remainder
-        doubt = by_seeds**2 / self.seed_degrees + self.images**2 / (self.image_count - 1)
-        return (by_seeds + self.images) ** 2 / doubt if doubt > 0 else self.image_count - 1.0
+            return self.image_degrees
+        return weighted_degrees((self.seeds + self.remainder, self.seed_degrees), (self.images, self.image_degrees))
 
     def interval(self, center: float, *, new_seeds: bool, level: float = 0.95) -> Interval:
         """Student's t interval around a mean."""
@@ -80,72 +76,104 @@ class Spread:
             seed_count=self.seed_count + seeds,
             seed_degrees=self.seed_degrees * (self.seed_count + seeds - 1) / max(self.seed_count - 1, 1),
             image_count=self.image_count + images,
+            image_degrees=self.image_degrees * by_images,
         )
 
 
-def spread(scores: Floats, draws: Floats, images: int) -> Spread:
+def spread(scores: Floats, without: Floats) -> Spread:
     """The parts of the variance of the mean of several seeds.
 
     Args:
         scores: (S,) of each seed on all images.
-        draws: (draws, S) of each seed on resampled images, the same ones for all seeds.
-        images: number of images, or of groups, that were resampled.
+        without: (n, S) of each seed without each of the images, or groups of them, in turn.
     """
-    by_images, remainder = image_parts(draws, images)
+    by_images, remainder = image_parts(without)
+    degrees = image_degrees(without.mean(1))
     if len(scores) == 1:
-        return parts(None, by_images, 0.0, 1, 0.0, images)
+        return parts(None, by_images, 0.0, (1, len(without)), (0.0, degrees))
     by_seeds = float(np.var(scores, ddof=1)) / len(scores)
-    return parts(by_seeds, by_images, remainder, len(scores), len(scores) - 1.0, images)
+    return parts(by_seeds, by_images, remainder, (len(scores), len(without)), (len(scores) - 1.0, degrees))
 
 
-def difference_spread(
-    a: tuple[Floats, Floats], b: tuple[Floats, Floats], images: int, *, paired: bool
-) -> tuple[float, Spread]:
+def difference_spread(a: tuple[Floats, Floats], b: tuple[Floats, Floats], *, paired: bool) -> tuple[float, Spread]:
     """The difference of the means of two levels, and the parts of its variance.
 
     Args:
-        a, b: scores (S,) and draws (draws, S) of a level; the images of a draw are the same in both.
+        a, b: scores (S,) of a level, and scores (n, S) without each image, which are the same in both.
         paired: whether the seeds are the same ones in both, in the same order; if not, their variances add up (Welch).
     """
     difference = float(a[0].mean() - b[0].mean())
     if paired:
-        return difference, spread(a[0] - b[0], a[1] - b[1], images)
-    by_images, _ = image_parts((mean(a[1], axis=1) - mean(b[1], axis=1))[:, None], images)
-    count = min(len(a[0]), len(b[0]))
-    if count < 2:
-        return difference, parts(None, by_images, 0.0, 1, 0.0, images)
+        return difference, spread(a[0] - b[0], a[1] - b[1])
+    together = a[1].mean(1) - b[1].mean(1)
+    by_images, _ = image_parts(together[:, None])
+    counts, degrees = (min(len(a[0]), len(b[0])), len(together)), image_degrees(together)
+    if counts[0] < 2:
+        return difference, parts(None, by_images, 0.0, (1, counts[1]), (0.0, degrees))
     each = [float(np.var(scores, ddof=1)) / len(scores) for scores, _ in (a, b)]
-    remainder = sum(image_parts(draws, images)[1] for _, draws in (a, b))
+    remainder = sum(image_parts(without)[1] for _, without in (a, b))
     doubt = sum(part**2 / (len(scores) - 1) for part, (scores, _) in zip(each, (a, b), strict=True))
-    degrees = sum(each) ** 2 / doubt if doubt > 0 else 2.0 * (count - 1)
-    return difference, parts(sum(each), by_images, remainder, count, degrees, images)
+    by_seeds = sum(each) ** 2 / doubt if doubt > 0 else 2.0 * (counts[0] - 1)
+    return difference, parts(sum(each), by_images, remainder, counts, (by_seeds, degrees))
 
 
-def image_parts(draws: Floats, images: int) -> tuple[float, float]:
-    """Variance over resampled images of the mean over seeds, and the remainder that is within it.
+def covariance(without: Floats) -> Floats:
+    """Jackknife covariance (L, L) of scores (n, L) without each image.
+
+    For such ratios it is seldom too small, where the bootstrap's is if a class occurs in few images (Efron and Stein,
+    "The jackknife estimate of variance", Annals of Statistics 1981).
+    """
+    moved = without - without.mean(0)
+    found: Floats = (len(without) - 1) / len(without) * moved.T @ moved
+    return found
+
+
+def image_parts(without: Floats) -> tuple[float, float]:
+    """Variance over images of the mean over seeds, and the remainder that is within it, of scores (n, S)."""
+    of_seeds = covariance(without)
+    together, apart = float(of_seeds.mean()), float(np.trace(of_seeds)) / len(of_seeds)
+    return together, max(apart - together, 0.0) / max(len(of_seeds) - 1, 1)
+
+
+def image_degrees(without: Floats) -> float:
+    """Degrees of freedom of a jackknife variance over images: n - 1, or less if few images make up most of it.
+
+    A sample variance varies by ``2 / (n - 1) + excess kurtosis / n`` of its square; ``2 / degrees`` is that of a
+    multiple of chi-squared.
 
     Args:
-        draws: (draws, S).
+        without: (n,) or, for several levels at once, (n, L) scores without each image.
     """
-    unbiased = images / (images - 1)
-    together = unbiased * _variance(mean(draws, axis=1))
-    if draws.shape[1] == 1:
-        return together, 0.0
-    apart = unbiased * float(np.mean([_variance(draws[:, seed]) for seed in range(draws.shape[1])]))
-    return together, max(apart - together, 0.0) / (draws.shape[1] - 1)
+    squares = ((without - without.mean(0)) ** 2).reshape(len(without), -1).sum(1)
+    n, total = len(squares), squares.sum()
+    excess = n * (squares**2).sum() / total**2 - 3 if total > 0 else 0.0
+    return float(2 / (2 / (n - 1) + max(excess, 0.0) / n))
+
+
+def weighted_degrees(*variances: tuple[float, float]) -> float:
+    """Degrees of freedom of a sum of variances, each given with its own: their harmonic mean by share of the sum.
+
+    To first order this is the critical value of Cochran and Cox ("Experimental Designs", 1957, section 4.14): the mean
+    of those of the parts by share. It errs on the wide side, where Satterthwaite's squared shares err on the narrow one
+    for few seeds: a scatter that came out small by chance takes away its own doubt.
+    """
+    total = sum(variance for variance, _ in variances)
+    if total == 0:
+        return max(degrees for _, degrees in variances)
+    return total / sum(variance / degrees for variance, degrees in variances)
 
 
 def parts(
-    by_seeds: float | None, by_images: float, remainder: float, count: int, degrees: float, images: int
+    by_seeds: float | None, by_images: float, remainder: float, counts: tuple[int, int], degrees: tuple[float, float]
 ) -> Spread:
-    """Parts that add up, from two variances that both contain the remainder; no part is negative."""
+    """Parts that add up, none of them negative, from two variances that both contain the remainder.
+
+    Args:
+        counts, degrees: of seeds and images.
+    """
     remainder = min(remainder, by_images)
     seeds = None if by_seeds is None else max(by_seeds - remainder, 0.0)
-    return Spread(seeds, by_images - remainder, remainder, count, degrees, images)
-
-
-def _variance(values: Floats) -> float:
-    return float(mean((values - mean(values)) ** 2))
+    return Spread(seeds, by_images - remainder, remainder, counts[0], degrees[0], counts[1], degrees[1])
 
 
 def verdict(interval: Interval, rope: float) -> str:

@@ -5,11 +5,11 @@
 **What is estimated**: the score that such runs get on average with new seeds and as many new images like these; with
 ``interval_kind`` "images only", the score of these very runs on new images.
 
-**Intervals** are Student's t around the score that was found. Its variance comes from the bootstrap over images, of the
-score of the whole set (sums over images first, for the means D), and from the scatter of the seeds; see
-`seg.compare.spread`. ``benchmarks/results/statistics-2026-11-26.md`` shows how often they hold the truth, beside
-percentile, expanded percentile and BCa intervals. Below `ENOUGH` seeds intervals are about these very runs; ``wide``
-ones are about new seeds, and verdicts follow them: with few seeds they are wide, as they should be.
+**Intervals** are Student's t around the score that was found, with the variance that images and seeds give it; see
+`seg.compare.spread`. ``benchmarks/results/statistics-2026-11-26.md`` shows how often they hold the truth: more reliably
+than percentile, expanded percentile and BCa intervals of the bootstrap over images and seeds do, and without draws.
+Below `ENOUGH` seeds intervals are about these very runs; ``wide`` ones are about new seeds, and verdicts follow them:
+with few seeds they are wide, as they should be.
 
 **Verdicts** stand for one pair each; among many pairs of equal levels some will be called different.
 """
@@ -24,8 +24,16 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata, wilcoxon
 
 from seg.compare.ranks import Ranks, joint_draws, rank_draws
-from seg.compare.resampled import Resampled, resample
-from seg.compare.sample import COUNTED, LOWER_IS_BETTER, Sample, check_samples, group_numbers, image_scores
+from seg.compare.sample import (
+    COUNTED,
+    LOWER_IS_BETTER,
+    Sample,
+    Scored,
+    check_samples,
+    group_numbers,
+    image_scores,
+    scored,
+)
 from seg.compare.spread import Interval, Spread, difference_spread, more_needed, spread, verdict
 from seg.scores import mean
 
@@ -120,7 +128,7 @@ class Compared:
 
     Attributes:
         metric, rope, draws, seed: as asked for.
-        units: number of images or groups that were resampled.
+        units: number of images, or of groups.
         levels: in the order given.
         pairs: of all levels, the first named first.
         ranks: of the levels; with the winner and the probability that it is a false claim.
@@ -155,39 +163,30 @@ def compare(
     Args:
         samples: the runs of each level, by name.
         metric: ``miou`` (D), ``miou_i``, ``miou_c``, ``mdice``, ``accuracy``, or the mean over images of given values.
-        groups: one id an image, such as its scene or patient: images of one group are drawn together.
+        groups: one id an image, such as its scene or patient: images of one group count as one.
         rope: difference that would not matter, in units of the metric; 0.005 is half a point of IoU.
-        draws: of the bootstrap.
-        seed: of the bootstrap; the same one gives the same result to the bit.
+        draws: of the levels' true scores, for ranks and the probability of a false claim.
+        seed: of these draws; the same one gives the same result to the bit.
 
     Raises:
         ValueError: the levels cannot be compared, or a number is out of range.
     """
     _check_numbers(rope, draws)
     check_samples(samples, metric, groups)
-    rng = np.random.default_rng(seed)
     numbers = group_numbers(groups, next(iter(samples.values())).counts.shape[1])
-    units = int(numbers.max()) + 1
-    names = sorted(samples)  # random numbers go to levels by name: the order in which they are given does not matter
-    found = resample({name: samples[name] for name in names}, metric, numbers, draws, rng)
+    found = {name: scored(sample, metric, numbers) for name, sample in samples.items()}
     sign = -1 if metric in LOWER_IS_BETTER else 1
-    paired = len({tuple(sorted(sample.seeds)) for sample in samples.values()}) == 1
-    inputs = [found[name].of(_in_order(samples[name].seeds)) for name in names]
-    joint = joint_draws(inputs, units, draws, rng, paired=paired)
-    order = [names.index(name) for name in samples]
-    ranks = rank_draws(sign * np.array([found[name].scores.mean() for name in samples]), sign * joint[:, order])
-    levels = tuple(_level(name, samples[name], found[name], units, metric, ranks, i) for i, name in enumerate(samples))
+    ranks = _ranks(samples, found, sign, draws, np.random.default_rng(seed))
+    levels = tuple(_level(name, samples[name], found[name], metric, ranks, i) for i, name in enumerate(samples))
     scores = {name: image_scores(sample, metric, numbers) for name, sample in samples.items()}
-    pairs = [
-        _pair(name, samples, found, units, scores, sign=sign, rope=rope) for name in itertools.combinations(samples, 2)
-    ]
+    pairs = [_pair(names, samples, found, scores, sign=sign, rope=rope) for names in itertools.combinations(samples, 2)]
     adjusted = holm([pair.p_holm for pair in pairs])
     return Compared(
         metric=metric,
         rope=rope,
         draws=draws,
         seed=seed,
-        units=units,
+        units=int(numbers.max()) + 1,
         levels=levels,
         pairs=tuple(replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True)),
         ranks=ranks,
@@ -200,7 +199,22 @@ def _check_numbers(rope: float, draws: int) -> None:
     if not 0 <= rope < np.inf:
         raise ValueError(f"rope: expected a difference that would not matter, 0 or more, got {rope}; give 0.005, say")
     if draws < 100:
-        raise ValueError(f"draws: expected at least 100, got {draws}; 10000 give steady intervals")
+        raise ValueError(f"draws: expected at least 100, got {draws}; 10000 give steady ranks")
+
+
+def _ranks(
+    samples: Mapping[str, Sample], found: Mapping[str, Scored], sign: int, draws: int, rng: np.random.Generator
+) -> Ranks:
+    names = sorted(samples)  # random numbers go to levels by name: the order in which they are given does not matter
+    paired = len({tuple(sorted(sample.seeds)) for sample in samples.values()}) == 1
+    inputs = [_of(found[name], _in_order(samples[name].seeds)) for name in names]
+    joint = joint_draws(inputs, draws, rng, paired=paired)[:, [names.index(name) for name in samples]]
+    return rank_draws(sign * np.array([found[name].scores.mean() for name in samples]), sign * joint)
+
+
+def _of(found: Scored, runs: list[int]) -> tuple[Floats, Floats]:
+    """Scores and scores without each image, of some runs."""
+    return found.scores[runs], found.without[:, runs]
 
 
 def _in_order(seeds: Sequence[int]) -> list[int]:
@@ -215,10 +229,8 @@ def _intervals(center: float, found: Spread, seeds: int) -> tuple[Interval, str,
     return found.interval(center, new_seeds=False), IMAGES, wide
 
 
-def _level(
-    name: str, sample: Sample, found: Resampled, units: int, metric: str, ranks: Ranks, index: int
-) -> LevelResult:
-    center, parts = float(found.scores.mean()), spread(found.scores, found.draws, units)
+def _level(name: str, sample: Sample, found: Scored, metric: str, ranks: Ranks, index: int) -> LevelResult:
+    center, parts = float(found.scores.mean()), spread(found.scores, found.without)
     interval, kind, wide = _intervals(center, parts, len(sample.seeds))
     bounds = (0.0, 1.0) if metric in COUNTED else (-np.inf, np.inf)
     return LevelResult(
@@ -243,8 +255,7 @@ def _within(interval: Interval, bounds: Interval) -> Interval:
 def _pair(
     names: tuple[str, str],
     samples: Mapping[str, Sample],
-    found: Mapping[str, Resampled],
-    units: int,
+    found: Mapping[str, Scored],
     scores: Mapping[str, Floats],
     *,
     sign: int,
@@ -255,10 +266,10 @@ def _pair(
     seeds = tuple(sorted(set(samples[a].seeds) & set(samples[b].seeds)))
     paired = len(seeds) > 1
     inputs = [
-        found[name].of([samples[name].seeds.index(s) for s in (seeds if paired else samples[name].seeds)])
+        _of(found[name], [samples[name].seeds.index(s) for s in (seeds if paired else samples[name].seeds)])
         for name in names
     ]
-    difference, parts = difference_spread(inputs[0], inputs[1], units, paired=paired)
+    difference, parts = difference_spread(inputs[0], inputs[1], paired=paired)
     interval, kind, wide = _intervals(difference, parts, parts.seed_count)
     gain = sign * difference
     decided = verdict(_mirrored(wide or interval, sign), rope)
@@ -314,14 +325,14 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def _class_intervals(sample: Sample, found: Resampled, groups: NDArray[np.intp]) -> Floats:
-    """Intervals (C, 2) of the mean over seeds of each class's IoU; a class has as many images as have it."""
+def _class_intervals(sample: Sample, found: Scored, groups: NDArray[np.intp]) -> Floats:
+    """Intervals (C, 2) of the mean over seeds of each class's IoU."""
     intervals = np.full((sample.counts.shape[2], 2), np.nan)
     for index in range(len(intervals)):
-        units = len(np.unique(groups[sample.counts[0, :, index, 2] > 0]))
-        if units > 1:
-            scores, draws = found.class_iou[:, index], found.class_draws[:, :, index]
-            center = float(scores.mean())
-            interval, *_ = _intervals(center, spread(scores, draws, units), len(scores))
+        if len(np.unique(groups[sample.counts[0, :, index, 2] > 0])) > 1:
+            scores = found.class_iou[:, index]
+            interval, *_ = _intervals(
+                float(scores.mean()), spread(scores, found.class_without[:, :, index]), len(scores)
+            )
             intervals[index] = _within(interval, (0.0, 1.0))
     return intervals

@@ -34,6 +34,9 @@ BAND = 0.02
 TOLERANCE = 0.0075
 """Of boundary F1 where no other is asked for: a share of the diagonal."""
 
+TOLERANCES = (TOLERANCE, 1, 2, 3, 5, 10)
+"""For a curve: the same, then pixels."""
+
 _WIDE = 32  # pixels
 
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))

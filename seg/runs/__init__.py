@@ -12,6 +12,8 @@
 ``pairs.csv``              names and sizes of the files that it is trained and validated on
 ``per_image.csv``          pixels of each class in each validation image, of the last epoch
 ``per_image_metrics.csv``  further scores of each of these images: mIoU, calibration, boundaries
+``metrics.json``           all that the last epoch is worth, with curves and tables, as ``seg-evaluate`` says it
+``predictions/``           the mask that it predicts for each validation image
 ``README.md``              the model card, written when the run is complete
 ``done.json``              scores of the last epoch; written last, it marks a complete run
 ``pictures/``              validation images with their predictions; ``curves.png`` beside it
@@ -38,6 +40,7 @@ from seg.runs.records import (
     CURVES,
     DONE,
     ENVIRONMENT,
+    JUDGED,
     KEPT,
     LAST,
     METRICS,
@@ -45,6 +48,7 @@ from seg.runs.records import (
     PER_IMAGE,
     PER_IMAGE_METRICS,
     PICTURES,
+    PREDICTIONS,
     PREVIOUS,
     REPLAY,
     PerImage,
@@ -64,6 +68,7 @@ __all__ = [
     "CURVES",
     "DONE",
     "ENVIRONMENT",
+    "JUDGED",
     "KEPT",
     "LAST",
     "METRICS",
@@ -71,6 +76,7 @@ __all__ = [
     "PER_IMAGE",
     "PER_IMAGE_METRICS",
     "PICTURES",
+    "PREDICTIONS",
     "PREVIOUS",
     "REPLAY",
     "PairFiles",

@@ -14,7 +14,19 @@ import yaml
 from numpy.typing import NDArray
 
 from seg.files import finite, held, make_folder, naming, whole, write_csv, write_json
-from seg.runs.records import CARD, COLUMNS, CONFIG, DONE, ENVIRONMENT, LAST, METRIC_COLUMNS, METRICS, PAIRS, read_lines
+from seg.runs.records import (
+    CARD,
+    COLUMNS,
+    CONFIG,
+    DONE,
+    ENVIRONMENT,
+    JUDGED,
+    LAST,
+    METRIC_COLUMNS,
+    METRICS,
+    PAIRS,
+    read_lines,
+)
 
 
 @contextmanager
@@ -36,7 +48,7 @@ def opened(
         with whole(folder / CONFIG) as temporary:
             temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
         write_json(folder / ENVIRONMENT, environment)
-        for name in (DONE, CARD):  # of a run that is extended
+        for name in (DONE, CARD, JUDGED):  # of a run that is extended
             (folder / name).unlink(missing_ok=True)
         if pairs is not None:
             rows = ((part, *files) for part, listed in pairs.items() for files in listed)

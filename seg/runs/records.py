@@ -17,6 +17,7 @@ CONFIG, ENVIRONMENT, METRICS = "config.yaml", "environment.json", "metrics.jsonl
 LAST, BEST, PER_IMAGE, DONE = "last.pt", "best.pt", "per_image.csv", "done.json"
 PER_IMAGE_METRICS = "per_image_metrics.csv"
 PAIRS = "pairs.csv"
+JUDGED, PREDICTIONS = "metrics.json", "predictions"
 CARD = "README.md"
 PREVIOUS, KEPT = "previous.pt", "epoch-{:04}.pt"
 REPLAY = "replay-{}.pt"

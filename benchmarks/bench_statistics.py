@@ -1,0 +1,246 @@
+"""How often 95 % intervals hold the truth, and how often equal levels are called different, by simulation.
+
+nice -n 10 python benchmarks/bench_statistics.py [--rounds 2000]        # one thread, 20 minutes
+
+Worlds are those of ``tests/made_scores.py``. Ways to make an interval are compared on the same runs of the same worlds,
+for 100 images and 10, 5 or 3 seeds:
+
+- percentile: of the bootstrap over images and seeds;
+- expanded percentile: its quantiles moved outwards for so few seeds (Hesterberg, "What teachers should know about the
+  bootstrap", The American Statistician 2015);
+- BCa: bias-corrected and accelerated (Efron, "Better bootstrap confidence intervals", JASA 1987); the acceleration is
+  that of images and seeds together, each by the jackknife;
+- t, bootstrap: Student's t with the same parts of the variance as in `seg.compare.spread`, but those of images by the
+  bootstrap, with n - 1 degrees of freedom, and Satterthwaite's degrees of freedom for their sum;
+- t, jackknife: the same by the jackknife, with the degrees of freedom of `seg.compare.spread.image_degrees`;
+- ours: `seg.compare.spread`, whose degrees of freedom are more careful.
+"""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import argparse
+import platform
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+from scipy.stats import norm, t
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from made_scores import WORLDS, World, miou
+
+from seg.compare.sample import Sample, scored
+from seg.compare.spread import Spread, difference_spread, parts, spread, verdict
+
+Floats = NDArray[np.float64]
+Interval = tuple[float, float]
+RESULTS = Path(__file__).parent / "results"
+IMAGES, DRAWS = 100, 1000
+ROPE = 0.005
+GAP = 0.2
+"""Log odds by which level a is better, where levels differ: about 2 points of mIoU."""
+
+WAYS = ("percentile", "expanded percentile", "BCa", "t, bootstrap", "t, jackknife", "ours")
+
+
+def bootstrap(counts: NDArray[np.int64], rng: np.random.Generator) -> Floats:
+    """mIoU (draws, levels, S) of resampled images, the same for all runs, from counts (levels, S, images, C, 3)."""
+    drawn = rng.integers(IMAGES, size=(DRAWS, IMAGES)) + IMAGES * np.arange(DRAWS)[:, None]
+    weights = np.bincount(drawn.ravel(), minlength=DRAWS * IMAGES).reshape(DRAWS, IMAGES).astype(float)
+    shape = counts.shape
+    sums = weights @ np.moveaxis(counts, 2, 0).reshape(IMAGES, -1)
+    return miou(sums.reshape(DRAWS, *shape[:2], *shape[3:]))
+
+
+def percentile(means: Floats, tail: float = 0.025) -> Interval:
+    low, high = np.quantile(means, (tail, 1 - tail))
+    return low, high
+
+
+def expanded(means: Floats, units: int) -> Interval:
+    return percentile(means, norm.cdf(np.sqrt(units / (units - 1)) * t.ppf(0.025, units - 1)))
+
+
+def bca(means: Floats, center: float, without: list[Floats]) -> Interval:
+    """The interval, with the means without each image and without each seed."""
+    moved = np.concatenate([(len(each) - 1) / len(each) * (each.mean() - each) for each in without])
+    acceleration = (moved**3).sum() / (6 * (moved**2).sum() ** 1.5)
+    bias = norm.ppf(np.clip((means < center).mean(), 1e-3, 1 - 1e-3))
+    z = bias + norm.ppf((0.025, 0.975))
+    low, high = np.quantile(means, norm.cdf(bias + z / (1 - acceleration * z)))
+    return low, high
+
+
+def by_bootstrap(scores: Floats, draws: Floats) -> Spread:
+    """The same parts as `spread`, from the bootstrap (draws, S)."""
+    unbiased, seeds = IMAGES / (IMAGES - 1), len(scores)
+    together, apart = unbiased * draws.mean(1).var(), unbiased * draws.var(0).mean()
+    remainder = max(apart - together, 0.0) / (seeds - 1)
+    by_seeds = float(np.var(scores, ddof=1)) / seeds
+    return parts(by_seeds, together, remainder, (seeds, IMAGES), (seeds - 1.0, IMAGES - 1.0))
+
+
+def satterthwaite(center: float, found: Spread, new_seeds: bool) -> Interval:
+    by_seeds, degrees = (found.seeds or 0.0) + found.remainder, found.image_degrees
+    if new_seeds:
+        doubt = by_seeds**2 / found.seed_degrees + found.images**2 / found.image_degrees
+        degrees = (by_seeds + found.images) ** 2 / doubt
+    reach = found.error(new_seeds=new_seeds) * t.ppf(0.975, degrees)
+    return center - reach, center + reach
+
+
+def intervals(
+    scores: Floats, without: Floats, draws: Floats, found: Spread, rng: np.random.Generator, new_seeds: bool
+) -> list[Interval]:
+    """In the order of `WAYS`."""
+    seeds, center = len(scores), float(scores.mean())
+    chosen = rng.integers(seeds, size=draws.shape)
+    means = (np.take_along_axis(draws, chosen, 1) if new_seeds else draws).mean(1)
+    units = [without.mean(1), (scores.sum() - scores) / (seeds - 1)][: 1 + new_seeds]
+    return [
+        percentile(means),
+        expanded(means, seeds if new_seeds else IMAGES),
+        bca(means, center, units),
+        satterthwaite(center, by_bootstrap(scores, draws), new_seeds),
+        satterthwaite(center, found, new_seeds),
+        found.interval(center, new_seeds=new_seeds),
+    ]
+
+
+def once(
+    world: World, rng: np.random.Generator, seeds: int, gap: float
+) -> tuple[Floats, dict[str, tuple[float, list[Interval]]]]:
+    """The runs of one experiment, and what is found for ``level`` and ``pair``: value and intervals."""
+    runs = world.seeds(rng, 2, seeds)
+    counts = world.counts(rng, runs, IMAGES, gap=gap)
+    draws = bootstrap(counts, rng)
+    a, b = (scored(Sample(tuple(range(seeds)), each), "miou", np.arange(IMAGES)) for each in counts)
+    _, of_pair = difference_spread((a.scores, a.without), (b.scores, b.without), paired=True)
+    level = a.scores, a.without, draws[:, 0], spread(a.scores, a.without)
+    pair = a.scores - b.scores, a.without - b.without, draws[:, 0] - draws[:, 1], of_pair
+    found = {
+        f"{name}, {kind}": (float(each[0].mean()), intervals(*each, rng, kind == "new seeds"))
+        for name, each in (("level", level), ("pair", pair))
+        for kind in ("new seeds", "these seeds")
+    }
+    return runs, found
+
+
+def simulate(name: str, seeds: int, gap: float, rounds: int) -> Iterator[list[str]]:
+    """Rows of the table for one world."""
+    world, rng = WORLDS[name], np.random.default_rng([list(WORLDS).index(name), seeds, round(100 * gap)])
+    found = defaultdict(list)
+    truths = []
+    for _ in range(rounds):
+        runs, values = once(world, rng, seeds, gap)
+        truths.append(world.truth(rng, runs, 3000, gap=gap) if seeds < 10 else np.full(2, np.nan))
+        for quantity, value in values.items():
+            found[quantity].append(value)
+    many = np.mean([world.truth(rng, world.seeds(rng, 2, 50), 500, gap=gap) for _ in range(150)], axis=0)
+    if gap == 0:
+        many = np.full(2, many.mean())
+    for quantity, values in found.items():
+        truth = np.broadcast_to(many, (rounds, 2)) if "new" in quantity else np.array(truths)
+        truth = truth[:, 0] if "level" in quantity else truth[:, 0] - truth[:, 1]
+        if np.isnan(truth).any():
+            continue
+        centers, ends = np.array([center for center, _ in values]), np.array([each for _, each in values])
+        yield row(name, seeds, gap, quantity, centers, ends, truth)
+
+
+def row(world: str, seeds: int, gap: float, quantity: str, centers: Floats, ends: Floats, truth: Floats) -> list[str]:
+    """Coverage of each way, and of ours also its width, bias, and verdicts."""
+    held = ((ends[..., 0] <= truth[:, None]) & (truth[:, None] <= ends[..., 1])).mean(0)
+    average = truth + (centers - truth).mean()
+    held_average = ((ends[:, -1, 0] <= average) & (average <= ends[:, -1, 1])).mean()
+    different, verdicts = "", ""
+    if quantity == "pair, new seeds":
+        apart = ((ends[:, -1, 0] > 0) | (ends[:, -1, 1] < 0)).mean()
+        different = f"{100 * apart:.1f}"
+        decided = [verdict((low, high), ROPE) for low, high in ends[:, -1]]
+        verdicts = " / ".join(f"{100 * decided.count(v) / len(decided):.1f}" for v in ("better", "worse", "equivalent"))
+    return [
+        world,
+        str(seeds),
+        quantity + (", different" if gap and "pair" in quantity else ""),
+        *(f"{100 * share:.1f}" for share in held),
+        f"{100 * held_average:.1f}",
+        f"{100 * (ends[:, -1, 1] - ends[:, -1, 0]).mean():.2f}",
+        f"{(centers - truth).mean() / (centers - truth).std():+.2f}",
+        different,
+        verdicts,
+    ]
+
+
+def main() -> None:
+    """Simulate, and write the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=2000)
+    rounds = parser.parse_args().rounds
+    start, rows = time.process_time(), []
+    for seeds, gap in ((10, 0.0), (10, GAP), (5, 0.0), (3, 0.0)):
+        for world in WORLDS:
+            for each in simulate(world, seeds, gap, rounds):
+                rows.append(each)
+                print(" | ".join(each), flush=True)
+    write(rows, rounds, time.process_time() - start)
+
+
+def write(rows: list[list[str]], rounds: int, seconds: float) -> None:
+    """The table, with hardware and commit."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
+    ]
+    head = ["world", "seeds", "of", *WAYS, "expected score", "width", "bias", "apart", "verdicts"]
+    worlds = [f"- **{name}**: {describe(world)}" for name, world in WORLDS.items()]
+    text = [
+        f"# How often intervals hold the truth, {date.today()}",
+        "",
+        f"95 % intervals of mIoU in {rounds} simulated experiments a row (a share of 95.0 has a standard error of "
+        f"{100 * np.sqrt(0.05 * 0.95 / rounds):.1f}), {IMAGES} images, 10 classes, {DRAWS} draws of the bootstrap; "
+        f"{seconds / 60:.0f} minutes of one thread of {names[0] if names else platform.processor()}, commit "
+        f"{commit.strip()}, NumPy {np.__version__}, SciPy {scipy.__version__}. `benchmarks/bench_statistics.py` makes "
+        "this file and says what the ways are; the toolkit uses the last one.",
+        "",
+        "- **of**: the score of one level or the difference of a pair; the truth is that for new seeds and very many "
+        "images, or for these seeds and very many images. Levels of a pair are equal but for the rows \"different\".",
+        "- columns of ways: how often, in %, the interval held the truth.",
+        "- **expected score**: the last way, where the truth is the score expected for as many images as there were. "
+        "mIoU of few images is biased; **bias** is that in standard deviations.",
+        "- **width**: mean width of the last way, in points. **apart**: how often it does not hold 0, in %: where "
+        "levels are equal, how often a verdict with rope=0 is false. "
+        f"**verdicts**: better / worse / equivalent with rope={ROPE}, in %.",
+        "",
+        *worlds,
+        "",
+        "| " + " | ".join(head) + " |",
+        "|---|---|---|" + "--:|" * (len(head) - 3),
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]  # fmt: skip
+    RESULTS.joinpath(f"statistics-{date.today()}.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+def describe(world: World) -> str:
+    """How a world differs from the first one."""
+    usual = WORLDS["as usual"]
+    if world == replace(usual):
+        return ", ".join(f"{key} {value}" for key, value in vars(world).items())
+    return ", ".join(f"{key} {value}" for key, value in vars(world).items() if value != getattr(usual, key))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""What a complete run leaves beside its weights."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seg import runs
+from seg.commands import _show
+from seg.commands._card import Card
+from seg.commands._judged import Judged, as_data, write
+from seg.commands._pictures import draw_curves
+from seg.files import write_json, write_text
+from seg.metrics import majority_scores, scores
+
+if TYPE_CHECKING:
+    from seg.commands._wiring import Parts
+
+
+def finish(folder: Path, parts: "Parts", judged: Judged) -> None:
+    """Counts, pictures, curves, the model card and the table of the last epoch; ``done.json`` last."""
+    labels, majority_class = parts.data.labels, parts.data.majority
+    counts = judged.total("counts")
+    write(judged, folder)
+    write_json(folder / runs.JUDGED, {"checkpoint": runs.LAST, **as_data(judged)})
+    parts.pictures.draw(parts.state.evaluated, folder / runs.PICTURES)
+    lines = list(runs.read_lines(folder / runs.METRICS))
+    draw_curves(folder / runs.CURVES, lines)
+    final, majority = scores(counts.sum(0)), majority_scores(counts.sum(0), majority_class)
+    position, options = parts.state.position, parts.options
+    best = position.best if options.mode == "max" else -position.best
+    done = {
+        "epochs": position.epoch,
+        "stopped_early": position.stopped,
+        "skipped_steps": position.skipped,
+        "best": {"monitor": options.monitor, "score": best, "epoch": position.top[0][1] if position.top else None},
+        "best_miou": max((line["val_miou"] for line in lines if line.get("val_miou") is not None), default=None),
+        "last": judged.found.scores,
+        "majority": {"class": labels.names[majority_class], "miou": majority.miou, "accuracy": majority.accuracy},
+    }
+    write_text(folder / runs.CARD, _card(folder, parts, np.asarray(counts.sum(0))[:, 2], done).text())
+    runs.finish(folder, done)
+    title = f"validation, {len(parts.data.val)} images, last epoch"
+    _show.console.print(_show.scores_table(final, labels.names, title=title))
+    _show.say(_show.verdict(final, majority, labels.names[majority_class]))
+    if position.stopped:
+        _show.say(f"ended early: {options.monitor} has not been better for {options.patience} validations")
+    shown = f"mIoU {_show.percent(best)} %" if options.monitor == "miou" else f"{options.monitor} {best:.4g}"
+    _show.say(f"best {shown} in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
+
+
+def _card(folder: Path, parts: "Parts", val: Any, done: dict[str, Any]) -> Card:
+    data = parts.data
+    return Card(
+        runs.read(folder),
+        done,
+        data.labels,
+        (len(data.train), len(data.val)),
+        (_pixels(data.train_sizes), _pixels(data.val_sizes)),
+        data.train_counts.sum(0),
+        val,
+        data.majority,
+        parts.describe["normalization"],
+        data.reading,
+    )
+
+
+def _pixels(sizes: list[tuple[int, int]]) -> int:
+    return sum(height * width for height, width in sizes)

@@ -1,0 +1,218 @@
+"""python -m pytest tests/test_compare_command.py"""
+
+import csv
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Script, fails
+from made_runs import made_counts, write_run
+
+from seg.compare.answer import answer, cautions, seen_from
+from seg.compare.document import Bullets, Figure, Heading, Table, Text, to_markdown, to_page
+from seg.compare.statistics import Compared, compare
+from seg.compare.study import Study, read_study
+from seg.scores import by_class, by_image, image_ious, scores
+
+LEVEL_KEYS = {"level", "seeds", "images", "mean", "interval", "interval_kind", "rank_interval"}
+PAIR_KEYS = {"a", "b", "difference", "interval", "p_holm", "effect", "p_better", "p_equivalent", "p_worse", "verdict"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three losses of three seeds: far better, and two that are hardly told apart."""
+    for level, better in (("dice", 0.15), ("focal", 0.0), ("tversky", 0.02)):
+        for seed in range(3):
+            write_run(tmp_path / "runs" / f"{level}-{seed}", level, seed, better=better)
+    return tmp_path / "runs"
+
+
+def found(root: Path, **options: object) -> tuple[Study, Compared]:
+    study = read_study(root)
+    return study, compare({level.name: level.sample() for level in study.levels}, draws=200, **options)  # type: ignore[arg-type]
+
+
+def test_the_files_hold_what_scripts_read(root: Path, tmp_path: Path, script: Script) -> None:
+    result = script("seg-compare", runs=root, destination="out", draws=500)
+    assert result.returncode == 0, result.stderr
+    with (tmp_path / "out/results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = "run,level,seed,images,miou,miou_i,miou_c,mdice,accuracy,boundary_f1,ece,seconds"
+    assert ",".join(rows[0]) == names
+    assert [(row["level"], row["seed"]) for row in rows] == [
+        (level, str(seed)) for level in ("dice", "focal", "tversky") for seed in range(3)
+    ]
+    for row in rows[:3]:
+        counts = made_counts("dice", int(row["seed"]), better=0.15)
+        assert float(row["miou"]) == pytest.approx(scores(counts.sum(0)).miou, abs=1e-6)
+        assert float(row["miou_i"]) == pytest.approx(by_image(image_ious(counts)), abs=1e-6)
+        assert float(row["miou_c"]) == pytest.approx(by_class(image_ious(counts)), abs=1e-6)
+        assert (row["images"], float(row["seconds"])) == ("12", 6.0)
+    data = json.loads((tmp_path / "out/statistics.json").read_text())
+    assert (data["metric"], data["axis"], data["rope"], data["draws"]) == ("miou", "loss", 0.005, 500)
+    assert (data["excluded"], data["warnings"]) == ([], [])
+    assert all(set(level) >= LEVEL_KEYS for level in data["levels"])
+    assert [(pair["a"], pair["b"]) for pair in data["pairs"]] == [
+        ("dice", "focal"), ("dice", "tversky"), ("focal", "tversky"),
+    ]  # fmt: skip
+    means = {level["level"]: level["mean"] for level in data["levels"]}
+    for pair in data["pairs"]:
+        assert set(pair) >= PAIR_KEYS
+        assert pair["difference"] == pytest.approx(means[pair["a"]] - means[pair["b"]])
+        assert pair["interval"][0] <= pair["difference"] <= pair["interval"][1]
+        assert pair["p_better"] + pair["p_equivalent"] + pair["p_worse"] == pytest.approx(1)
+    assert [pair["verdict"] for pair in data["pairs"]] == ["better", "better", "inconclusive"]
+    page = (tmp_path / "out/report.html").read_text()
+    assert "http" not in page.replace("http-equiv", "")
+    for name in ("forest", "seeds", "classes", "curves", "worst"):
+        assert "![" in (text := (tmp_path / "out/report.md").read_text())
+        assert f"({name}.png)" in text
+        assert (tmp_path / f"out/{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in (tmp_path / f"out/{name}.svg").read_text()
+    assert "'dice' beats 'focal'" in result.stdout
+    before = (tmp_path / "out/statistics.json").read_bytes()
+    assert script("seg-compare", runs=root, destination="out", draws=500).returncode == 0
+    assert (tmp_path / "out/statistics.json").read_bytes() == before
+
+
+def test_what_is_left_out_ends_with_one(root: Path, tmp_path: Path, script: Script) -> None:
+    write_run(root / "half", "dice", 7, complete=False)
+    fails(script("seg-compare", runs=root, destination="out", draws=200), 1, "1 run was left out")
+    data = json.loads((tmp_path / "out/statistics.json").read_text())
+    assert data["excluded"] == [{"run": "half", "reason": "not complete: 2 of 2 epochs"}]
+    assert "| half | not complete: 2 of 2 epochs |" in (tmp_path / "out/report.md").read_text()
+
+
+def test_nothing_is_complete_yet(tmp_path: Path, script: Script) -> None:
+    write_run(tmp_path / "runs/half", complete=False)
+    fails(
+        script("seg-compare", runs="runs", destination="out"),
+        1,
+        r"expected a complete run in 'runs', got 1 others \(half",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"runs": "nowhere"}, "runs: expected a folder with runs of seg-train in it, got 'nowhere'"),
+        ({"draws": 10}, "draws: expected a whole number of at least 100, got 10"),
+        ({"rope": -1}, "rope: expected a difference in units of the metric, from 0 to below 1, got -1"),
+        ({"metric": "fps"}, "metric: expected one that the runs have .*got 'fps'"),
+        ({"axis": "model.depth"}, "axis: expected a configuration group or key, got 'model.depth'"),
+        ({"reference": "x"}, "reference: expected one of dice, focal, tversky, got 'x'"),
+        ({"group": "'('"}, "group: expected a regular expression"),
+        ({"group": "^no"}, "group: expected an expression that matches every image, got '\\^no', not in 'val/000'"),
+        ({"destination": "???"}, "missing on the command line: destination=..."),
+    ],
+)
+def test_wrong_requests(root: Path, script: Script, options: dict[str, object], message: str) -> None:
+    fails(script("seg-compare", **{"runs": root, "destination": "out", "draws": 200, **options}), 2, message)
+
+
+def test_neither_torch_nor_opencv_is_loaded(root: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from seg.commands.compare import main\n"
+        f"sys.argv = ['seg-compare', 'runs={root}', 'destination={tmp_path / 'out'}', 'draws=100']\n"
+        "main()\n"
+        "assert not {'torch', 'cv2'} & set(sys.modules), 'loaded'"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def numbers(text: str) -> list[float]:
+    return [float(word) for word in re.findall(r"(?<![\w`])-?\d+\.\d+", text)]
+
+
+def test_the_words_say_what_the_numbers_do(root: Path) -> None:
+    _, compared = found(root)
+    sentences = list(answer(compared, "dice"))
+    for sentence in sentences[:2]:
+        (other,) = re.findall(r"`dice` beats `(\w+)`", sentence)
+        pair = seen_from(next(p for p in compared.pairs if {p.a, p.b} == {"dice", other}), "dice")
+        assert pair.verdict == "better"
+        assert pair.wide is not None
+        wanted = [100 * pair.difference, 95 / 95, 100 * pair.wide[0], 100 * pair.wide[1]]
+        assert numbers(sentence) == pytest.approx([wanted[0], *wanted[2:]], abs=0.051)
+    assert "best of the 3" in sentences[2]
+    seen = list(answer(compared, "focal"))
+    assert seen[0].startswith("`dice` beats `focal` by")
+    assert numbers(seen[0]) == numbers(next(s for s in sentences if "`focal`" in s))
+    pair = next(p for p in compared.pairs if {p.a, p.b} == {"focal", "tversky"})
+    assert f"{pair.more_seeds:,} more seed" in seen[1]
+    assert "these 3 seeds and 12 images cannot decide" in seen[1] or "is ahead of" in seen[1]
+
+
+def test_of_an_error_less_is_better(root: Path) -> None:
+    _, compared = found(root, metric="ece")
+    (first, *_) = answer(compared, "dice")
+    assert first.startswith("`dice` beats")
+    assert min(numbers(first)) > 0
+
+
+def test_levels_that_are_equal_are_called_so(tmp_path: Path) -> None:
+    for level in ("a", "b"):
+        for seed in range(3):
+            write_run(tmp_path / f"{level}-{seed}", level, seed, counts=made_counts("same", seed))
+    _, compared = found(tmp_path)
+    assert next(answer(compared, "a")).startswith("`a` and `b` are equivalent: the difference, 0.0 points of mIoU")
+
+
+def test_few_runs_are_said_to_be_few(tmp_path: Path) -> None:
+    write_run(tmp_path / "a-0", "a", 0)
+    _, compared = found(tmp_path)
+    (only,) = answer(compared, "run")
+    assert "nothing to compare it with" in only
+    assert [caution for caution in cautions(compared, [1]) if "One run of a level" in caution]
+    assert [caution for caution in cautions(compared, [2]) if "Two seeds" in caution]
+    assert [caution for caution in cautions(compared, [3]) if "With 3 seeds" in caution]
+    assert not [caution for caution in cautions(compared, [12]) if "seeds" in caution]
+
+
+def test_groups_are_drawn_as_a_whole(tmp_path: Path, script: Script, root: Path) -> None:
+    assert script("seg-compare", runs=root, destination="out", draws=200, group="'val/(..)'").returncode == 0
+    assert "images are drawn in 2 groups" in (tmp_path / "out/report.md").read_text()
+
+
+def test_a_single_run_has_a_report(tmp_path: Path, script: Script) -> None:
+    write_run(tmp_path / "runs/only")
+    result = script("seg-compare", runs="runs", destination="out")
+    assert result.returncode == 0, result.stderr
+    data = json.loads((tmp_path / "out/statistics.json").read_text())
+    assert (data["axis"], data["pairs"], len(data["levels"])) == (None, [], 1)
+
+
+def test_documents_escape_what_is_not_theirs(tmp_path: Path) -> None:
+    blocks = [
+        Text("the answer: `a<b>`", strong=True), Heading("a & b"), Text("plain `x|y`"), Bullets(["<i>", "`k`"]),
+        Table(("level", "n"), [("a|b", "1"), ("<script>", "2")], numbers={1}),
+    ]  # fmt: skip
+    text = to_markdown("T", blocks)
+    assert "| a\\|b | 1 |" in text
+    assert "**the answer: `a<b>`**" in text
+    page = to_page("T", blocks, tmp_path)
+    assert "<script>" not in page
+    assert "<code>a&lt;b&gt;</code>" in page
+    assert page.count("the answer") == 1
+    with pytest.raises(OSError, match=r"no\.png"):
+        to_page("T", [Figure("no.png", "c")], tmp_path)
+
+
+def test_scores_that_a_run_lacks_are_left_empty(tmp_path: Path, script: Script) -> None:
+    folder = write_run(tmp_path / "runs/a", "a", 0)
+    done = json.loads((folder / "done.json").read_text())
+    del done["last"]["ece"]
+    done["last"]["boundary_f1"] = None
+    (folder / "done.json").write_text(json.dumps(done))
+    assert script("seg-compare", runs="runs", destination="out").returncode == 0
+    with (tmp_path / "out/results.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["boundary_f1"], row["ece"]) == ("", "")
+    assert not math.isnan(float(row["miou"]))
+    assert np.isfinite(float(row["seconds"]))

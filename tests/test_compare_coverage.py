@@ -1,0 +1,117 @@
+"""How often intervals hold the truth of simulated worlds; the slow part asks more worlds and more often.
+
+python -m pytest tests/test_compare_coverage.py -m ""
+
+``benchmarks/results/statistics-2026-11-26.md`` has the same for other ways to make intervals.
+"""
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from made_scores import WORLDS, World
+
+from seg.compare.sample import Sample, Scored, scored
+from seg.compare.spread import difference_spread, spread, verdict
+from seg.compare.statistics import compare
+
+IMAGES = 100
+
+Found = dict[str, list[tuple[float, float, float]]]
+"""By what is estimated: low and high end of the interval, and the truth."""
+
+
+def experiments(world: World, seeds: int, rounds: int) -> Found:
+    """Intervals about new seeds of equal levels, with the score of very many images and seeds as the truth."""
+    rng = np.random.default_rng(seeds)
+    truth = float(np.mean([world.truth(rng, world.seeds(rng, 2, 50), 500) for _ in range(40)]))
+    found: Found = defaultdict(list)
+    for _ in range(rounds):
+        a, b = judged(world.counts(rng, world.seeds(rng, 2, seeds), IMAGES))
+        level = spread(a.scores, a.without).interval(a.scores.mean(), new_seeds=True)
+        difference, parts = difference_spread((a.scores, a.without), (b.scores, b.without), paired=True)
+        found["level"].append((*level, truth))
+        found["pair"].append((*parts.interval(difference, new_seeds=True), 0.0))
+    return found
+
+
+def experiments_with_these_seeds(world: World, seeds: int, rounds: int) -> Found:
+    """Intervals about these very runs, with their score on 3000 images as the truth."""
+    rng = np.random.default_rng(seeds)
+    found: Found = defaultdict(list)
+    for _ in range(rounds):
+        runs = world.seeds(rng, 2, seeds)
+        a, b = judged(world.counts(rng, runs, IMAGES))
+        truth = world.truth(rng, runs, 3000)
+        level = spread(a.scores, a.without).interval(a.scores.mean(), new_seeds=False)
+        difference, parts = difference_spread((a.scores, a.without), (b.scores, b.without), paired=True)
+        found["level"].append((*level, truth[0]))
+        found["pair"].append((*parts.interval(difference, new_seeds=False), truth[0] - truth[1]))
+    return found
+
+
+def judged(counts: np.ndarray) -> list[Scored]:
+    return [scored(Sample(tuple(range(len(each))), each), "miou", np.arange(IMAGES)) for each in counts]
+
+
+def check(found: Found, low: float, high: float) -> None:
+    """Make sure that the share of intervals that hold the truth is in a range, widened by two standard errors."""
+    for name, values in found.items():
+        share = np.mean([a <= truth <= b for a, b, truth in values])
+        doubt = 2 * np.sqrt(0.05 * 0.95 / len(values))
+        assert low - doubt <= share <= high + doubt, name
+
+
+def false_verdicts(found: Found, rope: float) -> float:
+    """The share of equal pairs that are called better or worse."""
+    return float(np.mean([verdict((low, high), rope) in ("better", "worse") for low, high, _ in found["pair"]]))
+
+
+def test_intervals_about_new_seeds_hold_the_truth() -> None:
+    found = experiments(WORLDS["as usual"], 10, 400)
+    check(found, 0.93, 0.97)
+    assert false_verdicts(found, 0.005) < 0.05
+
+
+def test_intervals_about_these_seeds_hold_the_truth() -> None:
+    check(experiments_with_these_seeds(WORLDS["as usual"], 3, 120), 0.92, 0.98)
+
+
+def test_few_seeds_do_not_make_equal_levels_different() -> None:
+    """Where seeds matter, intervals of three runs on these images are often apart; verdicts must not be."""
+    world, rng = WORLDS["seeds matter"], np.random.default_rng(0)
+    wrong, apart, rounds = 0, 0, 100
+    for _ in range(rounds):
+        counts = world.counts(rng, world.seeds(rng, 2, 3), IMAGES)
+        (pair,) = compare(
+            {name: Sample((0, 1, 2), each) for name, each in zip("ab", counts, strict=True)}, draws=100
+        ).pairs
+        wrong += pair.verdict in ("better", "worse")
+        apart += not pair.interval[0] <= 0 <= pair.interval[1]
+    assert wrong <= 0.05 * rounds + 2 * np.sqrt(0.05 * 0.95 * rounds)
+    assert apart > 0.5 * rounds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WORLDS)
+def test_intervals_hold_the_truth_in_many_worlds(name: str) -> None:
+    found = experiments(WORLDS[name], 10, 1500)
+    check(found, 0.93, 0.97)
+    assert false_verdicts(found, 0.005) < 0.05
+    assert false_verdicts(found, 0.0) < 0.05 + 2 * np.sqrt(0.05 * 0.95 / 1500)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WORLDS)
+def test_intervals_about_three_runs_hold_the_truth_in_many_worlds(name: str) -> None:
+    check(experiments_with_these_seeds(WORLDS[name], 3, 800), 0.92, 0.98)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("name", WORLDS)
+def test_few_seeds_are_never_too_sure(name: str, seeds: int) -> None:
+    """Intervals about new seeds may be too wide, where seeds do little, but not too narrow."""
+    found = experiments(WORLDS[name], seeds, 1000)
+    check(found, 0.93, 1.0)
+    assert false_verdicts(found, 0.005) < 0.05
