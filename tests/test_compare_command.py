@@ -15,6 +15,7 @@ from made_runs import made_counts, write_run
 
 from seg.compare.answer import answer, cautions, seen_from
 from seg.compare.document import Bullets, Figure, Heading, Table, Text, to_markdown, to_page
+from seg.compare.gallery import changes
 from seg.compare.statistics import Compared, compare
 from seg.compare.study import Study, read_study
 from seg.scores import by_class, by_image, image_ious, scores
@@ -202,6 +203,12 @@ def test_documents_escape_what_is_not_theirs(tmp_path: Path) -> None:
     assert page.count("the answer") == 1
     with pytest.raises(OSError, match=r"no\.png"):
         to_page("T", [Figure("no.png", "c")], tmp_path)
+
+
+def test_what_another_level_fixes_and_breaks() -> None:
+    target = np.array([[0, 1, 2, 255, 1]], np.uint8)
+    reference, other = np.array([[0, 1, 0, 0, 0]], np.uint8), np.array([[0, 0, 2, 1, 2]], np.uint8)
+    assert changes(target, reference, other).tolist() == [[0, 2, 1, 4, 3]]
 
 
 def test_scores_that_a_run_lacks_are_left_empty(tmp_path: Path, script: Script) -> None:

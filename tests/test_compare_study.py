@@ -194,6 +194,9 @@ def test_seg_evaluate_leaves_what_compares(tmp_path: Path, data: Path, script: S
         assert theirs.values["boundary_f1"] == pytest.approx(ours.values["boundary_f1"], abs=1e-5)
     options = {"checkpoint": "runs/dice/last.pt", "destination": "runs/dice", **folders}
     fails(script("seg-evaluate", **options), 2, "destination: expected a folder of its own, got the run 'runs/dice'")
+    assert script("seg-compare", runs="runs", destination="compared", draws=200).returncode == 0
+    for name in ("errors", "tolerances", "reliability", "image-1"):
+        assert f"({name}.png)" in (tmp_path / "compared/report.md").read_text()
     # masks of another tool in the same folder are no longer those of the run
     words = ["predictions=judged/masks", "destination=judged/dice", f"masks={data / 'val/masks'}"]
     shutil.copytree(data / "val/masks", tmp_path / "judged/masks")

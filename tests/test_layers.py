@@ -22,7 +22,7 @@ ALLOWED = {
     "evaluation": {"loading", "metrics"},
     "trained": BASE | {"checkpoint", "export", "images", "inference", "models"},
     "audit": BASE | {"convert", "html", "images", "pairs", "remembered"},
-    "compare": BASE | {"html", "runs", "scores"},
+    "compare": BASE | {"html", "pairs", "runs", "scores"},
     "convert": BASE | {"_preproc", "class_weights", "images", "pairs", "remembered"},
     "synthetic": BASE | {"images"},
     # where data, model and loss are made ready

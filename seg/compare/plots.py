@@ -9,28 +9,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg.compare.answer import NAMES, decided_by, seen_from
+from seg.compare.entry import Entry
 from seg.compare.statistics import Compared, LevelResult
 from seg.compare.study import Level
 from seg.files import whole
-from seg.scores import image_ious, image_means, worst
+from seg.scores import image_ious, image_means, ratio, worst
 
 Floats = NDArray[np.float64]
 
 COLORS = {"better": "#2d8a4e", "worse": "#c1352b", "equivalent": "#4a78a8", "inconclusive": "#8c96a0"}
 
 
-def _saved(folder: Path, name: str, draw: Callable[[Any], None], size: tuple[float, float]) -> str:
-    """Draw on new axes; returns the name of the PNG file."""
+def save_figure(
+    folder: Path,
+    name: str,
+    draw: Callable[[Any], None],
+    size: tuple[float, float],
+    endings: Sequence[str] = ("png", "svg"),
+) -> str:
+    """Draw on a new figure of so many inches; returns the name of the PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    draw(figure.subplots())
-    for ending in ("png", "svg"):
+    draw(figure)
+    for ending in endings:
         with whole(folder / f"{name}.{ending}") as temporary:
             figure.savefig(temporary, format=ending, dpi=120)
     return f"{name}.png"
+
+
+def _saved(folder: Path, name: str, draw: Callable[[Any], None], size: tuple[float, float]) -> str:
+    return save_figure(folder, name, lambda figure: draw(figure.subplots()), size)
 
 
 def draw_forest(folder: Path, found: Compared, reference: str) -> str:
@@ -140,3 +151,78 @@ def draw_worst(folder: Path, levels: Sequence[Level]) -> str:
         axes.legend(fontsize=8)
 
     return _saved(folder, "worst", draw, (7.5, 4.2))
+
+
+def draw_tolerances(folder: Path, levels: Sequence[Level]) -> str | None:
+    """Boundary F1 by tolerance, mean over seeds; None unless all runs have it for the same tolerances."""
+    curves = {level.name: [_curve(entry) for entry in level.entries] for level in levels}
+    lists = {tuple(curve[0]) if curve else () for some in curves.values() for curve in some}
+    if len(lists) > 1 or () in lists:
+        return None
+    (tolerances,) = lists
+
+    def draw(axes: Any) -> None:
+        labels = [f"{100 * t:g} % of diagonal" if t < 1 else f"{t:g} px" for t in tolerances]
+        for name, some in curves.items():
+            values = [[100 * value for value in curve[1]] for curve in some if curve is not None]
+            axes.plot(range(len(tolerances)), np.mean(values, axis=0), marker=".", label=name, linewidth=1.4)
+        axes.set_xticks(range(len(tolerances)), labels, fontsize=8)
+        axes.set_ylabel("boundary F1 %, by image")
+        axes.legend(fontsize=8)
+
+    return _saved(folder, "tolerances", draw, (7.5, 4.2))
+
+
+def _curve(entry: Entry) -> tuple[list[float], list[float]] | None:
+    curve = (entry.judged or {}).get("boundary_f1_curve")
+    return (curve["tolerances"], curve["i"]) if curve else None
+
+
+def draw_reliability(folder: Path, levels: Sequence[Level]) -> str | None:
+    """Accuracy by confidence, pixels of all seeds together; None unless all runs have it."""
+    found: dict[str, list[dict[str, Any]]] = {
+        level.name: [(entry.judged or {}).get("reliability", {}) for entry in level.entries] for level in levels
+    }
+    if not all(bins for some in found.values() for bins in some):
+        return None
+
+    def draw(axes: Any) -> None:
+        axes.plot([0, 100], [0, 100], color="#8c96a0", linewidth=0.8)
+        for name, some in found.items():
+            pixels, confidence, right = (np.array([bins[key] for bins in some], np.float64) for key in _BINS)
+            total = pixels.sum(0)
+            confidence, right = (ratio(np.nansum(pixels * part, axis=0), total) for part in (confidence, right))
+            axes.plot(100 * confidence, 100 * right, marker=".", label=name, linewidth=1.4)
+        axes.set_xlabel("confidence %")
+        axes.set_ylabel("right %")
+        axes.legend(fontsize=8)
+
+    return _saved(folder, "reliability", draw, (5.5, 4.6))
+
+
+_BINS = ("pixels", "confidence", "accuracy")
+
+
+def draw_errors(folder: Path, levels: Sequence[Level]) -> str | None:
+    """Wrong pixels by kind, mean over seeds; None unless all runs have them."""
+    keys = [f"error_{kind}" for kind in ERRORS]
+    if not all(isinstance(entry.scores.get(key), float) for level in levels for entry in level.entries for key in keys):
+        return None
+    rows = list(reversed(levels))
+
+    def draw(axes: Any) -> None:
+        left = np.zeros(len(rows))
+        for (kind, color), key in zip(ERRORS.items(), keys, strict=True):
+            shares = np.array([100 * np.mean([entry.scores[key] for entry in level.entries]) for level in rows])
+            axes.barh(range(len(rows)), shares, left=left, color=color, label=kind)
+            left += shares
+        axes.set_yticks(range(len(rows)), [level.name for level in rows])
+        axes.set_xlabel("wrong pixels, % of the labelled")
+        axes.set_title(" ")  # room for the legend
+        axes.legend(fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+
+    return _saved(folder, "errors", draw, (7.5, 1.3 + 0.36 * len(rows)))
+
+
+ERRORS = {"boundary": "#9db8d2", "extent": "#4a78a8", "missed": "#c1352b"}
+"""Kinds of wrong pixels, and their colours."""

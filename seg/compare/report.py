@@ -7,6 +7,7 @@ from seg.compare import plots
 from seg.compare.answer import NAMES, answer, between, cautions, decided_by, points, seen_from
 from seg.compare.document import Block, Bullets, Figure, Heading, Table, Text, to_markdown, to_page
 from seg.compare.entry import Entry
+from seg.compare.gallery import draw_gallery
 from seg.compare.sample import LOWER_IS_BETTER, sums
 from seg.compare.statistics import BOTH, Compared
 from seg.compare.study import Level, Study
@@ -53,8 +54,39 @@ def _blocks(folder: Path, study: Study, found: Compared, reference: str) -> Iter
     if (curves := plots.draw_curves(folder, study.levels)) is not None:
         yield Figure(curves, "Validation while training; the last epoch is compared, not the best one.")
     yield Figure(plots.draw_worst(folder, study.levels), "The worst images, averaged over seeds.")
+    order = [level.level for level in plots.in_order(found)]
+    levels = sorted(study.levels, key=lambda level: order.index(level.name))
+    yield from _further(folder, levels)
+    yield from _gallery(folder, levels, reference)
     yield from _about(study, found)
     yield from _card(found)
+
+
+def _further(folder: Path, levels: Sequence[Level]) -> Iterator[Block]:
+    """What only runs have that were judged in full."""
+    drawn = (
+        (
+            plots.draw_errors,
+            "Boundary: near another class; missed: of a component without a right pixel; extent: the rest.",
+        ),
+        (plots.draw_tolerances, "How near a boundary has to be to count as found."),
+        (plots.draw_reliability, "Below the diagonal a model is surer than it should be."),
+    )
+    for draw, caption in drawn:
+        if (name := draw(folder, levels)) is not None:
+            yield Figure(name, caption)
+
+
+def _gallery(folder: Path, levels: Sequence[Level], reference: str) -> Iterator[Block]:
+    """The images on which levels disagree the most."""
+    if len(levels) < 2:
+        return
+    yield Heading("Where they disagree")
+    names = list(draw_gallery(folder, levels, reference))
+    if not names:
+        yield Text("The images, the masks or the predictions of these runs are not on this machine.")
+    for name, caption in names:
+        yield Figure(name, caption)
 
 
 def _levels(study: Study, found: Compared, metric: str) -> Table:
