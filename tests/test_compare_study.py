@@ -140,6 +140,7 @@ def test_what_does_not_compare_is_left_out_with_the_reason(tmp_path: Path) -> No
         (runs.PER_IMAGE, "image,class\n", "expected the columns"),
         (runs.PER_IMAGE_METRICS, "image,metric,class,value\na,b,,x\n", "expected one number"),
         (runs.METRICS, "{}\n", "expected an epoch's numbers"),
+        (runs.JUDGED, "[]", "expected scores in metrics.json, got something else"),
     ],
 )
 def test_files_that_were_edited_are_named(tmp_path: Path, name: str, text: str, reason: str) -> None:
@@ -148,6 +149,13 @@ def test_files_that_were_edited_are_named(tmp_path: Path, name: str, text: str, 
     study = read_study(tmp_path)
     assert reason in left_out(study)["dice-1"]
     assert [level.seeds for level in study.levels] == [(0, 2), (0, 1, 2)]
+
+
+def test_a_run_that_was_cut_off_before_its_last_file_is_not_complete(tmp_path: Path) -> None:
+    losses(tmp_path)
+    (tmp_path / "dice-1" / runs.JUDGED).write_text((tmp_path / "dice-1" / runs.DONE).read_text())
+    (tmp_path / "dice-1" / runs.DONE).unlink()
+    assert left_out(read_study(tmp_path)) == {"dice-1": "not complete: 2 of 2 epochs"}
 
 
 def test_impossible_counts_are_named(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def read_entry(folder: Path) -> Entry:
     """
     record = runs.read(folder)
     judged, epochs = _judged(folder), record.config["fit"]["epochs"]
-    if judged is None and record.done is None:
+    if record.done is None and (judged is None or (folder / runs.LAST).exists()):
         raise ValueError(f"not complete: {len(record.lines)} of {epochs} epochs")
     table = runs.read_per_image(folder / runs.PER_IMAGE)
     _check(table, folder)

@@ -195,7 +195,7 @@ def _conditions(axis: str | None, metric: str) -> list[Callable[[list[Entry]], K
         return _with_metric(entries, metric)
 
     def within(entries: list[Entry]) -> Kept:
-        return _each_level(entries, axis, lambda some: _alike(some, lambda entry: _own(entry, axis)))
+        return _each_level(entries, axis, lambda some: _alike(some, lambda entry: own_settings(entry, axis)))
 
     def rest(entries: list[Entry]) -> Kept:
         _check_rest(entries, axis)
@@ -289,7 +289,7 @@ def _not_chosen(entries: list[Entry]) -> Kept:
     return kept, others
 
 
-def _own(entry: Entry, axis: str | None) -> dict[str, Any]:
+def own_settings(entry: Entry, axis: str | None) -> dict[str, Any]:
     """The settings that the axis sets: those of its group; all of them for a group that sets keys of others."""
     if axis is None:
         return {}
@@ -298,7 +298,7 @@ def _own(entry: Entry, axis: str | None) -> dict[str, Any]:
 
 
 def _rest(entry: Entry, axis: str | None) -> dict[str, Any]:
-    own = _own(entry, axis)
+    own = own_settings(entry, axis)
     return {key: value for key, value in entry.settings.items() if key not in own}
 
 
