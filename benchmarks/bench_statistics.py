@@ -1,6 +1,7 @@
 """How often 95 % intervals hold the truth, and how often equal levels are called different, by simulation.
 
-nice -n 10 python benchmarks/bench_statistics.py [--rounds 2000]        # one thread, 20 minutes
+nice -n 10 python benchmarks/bench_statistics.py [--rounds 1500]        # one thread, 8 minutes of a processor
+nice -n 10 python benchmarks/bench_statistics.py --verdicts             # many equal levels at once, 2 minutes
 
 Worlds are those of ``tests/made_scores.py``. Ways to make an interval are compared on the same runs of the same worlds,
 for 100 images and 10, 5 or 3 seeds:
@@ -42,6 +43,7 @@ from made_scores import WORLDS, World, miou
 
 from seg.compare.sample import Sample, scored
 from seg.compare.spread import Spread, difference_spread, parts, spread, verdict
+from seg.compare.statistics import compare
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -186,7 +188,10 @@ def row(world: str, seeds: int, gap: float, quantity: str, centers: Floats, ends
 def main() -> None:
     """Simulate, and write the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=1500)
+    parser.add_argument("--verdicts", action="store_true")
+    if parser.parse_args().verdicts:
+        return verdicts()
     rounds = parser.parse_args().rounds
     start, rows = time.process_time(), []
     for seeds, gap in ((10, 0.0), (10, GAP), (5, 0.0), (3, 0.0)):
@@ -194,17 +199,57 @@ def main() -> None:
             for each in simulate(world, seeds, gap, rounds):
                 rows.append(each)
                 print(" | ".join(each), flush=True)
-    write(rows, rounds, time.process_time() - start)
+    return write(rows, rounds, time.process_time() - start)
+
+
+def verdicts(rounds: int = 300) -> None:
+    """How often at least one pair of equal levels is called different, and write the table."""
+    rows = []
+    for levels, seeds in ((2, 3), (2, 10), (4, 5), (7, 3), (7, 10)):
+        for name in ("as usual", "seeds matter", "rare classes"):
+            world, rng = WORLDS[name], np.random.default_rng([levels, seeds])
+            found = []
+            for _ in range(rounds):
+                counts = world.counts(rng, world.seeds(rng, levels, seeds), IMAGES)
+                samples = {str(level): Sample(tuple(range(seeds)), each) for level, each in enumerate(counts)}
+                pairs = compare(samples, rope=ROPE, draws=100).pairs
+                alone = [verdict(pair.wide or pair.interval, ROPE) for pair in pairs]
+                these = [verdict(pair.interval, ROPE) for pair in pairs]
+                ours = [pair.verdict for pair in pairs]
+                found.append([bool({"better", "worse"} & set(each)) for each in (these, alone, ours)])
+            shares = " | ".join(f"{100 * share:.1f}" for share in np.mean(found, axis=0))
+            rows.append(f"| {name} | {levels} | {seeds} | {shares} |")
+            print(rows[-1], flush=True)
+    text = [
+        f"# How often equal levels are called different, {date.today()}",
+        "",
+        f"Share, in %, of {rounds} simulated comparisons in which at least one pair of equal levels is called better or "
+        f"worse, rope={ROPE}, {IMAGES} images, 10 classes; 5.0 has a standard error of "
+        f"{100 * np.sqrt(0.05 * 0.95 / rounds):.1f}. {hardware()} Made by `benchmarks/bench_statistics.py --verdicts`.",
+        "",
+        "- **these runs**: by the interval about these very runs, without a thought of seeds (from 10 seeds on the "
+        "toolkit's interval is about new seeds);",
+        "- **each pair alone**: by the interval about new seeds and images;",
+        "- **ours**: the same, adjusted for all pairs after Holm.",
+        "",
+        "| world | levels | seeds | these runs | each pair alone | ours |",
+        "|---|--:|--:|--:|--:|--:|",
+        *rows,
+    ]
+    RESULTS.joinpath(f"verdicts-{date.today()}.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+def hardware() -> str:
+    """Processor, commit and versions, as a sentence."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
+    cpu = Path("/proc/cpuinfo")
+    names = cpu.read_text().splitlines() if cpu.exists() else []
+    processor = next((line.partition(":")[2].strip() for line in names if "model name" in line), platform.processor())
+    return f"{processor}, commit {commit.strip()}, NumPy {np.__version__}, SciPy {scipy.__version__}."
 
 
 def write(rows: list[list[str]], rounds: int, seconds: float) -> None:
     """The table, with hardware and commit."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if "model name" in line
-    ]
     head = ["world", "seeds", "of", *WAYS, "expected score", "width", "bias", "apart", "verdicts"]
     worlds = [f"- **{name}**: {describe(world)}" for name, world in WORLDS.items()]
     text = [
@@ -212,9 +257,8 @@ def write(rows: list[list[str]], rounds: int, seconds: float) -> None:
         "",
         f"95 % intervals of mIoU in {rounds} simulated experiments a row (a share of 95.0 has a standard error of "
         f"{100 * np.sqrt(0.05 * 0.95 / rounds):.1f}), {IMAGES} images, 10 classes, {DRAWS} draws of the bootstrap; "
-        f"{seconds / 60:.0f} minutes of one thread of {names[0] if names else platform.processor()}, commit "
-        f"{commit.strip()}, NumPy {np.__version__}, SciPy {scipy.__version__}. `benchmarks/bench_statistics.py` makes "
-        "this file and says what the ways are; the toolkit uses the last one.",
+        f"{seconds / 60:.0f} minutes of one thread. {hardware()} `benchmarks/bench_statistics.py` makes this file and "
+        "says what the ways are; the toolkit uses the last one.",
         "",
         "- **of**: the score of one level or the difference of a pair; the truth is that for new seeds and very many "
         "images, or for these seeds and very many images. Levels of a pair are equal but for the rows \"different\".",

@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ import pytest
 from conftest import Script, fails
 from made_runs import made_counts, write_run
 
-from seg.compare.answer import answer, cautions, seen_from
+from seg.compare.answer import answer, cautions, points, seen_from
 from seg.compare.document import Bullets, Figure, Heading, Table, Text, to_markdown, to_page
+from seg.compare.findings import Compared
 from seg.compare.gallery import changes
-from seg.compare.statistics import Compared, compare
+from seg.compare.statistics import compare
 from seg.compare.study import Study, read_study
 from seg.scores import by_class, by_image, image_ious, scores
 
@@ -148,6 +150,22 @@ def test_the_words_say_what_the_numbers_do(root: Path) -> None:
     pair = next(p for p in compared.pairs if {p.a, p.b} == {"focal", "tversky"})
     assert f"{pair.more_seeds:,} more seed" in seen[1]
     assert "these 3 seeds and 12 images cannot decide" in seen[1] or "is ahead of" in seen[1]
+
+
+def test_among_many_pairs_and_with_one_seed_the_words_are_careful(root: Path, tmp_path: Path) -> None:
+    _, compared = found(root)
+    pair = seen_from(next(p for p in compared.pairs if "dice" in (p.a, p.b)), "dice")
+    among = replace(compared, pairs=(replace(pair, verdict="inconclusive", more_seeds=2, more_images=None),) * 9)
+    assert pair.wide is not None
+    assert pair.wide[0] > compared.rope
+    sentence = next(iter(answer(among, "dice")))
+    assert sentence.startswith(f"`dice` is ahead of `{pair.b}` (by {points(pair.difference)} points of mIoU")
+    assert "one of 9 pairs as far apart: these 3 seeds and 12 images cannot decide; 2 more seeds would" in sentence
+    for level in ("a", "b"):
+        write_run(tmp_path / level, level, 0, better=0.1 * (level == "a"))
+    _, compared = found(tmp_path)
+    assert compared.pairs[0].interval[0] > compared.rope
+    assert "one seed cannot decide: more seeds would show how much they matter." in next(iter(answer(compared, "a")))
 
 
 def test_of_an_error_less_is_better(root: Path) -> None:

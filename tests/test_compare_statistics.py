@@ -1,6 +1,7 @@
 """python -m pytest tests/test_compare_statistics.py"""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy import stats
 
 from seg.compare.ranks import agreement, joint_draws, rank_draws
 from seg.compare.sample import COUNTED, Sample, group_numbers, image_scores, scored
-from seg.compare.spread import Spread, difference_spread, image_degrees, more_needed, spread, verdict
+from seg.compare.spread import Spread, difference_spread, image_degrees, more_needed, spread, strongest, verdict
 from seg.compare.statistics import BOTH, IMAGES, Compared, compare, holm
 
 IMAGE_COUNT = 30
@@ -218,6 +219,17 @@ def test_the_verdict(interval: tuple[float, float], rope: float, expected: str) 
     assert verdict(interval, rope) == expected
 
 
+@pytest.mark.parametrize("rope", [0.0, 0.005])
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.999])
+def test_the_strongest_claim_is_that_of_the_interval(rope: float, level: float) -> None:
+    found = Spread(2e-5, 2e-6, 3e-5, 5, 4.0, 40, 39.0)
+    for scale, difference in itertools.product((1e-6, 0.02, 1), np.linspace(-0.06, 0.06, 41)):
+        small = dataclasses.replace(found, seeds=scale * 2e-5, images=scale * 2e-6, remainder=scale * 3e-5)
+        claim, p = strongest(float(difference), small, rope)
+        interval = small.interval(float(difference), new_seeds=True, level=level)
+        assert verdict(interval, rope) == (claim if p < 1 - level else "inconclusive")
+
+
 @pytest.mark.parametrize("difference", [0.02, -0.02, 0.001])
 def test_so_many_more_settle_it_and_one_less_does_not(difference: float) -> None:
     found = Spread(2e-5, 2e-6, 3e-5, 3, 2.0, 40, 39.0)
@@ -236,7 +248,7 @@ def test_so_many_more_settle_it_and_one_less_does_not(difference: float) -> None
 def test_what_cannot_settle_it_is_not_asked_for() -> None:
     assert more_needed(0.02, Spread(1e-3, 0.0, 0.0, 3, 2.0, 40, 39.0), 0.005)[1] is None  # seeds alone matter
     assert more_needed(0.02, Spread(0.0, 1e-3, 0.0, 3, 2.0, 40, 39.0), 0.005)[0] is None  # images alone matter
-    assert more_needed(0.02, Spread(None, 1e-3, 0.0, 1, 0.0, 40, 39.0), 0.005) == (None, pytest.approx(620, rel=0.2))
+    assert more_needed(0.02, Spread(None, 1e-3, 0.0, 1, 0.0, 40, 39.0), 0.005) == (None, None)
     assert more_needed(0.005, Spread(1e-3, 1e-3, 0.0, 3, 2.0, 40, 39.0), 0.005) == (None, None)  # at the rope
 
 
@@ -259,7 +271,7 @@ def test_levels_and_pairs() -> None:
     assert first.wide is not None
     assert first.wide[0] <= first.interval[0]
     assert pair.difference == pytest.approx(first.mean - found.levels[1].mean)
-    assert (pair.verdict, pair.verdict_kind, pair.seeds) == ("better", BOTH, (0, 1, 2))
+    assert (pair.verdict, pair.p_kind, pair.seeds, found.rank_kind) == ("better", BOTH, (0, 1, 2), BOTH)
     assert (pair.more_seeds, pair.more_images) == (None, None)
     assert pair.wins + pair.ties + pair.losses == IMAGE_COUNT
     assert pair.wins > 20
@@ -271,6 +283,28 @@ def test_levels_and_pairs() -> None:
     assert (found.class_interval[..., 0] < found.class_iou).all()
 
 
+def test_verdicts_and_what_they_need_hold_for_all_pairs_together() -> None:
+    samples = made(*[(0, 1, 2, 3)] * 5, gap=0.4, images=100)
+    found = compare(samples, draws=100)
+    assert len(found.pairs) == 10
+    single = [strongest(pair.difference, pair.spread, 0.005) for pair in found.pairs]
+    assert [pair.p_verdict for pair in found.pairs] == holm([p for _, p in single])
+    decided = [pair for pair in found.pairs if pair.verdict != "inconclusive"]
+    for pair, (claim, _) in zip(found.pairs, single, strict=True):
+        assert pair.verdict == (claim if pair.p_verdict < 0.05 else "inconclusive")
+        if pair.more_seeds is not None:
+            level = 1 - 0.05 / (10 - len(decided))
+            for seeds, enough in ((pair.more_seeds, True), (pair.more_seeds - 1, False)):
+                more = pair.spread.scaled(seeds=seeds).interval(pair.difference, new_seeds=True, level=level)
+                assert (verdict(more, 0.005) != "inconclusive") == enough
+    assert {p < 0.05 for _, p in single} == {True, False}
+    with_reference = compare(samples, reference="c", draws=100)
+    assert [(pair.a, pair.b) for pair in with_reference.pairs] == [("a", "c"), ("b", "c"), ("d", "c"), ("e", "c")]
+    (of_all,) = [pair for pair in found.pairs if (pair.a, pair.b) == ("a", "c")]
+    assert with_reference.pairs[0].difference == of_all.difference
+    assert with_reference.pairs[0].p_verdict < of_all.p_verdict
+
+
 def test_ten_seeds_are_enough_for_intervals_about_new_seeds() -> None:
     found = compare(made(tuple(range(10)), tuple(range(9))), draws=200)
     assert [level.interval_kind for level in found.levels] == [BOTH, IMAGES]
@@ -280,14 +314,18 @@ def test_ten_seeds_are_enough_for_intervals_about_new_seeds() -> None:
 
 
 def test_one_seed_speaks_about_itself() -> None:
-    found = compare(made((4,), (4,)), draws=200)
+    found = compare(made((4,), (4,), gap=2.0), draws=20_000)
     assert [level.wide for level in found.levels] == [None, None]
     assert found.levels[0].spread.seeds is None
+    assert found.rank_kind == IMAGES
     (pair,) = found.pairs
-    assert (pair.verdict_kind, pair.wide, pair.seeds, pair.more_seeds) == (IMAGES, None, (), None)
-    assert found.ranks.false_claim == pytest.approx(
-        pair.spread.below(0, abs(pair.difference), new_seeds=False), abs=0.15
-    )
+    assert (pair.p_kind, pair.wide, pair.seeds, pair.more_seeds, pair.more_images) == (IMAGES, None, (), None, None)
+    assert pair.interval[0] > 0.005
+    assert pair.p_better > 0.975
+    assert (pair.verdict, pair.p_verdict) == ("inconclusive", 1)  # as far as one run can tell
+    close = compare(made((4,), (4,), gap=0.1), draws=20_000)
+    expected = close.pairs[0].spread.below(0, abs(close.pairs[0].difference), new_seeds=False)
+    assert close.ranks.false_claim == pytest.approx(expected, abs=0.015)
 
 
 def test_pairs_use_the_seeds_that_both_have() -> None:
@@ -305,9 +343,9 @@ def test_pairs_use_the_seeds_that_both_have() -> None:
 def test_levels_without_common_seeds_are_compared_unpaired() -> None:
     found = compare(made((0, 1, 2), (2, 3, 4)), draws=200)
     (pair,) = found.pairs
-    assert (pair.seeds, pair.verdict_kind) == ((), BOTH)
+    assert (pair.seeds, pair.p_kind) == ((), BOTH)
     assert pair.difference == pytest.approx(found.levels[0].mean - found.levels[1].mean)
-    assert compare(made((0, 1, 2), (3,)), draws=200).pairs[0].verdict_kind == IMAGES
+    assert compare(made((0, 1, 2), (3,)), draws=200).pairs[0].p_kind == IMAGES
 
 
 def test_one_level_has_no_pairs() -> None:
@@ -563,6 +601,7 @@ def counts_with(index: tuple[int, ...], value: int) -> np.ndarray:
         (broken(values={"ece": np.ones((2, 30))}), {"metric": "ece"}, "b: expected ece to be a number for the same"),
         (broken(), {"rope": -0.1}, "rope: expected a difference that would not matter, 0 or more, got -0.1; "),
         (broken(), {"rope": float("nan")}, "rope: expected .* got nan; "),
+        (broken(), {"reference": "x"}, "reference: expected one of a, b, got 'x'; "),
         (broken(), {"draws": 99}, "draws: expected at least 100, got 99; "),
         (broken(), {"groups": ["x"] * 29}, "groups: expected one for each of 30 images, got 29; "),
         (broken(), {"groups": ["x"] * 30}, "miou: expected a score in at least 2 groups of images, got fewer; "),

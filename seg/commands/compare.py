@@ -13,7 +13,7 @@ from seg.commands import FAILED, Failed, plain, run
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from seg.compare.statistics import Compared
+    from seg.compare.findings import Compared
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from seg.compare.findings import BOTH, IMAGES, Compared, LevelResult, PairResult
 from seg.compare.spread import Interval
-from seg.compare.statistics import BOTH, Compared, LevelResult, PairResult
 
 NAMES = {
     "miou": "mIoU",
@@ -96,17 +96,28 @@ def _sentence(pair: PairResult, metric: str, found: Compared) -> str:
             f"`{pair.a}` and `{pair.b}` are equivalent: the difference, {points(pair.difference)} points of {metric}, "
             f"95 % interval {interval}, lies within {points(found.rope)} points."
         )
+    if pair.p_kind == IMAGES:
+        return (
+            f"Between `{pair.a}` and `{pair.b}` ({points(pair.difference)} points of {metric}, 95 % interval for these "
+            f"very runs {interval}) one seed cannot decide: more seeds would show how much they matter."
+        )
     low, high = decided_by(pair)
+    if low > found.rope or high < -found.rope:
+        ahead, behind = (pair.a, pair.b) if pair.p_better > pair.p_worse else (pair.b, pair.a)
+        return (
+            f"`{ahead}` is ahead of `{behind}` (by {points(abs(pair.difference))} points of {metric}, 95 % interval "
+            f"{interval}), but chance alone may put one of {len(found.pairs)} pairs as far apart: these "
+            f"{found_seeds(pair)} and {found.levels[0].images} images cannot decide; {_more(pair)}."
+        )
     if low > 0 or high < 0:
         ahead, behind = (pair.a, pair.b) if pair.p_better > pair.p_worse else (pair.b, pair.a)
         return (
             f"`{ahead}` is ahead of `{behind}` (by {points(abs(pair.difference))} points of {metric}, 95 % interval "
             f"{interval}), but it may be by less than the {points(found.rope)} points that would matter; {_more(pair)}."
         )
-    seeds = f"{found_seeds(pair)} and " if pair.verdict_kind == BOTH else ""
     return (
         f"Between `{pair.a}` and `{pair.b}` ({points(pair.difference)} points of {metric}, 95 % interval {interval}) "
-        f"these {seeds}{found.levels[0].images} images cannot decide; {_more(pair)}."
+        f"these {found_seeds(pair)} and {found.levels[0].images} images cannot decide; {_more(pair)}."
     )
 
 
@@ -140,7 +151,10 @@ def cautions(found: Compared, seeds: Sequence[int]) -> Iterator[str]:
     """
     fewest = min(seeds)
     if fewest == 1:
-        yield "One run of a level does not show how much seeds matter: what is said holds for these very runs alone."
+        yield (
+            "One run of a level does not show how much seeds matter: what is said holds for these very runs alone, and "
+            "no verdict follows."
+        )
     elif fewest == 2:
         yield "Two seeds hardly show how much seeds matter: intervals for new seeds are very wide, rightly so."
     elif fewest < 10:

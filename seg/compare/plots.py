@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from seg.compare.answer import NAMES, decided_by, seen_from
 from seg.compare.entry import Entry
+from seg.compare.findings import Compared, LevelResult
 from seg.compare.sample import LOWER_IS_BETTER
-from seg.compare.statistics import Compared, LevelResult
 from seg.compare.study import Level
 from seg.files import whole
 from seg.scores import image_ious, image_means, ratio, worst

@@ -7,9 +7,9 @@ from seg.compare import plots
 from seg.compare.answer import NAMES, answer, between, cautions, decided_by, points, seen_from
 from seg.compare.document import Block, Bullets, Figure, Heading, Table, Text, to_markdown, to_page
 from seg.compare.entry import Entry
+from seg.compare.findings import BOTH, Compared
 from seg.compare.gallery import draw_gallery
 from seg.compare.sample import LOWER_IS_BETTER, sums
-from seg.compare.statistics import BOTH, Compared
 from seg.compare.study import Level, Study, own_settings
 from seg.files import write_text
 from seg.html import write
@@ -211,7 +211,8 @@ def _card(found: Compared) -> Iterator[Block]:
             "interval: Student's t around the mean, with the variance that images and seeds give it; with fewer than "
             "10 seeds that of a level is about these very runs on new images",
             f"verdict: better or worse if the interval for new seeds and images lies beyond {points(found.rope)} "
-            "points, equivalent if within, else inconclusive; with one seed it is about these very runs",
+            "points, equivalent if within, else inconclusive, so that with 95 % probability all verdicts hold together "
+            f"(Holm, {len(found.pairs)} pairs); one seed leaves it open",
             "better / equivalent / worse: probabilities of that, as far as the t distribution holds",
             "images won, p, effect: paired over images, averaged over seeds; Wilcoxon signed rank adjusted after "
             "Holm, and the matched-pairs rank-biserial correlation",

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from seg.compare.findings import Compared, LevelResult, PairResult
 from seg.compare.spread import Spread
-from seg.compare.statistics import Compared, LevelResult, PairResult
 from seg.compare.study import Study
 from seg.files import write_csv, write_json
 
@@ -99,7 +99,9 @@ def _pair(pair: PairResult) -> dict[str, Any]:
         "p_better": pair.p_better,
         "p_equivalent": pair.p_equivalent,
         "p_worse": pair.p_worse,
+        "p_kind": pair.p_kind,
         "verdict": pair.verdict,
+        "p_verdict": pair.p_verdict,
         "more_seeds": pair.more_seeds,
         "more_images": pair.more_images,
         "variance": _variance(pair.spread),

@@ -190,21 +190,41 @@ def verdict(interval: Interval, rope: float) -> str:
     return "equivalent" if -rope <= low and high <= rope else "inconclusive"
 
 
-def more_needed(difference: float, found: Spread, rope: float) -> tuple[int | None, int | None]:
+def strongest(difference: float, found: Spread, rope: float) -> tuple[str, float]:
+    """What a difference speaks for most, and its p: that of the widest interval that still gives this verdict.
+
+    Of one pair alone a claim with p < 0.05 is the `verdict` of the 95 % interval; p values of several can be adjusted.
+    One seed leaves it open (p = 1): it does not tell a better level from a luckier run.
+    """
+    if found.seeds is None:
+        return "inconclusive", 1.0
+    if found.error(new_seeds=True) == 0:
+        return verdict((difference, difference), rope), 0.0
+    below = {sign: found.below(rope, sign * difference, new_seeds=True) for sign in (1, -1)}
+    beyond = [found.below(-rope, sign * difference, new_seeds=True) for sign in (1, -1)]
+    claims = {"better": below[1], "worse": below[-1], "equivalent": max(beyond)}
+    claim = min(claims, key=lambda name: claims[name])
+    return claim, min(2 * claims[claim], 1.0)
+
+
+def more_needed(difference: float, found: Spread, rope: float, *, level: float = 0.95) -> tuple[int | None, int | None]:
     """How many more seeds, or else images, would settle an inconclusive difference, if it stays as large as it is.
 
     By chance it will come out larger or smaller, so that this many settle it in about half of all cases.
 
+    Args:
+        level: of the interval that has to lie within the rope, or beyond it.
+
     Returns:
-        seeds for each level, and images; None if no number of them would, or if one seed cannot tell.
+        seeds for each level, and images or groups; None if no number of them would, or if one seed cannot tell.
     """
-    new_seeds = found.seeds is not None
+    if found.seeds is None:
+        return None, None
 
     def settled(more: Spread) -> bool:
-        return verdict(more.interval(difference, new_seeds=new_seeds), rope) != "inconclusive"
+        return verdict(more.interval(difference, new_seeds=True, level=level), rope) != "inconclusive"
 
-    seeds = _least(lambda n: settled(found.scaled(seeds=n))) if new_seeds else None
-    return seeds, _least(lambda n: settled(found.scaled(images=n)))
+    return _least(lambda n: settled(found.scaled(seeds=n))), _least(lambda n: settled(found.scaled(images=n)))
 
 
 def _least(enough: Callable[[int], bool]) -> int | None:

@@ -11,18 +11,21 @@ than percentile, expanded percentile and BCa intervals of the bootstrap over ima
 Below `ENOUGH` seeds intervals are about these very runs; ``wide`` ones are about new seeds, and verdicts follow them:
 with few seeds they are wide, as they should be.
 
-**Verdicts** stand for one pair each; among many pairs of equal levels some will be called different.
+**Verdicts** hold together: if levels are equal, the probability that any pair is called better or worse is below 5 %,
+however many pairs there are. So a verdict may be open where a pair's own interval lies beyond the rope; fewer pairs, as
+with a ``reference``, settle more. One seed settles nothing: it does not tell a better level from a luckier run.
 """
 
 import itertools
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata, wilcoxon
 
+from seg.compare.findings import BOTH, IMAGES, Compared, LevelResult, PairResult
 from seg.compare.ranks import Ranks, joint_draws, rank_draws
 from seg.compare.sample import (
     COUNTED,
@@ -34,119 +37,13 @@ from seg.compare.sample import (
     image_scores,
     scored,
 )
-from seg.compare.spread import Interval, Spread, difference_spread, more_needed, spread, verdict
+from seg.compare.spread import Interval, Spread, difference_spread, more_needed, spread, strongest
 from seg.scores import mean
 
 Floats = NDArray[np.float64]
 
 ENOUGH = 10
 """Seeds from which on intervals are about new seeds too."""
-
-IMAGES, BOTH = "images only", "seeds and images"
-
-
-@dataclass(frozen=True)
-class LevelResult:
-    """What is known of one level.
-
-    Attributes:
-        level: its name.
-        seeds: of its runs.
-        images: number of images.
-        mean: of its seeds' scores.
-        interval: 95 %; of ``interval_kind``: `IMAGES` or `BOTH`.
-        wide: 95 % interval that is about new seeds too; None for one seed.
-        rank, rank_interval: 1 for the best.
-        rank_shares: probability of each rank.
-        spread: the variance of the mean, in parts.
-    """
-
-    level: str
-    seeds: tuple[int, ...]
-    images: int
-    mean: float
-    interval: Interval
-    interval_kind: str
-    wide: Interval | None
-    rank: int
-    rank_interval: tuple[int, int]
-    rank_shares: tuple[float, ...]
-    spread: Spread
-
-
-@dataclass(frozen=True)
-class PairResult:
-    """What is known of the difference between two levels: a minus b.
-
-    Attributes:
-        a, b: names.
-        seeds: that were paired, those that both have. Of fewer than two, all seeds of both levels are compared, not
-            paired, and this is empty.
-        difference: of the means over these seeds.
-        interval, interval_kind, wide: as for a level.
-        wins, ties, losses: images on which a's score, averaged over seeds, is better than, equal to, worse than b's.
-        p_holm: paired Wilcoxon signed-rank test over images (or groups), adjusted for all pairs after Holm.
-        effect: matched-pairs rank-biserial correlation, -1..1: the share of the ranks of differences between images
-            that speaks for a, less that for b (Kerby, "The simple difference formula", 2014). Of the usual effect
-            sizes the one that belongs to the Wilcoxon test; unlike Cohen's d it is not blown up by images that are all
-            equally easy, nor hidden by a few outliers.
-        p_better, p_equivalent, p_worse: probabilities that a is better than b by more than the rope, that they differ
-            by less, that it is worse: areas under the t distribution of ``verdict_kind``.
-        verdict: on a: better, worse, equivalent or inconclusive, by `seg.compare.spread.verdict` from ``wide``; for
-            one seed from ``interval``.
-        verdict_kind: `BOTH`; `IMAGES` for one seed, where it is about these very runs.
-        more_seeds, more_images: so many more, of one or the other, would settle an inconclusive verdict if the
-            difference stays as it is; None if no number would, or it is settled.
-        spread: the variance of the difference, in parts.
-    """
-
-    a: str
-    b: str
-    seeds: tuple[int, ...]
-    difference: float
-    interval: Interval
-    interval_kind: str
-    wide: Interval | None
-    wins: int
-    ties: int
-    losses: int
-    p_holm: float
-    effect: float
-    p_better: float
-    p_equivalent: float
-    p_worse: float
-    verdict: str
-    verdict_kind: str
-    more_seeds: int | None
-    more_images: int | None
-    spread: Spread
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Everything that the comparison found.
-
-    Attributes:
-        metric, rope, draws, seed: as asked for.
-        units: number of images, or of groups.
-        levels: in the order given.
-        pairs: of all levels, the first named first.
-        ranks: of the levels; with the winner and the probability that it is a false claim.
-        class_iou: (L, C) IoU of each class over the dataset, mean over seeds; NaN where it does not occur.
-        class_interval: (L, C, 2) their 95 % intervals, each of its level's kind; NaN for a class in fewer than two
-            images.
-    """
-
-    metric: str
-    rope: float
-    draws: int
-    seed: int
-    units: int
-    levels: tuple[LevelResult, ...]
-    pairs: tuple[PairResult, ...]
-    ranks: Ranks
-    class_iou: Floats
-    class_interval: Floats
 
 
 def compare(
@@ -155,6 +52,7 @@ def compare(
     metric: str = "miou",
     groups: Sequence[Hashable] | None = None,
     rope: float = 0.005,
+    reference: str | None = None,
     draws: int = 10_000,
     seed: int = 0,
 ) -> Compared:
@@ -165,6 +63,7 @@ def compare(
         metric: ``miou`` (D), ``miou_i``, ``miou_c``, ``mdice``, ``accuracy``, or the mean over images of given values.
         groups: one id an image, such as its scene or patient: images of one group count as one.
         rope: difference that would not matter, in units of the metric; 0.005 is half a point of IoU.
+        reference: level with which the others are compared; by default all are compared with each other.
         draws: of the levels' true scores, for ranks and the probability of a false claim.
         seed: of these draws; the same one gives the same result to the bit.
 
@@ -173,14 +72,19 @@ def compare(
     """
     _check_numbers(rope, draws)
     check_samples(samples, metric, groups)
+    if reference is not None and reference not in samples:
+        raise ValueError(f"reference: expected one of {', '.join(samples)}, got '{reference}'; give another one")
     numbers = group_numbers(groups, next(iter(samples.values())).counts.shape[1])
     found = {name: scored(sample, metric, numbers) for name, sample in samples.items()}
     sign = -1 if metric in LOWER_IS_BETTER else 1
     ranks = _ranks(samples, found, sign, draws, np.random.default_rng(seed))
     levels = tuple(_level(name, samples[name], found[name], metric, ranks, i) for i, name in enumerate(samples))
     scores = {name: image_scores(sample, metric, numbers) for name, sample in samples.items()}
-    pairs = [_pair(names, samples, found, scores, sign=sign, rope=rope) for names in itertools.combinations(samples, 2)]
-    adjusted = holm([pair.p_holm for pair in pairs])
+    wanted = [(name, reference) for name in samples if name != reference] if reference else None
+    pairs = [
+        _pair(names, samples, found, scores, sign=sign, rope=rope)
+        for names in wanted or itertools.combinations(samples, 2)
+    ]
     return Compared(
         metric=metric,
         rope=rope,
@@ -188,8 +92,9 @@ def compare(
         seed=seed,
         units=int(numbers.max()) + 1,
         levels=levels,
-        pairs=tuple(replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True)),
+        pairs=tuple(_together(pairs, sign, rope)),
         ranks=ranks,
+        rank_kind=BOTH if all(len(sample.seeds) > 1 for sample in samples.values()) else IMAGES,
         class_iou=np.stack([mean(found[name].class_iou, axis=0) for name in samples]),
         class_interval=np.stack([_class_intervals(samples[name], found[name], numbers) for name in samples]),
     )
@@ -271,12 +176,10 @@ def _pair(
     ]
     difference, parts = difference_spread(inputs[0], inputs[1], paired=paired)
     interval, kind, wide = _intervals(difference, parts, parts.seed_count)
-    gain = sign * difference
-    decided = verdict(_mirrored(wide or interval, sign), rope)
-    new_seeds = wide is not None
+    gain, new_seeds = sign * difference, wide is not None
     worse = parts.below(-rope, gain, new_seeds=new_seeds)
     better = parts.below(-rope, -gain, new_seeds=new_seeds)
-    more = more_needed(gain, parts, rope) if decided == "inconclusive" else (None, None)
+    claim, p = strongest(gain, parts, rope)
     return PairResult(
         a=a,
         b=b,
@@ -289,16 +192,25 @@ def _pair(
         p_better=better,
         p_equivalent=max(1 - better - worse, 0.0),
         p_worse=worse,
-        verdict=decided,
-        verdict_kind=BOTH if new_seeds else IMAGES,
-        more_seeds=more[0],
-        more_images=more[1],
+        verdict=claim,
+        p_verdict=p,
+        p_kind=BOTH if new_seeds else IMAGES,
+        more_seeds=None,
+        more_images=None,
         spread=parts,
     )
 
 
-def _mirrored(interval: Interval, sign: int) -> Interval:
-    return interval if sign > 0 else (-interval[1], -interval[0])
+def _together(pairs: Sequence[PairResult], sign: int, rope: float) -> Iterator[PairResult]:
+    """Pairs with p values that are adjusted for one another, and what follows from them."""
+    wilcoxon_p, verdict_p = holm([pair.p_holm for pair in pairs]), holm([pair.p_verdict for pair in pairs])
+    open_ones = sum(p >= 0.05 for p in verdict_p)
+    for pair, p_holm, p in zip(pairs, wilcoxon_p, verdict_p, strict=True):
+        together = replace(pair, p_holm=p_holm, p_verdict=p)
+        if p >= 0.05:
+            needed = more_needed(sign * pair.difference, pair.spread, rope, level=1 - 0.05 / open_ones)
+            together = replace(together, verdict="inconclusive", more_seeds=needed[0], more_images=needed[1])
+        yield together
 
 
 def _by_image(gains: Floats) -> dict[str, Any]:

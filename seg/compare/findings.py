@@ -1,0 +1,121 @@
+"""What a comparison found, as plain data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg.compare.ranks import Ranks
+from seg.compare.spread import Interval, Spread
+
+Floats = NDArray[np.float64]
+
+IMAGES, BOTH = "images only", "seeds and images"
+
+
+@dataclass(frozen=True)
+class LevelResult:
+    """What is known of one level.
+
+    Attributes:
+        level: its name.
+        seeds: of its runs.
+        images: number of images.
+        mean: of its seeds' scores.
+        interval: 95 %; of ``interval_kind``: `IMAGES` or `BOTH`.
+        wide: 95 % interval that is about new seeds too; None for one seed.
+        rank, rank_interval: 1 for the best.
+        rank_shares: probability of each rank.
+        spread: the variance of the mean, in parts.
+    """
+
+    level: str
+    seeds: tuple[int, ...]
+    images: int
+    mean: float
+    interval: Interval
+    interval_kind: str
+    wide: Interval | None
+    rank: int
+    rank_interval: tuple[int, int]
+    rank_shares: tuple[float, ...]
+    spread: Spread
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """What is known of the difference between two levels: a minus b.
+
+    Attributes:
+        a, b: names.
+        seeds: that were paired, those that both have. Of fewer than two, all seeds of both levels are compared, not
+            paired, and this is empty.
+        difference: of the means over these seeds.
+        interval, interval_kind, wide: as for a level.
+        wins, ties, losses: images on which a's score, averaged over seeds, is better than, equal to, worse than b's.
+        p_holm: paired Wilcoxon signed-rank test over images (or groups), adjusted for all pairs after Holm.
+        effect: matched-pairs rank-biserial correlation, -1..1: the share of the ranks of differences between images
+            that speaks for a, less that for b (Kerby, "The simple difference formula", 2014). Of the usual effect
+            sizes the one that belongs to the Wilcoxon test; unlike Cohen's d it is not blown up by images that are all
+            equally easy, nor hidden by a few outliers.
+        p_better, p_equivalent, p_worse: probabilities that a is better than b by more than the rope, that they differ
+            by less, that it is worse: areas under the t distribution of the ``wide`` interval.
+        p_kind: `BOTH`; for one seed `IMAGES`: these probabilities are about these very runs.
+        verdict: on a: better, worse, equivalent or inconclusive, after `seg.compare.spread.verdict` with the ``wide``
+            interval; of several pairs each must have ``p_verdict`` below 0.05. For one seed always inconclusive.
+        p_verdict: that of `seg.compare.spread.strongest`, adjusted for all pairs after Holm.
+        more_seeds, more_images: so many more, of one or the other (of groups, if there are any), would settle an
+            inconclusive verdict if the difference stays as it is; None if no number would, or it is settled.
+        spread: the variance of the difference, in parts.
+    """
+
+    a: str
+    b: str
+    seeds: tuple[int, ...]
+    difference: float
+    interval: Interval
+    interval_kind: str
+    wide: Interval | None
+    wins: int
+    ties: int
+    losses: int
+    p_holm: float
+    effect: float
+    p_better: float
+    p_equivalent: float
+    p_worse: float
+    p_kind: str
+    verdict: str
+    p_verdict: float
+    more_seeds: int | None
+    more_images: int | None
+    spread: Spread
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Everything that the comparison found.
+
+    Attributes:
+        metric, rope, draws, seed: as asked for.
+        units: number of images, or of groups.
+        levels: in the order given.
+        pairs: of all levels, the first named first; or of each with the reference.
+        ranks: of the levels; with the winner and the probability that it is a false claim.
+        rank_kind: `BOTH`; `IMAGES` if a level has one seed: ranks are about these very runs.
+        class_iou: (L, C) IoU of each class over the dataset, mean over seeds; NaN where it does not occur.
+        class_interval: (L, C, 2) their 95 % intervals, each of its level's kind; NaN for a class in fewer than two
+            images.
+    """
+
+    metric: str
+    rope: float
+    draws: int
+    seed: int
+    units: int
+    levels: tuple[LevelResult, ...]
+    pairs: tuple[PairResult, ...]
+    ranks: Ranks
+    rank_kind: str
+    class_iou: Floats
+    class_interval: Floats
