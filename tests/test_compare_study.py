@@ -56,6 +56,15 @@ def test_a_key_is_an_axis(tmp_path: Path) -> None:
     assert (study.axis, [level.name for level in study.levels]) == ("optimizer.lr", ["0.001", "0.01", "0.1"])
 
 
+def test_the_precision_is_the_one_that_was_computed_in(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_run(tmp_path / f"a{seed}", seed=seed, config={"device": {"precision": "auto"}})
+        other = {"config": {"device": {"precision": "16-mixed"}}, "environment": {"precision": "16-mixed"}}
+        write_run(tmp_path / f"b{seed}", seed=seed, **other)
+    study = read_study(tmp_path)
+    assert (study.axis, [level.name for level in study.levels]) == ("device.precision", ["16-mixed", "32-true"])
+
+
 def test_keys_within_a_group_that_varies_are_no_axis_of_their_own(tmp_path: Path) -> None:
     for level, options in (("dice", {"smooth": 0}), ("focal", {"gamma": 2.0})):
         write_run(tmp_path / level, level, config={"loss": {"_target_": level, **options}})

@@ -68,10 +68,14 @@ class Sweep(Callback):
         from seg.commands._text import plain_console
 
         folder = Path(str(config.runs), ".sweep")
-        folder.mkdir(parents=True, exist_ok=True)
-        os.environ[_NOTES] = str((folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl").absolute())
+        notes = (folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl").absolute()
         jobs = _jobs(config)
-        _note(jobs=jobs, test=config.sweep.test)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _note(notes, jobs=jobs, test=config.sweep.test)
+        except OSError:
+            return  # every run will say why it cannot write there
+        os.environ[_NOTES] = str(notes)
         _overall[:] = [Overall(jobs, _stack.enter_context(bulk_progress("sweep", "epochs", plain_console())))]
 
 
@@ -114,7 +118,7 @@ def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> N
     """Train a run, alone or as one of several, of which each has a line."""
     from seg.commands._device import is_first
 
-    if HydraConfig.get().mode is not RunMode.MULTIRUN or not is_first():
+    if HydraConfig.get().mode is not RunMode.MULTIRUN or not is_first() or _NOTES not in os.environ:
         train(config)
         return
     from seg.commands import _show
@@ -149,7 +153,7 @@ def _miou(done: dict[str, Any]) -> float:
 
 def _end(name: str, how: str, text: str, **more: Any) -> None:
     """Say and note what a run came to."""
-    _note(name=name, how=how, **more)
+    _note(Path(os.environ[_NOTES]), name=name, how=how, **more)
     jobs, number = _read()[0].get("jobs"), HydraConfig.get().job.num + 1
     place = f"{number:>{len(str(jobs))}}/{jobs}" if jobs else f"{number}"
     print(f"{place} {name}{' ' if how == 'complete' else ': '}{text}", flush=True)
@@ -157,8 +161,8 @@ def _end(name: str, how: str, text: str, **more: Any) -> None:
         overall.end(how)
 
 
-def _note(**what: Any) -> None:
-    with Path(os.environ[_NOTES]).open("a", encoding="utf-8") as file:  # one write: processes do not mix their lines
+def _note(notes: Path, **what: Any) -> None:
+    with notes.open("a", encoding="utf-8") as file:  # one write: processes do not mix their lines
         file.write(json.dumps(what) + "\n")
 
 

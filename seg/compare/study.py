@@ -173,6 +173,8 @@ def _level(entry: Entry, axis: str | None) -> str:
         return "run"
     if axis in entry.choices:
         return runs.as_text(entry.choices[axis])
+    if axis in entry.settings:
+        return runs.as_text(entry.settings[axis])
     value: Any = entry.config
     for part in axis.split("."):
         if not isinstance(value, Mapping) or part not in value:
