@@ -175,7 +175,7 @@ def _about(study: Study, found: Compared) -> Iterator[Block]:
         f"{len(entries)} runs on {len(first.images)} images, {where}; {len(first.classes)} classes",
         f"the checkpoint of the last epoch ({first.config['fit']['epochs']} epochs)",
         "the same for all: " + ", ".join(f"{k}={first.choices[k]}" for k in _ORDER if _shared(entries, k)),
-        f"seg {first.environment.get('seg')}, torch {first.environment.get('torch')}, {first.settings['device.precision']}",
+        ", ".join(f"{key} {first.environment.get(key)}" for key in ("seg", "torch", "precision")),
     ]
     if found.units != len(first.images):
         items.append(f"images are drawn in {found.units} groups")
