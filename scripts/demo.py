@@ -29,11 +29,8 @@ def main() -> int:
     folders = {
         f"data.{part}.{kind}": dataset / part / kind for part in ("train", "val") for kind in ("images", "masks")
     }
-    # a third of the crops around a class, and weights: else the rare ones are never predicted in so short a run
-    recipe = {"loader.batch": 4, "augment.crop.size": "[128,192]", "augment.crop.scale": "[0.8,1.8]",
-              "augment.crop.wanted": 0.33, "loss": "weighted_cross_entropy", "loss.weight": "square_root",
-              "optimizer.lr": 2e-3, "fit.epochs": 20, "fit.validate_every": 5}  # fmt: skip
-    command("seg-train", **folders, **recipe, model="unet_small", runs=run.parent, name=run.name)
+    recipe = {"experiment": "embedded", "loss": "weighted_cross_entropy", "loss.weight": "square_root"}
+    command("seg-train", **folders, **recipe, runs=run.parent, name=run.name)
     command("seg-evaluate", checkpoint=run / "best.pt", images=dataset / "val" / "images",
             masks=dataset / "val" / "masks", destination=evaluation)  # fmt: skip
     result = json.loads((evaluation / "metrics.json").read_text())

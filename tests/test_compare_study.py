@@ -56,6 +56,15 @@ def test_a_key_is_an_axis(tmp_path: Path) -> None:
     assert (study.axis, [level.name for level in study.levels]) == ("optimizer.lr", ["0.001", "0.01", "0.1"])
 
 
+def test_the_precision_is_the_one_that_was_computed_in(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_run(tmp_path / f"a{seed}", seed=seed, config={"device": {"precision": "auto"}})
+        other = {"config": {"device": {"precision": "16-mixed"}}, "environment": {"precision": "16-mixed"}}
+        write_run(tmp_path / f"b{seed}", seed=seed, **other)
+    study = read_study(tmp_path)
+    assert (study.axis, [level.name for level in study.levels]) == ("device.precision", ["16-mixed", "32-true"])
+
+
 def test_keys_within_a_group_that_varies_are_no_axis_of_their_own(tmp_path: Path) -> None:
     for level, options in (("dice", {"smooth": 0}), ("focal", {"gamma": 2.0})):
         write_run(tmp_path / level, level, config={"loss": {"_target_": level, **options}})
@@ -140,6 +149,7 @@ def test_what_does_not_compare_is_left_out_with_the_reason(tmp_path: Path) -> No
         (runs.PER_IMAGE, "image,class\n", "expected the columns"),
         (runs.PER_IMAGE_METRICS, "image,metric,class,value\na,b,,x\n", "expected one number"),
         (runs.METRICS, "{}\n", "expected an epoch's numbers"),
+        (runs.JUDGED, "[]", "expected scores in metrics.json, got something else"),
     ],
 )
 def test_files_that_were_edited_are_named(tmp_path: Path, name: str, text: str, reason: str) -> None:
@@ -148,6 +158,13 @@ def test_files_that_were_edited_are_named(tmp_path: Path, name: str, text: str, 
     study = read_study(tmp_path)
     assert reason in left_out(study)["dice-1"]
     assert [level.seeds for level in study.levels] == [(0, 2), (0, 1, 2)]
+
+
+def test_a_run_that_was_cut_off_before_its_last_file_is_not_complete(tmp_path: Path) -> None:
+    losses(tmp_path)
+    (tmp_path / "dice-1" / runs.JUDGED).write_text((tmp_path / "dice-1" / runs.DONE).read_text())
+    (tmp_path / "dice-1" / runs.DONE).unlink()
+    assert left_out(read_study(tmp_path)) == {"dice-1": "not complete: 2 of 2 epochs"}
 
 
 def test_impossible_counts_are_named(tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ def test_two_signals_end_processes_that_wait_for_each_other(tmp_path: Path, data
         time.sleep(2)
         process.send_signal(signal.SIGTERM)
         assert any("stopping after this step" in line for line in process.stdout)  # told even then
+        time.sleep(1.5)  # what comes sooner may have been sent on
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)  # the other process holds the pipe, and has ended too
         assert process.returncode in (128 + signal.SIGTERM, -signal.SIGTERM)

@@ -69,3 +69,19 @@ def test_failed_runs_are_listed_and_tried_again(tmp_path: Path, data: Path, scri
     result = script(*words)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("is complete") == 2
+
+
+def test_runs_are_judged_on_a_test_set(tmp_path: Path, data: Path, script: Script) -> None:
+    options = [*train_options(data), "fit.epochs=1", "logger=none", "name=a${seed}"]
+    fails(script("seg-train", *options, "sweep.test=data/val"), 2, "sweep.test: expected several runs, got one")
+    fails(script("seg-train", "-m", "seed=0,1", *options, "sweep.test=data"), 2, "got no images and no masks")
+    assert not (tmp_path / "runs/a0").exists()
+    result = script("seg-train", "-m", "seed=0,1", *options, "sweep.test=data/val")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("was judged on data/val") == 2
+    assert (tmp_path / "runs/a1/test/per_image.csv").is_file()
+    again = script("seg-train", "-m", "seed=0,1", *options, "sweep.test=data/val")
+    assert "was judged on" not in again.stdout
+    compared = script("seg-compare", runs="runs", destination="compared", draws=100)
+    assert compared.returncode == 0, compared.stderr
+    assert "a test set" in (tmp_path / "compared/report.md").read_text()

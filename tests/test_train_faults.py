@@ -281,7 +281,7 @@ def test_two_signals_end_a_process(tmp_path: Path, data: Path) -> None:
         assert process.stdout is not None
         assert any("waiting" in line for line in process.stdout)
         process.send_signal(signal.SIGTERM)
-        time.sleep(1)
+        time.sleep(1.5)
         assert process.poll() is None  # it is asked to finish its step
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == -signal.SIGTERM

@@ -167,6 +167,28 @@ def plain_losses() -> Iterator[None]:
         yield
 
 
+def test_a_stop_during_the_validation(folder: Path) -> None:
+    """What it has found is thrown away, because it may be of a part of the images; the epoch is not trained again."""
+    whole = Experiment(folder).fit()
+    (folder / "last.pt").unlink()
+    first, asked = Experiment(folder), []
+    validate = first.validate
+
+    def interrupted() -> Validation:
+        asked.append(True)
+        return validate()
+
+    first.validate = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt, match="saved at epoch 0, step 3"):
+        first.fit(stop=lambda: bool(asked))
+    assert not first.lines
+    second = Experiment(folder)
+    second.state.load_state_dict(checkpoint.load(folder / "last.pt"))
+    assert second.fit().timeless() == whole.timeless()
+    for name, tensor in whole.state.model.state_dict().items():
+        assert torch.equal(second.state.model.state_dict()[name], tensor), name
+
+
 @pytest.mark.usefixtures("plain_losses")
 def test_distance_maps_come_with_the_batch(folder: Path) -> None:
     """Made by loading workers of the augmented mask or by the loss itself: the same run, to the bit; resumed too."""
@@ -179,7 +201,7 @@ def test_distance_maps_come_with_the_batch(folder: Path) -> None:
     calls = iter(range(1000))
     first = Experiment(folder, workers=2, loss=with_boundary())
     with pytest.raises(KeyboardInterrupt):
-        first.fit(stop=lambda: next(calls) >= 4)
+        first.fit(stop=lambda: next(calls) >= 5)
     second = Experiment(folder, loss=with_boundary())
     second.state.load_state_dict(checkpoint.load(folder / "last.pt"))
     second.fit()

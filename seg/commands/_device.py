@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from seg.commands._exit import AlreadyTold
@@ -55,6 +56,8 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, deterministic
     nodes = 1
     if _by_torchrun():
         devices, nodes = _world_of_torchrun(devices)
+    elif SLURMEnvironment.detect():
+        nodes = _nodes_of_slurm()
     try:
         fabric = Fabric(
             accelerator=accelerator,
@@ -74,7 +77,8 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, deterministic
     if fabric.world_size != wanted_world:
         raise ValueError(
             f"device.devices: expected {wanted_world} processes, got {fabric.world_size}, as the environment says; "
-            "start one task for each device (srun --ntasks=N, torchrun --nproc-per-node=N), or ask for fewer devices"
+            "start one task for each device (srun --ntasks-per-node=N, torchrun --nproc-per-node=N), or ask for fewer "
+            "devices"
         )
     return fabric
 
@@ -149,3 +153,18 @@ def _world_of_torchrun(devices: int) -> tuple[int, int]:
             f"device.devices: expected {here}, as many as torchrun has started, got {devices}; leave it out"
         )
     return here, everywhere // here
+
+
+def _nodes_of_slurm() -> int:
+    """Nodes of the job.
+
+    Raises:
+        ValueError: it has several tasks, and this process is none of them: it would wait for the others for ever.
+    """
+    tasks = int(os.environ["SLURM_NTASKS"])
+    if tasks > 1 and "SLURM_STEP_ID" not in os.environ:
+        raise ValueError(
+            f"device: expected a process for each of the {tasks} tasks of Slurm's job, got this one alone; start them "
+            "with srun, or ask Slurm for one task"
+        )
+    return int(os.environ.get("SLURM_NNODES", "1"))

@@ -12,6 +12,7 @@ from seg.commands._card import check_license
 from seg.commands._inference import inference_of
 from seg.commands._reading import reading_of
 from seg.commands._sampling import check_sampler
+from seg.commands._sweep import check_test
 from seg.commands._tracking import check_logger
 
 BEST_HIGH = ("miou", "miou_i", "miou_c", "mdice", "accuracy", "boundary_iou", "boundary_f1")
@@ -31,6 +32,7 @@ def check_request(cfg: dict[str, Any]) -> None:
     options: training.FitOptions = instantiate(cfg["fit"], group="fit")
     check_monitor(options)
     inference_of(cfg["inference"])
+    check_test(cfg["sweep"]["test"])
     if cfg["average"] and options.steps is None and options.freeze >= options.epochs:
         raise ValueError(
             f"average: expected a model that is trained, got fit.freeze={options.freeze} of {options.epochs} epochs; "

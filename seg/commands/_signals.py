@@ -1,15 +1,21 @@
-"""Ctrl-C, a cluster's SIGTERM and a closed terminal's SIGHUP, asked for instead of raised."""
+"""Ctrl-C, a closed terminal, and what a cluster sends before it takes the machine: asked for instead of raised."""
 
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+from seg.commands._text import interrupt
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+_SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 _PATIENCE = 5.0  # seconds that a second signal gives Python to end the process
+_ECHO = 1.0  # seconds in which torchrun has sent on a signal that the cluster has sent to all processes
+_TURN = 600.0  # seconds that the launcher's other processes have to end or to requeue a job that has stopped
 
 
 class stop_signals:
@@ -17,44 +23,75 @@ class stop_signals:
 
     Also where the process waits in C for another one that will never answer: Python's handlers are not reached there,
     but a thread is.
+
+    Where a launcher has handlers, as submitit has in the jobs of a sweep, they are called at the end, when all is
+    saved: that of SIGUSR2 requeues the job and ends this process, that of SIGTERM leaves both to the cluster.
     """
 
     def __enter__(self) -> Callable[[], bool]:
         self.asked, self.left = False, threading.Event()
+        self.first: float | None = None  # time of the first signal that is not the launcher's
+        self.launcher: dict[int, None] = {}  # its signals so far, in order
         self.heard, self.wakeup = socket.socketpair()
         self.wakeup.setblocking(False)
-        threading.Thread(target=self._listen, daemon=True).start()
         self.wakeup_before = signal.set_wakeup_fd(self.wakeup.fileno(), warn_on_full_buffer=False)
-        self.before = {s: signal.signal(s, self._ask) for s in _SIGNALS if self._is_ours(s)}
+        self.before: dict[int, Any] = {s: signal.getsignal(s) for s in _SIGNALS if _is_heard(s)}
+        for number in self.before:
+            signal.signal(number, self._ask)
+        threading.Thread(target=self._listen, daemon=True).start()
         return lambda: self.asked
 
-    def _is_ours(self, number: int) -> bool:
-        """All but a SIGHUP that nohup has said to ignore."""
-        return signal.Signals(number).name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN
-
-    def _ask(self, _number: int, _: Any) -> None:
+    def _ask(self, number: int, _: Any) -> None:
         self.asked = True
-        for other in self.before:
-            signal.signal(other, signal.default_int_handler if other == signal.SIGINT else signal.SIG_DFL)
+        if _is_launchers(self.before[number]):
+            self.launcher[number] = None
+        elif self.first is None:
+            self.first = time.monotonic()
+        elif _is_another(number, self.first):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+            signal.raise_signal(number)
 
     def _listen(self) -> None:
-        count = 0
-        while number := self.heard.recv(1):
-            if number[0] not in _SIGNALS:
+        first: float | None = None  # in C, nobody tells `_ask`
+        while received := self.heard.recv(1):
+            if (number := received[0]) not in self.before:
                 continue
-            count += 1
-            if count == 1:
+            if _is_launchers(self.before[number]):
+                print(f"\nstopping after this step, by {signal.Signals(number).name}", file=sys.stderr)
+            elif first is None:
+                first = time.monotonic()
                 print("\nstopping after this step; Ctrl-C again stops at once, without saving", file=sys.stderr)
-            elif not self.left.wait(_PATIENCE):
-                os._exit(128 + number[0])
+            elif _is_another(number, first) and not self.left.wait(_PATIENCE):
+                os._exit(128 + number)
         self.heard.close()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self.left.set()
         for number, handler in self.before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self.wakeup_before)
         self.wakeup.close()  # which ends the thread
+        if self.launcher and kind in (None, KeyboardInterrupt):
+            print(error or "ended", file=sys.stderr)  # as nobody may live to say it
+            for number in self.launcher:
+                self.before[number](number, None)
+            # It has not ended this process: it has in another one, which needs some time, or the cluster will.
+            threading.Event().wait(_TURN)
+
+
+def _is_heard(number: int) -> bool:
+    """All but what was said to be ignored, as nohup does with SIGHUP, and what a library in C hears."""
+    handler = signal.getsignal(number)
+    return handler is not None and (handler != signal.SIG_IGN or number in (signal.SIGINT, signal.SIGTERM))
+
+
+def _is_launchers(handler: Any) -> bool:
+    return callable(handler) and handler not in (signal.default_int_handler, interrupt)
+
+
+def _is_another(number: int, first: float) -> bool:
+    """Whether a signal is a second one, and not the ``first`` one sent on; nobody sends on the terminal's Ctrl-C."""
+    return number == signal.SIGINT or time.monotonic() - first > _ECHO
 
 
 def end_with_parent() -> None:

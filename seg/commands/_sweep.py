@@ -8,6 +8,7 @@ import json
 import math
 import os
 import statistics
+import subprocess
 import sys
 import time
 import traceback
@@ -67,10 +68,14 @@ class Sweep(Callback):
         from seg.commands._text import plain_console
 
         folder = Path(str(config.runs), ".sweep")
-        folder.mkdir(parents=True, exist_ok=True)
-        os.environ[_NOTES] = str((folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl").absolute())
+        notes = (folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl").absolute()
         jobs = _jobs(config)
-        _note(jobs=jobs)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _note(notes, jobs=jobs, test=config.sweep.test)
+        except OSError:
+            return  # every run will say why it cannot write there
+        os.environ[_NOTES] = str(notes)
         _overall[:] = [Overall(jobs, _stack.enter_context(bulk_progress("sweep", "epochs", plain_console())))]
 
 
@@ -91,6 +96,18 @@ def _jobs(config: "DictConfig") -> int | None:
     return math.prod(choices.values())
 
 
+def check_test(folder: Any) -> None:
+    """Refuse a test set that is not there, or that no sweep would be judged on, before anything is trained."""
+    if folder is None:
+        return
+    if HydraConfig.get().mode is not RunMode.MULTIRUN:
+        raise ValueError(f"sweep.test: expected several runs, got one; judge it by seg-evaluate on '{folder}'")
+    if missing := [name for name in ("images", "masks") if not Path(str(folder), name).is_dir()]:
+        raise ValueError(
+            f"sweep.test: expected folders images and masks in '{folder}', got no {' and no '.join(missing)}"
+        )
+
+
 def advance(epoch: int, epochs: int) -> None:
     """So many epochs of a run are done; of interest in a sweep."""
     for overall in _overall:
@@ -101,7 +118,7 @@ def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> N
     """Train a run, alone or as one of several, of which each has a line."""
     from seg.commands._device import is_first
 
-    if HydraConfig.get().mode is not RunMode.MULTIRUN or not is_first():
+    if HydraConfig.get().mode is not RunMode.MULTIRUN or not is_first() or _NOTES not in os.environ:
         train(config)
         return
     from seg.commands import _show
@@ -136,7 +153,7 @@ def _miou(done: dict[str, Any]) -> float:
 
 def _end(name: str, how: str, text: str, **more: Any) -> None:
     """Say and note what a run came to."""
-    _note(name=name, how=how, **more)
+    _note(Path(os.environ[_NOTES]), name=name, how=how, **more)
     jobs, number = _read()[0].get("jobs"), HydraConfig.get().job.num + 1
     place = f"{number:>{len(str(jobs))}}/{jobs}" if jobs else f"{number}"
     print(f"{place} {name}{' ' if how == 'complete' else ': '}{text}", flush=True)
@@ -144,8 +161,8 @@ def _end(name: str, how: str, text: str, **more: Any) -> None:
         overall.end(how)
 
 
-def _note(**what: Any) -> None:
-    with Path(os.environ[_NOTES]).open("a", encoding="utf-8") as file:  # one write: processes do not mix their lines
+def _note(notes: Path, **what: Any) -> None:
+    with notes.open("a", encoding="utf-8") as file:  # one write: processes do not mix their lines
         file.write(json.dumps(what) + "\n")
 
 
@@ -161,10 +178,12 @@ def close() -> int:
     if not _overall:
         return 0
     _overall.clear()
-    (_, *notes) = _read()
+    (about, *notes) = _read()
     Path(os.environ.pop(_NOTES)).unlink()
     if folders := [Path(note["folder"]) for note in notes if "folder" in note]:
         print_table(folders)
+    if about["test"] is not None:
+        notes += [note for folder in folders if (note := _tested(folder, Path(about["test"]))) is not None]
     failed = [note for note in notes if note["how"] == "failed"]
     if not failed:
         return 0
@@ -173,6 +192,32 @@ def close() -> int:
     last, number = failed[-1], f"{len(failed)} of {len(notes)} runs failed"
     print(f"error: {number}; {last['name']}: {last['reason']}; the same command tries again", file=sys.stderr)
     return WRONG_REQUEST if all(note["code"] == WRONG_REQUEST for note in failed) else FAILED
+
+
+def _tested(folder: Path, test: Path) -> dict[str, Any] | None:
+    """Judge the last weights of a run on a test set, unless that was done; what is to be noted where it failed."""
+    destination = folder / runs.TEST
+    if (destination / runs.JUDGED).is_file():
+        return None
+    record = runs.read(folder)
+    options = {
+        "checkpoint": folder / runs.LAST,
+        "images": test / "images",
+        "masks": test / "masks",
+        "destination": destination,
+        "pictures": 0,
+        "inference": record.choices.get("inference", "whole"),
+        "image_template": record.config["data"]["image_template"],
+        "template": record.config["data"]["template"],
+    }
+    words = [f"{key}={value}" for key, value in options.items()]
+    command = [sys.executable, "-m", "seg.commands.evaluate", *words]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or ["no word"])[-1].removeprefix("error: ")
+        return {"name": f"{folder.name} on {test}", "how": "failed", "reason": reason, "code": result.returncode}
+    print(f"{folder.name} was judged on {test}: {destination}", flush=True)
+    return None
 
 
 _COLUMNS = {"I %": "miou_i", "BF1 %": "boundary_f1", "ECE %": "ece"}

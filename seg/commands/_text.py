@@ -23,13 +23,14 @@ def plain_console(*, stderr: bool = False) -> "Console":
     return Console(highlight=False, markup=False, emoji=False, stderr=stderr)
 
 
+def interrupt(number: int, _: Any) -> None:
+    """End as Ctrl-C does; the next such signal ends the process at once."""
+    signal.signal(number, signal.SIG_DFL)
+    raise KeyboardInterrupt(f"by {signal.Signals(number).name}")
+
+
 def end_by_signal() -> None:
     """Let SIGTERM and SIGHUP end a command as Ctrl-C does; a second one ends it at once. ``nohup`` stays in force."""
-
-    def interrupt(number: int, _: Any) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        raise KeyboardInterrupt(f"by {signal.Signals(number).name}")
-
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, interrupt)

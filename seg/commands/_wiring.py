@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,10 @@ class Parts:
         converted: Tensor = precision.convert_output(logits)
         return converted
 
-    def validate(self) -> evaluation.Validation:
-        """Loss, pixel counts, boundaries and calibration of the validation set."""
-        return self._evaluated([Boundaries(len(self.data.val), self.data.labels.classes, tolerances=[TOLERANCE])])
+    def validate(self, stop: Callable[[], bool]) -> evaluation.Validation:
+        """Loss, pixel counts, boundaries and calibration of the validation set; of a part of it after ``stop()``."""
+        masks = [Boundaries(len(self.data.val), self.data.labels.classes, tolerances=[TOLERANCE])]
+        return self._evaluated(masks, stop)
 
     def judge(self, folder: Path) -> Judged:
         """All that ``seg-evaluate`` finds, and the predicted masks in the run's folder."""
@@ -109,14 +111,14 @@ class Parts:
         ]
         return Judged(names, self.data.labels.names, TOLERANCES, self._evaluated(masks))
 
-    def _evaluated(self, masks: Sequence[MaskMeter]) -> evaluation.Validation:
+    def _evaluated(self, masks: Sequence[MaskMeter], stop: Callable[[], bool] = lambda: False) -> evaluation.Validation:
         if self.state.fabric.world_size > 1:  # the running statistics of each process are those of its own images
             models = dict.fromkeys((self.state.model, self.state.evaluated))  # in one order on all of them
             for buffer in (buffer for model in models for buffer in model.buffers()):
                 torch.distributed.broadcast(buffer, 0)
         return evaluation.evaluate(
             self.predict,
-            _show.track(self.val_loader, "validation", len(self.val_loader)),
+            takewhile(lambda _: not stop(), _show.track(self.val_loader, "validation", len(self.val_loader))),
             [
                 MeanLoss(lambda logits, mask: self.objective.losses(logits, mask).total),
                 PixelCounts(len(self.data.val), self.data.labels.names, bins=BINS, masks=masks),
@@ -180,7 +182,7 @@ def run(parts: Parts, folder: Path) -> None:
             parts.train_loader,
             parts.batches,
             options=parts.options,
-            validate=parts.validate,
+            validate=partial(parts.validate, stop),
             watcher=watcher,
             # all processes have to stop after the same step
             stop=stop if fabric.world_size == 1 else lambda: bool(parts.reduce(torch.tensor(int(stop())))),

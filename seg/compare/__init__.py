@@ -1,8 +1,8 @@
 """Runs become levels of an axis, levels are compared with statistics, and a report says what was found. Needs no torch.
 
     study = read_study("runs", axis="loss")
-    samples = {level.name: Sample(level.seeds, np.stack([entry.counts for entry in level.entries])) for level in ...}
-    found = compare(samples, rope=0.005)
+    found = compare({level.name: level.sample() for level in study.levels}, rope=0.005)
+    write_report(Path("comparison"), study, found, reference="cross_entropy")
 
 - `seg.compare.entry`: what one run folder, or one output folder of ``seg-evaluate``, contributes;
 - `seg.compare.study`: which runs are compared along which axis, and which are left out for which reason;
@@ -10,5 +10,7 @@
 - `seg.compare.sample`: what is compared, and metrics as ratios of sums over images;
 - `seg.compare.spread`: the variance that seeds and images give a mean, intervals, verdicts;
 - `seg.compare.ranks`: how firm a ranking is, and agreement between rankings;
-- `seg.compare.findings`: what is found, as plain data.
+- `seg.compare.findings`: what is found, as plain data;
+- `seg.compare.results`, `answer`, `plots`, `gallery`, `report`: tables for scripts, words, pictures, the page of them
+  all, which `seg.compare.document` writes as Markdown and HTML.
 """

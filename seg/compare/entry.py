@@ -16,8 +16,8 @@ from seg.scores import scores
 
 Floats = NDArray[np.float64]
 
-_WHERE = ("data", "labels", "init", "device.precision")
-"""Settings that say where files lie, or ask for something: what is in the files, and what was done, is compared."""
+_WHERE = ("data", "labels", "init")
+"""Settings that say where files lie: what is in the files is compared."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def read_entry(folder: Path) -> Entry:
     """
     record = runs.read(folder)
     judged, epochs = _judged(folder), record.config["fit"]["epochs"]
-    if judged is None and record.done is None:
+    if record.done is None and (judged is None or (folder / runs.LAST).exists()):
         raise ValueError(f"not complete: {len(record.lines)} of {epochs} epochs")
     table = runs.read_per_image(folder / runs.PER_IMAGE)
     _check(table, folder)
@@ -90,7 +90,7 @@ def read_entry(folder: Path) -> Entry:
     settings = runs.settings(record.config)
     settings = {k: v for k, v in settings.items() if k != "seed" and not any(_is_within(k, where) for where in _WHERE)}
     pairs, order = _pairs(folder), sorted(range(len(table.images)), key=lambda i: table.images[i])
-    settings["precision"] = record.environment.get("precision")
+    settings["device.precision"] = record.environment.get("precision")  # where the request may be "auto"
     return Entry(
         folder=folder,
         seed=int(record.config["seed"]),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from seg.compare.answer import NAMES, decided_by, seen_from
 from seg.compare.entry import Entry
 from seg.compare.findings import Compared, LevelResult
+from seg.compare.sample import LOWER_IS_BETTER
 from seg.compare.study import Level
 from seg.files import whole
 from seg.scores import image_ious, image_means, ratio, worst
@@ -226,3 +227,30 @@ def draw_errors(folder: Path, levels: Sequence[Level]) -> str | None:
 
 ERRORS = {"boundary": "#9db8d2", "extent": "#4a78a8", "missed": "#c1352b"}
 """Kinds of wrong pixels, and their colours."""
+
+
+def draw_cost(folder: Path, found: Compared, levels: Sequence[Level]) -> tuple[str, list[str]] | None:
+    """Score against training time; returns the file, and the Pareto front. None unless all times are known."""
+    seconds = {level.name: [entry.seconds for entry in level.entries] for level in levels}
+    known = {name: np.mean([s for s in some if s is not None]) for name, some in seconds.items() if None not in some}
+    if len(levels) < 2 or len(known) < len(levels):
+        return None
+    sign = -1 if found.metric in LOWER_IS_BETTER else 1
+    by_time = sorted(found.levels, key=lambda level: (known[level.level], -sign * level.mean))
+    front, best = [], -math.inf
+    for level in by_time:
+        if sign * level.mean > best:
+            front.append(level)
+            best = sign * level.mean
+
+    def draw(axes: Any) -> None:
+        axes.plot([known[level.level] for level in front], [100 * level.mean for level in front], color="#b6bec7")
+        for level in by_time:
+            axes.plot(known[level.level], 100 * level.mean, "o", color="#4a78a8")
+            axes.annotate(
+                level.level, (known[level.level], 100 * level.mean), (5, 4), textcoords="offset points", size=8
+            )
+        axes.set_xlabel("seconds of training, mean over seeds")
+        axes.set_ylabel(f"{NAMES.get(found.metric, found.metric)} %")
+
+    return _saved(folder, "cost", draw, (7.5, 4.2)), [level.level for level in front]

@@ -10,9 +10,10 @@ from seg.compare.entry import Entry
 from seg.compare.findings import BOTH, Compared
 from seg.compare.gallery import draw_gallery
 from seg.compare.sample import LOWER_IS_BETTER, sums
-from seg.compare.study import Level, Study
+from seg.compare.study import Level, Study, own_settings
 from seg.files import write_text
 from seg.html import write
+from seg.runs import as_text
 from seg.scores import POLICY
 
 _ORDER = ("model", "loss", "regularizer", "augment", "optimizer", "scheduler", "average", "data")
@@ -47,6 +48,10 @@ def _blocks(folder: Path, study: Study, found: Compared, reference: str) -> Iter
     yield Heading("Seeds")
     yield Figure(plots.draw_seeds(folder, found, _run_scores(study, found)), "A dot a run.")
     yield from _parts(found)
+    if (cost := plots.draw_cost(folder, found, study.levels)) is not None:
+        name, front = cost
+        yield Heading("Cost")
+        yield Figure(name, f"Training time and score; no other level is better and faster than {', '.join(front)}.")
     yield Heading("Classes")
     names = study.levels[0].entries[0].classes
     yield Figure(plots.draw_classes(folder, found, names), "IoU % of each class, ± half its 95 % interval.")
@@ -170,14 +175,22 @@ def _about(study: Study, found: Compared) -> Iterator[Block]:
         f"{len(entries)} runs on {len(first.images)} images, {where}; {len(first.classes)} classes",
         f"the checkpoint of the last epoch ({first.config['fit']['epochs']} epochs)",
         "the same for all: " + ", ".join(f"{k}={first.choices[k]}" for k in _ORDER if _shared(entries, k)),
-        f"seg {first.environment.get('seg')}, torch {first.environment.get('torch')}, {first.settings['precision']}",
+        ", ".join(f"{key} {first.environment.get(key)}" for key in ("seg", "torch", "precision")),
     ]
     if found.units != len(first.images):
         items.append(f"images are drawn in {found.units} groups")
     yield Bullets(items)
+    if study.axis is not None:
+        yield Table((study.axis, "settings"), [(level.name, _settings(level, study.axis)) for level in study.levels])
     if study.excluded:
         yield Heading("What was left out")
         yield Table(("run", "reason"), study.excluded)
+
+
+def _settings(level: Level, axis: str) -> str:
+    found = own_settings(level.entries[0], axis)
+    shown = [f"{key.removeprefix(f'{axis}.')}={as_text(value)}" for key, value in sorted(found.items()) if key != axis]
+    return ", ".join(shown)
 
 
 def _shared(entries: Sequence[Entry], key: str) -> bool:

@@ -14,9 +14,6 @@ from seg import runs
 from seg.compare.entry import Entry, is_entry, read_entry
 from seg.compare.sample import COUNTED, Sample
 
-TEST = "test"
-"""Folder within a run in which it is judged on images that had no part in its training."""
-
 
 @dataclass(frozen=True)
 class Level:
@@ -47,7 +44,7 @@ class Study:
         levels: by name, numbers by size.
         excluded: run and the reason why it is left out.
         warnings: what else a reader must know.
-        on_test: whether they were judged on the images of `TEST`.
+        on_test: whether they were judged on the images of a test set.
     """
 
     root: Path
@@ -86,7 +83,7 @@ def read_study(root: str | os.PathLike[str], axis: str | None = None, metric: st
     on_test = bool(entries) and all(_has_test(entry.folder) for entry in entries)
     warnings = []
     if on_test:
-        entries, damaged = _read_all(root, [entry.folder / TEST for entry in entries])
+        entries, damaged = _read_all(root, [entry.folder / runs.TEST for entry in entries])
         excluded += damaged
     elif some := sum(_has_test(entry.folder) for entry in entries):
         warnings.append(f"{some} of {len(entries)} runs were judged on a test set; validation scores are compared")
@@ -134,7 +131,7 @@ def _read_all(root: Path, folders: Sequence[Path]) -> tuple[list[Entry], list[tu
 
 
 def _has_test(folder: Path) -> bool:
-    return is_entry(folder / TEST)
+    return is_entry(folder / runs.TEST)
 
 
 # --- the axis
@@ -176,6 +173,8 @@ def _level(entry: Entry, axis: str | None) -> str:
         return "run"
     if axis in entry.choices:
         return runs.as_text(entry.choices[axis])
+    if axis in entry.settings:
+        return runs.as_text(entry.settings[axis])
     value: Any = entry.config
     for part in axis.split("."):
         if not isinstance(value, Mapping) or part not in value:
@@ -198,7 +197,7 @@ def _conditions(axis: str | None, metric: str) -> list[Callable[[list[Entry]], K
         return _with_metric(entries, metric)
 
     def within(entries: list[Entry]) -> Kept:
-        return _each_level(entries, axis, lambda some: _alike(some, lambda entry: _own(entry, axis)))
+        return _each_level(entries, axis, lambda some: _alike(some, lambda entry: own_settings(entry, axis)))
 
     def rest(entries: list[Entry]) -> Kept:
         _check_rest(entries, axis)
@@ -292,7 +291,7 @@ def _not_chosen(entries: list[Entry]) -> Kept:
     return kept, others
 
 
-def _own(entry: Entry, axis: str | None) -> dict[str, Any]:
+def own_settings(entry: Entry, axis: str | None) -> dict[str, Any]:
     """The settings that the axis sets: those of its group; all of them for a group that sets keys of others."""
     if axis is None:
         return {}
@@ -301,7 +300,7 @@ def _own(entry: Entry, axis: str | None) -> dict[str, Any]:
 
 
 def _rest(entry: Entry, axis: str | None) -> dict[str, Any]:
-    own = _own(entry, axis)
+    own = own_settings(entry, axis)
     return {key: value for key, value in entry.settings.items() if key not in own}
 
 

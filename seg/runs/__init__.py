@@ -14,6 +14,7 @@
 ``per_image_metrics.csv``  further scores of each of these images: mIoU, calibration, boundaries
 ``metrics.json``           all that the last epoch is worth, with curves and tables, as ``seg-evaluate`` says it
 ``predictions/``           the mask that it predicts for each validation image
+``test/``                  what ``sweep.test`` found: an output folder of ``seg-evaluate``
 ``README.md``              the model card, written when the run is complete
 ``done.json``              scores of the last epoch; written last, it marks a complete run
 ``pictures/``              validation images with their predictions; ``curves.png`` beside it
@@ -51,6 +52,7 @@ from seg.runs.records import (
     PREDICTIONS,
     PREVIOUS,
     REPLAY,
+    TEST,
     PerImage,
     RunRecord,
     read,
@@ -79,6 +81,7 @@ __all__ = [
     "PREDICTIONS",
     "PREVIOUS",
     "REPLAY",
+    "TEST",
     "PairFiles",
     "PerImage",
     "RunRecord",

@@ -114,10 +114,21 @@ def _gradients(state: State, batches: Sequence[Batch]) -> Losses:
         found.append(Losses(losses.total.detach(), losses.terms))
     for parameter in state.frozen:
         parameter.grad = None
+    _average_over_processes(state)
     if len(found) == 1:
         return found[0]
     terms = {name: torch.stack([one.terms[name] for one in found]).mean() for name in found[0].terms}
     return Losses(torch.stack([one.total for one in found]).mean(), terms)
+
+
+def _average_over_processes(state: State) -> None:
+    """The gradients of the loss's own parameters: DistributedDataParallel knows those of the model alone."""
+    if state.fabric.world_size == 1:
+        return
+    for parameter in state.objective.parameters():
+        if parameter.requires_grad:
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            parameter.grad = state.fabric.all_reduce(gradient, reduce_op="mean")  # type: ignore[assignment]
 
 
 def _clipped(state: State, clip: float | None) -> Tensor:
@@ -158,7 +169,7 @@ def fit(
         loader: of the training set, over ``batches``.
         validate: evaluates the state's model.
         watcher: is told of every epoch, and saves.
-        stop: asked after every step; True saves and ends the run.
+        stop: asked after every step and every validation; True saves and ends the run.
 
     Returns:
         The validation of the last epoch; None when all epochs were done before.
@@ -176,12 +187,12 @@ def fit(
         # Before the validation: if that fails, or the machine does, the epoch is not trained again.
         watcher.save("last")
         if not finished or stop():
-            raise KeyboardInterrupt(
-                f"saved at epoch {position.epoch}, step {position.step}; the same command goes on from there"
-            )
+            raise _interrupted(state)
         line, better = _line(state, batches), False
         if (position.epoch + 1) % options.validate_every == 0 or last:
             validation = validate()
+            if stop():  # and it may have been cut short
+                raise _interrupted(state)
             line |= {f"val_{key}": value for key, value in validation.scores.items()}
             score = options.goodness(validation.scores)
             better = position.rank(score, options)
@@ -195,6 +206,15 @@ def fit(
             watcher.keep([epoch for _, epoch in position.top])
     watcher.save("last")
     return validation
+
+
+def _interrupted(state: State) -> KeyboardInterrupt:
+    """What ends a run that is saved, on all processes when it is: where one ends, some launchers kill the others."""
+    state.fabric.barrier()
+    position = state.position
+    return KeyboardInterrupt(
+        f"saved at epoch {position.epoch}, step {position.step}; the same command goes on from there"
+    )
 
 
 def _fit_epoch(
