@@ -18,6 +18,7 @@ from seg.compare.answer import answer, cautions, points, seen_from
 from seg.compare.document import Bullets, Figure, Heading, Table, Text, to_markdown, to_page
 from seg.compare.findings import Compared
 from seg.compare.gallery import changes
+from seg.compare.rankings import OTHERS, other_scores
 from seg.compare.statistics import compare
 from seg.compare.study import Study, read_study
 from seg.scores import by_class, by_image, image_ious, scores
@@ -227,6 +228,19 @@ def test_what_another_level_fixes_and_breaks() -> None:
     target = np.array([[0, 1, 2, 255, 1]], np.uint8)
     reference, other = np.array([[0, 1, 0, 0, 0]], np.uint8), np.array([[0, 0, 2, 1, 2]], np.uint8)
     assert changes(target, reference, other).tolist() == [[0, 2, 1, 4, 3]]
+
+
+def test_other_metrics_rank_the_levels(root: Path) -> None:
+    study = read_study(root)
+    found = other_scores(study.levels)
+    assert list(found) == list(OTHERS)
+    for level, miou, by_target in zip(study.levels, found["miou"], found["target"], strict=True):
+        totals = [entry.counts.sum(0) for entry in level.entries]
+        assert miou == pytest.approx(np.mean([scores(total).miou for total in totals]))
+        assert by_target == pytest.approx(miou)  # every class is in the target
+    entry = replace(study.levels[0].entries[0], counts=np.array([[[0, 5, 0], [4, 4, 8]]]))
+    one = [replace(study.levels[0], entries=(entry,))]
+    assert other_scores(one)["target"] == [0.5]  # the first class is predicted where there is none
 
 
 def test_scores_that_a_run_lacks_are_left_empty(tmp_path: Path, script: Script) -> None:

@@ -3,12 +3,16 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from seg.compare import plots
 from seg.compare.answer import NAMES, answer, between, cautions, decided_by, points, seen_from
 from seg.compare.document import Block, Bullets, Figure, Heading, Table, Text, to_markdown, to_page
 from seg.compare.entry import Entry
 from seg.compare.findings import BOTH, Compared
 from seg.compare.gallery import draw_gallery
+from seg.compare.rankings import OTHERS, other_scores
+from seg.compare.ranks import agreement
 from seg.compare.sample import LOWER_IS_BETTER, sums
 from seg.compare.study import Level, Study, own_settings
 from seg.files import write_text
@@ -45,6 +49,7 @@ def _blocks(folder: Path, study: Study, found: Compared, reference: str) -> Iter
         yield Figure(
             plots.draw_forest(folder, found, reference), "Differences, 95 % intervals, and what does not matter."
         )
+        yield from _rankings(study.levels)
     yield Heading("Seeds")
     yield Figure(plots.draw_seeds(folder, found, _run_scores(study, found)), "A dot a run.")
     yield from _parts(found)
@@ -150,6 +155,19 @@ def _pairs(found: Compared, reference: str, metric: str) -> Iterator[Block]:
     chances = "better / equivalent / worse"
     header = ("other level", "difference", "95 % interval", "verdict", chances, "images won / tied / lost", "p (Holm)")
     yield Table((*header, "effect"), detail, numbers=range(1, 8))
+
+
+def _rankings(levels: Sequence[Level]) -> Iterator[Block]:
+    """Whether other metrics would have ranked the levels alike."""
+    scores = other_scores(levels)
+    taus = agreement(scores)[0]
+    rows = []
+    for (key, values), tau in zip(scores.items(), taus, strict=True):
+        order = np.argsort(np.array(values) * (1 if key in LOWER_IS_BETTER else -1), kind="stable")
+        named = ", ".join(f"{levels[i].name} ({points(values[i])})" for i in order)
+        rows.append((OTHERS[key], "" if np.isnan(tau) else f"{tau:.2f}", named))
+    yield Text("Ranked by other metrics, best first; tau is Kendall's, with the ranking by mIoU: 1 for the same order.")
+    yield Table(("metric", "tau", "order"), rows, numbers={1})
 
 
 def _run_scores(study: Study, found: Compared) -> dict[str, list[float]]:
