@@ -116,6 +116,7 @@ def test_what_does_not_compare_is_left_out_with_the_reason(tmp_path: Path) -> No
     write_run(tmp_path / "budget", "focal", 9, config={"fit": {"epochs": 3}})
     write_run(tmp_path / "options", "focal", 9, config={"loss": {"_target_": "seg.losses.focal", "gamma": 3}})
     write_run(tmp_path / "precision", "focal", 9, environment={"precision": "bf16-mixed"})
+    write_run(tmp_path / "range", "focal", 9, config={"data": {"range": [0, 4095]}})
     write_run(tmp_path / "running", "focal", 9, complete=False)
     write_run(tmp_path / "zz", "focal", 2)
     write_run(tmp_path / "nan", "focal", 9, loss=float("nan"))
@@ -127,6 +128,7 @@ def test_what_does_not_compare_is_left_out_with_the_reason(tmp_path: Path) -> No
         "images": "judged on 10 images, 0 of them others than the 12",
         "budget": r"fit.epochs: 3 instead of 2",
         "options": r"loss.gamma: 3 instead of null",
+        "range": r"data.range: \[0, 4095\] instead of null",
         "precision": "precision: bf16-mixed instead of 32-true",
         "running": "not complete: 2 of 2 epochs",
         "zz": r"the same level and seed \(2\) as '.*focal-2'",
@@ -182,7 +184,8 @@ def evaluation(folder: Path, level: str, seed: int, checkpoint: str) -> None:
     """What ``seg-evaluate`` leaves: the record of the run, and scores of its own."""
     write_run(folder, level, seed)
     last = json.loads((folder / runs.DONE).read_text())["last"]
-    (folder / runs.DONE).unlink()
+    for name in (runs.DONE, runs.LAST):
+        (folder / name).unlink()
     (folder / "metrics.json").write_text(json.dumps({"checkpoint": checkpoint, **last}))
 
 

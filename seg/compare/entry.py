@@ -16,8 +16,9 @@ from seg.scores import scores
 
 Floats = NDArray[np.float64]
 
-_WHERE = ("data", "labels", "init")
-"""Settings that say where files lie: what is in the files is compared."""
+_PARTS = ("train", "val", "test", "image_template", "template", "val_share", "split_seed", "group")
+_WHERE = ("labels", *(f"data.{key}" for key in _PARTS))
+"""Settings that say where files lie, and which are for what: the pairs themselves are compared."""
 
 
 @dataclass(frozen=True)
