@@ -21,7 +21,7 @@ CLASSES = 5
 SPLITS = {"even": 2, "uneven": 3, "empty process": 4, "ignored process": 2, "class on one process": 2}
 """Images of the first process, of 4."""
 
-PER_PROCESS = {"lovasz_softmax"}
+PER_PROCESS = {"lovasz_softmax", "ce_lovasz"}
 """Losses that sort all pixels of a batch, and say that a batch is one process's."""
 
 OPTIONS: dict[str, Callable[[], nn.Module]] = {
@@ -137,6 +137,9 @@ def mixed(split: str, loss: nn.Module, count: Callable[[Tensor], int]) -> tuple[
 def test_what_is_said_of_losses_that_sort(split: str, found: list[dict[Any, Any]]) -> None:
     expected = mixed(split, build("lovasz_softmax"), lambda target: int((target != 255).any()))
     agree([one["lovasz_softmax", split] for one in found], *expected)
+    alone = measure(model(), build("ce_lovasz").terms["cross_entropy"], *images(split))  # type: ignore[index]
+    both = expected[0] + alone["value"], expected[1] + alone["gradient"]
+    agree([one["ce_lovasz", split] for one in found], *both)
     few = losses.OhemCrossEntropy(threshold=0.01, share=0.25)
     expected = mixed(split, few, lambda target: int((target != 255).sum()) // 4)
     agree([one["ohem few", split] for one in found], *expected)
