@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import Script, fails
 from made_runs import made_counts, write_run
+from PIL import Image
 
 from seg.compare.answer import answer, cautions, points, seen_from
 from seg.compare.document import Bullets, Figure, Heading, Table, Text, to_markdown, to_page
@@ -255,3 +257,26 @@ def test_scores_that_a_run_lacks_are_left_empty(tmp_path: Path, script: Script) 
     assert (row["boundary_f1"], row["ece"]) == ("", "")
     assert not math.isnan(float(row["miou"]))
     assert np.isfinite(float(row["seconds"]))
+
+
+def test_the_page_opens_in_a_browser(root: Path, tmp_path: Path, script: Script) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium to open the page with")
+    assert script("seg-compare", runs=root, destination="out", draws=200).returncode == 0
+    for width in (1000, 390):
+        shot = tmp_path / f"{width}.png"
+        quiet = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--enable-logging=stderr",
+            f"--user-data-dir={tmp_path}",
+        ]
+        size = [f"--window-size={width},3000", f"--screenshot={shot}"]
+        words = [browser, *quiet, *size, (tmp_path / "out/report.html").as_uri()]
+        result = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+        assert "CONSOLE" not in result.stderr
+        with Image.open(shot) as picture:
+            pixels = np.asarray(picture.convert("L"))
+        assert pixels.std() > 10  # something is on it
