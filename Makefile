@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.sh scripts/packages.sh $(
 	@PYTHON=$(PYTHON) scripts/setup.sh $(VENV)
 	@touch $@
 
-demo: $(STAMP) ## render the embedded dataset, convert, train, evaluate, draw (about 2 minutes on 2 cores)
+demo: $(STAMP) ## render the embedded dataset, convert, train, evaluate, draw (2 to 3 minutes on 2 cores)
 	@$(BIN)/python scripts/demo.py
 
 COMPARED := loss=cross_entropy,weighted_cross_entropy,focal,ce_dice seeds=3 fit.epochs=10
