@@ -82,11 +82,11 @@ def read_entry(folder: Path) -> Entry:
     table = runs.read_per_image(folder / runs.PER_IMAGE)
     _check(table, folder)
     found = judged if judged is not None else (record.done or {})["last"]
-    if not math.isclose(miou := scores(table.counts.sum(0)).miou, told := _number(found.get("miou")), abs_tol=1e-6):
+    if not math.isclose(miou := scores(table.counts.sum(0)).miou, told := number(found.get("miou")), abs_tol=1e-6):
         raise ValueError(
             f"expected one mIoU in its files, got {told:.6g} and, from {runs.PER_IMAGE}, {miou:.6g}; they were edited"
         )
-    if record.lines and math.isnan(_number(record.lines[-1].get("loss"))):
+    if record.lines and math.isnan(number(record.lines[-1].get("loss"))):
         raise ValueError("its training loss is not a number")
     settings = runs.settings(record.config)
     settings = {k: v for k, v in settings.items() if k != "seed" and not any(_is_within(k, where) for where in _WHERE)}
@@ -141,7 +141,8 @@ def _check(table: runs.PerImage, folder: Path) -> None:
         )
 
 
-def _number(value: Any) -> float:
+def number(value: Any) -> float:
+    """A score as a file holds it; NaN where there is none."""
     return float(value) if isinstance(value, int | float) else math.nan
 
 
