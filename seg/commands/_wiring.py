@@ -218,12 +218,11 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric, cache: Cache | None =
         model_config["in_channels"] = data.reading.channels
     model, normalization = first_model(cfg, model_config, data)
     objective = Segmentation(instantiate(with_weights(cfg["loss"], data), group="loss"), data.labels.classes)
-    mean, std = normalization
     dataset = partial(
         SegmentationDataset,
         classes=data.labels.classes,
-        mean=mean,
-        std=std,
+        mean=normalization[0],
+        std=normalization[1],
         reading=data.reading,
         seed=cfg["seed"],
         cache=cache,
