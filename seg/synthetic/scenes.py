@@ -9,15 +9,15 @@ vegetation 6.7, vehicle 2.7, pole 0.62, person 0.62, sign 0.21, fence 0.65, void
 """
 
 import os
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg.files import write_png
+from seg.files import write_json, write_png
 from seg.images import Image
 from seg.labels import IGNORE, Label, LabelMap
 from seg.synthetic.street import CLASSES, Rng, Street, paint
@@ -33,6 +33,23 @@ _TEXTURE[2, : len(CLASSES)] = 12, 12, 16, 8, 18, 12, 8, 8, 6, 8
 
 
 _SPLIT = 1_000_000  # scene seeds set aside for each split
+
+THINGS = ("vehicle", "person")
+"""Classes whose objects are known one by one."""
+
+
+class Thing(NamedTuple):
+    """A vehicle or person, as far as it can be seen.
+
+    Attributes:
+        index: of its class.
+        box: left, top, width and height in pixels.
+        area: pixels.
+    """
+
+    index: int
+    box: tuple[int, int, int, int]
+    area: int
 
 
 def _noise(rng: Rng, height: int, width: int, cell: int) -> NDArray[np.int16]:
@@ -115,13 +132,51 @@ def render_scene(
     Raises:
         ValueError: an argument out of range.
     """
+    image, mask, _ = _render(seed, height, width, imbalance, blur, label_noise)
+    return image, mask
+
+
+def _render(
+    seed: int, height: int, width: int, imbalance: float, blur: float, label_noise: float
+) -> tuple[Image, Image, list[Thing]]:
     _check(seed, height, width, imbalance, blur, label_noise)
     layout, back, traffic, walkers, light, grain, wrong = Rng.streams(seed, 7, 7)
     street = paint(layout, back, traffic, walkers, height=height, width=width, imbalance=imbalance)
-    image = _develop(street, light, grain, blur)
+    image, things = _develop(street, light, grain, blur), _things(street)
     if label_noise:
         _swap_labels(street.mask, wrong, label_noise)
-    return image, street.mask
+    return image, street.mask, things
+
+
+def _things(street: Street) -> list[Thing]:
+    found = []
+    for number in range(1, int(street.things.max()) + 1):
+        own = (street.things == number).view(np.uint8)
+        x, y, width, height = cv2.boundingRect(own)
+        if width:  # not hidden by what is nearer
+            index = int(street.mask[own.view(bool)][0])
+            found.append(Thing(index, (x, y, width, height), int(own.sum())))
+    return found
+
+
+def scene_things(
+    seed: int, *, height: int = 192, width: int = 288, imbalance: float = 1.0
+) -> tuple[Image, list[Thing]]:
+    """The vehicles and persons of one scene, from far to near, each by itself where the mask has one class for all.
+
+    Args:
+        seed, height, width, imbalance: see `render_scene`.
+
+    Returns:
+        number of the vehicle or person at each pixel (H, W) uint8, 0 = none; those that can be seen.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    _check(seed, height, width, imbalance, 0, 0)
+    layout, back, traffic, walkers = Rng.streams(seed, 4, 7)
+    street = paint(layout, back, traffic, walkers, height=height, width=width, imbalance=imbalance)
+    return street.things, _things(street)
 
 
 def write_dataset(
@@ -139,6 +194,9 @@ def write_dataset(
 ) -> None:
     """Write ``{train,val}/{images,labels}/scene_00000.png`` and ``labels.yaml``, each whole or not at all.
 
+    And ``{train,val}/boxes.json`` in COCO's form: the box of every vehicle and person as far as it can be seen, exact,
+    also where the mask cannot tell it from its neighbours, or has label noise.
+
     Args:
         destination: folder, made if missing; scenes of the same number are overwritten, others stay.
         train, val: number of scenes; the splits share no scene, nor do datasets of different seeds.
@@ -155,14 +213,42 @@ def write_dataset(
     root, palette = Path(destination), np.zeros((256, 3), np.uint8)
     for color, index in LABELS.colors:
         palette[index] = color
-    scene = partial(render_scene, height=height, width=width, imbalance=imbalance, blur=blur)
+    boxes: dict[str, list[tuple[str, list[Thing]]]] = {"train": [], "val": []}
     jobs = [("train", i, 2 * seed * _SPLIT + i, label_noise) for i in range(train)]
     jobs += [("val", i, (2 * seed + 1) * _SPLIT + i, 0.0) for i in range(val)]
     root.mkdir(parents=True, exist_ok=True)
     for done, (split, i, scene_seed, noise) in enumerate(jobs, start=1):
-        image, mask = scene(scene_seed, label_noise=noise)
-        write_png(root / split / "images" / f"scene_{i:05d}.png", image)
-        write_png(root / split / "labels" / f"scene_{i:05d}.png", palette[mask])
+        image, mask, things = _render(scene_seed, height, width, imbalance, blur, noise)
+        name = f"scene_{i:05d}.png"
+        write_png(root / split / "images" / name, image)
+        write_png(root / split / "labels" / name, palette[mask])
+        boxes[split].append((name, things))
         if progress is not None:
             progress(done, len(jobs))
+    for split, scenes in boxes.items():
+        if scenes:
+            write_json(root / split / "boxes.json", _as_coco(scenes, height, width))
     LABELS.save(root / "labels.yaml")
+
+
+def _as_coco(scenes: Sequence[tuple[str, list[Thing]]], height: int, width: int) -> dict[str, Any]:
+    """Numbers of images, categories and annotations begin at 1; a category is one more than its class index."""
+    things = [(number, thing) for number, (_, found) in enumerate(scenes, start=1) for thing in found]
+    return {
+        "images": [
+            {"id": number, "file_name": name, "height": height, "width": width}
+            for number, (name, _) in enumerate(scenes, start=1)
+        ],
+        "categories": [{"id": LABELS.names.index(name) + 1, "name": name} for name in THINGS],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": image,
+                "category_id": thing.index + 1,
+                "bbox": list(thing.box),
+                "area": thing.area,
+                "iscrowd": 0,
+            }
+            for number, (image, thing) in enumerate(things, start=1)
+        ],
+    }

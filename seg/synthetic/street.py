@@ -7,6 +7,7 @@ rasterisation of convex shapes (`fillPoly` draws other pixels in OpenCV 4.9 and 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import TypeVar
 
 import cv2
@@ -113,8 +114,10 @@ class Street:
     mist: Color
     edges: tuple[float, float]  # of the road
     walks: tuple[float, float]  # outer edges of the pavements
+    things: Image  # (H, W), number of the vehicle or person at each pixel, 0 = none
     depth: float = 0.0
-    items: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+    thing: int = 0  # what is being drawn
+    items: list[tuple[float, "partial[None]"]] = field(default_factory=list)
     shadows: list[NDArray[np.int32]] = field(default_factory=list)
 
     def at(self, x: float, y: float, z: float) -> tuple[int, int]:
@@ -135,6 +138,7 @@ class Street:
             cv2.fillConvexPoly(self.image, points, hazed)
             if label is not None:
                 cv2.fillConvexPoly(self.mask, points, [label])
+                cv2.fillConvexPoly(self.things, points, [self.thing])
 
     def board(self, x0: float, x1: float, y0: float, y1: float, z: float) -> Polygon:
         """A rectangle that faces the camera."""
@@ -172,6 +176,7 @@ def _street(rng: Rng, height: int, width: int) -> Street:
     left, right = -rng.pick((4.9, 5.3, 8.0)), rng.pick((1.9, 4.2, 5.2))
     street = Street(
         image=np.zeros((height, width, 3), np.uint8), mask=np.full((height, width), SKY, np.uint8),
+        things=np.zeros((height, width), np.uint8),
         focal=height * rng.between(1.0, 1.35), eye=rng.between(1.4, 2.2), bend=rng.between(-0.003, 0.003),
         horizon=height * rng.between(0.38, 0.52), centre=width * rng.between(0.36, 0.64),
         sun=rng.pick((0.0, 0.0, -1.4, -0.7, 0.7, 1.4)), mist=low, edges=(left, right),
@@ -430,10 +435,11 @@ def paint(layout: Rng, back: Rng, traffic: Rng, walkers: Rng, *, height: int, wi
     _traffic(street, traffic, imbalance)
     _furniture(street, walkers, imbalance)
     _darken(street)
+    numbers = count(1)
     for z, draw in sorted(street.items, key=lambda item: -item[0]):
-        street.depth = z
+        street.depth, street.thing = z, next(numbers) if draw.func in (_vehicle, _person) else 0
         draw()
-    street.depth = 0
+    street.depth = street.thing = 0
     if layout.random() < 0.35:
         _bonnet(street, layout)
     return street
