@@ -44,6 +44,7 @@ _PUBLIC = (
     "trained",
     "training",
     "transforms",
+    "weighting",
 )
 
 

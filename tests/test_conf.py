@@ -20,7 +20,8 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
 GROUPS = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name != "hydra")
 
-BY_THE_RUN = {"classes", "params", "optimizer", "steps", "log_dir", "purge_step", "progress", "model"} | {
+BY_THE_RUN = {"classes", "params", "optimizer", "steps", "log_dir", "purge_step", "progress", "model", "names"} | {
+    "in_channels",
     "pred",
     "target",
 }

@@ -26,7 +26,8 @@ ALLOWED = {
     "convert": BASE | {"_preproc", "class_weights", "images", "pairs", "remembered"},
     "synthetic": BASE | {"images"},
     # where data, model and loss are made ready
-    "objective": {"loading", "losses"},
+    "objective": {"loading", "losses", "weighting"},
+    "weighting": {"losses"},
     "loading": {"dataset"},
     "dataset": {"images", "pairs", "remembered", "transforms"},
     "export": BASE | {"inference", "models"},

@@ -10,6 +10,7 @@ from torch import nn
 from seg import checkpoint, models, trained
 from seg.commands import _show, instantiate
 from seg.commands._data import Data
+from seg.commands._tasks import head_configs
 from seg.images import Reading
 from seg.labels import LabelMap
 from seg.regularizers import describe
@@ -19,8 +20,8 @@ _LEAST_DEVIATION = 1 / 255  # one gray level: a channel that varies less would b
 
 def first_model(
     cfg: dict[str, Any], model_config: dict[str, Any], data: Data
-) -> tuple[nn.Module, models.Normalization]:
-    """The model with its regularizers and first weights; the normalisation of its images."""
+) -> tuple[nn.Module, models.Normalization, dict[str, Any]]:
+    """The model with its heads, regularizers and first weights; the normalisation of its images; what builds it."""
     normalization: models.Normalization
     if (given := cfg["normalization"])["mean"] is not None or given["std"] is not None:
         normalization = _given_normalization(given, data.reading.channels)
@@ -29,6 +30,10 @@ def first_model(
     else:
         normalization = _own_normalization(data)
     model = _with_file(model_config, normalization)
+    if cfg["task"]:
+        heads = head_configs(cfg["task"], model, data.labels)
+        built = {name: instantiate(head, group=f"task.{name}.head") for name, head in heads.items()}
+        model, model_config = models.WithHeads(model, built), {**model_config, "heads": heads}
     if cfg["device"]["sync_batchnorm"]:  # before regularizers find their places among the normalisations
         model = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     if cfg["regularizer"]:  # not in the checkpoint's model: in evaluation there is none
@@ -38,7 +43,7 @@ def first_model(
     if cfg["init"] is not None:
         theirs = _start_from(cfg["init"], model, data.labels, data.reading)
         normalization = theirs or normalization
-    return model, normalization
+    return model, normalization, model_config
 
 
 def _with_file(model_config: dict[str, Any], normalization: models.Normalization) -> nn.Module:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from seg import checkpoint
 from seg.commands import Failed, _show
 from seg.loading import Batch
-from seg.objective import Segmentation
+from seg.objective import MultiTask, Segmentation
 from seg.training import State
 
 _MARK = "seg-train replay 1"
@@ -29,7 +29,7 @@ def save(path: Path, state: State, batches: Sequence[Batch]) -> None:
     checkpoint.save(path, kept)
 
 
-def replay(path: str, state: State, objective: Segmentation) -> None:
+def replay(path: str, state: State, objective: Segmentation | MultiTask) -> None:
     """Compute the kept step again, and say where numbers stop being finite.
 
     Raises:
@@ -61,7 +61,7 @@ def replay(path: str, state: State, objective: Segmentation) -> None:
     raise Failed(f"not finite again: {'; '.join(troubles)}")
 
 
-def _look(state: State, objective: Segmentation, batch: Batch) -> list[str]:
+def _look(state: State, objective: Segmentation | MultiTask, batch: Batch) -> list[str]:
     """What is not finite in a batch, in the order in which it is computed."""
     batch = state.fabric.to_device(batch)
     found = [] if torch.isfinite(batch.images).all() else ["the images are not finite"]

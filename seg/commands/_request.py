@@ -13,6 +13,7 @@ from seg.commands._inference import inference_of
 from seg.commands._reading import reading_of
 from seg.commands._sampling import check_sampler
 from seg.commands._sweep import check_test
+from seg.commands._tasks import check_tasks
 from seg.commands._tracking import check_logger
 
 BEST_HIGH = ("miou", "miou_i", "miou_c", "mdice", "accuracy", "boundary_iou", "boundary_f1")
@@ -33,6 +34,7 @@ def check_request(cfg: dict[str, Any]) -> None:
     check_monitor(options)
     inference_of(cfg["inference"])
     check_test(cfg["sweep"]["test"])
+    check_tasks(cfg["task"])
     if cfg["average"] and options.steps is None and options.freeze >= options.epochs:
         raise ValueError(
             f"average: expected a model that is trained, got fit.freeze={options.freeze} of {options.epochs} epochs; "

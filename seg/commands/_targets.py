@@ -21,8 +21,8 @@ def instantiate(config: Mapping[str, Any], *args: Any, group: str = "", **kwargs
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate as hydra_instantiate
 
-    if any(node["_target_"].partition(".")[0] not in _INSTALLED for _, node in _nodes(config)):
-        _make_importable()
+    for _, node in _nodes(config):
+        _make_importable(node["_target_"])
     try:
         return hydra_instantiate(config, *args, _convert_="all", **kwargs)
     except InstantiationException as error:
@@ -42,6 +42,7 @@ def parameters(target: str) -> tuple[list[str], bool]:
     """
     from hydra.utils import get_object
 
+    _make_importable(target)
     try:
         target_object: Callable[..., Any] = get_object(target)
         found = inspect.signature(target_object).parameters.values()
@@ -61,8 +62,8 @@ def trusted_modules(names: Any) -> list[str]:
         isinstance(name, str) and all(part.isidentifier() for part in name.split(".")) for name in names
     ):
         raise ValueError(f"trust: expected a list of modules of yours, such as [my_models], got {names!r}; give names")
-    if names:
-        _make_importable()
+    for name in names:
+        _make_importable(name)
     return names
 
 
@@ -95,10 +96,10 @@ def _nodes(config: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]
             yield from _nodes(value, path)
 
 
-def _make_importable() -> None:
-    """Let the working directory serve modules, which console scripts lack.
+def _make_importable(target: str) -> None:
+    """Let the working directory serve modules, which console scripts lack, if it is needed for this target.
 
     Last, so that it shadows nothing that is installed: a file called ``statistics.py`` there must break nothing.
     """
-    if os.getcwd() not in sys.path:  # noqa: PTH109
+    if target.partition(".")[0] not in _INSTALLED and os.getcwd() not in sys.path:  # noqa: PTH109
         sys.path.append(os.getcwd())  # noqa: PTH109

@@ -34,6 +34,7 @@ from seg.commands._resume import resume, settled_precision
 from seg.commands._sampling import sampling_weights
 from seg.commands._signals import stop_signals
 from seg.commands._targets import parameters
+from seg.commands._tasks import make_objective
 from seg.commands._trial import explained, fitting_batch, try_sizes
 from seg.commands._watcher import RunWatcher
 from seg.dataset import SegmentationDataset
@@ -50,7 +51,7 @@ from seg.metrics import (
     MeanLoss,
     PixelCounts,
 )
-from seg.objective import Segmentation
+from seg.objective import MultiTask, Segmentation
 from seg.optim import parameter_groups
 
 
@@ -67,7 +68,7 @@ class Parts:
     options: training.FitOptions
     data: Data
     state: training.State
-    objective: Segmentation
+    objective: Segmentation | MultiTask
     batches: TrainBatches
     train_loader: DataLoader[Any]
     val_loader: DataLoader[Any]
@@ -216,8 +217,8 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric, cache: Cache | None =
     model_config = {**cfg["model"], "classes": data.labels.classes}
     if data.reading.channels != 3:  # a model of the user's own needs not know of them
         model_config["in_channels"] = data.reading.channels
-    model, normalization = first_model(cfg, model_config, data)
-    objective = Segmentation(instantiate(with_weights(cfg["loss"], data), group="loss"), data.labels.classes)
+    model, normalization, model_config = first_model(cfg, model_config, data)
+    objective = make_objective(cfg, instantiate(with_weights(cfg["loss"], data), group="loss"), data.labels)
     dataset = partial(
         SegmentationDataset,
         classes=data.labels.classes,
@@ -283,7 +284,7 @@ def _val_batch(cfg: dict[str, Any], data: Data, world: int) -> int:
 
 
 def _state(
-    cfg: dict[str, Any], model: nn.Module, objective: Segmentation, fabric: Fabric, steps: int
+    cfg: dict[str, Any], model: nn.Module, objective: Segmentation | MultiTask, fabric: Fabric, steps: int
 ) -> training.State:
     """What moves on in a run of so many steps."""
     groups = parameter_groups(model, objective, lr=cfg["optimizer"].get("lr"), **cfg["rates"])

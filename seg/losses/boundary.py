@@ -38,6 +38,8 @@ class Boundary(nn.Module):
         ValueError: an option out of range, or arguments of the wrong shape or type.
     """
 
+    can_be_negative = True  # what `seg.weighting` asks
+
     def __init__(
         self,
         *,

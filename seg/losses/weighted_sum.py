@@ -57,10 +57,19 @@ class WeightedSum(nn.Module):
         """The sums of all terms that work by sums, so that they share one softmax."""
         return tuple(need for term in self.terms.values() for need in needs_of(term))
 
+    def weighted(self, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> dict[str, Tensor]:
+        """The terms times their weights, by name: what the sum is of."""
+        return self._weighted(logits, target, distance, native_sums(self, logits, target, distance))
+
     def _combine(self, logits: Tensor, target: Tensor, distance: Tensor | None, sums: PixelSums | None) -> Tensor:
+        return torch.stack([*self._weighted(logits, target, distance, sums).values()]).sum()
+
+    def _weighted(
+        self, logits: Tensor, target: Tensor, distance: Tensor | None, sums: PixelSums | None
+    ) -> dict[str, Tensor]:
         values = {name: self._value(name, logits, target, distance, sums) for name in self.terms}
         self.last = {name: value.detach() for name, value in values.items()}
-        return torch.stack([self._now(name) * value for name, value in values.items()]).sum()
+        return {name: self._now(name) * value for name, value in values.items()}
 
     def _value(
         self, name: str, logits: Tensor, target: Tensor, distance: Tensor | None, sums: PixelSums | None

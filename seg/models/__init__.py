@@ -1,6 +1,7 @@
 """Encoder-decoder models of segmentation-models-pytorch: built from plain arguments, restored from checkpoints."""
 
 from seg.models.building import IMAGENET_MEAN, IMAGENET_STD, Normalization, build, first_line, normalization
+from seg.models.heads import WithHeads, features_of
 from seg.models.pretrained import Found, fill, is_file, read_weights
 from seg.models.restoring import restore, transfer
 
@@ -9,7 +10,9 @@ __all__ = [
     "IMAGENET_STD",
     "Found",
     "Normalization",
+    "WithHeads",
     "build",
+    "features_of",
     "fill",
     "first_line",
     "is_file",

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -12,6 +12,10 @@ from torch import nn
 
 from seg import checkpoint
 from seg.models.building import build, first_line
+from seg.models.heads import WithHeads
+
+HEADS: frozenset[str] = frozenset()
+"""Targets of heads that a checkpoint may name without being trusted."""
 
 _TIMM_OPTIONS = frozenset(
     {
@@ -39,7 +43,8 @@ def restore(config: Mapping[str, Any], weights: Mapping[str, Any], *, trust: Seq
     """Build the model that a checkpoint names and load its weights.
 
     What the checkpoint names is decided on as text, before anything of it is imported: `build` and the classes of smp's
-    architecture map, with options that are numbers, words, and lists of them. Weights are never fetched.
+    architecture map, with options that are numbers, words, and lists of them. Weights are never fetched. Heads of
+    modules that are neither ours nor trusted are left out: the segmentation is the same without them.
 
     Args:
         config: ``_target_`` and its arguments, plain data.
@@ -50,12 +55,17 @@ def restore(config: Mapping[str, Any], weights: Mapping[str, Any], *, trust: Seq
         ValueError: another model, other arguments, or weights that do not fit.
     """
     arguments = dict(config)
+    heads = arguments.pop("heads", {})
     target = arguments.pop("_target_", None)
-    if isinstance(target, str) and any(target.startswith(f"{module}.") for module in trust):
+    if _trusted(target, trust):
         model = _construct(_imported(target), target, arguments)
     else:
         with checkpoint.sealed():
             model = _construct(_known(target), target, _harmless(target, arguments))
+    if known := _known_heads(heads, trust):
+        model = WithHeads(model, {name: _head(head, trust) for name, head in known.items()})
+    left_out = tuple(f"heads.{name}." for name in heads if name not in known)
+    weights = {name: value for name, value in weights.items() if not name.startswith(left_out)} if left_out else weights
     try:
         model.load_state_dict(weights)
     except Exception as error:  # torch's are RuntimeErrors, but tensors of a damaged file find others
@@ -79,7 +89,7 @@ def transfer(
         ValueError: nothing fits.
     """
     own = model.state_dict()
-    head = list(own)[-1].rpartition(".")[0] if rows is not None else None
+    head = [name for name in own if not name.startswith("heads.")][-1].rpartition(".")[0] if rows is not None else None
     fitting = {
         name: value
         for name, value in weights.items()
@@ -112,6 +122,36 @@ def _known(target: Any) -> Callable[..., nn.Module]:
     return known[target]
 
 
+def _known_heads(heads: Any, trust: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """Those that may be built.
+
+    Raises:
+        ValueError: what a checkpoint says of heads makes no sense.
+    """
+    if not isinstance(heads, Mapping) or not all(
+        isinstance(name, str) and isinstance(head, Mapping) and isinstance(head.get("_target_"), str)
+        for name, head in heads.items()
+    ):
+        raise ValueError(f"checkpoint: expected heads by name, got {str(heads)[:80]!r}; the file was edited")
+    return {
+        name: head for name, head in heads.items() if head["_target_"] in HEADS or _trusted(head["_target_"], trust)
+    }
+
+
+def _head(config: Mapping[str, Any], trust: Sequence[str]) -> nn.Module:
+    target, arguments = str(config["_target_"]), {key: value for key, value in config.items() if key != "_target_"}
+    constructor = _imported(target)
+    if _trusted(target, trust):
+        return _construct(constructor, target, arguments)
+    _check_options(target, arguments, set(inspect.signature(constructor).parameters))
+    with checkpoint.sealed():
+        return _construct(constructor, target, arguments)
+
+
+def _trusted(target: Any, trust: Sequence[str]) -> bool:
+    return isinstance(target, str) and any(target.startswith(f"{module}.") for module in trust)
+
+
 def _harmless(target: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments that a checkpoint may give; without pretrained weights, and without noise, which only trains.
 
@@ -130,13 +170,17 @@ def _harmless(target: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         taken = {*inspect.signature(_known(target)).parameters}
     taken = (taken | (_TIMM_OPTIONS if encoder.startswith("tu-") else set())) - {"self", "kwargs", "aux_params"}
     kept = {name: value for name, value in arguments.items() if name not in {"encoder_weights", "regularizer"}}
-    for name, value in kept.items():
+    _check_options(target, kept, taken)
+    return {**kept, "encoder_weights": None}
+
+
+def _check_options(target: str, given: Mapping[str, Any], taken: Set[str]) -> None:
+    for name, value in given.items():
         if name not in taken or not _is_plain(value):
             raise ValueError(
                 f"checkpoint: expected options of '{target}' that are numbers, words, or lists of them, got "
                 f"{name}={str(value)[:60]!r}; the file was edited, or needs a newer version"
             )
-    return {**kept, "encoder_weights": None}
 
 
 def _is_plain(value: Any, depth: int = 2) -> bool:

@@ -63,6 +63,7 @@ _SINCE = {
     "rates.encoder": 1.0,
     "rates.layer_decay": 1.0,
     "scheduler.warmup": 0.0,
+    "weighting._target_": "seg.weighting.Fixed",
 }
 """Keys that the configurations of older runs lack, and what such runs did."""
 

@@ -5,7 +5,7 @@ the objective that the state holds.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -28,8 +28,8 @@ class Watcher(Protocol):
     """What `fit` tells: where numbers and checkpoints go is the watcher's business."""
 
     def line(self, line: dict[str, Any]) -> None:
-        """An epoch is done: epoch, loss, terms, lr, seconds, wait, images_per_second and, where it was validated, the
-        scores with ``val_`` before their names."""
+        """An epoch is done: epoch, loss, terms and weights where there are some, lr, seconds, wait, images_per_second
+        and, where it was validated, the scores with ``val_`` before their names."""
 
     def save(self, kind: Literal["last", "best"]) -> None:
         """Save the state: ``last`` to go on from, ``best`` because the monitored score is better than ever."""
@@ -111,14 +111,21 @@ def _gradients(state: State, batches: Sequence[Batch]) -> Losses:
         with state.fabric.no_backward_sync(state.wrapped, enabled=number < len(batches)):
             losses = state.objective(state.wrapped, batch)
             state.fabric.backward(losses.total / len(batches))
-        found.append(Losses(losses.total.detach(), losses.terms))
+        found.append(losses._replace(total=losses.total.detach()))
     for parameter in state.frozen:
         parameter.grad = None
     _average_over_processes(state)
     if len(found) == 1:
         return found[0]
-    terms = {name: torch.stack([one.terms[name] for one in found]).mean() for name in found[0].terms}
-    return Losses(torch.stack([one.total for one in found]).mean(), terms)
+    return Losses(
+        torch.stack([one.total for one in found]).mean(),
+        _mean([one.terms for one in found]),
+        _mean([one.weights for one in found]),
+    )
+
+
+def _mean(found: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([one[name] for one in found]).mean() for name in found[0]}
 
 
 def _average_over_processes(state: State) -> None:
@@ -198,7 +205,7 @@ def fit(
             better = position.rank(score, options)
             if isinstance(state.scheduler, ReduceLROnPlateau):
                 state.scheduler.step(score)
-        position.next_epoch()
+        state.next_epoch()
         watcher.line(line)
         if better:
             watcher.save("best")
@@ -298,6 +305,7 @@ def _line(state: State, batches: TrainBatches) -> dict[str, Any]:
         "wait": position.wait / max(position.seconds, 1e-9),
         "images_per_second": images / max(position.seconds, 1e-9),
     }
-    if position.term_sums:
-        line["terms"] = {name: float(value) / position.step for name, value in position.term_sums.items()}
+    for key, sums in (("terms", position.term_sums), ("weights", position.weight_sums)):
+        if sums:
+            line[key] = {name: float(value) / position.step for name, value in sums.items()}
     return line

@@ -33,6 +33,7 @@ class Position:
         epoch, step: ``step`` optimizer steps of ``epoch`` are done.
         loss_sum: of the steps done in this epoch.
         term_sums: the same for each term of a composite loss.
+        weight_sums: the same for each factor of a weighting.
         seconds, wait: of training in this epoch, and the part of it that was spent waiting for data.
         best: highest monitored score so far, see `FitOptions.goodness`.
         since_best: validations since then.
@@ -45,6 +46,7 @@ class Position:
     step: int = 0
     loss_sum: float | Tensor = 0.0
     term_sums: dict[str, float | Tensor] = field(default_factory=dict)
+    weight_sums: dict[str, float | Tensor] = field(default_factory=dict)
     seconds: float = 0.0
     wait: float = 0.0
     best: float = -math.inf
@@ -57,8 +59,9 @@ class Position:
         """Count a finished step; sums stay on the device, because float() would wait for it at every step."""
         self.step += 1
         self.loss_sum += _wide(losses.total.detach())
-        for name, value in losses.terms.items():
-            self.term_sums[name] = self.term_sums.get(name, 0.0) + _wide(value)
+        for sums, values in ((self.term_sums, losses.terms), (self.weight_sums, losses.weights)):
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + _wide(value)
 
     def rank(self, score: float, options: FitOptions) -> bool:
         """Count a validation; return whether it is the best so far."""
@@ -72,7 +75,7 @@ class Position:
 
     def next_epoch(self) -> None:
         """Move on to the start of the next epoch."""
-        self.epoch, self.step, self.loss_sum, self.term_sums = self.epoch + 1, 0, 0.0, {}
+        self.epoch, self.step, self.loss_sum, self.term_sums, self.weight_sums = self.epoch + 1, 0, 0.0, {}, {}
         self.seconds = self.wait = 0.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -80,12 +83,13 @@ class Position:
             **vars(self),
             "loss_sum": float(self.loss_sum),
             "term_sums": {name: float(value) for name, value in self.term_sums.items()},
+            "weight_sums": {name: float(value) for name, value in self.weight_sums.items()},
             "top": [list(one) for one in self.top],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name in self.state_dict():
-            setattr(self, name, state_dict[name])
+            setattr(self, name, state_dict[name] if name != "weight_sums" else state_dict.get(name, {}))
         self.top = [(score, epoch) for score, epoch in self.top]
 
 
@@ -166,6 +170,14 @@ class State:
             move = getattr(module, "set_progress", None)
             if callable(move):
                 move(done, total)
+
+    def next_epoch(self) -> None:
+        """Move on to the start of the next epoch, and tell the parts of the objective that count epochs."""
+        self.position.next_epoch()
+        for module in self.objective.modules():
+            move = getattr(module, "next_epoch", None)
+            if callable(move):
+                move()
 
     def train(self, *, frozen: bool, norm: bool) -> None:
         """Set the mode of training.

@@ -1,0 +1,64 @@
+"""Further heads on the decoder of a model, for tasks beside the segmentation."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from segmentation_models_pytorch.base import SegmentationModel
+from torch import Tensor, nn
+
+
+class WithHeads(SegmentationModel):  # type: ignore[misc]  # untyped
+    """A model of segmentation-models-pytorch, and heads that take what its decoder gives to the segmentation head.
+
+    ``model(images)`` is what it is without them: logits (N, C, H, W), to the bit, so that inference, evaluation and
+    export go on as they do. ``model(images, heads=True)`` is ``(logits, {name: what the head returns})``, through
+    whatever wraps the module: several processes exchange the gradients of the heads too. Encoder, decoder and
+    segmentation head are those of the model given, and have the same names in the ``state_dict``, the heads come after
+    them as ``heads.NAME``: weights move between models with heads and without.
+
+    Args:
+        model: of segmentation-models-pytorch, or anything else with ``encoder``, ``decoder`` and ``segmentation_head``
+            that are called one after the other.
+        heads: modules that take the features (N, F, h, w); F is `features_of` the model, h and w are those of the
+            images divided by a number that is the architecture's (1 for unet, 4 for most others).
+
+    Raises:
+        ValueError: a model without these parts, or with a classification head.
+    """
+
+    def __init__(self, model: nn.Module, heads: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        features_of(model)
+        if getattr(model, "classification_head", None) is not None:
+            raise ValueError("model: expected none with a classification head, got one; leave out aux_params")
+        self.encoder: Any = model.encoder
+        self.decoder: Any = model.decoder
+        self.segmentation_head: Any = model.segmentation_head
+        self.classification_head = None
+        self.heads = nn.ModuleDict(dict(heads))
+        self.requires_divisible_input_shape = getattr(model, "requires_divisible_input_shape", False)
+
+    def forward(self, images: Tensor, *, heads: bool = False) -> Any:
+        if not torch.compiler.is_compiling():
+            self.check_input_shape(images)
+        encoded = self.encoder(images)
+        decoded = self.decoder(*encoded) if isinstance(encoded, tuple) else self.decoder(encoded)  # a tuple: dpt
+        logits = self.segmentation_head(decoded)
+        return (logits, {name: head(decoded) for name, head in self.heads.items()}) if heads else logits
+
+
+def features_of(model: nn.Module) -> int:
+    """Channels F of what the decoder of a model gives to its heads.
+
+    Raises:
+        ValueError: a model without encoder, decoder and segmentation head.
+    """
+    parts = ("encoder", "decoder", "segmentation_head")
+    if not all(isinstance(getattr(model, part, None), nn.Module) for part in parts):
+        raise ValueError(
+            f"model: expected one with {', '.join(parts)}, as those of segmentation-models-pytorch, got "
+            f"{type(model).__name__}; choose such a model, or task=none"
+        )
+    head: nn.Module = model.segmentation_head  # type: ignore[assignment]
+    return next(module.in_channels for module in head.modules() if isinstance(module, nn.Conv2d))
