@@ -19,6 +19,7 @@ except PackageNotFoundError:  # a bare checkout on PYTHONPATH
 _PUBLIC = (
     "audit",
     "averaging",
+    "boxes",
     "checkpoint",
     "class_weights",
     "compare",

@@ -22,6 +22,7 @@ GROUPS = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name != "h
 
 BY_THE_RUN = {"classes", "params", "optimizer", "steps", "log_dir", "purge_step", "progress", "model", "names"} | {
     "in_channels",
+    "box_loss",
     "pred",
     "target",
 }

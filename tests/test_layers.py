@@ -26,6 +26,7 @@ ALLOWED = {
     "convert": BASE | {"_preproc", "class_weights", "images", "pairs", "remembered"},
     "synthetic": BASE | {"images"},
     # where data, model and loss are made ready
+    "boxes": {"labels", "loading", "losses", "objective"},
     "objective": {"loading", "losses", "weighting"},
     "weighting": {"losses"},
     "loading": {"dataset"},

@@ -23,7 +23,7 @@ class Objects(NamedTuple):
     """The n objects of a mask, the largest first.
 
     Attributes:
-        index: (H, W) uint8, 1 + number of the object at each pixel, 0 = none.
+        numbers: (H, W) uint8, 1 + number of the object at each pixel, 0 = none.
         boxes: (n, 4) int64, xyxy in pixels: right and bottom are one more than the last column and row.
         classes: (n,) uint8.
         areas: (n,) int64, pixels.
@@ -31,7 +31,7 @@ class Objects(NamedTuple):
         ignored: (n,) whether an ignored pixel is among its eight neighbours, so that it may go on there.
     """
 
-    index: NDArray[np.uint8]
+    numbers: NDArray[np.uint8]
     boxes: NDArray[np.int64]
     classes: NDArray[np.uint8]
     areas: NDArray[np.int64]
@@ -63,7 +63,7 @@ def find_objects(mask: NDArray[np.uint8], *, classes: Sequence[int] | None = Non
     countable = np.zeros(256, bool)
     countable[[*range(IGNORE)] if classes is None else list(classes)] = True
     wanted = np.flatnonzero(countable[runs.value])
-    first, end, value = (part[wanted] for part in runs)
+    first, end, value = runs.first[wanted], runs.end[wanted], runs.value[wanted]
     label = _components(_Runs(first, end, value), width)
     order = np.argsort(label, kind="stable")
     starts = np.flatnonzero(np.diff(label[order], prepend=-1))
@@ -73,18 +73,20 @@ def find_objects(mask: NDArray[np.uint8], *, classes: Sequence[int] | None = Non
     boxes = np.stack([extreme.reduceat(part[order], starts) for extreme, part in edges], 1).reshape(-1, 4)
     areas = np.add.reduceat((end - first)[order], starts)
     kept = np.argsort(-areas, kind="stable")[: min(MOST, np.count_nonzero(areas >= min_area))]
-    numbers = np.zeros(len(areas), np.uint8)
-    numbers[kept] = np.arange(1, len(kept) + 1)
+    number = np.zeros(len(areas), np.uint8)
+    number[kept] = np.arange(1, len(kept) + 1)
     of_runs = np.zeros(len(runs.value), np.uint8)
-    of_runs[wanted] = numbers[label]
-    index = np.repeat(of_runs, runs.end - runs.first).reshape(mask.shape)
+    of_runs[wanted] = number[label]
+    numbers = np.repeat(of_runs, runs.end - runs.first).reshape(mask.shape)
     boxes = boxes[kept]
     border = (boxes[:, :2] == 0).any(1) | (boxes[:, 2:] == (width, height)).any(1)
-    return Objects(index, boxes, value[order[starts[kept]]], areas[kept], border, _at_ignored(mask, index, len(kept)))
+    return Objects(
+        numbers, boxes, value[order[starts[kept]]], areas[kept], border, _at_ignored(mask, numbers, len(kept))
+    )
 
 
 def _runs(mask: NDArray[np.uint8]) -> _Runs:
-    flat = np.ascontiguousarray(mask).ravel()
+    flat: NDArray[np.uint8] = np.ascontiguousarray(mask).ravel()
     begins = np.ones(flat.size, bool)
     np.not_equal(flat[1:], flat[:-1], out=begins[1:])
     begins[:: mask.shape[1]] = True
@@ -106,6 +108,6 @@ def _components(runs: _Runs, width: int) -> NDArray[np.int32]:
     return label
 
 
-def _at_ignored(mask: NDArray[np.uint8], index: NDArray[np.uint8], number: int) -> NDArray[np.bool_]:
+def _at_ignored(mask: NDArray[np.uint8], numbers: NDArray[np.uint8], count: int) -> NDArray[np.bool_]:
     near = cv2.dilate((mask == IGNORE).view(np.uint8), np.ones((3, 3), np.uint8))
-    return np.bincount(index[near.view(bool)], minlength=number + 1)[1 : number + 1] > 0
+    return np.bincount(numbers[near.view(bool)], minlength=count + 1)[1:] > 0

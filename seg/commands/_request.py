@@ -13,13 +13,15 @@ from seg.commands._inference import inference_of
 from seg.commands._reading import reading_of
 from seg.commands._sampling import check_sampler
 from seg.commands._sweep import check_test
-from seg.commands._tasks import check_tasks
+from seg.commands._tasks import check_boxes, check_tasks, has_boxes
 from seg.commands._tracking import check_logger
 
 BEST_HIGH = ("miou", "miou_i", "miou_c", "mdice", "accuracy", "boundary_iou", "boundary_f1")
 BEST_LOW = ("loss", "ece")
 MONITORED, BY_CLASS = BEST_HIGH + BEST_LOW, ("iou", "dice")
 """Scores of the validation of a training run: numbers, and those that hold one for each class."""
+OF_BOXES = ("ap", "ap50")
+"""The scores that task=boxes has besides, higher is better."""
 
 
 def check_request(cfg: dict[str, Any]) -> None:
@@ -31,10 +33,12 @@ def check_request(cfg: dict[str, Any]) -> None:
     check_cache(cfg["data"]["cache"])
     _check_channels(cfg)
     options: training.FitOptions = instantiate(cfg["fit"], group="fit")
-    check_monitor(options)
+    check_monitor(options, with_boxes=has_boxes(cfg["task"]))
     inference_of(cfg["inference"])
     check_test(cfg["sweep"]["test"])
     check_tasks(cfg["task"])
+    if has_boxes(cfg["task"]):
+        check_boxes(cfg["inference"])
     if cfg["average"] and options.steps is None and options.freeze >= options.epochs:
         raise ValueError(
             f"average: expected a model that is trained, got fit.freeze={options.freeze} of {options.epochs} epochs; "
@@ -70,15 +74,19 @@ def _check_channels(cfg: dict[str, Any]) -> None:
             raise ValueError(f"augment: {error}") from None
 
 
-def check_monitor(options: training.FitOptions, classes: Sequence[str] | None = None) -> None:
+def check_monitor(
+    options: training.FitOptions, classes: Sequence[str] | None = None, *, with_boxes: bool = False
+) -> None:
     """Refuse a score that validation does not compute.
 
     Args:
         classes: names, once they are known.
+        with_boxes: boxes are predicted too.
     """
     name, _, of = options.monitor.partition(".")
-    known = f"one of {', '.join(MONITORED)}, or {' or '.join(f'{by}.NAME' for by in BY_CLASS)} of a class"
-    if name not in (BY_CLASS if of else MONITORED):
+    monitored = MONITORED + (OF_BOXES if with_boxes else ())
+    known = f"one of {', '.join(monitored)}, or {' or '.join(f'{by}.NAME' for by in BY_CLASS)} of a class"
+    if name not in (BY_CLASS if of else monitored):
         raise ValueError(f"fit.monitor: expected {known}, got '{options.monitor}'; choose a score that is computed")
     if of and classes is not None and of not in classes:
         raise ValueError(f"fit.monitor: expected a class among {', '.join(classes)}, got '{of}'; choose one")

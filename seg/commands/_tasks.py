@@ -1,20 +1,26 @@
 """Tasks beside the segmentation, and how their losses are weighed, from the groups ``task`` and ``weighting``.
 
 ``task`` holds, by name, a ``head`` (a module on the decoder's features), a ``task`` (see `seg.objective.Task`) and a
-``weight``. Constructors that take ``in_channels``, ``classes`` or ``names`` are told those of the run.
+``weight``. Constructors that take ``in_channels``, ``classes``, ``names`` or ``box_loss`` are told those of the run;
+``countable`` classes are named by name or index, and told by index.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from seg import models
+from seg.boxes import check_library
 from seg.commands._targets import instantiate, parameters
 from seg.labels import LabelMap
 from seg.losses import WeightedSum
 from seg.objective import SEGMENTATION, MultiTask, Segmentation
 from seg.weighting import Fixed, Weighting
+
+BOX_HEAD = "seg.boxes.BoxHead"
+WITH_BOXES = ("seg.inference.whole", "seg.inference.sliding")
+"""Kinds of inference that boxes can be predicted with."""
 
 
 def check_tasks(tasks: Any) -> None:
@@ -40,6 +46,25 @@ def check_tasks(tasks: Any) -> None:
             parameters(str(task[part]["_target_"]))
 
 
+def has_boxes(tasks: Any) -> bool:
+    """Whether one of the tasks predicts boxes."""
+    return any(task["head"]["_target_"] == BOX_HEAD for task in (tasks or {}).values())
+
+
+def check_boxes(inference: Mapping[str, Any]) -> None:
+    """Refuse what boxes cannot be predicted or judged with.
+
+    Raises:
+        ValueError: a library is missing, or images are turned or scaled, which distances to sides do not follow.
+    """
+    check_library()
+    if inference["_target_"] not in WITH_BOXES:
+        raise ValueError(
+            f"inference: expected whole or sliding with boxes, got {inference['_target_']}, whose views are flipped or "
+            "scaled; choose one of the two, or task=none"
+        )
+
+
 def head_configs(tasks: Mapping[str, Any], model: nn.Module, labels: LabelMap) -> dict[str, Any]:
     """What builds the head of each task on this model."""
     features = models.features_of(model)
@@ -51,7 +76,11 @@ def make_objective(cfg: Mapping[str, Any], loss: nn.Module, labels: LabelMap) ->
     if not (tasks := cfg["task"]):
         weighting = _weighting(cfg, list(loss.terms) if isinstance(loss, WeightedSum) else [SEGMENTATION])
         return Segmentation(loss, labels.classes, None if type(weighting) is Fixed else weighting)
-    built = {name: instantiate(_told(task["task"], labels), group=f"task.{name}.task") for name, task in tasks.items()}
+    more = {"box_loss": cfg["box_loss"]} if "box_loss" in cfg else {}
+    built = {
+        name: instantiate(_told(task["task"], labels, **more), group=f"task.{name}.task")
+        for name, task in tasks.items()
+    }
     weights = {name: task.get("weight", 1.0) for name, task in tasks.items()}
     return MultiTask(Segmentation(loss, labels.classes), built, _weighting(cfg, [SEGMENTATION, *built]), weights)
 
@@ -65,4 +94,24 @@ def _told(config: Mapping[str, Any], labels: LabelMap, **more: Any) -> dict[str,
     """A configuration and, of what only a run knows, that which its target takes."""
     known = {"classes": labels.classes, "names": labels.names, **more}
     taken = parameters(str(config["_target_"]))[0]
-    return {**{name: value for name, value in known.items() if name in taken}, **config}
+    config = {**{name: value for name, value in known.items() if name in taken}, **config}
+    if config.get("countable") is not None:
+        config["countable"] = _indices(config["countable"], labels.names)
+    return config
+
+
+def _indices(countable: Any, names: Sequence[str]) -> list[int]:
+    """Of classes by name or index.
+
+    Raises:
+        ValueError: something else, or too many for the description of a model in a checkpoint.
+    """
+    known = {name: index for index, name in enumerate(names)} | {index: index for index in range(len(names))}
+    listed = countable if isinstance(countable, list) else [countable]
+    wrong = [item for item in listed if isinstance(item, bool) or item not in known]
+    if wrong or not 1 <= len(listed) <= 64:
+        raise ValueError(
+            f"countable: expected 1 to 64 classes among {', '.join(names)}, or null for all, got {countable!r}; give "
+            "names or indices"
+        )
+    return sorted({known[item] for item in listed})

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from seg import evaluation, inference, runs, training
+from seg import boxes, evaluation, inference, runs, training
 from seg.commands import _show, instantiate, plain
 from seg.commands._cache import make_cache
 from seg.commands._data import Data, file_sizes, load_data, pair_up, render, with_weights
@@ -34,7 +34,7 @@ from seg.commands._resume import resume, settled_precision
 from seg.commands._sampling import sampling_weights
 from seg.commands._signals import stop_signals
 from seg.commands._targets import parameters
-from seg.commands._tasks import make_objective
+from seg.commands._tasks import has_boxes, make_objective
 from seg.commands._trial import explained, fitting_batch, try_sizes
 from seg.commands._watcher import RunWatcher
 from seg.dataset import SegmentationDataset
@@ -49,6 +49,7 @@ from seg.metrics import (
     ErrorKinds,
     MaskMeter,
     MeanLoss,
+    Meter,
     PixelCounts,
 )
 from seg.objective import MultiTask, Segmentation
@@ -89,7 +90,9 @@ class Parts:
         By the model itself: the wrapper of several processes waits for the others at every call, and they validate on
         other numbers of batches, if any.
         """
-        model = self.state.evaluated.eval()
+        return self._predicted(self.state.evaluated.eval(), images)
+
+    def _predicted(self, model: nn.Module, images: Tensor) -> Tensor:
         precision = self.state.fabric.strategy.precision
         with precision.forward_context():
             logits = self.infer(model)(precision.convert_input(images))
@@ -97,7 +100,8 @@ class Parts:
         return converted
 
     def validate(self, stop: Callable[[], bool]) -> evaluation.Validation:
-        """Loss, pixel counts, boundaries and calibration of the validation set; of a part of it after ``stop()``."""
+        """Loss, pixel counts, boundaries, calibration and, with a head for them, boxes of the validation set; of a part
+        of it after ``stop()``."""
         masks = [Boundaries(len(self.data.val), self.data.labels.classes, tolerances=[TOLERANCE])]
         return self._evaluated(masks, stop)
 
@@ -117,13 +121,19 @@ class Parts:
             models = dict.fromkeys((self.state.model, self.state.evaluated))  # in one order on all of them
             for buffer in (buffer for model in models for buffer in model.buffers()):
                 torch.distributed.broadcast(buffer, 0)
+        images, names = len(self.data.val), self.data.labels.names
+        meters: list[Meter] = [
+            MeanLoss(lambda logits, mask: self.objective.losses(logits, mask).total),
+            PixelCounts(images, names, bins=BINS, masks=masks),
+        ]
+        predict = self.predict
+        if (head := boxes.head_of(model := self.state.evaluated)) is not None:
+            meters.append(meter := boxes.BoxMeter(images, names, head))
+            predict = meter.reading(partial(self._predicted, boxes.joined(model).eval()))
         return evaluation.evaluate(
-            self.predict,
+            predict,
             takewhile(lambda _: not stop(), _show.track(self.val_loader, "validation", len(self.val_loader))),
-            [
-                MeanLoss(lambda logits, mask: self.objective.losses(logits, mask).total),
-                PixelCounts(len(self.data.val), self.data.labels.names, bins=BINS, masks=masks),
-            ],
+            meters,
             reduce=self.reduce,
         )
 
@@ -212,7 +222,7 @@ def build(cfg: dict[str, Any], data: Data, fabric: Fabric, cache: Cache | None =
         ValueError: an option that a constructor refuses.
     """
     options: training.FitOptions = instantiate(cfg["fit"], group="fit")
-    check_monitor(options, data.labels.names)
+    check_monitor(options, data.labels.names, with_boxes=has_boxes(cfg["task"]))
     torch.manual_seed(cfg["seed"])
     model_config = {**cfg["model"], "classes": data.labels.classes}
     if data.reading.channels != 3:  # a model of the user's own needs not know of them

@@ -14,7 +14,7 @@ from seg import checkpoint
 from seg.models.building import build, first_line
 from seg.models.heads import WithHeads
 
-HEADS: frozenset[str] = frozenset()
+HEADS = frozenset({"seg.boxes.BoxHead"})
 """Targets of heads that a checkpoint may name without being trusted."""
 
 _TIMM_OPTIONS = frozenset(

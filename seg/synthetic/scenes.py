@@ -47,7 +47,7 @@ class Thing(NamedTuple):
         area: pixels.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # of the tuple method that nobody needs here
     box: tuple[int, int, int, int]
     area: int
 
