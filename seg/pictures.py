@@ -1,6 +1,6 @@
 """Pictures of masks: colours, overlays, panels with a legend."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -23,6 +23,19 @@ def overlay(image: Image, mask: Image, palette: Sequence[Color], *, opacity: flo
     return np.where((mask == IGNORE)[..., None], image, np.rint(blend).astype(np.uint8))
 
 
+def outlined(
+    picture: Image, boxes: Iterable[Sequence[float]], classes: Iterable[int], palette: Sequence[Color]
+) -> Image:
+    """RGB picture (H, W, 3) with boxes, rows xyxy in pixels, in the colours of their classes with a white rim."""
+    drawn = picture.copy()
+    for box, index in zip(boxes, classes, strict=True):
+        left, top, right, bottom = (round(side) for side in box)
+        corners = (left, top), (max(left, right - 1), max(top, bottom - 1))
+        for color, thickness in (((255, 255, 255), 3), (palette[index], 1)):
+            cv2.rectangle(drawn, *corners, tuple(map(int, color)), thickness)
+    return drawn
+
+
 def panel(
     image: Image,
     prediction: Image,
@@ -30,6 +43,7 @@ def panel(
     names: Sequence[str],
     *,
     target: Image | None = None,
+    boxes: tuple[Iterable[Sequence[float]], Iterable[int]] = ((), ()),
 ) -> Image:
     """One picture: image | target, if given | prediction, over a legend of the classes that occur.
 
@@ -37,12 +51,13 @@ def panel(
         image: (H, W, 3) RGB.
         prediction, target: (H, W) class indices, 255 = ignore.
         palette, names: colour and name of each class.
+        boxes: predicted ones, xyxy, and their classes.
 
     Returns:
         RGB picture, uint8.
     """
     tiles = [image, *([overlay(image, target, palette)] if target is not None else [])]
-    tiles.append(overlay(image, prediction, palette))
+    tiles.append(outlined(overlay(image, prediction, palette), *boxes, palette))
     gap = np.full((image.shape[0], 4, 3), 255, np.uint8)
     row = tiles[0]
     for tile in tiles[1:]:

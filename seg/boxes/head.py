@@ -78,9 +78,10 @@ class Joined(nn.Module):
     distances to sides do not depend on where a window lies. They do on how a view is turned or scaled.
     """
 
-    def __init__(self, model: nn.Module, name: str) -> None:
+    def __init__(self, model: nn.Module, name: str, head: BoxHead) -> None:
         super().__init__()
         self.model, self.name = model, name
+        self.countable, self.min_area = head.countable, head.min_area
 
     def forward(self, images: Tensor) -> Tensor:
         logits, outputs = self.model(images, heads=True)
@@ -102,4 +103,4 @@ def head_of(model: nn.Module) -> BoxHead | None:
 def joined(model: nn.Module) -> nn.Module:
     """The model as a `Joined` one, if it has a `BoxHead`; else as it is."""
     named = _named(model)
-    return model if named is None else Joined(model, named[0])
+    return model if named is None else Joined(model, *named)

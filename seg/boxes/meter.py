@@ -37,8 +37,9 @@ class BoxMeter:
     `seg.boxes.Joined`. The boxes of a mask are those of `find_objects`, in all masks.
 
     Totals: ``boxes_found (images, 100, 6)`` float32: xyxy, score, class, a row of score 0 is none; ``boxes_wanted
-    (images, 255, 6)``: xyxy, area, class, a row of area 0 is none. Scores: ``ap``, the mean over IoU from 0.5 to 0.95
-    and over the classes that occur, ``ap50`` at IoU 0.5, and ``ap_by_class``; NaN without objects.
+    (images, 255, 6)``: xyxy, area, class, a row of area 0 is none; ``boxes_sizes (images, 2)``: height and width.
+    Scores: ``ap``, the mean over IoU from 0.5 to 0.95 and over the classes that occur, ``ap50`` at IoU 0.5, and
+    ``ap_by_class``; NaN without objects.
 
     Args:
         images: number of images in the set, over all processes.
@@ -49,6 +50,7 @@ class BoxMeter:
     def __init__(self, images: int, names: Sequence[str], head: BoxHead) -> None:
         self.names, self.head = tuple(names), head
         self.found, self.wanted = torch.zeros(images, MOST_FOUND, 6), torch.zeros(images, MOST, 6)
+        self.sizes = torch.zeros(images, 2, dtype=torch.int64)
         self._maps: Tensor | None = None
 
     def reading(self, predict: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -63,6 +65,7 @@ class BoxMeter:
 
     def update(self, logits: Tensor, mask: Tensor, index: Tensor) -> None:
         assert self._maps is not None, "predict through reading()"
+        self.sizes[index.cpu()] = torch.tensor(mask.shape[1:])
         found = select(candidates(logits, self._maps, self.head.countable), min_area=self.head.min_area)
         for position, one, target in zip(index.tolist(), found, mask.cpu().numpy(), strict=True):
             rows = torch.cat([one.boxes, one.scores[:, None], one.classes[:, None]], 1)
@@ -72,7 +75,7 @@ class BoxMeter:
             self.wanted[position, : len(table)] = torch.from_numpy(table)
 
     def totals(self) -> dict[str, Tensor]:
-        return {"boxes_found": self.found, "boxes_wanted": self.wanted}
+        return {"boxes_found": self.found, "boxes_wanted": self.wanted, "boxes_sizes": self.sizes}
 
     def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]:
         result = average_precision(totals["boxes_found"], totals["boxes_wanted"])

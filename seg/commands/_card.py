@@ -26,6 +26,8 @@ _SCORES = {
     "boundary_iou": "boundary IoU (D)",
     "boundary_f1": "boundary F1",
     "ece": "calibration error (ECE), 0 is best",
+    "ap": "boxes, AP",
+    "ap50": "boxes, AP at IoU 0.5",
 }
 """Of a line of ``metrics.jsonl``, in percent here."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seg import runs
+from seg.boxes import Boxes, as_coco, found_in, image_precisions
 from seg.commands import _pictures
 from seg.evaluation import Validation
-from seg.files import write_csv, write_png
+from seg.files import write_csv, write_json, write_png
 from seg.metrics import KINDS, SIZES, at_tolerance, error_shares
 from seg.scores import (
     POLICY,
@@ -25,6 +27,7 @@ from seg.scores import (
     image_ious,
     image_means,
     majority_scores,
+    mean,
     ratio,
     surface_dice,
     worst,
@@ -70,6 +73,16 @@ class Judged:
         """Values of the classes by their names."""
         return dict(zip(self.names, values, strict=True))
 
+    @property
+    def boxes(self) -> list[Boxes] | None:
+        """Found in each image; None where none were looked for."""
+        return found_in(self.found.totals["boxes_found"]) if self.has("boxes_found") else None
+
+    @cached_property
+    def precisions(self) -> Floats:
+        """Average precision of the boxes of each image, NaN where its mask has none."""
+        return image_precisions(self.found.totals["boxes_found"], self.found.totals["boxes_wanted"])
+
     def boundary_f1(self, number: int = 0) -> Floats:
         """Of each image and class, at one of the tolerances."""
         return boundary_f1(at_tolerance(self.total("edges"), number))
@@ -94,13 +107,17 @@ class Predictions:
 
 
 def write(judged: Judged, destination: Path) -> None:
-    """The tables of each image, the confusion matrix, and the plots, of which some may be left over from before."""
+    """The tables of each image, the confusion matrix, boxes, and the plots; some may be left over from before."""
     write_per_image(judged, destination)
     confusion = judged.total("confusion")
     rows = ((name, *row) for name, row in zip(judged.names, confusion.tolist(), strict=True))
     write_csv(destination / "confusion.csv", ("target \\ prediction", *judged.names), rows)
     _pictures.draw_confusion(destination / CONFUSION, confusion, judged.names)
     _pictures.draw_worst(destination / WORST, worst(judged.mious).tolist())
+    (destination / runs.BOXES).unlink(missing_ok=True)
+    if (boxes := judged.boxes) is not None:
+        sizes = zip(judged.images, *judged.total("boxes_sizes").T.tolist(), strict=True)
+        write_json(destination / runs.BOXES, as_coco(list(sizes), boxes, judged.names))
     (destination / RELIABILITY).unlink(missing_ok=True)
     if judged.has("confidence"):
         curves = {key: judged.total(key).sum(0) for key in ("confidence", "tempered") if judged.has(key)}
@@ -128,6 +145,8 @@ def _columns(judged: Judged) -> Columns:
     if judged.has("errors"):
         for kind, shares in zip(KINDS, error_shares(judged.total("errors")).T, strict=True):
             yield f"error_{kind}", "", shares
+    if judged.has("boxes_found"):
+        yield "ap", "", judged.precisions
     if judged.has("hd95"):
         yield from _both("nsd", surface_dice(at_tolerance(judged.total("edges"), 0)), judged.names)
         yield from _both("hd95", judged.total("hd95"), judged.names)
@@ -166,6 +185,8 @@ def as_data(judged: Judged) -> dict[str, Any]:
         "components": judged.by_name([_sizes(table) for table in judged.total("components").tolist()]),
         "confused": confused(judged.total("confusion"), judged.names),
     }
+    if judged.has("boxes_found"):
+        found["ap_i"] = float(mean(judged.precisions))
     for name, key in (("reliability", "confidence"), ("reliability_tempered", "tempered")):
         if judged.has(key):
             found[name] = _reliability(judged.total(key).sum(0))

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from seg import pictures
-from seg.files import whole, write_png
+from seg.boxes import CHANNELS, Boxes, Candidates, Joined, as_coco, candidates, select
+from seg.commands._pictures import for_panel
+from seg.files import whole, write_json, write_png
 from seg.images import Image, as_rgb
 from seg.labels import LabelMap
 
-Kind = Literal["mask", "overlays", "colors", "confidence", "probabilities", "geotiff"]
+Kind = Literal["mask", "overlays", "colors", "confidence", "probabilities", "geotiff", "boxes"]
 
 FOLDERS: Mapping[Kind, str] = {
     "overlays": "overlays/{}.png",
@@ -25,6 +28,7 @@ FOLDERS: Mapping[Kind, str] = {
     "confidence": "confidence/{}.png",
     "probabilities": "probabilities/{}.npz",
     "geotiff": "geotiff/{}.tif",
+    "boxes": "boxes/{}.json",
     "mask": "{}.png",  # last: a mask that is there says that the others are too
 }
 """Where each kind lies in the destination, by the name of the image."""
@@ -67,6 +71,8 @@ class Outputs:
         image: (H, W, channels), for overlays and probabilities; None where it is too large for them.
         geo: tags of `geo_tags`, for the GeoTIFF.
         halves: probabilities as float16, else as uint8, 255 for 1.
+        boxes: the model, if it gives maps of boxes after its logits.
+        name: of the image, for boxes.
     """
 
     def __init__(
@@ -79,11 +85,15 @@ class Outputs:
         image: Image | None = None,
         geo: Sequence[Any] = (),
         halves: bool = False,
+        boxes: Joined | None = None,
+        name: str = "",
     ) -> None:
         self.paths, self.height, self.width, self.labels = paths, height, width, labels
         self.image, self.geo, self.halves = image, geo, halves
         self.masks: list[Image] = []
         self.shares: list[NDArray[Any]] = []
+        self.joined, self.name = boxes, name
+        self.candidates: list[Candidates] = []
 
     def __enter__(self) -> "Outputs":
         with ExitStack() as stack:
@@ -106,7 +116,12 @@ class Outputs:
         return PngRows(file, self.height, self.width, channels)
 
     def add(self, logits: Tensor) -> None:
-        """The next rows: logits (1, classes, h, width)."""
+        """The next rows: logits (1, classes, h, width), and the maps of boxes if there are any."""
+        if self.joined is not None:
+            logits, maps = logits[:, :-CHANNELS], logits[:, -CHANNELS:]
+            if "boxes" in self.paths:
+                found = candidates(logits, maps, self.joined.countable)
+                self.candidates.append(Candidates(*(part.cpu() for part in found)))
         mask = logits.argmax(1)[0].byte().cpu().numpy()
         self.pictures["mask"].write(mask)
         if "colors" in self.pictures:
@@ -134,9 +149,10 @@ class Outputs:
     def _finish(self) -> None:
         for picture in self.pictures.values():
             picture.close()
+        boxes = self._boxes() if "boxes" in self.paths else None
         if "overlays" in self.paths and self.image is not None:
-            mask = np.concatenate(self.masks)
-            panel = pictures.panel(as_rgb(self.image), mask, self.labels.palette, self.labels.names)
+            mask, labels = np.concatenate(self.masks), self.labels
+            panel = pictures.panel(as_rgb(self.image), mask, labels.palette, labels.names, boxes=for_panel(boxes))
             write_png(self.paths["overlays"], panel)
         if "probabilities" in self.paths:
             path = self.paths["probabilities"]
@@ -147,6 +163,16 @@ class Outputs:
         if self.spool is not None:
             with whole(self.paths["geotiff"]) as temporary:
                 self._write_geotiff(temporary, self.spool)
+
+    def _boxes(self) -> Boxes:
+        """Those of the image, which are written."""
+        assert self.joined is not None
+        found = Candidates(*(torch.cat(parts, -2) for parts in zip(*self.candidates, strict=True)))
+        (boxes,) = select(found, min_area=self.joined.min_area)
+        data = as_coco([(self.name, self.height, self.width)], [boxes], self.labels.names)
+        self.paths["boxes"].parent.mkdir(parents=True, exist_ok=True)
+        write_json(self.paths["boxes"], data)
+        return boxes
 
     def _write_geotiff(self, path: Path, spool: IO[bytes]) -> None:
         import tifffile

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from seg import inference, pictures
+from seg.boxes import Boxes
 from seg.files import whole, write_png
 from seg.images import Image, Reading, as_rgb, read_image, read_mask
 from seg.labels import LabelMap
@@ -23,12 +24,28 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(path: Path, pair: Pair, image: Image, prediction: Image, labels: LabelMap) -> Image:
+def draw(
+    path: Path, pair: Pair, image: Image, prediction: Image, labels: LabelMap, boxes: Boxes | None = None
+) -> Image:
     """Write image | target | prediction of one pair as PNG and return it; of more than three bands the first ones."""
     target = read_mask(pair.mask, labels.classes)
-    picture = pictures.panel(as_rgb(image), prediction, labels.palette, labels.names, target=target)
+    picture = pictures.panel(
+        as_rgb(image), prediction, labels.palette, labels.names, target=target, boxes=for_panel(boxes)
+    )
     write_png(path, picture)
     return picture
+
+
+SHOWN = 0.3
+"""Score from which a box is drawn: with all that are kept for the average precision nothing else would be seen."""
+
+
+def for_panel(boxes: Boxes | None) -> tuple[list[list[float]], list[int]]:
+    """The good boxes and their classes, for `seg.pictures.panel`."""
+    if boxes is None:
+        return [], []
+    good = boxes.scores >= SHOWN
+    return boxes.boxes[good].tolist(), boxes.classes[good].tolist()
 
 
 class ValidationPictures:

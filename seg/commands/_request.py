@@ -32,13 +32,13 @@ def check_request(cfg: dict[str, Any]) -> None:
     check_sampler(cfg["loader"])
     check_cache(cfg["data"]["cache"])
     _check_channels(cfg)
+    check_tasks(cfg["task"])
     options: training.FitOptions = instantiate(cfg["fit"], group="fit")
     check_monitor(options, with_boxes=has_boxes(cfg["task"]))
     inference_of(cfg["inference"])
-    check_test(cfg["sweep"]["test"])
-    check_tasks(cfg["task"])
     if has_boxes(cfg["task"]):
         check_boxes(cfg["inference"])
+    check_test(cfg["sweep"]["test"])
     if cfg["average"] and options.steps is None and options.freeze >= options.epochs:
         raise ValueError(
             f"average: expected a model that is trained, got fit.freeze={options.freeze} of {options.epochs} epochs; "

@@ -1,6 +1,6 @@
 """What ``seg-evaluate`` evaluates: a checkpoint, or masks that were predicted elsewhere."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from seg import evaluation, trained
+from seg.boxes import BoxMeter, head_of, joined
 from seg.commands import _show, trusted_modules
 from seg.commands._data import check, check_classes, check_labels, load_labels
 from seg.commands._inference import inference_of
+from seg.commands._tasks import check_boxes
 from seg.commands._trial import memory_for
 from seg.dataset import Checked, SegmentationDataset
 from seg.evaluation import Validation
@@ -88,6 +90,7 @@ def _evaluate(
 ) -> tuple[Validation, dict[str, Any]]:
     """Evaluate a model, at a temperature too if one is asked for, which ``others`` may have to fit."""
     predict, temperature = model.infer(model.model), cfg["temperature"]
+    boxes = _box_meter(model, len(pairs), cfg["inference"])
     batches = _batches(model, pairs, cfg, "evaluation", "evaluating")
     more: dict[str, Any] = {}
     meters: list[Meter] = [meter]
@@ -101,7 +104,22 @@ def _evaluate(
         if temperature is not None:
             meters.append(AtTemperature(len(pairs), temperature))
             more = {"temperature": temperature, **more}
+        if boxes is not None:
+            meters.append(boxes)
+            predict = boxes.reading(model.infer(joined(model.model)))
         return evaluation.evaluate(predict, batches, meters), more
+
+
+def _box_meter(model: trained.Trained, images: int, inference: Mapping[str, Any]) -> BoxMeter | None:
+    """For a model that predicts boxes; says so if they cannot be judged here."""
+    if (head := head_of(model.model)) is None:
+        return None
+    try:
+        check_boxes(inference)
+    except ValueError as error:
+        _show.warn(f"boxes are left out: {error}")
+        return None
+    return BoxMeter(images, model.labels.names, head)
 
 
 def _batches(model: trained.Trained, pairs: list[Pair], cfg: dict[str, Any], part: str, title: str) -> Iterable[Batch]:

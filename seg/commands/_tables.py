@@ -95,6 +95,12 @@ def _lines(judged: Judged, data: dict[str, Any]) -> Iterator[str]:
         missing = int((np.isnan(judged.total("hd95")) & (judged.total("edges")[..., 1] > 0)).sum())
         hd95 = "-" if math.isnan(data["hd95"]) else f"{data['hd95']:.1f} px"
         yield f"HD95 (I) {hd95}; left out {missing} times, where an image's class has no predicted boundary"
+    if "ap" in data:
+        by_class = ", ".join(f"{name} {_show.percent(value)} %" for name, value in data["ap_by_class"].items())
+        yield (
+            f"boxes: AP {_show.percent(data['ap'])} %, at IoU 0.5 {_show.percent(data['ap50'])} %, mean over images "
+            f"{_show.percent(data['ap_i'])} %" + (f"; {by_class}" if by_class else "")
+        )
     if "ece" not in data:
         yield "calibration error (ECE): none, because predicted masks have no confidence"
     else:

@@ -55,13 +55,22 @@ def check_boxes(inference: Mapping[str, Any]) -> None:
     """Refuse what boxes cannot be predicted or judged with.
 
     Raises:
-        ValueError: a library is missing, or images are turned or scaled, which distances to sides do not follow.
+        ValueError: a library is missing, or see `check_views`.
     """
     check_library()
+    check_views(inference)
+
+
+def check_views(inference: Mapping[str, Any]) -> None:
+    """Refuse what boxes cannot be predicted with.
+
+    Raises:
+        ValueError: images are flipped, turned or scaled, which distances to sides do not follow.
+    """
     if inference["_target_"] not in WITH_BOXES:
         raise ValueError(
             f"inference: expected whole or sliding with boxes, got {inference['_target_']}, whose views are flipped or "
-            "scaled; choose one of the two, or task=none"
+            "scaled; choose one of the two, or leave boxes out"
         )
 
 

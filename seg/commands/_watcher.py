@@ -58,7 +58,7 @@ class RunWatcher:
         advance(line["epoch"] + 1, self.epochs)
         validated = (
             f"  val loss {line['val_loss']:.3f}  mIoU {_show.percent(line['val_miou'])} %" if "val_miou" in line else ""
-        )
+        ) + (f"  AP {_show.percent(line['val_ap'])} %" if "val_ap" in line else "")
         _show.say(
             f"epoch {line['epoch'] + 1:>3}/{self.epochs}  loss {line['loss']:.3f}{validated}  "
             f"{line['seconds']:.0f} s  {line['images_per_second']:.1f} images/s"

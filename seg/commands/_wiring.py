@@ -126,7 +126,7 @@ class Parts:
             MeanLoss(lambda logits, mask: self.objective.losses(logits, mask).total),
             PixelCounts(images, names, bins=BINS, masks=masks),
         ]
-        predict = self.predict
+        predict: inference.Model = self.predict
         if (head := boxes.head_of(model := self.state.evaluated)) is not None:
             meters.append(meter := boxes.BoxMeter(images, names, head))
             predict = meter.reading(partial(self._predicted, boxes.joined(model).eval()))

@@ -63,7 +63,8 @@ def evaluate(config: "DictConfig") -> None:
     (what,) = subject.named.values()
     _tables.print_tables(judged, data, title=f"{what} on {len(images)} images", sizes=cfg["sizes"])
     pictures = ", pictures/ (worst first)" if subject.seen else ""
-    _show.say(f"written to {destination}: metrics.json, tables per image, confusion.csv, plots{pictures}")
+    also = ", boxes.json" if judged.boxes is not None else ""
+    _show.say(f"written to {destination}: metrics.json, tables per image, confusion.csv, plots{also}{pictures}")
 
 
 def _request(config: "DictConfig") -> dict[str, Any]:
@@ -124,11 +125,12 @@ def _draw_worst(subject: "Subject", judged: "Judged", destination: Path, number:
             older.unlink()
     # an image without a labelled pixel has no score, and is the last to look at
     order = np.argsort(judged.mious, kind="stable")[:number].tolist() if subject.seen else []
+    boxes = judged.boxes
     for rank, index in enumerate(order, start=1):
         pair = subject.pairs[index]
         path = folder / f"{rank:02}_{_show.percent(judged.mious[index])}_{pair.name.replace('/', '_')}.png"
         assert subject.seen is not None
-        draw(path, pair, *subject.seen(index), subject.labels)
+        draw(path, pair, *subject.seen(index), subject.labels, boxes[index] if boxes is not None else None)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def predict(config: "DictConfig") -> None:
     Images whose masks are there already, of the same model and options, are left out. A bad image is named and the
     others go on; then the command fails.
     """
+    from seg.boxes import joined
     from seg.commands import _show
     from seg.commands._inference import inference_of
     from seg.commands._outputs import FOLDERS
@@ -46,13 +47,16 @@ def predict(config: "DictConfig") -> None:
     from seg.files import held, make_folder
     from seg.pairs import one
     from seg.pairs.folders import check_apart
+    from seg.runs import BOXES
     from seg.trained import load
 
     cfg = plain(config)
     kinds, infer = _kinds(cfg), inference_of(cfg["inference"])
     trained = load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
     _check_certain(trained, kinds, cfg["checkpoint"])
-    trained = replace(trained, infer=infer)
+    if not _boxes(trained, cfg):
+        kinds.remove("boxes")
+    trained = replace(trained, infer=infer, model=joined(trained.model) if "boxes" in kinds else trained.model)
     source = one(cfg["images"], "images")
     images = images_of(source, cfg["image_template"])
     folders = [source] if source.is_dir() else []
@@ -86,7 +90,7 @@ def predict(config: "DictConfig") -> None:
             for name in work if len(todo) > 1 else todo:
                 before = images[name].stat()
                 try:
-                    kinds_written = one_by_one(images[name], targets[name])
+                    kinds_written = one_by_one(images[name], targets[name], f"{name}{images[name].suffix}")
                 except ValueError as error:
                     failures.append(str(error))
                     continue
@@ -95,6 +99,9 @@ def predict(config: "DictConfig") -> None:
                 written |= {*kinds_written}
                 size, time = _stamp(targets[name], record)
                 manifest.append({**record, "mask_size": size, "mask_mtime_ns": time})
+        (destination / BOXES).unlink(missing_ok=True)
+        if "boxes" in kinds:
+            _join_boxes([paths["boxes"] for paths in targets.values()], destination / BOXES)
     unchanged = f", {len(images) - len(todo)} unchanged" if len(todo) < len(images) else ""
     also = "".join(f"; {kind} in {kind}/" for kind in kinds if kind in written and kind != "mask")
     _show.say(f"{len(todo) - len(failures)} masks written to {destination}{unchanged}{also}")
@@ -104,18 +111,20 @@ def predict(config: "DictConfig") -> None:
 
 
 def _predict_one(
-    trained: "Trained", path: Path, paths: "Paths", *, kinds: "list[Kind]", halves: bool, alone: bool
+    trained: "Trained", path: Path, paths: "Paths", name: str, *, kinds: "list[Kind]", halves: bool, alone: bool
 ) -> "list[Kind]":
     """Predict an image and write what is wanted, all of it or none; returns the kinds that were written.
 
     Args:
         paths: of what an earlier call may have written as well.
+        name: of the image, for boxes.
         kinds: those that are wanted.
         alone: tell how far it is.
 
     Raises:
         ValueError: the image cannot be read or predicted.
     """
+    from seg.boxes import Joined
     from seg.commands import _show
     from seg.commands._outputs import Outputs, geo_tags
     from seg.files import naming
@@ -133,11 +142,15 @@ def _predict_one(
             )
         if image is None and "overlays" in paths:
             _show.warn(
-                f"image '{path}' is larger than max_pixels: read and predicted some rows at a time, without overlay"
+                f"image '{path}' is larger than max_pixels: read and predicted some rows at a time, without overlay "
+                "or boxes"
             )
-        left_out = {*(() if geo else ("geotiff",)), *(() if image is not None else ("overlays",))}
+        left_out = {*(() if geo else ("geotiff",)), *(() if image is not None else ("overlays", "boxes"))}
         paths = {kind: target for kind, target in paths.items() if kind not in left_out}
-        outputs = Outputs(paths, height, width, trained.labels, image=image, geo=geo, halves=halves)
+        boxes = trained.model if isinstance(trained.model, Joined) else None
+        outputs = Outputs(
+            paths, height, width, trained.labels, image=image, geo=geo, halves=halves, boxes=boxes, name=name
+        )
         with naming(paths["mask"]), outputs:
             try:
                 strips = trained.strips(rows, height, width)
@@ -199,14 +212,58 @@ def _kinds(cfg: dict[str, Any]) -> "list[Kind]":
     """
     from seg.commands._outputs import FOLDERS
 
-    for key in ("overlays", "colors", "confidence", "geotiff", "overwrite"):
-        if not isinstance(cfg[key], bool):
+    for key in ("overlays", "colors", "confidence", "geotiff", "overwrite", "boxes"):
+        if not isinstance(cfg[key], bool) and (key, cfg[key]) != ("boxes", None):
             raise ValueError(f"{key}: expected true or false, got {cfg[key]!r}; give one")
     if cfg["probabilities"] not in (None, "uint8", "float16"):
         raise ValueError(
             f"probabilities: expected uint8 or float16, or null for none, got {cfg['probabilities']!r}; choose one"
         )
-    return [kind for kind in FOLDERS if kind == "mask" or cfg[kind]]
+    return [kind for kind in FOLDERS if kind in ("mask", "boxes") or cfg[kind]]
+
+
+def _boxes(trained: "Trained", cfg: dict[str, Any]) -> bool:
+    """Whether boxes are written: where the model has a head for them, unless they are not wanted.
+
+    Raises:
+        ValueError: they are, and cannot be predicted.
+    """
+    from seg.boxes import head_of
+    from seg.commands import _show
+    from seg.commands._tasks import check_views
+
+    if cfg["boxes"] is False:
+        return False
+    try:
+        if (found := head_of(trained.model)) is not None:
+            check_views(cfg["inference"])
+        elif cfg["boxes"]:
+            raise ValueError(
+                f"boxes: expected a checkpoint that was trained with task=boxes, got '{cfg['checkpoint']}'; give "
+                "another one, or leave boxes out"
+            )
+    except ValueError as error:
+        if cfg["boxes"]:
+            raise
+        _show.warn(f"boxes are left out: {error}")
+        return False
+    return found is not None
+
+
+def _join_boxes(parts: list[Path], path: Path) -> None:
+    """One file of those of all images that have been predicted."""
+    from seg.files import write_json
+
+    whole: dict[str, Any] = {"images": [], "categories": [], "annotations": []}
+    for part in (part for part in parts if part.is_file()):
+        data = json.loads(part.read_text(encoding="utf-8"))
+        number, first = len(whole["images"]) + 1, len(whole["annotations"])
+        whole["images"] += [{**image, "id": number} for image in data["images"]]
+        whole["categories"] = data["categories"]
+        whole["annotations"] += [
+            {**found, "id": first + found["id"], "image_id": number} for found in data["annotations"]
+        ]
+    write_json(path, whole)
 
 
 def _check_certain(trained: "Trained", kinds: "list[Kind]", checkpoint: str) -> None:

@@ -14,6 +14,7 @@ NAMES = {
     "accuracy": "pixel accuracy",
     "boundary_f1": "boundary F1",
     "ece": "calibration error",
+    "ap": "AP of boxes",
 }
 """Metrics for people; all are shares, shown in percent, and their differences in points."""
 

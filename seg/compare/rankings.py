@@ -10,7 +10,7 @@ from seg.compare.study import Level
 from seg.scores import image_ious, image_means, mean, ratio, worst
 
 OTHERS = {
-    **{key: NAMES[key] for key in ("miou", "miou_i", "miou_c", "boundary_f1", "ece")},
+    **{key: NAMES[key] for key in ("miou", "miou_i", "miou_c", "boundary_f1", "ece", "ap")},
     "worst": "mIoU of the worst 10 % of images",
     "target": "mIoU over the classes of the target alone",
 }

@@ -13,6 +13,7 @@
 ``per_image.csv``          pixels of each class in each validation image, of the last epoch
 ``per_image_metrics.csv``  further scores of each of these images: mIoU, calibration, boundaries
 ``metrics.json``           all that the last epoch is worth, with curves and tables, as ``seg-evaluate`` says it
+``boxes.json``             the boxes that it predicts for these images, in COCO's form (``task=boxes``)
 ``predictions/``           the mask that it predicts for each validation image
 ``test/``                  what ``sweep.test`` found: an output folder of ``seg-evaluate``
 ``README.md``              the model card, written when the run is complete
@@ -35,6 +36,7 @@ from seg.runs.folder import (
 from seg.runs.identity import as_text, differences, is_complete, owns, package, run_name, settings
 from seg.runs.records import (
     BEST,
+    BOXES,
     CARD,
     COLUMNS,
     CONFIG,
@@ -64,6 +66,7 @@ from seg.runs.records import (
 
 __all__ = [
     "BEST",
+    "BOXES",
     "CARD",
     "COLUMNS",
     "CONFIG",

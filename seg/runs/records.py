@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 CONFIG, ENVIRONMENT, METRICS = "config.yaml", "environment.json", "metrics.jsonl"
 LAST, BEST, PER_IMAGE, DONE = "last.pt", "best.pt", "per_image.csv", "done.json"
 PER_IMAGE_METRICS = "per_image_metrics.csv"
+BOXES = "boxes.json"
 PAIRS = "pairs.csv"
 JUDGED, PREDICTIONS, TEST = "metrics.json", "predictions", "test"
 CARD = "README.md"
