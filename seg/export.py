@@ -3,7 +3,9 @@
 An ONNX file takes float32 images (batch, channels, height, width) of any size, normalised as its metadata say, pads
 them by their edge to a multiple of 32 as `seg.inference.whole_image` does, and crops what it returns: logits (batch,
 classes, height, width) float32, or, of argmax, the mask (batch, height, width) uint8. A ``.pt2`` takes sides that are
-multiples of 32 alone.
+multiples of 32 alone. Of a model that predicts boxes there is a second output, ``boxes (batch, 5, height, width)``: at
+each pixel the distances to the four sides in pixels, and the logit of the centerness. `seg.boxes.decode` makes boxes of
+both, with ``countable`` and ``min_area`` from ``boxes`` in the metadata.
 
 An ONNX file is data: onnxruntime runs its own operators alone. A ``.pt2`` is a program: `torch.export.load` unpickles
 objects and evaluates text of it, so that a file of unknown origin can do what it likes. Load only those that you trust.
@@ -35,15 +37,21 @@ _REMEDY = "pip install 'seg-toolkit[export]'"
 
 
 class _Named(nn.Module):
-    """The model with a name for its input, and, if wanted, the argmax in it."""
+    """The model with a name for its input, the outputs apart, and, if wanted, the argmax in it."""
 
-    def __init__(self, model: nn.Module, argmax: bool) -> None:
+    def __init__(self, model: nn.Module, argmax: bool, maps: int) -> None:
         super().__init__()
-        self.model, self.argmax = model, argmax
+        self.model, self.argmax, self.maps = model, argmax, maps
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.model(images)
-        return logits.argmax(1).to(torch.uint8) if self.argmax else logits
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        outputs = _apart(self.model(images), self.argmax, self.maps)
+        return outputs if self.maps else outputs[0]
+
+
+def _apart(out: Tensor, argmax: bool, maps: int) -> tuple[Tensor, ...]:
+    """Logits, or the mask, and boxes if there are maps of them."""
+    logits, further = (out[:, :-maps], (out[:, -maps:],)) if maps else (out, ())
+    return (logits.argmax(1).to(torch.uint8) if argmax else logits, *further)
 
 
 def write(
@@ -54,6 +62,7 @@ def write(
     *,
     size: Sequence[int] | None = None,
     argmax: bool = False,
+    maps: int = 0,
 ) -> float:
     """Export a model, run the file beside the model on random images of several sizes, and keep it if they agree.
 
@@ -63,6 +72,7 @@ def write(
         description: plain data for the metadata: what the outputs mean, and how images are read and normalised.
         size: height and width of the images, for models that take one size alone; None = any.
         argmax: return masks instead of logits.
+        maps: channels that the model gives after its logits, of `seg.boxes.Joined`: the second output.
 
     Returns:
         The largest difference of a logit, or with argmax the share of pixels, between file and model.
@@ -74,17 +84,18 @@ def write(
     suffix = Path(path).suffix.lower()
     check_request(path, size)
     text = json.dumps({**description, "output": "mask" if argmax else "logits", "size": list(size) if size else None})
-    program = _program(_Named(model, argmax).eval(), channels, size)
+    program = _program(_Named(model, argmax, maps).eval(), channels, size)
     with whole(path) as temporary:
         if suffix == ".pt2":
             with temporary.open("wb") as file:
                 torch.export.save(program, file, extra_files={_KEY: text})
-            runs: nn.Module = _program_of(temporary)[0]
+            runs: Onnx | Program = _program_of(temporary)[0]
         else:
-            data = _onnx(program, channels, size, argmax, text)
+            outputs = ("mask" if argmax else "logits", *(("boxes",) if maps else ()))
+            data = _onnx(program, channels, size, outputs, text)
             temporary.write_bytes(data)
             runs = Onnx(data, "cpu")
-        return _largest_difference(model, runs, channels, size, argmax, any_size=suffix == ".onnx" and not size)
+        return _largest_difference(model, runs, channels, size, argmax, maps, any_size=suffix == ".onnx" and not size)
 
 
 def read(path: str | os.PathLike[str], device: str) -> tuple[nn.Module, dict[str, Any]]:
@@ -162,8 +173,12 @@ class Onnx(nn.Module):
         self.text = self.session.get_modelmeta().custom_metadata_map.get(_KEY, "null")
 
     def forward(self, images: Tensor) -> Tensor:
-        (out,) = self.session.run(None, {"images": images.float().cpu().numpy()})
-        return torch.from_numpy(out).to(images.device)
+        return self.outputs(images)[0]
+
+    def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Logits or mask, and boxes if it has them."""
+        found = self.session.run(None, {"images": images.float().cpu().numpy()})
+        return tuple(torch.from_numpy(out).to(images.device) for out in found)
 
 
 class Program(nn.Module):
@@ -175,8 +190,12 @@ class Program(nn.Module):
         self.run = (program.module(check_guards=False).to(device),)  # in a tuple, it is no child
 
     def forward(self, images: Tensor) -> Tensor:
-        out: Tensor = self.run[0](images)
-        return out
+        return self.outputs(images)[0]
+
+    def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Logits or mask, and boxes if it has them."""
+        out = self.run[0](images)
+        return out if isinstance(out, tuple) else (out,)
 
 
 class _OneHot(nn.Module):
@@ -210,29 +229,28 @@ def _program(model: nn.Module, channels: int, size: Sequence[int] | None) -> tor
 
 
 def _onnx(
-    program: torch.export.ExportedProgram, channels: int, size: Sequence[int] | None, argmax: bool, text: str
+    program: torch.export.ExportedProgram, channels: int, size: Sequence[int] | None, outputs: Sequence[str], text: str
 ) -> bytes:
     import onnx
 
-    name = "mask" if argmax else "logits"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's, about itself
         try:
-            written = torch.onnx.export(program, (), opset_version=OPSET, output_names=[name], verbose=False)
+            written = torch.onnx.export(program, (), opset_version=OPSET, output_names=list(outputs), verbose=False)
         except Exception as error:  # of many kinds
             hint = "" if size else _HINT
             raise RuntimeError(f"the ONNX exporter of torch gave up ({first_line(error)}){hint}") from None
     assert written is not None
     model = written.model_proto
     if size is None:
-        model = _with_padding(model, channels, name)
+        model = _with_padding(model, channels, outputs)
     onnx.helper.set_model_props(model, {_KEY: text})
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString()
     return data
 
 
-def _with_padding(model: Any, channels: int, name: str) -> Any:
+def _with_padding(model: Any, channels: int, outputs: Sequence[str]) -> Any:
     """Pad by the edge before an ONNX model, and crop after it."""
     import onnx.compose
     import onnx.parser
@@ -249,21 +267,25 @@ def _with_padding(model: Any, channels: int, name: str) -> Any:
             pads = Concat <axis = 0> (zeros, missing)
             padded = Pad <mode = "edge"> (images, pads)
         }}""")
-    kind, axes = ("uint8[batch,", "1, 2") if name == "mask" else ("float[batch, classes,", "2, 3")
+    kinds = {"mask": "uint8[batch,", "logits": "float[batch, classes,", "boxes": "float[batch, maps,"}
+    taken = ", ".join(f"{kinds[name]} rows, columns] found_{name}" for name in outputs)
+    given = ", ".join(f"{kinds[name]} height, width] {name}" for name in outputs)
     after = onnx.parser.parse_model(f"""{head}
-        crop ({kind} rows, columns] found, int64[2] size) => ({kind} height, width] {name}) {{
+        crop ({taken}, int64[2] size) => ({given}) {{
             zeros = Constant <value = int64[2] {{0, 0}}> ()
-            axes = Constant <value = int64[2] {{{axes}}}> ()
-            {name} = Slice (found, zeros, size, axes)
+            axes = Constant <value = int64[2] {{-2, -1}}> ()
+            {" ".join(f"{name} = Slice (found_{name}, zeros, size, axes)" for name in outputs)}
         }}""")
     before, inner, after = (
         onnx.compose.add_prefix(part, f"{where}_")
         for where, part in (("before", before), ("inner", model), ("after", after))
     )
     link = [("before_padded", "inner_images")]
-    joined = onnx.compose.merge_models(before, inner, link, outputs=[f"inner_{name}", "before_size"])
-    joined = onnx.compose.merge_models(joined, after, [(f"inner_{name}", "after_found"), ("before_size", "after_size")])
-    return _renamed(joined, {"before_images": "images", f"after_{name}": name})
+    inner_names = [f"inner_{name}" for name in outputs]
+    joined = onnx.compose.merge_models(before, inner, link, outputs=[*inner_names, "before_size"])
+    link = [(f"inner_{name}", f"after_found_{name}") for name in outputs] + [("before_size", "after_size")]
+    joined = onnx.compose.merge_models(joined, after, link)
+    return _renamed(joined, {"before_images": "images", **{f"after_{name}": name for name in outputs}})
 
 
 def _renamed(model: Any, names: Mapping[str, str]) -> Any:
@@ -285,10 +307,11 @@ def _program_of(path: Path, device: str = "cpu") -> tuple["Program", str]:
 @torch.no_grad()
 def _largest_difference(
     model: nn.Module,
-    file: nn.Module,
+    file: "Onnx | Program",
     channels: int,
     size: Sequence[int] | None,
     argmax: bool,
+    maps: int,
     *,
     any_size: bool,
 ) -> float:
@@ -297,24 +320,34 @@ def _largest_difference(
     worst = 0.0
     for number, (height, width) in enumerate(sizes, start=1):
         images = torch.randn(number, channels, height, width, generator=noise)
-        expected = whole_image(model, images)
+        expected = _apart(whole_image(model, images), argmax, maps)
         try:
-            found = file(images)
+            found = file.outputs(images)
         except Exception as error:  # onnxruntime's are of many kinds
             raise RuntimeError(
                 f"the exported file does not run on images of {height}x{width} ({first_line(error)})"
                 + ("" if size else _HINT)
             ) from None
-        if argmax:
-            difference = (found != expected.argmax(1)).float().mean().item()
-            allowed = 0.01  # of the pixels, whose best two classes are as good as equal
-        else:
-            difference = (found - expected).abs().max().item()
-            allowed = 0.01 * max(1.0, expected.abs().max().item())
-        if not difference <= allowed:
-            raise RuntimeError(
-                f"expected the exported file to compute what the model does, got a difference of {difference:.3g} for "
-                f"images of {height}x{width}; choose the other format, or another model"
-            )
-        worst = max(worst, difference)
+        for own, theirs in zip(expected, found, strict=True):
+            worst = max(worst, _difference(own, theirs, height, width))
     return worst
+
+
+def _difference(expected: Tensor, found: Tensor, height: int, width: int) -> float:
+    """The largest difference of a number, or the share of pixels of a mask.
+
+    Raises:
+        RuntimeError: it is too large.
+    """
+    if expected.dtype == torch.uint8:
+        difference = (found != expected).float().mean().item()
+        allowed = 0.01  # of the pixels, whose best two classes are as good as equal
+    else:
+        difference = (found - expected).abs().max().item()
+        allowed = 0.01 * max(1.0, expected.abs().max().item())
+    if not difference <= allowed:
+        raise RuntimeError(
+            f"expected the exported file to compute what the model does, got a difference of {difference:.3g} for "
+            f"images of {height}x{width}; choose the other format, or another model"
+        )
+    return difference

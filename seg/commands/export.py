@@ -21,6 +21,7 @@ def export(config: "DictConfig") -> None:
     """Write an ONNX file or a program of torch.export, and say how far it is from the model."""
     import seg
     from seg import export
+    from seg.boxes import CHANNELS, head_of, joined
     from seg.commands import _show
     from seg.files import make_folder
     from seg.trained import load
@@ -40,9 +41,18 @@ def export(config: "DictConfig") -> None:
     trained = load(cfg["checkpoint"], "cpu", trust=trusted_modules(cfg["trust"]))
     make_folder(path.parent, "destination")
     description = {**trained.describe(), "version": seg.__version__, "opset": export.OPSET}
+    maps = 0
+    if (head := head_of(trained.model)) is not None:
+        maps, description["boxes"] = CHANNELS, {"countable": head.countable, "min_area": head.min_area}
     try:
         difference = export.write(
-            path, trained.model, trained.reading.channels, description, size=cfg["size"], argmax=cfg["argmax"]
+            path,
+            joined(trained.model),
+            trained.reading.channels,
+            description,
+            size=cfg["size"],
+            argmax=cfg["argmax"],
+            maps=maps,
         )
     except RuntimeError as error:
         raise Failed(f"'{cfg['checkpoint']}' was not exported: {error}") from None
@@ -51,6 +61,7 @@ def export(config: "DictConfig") -> None:
     _show.say(
         f"{path} written ({kind}): images (batch, {trained.reading.channels}, {height}, {width}) -> "
         + ("mask" if cfg["argmax"] else f"logits of {trained.labels.classes} classes")
+        + (f", boxes (batch, {maps}, {height}, {width})" if maps else "")
     )
     what = f"{difference:.2%} of the pixels" if cfg["argmax"] else f"{difference:.1e} in any logit"
     sizes = "" if cfg["size"] else " of several sizes"
