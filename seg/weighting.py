@@ -90,7 +90,7 @@ class Uncertainty(Weighting):
     Args:
         names: of the losses.
         positive: ``sum_k exp(-s_k) L_k / 2 + ln(1 + exp(s_k))`` instead (Liebel & Koerner 2018), whose total is never
-            below 0, and whose weights never exceed those above.
+            below 0, and whose weight of a small loss grows only to ``1 / sqrt(2 L_k)``.
     """
 
     needs_positive = True
