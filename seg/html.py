@@ -1,4 +1,4 @@
-"""Pages that open from disk: one file without script, nothing to load, light or dark as the reader's system is set.
+"""Pages that open from disk: one file, nothing to load, light or dark as the reader's system is set.
 
     from seg import html
     scores = html.table(("loss", "mIoU %"), [("dice", "71.2")], numbers={1})
@@ -47,24 +47,27 @@ def lines(parts: Iterable[str]) -> Html:
     return join(parts, element("br"))
 
 
-def page(title: str, *content: str, style: str = "") -> Html:
+def page(title: str, *content: str, style: str = "", script: str = "") -> Html:
     """A whole document.
 
     Args:
         title: what the browser shows in its tab.
         content: of the body; without an ``h1`` of its own the page has none.
         style: CSS rules of this kind of page; the colours are variables, see ``:root`` in this module.
+        script: JavaScript that runs once the page is there; the page has to be of use without.
 
     Raises:
-        ValueError: a style that could end its element.
+        ValueError: a style or script that could end its element.
     """
     if "<" in style:
         raise ValueError(f"style: expected CSS without '<', got {style!r}; put text into the content")
+    if "</" in script or "<!--" in script:
+        raise ValueError(f"script: expected JavaScript without '</' and '<!--', got {script!r}; split such texts")
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"{element('title', title)}<style>{_STYLE}{style}</style>"
     )
-    body = join(content, "\n")
+    body = join((*content, Html(f"<script>{script}</script>")) if script else content, "\n")
     return Html(f'<!doctype html>\n<html lang="en">\n<head>{head}</head>\n<body>\n{body}\n</body>\n</html>\n')
 
 

@@ -3,6 +3,43 @@
 An objective says what loading workers must prepare of each mask, and makes one number, with its terms, of a model and
 a batch. The training loop and the loaders know neither masks nor losses. `Segmentation` has one loss, `MultiTask` adds
 the tasks of further heads; `seg.weighting` says how several losses become one.
+
+A second task of your own is a module on the decoder's features, and one that knows what it needs of a mask and what it
+costs. For example, the edges between classes, in ``my_edges.py``::
+
+    from torch import nn
+    from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, max_pool2d
+
+    from seg.losses import over_processes
+
+
+    class Head(nn.Conv2d):  # features (N, F, h, w) -> (N, 1, h, w)
+        def __init__(self, in_channels):
+            super().__init__(in_channels, 1, 1)
+
+
+    class Edges(nn.Module):
+        def prepare(self, mask):  # (H, W), in a loading worker
+            values = mask[None].float()
+            return {"edge": max_pool2d(values, 3, 1, 1) + max_pool2d(-values, 3, 1, 1) > 0}
+
+        def forward(self, output, logits, batch):
+            output = interpolate(output, batch.masks.shape[1:], mode="bilinear")[:, 0]
+            edge, known = batch.extra["edge"][:, 0].float(), batch.masks != 255
+            loss = binary_cross_entropy_with_logits(output, edge, reduction="none") * known
+            total, count = over_processes(loss.sum(), known.sum().float())
+            return total / count.clamp(min=1)
+
+and, in ``my_conf/task/edges.yaml``::
+
+    edges:
+      head: {_target_: my_edges.Head}
+      task: {_target_: my_edges.Edges}
+      weight: 0.5
+
+``seg-train --config-dir my_conf task=edges weighting=uncertainty ...`` trains both. What takes ``in_channels``,
+``classes`` or ``names`` (of the classes) is told those of the run. Masks are predicted, evaluated and exported as
+without the head; ``seg.trained.load(FILE, trust=["my_edges"]).model(images, heads=True)`` gives what it returns too.
 """
 
 import math
@@ -152,6 +189,10 @@ class MultiTask(nn.Module):
             own = batch.extra[name] if name in batch.extra else self._prepared(name, batch.masks)
             found = task(outputs[name], logits, batch._replace(extra=own))
             one = found if isinstance(found, Losses) else Losses(found, {})
+            if one.total.ndim:
+                raise ValueError(
+                    f"task.{name}: expected a scalar, got a loss of shape {tuple(one.total.shape)}; reduce it"
+                )
             losses[name] = self.weights[name] * one.total
             terms |= _named(name, one)
         total, weights = self.weighting(losses)

@@ -5,8 +5,7 @@ that the validation's loss stays the sum of the losses, which runs with differen
 learns or counts is in its parameters and buffers, and so is optimised, saved and resumed as the rest of the objective.
 Factors follow from the mean of each loss over all processes, and are the same on each of them.
 
-To add one: a class here and a YAML in ``conf/weighting/``. Left out: methods that change gradients (PCGrad, GradNorm,
-...), which need a backward pass for each loss; see CONTRIBUTING.
+To add one: a class here and a YAML in ``conf/weighting/``.
 """
 
 import math
@@ -72,8 +71,8 @@ class Weighting(nn.Module):
 
 def _refusal(name: str, found: str, weighting: Weighting) -> str:
     return (
-        f"weighting: expected losses that are never below 0, got '{name}' ({found}), which {type(weighting).__name__} "
-        "would give an ever greater weight the better it is; give weighting=fixed, or another loss"
+        f"weighting: expected losses that are never below 0, because {type(weighting).__name__} divides by their size, "
+        f"got '{name}' ({found}); give weighting=fixed, or another loss"
     )
 
 
@@ -91,7 +90,7 @@ class Uncertainty(Weighting):
     Args:
         names: of the losses.
         positive: ``sum_k exp(-s_k) L_k / 2 + ln(1 + exp(s_k))`` instead (Liebel & Koerner 2018), whose total is never
-            below 0, and whose weights never exceed those above.
+            below 0, and whose weight of a small loss grows only to ``1 / sqrt(2 L_k)``.
     """
 
     needs_positive = True
@@ -111,9 +110,9 @@ class Uncertainty(Weighting):
         return softplus(self.log_variance).sum() if self.positive else self.log_variance.sum() / 2
 
 
-class SoftOptimal(Weighting):
-    """``softmax(1 / (temperature L))``, without a gradient: small losses get great weights (Kirchdorfer et al. 2024,
-    UW-SO).
+class SoftOptimalUncertainty(Weighting):
+    """``sum_k w_k L_k`` with ``w = softmax(1 / (temperature L))``, without a gradient: small losses get great weights
+    (Kirchdorfer et al. 2024, UW-SO). The weights add up to 1.
 
     A loss of exactly 0, as of a batch without an object, has nothing to teach and takes no part.
 
@@ -133,7 +132,7 @@ class SoftOptimal(Weighting):
         return torch.where((means > 0).any(), scores.softmax(0), 1 / len(means))
 
 
-class DynamicAverage(Weighting):
+class DynamicWeightAverage(Weighting):
     """``K softmax(r / temperature)`` of ``r_k = L_k(t - 1) / L_k(t - 2)``, the means of the last two epochs: the slower
     a loss falls, the greater its weight (Liu et al. 2019, DWA). In the first two epochs all weights are 1.
 

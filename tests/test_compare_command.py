@@ -17,9 +17,9 @@ from made_runs import made_counts, write_run
 from PIL import Image
 
 from seg.compare.answer import answer, cautions, points, seen_from
-from seg.compare.document import Bullets, Figure, Heading, Table, Text, to_markdown, to_page
+from seg.compare.document import Bullets, Figure, Heading, Table, Text, Views, to_markdown, to_page
 from seg.compare.findings import Compared
-from seg.compare.gallery import changes
+from seg.compare.gallery import CHANGE_COLORS, changes, encoded, find_cases
 from seg.compare.rankings import OTHERS, other_scores
 from seg.compare.statistics import compare
 from seg.compare.study import Study, read_study
@@ -219,7 +219,9 @@ def test_documents_escape_what_is_not_theirs(tmp_path: Path) -> None:
     assert "| a\\|b | 1 |" in text
     assert "**the answer: `a<b>`**" in text
     page = to_page("T", blocks, tmp_path)
-    assert "<script>" not in page
+    assert '<td class="number">2</td>' in page
+    assert "&lt;script&gt;" in page
+    assert page.count("<script>") == 1  # the report's own
     assert "<code>a&lt;b&gt;</code>" in page
     assert page.count("the answer") == 1
     with pytest.raises(OSError, match=r"no\.png"):
@@ -259,24 +261,124 @@ def test_scores_that_a_run_lacks_are_left_empty(tmp_path: Path, script: Script) 
     assert np.isfinite(float(row["seconds"]))
 
 
-def test_the_page_opens_in_a_browser(root: Path, tmp_path: Path, script: Script) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
+def with_pictures(root: Path) -> Path:
+    """Files of images, masks and predictions for the runs of `root`; a level is right where its loss is "dice"."""
+    target = np.repeat(np.array([[0, 1, 2, 255]], np.uint8), 2, axis=0)
+    for kind in ("images", "masks"):
+        (root / kind / "val").mkdir(parents=True)
+    for index in range(12):
+        Image.fromarray(np.full((2, 4, 3), 10 * index, np.uint8)).save(root / f"images/val/{index:03}.png")
+        Image.fromarray(target).save(root / f"masks/val/{index:03}.png")
+    for level, mask in (("dice", [[0, 1, 2, 2]]), ("focal", [[0, 1, 0, 0]]), ("tversky", [[1, 1, 2, 0]])):
+        for seed in range(3):
+            folder = root / f"runs/{level}-{seed}/predictions/val"
+            folder.mkdir(parents=True)
+            for index in range(12):
+                Image.fromarray(np.repeat(np.array(mask, np.uint8), 2, axis=0)).save(folder / f"{index:03}.png")
+    return root
+
+
+def pictured(tmp_path: Path) -> Path:
+    part = {"images": str(tmp_path / "images"), "masks": str(tmp_path / "masks")}
+    for level, better in (("dice", 0.15), ("focal", 0.0), ("tversky", 0.02)):
+        for seed in range(3):
+            folder = tmp_path / f"runs/{level}-{seed}"
+            write_run(folder, level, seed, better=better, config={"data": {"train": part, "val": part}})
+    return with_pictures(tmp_path)
+
+
+def test_the_gallery_shows_what_the_files_hold(tmp_path: Path) -> None:
+    levels = read_study(pictured(tmp_path) / "runs").levels
+    cases = list(find_cases(levels, "focal"))
+    assert len(cases) == 6
+    apart = np.ptp([np.mean([image_ious(e.counts).mean(1) for e in level.entries], axis=0) for level in levels], axis=0)
+    assert [int(case.name[-3:]) for case in cases] == np.argsort(-apart)[:6].tolist()
+    for case in cases:
+        titles = [title for title, _ in case.views]
+        assert titles[:2] == ["image", "truth"]
+        assert titles[3] == "errors of focal"
+        views = dict(case.views)
+        assert views["image"].tolist() == np.full((2, 4, 3), 10 * int(case.name[-3:])).tolist()
+        right, fixed, broken, wrong, ignored = (color.tolist() for color in CHANGE_COLORS)
+        assert views["errors of focal"][0].tolist() == [right, right, wrong, ignored]
+        assert views["dice against focal"][0].tolist() == [right, right, fixed, ignored]
+        assert views["tversky against focal"][0].tolist() == [broken, right, fixed, ignored]
+        assert views["truth"][0, 3].tolist() == [255, 255, 255]
+    (tmp_path / "images" / f"{cases[0].name}.png").write_bytes(b"no picture")
+    assert [case.name for case in find_cases(levels, "focal")] == [case.name for case in cases[1:]]
+
+
+def test_the_report_links_its_pictures(tmp_path: Path, script: Script) -> None:
+    pictured(tmp_path)
+    assert script("seg-compare", runs="runs", destination="out", draws=200).returncode == 0
+    page, text = (tmp_path / "out/report.html").read_text(), (tmp_path / "out/report.md").read_text()
+    anchors = set(re.findall(r'id="([^"]*)"', page))
+    links = re.findall(r'href="#([^"]*)"', page)
+    assert {"image-1-6", "image-1", "plot-forest"} <= set(links) <= anchors
+    assert re.search(r'title="focal against dice"', page)
+    assert "![`" not in text
+    assert {link for link in re.findall(r"\(#([\w-]*)\)", text) if link.count("-") == 1} <= set(
+        re.findall(r'<a id="([^"]*)"', text)
+    )
+
+
+def browser() -> str:
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
         pytest.skip("no Chromium to open the page with")
+    return found
+
+
+def opened(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """What Chromium makes of a page; nothing may be logged to its console."""
+    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={page.parent}"]
+    words = [browser(), *quiet, *options, page.as_uri()]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert "CONSOLE" not in result.stderr
+    return result
+
+
+def test_the_page_opens_in_a_browser(root: Path, tmp_path: Path, script: Script) -> None:
+    browser()
     assert script("seg-compare", runs=root, destination="out", draws=200).returncode == 0
     for width in (1000, 390):
         shot = tmp_path / f"{width}.png"
-        quiet = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--enable-logging=stderr",
-            f"--user-data-dir={tmp_path}",
-        ]
-        size = [f"--window-size={width},3000", f"--screenshot={shot}"]
-        words = [browser, *quiet, *size, (tmp_path / "out/report.html").as_uri()]
-        result = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
-        assert "CONSOLE" not in result.stderr
+        opened(tmp_path / "out/report.html", f"--window-size={width},3000", f"--screenshot={shot}")
         with Image.open(shot) as picture:
             pixels = np.asarray(picture.convert("L"))
         assert pixels.std() > 10  # something is on it
+
+
+DRIVER = """
+const told = [], wait = () => new Promise(done => setTimeout(done, 50));
+const key = name => dialog.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
+const steps = [
+  () => document.querySelector("p a").click(), () => key("ArrowRight"), () => key("ArrowRight"), () => key("ArrowLeft"),
+  () => key("1"), () => key("9"), () => key("ArrowDown"), () => key("ArrowUp"),
+  () => dialog.querySelector("button[value='1']").click(), () => key("Escape"),
+  () => document.querySelector("p a").click(), () => key("Escape"),
+  () => document.querySelector("#plot-flat").click(), () => dialog.querySelector("button[value='']").click()
+];
+(async () => {
+  for (const step of steps) { step(); await wait(); told.push(dialog.open ? title.textContent : "closed"); }
+  document.title = told.join("|") + location.hash;
+})();
+"""
+
+
+def test_pictures_of_the_page_are_enlarged_and_flipped(tmp_path: Path) -> None:
+    flat = np.zeros((2, 3, 3), np.uint8)
+    (tmp_path / "flat.png").write_bytes(encoded(flat, "PNG"))
+    views = [(name, encoded(flat + i, "PNG")) for i, name in enumerate(("image", "truth", "<dice>", "change"))]
+    blocks = [
+        Text("see [the truth](#image-1-2)"), Figure("flat.png", "a `plot`"), Views("image-1", "flat.png", "c", views),
+    ]  # fmt: skip
+    page = str(to_page("T", blocks, tmp_path)).replace("follow();\n</script>", f"follow();\n{DRIVER}</script>")
+    assert DRIVER in page
+    (tmp_path / "page.html").write_text(page)
+    shown = opened(tmp_path / "page.html", "--dump-dom", "--virtual-time-budget=5000").stdout
+    found = re.search("<title>(.*)</title>", shown)
+    assert found is not None
+    assert found[1] == (
+        "truth|&lt;dice&gt;|change|&lt;dice&gt;|image|image|a plot|image|truth|closed|truth|closed|a plot|closed"
+    )

@@ -133,6 +133,16 @@ def test_perfect_beats_random(loss: nn.Module) -> None:
     assert loss(perfect, target) < loss(logits, target)
 
 
+def test_losses_below_zero_say_so(loss: nn.Module) -> None:
+    """Weightings that divide by a loss refuse those."""
+    target = (torch.arange(12) // 6).expand(2, 12, 12).contiguous()  # regions that have an inside
+    move = getattr(loss, "set_progress", None)
+    if move is not None:
+        move(1, 1)
+    values = [float(loss(scale * one_hot(target), target)) for scale in (-20, 0, 3, 20)]
+    assert any(getattr(part, "can_be_negative", False) for part in loss.modules()) == (min(values) < -1e-6)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("scale", [1e4, -1e4])
 def test_saturated_logits_stay_finite(loss: nn.Module, dtype: torch.dtype, scale: float) -> None:

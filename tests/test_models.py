@@ -1,6 +1,8 @@
 """python -m pytest tests/test_models.py"""
 
+import copy
 import json
+import pickle
 import urllib.error
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import segmentation_models_pytorch as smp
 import torch
 
 from seg import models
+from seg.regularizers import attach, describe
 
 
 def test_build_gives_logits() -> None:
@@ -107,3 +110,115 @@ def test_an_encoder_that_takes_rgb_alone(monkeypatch: pytest.MonkeyPatch) -> Non
         ValueError, match="unet/resnet18: expected an encoder that takes images of 2 channels, got 'no in"
     ):
         models.build("unet", classes=2, in_channels=2)
+
+
+ARCHITECTURES = sorted(smp.MODEL_ARCHITECTURES_MAPPING)
+
+
+def beside(architecture: str, classes: int = 3) -> tuple[torch.nn.Module, models.WithHeads]:
+    """A model, and itself with two heads."""
+    vit = {"encoder_name": "tu-test_vit", "img_size": 128, "dynamic_img_size": True}
+    options = vit if architecture == "dpt" else {"encoder_name": "tu-test_resnet"}
+    model = models.build(architecture, classes=classes, **options)
+    features = models.features_of(model)
+    heads = {"wide": torch.nn.Conv2d(features, 5, 1), "edges": torch.nn.Conv2d(features, 1, 3, padding=1)}
+    return model.eval(), models.WithHeads(model, heads).eval()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_heads_see_what_the_segmentation_head_sees(architecture: str) -> None:
+    model, with_heads = beside(architecture)
+    images = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    seen: list[torch.Tensor] = []
+    with torch.no_grad():
+        before = model(images)
+        hook = model.segmentation_head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        assert torch.equal(with_heads(images), before)
+        logits, outputs = with_heads(images, heads=True)
+        assert torch.equal(logits, before)
+        assert list(outputs) == ["wide", "edges"]
+        for name, output in outputs.items():
+            assert torch.equal(output, with_heads.heads[name](seen[-1])), name
+    hook.remove()
+    names = list(with_heads.state_dict())
+    assert names[: len(model.state_dict())] == list(model.state_dict())
+    assert names[-1] == "heads.edges.bias"
+    again = pickle.loads(pickle.dumps(copy.deepcopy(with_heads)))
+    with torch.no_grad():
+        assert torch.equal(again(images, heads=True)[1]["wide"], outputs["wide"])
+
+
+def test_models_with_heads_refuse_what_models_refuse() -> None:
+    model, with_heads = beside("linknet")
+    for one in (model, with_heads):
+        with pytest.raises(RuntimeError, match="Wrong input shape height=100"):
+            one(torch.zeros(1, 3, 100, 128))
+
+
+def test_models_that_take_no_heads() -> None:
+    with pytest.raises(ValueError, match=r"model: expected one with encoder, decoder, segmentation_head.*got Linear; "):
+        models.WithHeads(torch.nn.Linear(1, 1), {})
+    both = smp.create_model("unet", "tu-test_resnet", None, classes=2, aux_params={"classes": 2})
+    with pytest.raises(ValueError, match="expected none with a classification head, got one; leave out aux_params"):
+        models.WithHeads(both, {})
+
+
+def test_weights_move_between_models_with_heads_and_without() -> None:
+    model, with_heads = beside("fpn", classes=3)
+    other, target = beside("fpn", classes=3)
+    assert models.transfer(target, model.state_dict()) == [f"heads.{name}" for name in heads_of(target)]
+    assert all(torch.equal(value, target.state_dict()[name]) for name, value in model.state_dict().items())
+    assert models.transfer(other, with_heads.state_dict()) == []
+    # by class: the rows of the segmentation head are those that move, though other heads come after it
+    _, new = beside("fpn", classes=2)
+    left = models.transfer(new, with_heads.state_dict(), rows=[(0, 2)])
+    assert left == []
+    own = with_heads.segmentation_head[0]
+    assert torch.equal(new.segmentation_head[0].weight[0], own.weight[2])
+    assert not torch.equal(new.segmentation_head[0].weight[1], own.weight[1])
+
+
+def heads_of(model: models.WithHeads) -> list[str]:
+    return sorted(model.heads.state_dict())
+
+
+def described(heads: object) -> dict[str, object]:
+    build = {"architecture": "fpn", "encoder_name": "tu-test_resnet", "classes": 3}
+    return {"_target_": "seg.models.build", **build, "heads": heads}
+
+
+def test_heads_of_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, with_heads = beside("fpn")
+    convolution = {"_target_": "torch.nn.Conv2d", "in_channels": 128, "kernel_size": 1}
+    config = described({"wide": {**convolution, "out_channels": 5}, "edges": {"_target_": "my_heads.Edges"}})
+    weights, images = with_heads.state_dict(), torch.randn(1, 3, 64, 64)
+    plain = models.restore(config, weights)  # of modules that nobody trusts: the segmentation is the same without them
+    assert not hasattr(plain, "heads")
+    assert torch.equal(plain(images), with_heads(images))
+    some = models.restore(config, weights, trust=["torch.nn"])
+    assert torch.equal(some(images, heads=True)[1]["wide"], with_heads(images, heads=True)[1]["wide"])
+    assert list(some.heads) == ["wide"]
+    monkeypatch.setattr("seg.models.restoring.HEADS", frozenset({"torch.nn.Conv2d"}))  # as one of ours
+    assert list(models.restore(config, weights).heads) == ["wide"]
+    wrong = described({"wide": {**convolution, "out_channels": 5, "padding_mode": "../zeros"}})
+    with pytest.raises(
+        ValueError, match=r"options of 'torch.nn.Conv2d' that are numbers.* got padding_mode='../zeros'"
+    ):
+        models.restore(wrong, weights)
+    for heads in (3, [1], {"wide": 3}, {"wide": {"_target_": 3}}):
+        with pytest.raises(ValueError, match="checkpoint: expected heads by name, got .*; the file was edited"):
+            models.restore(described(heads), weights)
+
+
+def test_regularizers_find_their_places_beside_heads() -> None:
+    model, with_heads = (copy.deepcopy(one) for one in beside("unet"))
+    setting = {"dropblock": 0.3, "stochastic_depth": 0.3, "dropout": 0.3}
+    plain, regularized = attach(model, **setting).train(), attach(with_heads, **setting).train()
+    assert describe(plain) == describe(regularized)
+    images = torch.randn(2, 3, 64, 64)
+    torch.manual_seed(0)
+    expected = plain(images)
+    torch.manual_seed(0)
+    logits, outputs = regularized(images, heads=True)
+    assert torch.equal(logits, expected)
+    assert outputs["edges"].shape == (2, 1, 64, 64)

@@ -1,6 +1,7 @@
 """A report of headings, text, tables and figures, written as Markdown and as a page.
 
-Text may hold names between backticks, which are shown as code in both.
+Text may hold names between backticks, which are shown as code in both, and links to a place of the report:
+``[image 3](#image-3)``. On the page a click enlarges a picture, and keys flip through those that lie pixel on pixel.
 """
 
 import re
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seg import html
+from seg.compare import viewer
 from seg.html import Html, element
 
 
@@ -51,12 +53,30 @@ class Figure:
     caption: str
 
 
-Block = Heading | Text | Bullets | Table | Figure
+@dataclass(frozen=True)
+class Views:
+    """Pictures of one thing, pixel on pixel: on the page one by one in two rows, column by column; in Markdown a file.
+
+    Attributes:
+        anchor: what links point to; ``#<anchor>-<n>`` opens the n-th picture, from 1.
+        name: of the file that shows them side by side.
+        pictures: title and PNG or JPEG bytes.
+    """
+
+    anchor: str
+    name: str
+    caption: str
+    pictures: Sequence[tuple[str, bytes]]
+
+
+Block = Heading | Text | Bullets | Table | Figure | Views
 
 _STYLE = """
 .answer { margin: 18px 0 8px; padding: 14px 18px; border-left: 5px solid var(--bar); background: var(--track);
   border-radius: 4px; font-size: 17px }
 .answer p + p { margin-top: 8px }
+a { color: var(--bar) }
+th.number { white-space: normal; vertical-align: bottom }
 figure { margin: 12px 0 }
 figure img { background: #fff }
 """
@@ -79,7 +99,10 @@ def _markdown(block: Block) -> Iterator[str]:
             aligned = ["---:" if i in numbers else "---" for i in range(len(header))]
             yield "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in (header, aligned, *rows))
         case Figure(name, caption):
-            yield f"![{caption}]({name})"
+            yield f"![{_plain(caption)}]({name})"
+        case Views(anchor, name, caption, _):
+            yield f'<a id="{anchor}"></a>'
+            yield f"![{_plain(caption)}]({name})"
 
 
 def _cell(text: str) -> str:
@@ -103,11 +126,35 @@ def to_page(title: str, blocks: Sequence[Block], folder: Path) -> Html:
             case Table(header, rows, numbers):
                 parts.append(html.table(header, [[_code(cell) for cell in row] for row in rows], numbers=numbers))
             case Figure(name, caption):
-                parts.append(html.figure(folder / name, caption=caption))
-    return html.page(title, *parts, style=_STYLE)
+                view = viewer.view(f"plot-{Path(name).stem}", _plain(caption), folder / name)
+                parts.append(element("figure", view, element("figcaption", _code(caption))))
+            case Views(anchor, _, caption, pictures):
+                views = [
+                    viewer.view(f"{anchor}-{i}", name, data, element("span", name))
+                    for i, (name, data) in enumerate(pictures, start=1)
+                ]
+                row = element("div", *views, class_="views")
+                parts.append(element("figure", row, element("figcaption", _code(caption)), id=anchor))
+    return html.page(title, *parts, viewer.dialog(), style=_STYLE + viewer.STYLE, script=viewer.SCRIPT)
+
+
+_MARKS = re.compile(r"`([^`]*)`|\[([^\]]*)\]\(#([\w-]+)\)")
 
 
 def _code(text: str) -> Html:
-    """What stands between backticks as code."""
-    parts = re.split(r"`([^`]*)`", text)
-    return html.join(element("code", part) if i % 2 else part for i, part in enumerate(parts))
+    """What stands between backticks as code, links as links."""
+    parts, start = [], 0
+    for mark in _MARKS.finditer(text):
+        code, linked, anchor = mark.groups()
+        parts += [text[start : mark.start()], element("code", code) if anchor is None else _link(linked, anchor)]
+        start = mark.end()
+    return html.join([*parts, text[start:]])
+
+
+def _link(text: str, anchor: str) -> Html:
+    return element("a", text, href=f"#{anchor}")
+
+
+def _plain(text: str) -> str:
+    """Without the marks."""
+    return _MARKS.sub(lambda mark: mark[1] or mark[2], text)

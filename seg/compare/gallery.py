@@ -1,8 +1,10 @@
 """The images on which levels disagree the most: image, truth, what each level predicts, and where it differs."""
 
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +19,36 @@ from seg.scores import image_ious, image_means
 
 Mask = NDArray[np.uint8]
 
-_IMAGES, _LEVELS = 6, 6
+_IMAGES, _LEVELS, _LONGEST = 6, 6, 1024
 
 _BOTH_RIGHT, _FIXED, _BROKEN, _BOTH_WRONG, _IGNORED = range(5)
-COLORS = ("#eef1f4", "#2d8a4e", "#c1352b", "#8c96a0", "#ffffff")
+CHANGE_COLORS = np.array([(238, 241, 244), (45, 138, 78), (193, 53, 43), (140, 150, 160), (255, 255, 255)], np.uint8)
 """Of pixels that both have right, this level alone, the reference alone, neither, and of ignored ones."""
 
 
-def draw_gallery(folder: Path, levels: Sequence[Level], reference: str) -> Iterator[tuple[str, str]]:
-    """Draw the images; yields file name and caption of each, or nothing where files are missing.
+@dataclass(frozen=True)
+class Case:
+    """One image as the levels see it.
+
+    Attributes:
+        name: of the image.
+        scores: level -> mIoU of the image in the run that is shown, the reference first.
+        views: title and picture of each thing to see, pixel on pixel: image, truth, and of every level what it predicts
+            and what that changes: the reference is held against the truth, the others against the reference.
+    """
+
+    name: str
+    scores: Mapping[str, float]
+    views: Sequence[tuple[str, Mask]]
+
+    @property
+    def spread(self) -> float:
+        """How far the levels lie apart."""
+        return max(self.scores.values()) - min(self.scores.values())
+
+
+def find_cases(levels: Sequence[Level], reference: str) -> Iterator[Case]:
+    """The images whose mIoU differs the most between levels, as far as their files are here.
 
     Args:
         levels: the best one first; of each its first run is shown.
@@ -35,18 +58,19 @@ def draw_gallery(folder: Path, levels: Sequence[Level], reference: str) -> Itera
     first = entries[reference]
     shown = [reference, *[level.name for level in levels if level.name != reference]][:_LEVELS]
     files = _files(first)
-    for place, index in enumerate(_most_apart(levels), start=1):
+    for index in _most_apart(levels):
         name = first.images[index]
         paths = files.get(name)
         masks = {level: entries[level].folder / runs.PREDICTIONS / f"{name}.png" for level in shown}
         if paths is None or not all(path.is_file() for path in (*paths, *masks.values())):
             continue
-        picture, target = _read(paths[0]), _read(paths[1])
-        predictions = {level: _read(path) for level, path in masks.items()}
-        if any(mask.shape != target.shape or mask.ndim != 2 for mask in predictions.values()):
+        target = _read_mask(paths[1])
+        picture = _read_picture(paths[0], target.shape)
+        predictions = {level: _read_mask(path) for level, path in masks.items()}
+        if picture is None or any(mask.shape != target.shape or mask.ndim != 2 for mask in predictions.values()):
             continue
         scores = {level: float(image_means(image_ious(entries[level].counts[[index]]))[0]) for level in shown}
-        yield _draw(folder, place, name, picture, target, predictions, scores, len(first.classes))
+        yield Case(name, scores, list(_views(picture, target, predictions, scores)))
 
 
 def _most_apart(levels: Sequence[Level]) -> list[int]:
@@ -75,63 +99,82 @@ def _files(entry: Entry) -> dict[str, tuple[Path, Path]]:
     return {name: (images[name][0], masks[name][0]) for name in images.keys() & masks.keys()}
 
 
-def _read(path: Path) -> Mask:
-    """An 8-bit picture or mask."""
+def _read_mask(path: Path) -> Mask:
     from PIL import Image
 
     with Image.open(path) as image:
-        return np.asarray(image if image.mode in ("L", "P") else image.convert("RGB"), np.uint8)
+        return np.asarray(image, np.uint8)
 
 
-def _draw(
-    folder: Path,
-    place: int,
-    name: str,
-    picture: Mask,
-    target: Mask,
-    predictions: dict[str, Mask],
-    scores: dict[str, float],
-    classes: int,
-) -> tuple[str, str]:
-    from matplotlib import colormaps
-    from matplotlib.colors import ListedColormap
+def _read_picture(path: Path, shape: tuple[int, ...]) -> Mask | None:
+    """RGB of a shape (H, W), turned as its camera was held if only that fits; None for what is no such picture."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
-    palette = ListedColormap([colormaps["tab20"](i % 20) for i in range(classes)])
+    try:
+        with Image.open(path) as image:
+            fitting = image if (image.height, image.width) == shape else ImageOps.exif_transpose(image)
+            if fitting.mode[0] in "IF":  # 16 or 32 bits: from the darkest to the brightest pixel
+                values = np.asarray(fitting, np.float64)
+                low, high = values.min(), values.max()
+                fitting = Image.fromarray((255 * (values - low) / max(high - low, 1e-9)).astype(np.uint8))
+            picture = np.asarray(fitting.convert("RGB"))
+    except (UnidentifiedImageError, OSError):
+        return None
+    return picture if picture.shape[:2] == shape else None
+
+
+def _views(
+    picture: Mask, target: Mask, predictions: Mapping[str, Mask], scores: Mapping[str, float]
+) -> Iterator[tuple[str, Mask]]:
+    """RGB pictures (H, W, 3) with their titles."""
+    yield "image", picture
+    yield "truth", _colored(target)
     reference = next(iter(predictions))
-    columns = len(predictions) + 1
+    for level, mask in predictions.items():
+        yield f"{level}: {100 * scores[level]:.0f} %", _colored(np.where(target == IGNORE, IGNORE, mask))
+        against = f"{level} against {reference}" if level != reference else f"errors of {level}"
+        yield against, CHANGE_COLORS[changes(target, predictions[reference], mask)]
+
+
+def _colored(mask: Mask) -> Mask:
+    from matplotlib import colormaps
+
+    palette = np.full((256, 3), 255, np.uint8)  # ignored pixels are white
+    palette[:IGNORE] = colormaps["tab20"](np.arange(IGNORE) % 20, bytes=True)[:, :3]
+    return palette[mask]
+
+
+def draw_case(folder: Path, name: str, case: Case) -> str:
+    """All views of an image side by side; returns the name of the PNG file."""
+    columns = list(zip(case.views[::2], case.views[1::2], strict=True))
 
     def draw(figure: Any) -> None:
-        axes = figure.subplots(2, columns, squeeze=False)
+        axes = figure.subplots(2, len(columns), squeeze=False)
         for each in axes.flat:
             each.set_axis_off()
-        axes[0, 0].imshow(picture, cmap="gray" if picture.ndim == 2 else None)
-        axes[0, 0].set_title("image", fontsize=8)
-        _show_mask(axes[1, 0], target, palette, classes)
-        axes[1, 0].set_title("truth", fontsize=8)
-        for column, (level, mask) in enumerate(predictions.items(), start=1):
-            _show_mask(axes[0, column], np.where(target == IGNORE, IGNORE, mask), palette, classes)
-            axes[0, column].set_title(f"{level}: {100 * scores[level]:.0f} %", fontsize=8)
-            if level != reference:
-                change = changes(target, predictions[reference], mask)
-                axes[1, column].imshow(change, cmap=ListedColormap(COLORS), vmin=0, vmax=4, interpolation="nearest")
-                axes[1, column].set_title(f"against {reference}", fontsize=8)
+        for place, column in enumerate(columns):
+            for row, (title, picture) in enumerate(column):
+                axes[row, place].imshow(picture, interpolation="nearest")
+                axes[row, place].set_title(title, fontsize=8)
 
-    height, width = target.shape
-    size = (2.4 * columns, 4.8 * height / width + 0.6)
-    file = save_figure(folder, f"image-{place}", draw, size, endings=("png",))
-    return (
-        file,
-        f"{name}: mIoU by image in the titles; green where a level is right and {reference} is not, red the reverse",
-    )
+    height, width = case.views[0][1].shape[:2]
+    return save_figure(folder, name, draw, (2.4 * len(columns), 4.8 * height / width + 0.6), endings=("png",))
 
 
-def _show_mask(axes: Any, mask: Mask, palette: Any, classes: int) -> None:
-    shown = np.ma.masked_equal(mask, IGNORE)
-    axes.imshow(shown, cmap=palette, vmin=-0.5, vmax=classes - 0.5, interpolation="nearest")
+def encoded(picture: Mask, kind: Literal["JPEG", "PNG"]) -> bytes:
+    """The bytes of a file, at most `_LONGEST` pixels long."""
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    scale = min(_LONGEST / max(image.size), 1)
+    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    image.save(buffer, kind, quality=85, optimize=True)
+    return buffer.getvalue()
 
 
 def changes(target: Mask, reference: Mask, other: Mask) -> Mask:
-    """Index into `COLORS` of each pixel: what another prediction fixes and breaks."""
+    """Index into `CHANGE_COLORS` of each pixel: what another prediction fixes and breaks."""
     before, after = reference == target, other == target
     found = np.select([before & after, after, before], [_BOTH_RIGHT, _FIXED, _BROKEN], _BOTH_WRONG)
     return np.where(target == IGNORE, _IGNORED, found).astype(np.uint8)

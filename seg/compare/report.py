@@ -7,10 +7,10 @@ import numpy as np
 
 from seg.compare import plots
 from seg.compare.answer import NAMES, answer, between, cautions, decided_by, points, seen_from
-from seg.compare.document import Block, Bullets, Figure, Heading, Table, Text, to_markdown, to_page
+from seg.compare.document import Block, Bullets, Figure, Heading, Table, Text, Views, to_markdown, to_page
 from seg.compare.entry import Entry
 from seg.compare.findings import BOTH, Compared
-from seg.compare.gallery import draw_gallery
+from seg.compare.gallery import Case, draw_case, encoded, find_cases
 from seg.compare.rankings import OTHERS, other_scores
 from seg.compare.ranks import agreement
 from seg.compare.sample import LOWER_IS_BETTER, sums
@@ -20,6 +20,7 @@ from seg.html import write
 from seg.runs import as_text
 from seg.scores import POLICY
 
+_CASE = "image"
 _ORDER = ("model", "loss", "regularizer", "augment", "optimizer", "scheduler", "average", "data")
 
 
@@ -38,6 +39,9 @@ def write_report(folder: Path, study: Study, found: Compared, reference: str) ->
 
 def _blocks(folder: Path, study: Study, found: Compared, reference: str) -> Iterator[Block]:
     metric = NAMES.get(found.metric, found.metric)
+    order = [level.level for level in plots.in_order(found)]
+    levels = sorted(study.levels, key=lambda level: order.index(level.name))
+    cases = list(find_cases(levels, reference)) if len(levels) > 1 else []
     for sentence in answer(found, reference):
         yield Text(sentence, strong=True)
     yield Bullets([*study.warnings, *cautions(found, [len(level.entries) for level in study.levels])])
@@ -45,7 +49,7 @@ def _blocks(folder: Path, study: Study, found: Compared, reference: str) -> Iter
     yield _levels(study, found, metric)
     if len(found.levels) > 1:
         yield Heading("Pairs")
-        yield from _pairs(found, reference, metric)
+        yield from _pairs(found, reference, metric, cases)
         yield Figure(
             plots.draw_forest(folder, found, reference), "Differences, 95 % intervals, and what does not matter."
         )
@@ -63,11 +67,12 @@ def _blocks(folder: Path, study: Study, found: Compared, reference: str) -> Iter
     yield Heading("While training, and where it is hard")
     if (curves := plots.draw_curves(folder, study.levels)) is not None:
         yield Figure(curves, "Validation while training; the last epoch is compared, not the best one.")
-    yield Figure(plots.draw_worst(folder, study.levels), "The worst images, averaged over seeds.")
-    order = [level.level for level in plots.in_order(found)]
-    levels = sorted(study.levels, key=lambda level: order.index(level.name))
+    seen = f" [Where levels disagree](#{_CASE}-1)" if cases else ""
+    yield Figure(plots.draw_worst(folder, study.levels), f"The worst images, averaged over seeds.{seen}")
     yield from _further(folder, levels)
-    yield from _gallery(folder, levels, reference)
+    if len(levels) > 1:
+        yield Heading("Where they disagree")
+        yield from _gallery(folder, cases, reference)
     yield from _about(study, found)
     yield from _card(found)
 
@@ -87,16 +92,38 @@ def _further(folder: Path, levels: Sequence[Level]) -> Iterator[Block]:
             yield Figure(name, caption)
 
 
-def _gallery(folder: Path, levels: Sequence[Level], reference: str) -> Iterator[Block]:
+def _gallery(folder: Path, cases: Sequence[Case], reference: str) -> Iterator[Block]:
     """The images on which levels disagree the most."""
-    if len(levels) < 2:
-        return
-    yield Heading("Where they disagree")
-    names = list(draw_gallery(folder, levels, reference))
-    if not names:
+    if not cases:
         yield Text("The images, the masks or the predictions of these runs are not on this machine.")
-    for name, caption in names:
-        yield Figure(name, caption)
+        return
+    yield Text(
+        f"The first run of each level, mIoU of the image. Green: the level is right and `{reference}` is not; red: the "
+        "reverse; grey: both are wrong."
+    )
+    names = list(cases[0].scores)
+    rows = [
+        (f"[{case.name}](#{_CASE}-{i})", *map(points, case.scores.values()), points(case.spread))
+        for i, case in enumerate(cases, start=1)
+    ]
+    yield Table(("image", *names, "apart"), rows, numbers=range(1, len(names) + 2))
+    for i, case in enumerate(cases, start=1):
+        pictures = [
+            (title, encoded(picture, "PNG" if place else "JPEG")) for place, (title, picture) in enumerate(case.views)
+        ]
+        yield Views(f"{_CASE}-{i}", draw_case(folder, f"{_CASE}-{i}", case), f"`{case.name}`", pictures)
+
+
+def _most_telling(cases: Sequence[Case], level: str, reference: str) -> str:
+    """A link to what a level changes in the image where it is the farthest from the reference."""
+    shown = [
+        (abs(case.scores[level] - case.scores[reference]), i) for i, case in enumerate(cases) if level in case.scores
+    ]
+    if not shown:
+        return ""
+    number = max(shown)[1]
+    titles = [title for title, _ in cases[number].views]
+    return f"[image {number + 1}](#{_CASE}-{number + 1}-{titles.index(f'{level} against {reference}') + 1})"
 
 
 def _levels(study: Study, found: Compared, metric: str) -> Table:
@@ -122,7 +149,7 @@ def _mean(level: Level, key: str) -> str:
     return points(sum(values) / len(values)) if len(values) == len(level.entries) else ""
 
 
-def _pairs(found: Compared, reference: str, metric: str) -> Iterator[Block]:
+def _pairs(found: Compared, reference: str, metric: str, cases: Sequence[Case]) -> Iterator[Block]:
     order = [level.level for level in plots.in_order(found)]
     by_names = {frozenset((pair.a, pair.b)): pair for pair in found.pairs}
     rows = []
@@ -149,12 +176,13 @@ def _pairs(found: Compared, reference: str, metric: str) -> Iterator[Block]:
             f"{pair.wins} / {pair.ties} / {pair.losses}",
             f"{pair.p_holm:.3g}",
             f"{pair.effect:.2f}",
+            _most_telling(cases, pair.b, reference),
         )
         for pair in sorted(pairs, key=lambda pair: -pair.difference)
     ]
     chances = "better / equivalent / worse"
     header = ("other level", "difference", "95 % interval", "verdict", chances, "images won / tied / lost", "p (Holm)")
-    yield Table((*header, "effect"), detail, numbers=range(1, 8))
+    yield Table((*header, "effect", "see"), detail, numbers=range(1, 9))
 
 
 def _rankings(levels: Sequence[Level]) -> Iterator[Block]:

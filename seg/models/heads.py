@@ -21,7 +21,7 @@ class WithHeads(SegmentationModel):  # type: ignore[misc]  # untyped
         model: of segmentation-models-pytorch, or anything else with ``encoder``, ``decoder`` and ``segmentation_head``
             that are called one after the other.
         heads: modules that take the features (N, F, h, w); F is `features_of` the model, h and w are those of the
-            images divided by a number that is the architecture's (1 for unet, 4 for most others).
+            images divided by what the architecture decides on (1 for unet, 4 for fpn, 8 for pspnet).
 
     Raises:
         ValueError: a model without these parts, or with a classification head.
