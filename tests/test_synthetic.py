@@ -10,7 +10,7 @@ import pytest
 
 from seg.images import Image
 from seg.labels import IGNORE, LabelMap
-from seg.synthetic import LABELS, render_scene, write_dataset
+from seg.synthetic import LABELS, THINGS, render_scene, scene_things, write_dataset
 from seg.synthetic.street import CLASSES
 
 RARE = [list(CLASSES).index(name) for name in ("pole", "person", "sign", "fence")]
@@ -136,6 +136,7 @@ def test_dataset_files(tmp_path: Path) -> None:
     assert LabelMap.load(tmp_path / "labels.yaml") == LABELS
     scenes = [*(f"train/{{}}/scene_{i:05d}.png" for i in range(3)), "val/{}/scene_00000.png", "val/{}/scene_00001.png"]
     wanted = {name.format(kind) for name in scenes for kind in ("images", "labels")} | {"labels.yaml"}
+    wanted |= {"train/boxes.json", "val/boxes.json"}
     assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()} == wanted
     for i, name in enumerate(scenes):
         seed, noise = (i, 0.2) if i < 3 else (1_000_000 + i - 3, 0.0)
@@ -146,6 +147,35 @@ def test_dataset_files(tmp_path: Path) -> None:
         for color, index in LABELS.colors:
             back[(label == color).all(-1)] = index
         assert (back == mask).all()
+
+
+def test_boxes_are_those_of_the_things(tmp_path: Path) -> None:
+    """Vehicles and persons, exact whatever label noise does to the masks; read as COCO's are."""
+    from pycocotools.coco import COCO
+
+    write_dataset(tmp_path, train=4, val=0, label_noise=0.3)
+    assert not (tmp_path / "val").exists()
+    read = COCO(tmp_path / "train" / "boxes.json")
+    assert [one["name"] for one in read.loadCats(read.getCatIds())] == list(THINGS)
+    total = 0
+    for number, image in enumerate(read.loadImgs(read.getImgIds())):
+        assert image["file_name"] == f"scene_{number:05d}.png"
+        (_, mask), (things, known) = render_scene(number), scene_things(number)
+        assert ((things > 0) == np.isin(mask, [list(CLASSES).index(name) for name in THINGS])).all()
+        found = read.loadAnns(read.getAnnIds(imgIds=image["id"]))
+        assert [(tuple(one["bbox"]), one["area"], one["category_id"] - 1) for one in found] == [
+            (thing.box, thing.area, thing.index) for thing in known
+        ]
+        visible = [things == value for value in np.unique(things[things > 0])]
+        assert len(visible) == len(found)
+        for own, one in zip(visible, found, strict=True):
+            rows, columns = np.nonzero(own)
+            x, y, width, height = one["bbox"]
+            assert (x, y, x + width, y + height) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+            assert own.sum() == one["area"]
+            assert (mask[own] == one["category_id"] - 1).all()
+        total += len(found)
+    assert total > 20
 
 
 def test_a_scene_does_not_depend_on_how_many_there_are(tmp_path: Path) -> None:

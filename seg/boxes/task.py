@@ -63,7 +63,8 @@ class BoxTask(nn.Module):
         central = centerness(sides)
         found = maps[image, :, row, column]
         pair = (_TENTHS * _around(each) / _size(box) for each in (found[:, :4], sides))
-        costs = self.box_loss(*pair).reshape(len(area), -1).mean(1)
+        costs = self.box_loss(*pair)
+        costs = costs.mean(1) if costs.ndim == 2 else costs
         doubts = F.binary_cross_entropy_with_logits(found[:, 4], central, reduction="none")
         sums = ((costs * central / area).sum(), (central / area).sum(), (doubts / area).sum(), (1 / area).sum())
         costs, weights, doubts, number = over_processes(*sums)
