@@ -108,7 +108,7 @@ def test_the_weighting_of_a_composite_loss() -> None:
     ):
         make_objective(configured("Uncertainty"), Dice(), LABELS)
     with pytest.raises(
-        ValueError, match="expected arguments among names, positive, got temperature; .* ~weighting.temp"
+        ValueError, match="expected arguments among names, positive, rate, got temperature; .* ~weighting.temp"
     ):
         make_objective(configured("Uncertainty", temperature=1.0), loss, LABELS)
 
