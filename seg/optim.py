@@ -19,6 +19,7 @@ def parameter_groups(
     lr: float | None = None,
     encoder: float = 1.0,
     layer_decay: float = 1.0,
+    apart: Iterable[tuple[nn.Module, float]] = (),
 ) -> list[dict[str, Any]]:
     """Trainable parameters, without weight decay for biases and normalisation scales; those of the full rate first.
 
@@ -29,6 +30,7 @@ def parameter_groups(
         encoder: rate of the encoder, as a share of the full one.
         layer_decay: rate of each layer of the encoder, as a share of that of the layer after it. Layers are its modules
             and the members of its lists of modules, in the order in which the encoder registers them.
+        apart: parts of the others, and the rate of each as a share of the full one.
 
     Raises:
         ValueError: a share that is not positive, no full rate, or no encoder.
@@ -36,22 +38,30 @@ def parameter_groups(
     for name, share in (("encoder", encoder), ("layer_decay", layer_decay)):
         if not (isinstance(share, int | float) and 0 < share < math.inf):
             raise ValueError(f"rates.{name}: expected a positive share, got {share!r}; 1.0 is the full rate")
-    if encoder == layer_decay == 1.0:
-        return _by_decay(p for module in (model, *others) for p in module.parameters())
+    rates: list[tuple[list[nn.Parameter], float]] = []
+    if not encoder == layer_decay == 1.0:
+        layers, full = _encoder_layers(model, layer_decay), _full(lr)
+        rates += [(layer, full * encoder * layer_decay**depth) for depth, layer in enumerate(reversed(layers))]
+    rates += [(list(module.parameters()), _full(lr) * share) for module, share in apart if share != 1.0]
+    within = {id(p) for parameters, _ in rates for p in parameters}
+    groups = _by_decay(p for module in (model, *others) for p in module.parameters() if id(p) not in within)
+    return groups + [{**group, "lr": rate} for parameters, rate in rates for group in _by_decay(parameters)]
+
+
+def _full(lr: float | None) -> float:
+    if lr is None:
+        raise ValueError("rates: expected optimizer.lr, got none; give it, so that shares of it can be taken")
+    return lr
+
+
+def _encoder_layers(model: nn.Module, layer_decay: float) -> list[list[nn.Parameter]]:
     inner = getattr(model, "encoder", None)
     if not isinstance(inner, nn.Module):
         raise ValueError(
             f"rates: expected a model with an encoder, got {type(model).__name__}; give rates.encoder=1.0 and "
             "rates.layer_decay=1.0"
         )
-    if lr is None:
-        raise ValueError("rates: expected optimizer.lr, got none; give it, so that shares of it can be taken")
-    layers = _layers(inner) if layer_decay != 1.0 else [list(inner.parameters())]
-    within = {id(p) for layer in layers for p in layer}
-    groups = _by_decay(p for module in (model, *others) for p in module.parameters() if id(p) not in within)
-    for depth, layer in enumerate(reversed(layers)):
-        groups += [{**group, "lr": lr * encoder * layer_decay**depth} for group in _by_decay(layer)]
-    return groups
+    return _layers(inner) if layer_decay != 1.0 else [list(inner.parameters())]
 
 
 def _by_decay(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:

@@ -26,9 +26,11 @@ class Weighting(nn.Module):
 
     Attributes:
         needs_positive: a loss below 0 is refused.
+        rate: learning rate of what it learns, as a share of that of the run.
     """
 
     needs_positive = False
+    rate = 1.0
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
@@ -91,12 +93,15 @@ class Uncertainty(Weighting):
         names: of the losses.
         positive: ``sum_k exp(-s_k) L_k / 2 + ln(1 + exp(s_k))`` instead (Liebel & Koerner 2018), whose total is never
             below 0, and whose weight of a small loss grows only to ``1 / sqrt(2 L_k)``.
+        rate: learning rate of the log variances as a share of that of the run, > 0. Optimizers such as Adam move them
+            by about that a step, however far they have to go: at the rate of the model, a short run ends before.
     """
 
     needs_positive = True
 
-    def __init__(self, names: Sequence[str], *, positive: bool = False) -> None:
+    def __init__(self, names: Sequence[str], *, positive: bool = False, rate: float = 10.0) -> None:
         super().__init__(names)
+        self.rate = _checked("rate", rate)
         if not isinstance(positive, bool):
             raise ValueError(f"weighting.positive: expected true or false, got {positive!r}; give one")
         self.positive = positive
@@ -125,7 +130,7 @@ class SoftOptimalUncertainty(Weighting):
 
     def __init__(self, names: Sequence[str], *, temperature: float = 1.0) -> None:
         super().__init__(names)
-        self.temperature = _checked(temperature)
+        self.temperature = _checked("temperature", temperature)
 
     def factors(self, means: Tensor) -> Tensor:
         scores = torch.where(means > 0, 1 / (self.temperature * means.clamp(min=1e-8)), -math.inf)
@@ -148,7 +153,7 @@ class DynamicWeightAverage(Weighting):
 
     def __init__(self, names: Sequence[str], *, temperature: float = 2.0) -> None:
         super().__init__(names)
-        self.temperature = _checked(temperature)
+        self.temperature = _checked("temperature", temperature)
         self.register_buffer("sums", torch.zeros(len(names)))
         self.register_buffer("count", torch.zeros(()))
         self.register_buffer("epochs", torch.full((2, len(names)), math.nan))  # means, the older first
@@ -169,7 +174,7 @@ class DynamicWeightAverage(Weighting):
         self.count.zero_()
 
 
-def _checked(temperature: float) -> float:
-    if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
-        raise ValueError(f"weighting.temperature: expected a positive number, got {temperature!r}; give one")
-    return float(temperature)
+def _checked(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"weighting.{name}: expected a positive number, got {value!r}; give one")
+    return float(value)

@@ -110,6 +110,20 @@ def test_encoder_and_layers_have_rates_of_their_own() -> None:
         optim.parameter_groups(nn.Linear(1, 1), lr=1.0, encoder=0.1)
 
 
+def test_a_part_of_the_objective_has_a_rate_of_its_own() -> None:
+    model, objective = nn.Conv2d(3, 8, 3), nn.ModuleDict({"loss": nn.Linear(2, 1), "weighting": nn.BatchNorm2d(2)})
+    groups = optim.parameter_groups(model, objective, lr=0.5, apart=[(objective["weighting"], 4.0)])
+    assert [(group.get("lr"), group.get("weight_decay"), len(group["params"])) for group in groups] == [
+        (None, None, 2),
+        (None, 0.0, 2),
+        (2.0, 0.0, 2),
+    ]
+    assert [id(p) for p in groups[2]["params"]] == [id(p) for p in objective["weighting"].parameters()]
+    assert len(optim.parameter_groups(model, objective, apart=[(objective["weighting"], 1.0)])) == 2
+    with pytest.raises(ValueError, match="rates: expected optimizer.lr, got none"):
+        optim.parameter_groups(model, objective, apart=[(objective["weighting"], 4.0)])
+
+
 def test_parameter_groups_spare_biases_and_norms() -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 3, 1))
     decayed, others = optim.parameter_groups(model)

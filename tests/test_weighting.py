@@ -208,6 +208,7 @@ def test_losses_below_zero(make: Make) -> None:
     ("build", "message"),
     [
         (partial(Uncertainty, positive=1), "weighting.positive: expected true or false, got 1; give one"),
+        (partial(Uncertainty, rate=-1), "weighting.rate: expected a positive number, got -1; give one"),
         (partial(SoftOptimalUncertainty, temperature=0), "weighting.temperature: expected a positive number, got 0;"),
         (partial(DynamicWeightAverage, temperature=True), "weighting.temperature: expected a positive .* got True;"),
         (partial(DynamicWeightAverage, temperature=math.inf), "weighting.temperature: .* got inf; give one"),

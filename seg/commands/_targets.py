@@ -1,6 +1,7 @@
 """Objects that a configuration names by ``_target_``, and the modules of the user's own that they may lie in."""
 
 import inspect
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -43,11 +44,12 @@ def parameters(target: str) -> tuple[list[str], bool]:
     from hydra.utils import get_object
 
     _make_importable(target)
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it would say the error too
     try:
         target_object: Callable[..., Any] = get_object(target)
         found = inspect.signature(target_object).parameters.values()
     except Exception as error:  # a module may raise anything when it is imported
-        raise ValueError(f"{target}: {error}") from None
+        raise ValueError(f"{target}: {' '.join(str(error).split())}") from None
     named = [p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     return named, any(p.kind is p.VAR_KEYWORD for p in found)
 

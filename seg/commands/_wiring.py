@@ -297,7 +297,8 @@ def _state(
     cfg: dict[str, Any], model: nn.Module, objective: Segmentation | MultiTask, fabric: Fabric, steps: int
 ) -> training.State:
     """What moves on in a run of so many steps."""
-    groups = parameter_groups(model, objective, lr=cfg["optimizer"].get("lr"), **cfg["rates"])
+    apart = [] if (weighting := objective.weighting) is None else [(weighting, weighting.rate)]
+    groups = parameter_groups(model, objective, lr=cfg["optimizer"].get("lr"), apart=apart, **cfg["rates"])
     optimizer = instantiate(cfg["optimizer"], groups, group="optimizer")
     return training.State(
         model,
