@@ -20,11 +20,13 @@ from torch.utils.data import default_collate
 
 from seg import checkpoint, optim, training
 from seg.averaging import EMA
+from seg.boxes import BoxHead, BoxTask
 from seg.commands._device import make_fabric
 from seg.commands._help import conf_dir
 from seg.evaluation import Validation
 from seg.loading import Batch, TrainBatches
 from seg.losses import CrossEntropy, Dice, Focal, LovaszSoftmax, WeightedSum, over_processes
+from seg.losses.boxes import giou
 from seg.objective import MultiTask, Segmentation
 from seg.weighting import DynamicWeightAverage, Fixed, SoftOptimalUncertainty, Uncertainty, Weighting
 
@@ -48,9 +50,9 @@ class Model(nn.Module):
 class TwoHeads(Model):
     """With a head that is called where it is asked for, as that of `seg.models.WithHeads`."""
 
-    def __init__(self) -> None:
+    def __init__(self, further: Callable[[], nn.Module]) -> None:
         super().__init__()
-        self.further = nn.Conv2d(8, 1, 1)
+        self.further = further()
 
     def forward(self, images: Tensor, *, heads: bool = False) -> Any:
         features = self.encoder(images)
@@ -101,6 +103,12 @@ class Case:
     optimizer: Callable[..., Any] = SGD
     weighting: Callable[..., Weighting] | None = None
     task: bool = False
+    boxes: bool = False  # as the task
+
+    def model(self) -> nn.Module:
+        if not self.task:
+            return Model()
+        return TwoHeads(partial(BoxHead, 8, width=8, depth=1) if self.boxes else partial(nn.Conv2d, 8, 1, 1))
 
     def objective(self) -> Segmentation | MultiTask:
         if self.weighting is None:
@@ -108,7 +116,8 @@ class Case:
         if not self.task:
             return Segmentation(loss := self.loss(), CLASSES, self.weighting(list(loss.terms)))
         weighting = self.weighting(["segmentation", "first"])
-        return MultiTask(Segmentation(self.loss(), CLASSES), {"first": First()}, weighting, {"first": 0.5})
+        task = BoxTask(giou, min_area=1) if self.boxes else First()
+        return MultiTask(Segmentation(self.loss(), CLASSES), {"first": task}, weighting, {"first": 0.5})
 
 
 def both() -> WeightedSum:
@@ -133,6 +142,7 @@ CASES = {
     "uncertainty, positive": Case(weighting=partial(Uncertainty, positive=True), task=True),
     "uw_so": Case(weighting=SoftOptimalUncertainty, task=True),
     "dwa": Case(weighting=DynamicWeightAverage, task=True, accumulate=2),
+    "boxes": Case(weighting=Fixed, task=True, boxes=True, optimizer=partial(torch.optim.SGD, lr=0.02)),
 }
 
 
@@ -151,7 +161,7 @@ class Run:
         share = {"rank": fabric.global_rank, "world": fabric.world_size}
         batch = 4 // case.accumulate
         self.batches = TrainBatches(IMAGES, batch=batch, accumulate=case.accumulate, seed=0, **share)
-        model, objective = TwoHeads() if case.task else Model(), case.objective()
+        model, objective = case.model(), case.objective()
         optimizer = case.optimizer(optim.parameter_groups(model, objective))
         average = partial(EMA, decay=0.5) if case.average else None
         schedule = optim.cosine(optimizer, steps=STEPS)

@@ -69,6 +69,10 @@ def _is_full(error: BaseException) -> bool:
 
 
 def _unknown_key(key: str, config_name: str) -> str:
+    choosing = [path for path in conf_dir().glob("*/*.yaml") if f"- /{key}@_global_." in path.read_text()]
+    if choosing:
+        options = " or ".join(sorted(f"{path.parent.name}={path.stem}" for path in choosing))
+        return f"unknown key '{key}': expected {options} with it, got another; give that too, or leave {key} out"
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = hydra.compose(config_name, overrides=list(_choices()))
     group, _, _ = key.rpartition(".")
