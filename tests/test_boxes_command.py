@@ -95,6 +95,9 @@ def test_a_sweep_compares_box_losses(tmp_path: Path, data: Path, script: Script)
     assert study.axis == "box_loss"
     assert [level.name for level in study.levels] == ["giou", "smooth_l1"]
     assert not study.excluded
+    result = script("seg-compare", runs="runs", destination="compared", metric="ap", draws=100)
+    assert result.returncode == 0, result.stderr
+    assert "AP of boxes" in (tmp_path / "compared/report.md").read_text()
 
 
 def test_countable_classes_by_name_and_index() -> None:
