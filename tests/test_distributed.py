@@ -75,6 +75,13 @@ class First(nn.Module):
         return total / count
 
 
+class Local(First):
+    """The mean over the pixels of a process: not the same on each of them, though its mean is that of one process."""
+
+    def forward(self, output: Tensor, logits: Tensor, batch: Batch) -> Tensor:
+        return (self.slope * output[:, 0] - batch.extra["wanted"]).square().mean()
+
+
 class Learned(nn.Module):
     """A loss with parameters that act on every pixel, and one that acts on the value of all of them."""
 
@@ -100,15 +107,15 @@ class Case:
     average: bool = False
     optimizer: Callable[..., Any] = SGD
     weighting: Callable[..., Weighting] | None = None
-    task: bool = False
+    task: Callable[[], nn.Module] | None = None
 
     def objective(self) -> Segmentation | MultiTask:
         if self.weighting is None:
             return Segmentation(self.loss(), CLASSES)
-        if not self.task:
+        if self.task is None:
             return Segmentation(loss := self.loss(), CLASSES, self.weighting(list(loss.terms)))
         weighting = self.weighting(["segmentation", "first"])
-        return MultiTask(Segmentation(self.loss(), CLASSES), {"first": First()}, weighting, {"first": 0.5})
+        return MultiTask(Segmentation(self.loss(), CLASSES), {"first": self.task()}, weighting, {"first": 0.5})
 
 
 def both() -> WeightedSum:
@@ -128,11 +135,13 @@ CASES = {
     "learned": Case(Learned),
     "all": Case(Learned, accumulate=2, freeze=1, average=True),
     "weighed sum": Case(both, weighting=Uncertainty),
-    "tasks": Case(weighting=Fixed, task=True),
-    "uncertainty": Case(weighting=Uncertainty, task=True),
-    "uncertainty, positive": Case(weighting=partial(Uncertainty, positive=True), task=True),
-    "uw_so": Case(weighting=SoftOptimalUncertainty, task=True),
-    "dwa": Case(weighting=DynamicWeightAverage, task=True, accumulate=2),
+    "tasks": Case(weighting=Fixed, task=First),
+    "uncertainty": Case(weighting=Uncertainty, task=First),
+    "uncertainty, positive": Case(weighting=partial(Uncertainty, positive=True), task=First),
+    "uw_so": Case(weighting=SoftOptimalUncertainty, task=First),
+    "uw_so, local": Case(weighting=SoftOptimalUncertainty, task=Local),
+    "dwa": Case(weighting=DynamicWeightAverage, task=First, accumulate=2),
+    "dwa, local": Case(weighting=DynamicWeightAverage, task=Local),
 }
 
 
