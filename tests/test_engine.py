@@ -74,6 +74,7 @@ def test_killed_at_any_moment_with_everything_on(tmp_path: Path, data: Path, scr
         assert torch.equal(found[name], tensor), name
     assert (runs[0] / "per_image.csv").read_bytes() == (runs[1] / "per_image.csv").read_bytes()
     dones = [json.loads((run / "done.json").read_text()) for run in runs]
+    assert all(10e6 < done.pop("peak_memory") < 100e9 for done in dones)
     assert dones[0] == dones[1]
     assert len(list(runs[1].glob("epoch-*.pt"))) == 2
     assert trained.load(runs[0] / "last.pt", "cpu").model.state_dict().keys() == expected.keys()

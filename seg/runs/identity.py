@@ -20,7 +20,7 @@ MACHINE = (
     "sweep",
     "seeds",
     "data.cache",
-    "data.render",
+    "data.render.destination",
     "loader.val_batch",
     "loader.workers",
     "license",
