@@ -111,7 +111,9 @@ def test_the_command_writes_a_report_for_each_value(root: Path, tmp_path: Path, 
     assert "| Kendall's tau | 1 | 8 |" in text
     assert (tmp_path / "out/overview.png").exists()
     fails(
-        script("seg-compare", runs="runs", destination="out", by="seeds"), 2, "by: expected a configuration group or key"
+        script("seg-compare", runs="runs", destination="out", by="x"),
+        2,
+        "by: expected a configuration group or key",
     )
 
 

@@ -20,7 +20,8 @@ def only_axis(entries: Sequence[Entry]) -> str | None:
     Raises:
         ValueError: several things do.
     """
-    varying = _varying(entries)
+    tuned = {key for entry in entries for key in runs.tuned_keys(entry.config)}
+    varying = {key: values for key, values in _varying(entries).items() if key not in tuned}
     if len(varying) > 1:
         for axis in varying:  # a few runs that differ in more are left out later, with the reason
             (_, most), *_ = Counter(json.dumps(_rest(entry, axis), sort_keys=True) for entry in entries).most_common(1)
@@ -166,11 +167,12 @@ def _not_chosen(entries: list[Entry]) -> Kept:
 
 
 def own_settings(entry: Entry, axis: str | None) -> dict[str, Any]:
-    """The settings that the axis sets: those of its group; all of them for a group that sets keys of others."""
+    """The settings that the axis sets: those of its group, and what was tuned for it; all for one that sets others'."""
     if axis is None:
         return {}
     own = {key: value for key, value in entry.settings.items() if runs.owns(runs.package(axis), key)}
-    return own or (dict(entry.settings) if axis in entry.choices else {})
+    tuned = {key: entry.settings[key] for key in runs.tuned_keys(entry.config) if key in entry.settings}
+    return own | tuned if own else (dict(entry.settings) if axis in entry.choices else tuned)
 
 
 def _rest(entry: Entry, axis: str | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from seg.compare.sample import LOWER_IS_BETTER, sums
 from seg.compare.study import Level, Study
 from seg.files import write_text
 from seg.html import write
-from seg.runs import as_text
+from seg.runs import as_text, tuned_keys
 from seg.scores import POLICY
 
 _CASE = "image"
@@ -245,6 +245,10 @@ def _about(study: Study, found: Compared) -> Iterator[Block]:
         "the same for all: " + ", ".join(f"{k}={first.choices[k]}" for k in _ORDER if _shared(entries, k)),
         ", ".join(f"{key} {first.environment.get(key)}" for key in ("seg", "torch", "precision")),
     ]
+    if keys := tuned_keys(first.config):
+        tune = first.config["tune"]
+        where = f"on {100 * tune['share']:g} % of the training images, without the images that are compared"
+        items.append(f"tuned for each level, {tune['trials']} trials each, {where}: {', '.join(keys)}")
     if found.units != len(first.images):
         items.append(f"images are drawn in {found.units} groups")
     yield Bullets(items)
