@@ -32,7 +32,7 @@ from seg.runs.folder import (
     write_per_image,
     write_per_image_metrics,
 )
-from seg.runs.identity import as_text, differences, is_complete, owns, package, run_name, settings
+from seg.runs.identity import as_text, differences, is_complete, owns, package, run_name, settings, tuned_keys
 from seg.runs.records import (
     BEST,
     CARD,
@@ -103,6 +103,7 @@ __all__ = [
     "read_per_image_metrics",
     "run_name",
     "settings",
+    "tuned_keys",
     "write_per_image",
     "write_per_image_metrics",
 ]
