@@ -2,6 +2,8 @@
 
 nice -n 10 python benchmarks/bench_compare.py [ROUNDS]
 
+Then the same runs as folders, by the command: reading, statistics, report.
+
 Beside it the usual way: a bootstrap of 10,000 draws, as matrix products for all runs at once (the fastest way that we
 know), of which the standard errors must agree.
 """
@@ -10,11 +12,13 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
+import json
 import platform
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
@@ -26,6 +30,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from made_runs import write_run
 from made_scores import World, miou
 
 from seg.compare.sample import Sample
@@ -63,6 +68,28 @@ def timed(way: Callable[[], Any]) -> tuple[float, float, Any]:
     return time.perf_counter() - clock, time.process_time() - processor, found
 
 
+def whole_command(samples: dict[str, Sample]) -> tuple[float, float, float]:
+    """Seconds, seconds of the processor and peak megabytes of ``seg-compare`` on 100 run folders."""
+    classes = tuple(f"class {i:02}" for i in range(CLASSES))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, sample in samples.items():
+            for seed, counts in zip(sample.seeds, sample.counts, strict=True):
+                write_run(Path(folder, "runs", f"{name}-{seed}"), name, seed, counts=counts, classes=classes)
+        words = [f"runs={folder}/runs", f"destination={folder}/out", f"draws={DRAWS}"]
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "seg.commands.compare", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        _, told = process.communicate()
+        seconds = time.perf_counter() - start
+        assert process.returncode == 0, told
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found = json.loads(Path(folder, "out/statistics.json").read_text())
+        for level, sample in zip(found["levels"], samples.values(), strict=True):
+            assert np.isclose(level["mean"], np.mean([scores(each.sum(0)).miou for each in sample.counts]), rtol=1e-9)
+    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
 def main() -> None:
     """Time, check, and write the table."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
@@ -83,6 +110,9 @@ def main() -> None:
     for level, error, sample in zip(whole.levels, errors, samples.values(), strict=True):
         assert np.isclose(level.mean, np.mean([scores(each.sum(0)).miou for each in sample.counts]), rtol=1e-12)
         assert np.isclose(level.spread.error(new_seeds=False), error, rtol=0.05)
+    seconds, processor, memory = whole_command(samples)
+    name = f"`seg-compare` on {LEVELS * SEEDS} run folders, once, peak memory {memory:.0f} MB"
+    times[name] = [(seconds, processor)]
     write(times, rounds, before, peak)
 
 

@@ -32,7 +32,8 @@ class Trained:
     """Model, label map, reading and normalisation of one checkpoint, on one device.
 
     Attributes:
-        model: ``(N, channels, H, W) -> logits (N, C, H, W)``, in evaluation mode, without its regularizers.
+        model: ``(N, channels, H, W) -> logits (N, C, H, W)``, in evaluation mode, without its regularizers; one with
+            further heads is a `seg.models.WithHeads`.
         labels: what the classes mean.
         mean, std: of each channel, for images scaled to 0..1.
         reading: bands and range of values that it was trained with.
@@ -110,7 +111,8 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
 
     Args:
         device: as torch names it; ``auto`` = a GPU where there is one.
-        trust: modules of your own from which the checkpoint may name a model.
+        trust: modules of your own from which the checkpoint may name a model, or heads beside the segmentation's;
+            heads of others are left out.
 
     Raises:
         ValueError: not such a checkpoint, or no such device.

@@ -5,7 +5,9 @@ that the validation's loss stays the sum of the losses, which runs with differen
 learns or counts is in its parameters and buffers, and so is optimised, saved and resumed as the rest of the objective.
 Factors follow from the mean of each loss over all processes, and are the same on each of them.
 
-To add one: a class here and a YAML in ``conf/weighting/``.
+To add one: a class here and a YAML in ``conf/weighting/``. Left out: methods that combine the gradients of the losses
+(PCGrad, GradNorm, those of TorchJD). They need a backward pass for each loss, past DistributedDataParallel, which then
+exchanges nothing (two processes went apart in the first step), and past the scaler of float16.
 """
 
 import math

@@ -317,6 +317,7 @@ def test_the_report_links_its_pictures(tmp_path: Path, script: Script) -> None:
     assert {"image-1-6", "image-1", "plot-forest"} <= set(links) <= anchors
     assert re.search(r'title="focal against dice"', page)
     assert "![`" not in text
+    assert "| dice | 6 | 4.0 | 1.50 |" in text
     assert {link for link in re.findall(r"\(#([\w-]*)\)", text) if link.count("-") == 1} <= set(
         re.findall(r'<a id="([^"]*)"', text)
     )

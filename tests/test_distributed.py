@@ -77,6 +77,13 @@ class First(nn.Module):
         return total / count
 
 
+class Local(First):
+    """The mean over the pixels of a process: not the same on each of them, though its mean is that of one process."""
+
+    def forward(self, output: Tensor, logits: Tensor, batch: Batch) -> Tensor:
+        return (self.slope * output[:, 0] - batch.extra["wanted"]).square().mean()
+
+
 class Learned(nn.Module):
     """A loss with parameters that act on every pixel, and one that acts on the value of all of them."""
 
@@ -90,6 +97,7 @@ class Learned(nn.Module):
 
 
 SGD = partial(torch.optim.SGD, lr=0.2, momentum=0.9)
+LINEAR = partial(nn.Conv2d, 8, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -102,22 +110,16 @@ class Case:
     average: bool = False
     optimizer: Callable[..., Any] = SGD
     weighting: Callable[..., Weighting] | None = None
-    task: bool = False
-    boxes: bool = False  # as the task
-
-    def model(self) -> nn.Module:
-        if not self.task:
-            return Model()
-        return TwoHeads(partial(BoxHead, 8, width=8, depth=1) if self.boxes else partial(nn.Conv2d, 8, 1, 1))
+    task: Callable[[], nn.Module] | None = None
+    head: Callable[[], nn.Module] = LINEAR
 
     def objective(self) -> Segmentation | MultiTask:
         if self.weighting is None:
             return Segmentation(self.loss(), CLASSES)
-        if not self.task:
+        if self.task is None:
             return Segmentation(loss := self.loss(), CLASSES, self.weighting(list(loss.terms)))
         weighting = self.weighting(["segmentation", "first"])
-        task = BoxTask(giou, min_area=1) if self.boxes else First()
-        return MultiTask(Segmentation(self.loss(), CLASSES), {"first": task}, weighting, {"first": 0.5})
+        return MultiTask(Segmentation(self.loss(), CLASSES), {"first": self.task()}, weighting, {"first": 0.5})
 
 
 def both() -> WeightedSum:
@@ -137,12 +139,19 @@ CASES = {
     "learned": Case(Learned),
     "all": Case(Learned, accumulate=2, freeze=1, average=True),
     "weighed sum": Case(both, weighting=Uncertainty),
-    "tasks": Case(weighting=Fixed, task=True),
-    "uncertainty": Case(weighting=Uncertainty, task=True),
-    "uncertainty, positive": Case(weighting=partial(Uncertainty, positive=True), task=True),
-    "uw_so": Case(weighting=SoftOptimalUncertainty, task=True),
-    "dwa": Case(weighting=DynamicWeightAverage, task=True, accumulate=2),
-    "boxes": Case(weighting=Fixed, task=True, boxes=True, optimizer=partial(torch.optim.SGD, lr=0.02)),
+    "tasks": Case(weighting=Fixed, task=First),
+    "uncertainty": Case(weighting=Uncertainty, task=First),
+    "uncertainty, positive": Case(weighting=partial(Uncertainty, positive=True), task=First),
+    "uw_so": Case(weighting=SoftOptimalUncertainty, task=First),
+    "uw_so, local": Case(weighting=SoftOptimalUncertainty, task=Local),
+    "dwa": Case(weighting=DynamicWeightAverage, task=First, accumulate=2),
+    "dwa, local": Case(weighting=DynamicWeightAverage, task=Local),
+    "boxes": Case(
+        weighting=Fixed,
+        task=partial(BoxTask, giou, min_area=1),
+        head=partial(BoxHead, 8, width=8, depth=1),
+        optimizer=partial(torch.optim.SGD, lr=0.02),
+    ),
 }
 
 
@@ -161,7 +170,7 @@ class Run:
         share = {"rank": fabric.global_rank, "world": fabric.world_size}
         batch = 4 // case.accumulate
         self.batches = TrainBatches(IMAGES, batch=batch, accumulate=case.accumulate, seed=0, **share)
-        model, objective = case.model(), case.objective()
+        model, objective = TwoHeads(case.head) if case.task else Model(), case.objective()
         optimizer = case.optimizer(optim.parameter_groups(model, objective))
         average = partial(EMA, decay=0.5) if case.average else None
         schedule = optim.cosine(optimizer, steps=STEPS)

@@ -74,6 +74,7 @@ def test_killed_at_any_moment_with_everything_on(tmp_path: Path, data: Path, scr
         assert torch.equal(found[name], tensor), name
     assert (runs[0] / "per_image.csv").read_bytes() == (runs[1] / "per_image.csv").read_bytes()
     dones = [json.loads((run / "done.json").read_text()) for run in runs]
+    assert all(10e6 < done.pop("peak_memory") < 100e9 for done in dones)
     assert dones[0] == dones[1]
     assert len(list(runs[1].glob("epoch-*.pt"))) == 2
     assert trained.load(runs[0] / "last.pt", "cpu").model.state_dict().keys() == expected.keys()
@@ -92,6 +93,44 @@ def test_killed_at_any_moment_with_everything_on(tmp_path: Path, data: Path, scr
     found = weights(last)
     for name, tensor in expected.items():
         assert torch.equal(found[name], tensor), name
+
+
+@pytest.mark.slow
+def test_a_compiled_run_goes_on_to_the_bit(tmp_path: Path, data: Path, script: Script) -> None:
+    """Killed after its first epoch, compiled anew, and equal to the run that was compiled once; near the plain one."""
+    options = [
+        *train_options(data),
+        "fit.epochs=4",
+        "device.precision=32-true",
+        "logger=none",
+        "augment.crop.size=[64,64]",
+    ]
+    for name, compiled in (("plain", "false"), ("whole", "true")):
+        result = script("seg-train", *options, f"device.compile={compiled}", name=name)
+        assert result.returncode == 0, result.stderr
+    command = [script_path("seg-train"), *options, "device.compile=true", "name=killed"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    last = tmp_path / "runs/killed/last.pt"
+    while process.poll() is None and not last.exists():
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (tmp_path / "runs/killed/done.json").exists()
+    result = script("seg-train", *options, "device.compile=true", name="killed")
+    assert result.returncode == 0, result.stderr
+    assert "resuming" in result.stdout
+    plain_run, whole, killed = (
+        torch.load(tmp_path / f"runs/{name}/last.pt", weights_only=True)["model"]
+        for name in ("plain", "whole", "killed")
+    )
+    for name, tensor in whole.items():
+        assert torch.equal(killed[name], tensor), name
+    assert any(not torch.equal(plain_run[name], tensor) for name, tensor in whole.items())  # it was compiled
+    first = [
+        json.loads((tmp_path / f"runs/{name}/metrics.jsonl").open().readline())["loss"] for name in ("plain", "whole")
+    ]
+    assert first[0] == pytest.approx(first[1], rel=1e-3)
+    assert torch.load(tmp_path / "runs/killed/last.pt", weights_only=True)["model"].keys() == plain_run.keys()
 
 
 def test_a_step_that_is_not_finite_is_kept_and_looked_into(tmp_path: Path, data: Path, script: Script) -> None:

@@ -169,6 +169,8 @@ def test_names_are_slugs() -> None:
     other = runs.run_name(["fit.epochs=3"], choices, 0)
     assert other.startswith("unet-dice-seed0-")
     assert other != runs.run_name(["fit.epochs=4"], choices, 0)
+    rendered = runs.run_name(["data.render.imbalance=4", "data.render.destination=x"], choices, 0)
+    assert rendered == runs.run_name(["data.render.imbalance=4"], choices, 0) != runs.run_name([], choices, 0)
 
 
 def test_an_older_run_is_read(tmp_path: Path) -> None:

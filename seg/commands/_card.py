@@ -31,7 +31,12 @@ _SCORES = {
 }
 """Of a line of ``metrics.jsonl``, in percent here."""
 
-_GROUPS = ("model", "regularizer", "loss", "optimizer", "scheduler", "rates", "augment", "average", "inference")
+_GROUPS = (
+    *("model", "regularizer", "loss", "task", "weighting"),
+    *("optimizer", "scheduler", "rates", "augment", "average", "inference"),
+)
+_USUAL = {"_target_": "seg.weighting.Fixed"}
+"""A weighting that is not worth a word."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,7 @@ class Card:
 
     def _training(self) -> Iterator[str]:
         config, environment, fit = self.config, self.record.environment, self.config["fit"]
-        rows = [(group, shown(config[group])) for group in _GROUPS if config.get(group)]
+        rows = [(group, shown(config[group])) for group in _GROUPS if config.get(group) not in (None, {}, _USUAL)]
         batch = f"{config['loader']['batch']} images a batch, {fit.get('accumulate', 1)} batches a step"
         rows += [
             ("length", f"{self.done['epochs']} epochs" + (", ended early" if self.done["stopped_early"] else "")),

@@ -17,7 +17,13 @@ from seg.training import FitOptions, Position
 
 
 def finish(
-    folder: Path, judged: Judged, data: Data, options: FitOptions, position: Position, describe: dict[str, Any]
+    folder: Path,
+    judged: Judged,
+    data: Data,
+    options: FitOptions,
+    position: Position,
+    describe: dict[str, Any],
+    memory: int | None,
 ) -> None:
     """Tables, plots, curves, the model card and the table of the last epoch; ``done.json`` last."""
     labels, majority_class = data.labels, data.majority
@@ -32,6 +38,7 @@ def finish(
         "epochs": position.epoch,
         "stopped_early": position.stopped,
         "skipped_steps": position.skipped,
+        "peak_memory": memory,
         "best": {"monitor": options.monitor, "score": best, "epoch": position.top[0][1] if position.top else None},
         "best_miou": max((line["val_miou"] for line in lines if line.get("val_miou") is not None), default=None),
         "last": judged.found.scores,

@@ -12,8 +12,8 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +114,16 @@ def advance(epoch: int, epochs: int) -> None:
         overall.at(epoch, epochs)
 
 
+@contextmanager
+def paused() -> Iterator[None]:
+    """Within it, epochs are none of the sweep's runs."""
+    held, _overall[:] = list(_overall), []
+    try:
+        yield
+    finally:
+        _overall[:] = held
+
+
 def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> None:
     """Train a run, alone or as one of several, of which each has a line."""
     from seg.commands._device import is_first
@@ -206,6 +216,7 @@ def _tested(folder: Path, test: Path) -> dict[str, Any] | None:
         "masks": test / "masks",
         "destination": destination,
         "pictures": 0,
+        "save_masks": "true",
         "inference": record.choices.get("inference", "whole"),
         "image_template": record.config["data"]["image_template"],
         "template": record.config["data"]["template"],

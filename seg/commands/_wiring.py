@@ -26,6 +26,7 @@ from seg.commands._few import chosen, smoke_test
 from seg.commands._finish import finish
 from seg.commands._inference import inference_of
 from seg.commands._judged import Judged, Predictions
+from seg.commands._memory import forget_peak, peak_memory
 from seg.commands._model import first_model
 from seg.commands._pictures import ValidationPictures
 from seg.commands._replay import replay
@@ -180,6 +181,7 @@ def train(config: DictConfig) -> Path | None:
 def run(parts: Parts, folder: Path) -> None:
     """Train to the end, from where the folder stands, and write what a complete run has."""
     fabric = parts.state.fabric
+    forget_peak(fabric.device)
     resume(parts.state, folder, extend=parts.describe["config"]["extend"])
     if parts.state.position == training.Position():
         with explained(partial(fitting_batch, parts.state, parts.train_loader, parts.batches)):
@@ -203,7 +205,8 @@ def run(parts: Parts, folder: Path) -> None:
     if fabric.is_global_zero:
         watcher.close()
         parts.pictures.draw(parts.state.evaluated, folder / runs.PICTURES)
-        finish(folder, judged, parts.data, parts.options, parts.state.position, parts.describe)
+        memory = peak_memory(fabric.device)
+        finish(folder, judged, parts.data, parts.options, parts.state.position, parts.describe, memory)
 
 
 def _check_still_the_same(folder: Path, cfg: dict[str, Any]) -> None:

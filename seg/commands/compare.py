@@ -5,7 +5,8 @@ seg-compare runs=DIR destination=DIR
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seg.commands import FAILED, Failed, plain, run
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from seg.compare.findings import Compared
+    from seg.compare.study import Study
 
 
 def main() -> None:
@@ -23,44 +25,84 @@ def main() -> None:
 
 def compare(config: "DictConfig") -> None:
     """Write the report and its tables, and print the answer; exit with 1 where runs were left out."""
-    from seg.compare.answer import answer, cautions
-    from seg.compare.report import write_report
-    from seg.compare.results import write_results, write_statistics
-    from seg.compare.statistics import compare as compared
-    from seg.compare.study import read_study
+    from seg.compare.study import read_studies, read_study
     from seg.files import make_folder
 
     cfg: dict[str, Any] = plain(config)
     _check(cfg)
-    study = read_study(cfg["runs"], cfg["axis"], cfg["metric"])
+    if cfg["by"] is None:
+        study = read_study(cfg["runs"], cfg["axis"], cfg["metric"])
+        found = _compared(study, cfg)
+        reference = _reference(cfg["reference"], found)
+        _tell(_write(make_folder(cfg["destination"], "destination"), study, found, reference))
+        print(f"written to {cfg['destination']}: report.html, report.md, results.csv, statistics.json, plots")
+        _end(study.excluded)
+    else:
+        _compare_each(read_studies(cfg["runs"], str(cfg["by"]), cfg["axis"], cfg["metric"]), cfg)
+
+
+def _compare_each(studies: "dict[str, Study]", cfg: dict[str, Any]) -> None:
+    """A comparison for each value, in a folder of its own, and what they say together."""
+    from seg.compare import overview
+    from seg.files import make_folder
+
+    found = {value: _compared(study, cfg) for value, study in studies.items()}
+    reference = None if cfg["reference"] is None else str(cfg["reference"])
+    over = overview.look_over(str(cfg["by"]), found, reference)
+    folders = {value: Path(cfg["destination"], overview.folder_of(value)) for value in studies}
+    for value, study in studies.items():
+        _write(make_folder(folders[value], "destination"), study, found[value], over.reference)
+    excluded = [left_out for study in studies.values() for left_out in study.excluded]
+    overview.write_overview(Path(cfg["destination"]), over, excluded)
+    _tell(overview.answer(over))
+    names = ", ".join(str(folder) for folder in folders.values())
+    print(f"written to {cfg['destination']}: report.html, report.md, overview.json; of each value: {names}")
+    _end(excluded)
+
+
+def _compared(study: "Study", cfg: dict[str, Any]) -> "Compared":
+    from seg.compare.statistics import compare
+
     if not study.levels:
         run_, reason = study.excluded[0]
         raise Failed(
             f"runs: expected a complete run in '{cfg['runs']}', got {len(study.excluded)} others ({run_}: {reason})"
         )
-    images = study.levels[0].entries[0].images
-    found = compared(
+    return compare(
         {level.name: level.sample() for level in study.levels},
         metric=cfg["metric"],
-        groups=_groups(cfg["group"], images),
+        groups=_groups(cfg["group"], study.levels[0].entries[0].images),
         rope=cfg["rope"],
         draws=cfg["draws"],
         seed=cfg["seed"],
     )
-    reference = _reference(cfg["reference"], found)
-    destination = make_folder(cfg["destination"], "destination")
+
+
+def _write(destination: Path, study: "Study", found: "Compared", reference: str) -> Iterator[str]:
+    """The report and its tables; the sentences of its answer."""
+    from seg.compare.answer import answer, cautions
+    from seg.compare.report import write_report
+    from seg.compare.results import write_results, write_statistics
+
     write_results(destination / "results.csv", study)
     write_statistics(destination / "statistics.json", study, found)
     write_report(destination, study, found, reference)
     for warning in study.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    for sentence in (*answer(found, reference), *cautions(found, [len(level.entries) for level in study.levels])):
+    return iter((*answer(found, reference), *cautions(found, [len(level.entries) for level in study.levels])))
+
+
+def _tell(sentences: Iterator[str]) -> None:
+    for sentence in sentences:
         print(sentence.replace("`", "'"))
-    print(f"written to {destination}: report.html, report.md, results.csv, statistics.json, plots")
-    if study.excluded:
-        for name, reason in study.excluded:
+
+
+def _end(excluded: Sequence[tuple[str, str]]) -> None:
+    """Name what was left out, and exit with 1 if there is any."""
+    if excluded:
+        for name, reason in excluded:
             print(f"left out: {name}: {reason}", file=sys.stderr)
-        number = len(study.excluded)
+        number = len(excluded)
         print(f"error: {number} run{'s were' if number > 1 else ' was'} left out", file=sys.stderr)
         sys.exit(FAILED)
 

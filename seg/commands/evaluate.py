@@ -31,10 +31,10 @@ def evaluate(config: "DictConfig") -> None:
     cfg = _request(config)
     from seg.commands import _judged, _show, _subjects, _tables
     from seg.files import finite, make_folder, write_json
-    from seg.metrics import BINS, Boundaries, Components, ErrorKinds, PixelCounts
+    from seg.metrics import BINS, Boundaries, Components, ErrorKinds, MaskMeter, PixelCounts
     from seg.pairs import as_list
     from seg.pairs.folders import check_apart
-    from seg.runs import JUDGED, copy_record
+    from seg.runs import JUDGED, PREDICTIONS, copy_record
 
     boundaries = {"tolerances": cfg["tolerances"], "surface": cfg["surface"]}
     Boundaries(0, 0, **boundaries)  # to refuse wrong options before files are read
@@ -44,15 +44,18 @@ def evaluate(config: "DictConfig") -> None:
     check_apart(cfg["destination"], [path for several in folders for path in as_list(several)], "destination")
     destination = make_folder(cfg["destination"], "destination")
     names, images = subject.labels.names, [pair.name for pair in subject.pairs]
-    masks = (
+    masks: list[MaskMeter] = [
         Boundaries(len(images), len(names), **boundaries),
         Components(len(names), bounds=cfg["sizes"]),
         ErrorKinds(len(images), tolerance=cfg["tolerances"][0]),
-    )
+    ]
+    if cfg["save_masks"]:
+        masks.append(_judged.Predictions(destination / PREDICTIONS, images))
     bins = 0 if subject.certain else BINS
     found, more = subject.count(PixelCounts(len(images), names, bins=bins, masks=masks))
     judged = _judged.Judged(images, names, cfg["tolerances"], found)
-    data = {**subject.named, **more, **_judged.as_data(judged)}
+    where = {key: cfg[key] for key in ("images", "masks", "image_template", "template")}
+    data = {**subject.named, **more, **_judged.as_data(judged), "data": where}
     _judged.write(judged, destination)
     copy_record(Path(cfg["checkpoint"]).parent if cfg["checkpoint"] else None, destination)
     write_json(destination / JUDGED, data)
@@ -87,8 +90,11 @@ def _request(config: "DictConfig") -> dict[str, Any]:
         raise ValueError(
             f"labels: expected none with a checkpoint, which has its own, got {cfg['labels']!r}; leave it out"
         )
-    if not isinstance(cfg["surface"], bool):
-        raise ValueError(f"surface: expected true or false, got {cfg['surface']!r}; give one")
+    for key in ("surface", "save_masks"):
+        if not isinstance(cfg[key], bool):
+            raise ValueError(f"{key}: expected true or false, got {cfg[key]!r}; give one")
+    if cfg["save_masks"] and cfg["predictions"] is not None:
+        raise ValueError("save_masks: expected false with predictions, which are masks already, got true; leave it out")
     if (folder := Path(cfg["destination"]) / "last.pt").exists():
         raise ValueError(
             f"destination: expected a folder of its own, got the run '{folder.parent}', whose tables would be lost; "

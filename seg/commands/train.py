@@ -28,9 +28,10 @@ def main() -> None:
 def train(config: "DictConfig") -> None:
     """Train as the configuration says; the heavy imports wait until here, so that ``--help`` is quick."""
     from seg.commands._sweep import job
+    from seg.commands._tune import tuned
     from seg.commands._wiring import train as wired
 
-    job(config, wired)
+    job(config, lambda each: wired(tuned(each, wired)))
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ class Entry:
         lines: one an epoch; none if they are not known.
         scores: of all images, by the names of ``metrics.jsonl`` without ``val_``.
         judged: what the evaluation found, curves and tables; None for a run of an older version.
+        memory: bytes that training took at most; None if it is not known.
     """
 
     folder: Path
@@ -57,11 +58,20 @@ class Entry:
     lines: tuple[dict[str, Any], ...]
     scores: Mapping[str, Any]
     judged: Mapping[str, Any] | None
+    memory: int | None
 
     @property
     def seconds(self) -> float | None:
         """Training time, without validation; None if it is not known."""
         return float(sum(line["seconds"] for line in self.lines)) if self.lines else None
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Of training; None if it is not known."""
+        if not self.lines or any(line.get("images_per_second") is None for line in self.lines):
+            return None
+        images = sum(line["images_per_second"] * line["seconds"] for line in self.lines)
+        return float(images / max(sum(line["seconds"] for line in self.lines), 1e-9))
 
 
 def is_entry(folder: Path) -> bool:
@@ -108,6 +118,7 @@ def read_entry(folder: Path) -> Entry:
         lines=record.lines,
         scores=found,
         judged=judged,
+        memory=(record.done or {}).get("peak_memory"),
     )
 
 

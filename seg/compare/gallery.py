@@ -83,8 +83,9 @@ def _most_apart(levels: Sequence[Level]) -> list[int]:
 
 def _files(entry: Entry) -> dict[str, tuple[Path, Path]]:
     """Image and mask file of each name, as far as they are here."""
-    data = entry.config["data"]
-    part = data["val"] if (data.get("val") or {}).get("images") else data["train"]
+    data = (entry.judged or {}).get("data") or entry.config["data"]
+    val = data.get("val") or {}
+    part = data if "images" in data else val if val.get("images") else data.get("train")
     if not isinstance(part, dict) or not part.get("images") or not part.get("masks"):
         return {}
     try:

@@ -7,6 +7,7 @@ import numpy as np
 
 from seg.compare import plots
 from seg.compare.answer import NAMES, answer, between, cautions, decided_by, points, seen_from
+from seg.compare.conditions import own_settings
 from seg.compare.document import Block, Bullets, Figure, Heading, Table, Text, Views, to_markdown, to_page
 from seg.compare.entry import Entry
 from seg.compare.findings import BOTH, Compared
@@ -14,10 +15,10 @@ from seg.compare.gallery import Case, draw_case, encoded, find_cases
 from seg.compare.rankings import OTHERS, other_scores
 from seg.compare.ranks import agreement
 from seg.compare.sample import LOWER_IS_BETTER, sums
-from seg.compare.study import Level, Study, own_settings
+from seg.compare.study import Level, Study
 from seg.files import write_text
 from seg.html import write
-from seg.runs import as_text
+from seg.runs import as_text, tuned_keys
 from seg.scores import POLICY
 
 _CASE = "image"
@@ -47,6 +48,7 @@ def _blocks(folder: Path, study: Study, found: Compared, reference: str) -> Iter
     yield Bullets([*study.warnings, *cautions(found, [len(level.entries) for level in study.levels])])
     yield Heading("Levels")
     yield _levels(study, found, metric)
+    yield from _costs(study.levels, order)
     if len(found.levels) > 1:
         yield Heading("Pairs")
         yield from _pairs(found, reference, metric, cases)
@@ -133,15 +135,35 @@ def _levels(study: Study, found: Compared, metric: str) -> Table:
         entries = by_name[level.level].entries
         low, high = level.rank_interval
         rank = str(low) if low == high else f"{low} to {high}"
-        seconds = [entry.seconds for entry in entries if entry.seconds is not None]
-        cost = f"{sum(seconds) / len(seconds):.0f}" if seconds else ""
         kind = "yes" if level.interval_kind == BOTH else "no"
         others = [_mean(by_name[level.level], key) for key in ("miou_i", "boundary_f1", "ece")]
-        rows.append(
-            (level.level, str(len(entries)), points(level.mean), between(level.interval), kind, rank, *others, cost)
-        )
+        rows.append((level.level, str(len(entries)), points(level.mean), between(level.interval), kind, rank, *others))
     header = ("level", "runs", f"{metric} %", "95 % interval", "of new seeds", "rank", "by image %", "boundary F1 %")
-    return Table((*header, "ECE %", "seconds"), rows, numbers={1, 2, 3, 5, 6, 7, 8, 9})
+    return Table((*header, "ECE %"), rows, numbers={1, 2, 3, 5, 6, 7, 8})
+
+
+def _costs(levels: Sequence[Level], order: Sequence[str]) -> Iterator[Block]:
+    """What the training of a level took."""
+    rows = []
+    by_name = {level.name: level for level in levels}
+    for name in order:
+        entries = by_name[name].entries
+        columns = (
+            _average([entry.seconds for entry in entries], "{:.0f}"),
+            _average([entry.images_per_second for entry in entries], "{:.1f}"),
+            _average([entry.memory and entry.memory / 2**30 for entry in entries], "{:.2f}"),
+        )
+        rows.append((name, *columns))
+    if any(any(columns) for _, *columns in rows):
+        yield Text(
+            "What training took, mean over seeds; memory is the most that was held, by the GPU if there was one."
+        )
+        yield Table(("level", "seconds", "images/s", "memory GiB"), rows, numbers={1, 2, 3})
+
+
+def _average(values: Sequence[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    return form.format(sum(known) / len(known)) if known and len(known) == len(values) else ""
 
 
 def _mean(level: Level, key: str) -> str:
@@ -223,6 +245,10 @@ def _about(study: Study, found: Compared) -> Iterator[Block]:
         "the same for all: " + ", ".join(f"{k}={first.choices[k]}" for k in _ORDER if _shared(entries, k)),
         ", ".join(f"{key} {first.environment.get(key)}" for key in ("seg", "torch", "precision")),
     ]
+    if keys := tuned_keys(first.config):
+        tune = first.config["tune"]
+        where = f"on {100 * tune['share']:g} % of the training images, without the images that are compared"
+        items.append(f"tuned for each level, {tune['trials']} trials each, {where}: {', '.join(keys)}")
     if found.units != len(first.images):
         items.append(f"images are drawn in {found.units} groups")
     yield Bullets(items)

@@ -134,6 +134,26 @@ def difference_spread(a: tuple[Floats, Floats], b: tuple[Floats, Floats], *, pai
     return difference, parts(sum(each), by_images, remainder, counts, (by_seeds, degrees))
 
 
+def independent(a: Spread, b: Spread) -> Spread:
+    """Of the difference, or the sum, of two means that have neither runs nor images in common."""
+
+    def degrees(one: float, n: float, other: float, m: float) -> float:  # Welch, Satterthwaite
+        doubt = sum(part**2 / k for part, k in ((one, n), (other, m)) if k > 0)
+        return (one + other) ** 2 / doubt if doubt > 0 else max(n, m)
+
+    known = a.seeds is not None and b.seeds is not None
+    by_seeds = (a.seeds or 0.0, b.seeds or 0.0)
+    return Spread(
+        seeds=sum(by_seeds) if known else None,
+        images=a.images + b.images,
+        remainder=a.remainder + b.remainder,
+        seed_count=min(a.seed_count, b.seed_count),
+        seed_degrees=degrees(by_seeds[0], a.seed_degrees, by_seeds[1], b.seed_degrees) if known else 0.0,
+        image_count=min(a.image_count, b.image_count),
+        image_degrees=degrees(a.images, a.image_degrees, b.images, b.image_degrees),
+    )
+
+
 def covariance(without: Floats) -> Floats:
     """Jackknife covariance (L, L) of scores (n, L) without each image.
 

@@ -33,7 +33,7 @@ from seg.runs.folder import (
     write_per_image,
     write_per_image_metrics,
 )
-from seg.runs.identity import as_text, differences, is_complete, owns, package, run_name, settings
+from seg.runs.identity import as_text, differences, is_complete, owns, package, run_name, settings, tuned_keys
 from seg.runs.records import (
     BEST,
     BOXES,
@@ -106,6 +106,7 @@ __all__ = [
     "read_per_image_metrics",
     "run_name",
     "settings",
+    "tuned_keys",
     "write_per_image",
     "write_per_image_metrics",
 ]

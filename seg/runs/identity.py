@@ -20,7 +20,7 @@ MACHINE = (
     "sweep",
     "seeds",
     "data.cache",
-    "data.render",
+    "data.render.destination",
     "loader.val_batch",
     "loader.workers",
     "license",
@@ -63,6 +63,10 @@ _SINCE = {
     "rates.encoder": 1.0,
     "rates.layer_decay": 1.0,
     "scheduler.warmup": 0.0,
+    "tune.epochs": None,
+    "tune.share": 0.25,
+    "tune.space": ["optimizer.lr=tag(log,interval(1e-4,1e-2))"],
+    "tune.trials": 0,
     "weighting._target_": "seg.weighting.Fixed",
 }
 """Keys that the configurations of older runs lack, and what such runs did."""
@@ -123,6 +127,12 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     Keys that an older version lacked have the value that it worked by.
     """
     return _SINCE | dict(_leaves(_comparable(config)))
+
+
+def tuned_keys(config: Mapping[str, Any]) -> list[str]:
+    """Dotted keys that were tuned for each level of a sweep before its runs."""
+    tune = config.get("tune") or {}
+    return [str(text).partition("=")[0] for text in tune.get("space", ())] if tune.get("trials") else []
 
 
 def differences(choices: Sequence[Mapping[str, Any]], settings: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -1,0 +1,218 @@
+"""Along which axis runs can be compared, and what they have to agree in for that."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seg import runs
+from seg.compare.entry import Entry
+from seg.compare.sample import COUNTED
+
+Kept = tuple[list[Entry], list[tuple[Entry, str]]]
+"""Runs that go on, and those that do not, with the reason."""
+
+
+def only_axis(entries: Sequence[Entry]) -> str | None:
+    """What varies, among more than three quarters of the runs; None if nothing does.
+
+    Raises:
+        ValueError: several things do.
+    """
+    tuned = {key for entry in entries for key in runs.tuned_keys(entry.config)}
+    varying = {key: values for key, values in _varying(entries).items() if key not in tuned}
+    if len(varying) > 1:
+        for axis in varying:  # a few runs that differ in more are left out later, with the reason
+            (_, most), *_ = Counter(json.dumps(_rest(entry, axis), sort_keys=True) for entry in entries).most_common(1)
+            if most > 0.75 * len(entries):
+                return axis
+        shown = "; ".join(f"{key}: {', '.join(values)}" for key, values in varying.items())
+        raise ValueError(
+            f"axis: expected runs that differ in one thing, got {len(varying)} ({shown}); give axis=NAME: the runs "
+            "that agree in the others are compared"
+        )
+    return next(iter(varying), None)
+
+
+def _varying(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """Groups and keys with more than one value, and these values."""
+    found = runs.differences([entry.choices for entry in entries], [entry.settings for entry in entries])
+    return {name: sorted(set(values)) for name, values in found.items()}
+
+
+def level_of(entry: Entry, axis: str | None) -> str:
+    """Value of the axis, as text.
+
+    Raises:
+        ValueError: this run has no such thing.
+    """
+    if axis is None:
+        return "run"
+    if axis in entry.choices:
+        return runs.as_text(entry.choices[axis])
+    if axis in entry.settings:
+        return runs.as_text(entry.settings[axis])
+    value: Any = entry.config
+    for part in axis.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise ValueError(f"it has no {axis}")
+        value = value[part]
+    return runs.as_text(value)
+
+
+def conditions(axis: str | None, metric: str) -> list[Callable[[list[Entry]], Kept]]:
+    """What runs must agree in; one after the other."""
+    of_data = axis is not None and runs.owns("data", axis)
+
+    def on_axis(entries: list[Entry]) -> Kept:
+        return with_axis(entries, axis)
+
+    def measured(entries: list[Entry]) -> Kept:
+        return _with_metric(entries, metric)
+
+    def within(entries: list[Entry]) -> Kept:
+        return _each_level(entries, axis, lambda some: _alike(some, lambda entry: own_settings(entry, axis)))
+
+    def rest(entries: list[Entry]) -> Kept:
+        _check_rest(entries, axis)
+        return _alike(entries, lambda entry: _rest(entry, axis))
+
+    def training_set(entries: list[Entry]) -> Kept:
+        def same(some: list[Entry]) -> Kept:
+            return _most(some, lambda e: e.trained_on, lambda e, _: "it was trained on other images than most runs")
+
+        return _each_level(entries, axis, same) if of_data else same(entries)
+
+    def once(entries: list[Entry]) -> Kept:
+        return _once(entries, axis)
+
+    return [on_axis, measured, _same_classes, _same_images, _not_chosen, within, rest, training_set, once]
+
+
+def with_axis(entries: list[Entry], axis: str | None, option: str = "axis") -> Kept:
+    kept, others = [], []
+    for entry in entries:
+        try:
+            level_of(entry, axis)
+        except ValueError as error:
+            others.append((entry, str(error)))
+        else:
+            kept.append(entry)
+    if others and not kept:
+        varying = _varying(entries)
+        shown = ", ".join(varying) or "nothing"
+        raise ValueError(f"{option}: expected a configuration group or key, got '{axis}'; these runs differ in {shown}")
+    return kept, others
+
+
+def _with_metric(entries: list[Entry], metric: str) -> Kept:
+    if metric in COUNTED:
+        return entries, []
+    kept = [entry for entry in entries if metric in entry.values]
+    if entries and not kept:
+        known = ", ".join([*COUNTED, *sorted({name for entry in entries for name in entry.values} - set(COUNTED))])
+        raise ValueError(f"metric: expected one that the runs have ({known}), got '{metric}'; choose one")
+    return kept, [(entry, f"it has no {metric} for each image") for entry in entries if metric not in entry.values]
+
+
+def _most(entries: list[Entry], key: Callable[[Entry], Hashable], reason: Callable[[Entry, Entry], str]) -> Kept:
+    """Those that agree with the most others; of as many, with the first."""
+    if not entries:
+        return [], []
+    keys = [key(entry) for entry in entries]
+    (main, _), *_ = Counter(keys).most_common(1)
+    first = entries[keys.index(main)]
+    kept = [entry for entry, k in zip(entries, keys, strict=True) if k == main]
+    return kept, [(e, reason(e, first)) for e, k in zip(entries, keys, strict=True) if k != main]
+
+
+def _each_level(entries: list[Entry], axis: str | None, same: Callable[[list[Entry]], Kept]) -> Kept:
+    kept, others = [], []
+    for name in dict.fromkeys(level_of(entry, axis) for entry in entries):
+        some, odd = same([entry for entry in entries if level_of(entry, axis) == name])
+        kept += some
+        others += odd
+    return kept, others
+
+
+def _same_classes(entries: list[Entry]) -> Kept:
+    return _most(
+        entries,
+        lambda entry: entry.classes,
+        lambda entry, main: f"its {len(entry.classes)} classes are others than the {len(main.classes)} of most runs",
+    )
+
+
+def _same_images(entries: list[Entry]) -> Kept:
+    def reason(entry: Entry, main: Entry) -> str:
+        if entry.images == main.images:
+            return "it was judged on the same images with other masks than most runs"
+        new = len(set(entry.images) - set(main.images))
+        return f"it was judged on {len(entry.images)} images, {new} of them others than the {len(main.images)} of most"
+
+    return _most(entries, lambda entry: (entry.images, entry.counts[..., 2].tobytes()), reason)
+
+
+def _not_chosen(entries: list[Entry]) -> Kept:
+    """Leave out checkpoints that were chosen by the images that they are judged on."""
+    kept, others = [], []
+    for entry in entries:
+        checkpoint = Path(str((entry.judged or {}).get("checkpoint", runs.LAST))).name
+        if checkpoint != runs.LAST and entry.validated_on & set(entry.images):
+            others.append((entry, f"{checkpoint} was chosen by the images that it is judged on; judge {runs.LAST}"))
+        else:
+            kept.append(entry)
+    return kept, others
+
+
+def own_settings(entry: Entry, axis: str | None) -> dict[str, Any]:
+    """The settings that the axis sets: those of its group, and what was tuned for it; all for one that sets others'."""
+    if axis is None:
+        return {}
+    own = {key: value for key, value in entry.settings.items() if runs.owns(runs.package(axis), key)}
+    tuned = {key: entry.settings[key] for key in runs.tuned_keys(entry.config) if key in entry.settings}
+    return own | tuned if own else (dict(entry.settings) if axis in entry.choices else tuned)
+
+
+def _rest(entry: Entry, axis: str | None) -> dict[str, Any]:
+    own = own_settings(entry, axis)
+    return {key: value for key, value in entry.settings.items() if key not in own}
+
+
+def _check_rest(entries: Sequence[Entry], axis: str | None) -> None:
+    """Make sure that most runs agree in all but the axis.
+
+    Raises:
+        ValueError: two parts of the same size do not; the message lists what they differ in.
+    """
+    sizes = Counter(json.dumps(_rest(entry, axis), sort_keys=True) for entry in entries).most_common(2)
+    if len(sizes) == 2 and sizes[0][1] == sizes[1][1]:
+        varying = {key: values for key, values in _varying(entries).items() if key != axis}
+        shown = "; ".join(f"{key}: {', '.join(values)}" for key, values in varying.items())
+        raise ValueError(
+            f"axis={axis}: expected runs that differ in it alone, got as many of one kind as of another ({shown}); put "
+            "those of one kind into a folder of their own"
+        )
+
+
+def _alike(entries: list[Entry], settings: Callable[[Entry], dict[str, Any]]) -> Kept:
+    def reason(entry: Entry, main: Entry) -> str:
+        mine, others = settings(entry), settings(main)
+        keys = [key for key in sorted(mine | others) if mine.get(key) != others.get(key)]
+        shown = ", ".join(
+            f"{key}: {runs.as_text(mine.get(key))} instead of {runs.as_text(others.get(key))}" for key in keys[:3]
+        )
+        return f"its settings are others than those of most ({shown}{', ...' if len(keys) > 3 else ''})"
+
+    return _most(entries, lambda entry: json.dumps(settings(entry), sort_keys=True), reason)
+
+
+def _once(entries: list[Entry], axis: str | None) -> Kept:
+    kept: dict[tuple[str, int], Entry] = {}
+    others = []
+    for entry in entries:
+        first = kept.setdefault((level_of(entry, axis), entry.seed), entry)
+        if first is not entry:
+            others.append((entry, f"the same level and seed ({entry.seed}) as '{first.folder}'"))
+    return list(kept.values()), others

@@ -1,0 +1,228 @@
+"""One comparison for each value of a second thing, and how the levels fare as it changes: which one holds up."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seg.compare import plots
+from seg.compare.answer import NAMES, between, points, seen_from
+from seg.compare.document import Block, Bullets, Figure, Heading, Table, Text, to_markdown, to_page
+from seg.compare.findings import Compared, LevelResult, PairResult
+from seg.compare.ranks import agreement
+from seg.compare.sample import LOWER_IS_BETTER
+from seg.compare.spread import Interval, independent
+from seg.files import write_json, write_text
+from seg.html import write
+
+
+@dataclass(frozen=True)
+class Change:
+    """How much farther a level lies from the reference at the last value than at the first.
+
+    Attributes:
+        change: difference of the two differences, in units of the metric.
+        interval: of 95 %, for new seeds and images where the seeds show it, adjusted for nothing.
+    """
+
+    level: str
+    change: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Comparisons of the same levels, one for each value.
+
+    Attributes:
+        by: group or key whose values these are.
+        found: value -> comparison, in order.
+        reference: level that the others are held against at every value.
+        changes: of the other levels that the first and the last value have.
+    """
+
+    by: str
+    found: Mapping[str, Compared]
+    reference: str
+    changes: tuple[Change, ...]
+
+    @property
+    def levels(self) -> list[str]:
+        """All of them, the best one at the first value first."""
+        order = [level.level for compared in self.found.values() for level in plots.in_order(compared)]
+        return list(dict.fromkeys(order))
+
+
+def look_over(by: str, found: Mapping[str, Compared], reference: str | None) -> Overview:
+    """Hold the levels against one of them, the best at the first value by default, at every value.
+
+    Raises:
+        ValueError: a reference that a value lacks.
+    """
+    first = next(iter(found.values()))
+    reference = first.levels[first.ranks.winner].level if reference is None else reference
+    for value, compared in found.items():
+        if reference not in (names := [level.level for level in compared.levels]):
+            raise ValueError(
+                f"reference: expected a level that is there at {by}={value} ({', '.join(names)}), got '{reference}'; "
+                "choose another"
+            )
+    ends = [_against(compared, reference) for compared in (first, list(found.values())[-1])]
+    changes = [_change(level, ends[0][level], ends[1][level]) for level in ends[0] if level in ends[1]]
+    return Overview(by, found, reference, tuple(changes))
+
+
+def _against(compared: Compared, reference: str) -> dict[str, PairResult]:
+    """Other level -> the pair, seen from it."""
+    pairs = [pair for pair in compared.pairs if reference in (pair.a, pair.b)]
+    others = {pair.b if pair.a == reference else pair.a: pair for pair in pairs}
+    return {other: seen_from(pair, other) for other, pair in others.items()}
+
+
+def _change(level: str, first: PairResult, last: PairResult) -> Change:
+    parts = independent(first.spread, last.spread)
+    change = last.difference - first.difference
+    return Change(level, change, parts.interval(change, new_seeds=parts.seeds is not None))
+
+
+def write_overview(folder: Path, overview: Overview, excluded: Sequence[tuple[str, str]]) -> None:
+    """Write ``report.html``, ``report.md``, ``overview.json`` and the plot; the comparisons lie in folders beside.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    title = f"Comparison by {overview.by}"
+    blocks = list(_blocks(folder, overview, excluded))
+    write_text(folder / "report.md", to_markdown(title, blocks))
+    write(folder / "report.html", to_page(title, blocks, folder))
+    write_json(folder / "overview.json", _as_data(overview, excluded))
+
+
+def folder_of(value: str) -> str:
+    """Name of the folder with the comparison at a value."""
+    return re.sub(r"[^\w.-]+", "-", value).strip(".-") or "value"
+
+
+def answer(overview: Overview) -> Iterator[str]:
+    """What a reader wants to know first, made from the numbers."""
+    for value, compared in overview.found.items():
+        best = plots.in_order(compared)[0]
+        risk = compared.ranks.false_claim
+        shown = "less than 0.01" if risk < 0.005 else f"{risk:.2f}"
+        beaten = sum(seen_from(p, best.level).verdict == "better" for p in compared.pairs if best.level in (p.a, p.b))
+        yield (
+            f"{overview.by} {value}: `{best.level}` has the best {NAMES.get(compared.metric, compared.metric)}, "
+            f"{points(best.mean)} %; it beats {beaten} of {len(compared.levels) - 1} others, and that it is the best "
+            f"is a false claim with probability {shown}."
+        )
+    first, last = (list(overview.found)[i] for i in (0, -1))
+    for change in overview.changes:
+        low, high = change.interval
+        if low > 0 or high < 0:
+            moved = "gains" if change.change > 0 else "loses"
+            yield (
+                f"From {first} to {last}, `{change.level}` {moved} {points(abs(change.change))} points on "
+                f"`{overview.reference}`, 95 % interval {between(change.interval)}."
+            )
+
+
+def _blocks(folder: Path, overview: Overview, excluded: Sequence[tuple[str, str]]) -> Iterator[Block]:
+    for sentence in answer(overview):
+        yield Text(sentence, strong=True)
+    yield Bullets([f"{value}: full report in {folder_of(value)}/report.html" for value in overview.found])
+    metric = NAMES.get(next(iter(overview.found.values())).metric, "score")
+    yield Heading(f"{metric} % and rank")
+    yield Table(("level", *overview.found), list(_scores(overview)), numbers=range(1, len(overview.found) + 1))
+    yield Figure(_draw(folder, overview, metric), f"Mean over seeds of {metric}, with the interval for new seeds.")
+    yield Heading(f"Compared with {overview.reference}")
+    last = f"{' to '.join(list(overview.found)[i] for i in (0, -1))}: change"
+    header = ("level", *overview.found, last, "95 % interval")
+    yield Table(header, list(_differences(overview)), numbers=range(1, len(header)))
+    yield Text(
+        "Differences in points and verdicts, which hold together at each value; the intervals of the changes hold one "
+        "by one, and take the values as independent."
+    )
+    yield Heading("Do the values agree on the order?")
+    yield Table(("Kendall's tau", *overview.found), list(_taus(overview)), numbers=range(1, len(overview.found) + 1))
+    if excluded:
+        yield Heading("What was left out")
+        yield Table(("run", "reason"), excluded)
+
+
+def _by_level(compared: Compared) -> dict[str, LevelResult]:
+    return {level.level: level for level in compared.levels}
+
+
+def _scores(overview: Overview) -> Iterator[tuple[str, ...]]:
+    for name in overview.levels:
+        cells = []
+        for compared in overview.found.values():
+            level = _by_level(compared).get(name)
+            low, high = level.rank_interval if level else (0, 0)
+            ranks = str(low) if low == high else f"{low} to {high}"
+            cells.append(f"{points(level.mean)} ({ranks})" if level else "")
+        yield (name, *cells)
+
+
+def _differences(overview: Overview) -> Iterator[tuple[str, ...]]:
+    changes = {change.level: change for change in overview.changes}
+    for name in overview.levels:
+        if name == overview.reference:
+            continue
+        pairs = [_against(compared, overview.reference).get(name) for compared in overview.found.values()]
+        cells = [f"{points(pair.difference)} ({pair.verdict})" if pair else "" for pair in pairs]
+        change = changes.get(name)
+        yield (name, *cells, points(change.change) if change else "", between(change.interval) if change else "")
+
+
+def _taus(overview: Overview) -> Iterator[tuple[str, ...]]:
+    each = [_by_level(compared) for compared in overview.found.values()]
+    shared = [name for name in overview.levels if all(name in levels for levels in each)]
+    lower = next(iter(overview.found.values())).metric in LOWER_IS_BETTER
+    scores = {
+        str(place): [levels[name].mean * (-1 if lower else 1) for name in shared] for place, levels in enumerate(each)
+    }
+    for value, row in zip(overview.found, agreement(scores), strict=True):
+        yield (value, *("" if np.isnan(tau) else f"{tau:.2f}" for tau in row))
+
+
+def _draw(folder: Path, overview: Overview, metric: str) -> str:
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        for place, name in enumerate(overview.levels):
+            shown = [
+                (x, level) for x, found in enumerate(overview.found.values()) if (level := _by_level(found).get(name))
+            ]
+            shift = 0.02 * (place - len(overview.levels) / 2)
+            x, means = [x + shift for x, _ in shown], [100 * level.mean for _, level in shown]
+            ends = np.array([[100 * end for end in level.wide or level.interval] for _, level in shown]).T
+            axes.errorbar(x, means, np.abs(ends - means), marker="o", markersize=4, capsize=2, label=name)
+        axes.set_xticks(range(len(overview.found)), list(overview.found))
+        axes.set_xlabel(overview.by)
+        axes.set_ylabel(f"{metric} %")
+        figure.legend(loc="outside right upper", fontsize=8)
+
+    return plots.save_figure(folder, "overview", draw, (8.5, 4.6))
+
+
+def _as_data(overview: Overview, excluded: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    return {
+        "by": overview.by,
+        "reference": overview.reference,
+        "values": [
+            {
+                "value": value,
+                "folder": folder_of(value),
+                "levels": [{"level": level.level, "mean": level.mean} for level in compared.levels],
+            }
+            for value, compared in overview.found.items()
+        ],
+        "changes": [
+            {"level": change.level, "change": change.change, "interval": list(change.interval)}
+            for change in overview.changes
+        ],
+        "excluded": [{"run": run, "reason": reason} for run, reason in excluded],
+    }
