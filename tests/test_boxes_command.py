@@ -62,6 +62,8 @@ def test_from_training_to_pictures(tmp_path: Path, data: Path, script: Script) -
     assert result.returncode == 0, result.stderr
     assert rows(read(tmp_path / "predicted/boxes.json")) == rows(boxes)
     assert rows(read(tmp_path / "predicted/boxes/s100.json")) == [row for row in rows(boxes) if row[0] == "s100"]
+    result = script("seg-export", checkpoint="runs/a/last.pt", destination="a.pt2")
+    assert "logits of 3 classes, boxes (batch, 5, height, width)" in result.stdout, result.stderr
     words = ["boxes=true", "inference=tta", "checkpoint=runs/a/last.pt", "images=data/val/images", "destination=other"]
     fails(script("seg-predict", *words), 2, "inference: expected whole or sliding with boxes, got .*augmented")
     result = script("seg-predict", *words[1:-1], "destination=predicted")

@@ -24,3 +24,15 @@ def test_panel_shows_what_is_there() -> None:
     assert [255, 0, 0] in legend
     assert [0, 255, 0] in legend
     assert [0, 0, 255] not in legend
+
+
+def test_boxes_are_outlined() -> None:
+    """In the colour of the class, within the box, on a white rim; the picture given stays as it is."""
+    picture = np.zeros((20, 30, 3), np.uint8)
+    drawn = pictures.outlined(picture, [[5.2, 4.0, 15.0, 12.4]], [1], [(1, 1, 1), (250, 10, 20)])
+    assert not picture.any()
+    colored = np.argwhere((drawn == (250, 10, 20)).all(-1))
+    assert (colored.min(0).tolist(), colored.max(0).tolist()) == ([4, 5], [11, 14])
+    assert (drawn[3, 5:15] == 255).all()
+    assert not drawn[6:10, 7:13].any()
+    assert (pictures.outlined(picture, [], [], []) == picture).all()

@@ -12,6 +12,7 @@ from seg.commands import Failed, plain, run, trusted_modules
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+    from torch import nn
 
     from seg.trained import Trained
 
@@ -27,7 +28,6 @@ def export(config: "DictConfig") -> None:
     """Write an ONNX file or a program of torch.export, and say how far it is from the model."""
     import seg
     from seg import export
-    from seg.boxes import CHANNELS, head_of, joined
     from seg.commands import _show
     from seg.files import make_folder
     from seg.trained import load
@@ -48,13 +48,11 @@ def export(config: "DictConfig") -> None:
     trained = load(cfg["checkpoint"], "cpu", trust=trusted_modules(cfg["trust"]))
     make_folder(path.parent, "destination")
     description = {**trained.describe(), "version": seg.__version__, "opset": export.OPSET}
-    maps = 0
-    if (head := head_of(trained.model)) is not None:
-        maps, description["boxes"] = CHANNELS, {"countable": head.countable, "min_area": head.min_area}
+    model, maps = _model(trained, bool(chosen), description)
     try:
         difference = export.write(
             path,
-            joined(trained.model),
+            model,
             trained.reading.channels,
             description,
             size=cfg["size"],
@@ -76,6 +74,22 @@ def export(config: "DictConfig") -> None:
     if chosen:
         other = export.quantize(path, partial(_normalized, trained, chosen))
         _show.say(f"computes with 8 bits now: {other:.1%} of the pixels of {len(chosen)} images get another class")
+
+
+def _model(trained: "Trained", int8: bool, description: dict[str, Any]) -> "tuple[nn.Module, int]":
+    """What is exported, and how many channels it gives after the logits: the maps of boxes, which are described."""
+    from seg.boxes import CHANNELS, head_of, joined
+    from seg.commands import _show
+
+    if (head := head_of(trained.model)) is None:
+        return trained.model, 0
+    if int8:
+        _show.warn(
+            "int8: boxes are left out, because 8 bits would move their sides by pixels; they need an export without"
+        )
+        return trained.model, 0
+    description["boxes"] = {"countable": head.countable, "min_area": head.min_area}
+    return joined(trained.model), CHANNELS
 
 
 def _chosen(cfg: dict[str, Any], path: Path) -> list[Path]:

@@ -38,7 +38,6 @@ def predict(config: "DictConfig") -> None:
     Images whose masks are there already, of the same model and options, are left out. A bad image is named and the
     others go on; then the command fails.
     """
-    from seg.boxes import joined
     from seg.commands import _show
     from seg.commands._inference import inference_of
     from seg.commands._outputs import FOLDERS
@@ -54,9 +53,7 @@ def predict(config: "DictConfig") -> None:
     kinds, infer = _kinds(cfg), inference_of(cfg["inference"])
     trained = load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
     _check_certain(trained, kinds, cfg["checkpoint"])
-    if not _boxes(trained, cfg):
-        kinds.remove("boxes")
-    trained = replace(trained, infer=infer, model=joined(trained.model) if "boxes" in kinds else trained.model)
+    trained = _with_boxes(replace(trained, infer=infer), kinds, cfg)
     source = one(cfg["images"], "images")
     images = images_of(source, cfg["image_template"])
     folders = [source] if source.is_dir() else []
@@ -99,9 +96,7 @@ def predict(config: "DictConfig") -> None:
                 written |= {*kinds_written}
                 size, time = _stamp(targets[name], record)
                 manifest.append({**record, "mask_size": size, "mask_mtime_ns": time})
-        (destination / BOXES).unlink(missing_ok=True)
-        if "boxes" in kinds:
-            _join_boxes([paths["boxes"] for paths in targets.values()], destination / BOXES)
+        _join_boxes([paths["boxes"] for paths in targets.values() if "boxes" in kinds], destination / BOXES)
     unchanged = f", {len(images) - len(todo)} unchanged" if len(todo) < len(images) else ""
     also = "".join(f"; {kind} in {kind}/" for kind in kinds if kind in written and kind != "mask")
     _show.say(f"{len(todo) - len(failures)} masks written to {destination}{unchanged}{also}")
@@ -222,38 +217,40 @@ def _kinds(cfg: dict[str, Any]) -> "list[Kind]":
     return [kind for kind in FOLDERS if kind in ("mask", "boxes") or cfg[kind]]
 
 
-def _boxes(trained: "Trained", cfg: dict[str, Any]) -> bool:
-    """Whether boxes are written: where the model has a head for them, unless they are not wanted.
+def _with_boxes(trained: "Trained", kinds: "list[Kind]", cfg: dict[str, Any]) -> "Trained":
+    """The model that gives boxes too, if it has a head for them and they are wanted; else they leave ``kinds``.
 
     Raises:
-        ValueError: they are, and cannot be predicted.
+        ValueError: they are asked for, and cannot be predicted.
     """
-    from seg.boxes import head_of
+    from seg.boxes import head_of, joined
     from seg.commands import _show
     from seg.commands._tasks import check_views
 
-    if cfg["boxes"] is False:
-        return False
-    try:
-        if (found := head_of(trained.model)) is not None:
+    if (has := head_of(trained.model) is not None) and cfg["boxes"] is not False:
+        try:
             check_views(cfg["inference"])
-        elif cfg["boxes"]:
-            raise ValueError(
-                f"boxes: expected a checkpoint that was trained with task=boxes, got '{cfg['checkpoint']}'; give "
-                "another one, or leave boxes out"
-            )
-    except ValueError as error:
-        if cfg["boxes"]:
-            raise
-        _show.warn(f"boxes are left out: {error}")
-        return False
-    return found is not None
+            return replace(trained, model=joined(trained.model))
+        except ValueError as error:
+            if cfg["boxes"]:
+                raise
+            _show.warn(f"boxes are left out: {error}")
+    if cfg["boxes"] and not has:
+        raise ValueError(
+            f"boxes: expected a checkpoint that was trained with task=boxes, got '{cfg['checkpoint']}'; give another "
+            "one, or leave boxes out"
+        )
+    kinds.remove("boxes")
+    return trained
 
 
 def _join_boxes(parts: list[Path], path: Path) -> None:
-    """One file of those of all images that have been predicted."""
+    """One file of those of all images that have been predicted; none if there are no parts."""
     from seg.files import write_json
 
+    path.unlink(missing_ok=True)
+    if not parts:
+        return
     whole: dict[str, Any] = {"images": [], "categories": [], "annotations": []}
     for part in (part for part in parts if part.is_file()):
         data = json.loads(part.read_text(encoding="utf-8"))
