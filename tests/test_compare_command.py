@@ -237,7 +237,7 @@ def test_what_another_level_fixes_and_breaks() -> None:
 def test_other_metrics_rank_the_levels(root: Path) -> None:
     study = read_study(root)
     found = other_scores(study.levels)
-    assert list(found) == list(OTHERS)
+    assert list(found) == [metric for metric in OTHERS if metric != "ap"]  # these runs have no boxes
     for level, miou, by_target in zip(study.levels, found["miou"], found["target"], strict=True):
         totals = [entry.counts.sum(0) for entry in level.entries]
         assert miou == pytest.approx(np.mean([scores(total).miou for total in totals]))
