@@ -30,9 +30,9 @@ def outlined(
     drawn = picture.copy()
     for box, index in zip(boxes, classes, strict=True):
         left, top, right, bottom = (round(side) for side in box)
-        corners = (left, top), (max(left, right - 1), max(top, bottom - 1))
-        for color, thickness in (((255, 255, 255), 3), (palette[index], 1)):
-            cv2.rectangle(drawn, *corners, tuple(map(int, color)), thickness)
+        right, bottom = max(left, right - 1), max(top, bottom - 1)
+        cv2.rectangle(drawn, (left - 1, top - 1), (right + 1, bottom + 1), (255, 255, 255), 1)
+        cv2.rectangle(drawn, (left, top), (right, bottom), tuple(map(int, palette[index])), 1)
     return drawn
 
 
