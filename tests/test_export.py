@@ -86,8 +86,27 @@ def test_an_onnx_file_explains_itself(exported: Path) -> None:
     described = json.loads(session.get_modelmeta().custom_metadata_map["seg"])
     assert described["normalization"]["mean"] == list(trained.load(OLD, "cpu").mean)
     assert {"labels", "reading", "classes", "output", "size"} <= set(described)
-    (opset,) = {o.version for o in onnx.load(exported / "a.onnx").opset_import if o.domain == ""}
+    (opset,) = [o.version for o in onnx.load(exported / "a.onnx").opset_import if o.domain == ""]
     assert opset == export.OPSET
+
+
+def test_eight_bits_compute_nearly_the_same(exported: Path, tmp_path: Path) -> None:
+    """A byte a weight, the same metadata, and most pixels of the same class."""
+    shutil.copyfile(exported / "a.onnx", tmp_path / "a.onnx")
+    images = np.random.default_rng(0).random((4, 1, 3, 40, 50), np.float32)
+    share = export.quantize(tmp_path / "a.onnx", lambda: iter(images))
+    graph = onnx.load(tmp_path / "a.onnx").graph
+    assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in graph.node}
+    assert {i.data_type for i in graph.initializer if len(i.dims) == 4} == {onnx.TensorProto.INT8}
+    (before, about), (after, also) = (export.read(folder / "a.onnx", "cpu") for folder in (exported, tmp_path))
+    assert about == also
+    others = [
+        float((before(torch.from_numpy(x)).argmax(1) != after(torch.from_numpy(x)).argmax(1)).double().mean())
+        for x in images
+    ]
+    assert share == pytest.approx(np.mean(others))
+    assert 0 < share < 0.2
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_what_does_not_compute_the_same_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,4 +170,15 @@ def test_from_checkpoint_to_file_to_masks(tmp_path: Path, data: Path, script: Sc
     assert result.returncode == 0, result.stderr
     assert "opset 18): images (batch, 3, height, width) -> logits of" in result.stdout
     assert not result.stderr
+    folder = data / "train/images"
+    fails(
+        script("seg-export", checkpoint="last.pt", destination="m.pt2", int8=folder),
+        2,
+        "int8: expected an ONNX .*'m.pt2'",
+    )
+    fails(script("seg-export", checkpoint="last.pt", destination="m.onnx", int8="nowhere"), 2, "'nowhere'")
+    small = script("seg-export", checkpoint="last.pt", destination="out/small.onnx", int8=folder)
+    assert small.returncode == 0, small.stderr
+    assert "computes with 8 bits now: " in small.stdout
+    assert not small.stderr
     fails(script("seg-export", checkpoint="last.pt", destination="out/model.pth"), 2, "ends in .onnx or .pt2, got 'out")
