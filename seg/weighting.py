@@ -165,7 +165,7 @@ class DynamicWeightAverage(Weighting):
         self.sums += torch.where(finite, means, 0)
         self.count += finite
         ratios = self.epochs[1] / self.epochs[0]
-        ratios = torch.where(ratios.isfinite(), ratios, 1)
+        ratios = torch.where(ratios.isfinite(), ratios, 1)  # not yet known, or of a loss that was 0
         return len(self.names) * (ratios / self.temperature).softmax(0)
 
     def next_epoch(self) -> None:
