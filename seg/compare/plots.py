@@ -21,6 +21,9 @@ Floats = NDArray[np.float64]
 COLORS = {"better": "#2d8a4e", "worse": "#c1352b", "equivalent": "#4a78a8", "inconclusive": "#8c96a0"}
 
 
+_THAN = {"better": "better than", "worse": "worse than", "equivalent": "equivalent to", "inconclusive": "undecided:"}
+
+
 def save_figure(
     folder: Path,
     name: str,
@@ -58,7 +61,8 @@ def draw_forest(folder: Path, found: Compared, reference: str) -> str:
             low, high = decided_by(pair)
             axes.plot([100 * low, 100 * high], [row, row], color=color, linewidth=2)
             axes.plot(100 * pair.difference, row, "o", color=color)
-        axes.set_yticks(range(len(pairs)), [f"{pair.b}: {pair.verdict}" for pair in pairs])
+        axes.set_yticks(range(len(pairs)), [f"{_THAN[pair.verdict]} {pair.b}" for pair in pairs])
+        axes.set_title(f"{reference} is", loc="left", fontsize=10)
         axes.set_ylim(-0.7, len(pairs) - 0.3)
         axes.set_xlabel(f"{reference} minus the other, points of {NAMES.get(found.metric, found.metric)}")
 

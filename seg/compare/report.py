@@ -135,10 +135,10 @@ def _levels(study: Study, found: Compared, metric: str) -> Table:
         entries = by_name[level.level].entries
         low, high = level.rank_interval
         rank = str(low) if low == high else f"{low} to {high}"
-        kind = "yes" if level.interval_kind == BOTH else "no"
+        kind = "new runs" if level.interval_kind == BOTH else "these runs"
         others = [_mean(by_name[level.level], key) for key in ("miou_i", "boundary_f1", "ece")]
         rows.append((level.level, str(len(entries)), points(level.mean), between(level.interval), kind, rank, *others))
-    header = ("level", "runs", f"{metric} %", "95 % interval", "of new seeds", "rank", "by image %", "boundary F1 %")
+    header = ("level", "runs", f"{metric} %", "95 % interval", "of", "rank", "by image %", "boundary F1 %")
     return Table((*header, "ECE %"), rows, numbers={1, 2, 3, 5, 6, 7, 8})
 
 
@@ -154,11 +154,14 @@ def _costs(levels: Sequence[Level], order: Sequence[str]) -> Iterator[Block]:
             _average([entry.memory and entry.memory / 2**30 for entry in entries], "{:.2f}"),
         )
         rows.append((name, *columns))
-    if any(any(columns) for _, *columns in rows):
+    header = ("level", "seconds", "images/s", "memory GiB")
+    known = [0, *(i for i in (1, 2, 3) if any(row[i] for row in rows))]
+    if len(known) > 1:
         yield Text(
             "What training took, mean over seeds; memory is the most that was held, by the GPU if there was one."
         )
-        yield Table(("level", "seconds", "images/s", "memory GiB"), rows, numbers={1, 2, 3})
+        shown = [[row[i] for i in known] for row in rows]
+        yield Table([header[i] for i in known], shown, numbers=range(1, len(known)))
 
 
 def _average(values: Sequence[float | None], form: str) -> str:
@@ -186,7 +189,7 @@ def _pairs(found: Compared, reference: str, metric: str, cases: Sequence[Case]) 
         rows.append((name, *cells))
     yield Text(f"Row minus column, in points of {metric}, and the verdict on the row.")
     yield Table(("", *order), rows, numbers=range(1, len(order) + 1))
-    yield Text(f"Compared with `{reference}`:")
+    yield Text(f"`{reference}` minus another level, and the verdict on `{reference}`:")
     pairs = [seen_from(pair, reference) for pair in found.pairs if reference in (pair.a, pair.b)]
     detail = [
         (
