@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.sh scripts/packages.sh $(
 demo: $(STAMP) ## render the embedded dataset, convert, train, evaluate, draw (2 to 3 minutes on 2 cores)
 	@$(BIN)/python scripts/demo.py
 
-COMPARED := loss=cross_entropy,weighted_cross_entropy,focal,ce_dice seeds=3 fit.epochs=10
+COMPARED := loss=cross_entropy,weighted_cross_entropy,focal,ce_dice seeds=3 fit.epochs=8
 
 compare: $(STAMP) ## four losses, three seeds, on the embedded dataset, to a report (under 10 minutes on 2 cores)
 	@$(BIN)/seg-train data=synthetic experiment=embedded sweep=losses $(COMPARED) logger=none runs=compare/runs \
