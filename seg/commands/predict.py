@@ -96,7 +96,8 @@ def predict(config: "DictConfig") -> None:
                 written |= {*kinds_written}
                 size, time = _stamp(targets[name], record)
                 manifest.append({**record, "mask_size": size, "mask_mtime_ns": time})
-        _join_boxes([paths["boxes"] for paths in targets.values() if "boxes" in kinds], destination / BOXES)
+        if "boxes" in kinds:
+            _join_boxes([paths["boxes"] for paths in targets.values()], destination / BOXES)
     unchanged = f", {len(images) - len(todo)} unchanged" if len(todo) < len(images) else ""
     also = "".join(f"; {kind} in {kind}/" for kind in kinds if kind in written and kind != "mask")
     _show.say(f"{len(todo) - len(failures)} masks written to {destination}{unchanged}{also}")
@@ -245,12 +246,9 @@ def _with_boxes(trained: "Trained", kinds: "list[Kind]", cfg: dict[str, Any]) ->
 
 
 def _join_boxes(parts: list[Path], path: Path) -> None:
-    """One file of those of all images that have been predicted; none if there are no parts."""
+    """One file of those of all images that have been predicted."""
     from seg.files import write_json
 
-    path.unlink(missing_ok=True)
-    if not parts:
-        return
     whole: dict[str, Any] = {"images": [], "categories": [], "annotations": []}
     for part in (part for part in parts if part.is_file()):
         data = json.loads(part.read_text(encoding="utf-8"))
