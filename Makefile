@@ -33,6 +33,9 @@ compare: $(STAMP) ## four losses, three seeds, on the embedded dataset, to a rep
 	  data.render.destination=compare/data
 	@$(BIN)/seg-compare runs=compare/runs destination=compare/report
 
+# As many processes as cores: with more threads in each they would wait for one another.
+test testall: export OMP_NUM_THREADS ?= 1
+
 test: $(STAMP) ## all tests but the slow ones
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 

@@ -11,6 +11,7 @@ validation images. On one machine it is the same to the bit; other processors ro
 import argparse
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,7 +61,9 @@ def record(folder: Path) -> dict[str, Any]:
 
 
 def _command(folder: Path, name: str, *arguments: str) -> None:
-    subprocess.run([Path(sys.executable).parent / name, *arguments], cwd=folder, check=True, stdout=sys.stderr)
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}  # rounding differs with their number
+    words = [Path(sys.executable).parent / name, *arguments]
+    subprocess.run(words, cwd=folder, check=True, stdout=sys.stderr, env=environment)
 
 
 def _digest(*paths: Path) -> str:
