@@ -98,6 +98,8 @@ def predict(config: "DictConfig") -> None:
                 manifest.append({**record, "mask_size": size, "mask_mtime_ns": time})
         if "boxes" in kinds:
             _join_boxes([paths["boxes"] for paths in targets.values()], destination / BOXES)
+        elif (destination / "boxes").is_dir():  # of an earlier call; a file of others stays
+            (destination / BOXES).unlink(missing_ok=True)
     unchanged = f", {len(images) - len(todo)} unchanged" if len(todo) < len(images) else ""
     also = "".join(f"; {kind} in {kind}/" for kind in kinds if kind in written and kind != "mask")
     _show.say(f"{len(todo) - len(failures)} masks written to {destination}{unchanged}{also}")
