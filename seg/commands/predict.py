@@ -46,7 +46,6 @@ def predict(config: "DictConfig") -> None:
     from seg.files import held, make_folder
     from seg.pairs import one
     from seg.pairs.folders import check_apart
-    from seg.runs import BOXES
     from seg.trained import load
 
     cfg = plain(config)
@@ -63,13 +62,7 @@ def predict(config: "DictConfig") -> None:
         name: {kind: destination / pattern.format(name) for kind, pattern in FOLDERS.items()} for name in images
     }
     _check_targets(targets, images, folders)
-    if "geotiff" in kinds and find_spec("tifffile") is None:
-        kinds.remove("geotiff")  # also from the key: coordinates are carried over once it is installed
-        if any(path.suffix.lower() in {".tif", ".tiff"} for path in images.values()):
-            _show.warn(
-                "geotiff: expected tifffile to carry coordinates over, got none; pip install 'seg-toolkit[tiff]', or "
-                "give geotiff=false"
-            )
+    _check_geotiff(kinds, images)
     key = _key(cfg, kinds)
     with held(destination, "destination: expected a folder that nobody writes to", "wait, or give another folder"):
         trained.labels.save(destination / "labels.yaml")
@@ -96,10 +89,7 @@ def predict(config: "DictConfig") -> None:
                 written |= {*kinds_written}
                 size, time = _stamp(targets[name], record)
                 manifest.append({**record, "mask_size": size, "mask_mtime_ns": time})
-        if "boxes" in kinds:
-            _join_boxes([paths["boxes"] for paths in targets.values()], destination / BOXES)
-        elif (destination / "boxes").is_dir():  # of an earlier call; a file of others stays
-            (destination / BOXES).unlink(missing_ok=True)
+        _join_boxes([paths["boxes"] for paths in targets.values()] if "boxes" in kinds else None, destination)
     unchanged = f", {len(images) - len(todo)} unchanged" if len(todo) < len(images) else ""
     also = "".join(f"; {kind} in {kind}/" for kind in kinds if kind in written and kind != "mask")
     _show.say(f"{len(todo) - len(failures)} masks written to {destination}{unchanged}{also}")
@@ -247,10 +237,29 @@ def _with_boxes(trained: "Trained", kinds: "list[Kind]", cfg: dict[str, Any]) ->
     return trained
 
 
-def _join_boxes(parts: list[Path], path: Path) -> None:
-    """One file of those of all images that have been predicted."""
-    from seg.files import write_json
+def _check_geotiff(kinds: "list[Kind]", images: Mapping[str, Path]) -> None:
+    """Leave GeoTIFFs out where nothing can write them, and say so where they are missed."""
+    from seg.commands import _show
 
+    if "geotiff" in kinds and find_spec("tifffile") is None:
+        kinds.remove("geotiff")  # also from the key: coordinates are carried over once it is installed
+        if any(path.suffix.lower() in {".tif", ".tiff"} for path in images.values()):
+            _show.warn(
+                "geotiff: expected tifffile to carry coordinates over, got none; pip install 'seg-toolkit[tiff]', or "
+                "give geotiff=false"
+            )
+
+
+def _join_boxes(parts: list[Path] | None, destination: Path) -> None:
+    """One file of those of all images that have been predicted; with None, without the file of an earlier call."""
+    from seg.files import write_json
+    from seg.runs import BOXES
+
+    path = destination / BOXES
+    if parts is None:
+        if (destination / "boxes").is_dir():  # else it is not ours
+            path.unlink(missing_ok=True)
+        return
     whole: dict[str, Any] = {"images": [], "categories": [], "annotations": []}
     for part in (part for part in parts if part.is_file()):
         data = json.loads(part.read_text(encoding="utf-8"))
