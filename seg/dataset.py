@@ -1,5 +1,6 @@
 """Samples: pairs of images and masks, checked, as tensors."""
 
+import inspect
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from seg.images import RGB, Reading, read_image, read_mask, read_values
+from seg.images import RGB, Reading, read_image, read_instances, read_mask, read_values
 from seg.images.cached import Cache
 from seg.images.seen import Seen, look
 from seg.pairs import Pair
@@ -59,7 +60,7 @@ def check(
     """
     results = remembered(
         f"check 2, {classes} classes, {reading}, OpenCV {cv2.__version__}",
-        [(pair.image, pair.mask) for pair in pairs],
+        [pair.files for pair in pairs],
         lambda index: _look(pairs[index], classes, reading),
         keep=lambda found: None if isinstance(found, str) else found.plain(),
         restore=lambda _, kept: _Look(np.array(kept[0], np.int64), tuple(kept[1]), Seen(*kept[2]), kept[3]),
@@ -116,8 +117,27 @@ def _look(pair: Pair, classes: int, reading: Reading) -> _Look | str:
         moments = [] if reading.is_rgb else _moments(values.image(reading))
     except ValueError as error:
         return f"image '{pair.image}': {error}"
+    if wrong := _wrong_instances(pair, mask):
+        return wrong
     counts = np.bincount(mask.ravel(), minlength=256)[:classes]
     return _Look(counts, (mask.shape[0], mask.shape[1]), seen, moments)
+
+
+def _wrong_instances(pair: Pair, mask: NDArray[np.uint8]) -> str:
+    """What is wrong with the numbers of the objects, if the pair has them."""
+    if pair.instances is None:
+        return ""
+    try:
+        numbers = read_instances(pair.instances)
+    except ValueError as error:
+        return str(error)
+    if numbers.shape == mask.shape:
+        return ""
+    (h, w), (nh, nw) = mask.shape, numbers.shape
+    return (
+        f"instances '{pair.instances}': expected {w}x{h} as the mask '{pair.mask}', got {nw}x{nh}; give those that "
+        "belong to the masks"
+    )
 
 
 def _moments(image: NDArray[np.uint8]) -> list[list[float]]:
@@ -156,7 +176,8 @@ class SegmentationDataset(Dataset[Sample]):
         epochs: of the whole run, for what ramps.
         seed: with the (epoch, index) of the key it decides all randomness of the transform.
         prepare: transformed mask (H, W) -> the sample's ``extra``, such as distance maps; called here, and so in the
-            loading workers.
+            loading workers. One that takes ``instances`` is given (H, W) int32 too, the number of the object at each
+            pixel, 0 = none, or None of a pair without them; numbers of images that a transform mixes differ.
         cache: keeps decoded files.
     """
 
@@ -171,7 +192,7 @@ class SegmentationDataset(Dataset[Sample]):
         transform: Transform | None = None,
         seed: int = 0,
         epochs: int = 1,
-        prepare: Callable[[Tensor], dict[str, Any]] | None = None,
+        prepare: Callable[..., dict[str, Any]] | None = None,
         cache: Cache | None = None,
     ) -> None:
         self.pairs = list(pairs)
@@ -181,6 +202,8 @@ class SegmentationDataset(Dataset[Sample]):
         self.transform = transform
         self.seed, self.epochs = seed, epochs
         self.prepare, self.cache = prepare, cache
+        self.numbered = prepare is not None and "instances" in inspect.signature(prepare).parameters
+        self._read = 0  # images of the current sample
         set_source = getattr(transform, "set_source", None)
         if callable(set_source):
             set_source(self.read, len(self.pairs))
@@ -191,22 +214,34 @@ class SegmentationDataset(Dataset[Sample]):
     def __getitem__(self, key: int | Key) -> Sample:
         image, mask = self.transformed(key)
         index = key[1] if isinstance(key, tuple) else key
-        image, mask = self._normalized(image), mask.contiguous()
-        return Sample(image, mask, index, self.prepare(mask) if self.prepare else {})
+        image, mask, instances = self._normalized(image), mask.byte().contiguous(), _instances(mask)
+        more = {"instances": instances} if self.numbered else {}
+        return Sample(image, mask, index, self.prepare(mask, **more) if self.prepare else {})
 
     def read(self, index: int) -> tuple[Tensor, Tensor]:
-        """Image (channels, H, W) and mask (H, W) uint8 as they are in the files."""
+        """Image (channels, H, W) and mask (H, W) as they are in the files; see `seg.transforms` for its numbers."""
         files = self.pairs[index]
-        image = self._decoded(files.image, partial(read_image, files.image, self.reading))
-        mask = self._decoded(files.mask, partial(read_mask, files.mask, self.classes))
-        return torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask)
+        image = torch.from_numpy(self._decoded(files.image, partial(read_image, files.image, self.reading)))
+        mask = torch.from_numpy(self._decoded(files.mask, partial(read_mask, files.mask, self.classes)))
+        if self.numbered and files.instances is not None:
+            mask = self._with_numbers(mask, files.instances)
+        return image.permute(2, 0, 1), mask
+
+    def _with_numbers(self, mask: Tensor, path: Path) -> Tensor:
+        """int32: the class in 8 bits, the number of the object in 16, and in 8 how many images were read before."""
+        numbers = self._decoded(path, lambda: read_instances(path).view(np.uint8)).view(np.uint16).astype(np.int32)
+        earlier = np.uint8(self._read).view(np.int8)
+        self._read = (self._read + 1) % 256
+        objects = torch.from_numpy(np.where(numbers > 0, numbers << 8 | int(earlier) << 24, 0))
+        return mask.int() | objects
 
     def _decoded(self, path: Path, decode: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
         return decode() if self.cache is None else self.cache.get(path, decode)
 
     def transformed(self, key: int | Key) -> tuple[Tensor, Tensor]:
-        """Image (channels, H, W) and mask (H, W) uint8 after the transform."""
+        """Image (channels, H, W) and mask (H, W), as `read` gives them, after the transform."""
         epoch, index, *again = key if isinstance(key, tuple) else (0, key)
+        self._read = 0
         image, mask = self.read(index)
         if self.transform is None:
             return image, mask
@@ -229,6 +264,11 @@ class SegmentationDataset(Dataset[Sample]):
         rows = image.permute(1, 2, 0).reshape(height, channels * width)
         mean, std = (values.repeat(width) for values in (self.mean, self.std))
         return rows.float().div_(255).sub_(mean).div_(std).view(height, width, channels).permute(2, 0, 1)
+
+
+def _instances(mask: Tensor) -> Tensor | None:
+    """The numbers of a mask that has them."""
+    return None if mask.dtype == torch.uint8 else mask >> 8
 
 
 def _seed_all(*numbers: int) -> None:

@@ -44,6 +44,7 @@ without the head; ``seg.trained.load(FILE, trust=["my_edges"]).model(images, hea
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from inspect import signature
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -74,8 +75,9 @@ class Objective(Protocol):
     """What `seg.training.fit` minimises: a module, whose own parameters and buffers are trained and saved too."""
 
     @property
-    def prepare(self) -> Callable[[Tensor], dict[str, Any]]:
-        """Mask (H, W) -> what `__call__` finds in ``batch.extra``; runs in loading workers, after augmentation."""
+    def prepare(self) -> Callable[..., dict[str, Any]]:
+        """Mask (H, W) -> what `__call__` finds in ``batch.extra``; runs in loading workers, after augmentation. It may
+        take ``instances``, see `seg.dataset.SegmentationDataset`."""
 
     def __call__(self, model: Callable[[Tensor], Any], batch: Batch) -> Losses: ...
     def modules(self) -> Iterator[nn.Module]: ...
@@ -89,7 +91,10 @@ class Task(Protocol):
 
     def prepare(self, mask: Tensor) -> dict[str, Any]:
         """Mask (H, W) uint8 -> what `__call__` finds in ``batch.extra``: tensors and numbers of shapes that do not
-        depend on the mask, so that batches can be stacked. Runs in loading workers, after augmentation."""
+        depend on the mask, so that batches can be stacked. Runs in loading workers, after augmentation.
+
+        With a further argument ``instances`` it is given the number of the object at each pixel (H, W) int32 as well,
+        0 = none, or None where the data have no such numbers."""
 
     def __call__(self, output: Any, logits: Tensor, batch: Batch) -> Losses | Tensor:
         """What a batch costs.
@@ -204,7 +209,7 @@ class MultiTask(nn.Module):
 
     def _prepared(self, name: str, masks: Tensor) -> Any:
         """What the workers did not prepare."""
-        samples = [self.prepare.tasks[name](mask) for mask in masks.cpu()]
+        samples = [self.prepare.of_task(name, mask) for mask in masks.cpu()]
         return move_data_to_device(default_collate(samples), masks.device)
 
 
@@ -222,8 +227,8 @@ def _checked(name: str, weight: float) -> float:
     return float(weight)
 
 
-def _preparation(task: Any) -> Callable[[Tensor], dict[str, Any]]:
-    prepare: Callable[[Tensor], dict[str, Any]] = task.prepare
+def _preparation(task: Any) -> Callable[..., dict[str, Any]]:
+    prepare: Callable[..., dict[str, Any]] = task.prepare
     return prepare
 
 
@@ -231,12 +236,18 @@ class _Preparations:
     """Of all tasks; those of the further ones under their names."""
 
     def __init__(
-        self, first: Callable[[Tensor], dict[str, Any]], tasks: Mapping[str, Callable[[Tensor], dict[str, Any]]]
+        self, first: Callable[[Tensor], dict[str, Any]], tasks: Mapping[str, Callable[..., dict[str, Any]]]
     ) -> None:
         self.first, self.tasks = first, dict(tasks)
+        self._numbered = {name for name, prepare in tasks.items() if "instances" in signature(prepare).parameters}
 
-    def __call__(self, mask: Tensor) -> dict[str, Any]:
-        return {**self.first(mask), **{name: prepare(mask) for name, prepare in self.tasks.items()}}
+    def __call__(self, mask: Tensor, instances: Tensor | None = None) -> dict[str, Any]:
+        return {**self.first(mask), **{name: self.of_task(name, mask, instances) for name in self.tasks}}
+
+    def of_task(self, name: str, mask: Tensor, instances: Tensor | None = None) -> dict[str, Any]:
+        """What one of the further tasks needs."""
+        more = {"instances": instances} if name in self._numbered else {}
+        return self.tasks[name](mask, **more)
 
 
 class _Preparation:

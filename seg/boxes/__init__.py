@@ -1,14 +1,15 @@
 """Boxes of objects, learnt from masks: targets, a head, its task, decoding, and the average precision.
 
-The boxes of a mask are those of its connected components (`find_objects`). A `BoxHead` on the last features of a
-segmentation's decoder predicts, at every pixel, the box that the pixel belongs to and how central it is in it;
-`BoxTask` is what that costs, and `decode` makes boxes of it, with the classes and scores of the segmentation.
+The boxes of a mask are those of its connected components, or of its objects where these are numbered (`find_objects`).
+A `BoxHead` on the last features of a segmentation's decoder predicts, at every pixel, the box that the pixel belongs to
+and how central it is in it; `BoxTask` is what that costs, and `decode` makes boxes of it, with the classes and scores
+of the segmentation.
 """
 
 from seg.boxes.coco import as_coco
 from seg.boxes.decode import Boxes, Candidates, candidates, decode, select
 from seg.boxes.head import CHANNELS, BoxHead, Joined, at_pixels, head_of, joined
-from seg.boxes.meter import BoxMeter, average_precision, check_library, found_in, image_precisions
+from seg.boxes.meter import BoxMeter, Instances, average_precision, check_library, found_in, image_precisions
 from seg.boxes.targets import MOST, Objects, find_objects
 from seg.boxes.task import BoxTask, prepare
 
@@ -20,6 +21,7 @@ __all__ = [
     "BoxTask",
     "Boxes",
     "Candidates",
+    "Instances",
     "Joined",
     "Objects",
     "as_coco",

@@ -14,6 +14,8 @@ from seg.boxes.decode import MOST_FOUND, Boxes, candidates, select
 from seg.boxes.head import CHANNELS, BoxHead
 from seg.boxes.targets import MOST, find_objects
 
+Instances = Callable[[int], NDArray[np.int32] | None]
+
 _LIBRARIES = ("torchmetrics", "pycocotools")
 
 
@@ -45,10 +47,11 @@ class BoxMeter:
         images: number of images in the set, over all processes.
         names: of the classes.
         head: says which classes are countable, and the smallest area.
+        instances: position in the set -> number of the object at each pixel (H, W), or None; None = none has numbers.
     """
 
-    def __init__(self, images: int, names: Sequence[str], head: BoxHead) -> None:
-        self.names, self.head = tuple(names), head
+    def __init__(self, images: int, names: Sequence[str], head: BoxHead, instances: Instances | None = None) -> None:
+        self.names, self.head, self.instances = tuple(names), head, instances
         self.found, self.wanted = torch.zeros(images, MOST_FOUND, 6), torch.zeros(images, MOST, 6)
         self.sizes = torch.zeros(images, 2, dtype=torch.int64)
         self._maps: Tensor | None = None
@@ -70,7 +73,8 @@ class BoxMeter:
         for position, one, target in zip(index.tolist(), found, mask.cpu().numpy(), strict=True):
             rows = torch.cat([one.boxes, one.scores[:, None], one.classes[:, None]], 1)
             self.found[position, : len(rows)] = rows.cpu()
-            own = find_objects(target, classes=self.head.countable, min_area=self.head.min_area)
+            numbers = None if self.instances is None else self.instances(position)
+            own = find_objects(target, instances=numbers, classes=self.head.countable, min_area=self.head.min_area)
             table = np.concatenate([own.boxes, own.areas[:, None], own.classes[:, None]], 1)
             self.wanted[position, : len(table)] = torch.from_numpy(table)
 

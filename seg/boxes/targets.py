@@ -1,11 +1,12 @@
 """Objects of a mask: what of a class hangs together, and the box around it.
 
 An object is a connected component of one class over the eight neighbours, so that touching objects of one class are
-one object, and one that something else divides is several. Where that matters, objects need instance labels.
+one object, and one that something else divides is several. Where the number of the object at each pixel is known, an
+object is all pixels of one class and number instead.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -44,27 +45,34 @@ class _Runs(NamedTuple):
 
     first: NDArray[np.int64]
     end: NDArray[np.int64]
-    value: NDArray[np.uint8]
+    value: NDArray[Any]
 
 
-def find_objects(mask: NDArray[np.uint8], *, classes: Sequence[int] | None = None, min_area: int = 1) -> Objects:
-    """The connected components of every class.
+def find_objects(
+    mask: NDArray[np.uint8],
+    *,
+    instances: NDArray[np.int32] | None = None,
+    classes: Sequence[int] | None = None,
+    min_area: int = 1,
+) -> Objects:
+    """The objects of every class: what has one number in ``instances``, or the connected components without them.
 
     By runs of equal pixels and not by OpenCV, which needs one pass for each class: with 19 classes that takes ten times
     as long.
 
     Args:
         mask: (H, W) uint8, 255 = ignore.
-        classes: indices of those whose components are objects; None = all.
+        instances: (H, W) number of the object at each pixel, -2**23 <= number < 2**23; 0 = none.
+        classes: indices of those that have objects; None = all.
         min_area: pixels of the smallest object.
     """
     height, width = mask.shape
-    runs = _runs(mask)
+    runs = _runs(mask if instances is None else mask | instances << 8)
     countable = np.zeros(256, bool)
     countable[[*range(IGNORE)] if classes is None else list(classes)] = True
-    wanted = np.flatnonzero(countable[runs.value])
+    wanted = np.flatnonzero(countable[runs.value & 255] & (instances is None or runs.value >> 8 != 0))
     first, end, value = runs.first[wanted], runs.end[wanted], runs.value[wanted]
-    label = _components(_Runs(first, end, value), width)
+    label = _components(_Runs(first, end, value), width) if instances is None else _numbered(value)
     order = np.argsort(label, kind="stable")
     starts = np.flatnonzero(np.diff(label[order], prepend=-1))
     top, left = np.divmod(first, width)
@@ -80,18 +88,23 @@ def find_objects(mask: NDArray[np.uint8], *, classes: Sequence[int] | None = Non
     numbers = np.repeat(of_runs, runs.end - runs.first).reshape(mask.shape)
     boxes = boxes[kept]
     border = (boxes[:, :2] == 0).any(1) | (boxes[:, 2:] == (width, height)).any(1)
-    return Objects(
-        numbers, boxes, value[order[starts[kept]]], areas[kept], border, _at_ignored(mask, numbers, len(kept))
-    )
+    kinds = value[order[starts[kept]]].astype(np.uint8)  # the lower eight bits
+    return Objects(numbers, boxes, kinds, areas[kept], border, _at_ignored(mask, numbers, len(kept)))
 
 
-def _runs(mask: NDArray[np.uint8]) -> _Runs:
-    flat: NDArray[np.uint8] = np.ascontiguousarray(mask).ravel()
+def _runs(values: NDArray[Any]) -> _Runs:
+    flat = np.ascontiguousarray(values).ravel()
     begins = np.ones(flat.size, bool)
     np.not_equal(flat[1:], flat[:-1], out=begins[1:])
-    begins[:: mask.shape[1]] = True
+    begins[:: values.shape[1]] = True
     first = np.flatnonzero(begins)
     return _Runs(first, np.append(first[1:], flat.size), flat[first])
+
+
+def _numbered(values: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The place (r,) of each value among the different ones."""
+    labels: NDArray[np.int64] = np.unique(values, return_inverse=True)[1]
+    return labels
 
 
 def _components(runs: _Runs, width: int) -> NDArray[np.int32]:

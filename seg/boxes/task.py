@@ -73,14 +73,21 @@ class BoxTask(nn.Module):
 
 
 def prepare(
-    mask: Tensor, *, countable: Sequence[int] | None = None, min_area: int = 1, cut: Cut = "keep"
+    mask: Tensor,
+    *,
+    instances: Tensor | None = None,
+    countable: Sequence[int] | None = None,
+    min_area: int = 1,
+    cut: Cut = "keep",
 ) -> dict[str, Tensor]:
     """``objects (H, W) uint8`` of a mask (H, W), 0 = none, else a row + 1 of ``boxes (255, 5)``: xyxy and pixels.
 
     Args:
+        instances: (H, W) int32, number of the object at each pixel, 0 = none; None = connected components are objects.
         countable, min_area, cut: see `BoxTask`.
     """
-    found = find_objects(mask.numpy(), classes=countable, min_area=min_area)
+    numbers = None if instances is None else instances.numpy()
+    found = find_objects(mask.numpy(), instances=numbers, classes=countable, min_area=min_area)
     boxes, index = torch.zeros(MOST, 5), torch.from_numpy(found.numbers)
     boxes[: len(found.boxes), :4] = torch.from_numpy(found.boxes)
     boxes[: len(found.boxes), 4] = torch.from_numpy(found.areas)

@@ -37,6 +37,8 @@ def make_cache(kind: str | None, data: Data, fabric: Fabric) -> Cache | None:
     shapes: dict[Path, tuple[int, ...]] = {}
     for pair, size in zip([*data.train, *data.val], sizes, strict=True):
         shapes |= {pair.image: (*size, data.reading.channels), pair.mask: size}
+        if pair.instances is not None:
+            shapes[pair.instances] = size[0], 2 * size[1]  # 16 bits
     disk = DiskCache(cache_folder() / "pixels", f"{data.reading}, {data.labels.classes}, OpenCV {cv2.__version__}")
     told_by_first(fabric, lambda: _check_space(kind, shapes, disk))
     if kind == "disk":

@@ -23,7 +23,7 @@ from seg.images import Reading, read_values
 from seg.images.reading import PERCENTILES
 from seg.images.seen import oddities, percentiles, text_of
 from seg.labels import LabelMap
-from seg.pairs import Folders, Pair, as_list, pair, scenes_of, split, torn_scenes
+from seg.pairs import Folders, Pair, as_list, pair, scenes_of, split, torn_scenes, with_instances
 from seg.pairs.folders import check_apart
 
 
@@ -161,12 +161,18 @@ def pair_up(data: dict[str, Any]) -> tuple[list[Pair], list[Pair]]:
     training, validation = data["train"], data["val"]
     if (validation["images"] is None) != (validation["masks"] is None):
         raise ValueError("data.val: expected images and masks together, got one of them; give both, or neither")
-    paired = partial(pair, image_template=data["image_template"], template=data["template"])
-    train_pairs = paired(training["images"], training["masks"], only=training["list"])
+    numbered = training["instances"] is not None and validation["images"] is not None
+    if (validation["instances"] is not None) != numbered:
+        raise ValueError(
+            "data.val.instances: expected it together with data.train.instances and data.val.images, got it "
+            f"{'without them' if not numbered else 'missing'}; give all, or leave it out"
+        )
+    paired = partial(_paired, data)
+    train_pairs = paired(training, training["list"])
     if validation["images"] is not None:
-        val_pairs = paired(validation["images"], validation["masks"], only=validation["list"])
+        val_pairs = paired(validation, validation["list"])
     elif validation["list"] is not None:
-        val_pairs = paired(training["images"], training["masks"], only=validation["list"])
+        val_pairs = paired(training, validation["list"])
     else:
         scenes = scenes_of([p.name for p in train_pairs], data["group"])
         if (number := len(set(scenes))) < len(scenes):
@@ -180,6 +186,16 @@ def pair_up(data: dict[str, Any]) -> tuple[list[Pair], list[Pair]]:
             "take them out of one of the two"
         )
     return train_pairs, val_pairs
+
+
+def _paired(data: dict[str, Any], part: dict[str, Any], listed: Folders | None) -> list[Pair]:
+    """The pairs of a part that are listed, with the numbers of their objects where it has them."""
+    templates = {"image_template": data["image_template"], "template": data["template"]}
+    pairs = pair(part["images"], part["masks"], **templates, only=listed)
+    if part["instances"] is None:
+        return pairs
+    templates = {"template": data["template"], "instance_template": data["instance_template"]}
+    return with_instances(pairs, part["masks"], part["instances"], **templates)
 
 
 def _warn_of_torn_scenes(train: list[Pair], val: list[Pair], group: str | None) -> None:
@@ -201,7 +217,7 @@ def file_sizes(train: list[Pair], val: list[Pair]) -> dict[str, list[runs.PairFi
     """What a run folder keeps of its pairs."""
 
     def sizes(pairs: list[Pair]) -> list[runs.PairFiles]:
-        return [(p.name, p.image.stat().st_size, p.mask.stat().st_size) for p in pairs]
+        return [(p.name, p.image.stat().st_size, sum(f.stat().st_size for f in p.files[1:])) for p in pairs]
 
     return {"train": sizes(train), "val": sizes(val)}
 
@@ -214,7 +230,8 @@ def _read_data(data: dict[str, Any], labels: str | None, folder: Path, choose: C
     """
     training, validation = data["train"], data["val"]
     train_pairs, val_pairs = choose(*pair_up(data))
-    read = [part[kind] for part in (training, validation) for kind in ("images", "masks") if part[kind] is not None]
+    kinds = ("images", "masks", "instances")
+    read = [part[kind] for part in (training, validation) for kind in kinds if part[kind] is not None]
     check_apart(folder, [path for folders in read for path in as_list(folders)], "runs")
     files = file_sizes(train_pairs, val_pairs)
     runs.check_pairs(folder, files)

@@ -13,7 +13,7 @@ from seg.boxes import BoxMeter, head_of, joined
 from seg.commands import _show, trusted_modules
 from seg.commands._data import check, check_classes, check_labels, load_labels
 from seg.commands._inference import inference_of
-from seg.commands._tasks import check_boxes
+from seg.commands._tasks import check_boxes, instances_of
 from seg.commands._trial import memory_for
 from seg.dataset import Checked, SegmentationDataset
 from seg.evaluation import Validation
@@ -21,7 +21,7 @@ from seg.images import Image, read_image, read_mask
 from seg.labels import IGNORE, LabelMap
 from seg.loading import Batch, EvaluationBatches, make_loader
 from seg.metrics import AtTemperature, Meter, PixelCounts
-from seg.pairs import Pair, list_both, pair
+from seg.pairs import Pair, list_both, pair, with_instances
 from seg.pairs.names import one_each
 
 FIT = "fit"
@@ -63,6 +63,14 @@ def of_checkpoint(cfg: dict[str, Any]) -> Subject:
     by_name = partial(pair, image_template=cfg["image_template"], template=cfg["template"])
     check_labels(model.labels, cfg["masks"], cfg["checkpoint"])
     pairs = by_name(cfg["images"], cfg["masks"], only=cfg["list"])
+    if cfg["instances"] is not None:
+        if head_of(model.model) is None:
+            raise ValueError(
+                f"instances: expected none with '{cfg['checkpoint']}', which predicts no boxes, got "
+                f"{cfg['instances']!r}; leave it out"
+            )
+        templates = {key: cfg[key] for key in ("template", "instance_template")}
+        pairs = with_instances(pairs, cfg["masks"], cfg["instances"], **templates)
     others: list[Pair] = []
     if cfg["temperature"] == FIT:
         check_labels(model.labels, cfg["temperature_masks"], cfg["checkpoint"])
@@ -90,7 +98,7 @@ def _evaluate(
 ) -> tuple[Validation, dict[str, Any]]:
     """Evaluate a model, at a temperature too if one is asked for, which ``others`` may have to fit."""
     predict, temperature = model.infer(model.model), cfg["temperature"]
-    boxes = _box_meter(model, len(pairs), cfg["inference"])
+    boxes = _box_meter(model, pairs, cfg["inference"])
     batches = _batches(model, pairs, cfg, "evaluation", "evaluating")
     more: dict[str, Any] = {}
     meters: list[Meter] = [meter]
@@ -110,7 +118,7 @@ def _evaluate(
         return evaluation.evaluate(predict, batches, meters), more
 
 
-def _box_meter(model: trained.Trained, images: int, inference: Mapping[str, Any]) -> BoxMeter | None:
+def _box_meter(model: trained.Trained, pairs: list[Pair], inference: Mapping[str, Any]) -> BoxMeter | None:
     """For a model that predicts boxes; says so if they cannot be judged here."""
     if (head := head_of(model.model)) is None:
         return None
@@ -119,7 +127,7 @@ def _box_meter(model: trained.Trained, images: int, inference: Mapping[str, Any]
     except ValueError as error:
         _show.warn(f"boxes are left out: {error}")
         return None
-    return BoxMeter(images, model.labels.names, head)
+    return BoxMeter(len(pairs), model.labels.names, head, instances_of(pairs))
 
 
 def _batches(model: trained.Trained, pairs: list[Pair], cfg: dict[str, Any], part: str, title: str) -> Iterable[Batch]:

@@ -8,14 +8,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from seg import models
-from seg.boxes import check_library
+from seg.boxes import Instances, check_library
 from seg.commands._targets import instantiate, parameters
+from seg.images import read_instances
 from seg.labels import LabelMap
 from seg.losses import WeightedSum
 from seg.objective import SEGMENTATION, MultiTask, Segmentation
+from seg.pairs import Pair
 from seg.weighting import Fixed, Weighting
 
 BOX_HEAD = "seg.boxes.BoxHead"
@@ -72,6 +76,17 @@ def check_views(inference: Mapping[str, Any]) -> None:
             f"inference: expected whole or sliding with boxes, got {inference['_target_']}, whose views are flipped or "
             "scaled; choose one of the two, or leave boxes out"
         )
+
+
+def instances_of(pairs: Sequence[Pair]) -> Instances | None:
+    """What a `seg.boxes.BoxMeter` asks for the numbers of objects; None if these pairs have none."""
+
+    def numbers(position: int) -> NDArray[np.int32]:
+        path = pairs[position].instances
+        assert path is not None
+        return read_instances(path).astype(np.int32)
+
+    return numbers if pairs and pairs[0].instances is not None else None
 
 
 def head_configs(tasks: Mapping[str, Any], model: nn.Module, labels: LabelMap) -> dict[str, Any]:

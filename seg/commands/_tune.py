@@ -163,6 +163,7 @@ def _trial(config: DictConfig, values: dict[str, Any], folder: Path, number: int
         "sweep.test": None,
         "data.val.images": None,
         "data.val.masks": None,
+        "data.val.instances": None,
         "data.val.list": None,
         "data.val_share": config.tune.share,
         **({"fit.epochs": config.tune.epochs} if config.tune.epochs else {}),

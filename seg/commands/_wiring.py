@@ -35,7 +35,7 @@ from seg.commands._resume import resume, settled_precision
 from seg.commands._sampling import sampling_weights
 from seg.commands._signals import stop_signals
 from seg.commands._targets import parameters
-from seg.commands._tasks import has_boxes, make_objective
+from seg.commands._tasks import has_boxes, instances_of, make_objective
 from seg.commands._trial import explained, fitting_batch, try_sizes
 from seg.commands._watcher import RunWatcher
 from seg.dataset import SegmentationDataset
@@ -129,7 +129,7 @@ class Parts:
         ]
         predict: inference.Model = self.predict
         if (head := boxes.head_of(model := self.state.evaluated)) is not None:
-            meters.append(meter := boxes.BoxMeter(images, names, head))
+            meters.append(meter := boxes.BoxMeter(images, names, head, instances_of(self.data.val)))
             predict = meter.reading(partial(self._predicted, boxes.joined(model).eval()))
         return evaluation.evaluate(
             predict,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from seg.commands._subjects import Subject
 
 _RANKED = re.compile(r"\d{2,}_(\d+\.\d|-)_.*\.png")  # how `_draw_worst` calls its pictures
-_READ = ("images", "masks", "predictions", "temperature_images", "temperature_masks")
+_READ = ("images", "masks", "instances", "predictions", "temperature_images", "temperature_masks")
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def evaluate(config: "DictConfig") -> None:
     bins = 0 if subject.certain else BINS
     found, more = subject.count(PixelCounts(len(images), names, bins=bins, masks=masks))
     judged = _judged.Judged(images, names, cfg["tolerances"], found)
-    where = {key: cfg[key] for key in ("images", "masks", "image_template", "template")}
+    where = {key: cfg[key] for key in ("images", "masks", "instances", "image_template", "template")}
     data = {**subject.named, **more, **_judged.as_data(judged), "data": where}
     _judged.write(judged, destination)
     copy_record(Path(cfg["checkpoint"]).parent if cfg["checkpoint"] else None, destination)
@@ -86,6 +86,11 @@ def _request(config: "DictConfig") -> dict[str, Any]:
             raise ValueError(
                 f"{key}: expected none with predictions, which are masks, got {cfg[key]!r}; leave out one of the two"
             )
+    if cfg["predictions"] is not None and cfg["instances"] is not None:
+        raise ValueError(
+            f"instances: expected none with predictions, which are masks and have no boxes, got {cfg['instances']!r}; "
+            "leave it out"
+        )
     if cfg["predictions"] is None and cfg["labels"] is not None:
         raise ValueError(
             f"labels: expected none with a checkpoint, which has its own, got {cfg['labels']!r}; leave it out"

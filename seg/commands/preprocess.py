@@ -101,6 +101,7 @@ def _work(cfg: dict[str, Any]) -> "Callable[..., Summary]":
     from seg.convert.tiles import Cut, ImageTiles
 
     options = dict(cfg)
+    numbers = options.pop("instances_destination")
     how = {"size": options.pop("size"), "tile": options.pop("tile"), "overlap": options.pop("overlap")}
     where = {key: options.pop(key) for key in ("images", "images_destination")}
     templates = {key: options.pop(key) for key in ("image_template", "template")}
@@ -111,10 +112,10 @@ def _work(cfg: dict[str, Any]) -> "Callable[..., Summary]":
         raise ValueError("expected inverse=true without background, got both; leave it out: whole masks are coloured")
     if options.pop("inverse"):
         read = tuple(cfg[key] for key in ("unknown", "read", "transparent"))
-        if cut or where["images"] or read != ("error", "auto", "keep"):
+        if cut or where["images"] or numbers or read != ("error", "auto", "keep"):
             raise ValueError(
-                "expected inverse=true without tile, size, images, unknown, read and transparent, got some of them; "
-                "leave them out: whole masks are coloured"
+                "expected inverse=true without tile, size, images, instances_destination, unknown, read and "
+                "transparent, got some of them; leave them out: whole masks are coloured"
             )
         return partial(recolor_folder, **{key: options[key] for key in ("pattern", "threads", "overwrite")})
     if where["images"]:
@@ -123,7 +124,7 @@ def _work(cfg: dict[str, Any]) -> "Callable[..., Summary]":
                 "expected tile or size with images, got neither; without them the images would stay what they are"
             )
         options["images"] = ImageTiles(cut, *where.values(), **templates)
-    return partial(convert_folder, cut=cut, **options)
+    return partial(convert_folder, cut=cut, instances=numbers, **options)
 
 
 def _shard(text: Any) -> tuple[int, int] | None:

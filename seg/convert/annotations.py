@@ -20,6 +20,8 @@ BACKGROUND = ("_background_", "background")
 
 Point = tuple[float, float]
 
+_MOST_OBJECTS = (1 << 16) - 1
+
 
 class AnnotationReader(ABC):
     """Reads annotation files as masks, under one label map, as `LabelReader` reads label images.
@@ -28,6 +30,7 @@ class AnnotationReader(ABC):
         unknown: ``error``: a name that the map does not have fails its file; ``ignore``: it becomes 255.
         background: class of the pixels outside every shape; None = that of `BACKGROUND`, if the map has one, else 255.
         max_pixels: larger images are refused.
+        instances: number the objects too.
 
     Raises:
         ValueError: an option out of range.
@@ -45,13 +48,14 @@ class AnnotationReader(ABC):
         unknown: str = "error",
         background: str | None = None,
         max_pixels: int = 1 << 28,
+        instances: bool = False,
     ) -> None:
         if unknown not in ("error", "ignore"):
             raise ValueError(
                 f"unknown: expected error or ignore with read={self.read}, got {unknown!r}; choose one of them, names "
                 "have no distance"
             )
-        self.labels, self.max_pixels = labels, max_pixels
+        self.labels, self.max_pixels, self.instances = labels, max_pixels, instances
         self.options: dict[str, Any] = {"unknown": unknown, "max_distance": None, "read": self.read}
         index = {name: number for number, name in enumerate(labels.names)}
         self._classes = self.names | {label.name: index.get(label.name, IGNORE) for label in labels.labels}
@@ -62,6 +66,8 @@ class AnnotationReader(ABC):
                 raise ValueError(
                     f"background: expected a class of the map ({listed}), got '{background}'; choose one of them"
                 )
+        if instances:
+            self.options["instances"] = True
         wanted = (background,) if background is not None else BACKGROUND
         self.background = next((self._classes[name] for name in wanted if name in self._classes), None)
 
@@ -84,12 +90,13 @@ class AnnotationReader(ABC):
     def drawn(self, data: bytes, folder: Path | None = None) -> Mapped:
         """Mask of the content of a file that lies in ``folder``; raises as `file` does."""
 
-    def empty(self, height: int, width: int) -> "NDArray[np.uint8]":
+    def empty(self, height: int, width: int) -> "Drawing":
         """A mask (H, W) of background; raises ValueError if it is too large."""
         import numpy as np
 
         check_size(height, width, self.max_pixels)
-        return np.full((height, width), IGNORE if self.background is None else self.background, np.uint8)
+        mask = np.full((height, width), IGNORE if self.background is None else self.background, np.uint8)
+        return Drawing(mask, np.zeros((height, width), np.uint16) if self.instances else None)
 
     def knows(self, label: str) -> bool:
         """Whether the label map, or the format, has the name."""
@@ -109,6 +116,41 @@ class AnnotationReader(ABC):
             f"label: expected a name in the label map, got '{label}', nearest is '{names[near[0]]}'; add it to the "
             "label map, or use unknown=ignore"
         )
+
+
+class Drawing:
+    """A mask in the making.
+
+    Attributes:
+        mask: (H, W) uint8.
+        numbers: (H, W) uint16, of the object at each pixel, 0 = none; None if they are not wanted.
+        groups: of objects that were painted without a number.
+    """
+
+    def __init__(self, mask: "NDArray[np.uint8]", numbers: "NDArray[np.uint16] | None") -> None:
+        self.mask, self.numbers, self.groups = mask, numbers, 0
+
+    def paint(self, pixels: "NDArray[np.bool_]", value: int, number: int) -> None:
+        """Give pixels a mask value, and the number of their object; 0 = a group of objects.
+
+        Raises:
+            ValueError: more objects than 16 bits count.
+        """
+        self.mask[pixels] = value
+        if self.numbers is not None:
+            self.numbers[pixels] = checked_number(number)
+            self.groups += number == 0
+
+    def mapped(self) -> Mapped:
+        """What was drawn, with the pixels of each mask value."""
+        return Mapped(self.mask, count(self.mask), instances=self.numbers, groups=self.groups)
+
+
+def checked_number(number: int) -> int:
+    """The number of an object; raises ValueError if 16 bits do not hold it."""
+    if number > _MOST_OBJECTS:
+        raise ValueError(f"expected at most {_MOST_OBJECTS} objects, got more; cut the image, or leave instances out")
+    return number
 
 
 def counted(mask: "NDArray[np.uint8]") -> Mapped:

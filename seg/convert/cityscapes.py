@@ -3,13 +3,14 @@
 A file holds ``imgHeight``, ``imgWidth`` and ``objects``, each with ``label`` and ``polygon``. Objects are drawn in
 their order, a later one over an earlier one, by Pillow without an outline: the rule of ``json2labelImg``, so that the
 mask is that of ``*_labelIds.png``. Objects that are ``deleted`` are left out. A label such as ``cargroup`` that the
-label map does not have means ``car``, and a ``license plate`` that it does not have stays what lies below.
+label map does not have means ``car``, and a ``license plate`` that it does not have stays what lies below. Every
+polygon is an object, but for groups, which have no number.
 """
 
 from pathlib import Path
 from typing import Any
 
-from seg.convert.annotations import AnnotationReader, check_polygon, counted, parsed, points_of, sides
+from seg.convert.annotations import AnnotationReader, check_polygon, checked_number, parsed, points_of, sides
 from seg.convert.reader import Mapped
 
 _GROUP, _PLATE = "group", "license plate"
@@ -28,8 +29,10 @@ class CityscapesReader(AnnotationReader):
         content = parsed(data, "as Cityscapes has it", "objects")
         size = content.get("imgHeight"), content.get("imgWidth")
         height, width = sides(*size, "imgHeight and imgWidth", "take the original file")
-        image = Image.fromarray(self.empty(height, width))
-        draw = ImageDraw.Draw(image)
+        drawing = self.empty(height, width)
+        image = Image.fromarray(drawing.mask)
+        numbers = Image.new("I", image.size) if self.instances else None
+        draw = [ImageDraw.Draw(each) for each in (image, numbers) if each is not None]
         for number, item in enumerate(content["objects"], start=1):
             try:
                 if (value := self._value(item)) is None:
@@ -38,8 +41,13 @@ class CityscapesReader(AnnotationReader):
                 check_polygon(points, height, width)
             except ValueError as error:
                 raise ValueError(f"object {number}, {error}") from None
-            draw.polygon(points, fill=value)
-        return counted(np.array(image))
+            group = item["label"].endswith(_GROUP)
+            drawing.groups += group and self.instances
+            for each, fill in zip(draw, (value, 0 if group else checked_number(number)), strict=False):
+                each.polygon(points, fill=fill)
+        drawing.mask = np.array(image)
+        drawing.numbers = None if numbers is None else np.array(numbers).astype(np.uint16)
+        return drawing.mapped()
 
     def _value(self, item: Any) -> int | None:
         """The mask value of an object; None = it is not drawn."""

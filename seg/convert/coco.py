@@ -6,7 +6,8 @@ mean nothing.
 
 Where instances overlap, smaller ones lie over larger ones, and of equally large ones the later in the file lies over
 the earlier. Regions of a crowd (``iscrowd``) are regions as others are, because CVAT marks all its run lengths so.
-Polygons are filled by pycocotools, as by ``annToMask``.
+Polygons are filled by pycocotools, as by ``annToMask``. Every instance and segment is an object, but for crowds, which
+have no number.
 
 Panoptic files name a PNG for each image, which lies in the folder that has the name of the JSON file without ``.json``,
 or beside it; its values red + 256 green + 65536 blue are those of ``segments_info``, and 0 is background.
@@ -21,7 +22,16 @@ from contextlib import suppress
 from pathlib import Path, PosixPath, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
-from seg.convert.annotations import AnnotationReader, check_polygon, check_size, counted, parsed, points_of, sides
+from seg.convert.annotations import (
+    AnnotationReader,
+    Drawing,
+    check_polygon,
+    check_size,
+    checked_number,
+    parsed,
+    points_of,
+    sides,
+)
 from seg.convert.reader import Mapped
 from seg.convert.sources import Source, list_sources
 from seg.labels import LabelMap
@@ -104,25 +114,26 @@ class CocoReader(AnnotationReader):
         try:
             image = part["image"]
             height, width = sides(image.get("height"), image.get("width"), "height and width", "add them to the image")
-            mask = self.empty(height, width)
-            (self._draw_segments if part["panoptic"] else self._draw_instances)(mask, part)
+            drawing = self.empty(height, width)
+            (self._draw_segments if part["panoptic"] else self._draw_instances)(drawing, part)
         except ValueError as error:
             raise ValueError(f"{part['json']}, {error}") from None
-        return counted(mask)
+        return drawing.mapped()
 
-    def _draw_instances(self, mask: "NDArray[np.uint8]", part: dict[str, Any]) -> None:
+    def _draw_instances(self, drawing: Drawing, part: dict[str, Any]) -> None:
         drawn = []
-        for item in part["annotations"]:
+        height, width = drawing.mask.shape
+        for number, item in enumerate(part["annotations"], start=1):
             try:
                 value = self._category(item, part)
-                runs = _runs(item.get("segmentation"), *mask.shape)
+                runs = _runs(item.get("segmentation"), height, width)
             except ValueError as error:
                 raise ValueError(f"annotation {item.get('id')}: {error}") from None
-            drawn.append((int(runs[1::2].sum()), value, runs))
-        for _, value, runs in sorted(drawn, key=lambda each: -each[0]):
-            mask[_pixels(runs, *mask.shape)] = value
+            drawn.append((int(runs[1::2].sum()), value, 0 if item.get("iscrowd") else number, runs))
+        for _, value, number, runs in sorted(drawn, key=lambda each: -each[0]):
+            drawing.paint(_pixels(runs, height, width), value, number)
 
-    def _draw_segments(self, mask: "NDArray[np.uint8]", part: dict[str, Any]) -> None:
+    def _draw_segments(self, drawing: Drawing, part: dict[str, Any]) -> None:
         import numpy as np
 
         if len(part["annotations"]) != 1:
@@ -132,15 +143,22 @@ class CocoReader(AnnotationReader):
         try:
             segments = _objects(item.get("segments_info"), "segments_info")
             values = {0: None} | {_segment(segment): self._category(segment, part) for segment in segments}
-            ids, where_in = np.unique(_segment_ids(part, mask.shape, self.max_pixels), return_inverse=True)
+            found = _segment_ids(part, drawing.mask.shape, self.max_pixels)
+            ids, where_in = np.unique(found, return_inverse=True)
             unknown = [number for number in ids.tolist() if number not in values]
             if unknown:
                 raise ValueError(f"segment {unknown[0]}: expected it in segments_info, got none; add it")
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
-        outside = mask[0, 0]
+        where_in = where_in.reshape(found.shape)
+        outside = drawing.mask[0, 0]
         table = np.array([outside if (value := values[number]) is None else value for number in ids.tolist()], np.uint8)
-        mask[:] = table[where_in.reshape(mask.shape)]
+        drawing.mask[:] = table[where_in]
+        if drawing.numbers is not None:
+            crowds = {_segment(segment) for segment in segments if segment.get("iscrowd")} & set(ids.tolist())
+            drawing.groups = len(crowds)
+            objects = {number: 0 if number in crowds else checked_number(place) for place, number in enumerate(values)}
+            drawing.numbers[:] = np.array([objects[number] for number in ids.tolist()], np.uint16)[where_in]
 
     def _category(self, item: dict[str, Any], part: dict[str, Any]) -> int:
         names, number = part["categories"], item.get("category_id")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seg import _preproc
 from seg.convert.annotations import AnnotationReader
@@ -32,6 +32,10 @@ from seg.convert.tiles import Cut, ImageTiles, Outputs, extent
 from seg.files import held, make_folder, write_json, write_png
 from seg.labels import LabelMap
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 Progress = Callable[[int, int], None]
 """Called with (done, failed) about twice a second and at the end."""
 
@@ -52,6 +56,7 @@ def convert_folder(
     max_pixels: int = 1 << 28,
     cut: Cut | None = None,
     images: ImageTiles | None = None,
+    instances: str | os.PathLike[str] | None = None,
     threads: int = 0,
     overwrite: bool = False,
     shard: tuple[int, int] | None = None,
@@ -71,6 +76,8 @@ def convert_folder(
         background: class of the pixels outside every annotation, see `AnnotationReader`.
         cut: resize the masks and cut them into tiles. A pixel counts once, however many tiles overlap there.
         images: the images of the labels, to be cut like the masks.
+        instances: folder for the number of the object at each pixel, of annotations: grayscale PNG of 16 bits with the
+            names of the masks, 0 = none. Groups (``iscrowd``, ``cargroup``) have no number, which is warned of.
         threads: 0 = all cores that this process may use.
         overwrite: convert unchanged sources again.
         shard: (i, n), 1 <= i <= n: only the i-th of n disjoint parts, with its own ``counts.i-of-n.csv`` and
@@ -81,6 +88,8 @@ def convert_folder(
     """
     # Options are checked before any folder is made.
     options = {"unknown": unknown, "max_distance": max_distance, "transparent": transparent, "background": background}
+    if instances is not None:
+        options["instances"] = True
     reader = _reader(labels, read, options, max_pixels)
     if images and not cut:
         raise ValueError("images: expected only with tile or size, got neither; give one, or leave images out")
@@ -92,12 +101,13 @@ def convert_folder(
     read_from = Path(source).parent if Path(source).is_file() else source
     apart = images.apart(read_from, destination) if images else {"source": read_from}
     target = make_folder(destination, "destination", apart)
+    numbers = None if instances is None else _numbers_folder(Path(instances), target, Path(read_from))
     if images:
         sources = _named_as_pairs(sources, images)
     tally = Tally(labels, progress)
     key = reader.key + (f" {json.dumps(cut.to_dict())}" if cut else "")
-    outputs = Outputs(target, cut, images)
-    with _held(target, key, source, pattern, images):
+    outputs = Outputs(target, cut, images, numbers)
+    with _held(outputs, key, source, pattern):
         _check_cut(target, cut)
         labels.save(target / "labels.yaml")
         with Manifest(target, part, key) as manifest:
@@ -138,7 +148,7 @@ def recolor_folder(
     tally = Tally(labels, progress)
     outputs = Outputs(target, None, None)
     key = f"recolor {labels.digest}"
-    with _held(target, key, source, pattern):
+    with _held(outputs, key, source, pattern):
         with Manifest(target, part, key) as manifest:
             jobs = list_jobs(sources, outputs, None if overwrite else manifest, shard)
             records = in_order((job.record or partial(_recolor, job, labels, outputs) for job in jobs), workers)
@@ -152,6 +162,11 @@ def _reader(labels: LabelMap, read: str, options: dict[str, Any], max_pixels: in
     """The reader of that name; options that it does not have must be left at their defaults."""
     kinds: tuple[type[AnnotationReader], ...] = (ShapeReader, CocoReader, CityscapesReader)
     kind = next((kind for kind in kinds if kind.read == read), None)
+    if not kind and "instances" in options:
+        raise ValueError(
+            f"instances_destination: expected only with annotations, read={', '.join(each.read for each in kinds)}, "
+            f"which have objects, got read={read}; leave it out"
+        )
     unused = {"max_distance": (None, "colours"), "transparent": ("keep", "images")}
     for name, (default, what) in (unused if kind else {"background": (None, "annotations")}).items():
         if (got := options.pop(name)) != default:
@@ -161,6 +176,22 @@ def _reader(labels: LabelMap, read: str, options: dict[str, Any], max_pixels: in
         if kind
         else LabelReader(labels, read=read, **options, max_pixels=max_pixels)
     )
+
+
+def _numbers_folder(folder: Path, target: Path, source: Path) -> Path:
+    """Make the folder for the numbers of objects.
+
+    Raises:
+        ValueError: a folder that does not fit.
+    """
+    real = folder.resolve()
+    for what, other in (("destination", target), ("source", source)):
+        if real.is_relative_to(other.resolve()) or (what == "destination" and other.resolve().is_relative_to(real)):
+            raise ValueError(
+                f"instances_destination: expected a folder apart from {what}, got '{folder}' and '{other}', where one "
+                "would be read as the other; give another folder"
+            )
+    return make_folder(folder, "instances_destination", {"source": source})
 
 
 def _named_as_pairs(sources: Iterator[Source], images: ImageTiles) -> Iterator[Source]:
@@ -215,9 +246,11 @@ def _make_mask(job: Job, reader: LabelReader | AnnotationReader, outputs: Output
     cut, images = outputs.cut, outputs.images
     try:
         mapped, stamp = reader.file(job.path)
+        if mapped.instances is not None:
+            _write_numbers(outputs, job.mask, mapped.instances)
         if cut is None:
             _preproc.write_mask(job.mask, mapped.mask)
-            return _converted(job, stamp, mapped.counts, extent([job.mask]), **_odd(mapped))
+            return _converted(job, stamp, mapped.counts, outputs.extent(job.mask, {}), **_odd(mapped))
         mask = cut.resized(mapped.mask, nearest=True)
         if images:
             images.write(outputs.name(job.mask), mapped.mask.shape)
@@ -228,6 +261,14 @@ def _make_mask(job: Job, reader: LabelReader | AnnotationReader, outputs: Output
     except (OSError, ValueError, MemoryError) as error:
         outputs.remove(job.mask)
         return _failed(job, error)
+
+
+def _write_numbers(outputs: Outputs, mask: Path, numbers: "NDArray[np.uint16]") -> None:
+    path = outputs.numbers(mask)
+    if outputs.cut is None:
+        write_png(path, numbers)
+    else:
+        outputs.cut.write(path, outputs.cut.resized(numbers, nearest=True))
 
 
 def _recolor(job: Job, labels: LabelMap, outputs: Outputs) -> Record:
@@ -250,7 +291,8 @@ def _recolor(job: Job, labels: LabelMap, outputs: Outputs) -> Record:
 
 def _odd(mapped: Mapped) -> dict[str, Any]:
     """What a record says of a file that was converted although something about it is odd."""
-    return {"lossy": mapped.lossy, "merged": mapped.merged, "transparent": mapped.clear}
+    odd = {"lossy": mapped.lossy, "merged": mapped.merged, "transparent": mapped.clear}
+    return {**odd, "groups": mapped.groups}
 
 
 def _converted(job: Job, stamp: Stamp, counts: dict[int, int], made: tuple[int, int], **about: Any) -> Record:
@@ -268,13 +310,15 @@ def _failed(job: Job, reason: str | Exception) -> Record:
 
 
 @contextmanager
-def _held(
-    target: Path, key: str, source: str | os.PathLike[str], pattern: str, images: ImageTiles | None = None
-) -> Iterator[None]:
+def _held(outputs: Outputs, key: str, source: str | os.PathLike[str], pattern: str) -> Iterator[None]:
     """Hold the destinations: shards and other calls alike may write there at the same time, nobody else."""
-    folders = {"destination": (target, json.dumps([key, os.path.realpath(source), pattern, images and images.key]))}
+    images = outputs.images
+    whole_key = json.dumps([key, os.path.realpath(source), pattern, images and images.key])
+    folders = {"destination": (outputs.target, whole_key)}
     if images:
         folders["images_destination"] = (images.destination, images.key)
+    if outputs.instances:
+        folders["instances_destination"] = (outputs.instances, whole_key)
     with ExitStack() as stack:
         for what, (folder, mine) in folders.items():
             expected = f"{what}: expected a folder that no conversion of another source, label map or options writes to"

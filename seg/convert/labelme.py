@@ -2,7 +2,8 @@
 
 A file holds ``imageHeight``, ``imageWidth`` and ``shapes``, each with ``label``, ``points`` and ``shape_type``. Shapes
 are drawn in their order, a later one over an earlier one, by Pillow's ImageDraw with its outline: the rule of labelme's
-own ``shape_to_mask``, lines 10 pixels wide and points of radius 5. Groups, flags and the embedded image are not used.
+own ``shape_to_mask``, lines 10 pixels wide and points of radius 5. Flags and the embedded image are not used. Every
+shape is an object; those of one label and ``group_id`` are one together.
 
 A folder that labelme exported (``labelme_export_json``, once ``labelme_json_to_dataset``) holds ``label.png``, whose
 values mean something else in each folder: value i is the class on line i of its ``label_names.txt``, from 0.
@@ -65,23 +66,28 @@ class ShapeReader(AnnotationReader):
         import numpy as np
 
         height, width, shapes = _content(data, folder)
-        mask = self.empty(height, width)
+        drawing = self.empty(height, width)
         covered = np.zeros((height, width), bool)
+        first: dict[tuple[str, str], int] = {}
         for number, shape in enumerate(shapes, start=1):
             try:
                 value = self.value(shape.get("label") if isinstance(shape, dict) else None)
                 pixels = _pixels(shape, height, width)
+                group = shape.get("group_id")
+                key = shape["label"], str(number if group is None else ("group", group))
+                drawing.paint(pixels, value, first.setdefault(key, number))
             except ValueError as error:
                 raise ValueError(f"shape {number}, {error}") from None
-            mask[pixels] = value
             covered |= pixels
         self._check_background(covered)
-        return counted(mask)
+        return drawing.mapped()
 
     def exported(self, data: bytes, names: list[str]) -> Mapped:
         """Mask of the content of ``label.png``, ``names[i]`` being the label of value i; raises as `file` does."""
         import numpy as np
 
+        if self.instances:
+            raise ValueError("expected shapes, of which each is an object, got classes alone; take the .json files")
         values = _indices(data, self.max_pixels)
         table = np.full(256, IGNORE, np.uint8)
         for value in np.unique(values).tolist():

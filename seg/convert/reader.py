@@ -27,8 +27,9 @@ ANNOTATIONS = ("labelme", "coco", "cityscapes_polygons")  # which other files re
 class Mapped(NamedTuple):
     """A mask (H, W) uint8, the pixels of each of its values, what the label map does not list (None unless
     ``unknown=ignore`` let it pass), the name of the source's format if it is lossy, how many unlisted colours
-    ``unknown=nearest`` made one class, with that class, if they are several, and the pixels of classes that are fully
-    transparent."""
+    ``unknown=nearest`` made one class, with that class, if they are several, the pixels of classes that are fully
+    transparent, the number of the object at each pixel (H, W) uint16, 0 = none, where that was asked for, and how many
+    groups of objects have no number there."""
 
     mask: "NDArray[np.uint8]"
     counts: dict[int, int]
@@ -36,6 +37,8 @@ class Mapped(NamedTuple):
     lossy: str = ""
     merged: tuple[int, int] | None = None
     clear: int = 0
+    instances: "NDArray[np.uint16] | None" = None
+    groups: int = 0
 
 
 class Stamp(NamedTuple):

@@ -21,6 +21,10 @@ _MERGED = (
     "masks, and list the colours"
 )
 _ONE_CLASS = "unknown=nearest: in {files} files every pixel became one class, the first {first}, from unlisted colours"
+_GROUPS = (
+    "{files} files have groups of objects (iscrowd, cargroup), the first {first}; a group has no number, and no box is "
+    "learnt from it"
+)
 _FIRST_FAILURES = 20
 
 
@@ -77,6 +81,8 @@ class Tally:
         self._transparent += record.get("transparent", 0)
         if record.get("transparent"):
             self._note(_CLEAR, f"'{record['file']}'")
+        if record.get("groups"):
+            self._note(_GROUPS, f"'{record['file']}'")
         if merged := record.get("merged"):
             what = f"'{record['file']}' ({merged[0]} of them became '{self._labels.name_of(merged[1])}')"
             self._note(_ONE_CLASS if len(record["counts"]) == 1 else _MERGED, what)

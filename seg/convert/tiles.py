@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from seg import _preproc
 from seg.convert.manifest import Record
@@ -16,6 +16,8 @@ from seg.files import make_folder, write_png
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    _Number = TypeVar("_Number", np.uint8, np.uint16)
 
 _MOST = 1 << 16
 
@@ -63,7 +65,7 @@ class Cut:
         """Plain data, for the file that records how masks were cut."""
         return {"size": self.size and list(self.size), "tile": self.tile, "overlap": self.overlap}
 
-    def resized(self, image: "NDArray[np.uint8]", *, nearest: bool) -> "NDArray[np.uint8]":
+    def resized(self, image: "NDArray[_Number]", *, nearest: bool) -> "NDArray[_Number]":
         """Image (H, W, 3) or mask (H, W) in the wanted size; ``nearest`` makes no new values."""
         if self.size is None or image.shape[:2] == self.size:
             return image
@@ -84,8 +86,9 @@ class Cut:
         for y, x in self.places(height, width):
             yield whole.with_suffix("") / f"{whole.stem}_{y:05}_{x:05}.png" if self.tile else whole
 
-    def write(self, whole: Path, image: "NDArray[np.uint8]") -> tuple[int, int]:
-        """Write the tiles of an image (H, W, 3) or mask (H, W) of the wanted size, and remove older ones.
+    def write(self, whole: Path, image: "NDArray[Any]") -> tuple[int, int]:
+        """Write the tiles of an image (H, W, 3), mask (H, W) or numbers of objects (H, W), all of the wanted size, and
+        remove older ones.
 
         Returns:
             Their bytes together, and the latest of their times in ns.
@@ -95,7 +98,7 @@ class Cut:
         paths = list(self.paths(whole, height, width))
         for (y, x), path in zip(self.places(height, width), paths, strict=True):
             tile = image[y : y + (self.tile or height), x : x + (self.tile or width)]
-            if image.ndim == 2:
+            if image.ndim == 2 and image.dtype.name == "uint8":
                 _preproc.write_mask(path, tile)
             else:
                 write_png(path, tile)
@@ -255,16 +258,23 @@ class Outputs(NamedTuple):
     target: Path
     cut: Cut | None
     images: ImageTiles | None
+    instances: Path | None = None
 
     def name(self, mask: Path) -> str:
         """Name that a label shares with its image."""
         return mask.relative_to(self.target).with_suffix("").as_posix()
 
+    def numbers(self, mask: Path) -> Path:
+        """The file beside a mask that holds the numbers of its objects."""
+        assert self.instances is not None
+        return self.instances / mask.relative_to(self.target)
+
     def extent(self, mask: Path, record: Record) -> tuple[int, int]:
         """Bytes and latest time of what was written for a source, its image included; OSError if a file is missing."""
+        wholes = [mask] if self.instances is None else [mask, self.numbers(mask)]
         if not self.cut:
-            return extent([mask])
-        paths = list(self.cut.paths(mask, record["height"], record["width"]))
+            return extent(wholes)
+        paths = [path for whole in wholes for path in self.cut.paths(whole, record["height"], record["width"])]
         if self.images:
             name = self.name(mask)
             paths += [self.images.source(name), *self.images.paths(name, record["height"], record["width"])]
@@ -274,11 +284,12 @@ class Outputs(NamedTuple):
         """Remove what was written for a source, as far as possible."""
         if self.images:
             self.images.remove(self.name(mask))
-        if self.cut:
-            self.cut.remove(mask)
-            return
-        with suppress(OSError):
-            mask.unlink()
+        for whole in [mask] if self.instances is None else [mask, self.numbers(mask)]:
+            if self.cut:
+                self.cut.remove(whole)
+                continue
+            with suppress(OSError):
+                whole.unlink()
 
 
 def extent(paths: list[Path]) -> tuple[int, int]:

@@ -5,6 +5,7 @@ EXIF orientation is applied, as label tools do. A `Reading` says otherwise: othe
 are 8-bit grayscale PNG, as ``seg-preprocess`` writes them.
 """
 
+import io
 import os
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from seg.images.rows import Rows, tiff_rows
 from seg.labels import IGNORE
 
 _LIMIT = "SEG_MAX_PIXELS"
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 Image = NDArray[np.uint8]
 """An image (H, W, channels), RGB if not said otherwise, or a mask (H, W)."""
@@ -125,7 +127,7 @@ def decode_mask(data: bytes) -> NDArray[np.uint8]:
     Raises:
         ValueError: another kind of file, or damaged.
     """
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[24:26] != b"\x08\x00":  # IHDR: bit depth 8, colour type 0
+    if data[:8] != _PNG or data[24:26] != b"\x08\x00":  # IHDR: bit depth 8, colour type 0
         raise ValueError(
             "expected an 8-bit grayscale PNG, got another kind of file; convert label images with seg-preprocess first"
         )
@@ -134,6 +136,51 @@ def decode_mask(data: bytes) -> NDArray[np.uint8]:
     if mask is None:
         raise ValueError("expected a PNG, got a damaged one; copy or convert it again")
     return mask
+
+
+def read_instances(path: str | os.PathLike[str]) -> NDArray[np.uint16]:
+    """Number of the object at each pixel (H, W) of a grayscale PNG of 8 or 16 bits, or of the indices of a palette PNG.
+
+    Raises:
+        ValueError: a file that cannot be read, another kind of file, or damaged.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"instances '{path}': expected a file that can be read, got '{error.strerror}'; check the path"
+        ) from None
+    try:
+        return _decode_instances(data)
+    except ValueError as error:
+        raise ValueError(f"instances '{path}': {error}") from None
+
+
+def _decode_instances(data: bytes) -> NDArray[np.uint16]:
+    depth, color = data[24:25], data[25:26]  # of IHDR: 0 = gray, 3 = palette
+    if data[:8] != _PNG or (color, depth) not in ((b"\0", b"\x08"), (b"\0", b"\x10"), (b"\3", b"\x08")):
+        raise ValueError(
+            "expected a grayscale PNG of 8 or 16 bits, or a palette PNG, got another kind of file; give the numbers of "
+            "objects, as seg-preprocess instances_destination=DIR writes them"
+        )
+    check_limit(data)
+    if color == b"\3":
+        return _palette_indices(data).astype(np.uint16)
+    numbers = decode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if numbers is None:
+        raise ValueError("expected a PNG, got a damaged one; copy or convert it again")
+    return numbers.astype(np.uint16)
+
+
+def _palette_indices(data: bytes) -> NDArray[np.uint8]:
+    """By Pillow, because OpenCV makes colours of them."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    try:
+        with PngImageFile(io.BytesIO(data)) as image:
+            return np.array(image)
+    except (OSError, SyntaxError):
+        raise ValueError("expected a PNG, got a damaged one; copy or convert it again") from None
 
 
 __all__ = [
@@ -150,6 +197,7 @@ __all__ = [
     "decode_values",
     "limit",
     "read_image",
+    "read_instances",
     "read_mask",
     "read_values",
     "tiff_rows",

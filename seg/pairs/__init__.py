@@ -1,6 +1,7 @@
 """Pairs of image and mask files: by name templates, list files, or a seeded split."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seg.pairs.lists import chosen
@@ -11,11 +12,21 @@ from seg.pairs.several import Folders, Part, as_list, one, parts_of
 
 @dataclass(frozen=True)
 class Pair:
-    """An image file, its mask file, and the name both share (relative path without suffix)."""
+    """An image file, its mask file, and the name both share (relative path without suffix).
+
+    Attributes:
+        instances: file with the number of the object at each pixel; None without one.
+    """
 
     name: str
     image: Path
     mask: Path
+    instances: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them."""
+        return (self.image, self.mask) if self.instances is None else (self.image, self.mask, self.instances)
 
 
 def pair(
@@ -46,6 +57,45 @@ def pair(
         _check_partners("mask", mask_files, "image", image_files, part.images, image_template)
         pairs += [Pair(part.prefix + name, image_files[name], mask_files[name]) for name in sorted(image_files)]
     return sorted(pairs, key=lambda p: p.name)
+
+
+def with_instances(
+    pairs: Sequence[Pair], masks: Folders, instances: Folders, *, template: str = "{}", instance_template: str = "{}"
+) -> list[Pair]:
+    """The pairs with the files that hold the numbers of their objects, which have the names of the masks.
+
+    Args:
+        pairs: whose masks lie in ``masks``.
+        masks, instances: folders; of each as many as of the other.
+        template, instance_template: file name of a mask and of its instances, ``{}`` for the shared name.
+
+    Raises:
+        ValueError: a mask without such a file, or the masks themselves.
+    """
+    first, second = as_list(masks), as_list(instances)
+    if len(first) != len(second):
+        raise ValueError(
+            f"instances: expected a folder for each of {len(first)} folders of masks, got {len(second)}; give as many, "
+            "in the same order"
+        )
+    files = [one_each(list_files(folder, instance_template)) for folder in second]
+    found = []
+    for each in pairs:
+        number = next(number for number, folder in enumerate(first) if each.mask.is_relative_to(folder))
+        name = shared_name(each.mask.relative_to(first[number]).as_posix(), template) or ""
+        path = files[number].get(name)
+        if path is None:
+            raise ValueError(
+                f"instances: expected a file like '{instance_template}' in '{second[number]}' for each mask, got none "
+                f"for '{each.mask}'; add it, or set the template"
+            )
+        if path.resolve() == each.mask.resolve():
+            raise ValueError(
+                f"instances: expected other files than the masks, got '{path}' as both; give the folder that holds the "
+                "numbers of the objects"
+            )
+        found.append(replace(each, instances=path))
+    return found
 
 
 def list_both(
@@ -100,4 +150,5 @@ __all__ = [
     "shared_name",
     "split",
     "torn_scenes",
+    "with_instances",
 ]

@@ -42,6 +42,7 @@ _RENAMED = {"seg.training.cosine": "seg.optim.cosine", "seg.training.constant": 
 _SINCE = {
     "augment.crop.wanted": 0.0,
     "data.exif": "apply",
+    "data.instance_template": "{}",
     "device.compile": False,
     "device.deterministic": False,
     "device.sync_batchnorm": False,

@@ -4,6 +4,9 @@ A transform is a callable ``(image (C, H, W) uint8 or float32 in 0..1, mask (H, 
 from the torch RNG and never writes to its inputs. Pixels that no image covers become 0 in the image and 255 in the
 mask; no transform interpolates between classes. ``p`` is the probability that a transform does anything at all.
 Lengths are pixels if they are whole numbers (``int``), and shares of the image's side if not (``float``).
+
+Where objects have numbers, the mask is int32 and holds the class in its lowest byte (``mask.byte()``) and the number
+above it, so that whatever moves a pixel moves both; 255 is an ignored pixel without a number.
 """
 
 from seg.transforms.color import Blur, ColorJitter, Illumination, Noise

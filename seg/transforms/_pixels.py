@@ -27,10 +27,10 @@ def tensor(pixels: NDArray[Any], like: Tensor) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels, array(like).dtype)).permute(2, 0, 1)
 
 
-def canvas(image: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+def canvas(image: Tensor, mask: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """A black image of the type of ``image``, in channels-last memory, and a mask that is ignored everywhere."""
     black = torch.zeros(height, width, len(image), dtype=image.dtype).permute(2, 0, 1)
-    return black, torch.full((height, width), IGNORE, dtype=torch.uint8)
+    return black, torch.full((height, width), IGNORE, dtype=mask.dtype)
 
 
 def white(image: Tensor) -> float:

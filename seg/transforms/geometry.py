@@ -99,7 +99,7 @@ class ScaleCrop:
 
 def _pixel_of_a_class(mask: Tensor) -> tuple[int, int] | tuple[None, None]:
     """(row, column) of a random pixel of a random class in the mask; Nones without a labelled pixel."""
-    labels = np.ascontiguousarray(mask.numpy())
+    labels = np.ascontiguousarray(mask.byte().numpy())
     present = np.flatnonzero(cv2.calcHist([labels], [0], None, [256], [0, 256])[:IGNORE])
     if not present.size:
         return None, None

@@ -128,9 +128,10 @@ class ClassMix(Mix):
         (image, mask), (other, other_mask) = sources
         height, width = (min(sides) for sides in zip(mask.shape, other_mask.shape, strict=True))
         other, other_mask = other[:, :height, :width], other_mask[:height, :width]
-        classes = torch.bincount(other_mask.flatten(), minlength=IGNORE)[:IGNORE].nonzero()[:, 0]
+        labels = other_mask.byte()
+        classes = torch.bincount(labels.flatten(), minlength=IGNORE)[:IGNORE].nonzero()[:, 0]
         chosen = classes[torch.randperm(len(classes))[: (len(classes) + 1) // 2]]
-        pasted = torch.isin(other_mask, chosen)
+        pasted = torch.isin(labels, chosen)
         image, mask = image.clone(), mask.clone()
         image[:, :height, :width] = torch.where(pasted, other, image[:, :height, :width])
         mask[:height, :width] = torch.where(pasted, other_mask, mask[:height, :width])
@@ -158,7 +159,7 @@ class Mosaic(Mix):
         height, width = self.size or mask.shape
         y, x = (side // 4 + integer(side // 2) for side in (height, width))
         if image.device.type == "cpu":  # where OpenCV works on it afterwards, and wants its memory layout
-            image, mask = canvas(image, height, width)
+            image, mask = canvas(image, mask, height, width)
         else:
             image, mask = image.new_zeros(len(image), height, width), mask.new_full((height, width), IGNORE)
         quarters = [(rows, columns) for rows in ((0, y), (y, height)) for columns in ((0, x), (x, width))]
