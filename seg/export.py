@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -145,7 +146,8 @@ def read(path: str | os.PathLike[str], device: str) -> tuple[nn.Module, dict[str
     """Model and description of a file that `write` wrote.
 
     The model gives logits for sides that are multiples of 32. Those of a file with argmax are 0 for the class of its
-    mask and -100 for others.
+    mask and -100 for others. With ``heads=True`` it returns ``(logits, {"boxes": maps})``, if the file has boxes, which
+    its attribute ``boxes`` tells: ``countable`` and ``min_area`` of the head, else None.
 
     Raises:
         ValueError: another file, or a missing library.
@@ -165,6 +167,7 @@ def read(path: str | os.PathLike[str], device: str) -> tuple[nn.Module, dict[str
             raise ValueError("metadata that seg-export did not write")
         if description["output"] == "mask":
             model = _OneHot(model, description["classes"])
+        model.boxes = _boxes_of(description)
     except ImportError:
         raise ValueError(f"checkpoint: expected onnxruntime to run '{path}', got none; {_REMEDY}") from None
     except Exception as error:  # of many kinds, where a file is damaged or of others
@@ -198,7 +201,31 @@ def check_request(path: str | os.PathLike[str], size: Any) -> None:
         raise ValueError(f"destination: expected {', '.join(missing)} to write ONNX, got none; {_REMEDY}")
 
 
-class Onnx(nn.Module):
+def _boxes_of(description: dict[str, Any]) -> dict[str, Any] | None:
+    """What the metadata say of boxes: indices of the classes that have some, or None for all, and the least area."""
+    if (boxes := description.get("boxes")) is None:
+        return None
+    countable, min_area = boxes["countable"], boxes["min_area"]
+    if not isinstance(min_area, int) or not all(isinstance(index, int) for index in countable or ()):
+        raise ValueError("metadata of boxes that seg-export did not write")
+    return {"countable": countable, "min_area": min_area}
+
+
+class _Exported(nn.Module, ABC):
+    """A model that runs elsewhere."""
+
+    boxes: dict[str, Any] | None = None
+
+    def forward(self, images: Tensor, *, heads: bool = False) -> Any:
+        found = self.outputs(images)
+        return (found[0], {"boxes": found[1]}) if heads else found[0]
+
+    @abstractmethod
+    def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Logits or mask, and maps of boxes if it has them."""
+
+
+class Onnx(_Exported):
     """An ONNX file run by onnxruntime; ``text`` is what its metadata say."""
 
     def __init__(self, data: bytes, device: str) -> None:
@@ -215,16 +242,13 @@ class Onnx(nn.Module):
             warnings.warn("onnxruntime runs on the CPU: it has no CUDA here; pip install onnxruntime-gpu", stacklevel=2)
         self.text = self.session.get_modelmeta().custom_metadata_map.get(_KEY, "null")
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.outputs(images)[0]
-
     def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Logits or mask, and boxes if it has them."""
+        """See `_Exported.outputs`."""
         found = self.session.run(None, {"images": images.float().cpu().numpy()})
         return tuple(torch.from_numpy(out).to(images.device) for out in found)
 
 
-class Program(nn.Module):
+class Program(_Exported):
     """A program of torch.export, which knows neither ``train()`` nor ``eval()``."""
 
     def __init__(self, program: torch.export.ExportedProgram, device: str = "cpu") -> None:
@@ -232,24 +256,23 @@ class Program(nn.Module):
         # torch guards against sides of one multiple, which the program computes as well
         self.run = (program.module(check_guards=False).to(device),)  # in a tuple, it is no child
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.outputs(images)[0]
-
     def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Logits or mask, and boxes if it has them."""
+        """See `_Exported.outputs`."""
         out = self.run[0](images)
         return out if isinstance(out, tuple) else (out,)
 
 
-class _OneHot(nn.Module):
-    def __init__(self, model: nn.Module, classes: int) -> None:
+class _OneHot(_Exported):
+    def __init__(self, model: _Exported, classes: int) -> None:
         super().__init__()
         self.model, self.classes = model, classes
 
-    def forward(self, images: Tensor) -> Tensor:
-        mask = self.model(images).long()[:, None]
+    def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Logits of a mask, and what follows it."""
+        mask, *more = self.model.outputs(images)
+        mask = mask.long()[:, None]
         never = torch.full((len(mask), self.classes, *mask.shape[2:]), _NEVER, device=mask.device)
-        return never.scatter_(1, mask, 0.0)
+        return (never.scatter_(1, mask, 0.0), *more)
 
 
 def _program(model: nn.Module, channels: int, size: Sequence[int] | None) -> torch.export.ExportedProgram:

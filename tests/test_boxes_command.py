@@ -14,7 +14,7 @@ import torch
 from conftest import LABELS, Script, fails, train_options
 
 from seg import export
-from seg.boxes import BoxHead, decode, joined
+from seg.boxes import BoxHead, decode, head_of, joined
 from seg.commands._tasks import check_boxes, head_configs
 from seg.compare.study import read_study
 from seg.models import WithHeads, build
@@ -62,8 +62,15 @@ def test_from_training_to_pictures(tmp_path: Path, data: Path, script: Script) -
     assert result.returncode == 0, result.stderr
     assert rows(read(tmp_path / "predicted/boxes.json")) == rows(boxes)
     assert rows(read(tmp_path / "predicted/boxes/s100.json")) == [row for row in rows(boxes) if row[0] == "s100"]
-    result = script("seg-export", checkpoint="runs/a/last.pt", destination="a.pt2")
-    assert "logits of 3 classes, boxes (batch, 5, height, width)" in result.stdout, result.stderr
+    for file in ("a.pt2", "a.onnx"):  # whose boxes are those of the checkpoint
+        result = script("seg-export", checkpoint="runs/a/last.pt", destination=file)
+        assert "logits of 3 classes, boxes (batch, 5, height, width)" in result.stdout, result.stderr
+        result = script("seg-predict", checkpoint=file, **folders | {"destination": f"by_{file}"})
+        assert result.returncode == 0, result.stderr
+        assert rows(read(tmp_path / f"by_{file}/boxes.json")) == rows(boxes)
+    result = script("seg-evaluate", checkpoint="a.onnx", masks="data/val/masks", **folders | {"destination": "e"})
+    assert result.returncode == 0, result.stderr
+    assert read(tmp_path / "e/metrics.json")["ap"] == pytest.approx(judged["ap"], abs=1e-3)
     words = ["boxes=true", "inference=tta", "checkpoint=runs/a/last.pt", "images=data/val/images", "destination=other"]
     fails(script("seg-predict", *words), 2, "inference: expected whole or sliding with boxes, got .*augmented")
     result = script("seg-predict", *words[1:-1], "destination=predicted")
@@ -123,7 +130,20 @@ def test_an_exported_model_gives_the_maps(tmp_path: Path) -> None:
     logits, maps = map(torch.from_numpy, session.run(["logits", "boxes"], {"images": images.numpy()}))
     assert (logits.shape, maps.shape) == ((1, 3, 50, 71), (1, 5, 50, 71))
     file, _ = export.read(tmp_path / "a.onnx", "cpu")
+    assert head_of(file) is None  # nothing is said of boxes
     assert torch.equal(file(images), logits)
+    about = {"classes": 3, "boxes": {"countable": [1], "min_area": 9}}
+    export.write(tmp_path / "b.onnx", one, 3, about, maps=5, argmax=True)
+    masks, _ = export.read(tmp_path / "b.onnx", "cpu")
+    head = head_of(masks)
+    assert head is not None
+    assert (head.countable, head.min_area) == ([1], 9)
+    assert torch.equal(joined(masks)(images)[:, 3:], maps)
+    assert torch.equal(joined(masks)(images)[:, :3].argmax(1), logits.argmax(1))
+    wrong = {**about, "boxes": {"countable": [1], "min_area": "9"}}
+    export.write(tmp_path / "c.onnx", one, 3, wrong, maps=5)
+    with pytest.raises(ValueError, match="cannot be read as that .metadata of boxes that seg-export did not write"):
+        export.read(tmp_path / "c.onnx", "cpu")
     with torch.no_grad():
         expected = export.whole_image(one, images)
     torch.testing.assert_close(torch.cat([logits, maps], 1), expected, rtol=1e-3, atol=1e-3)

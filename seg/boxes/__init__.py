@@ -8,7 +8,7 @@ of the segmentation.
 
 from seg.boxes.coco import as_coco
 from seg.boxes.decode import Boxes, Candidates, candidates, decode, select
-from seg.boxes.head import CHANNELS, BoxHead, Joined, at_pixels, head_of, joined
+from seg.boxes.head import CHANNELS, BoxHead, BoxRules, Joined, at_pixels, head_of, joined
 from seg.boxes.meter import BoxMeter, Instances, average_precision, check_library, found_in, image_precisions
 from seg.boxes.targets import MOST, Objects, find_objects
 from seg.boxes.task import BoxTask, prepare
@@ -18,6 +18,7 @@ __all__ = [
     "MOST",
     "BoxHead",
     "BoxMeter",
+    "BoxRules",
     "BoxTask",
     "Boxes",
     "Candidates",

@@ -1,7 +1,7 @@
 """The head that predicts a box at every pixel, on the last features of a decoder."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -71,6 +71,13 @@ def at_pixels(maps: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
 
 
+class BoxRules(NamedTuple):
+    """What whoever decodes or judges boxes must know; see `BoxHead`."""
+
+    countable: Sequence[int] | None
+    min_area: int
+
+
 class Joined(nn.Module):
     """A model with a `BoxHead` as one that returns logits and maps together: images -> (N, C + 5, H, W).
 
@@ -78,7 +85,7 @@ class Joined(nn.Module):
     distances to sides do not depend on where a window lies. They do on how a view is turned or scaled.
     """
 
-    def __init__(self, model: nn.Module, name: str, head: BoxHead) -> None:
+    def __init__(self, model: nn.Module, name: str, head: BoxHead | BoxRules) -> None:
         super().__init__()
         self.model, self.name = model, name
         self.countable, self.min_area = head.countable, head.min_area
@@ -88,19 +95,21 @@ class Joined(nn.Module):
         return torch.cat([logits, at_pixels(outputs[self.name], logits.shape[-2:])], 1)
 
 
-def _named(model: nn.Module) -> tuple[str, BoxHead] | None:
+def _named(model: nn.Module) -> tuple[str, BoxHead | BoxRules] | None:
+    if isinstance(described := getattr(model, "boxes", None), dict):  # of an exported file
+        return "boxes", BoxRules(**described)
     heads: Any = getattr(model, "heads", None)
     found = heads.items() if isinstance(heads, nn.ModuleDict) else ()
     return next(((name, head) for name, head in found if isinstance(head, BoxHead)), None)
 
 
-def head_of(model: nn.Module) -> BoxHead | None:
-    """The `BoxHead` of a model; None if it has none."""
+def head_of(model: nn.Module) -> BoxHead | BoxRules | None:
+    """The `BoxHead` of a model, or what an exported file says of the one that it has; None without one."""
     named = _named(model)
     return named and named[1]
 
 
 def joined(model: nn.Module) -> nn.Module:
-    """The model as a `Joined` one, if it has a `BoxHead`; else as it is."""
+    """The model as a `Joined` one, if it predicts boxes; else as it is."""
     named = _named(model)
     return model if named is None else Joined(model, *named)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seg.boxes.decode import MOST_FOUND, Boxes, candidates, select
-from seg.boxes.head import CHANNELS, BoxHead
+from seg.boxes.head import CHANNELS, BoxHead, BoxRules
 from seg.boxes.targets import MOST, find_objects
 
 Instances = Callable[[int], NDArray[np.int32] | None]
@@ -50,7 +50,9 @@ class BoxMeter:
         instances: position in the set -> number of the object at each pixel (H, W), or None; None = none has numbers.
     """
 
-    def __init__(self, images: int, names: Sequence[str], head: BoxHead, instances: Instances | None = None) -> None:
+    def __init__(
+        self, images: int, names: Sequence[str], head: BoxHead | BoxRules, instances: Instances | None = None
+    ) -> None:
         self.names, self.head, self.instances = tuple(names), head, instances
         self.found, self.wanted = torch.zeros(images, MOST_FOUND, 6), torch.zeros(images, MOST, 6)
         self.sizes = torch.zeros(images, 2, dtype=torch.int64)
