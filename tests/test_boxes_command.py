@@ -8,16 +8,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
 from conftest import LABELS, Script, fails, train_options
 
-from seg import export
+from seg import export, pictures
 from seg.boxes import BoxHead, decode, head_of, joined
+from seg.commands import _pictures
 from seg.commands._tasks import check_boxes, head_configs
 from seg.compare.study import read_study
+from seg.images import RGB, read_image, read_mask
+from seg.inference import normalized
 from seg.models import WithHeads, build
+from seg.pairs import pair
 
 OPTIONS = ["task=boxes", "task.boxes.head.countable=[car]", "device.precision=32-true", "logger=none"]
 
@@ -149,3 +154,24 @@ def test_an_exported_model_gives_the_maps(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.cat([logits, maps], 1), expected, rtol=1e-3, atol=1e-3)
     (found,), (wanted,) = decode(logits, maps), decode(expected[:, :3], expected[:, 3:])
     torch.testing.assert_close(found.scores, wanted.scores, rtol=1e-3, atol=1e-3)
+
+
+def test_training_draws_boxes(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pictures, "SHOWN", 0.0)
+    torch.manual_seed(0)
+    model = WithHeads(build("fpn", classes=3, encoder_name="tu-test_resnet"), {"boxes": BoxHead(128, width=8)}).eval()
+    pairs = pair(data / "val/images", data / "val/masks")[:1]
+    drawer = _pictures.ValidationPictures(pairs, 1, LABELS, ([0.5] * 3, [0.2] * 3), RGB, torch.device("cpu"))
+    ((_, with_boxes),) = drawer.draw(model, tmp_path)
+    image = read_image(pairs[0].image)
+    images = normalized(torch.from_numpy(image).permute(2, 0, 1)[None], [0.5] * 3, [0.2] * 3, "cpu")
+    with torch.no_grad():
+        both = export.whole_image(joined(model), images)
+    (boxes,) = decode(both[:, :3], both[:, 3:], min_area=16)
+    assert len(boxes.scores)
+    mask = both[0, :3].argmax(0).byte().numpy()
+    about = {"target": read_mask(pairs[0].mask, 3), "boxes": (boxes.boxes.tolist(), boxes.classes.tolist())}
+    expected = pictures.panel(image, mask, LABELS.palette, LABELS.names, **about)
+    np.testing.assert_array_equal(with_boxes, expected)
+    without = pictures.panel(image, mask, LABELS.palette, LABELS.names, target=about["target"])
+    assert (with_boxes != without).any()

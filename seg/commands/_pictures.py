@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from seg import inference, pictures
-from seg.boxes import Boxes
+from seg.boxes import CHANNELS, Boxes, decode, head_of, joined
 from seg.files import whole, write_png
 from seg.images import Image, Reading, as_rgb, read_image, read_mask
 from seg.labels import LabelMap
@@ -49,7 +49,7 @@ def for_panel(boxes: Boxes | None) -> tuple[list[list[float]], list[int]]:
 
 
 class ValidationPictures:
-    """Predictions of the same few validation images, whenever they are asked for.
+    """Predictions of the same few validation images, with boxes if there are any, whenever they are asked for.
 
     Args:
         number: how many are drawn, spread over the set: neighbours in a list of names are often neighbours in the
@@ -75,13 +75,24 @@ class ValidationPictures:
     def draw(self, model: nn.Module, folder: Path) -> list[tuple[str, Image]]:
         """Write the pictures, and return them with the names of their pairs."""
         model.eval()
-        mean, std = self.normalization
         drawn = []
         for pair in self.pairs:
             image = read_image(pair.image, self.reading)
-            mask = inference.predict(model, image, mean=mean, std=std, device=self.device, infer=self.infer)
-            drawn.append((pair.name, draw(folder / f"{pair.name}.png", pair, image, mask, self.labels)))
+            mask, boxes = self._predicted(model, image)
+            drawn.append((pair.name, draw(folder / f"{pair.name}.png", pair, image, mask, self.labels, boxes)))
         return drawn
+
+    @torch.inference_mode()
+    def _predicted(self, model: nn.Module, image: Image) -> tuple[Image, Boxes | None]:
+        mean, std = self.normalization
+        if (head := head_of(model)) is None:
+            return inference.predict(model, image, mean=mean, std=std, device=self.device, infer=self.infer), None
+        images = inference.normalized(torch.from_numpy(image).permute(2, 0, 1)[None], mean, std, self.device)
+        both = self.infer(joined(model))(images)
+        logits, maps = both[:, :-CHANNELS], both[:, -CHANNELS:]
+        (boxes,) = decode(logits, maps, countable=head.countable, min_area=head.min_area)
+        mask = logits.argmax(1)[0].byte().cpu().numpy()
+        return mask, Boxes(*(part.cpu() for part in boxes))
 
 
 def draw_curves(path: Path, lines: Sequence[dict[str, Any]]) -> None:
