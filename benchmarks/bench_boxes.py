@@ -1,8 +1,9 @@
-"""Objects and boxes on one core: of masks against OpenCV class by class, and decoded; checked while it is timed.
+"""Objects and boxes on one core: of masks against OpenCV class by class, and decoded; box losses against torchvision's;
+checked while it is timed.
 
 python benchmarks/bench_boxes.py [ROUNDS]
 
-Each round has every way work on the same mask in turn. Times are those of the process (`time.process_time`), so that
+Each round has every way work on the same mask, or the same pairs of boxes, in turn. Times are those of the process (`time.process_time`), so that
 what else the machine does matters less.
 """
 
@@ -21,10 +22,19 @@ import cv2
 import numpy as np
 import torch
 
+from torchvision import ops
+
 from seg.boxes import decode, find_objects, prepare
+from seg.losses import boxes as losses
 from seg.synthetic import render_scene
 
 HEIGHT, WIDTH, CLASSES, SMALLEST = 512, 1024, 19, 16
+PAIRS = 1_000_000
+PEERS = {
+    "giou": ops.generalized_box_iou_loss,
+    "diou": ops.distance_box_iou_loss,
+    "ciou": ops.complete_box_iou_loss,
+}
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -101,11 +111,34 @@ def main() -> None:
                 times[way].append(1000 * (time.process_time() - start))
         shown = " | ".join(f"{statistics.median(each):.1f}" for each in times.values())
         rows.append(f"| {name} | {len(own)} | {shown} |")
-    write(rows, rounds)
+    write(rows, [loss_row(name, peer, rounds) for name, peer in PEERS.items()], rounds)
 
 
-def write(rows: list[str], rounds: int) -> None:
-    """The table, with hardware and commit."""
+def loss_row(name: str, peer: Callable[..., torch.Tensor], rounds: int) -> str:
+    """Value and gradient of a loss of a million pairs, ours and torchvision's, and the median of the ratios."""
+    generator = torch.Generator().manual_seed(0)
+    corner, size = (100 * torch.rand(2, PAIRS, 2, generator=generator) for _ in range(2))
+    pred, target = torch.cat([corner, corner + 1 + size], 2).unbind()
+    pred.requires_grad_()
+    found, times = [], []
+    for _ in range(rounds + 1):
+        took = []
+        for loss in (getattr(losses, name), peer):
+            start = time.process_time()
+            value = loss(pred, target, reduction="mean")
+            (gradient,) = torch.autograd.grad(value, pred)
+            took.append(1000 * (time.process_time() - start))
+            found.append((value.detach(), gradient))
+        times.append(took)
+    for one, other in zip(*found[:2], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-9)
+    ours_, theirs = (statistics.median(each) for each in zip(*times[1:], strict=True))
+    ratio = statistics.median(one / other for one, other in times[1:])
+    return f"| {name} | {ours_:.0f} | {theirs:.0f} | {ratio:.2f} |"
+
+
+def write(rows: list[str], loss_rows: list[str], rounds: int) -> None:
+    """The tables, with hardware and commit."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     processor = next((line.partition(":")[2].strip() for line in lines if "model name" in line), platform.processor())
@@ -120,6 +153,12 @@ def write(rows: list[str], rounds: int) -> None:
         "| mask | objects | OpenCV, class by class | `find_objects` | `prepare` | `decode` |",
         "|---|---|---|---|---|---|",
         *rows,
+        "",
+        f"Losses of {PAIRS:,} pairs of boxes, value and gradient together, in ms; values and gradients were equal:",
+        "",
+        "| loss | ours | torchvision | ratio |",
+        "|---|---|---|---|",
+        *loss_rows,
     ]
     (RESULTS / f"boxes-{date.today()}.md").write_text("\n".join(text) + "\n", encoding="utf-8")
     print("\n".join(text))

@@ -70,14 +70,14 @@ def test_values_by_hand() -> None:
     assert boxes.smooth_l1(pred, target, beta=2).item() == pytest.approx((1 / 4 + 1 / 4 + 1 / 4 + 1) / 4)
 
 
-POINT, LINE, SWAPPED = [1.0, 1, 1, 1], [0.0, 1, 4, 1], [3.0, 3, 1, 1]
+POINT, LINE = [1.0, 1, 1, 1], [0.0, 1, 4, 1]
 BOX, FAR, HUGE = [0.0, 0, 2, 3], [1e4, 1e4, 1e4 + 1, 1e4 + 2], [-1e8, -1e8, 1e8, 1e8]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 @pytest.mark.parametrize("name", NAMES)
 def test_degenerate_boxes_stay_finite(name: str, dtype: torch.dtype) -> None:
-    some = (POINT, LINE, SWAPPED, BOX, FAR) if dtype == torch.float16 else (POINT, LINE, SWAPPED, BOX, FAR, HUGE)
+    some = (POINT, LINE, BOX, FAR) if dtype == torch.float16 else (POINT, LINE, BOX, FAR, HUGE)
     pred = torch.tensor([a for a in some for _ in some], dtype=dtype).requires_grad_()
     target = torch.tensor([b for _ in some for b in some], dtype=dtype)
     forms = {"form": "log"} if name == "iou" else {}
@@ -110,6 +110,51 @@ def test_boxes_apart_still_attract() -> None:
     for loss in (boxes.giou, boxes.diou, boxes.ciou):
         gradient = torch.autograd.grad(loss(pred, target), pred)[0]
         assert (gradient[:, 2:] < 0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights(name: str) -> None:
+    """The mean is over the weights; a box of weight 0 is as good as absent, and has no gradient."""
+    loss, (pred, target) = getattr(boxes, name), pairs()
+    each = loss(pred, target, reduction="none")
+    weight = torch.linspace(0, 2, len(pred)).double()
+    per_box = each.mean(1) if each.ndim == 2 else each
+    expected = (per_box * weight).sum() / weight.sum()
+    torch.testing.assert_close(loss(pred, target, weight=weight), expected)
+    weighted = loss(pred, target, weight=weight, reduction="none")
+    torch.testing.assert_close(weighted, each * (weight[:, None] if each.ndim == 2 else weight))
+    torch.testing.assert_close(loss(pred, target, weight=weight, reduction="sum"), weighted.sum())
+    torch.testing.assert_close(loss(pred, target, weight=torch.full((len(pred),), 7.0)), loss(pred, target))
+    some = (torch.arange(len(pred)) % 2).float()
+    value = loss(pred, target, weight=some)
+    torch.testing.assert_close(value, loss(pred[1::2], target[1::2]))
+    assert not torch.autograd.grad(value, pred)[0][::2].any()
+    nothing = loss(pred, target, weight=torch.zeros(len(pred)))
+    assert nothing == 0
+    assert not torch.autograd.grad(nothing, pred)[0].any()
+    for wrong, message in (
+        (torch.ones(3), r"weight: expected floating \(43,\), one for each box, got torch.float32 \(3,\)"),
+        (torch.ones(43).long(), r"weight: expected floating \(43,\), one for each box, got torch.int64"),
+        (torch.linspace(-1, 1, 43), "weight: expected finite numbers of at least 0, got from -1 to 1"),
+        (torch.full((43,), math.nan), "weight: expected finite numbers of at least 0, got from nan to nan"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            loss(pred, target, weight=wrong)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_swapped_corners_are_refused_with_their_row(name: str) -> None:
+    loss, (pred, target) = getattr(boxes, name), pairs()
+    wrong = pred.detach().clone()
+    wrong[3] = torch.tensor([1.0, 5, 4, 2])
+    expected = r"expected x1 <= x2 and y1 <= y2, got \[1.0, 5.0, 4.0, 2.0\] in row 3; sort the corners"
+    with pytest.raises(ValueError, match=f"pred: {expected}"):
+        loss(wrong, target)
+    with pytest.raises(ValueError, match=f"target: {expected}"):
+        loss(pred, wrong)
+    wrong[[7, 9]] = torch.tensor([4.0, 2, 1, 5]).double()
+    with pytest.raises(ValueError, match="in row 3 and 2 more; sort"):
+        loss(wrong, target)
 
 
 @pytest.mark.parametrize("name", NAMES)
