@@ -3,8 +3,8 @@ checked while it is timed.
 
 python benchmarks/bench_boxes.py [ROUNDS]
 
-Each round has every way work on the same mask, or the same pairs of boxes, in turn. Times are those of the process (`time.process_time`), so that
-what else the machine does matters less.
+Each round has every way work on the same mask, or the same pairs of boxes, in turn. Times are those of the process
+(`time.process_time`), so that what else the machine does matters less.
 """
 
 import os
@@ -21,7 +21,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-
 from torchvision import ops
 
 from seg.boxes import decode, find_objects, prepare
