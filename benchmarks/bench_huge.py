@@ -61,7 +61,7 @@ def main() -> None:
             "inference=sliding",
             f"inference.window={TILE}",
             f"inference.overlap={OVERLAP}",
-            "max_pixels=10000000000",
+            f"max_pixels={min(side * side - 1, 1 << 28)}",  # so that it is read some rows at a time
         ]
         start = time.perf_counter()
         subprocess.run([sys.executable, "-m", "seg.commands.predict", *words], check=True)

@@ -213,6 +213,21 @@ def test_what_is_too_large(run: Predict) -> None:
         run(images="scenes", max_pixels=1000, inference="sliding", probabilities="uint8")
 
 
+def test_files_that_opencv_does_not_decode_are_read_by_rows(run: Predict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of 2 GiB and more, whatever max_pixels allows; here of some kilobytes."""
+    scene(Path("scenes/a.tif"))
+    options = {"images": "scenes", "inference": "sliding", "inference.window": 64}
+    run(destination="whole", **options)
+    for module in ("seg.images", "seg.images.decoding"):
+        monkeypatch.setattr(f"{module}.MOST_BYTES", 1000)
+    run(destination="rows", **options)
+    whole, rows = (cv2.imread(f"{out}/a.png", cv2.IMREAD_UNCHANGED) for out in ("whole", "rows"))
+    np.testing.assert_array_equal(rows, whole)
+    assert not Path("rows/overlays").exists()
+    with pytest.raises(Failed, match=r"expected a file of at most 1000 bytes, which OpenCV decodes, got \d+; cut it"):
+        run(images="scenes", destination="no")
+
+
 FLAT = """
 import resource, sys
 from pathlib import Path

@@ -156,7 +156,7 @@ def _predict_one(
 def _opened(trained: "Trained", path: Path) -> "Iterator[tuple[Image | None, Callable[[int, int], Image], int, int]]":
     """The image, a function (first, last) -> rows of it, height and width; without the image if it is too large for
     memory, and the model slides over it."""
-    from seg.images import limit, tiff_rows
+    from seg.images import MOST_BYTES, limit, tiff_rows
     from seg.images.headers import read_header
     from seg.inference import Sliding
 
@@ -164,7 +164,7 @@ def _opened(trained: "Trained", path: Path) -> "Iterator[tuple[Image | None, Cal
         try:
             with path.open("rb") as file:
                 header = read_header(file, any_form=True)
-            large = header.width * header.height > limit()
+            large = header.width * header.height > limit() or path.stat().st_size > MOST_BYTES
         except (ValueError, OSError):  # the reader says so
             large = False
         if large:

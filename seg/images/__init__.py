@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg.images.decoding import Values, decode, decode_values
+from seg.images.decoding import MOST_BYTES, Values, decode, decode_values
 from seg.images.headers import check_size, size_of
 from seg.images.reading import RGB, Reading
 from seg.images.rows import Rows, tiff_rows
@@ -184,6 +184,7 @@ def _palette_indices(data: bytes) -> NDArray[np.uint8]:
 
 
 __all__ = [
+    "MOST_BYTES",
     "RGB",
     "Image",
     "Reading",

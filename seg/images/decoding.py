@@ -13,6 +13,9 @@ from seg.images.reading import Reading
 
 _PNG_WITH_ALPHA = (b"\x04", b"\x06")  # colour types: gray and RGB
 _NO_MEMORY = "expected memory for this image, got none; cut or shrink it"
+MOST_BYTES = (1 << 31) - 1
+"""Of a file that OpenCV decodes."""
+
 _OPENCV_BITS = {1, 2, 4, 8, 16, 32, 64}
 
 
@@ -117,6 +120,11 @@ def _opencv(data: bytes, how: int) -> NDArray[Any]:
     Raises:
         ValueError: it cannot be decoded.
     """
+    if len(data) > MOST_BYTES:
+        raise ValueError(
+            f"expected a file of at most {MOST_BYTES} bytes, which OpenCV decodes, got {len(data)}; cut it into tiles, "
+            "or store it as a TIFF file and give seg-predict inference=sliding"
+        )
     pixels = decode(np.frombuffer(data, np.uint8), how)
     if pixels is None:
         raise ValueError(f"expected one of {' '.join(SUFFIXES)}, got a file that cannot be decoded; replace it")
