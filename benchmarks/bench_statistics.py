@@ -42,8 +42,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from made_scores import WORLDS, World, miou
 
 from seg.compare.sample import Sample, scored
-from seg.compare.spread import Spread, difference_spread, parts, spread, verdict
-from seg.compare.statistics import compare
+from seg.compare.spread import Spread, difference_spread, parts, spread, strongest, verdict
+from seg.compare.statistics import compare, holm
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -203,40 +203,60 @@ def main() -> None:
 
 
 def verdicts(rounds: int = 300) -> None:
-    """How often at least one pair of equal levels is called different, and write the table."""
+    """How often any pair of equal levels is called different, and how often a better level is found; write both."""
     rows = []
     for levels, seeds in ((2, 3), (2, 10), (4, 5), (7, 3), (7, 10)):
         for name in ("as usual", "seeds matter", "rare classes"):
             world, rng = WORLDS[name], np.random.default_rng([levels, seeds])
-            found = []
+            wrong, right = [], []
             for _ in range(rounds):
-                counts = world.counts(rng, world.seeds(rng, levels, seeds), IMAGES)
-                samples = {str(level): Sample(tuple(range(seeds)), each) for level, each in enumerate(counts)}
-                pairs = compare(samples, rope=ROPE, draws=100).pairs
-                alone = [verdict(pair.wide or pair.interval, ROPE) for pair in pairs]
-                these = [verdict(pair.interval, ROPE) for pair in pairs]
-                ours = [pair.verdict for pair in pairs]
-                found.append([bool({"better", "worse"} & set(each)) for each in (these, alone, ours)])
-            shares = " | ".join(f"{100 * share:.1f}" for share in np.mean(found, axis=0))
+                calls = _calls(world, rng, levels, seeds, 0.0)
+                wrong.append([bool({"better", "worse"} & set(each)) for each in calls])
+            for _ in range(rounds // 3):
+                calls = _calls(world, rng, levels, seeds, GAP)[2:]
+                right.append([each[: levels - 1].count("better") / (levels - 1) for each in calls])
+            shares = " | ".join(f"{100 * share:.1f}" for share in (*np.mean(wrong, axis=0), *np.mean(right, axis=0)))
             rows.append(f"| {name} | {levels} | {seeds} | {shares} |")
             print(rows[-1], flush=True)
     text = [
-        f"# How often equal levels are called different, {date.today()}",
+        f"# How often equal levels are called different, and better ones better, {date.today()}",
         "",
-        f"Share, in %, of {rounds} simulated comparisons in which a pair of equal levels is called better or "
-        f"worse, rope={ROPE}, {IMAGES} images, 10 classes; 5.0 has a standard error of "
-        f"{100 * np.sqrt(0.05 * 0.95 / rounds):.1f}. {hardware()} Made by `benchmarks/bench_statistics.py --verdicts`.",
+        f"**False**: share, in %, of {rounds} simulated comparisons in which a pair of equal levels is called better "
+        f"or worse, rope={ROPE}, {IMAGES} images, 10 classes; 5.0 has a standard error of "
+        f"{100 * np.sqrt(0.05 * 0.95 / rounds):.1f}. **Found**: share of the pairs with a level that is better, by "
+        f"{GAP} in the log odds that a pixel is right, that are called so, in {rounds // 3} comparisons. {hardware()} "
+        "Made by `benchmarks/bench_statistics.py --verdicts`.",
         "",
         "- **these runs**: by the interval about these very runs, without a thought of seeds (from 10 seeds on the "
         "toolkit's interval is about new seeds);",
         "- **each pair alone**: by the interval about new seeds and images;",
-        "- **ours**: the same, adjusted for all pairs after Holm.",
+        "- **own scatter**: by what seeds do to the pair itself, adjusted for all pairs after Holm;",
+        "- **ours**: the same, but of fewer than 10 seeds by what they do to all levels "
+        "(`seg.compare.spread.scatter`).",
         "",
-        "| world | levels | seeds | these runs | each pair alone | ours |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| world | levels | seeds | false: these runs | each pair alone | own scatter | ours | found: own scatter "
+        "| ours |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
         *rows,
     ]
     RESULTS.joinpath(f"verdicts-{date.today()}.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+def _calls(world: World, rng: np.random.Generator, levels: int, seeds: int, gap: float) -> list[list[str]]:
+    """What each way calls the pairs of new runs: these runs, each pair alone, own scatter, ours."""
+    counts = world.counts(rng, world.seeds(rng, levels, seeds), IMAGES, gap=gap)
+    samples = {str(level): Sample(tuple(range(seeds)), each) for level, each in enumerate(counts)}
+    pairs = compare(samples, rope=ROPE, draws=100).pairs
+    found = {name: scored(sample, "miou", np.arange(IMAGES)) for name, sample in samples.items()}
+    of = {name: (each.scores, each.without) for name, each in found.items()}
+    own = [strongest(*difference_spread(of[pair.a], of[pair.b], paired=True), ROPE) for pair in pairs]
+    adjusted = holm([p for _, p in own])
+    return [
+        [verdict(pair.interval, ROPE) for pair in pairs],
+        [verdict(pair.wide or pair.interval, ROPE) for pair in pairs],
+        [claim if p < 0.05 else "inconclusive" for (claim, _), p in zip(own, adjusted, strict=True)],
+        [pair.verdict for pair in pairs],
+    ]
 
 
 def hardware() -> str:

@@ -5,6 +5,7 @@ python -m pytest tests/test_compare_coverage.py -m ""
 ``benchmarks/results/statistics-2026-11-26.md`` has the same for other ways to make intervals.
 """
 
+import itertools
 from collections import defaultdict
 
 import numpy as np
@@ -12,8 +13,8 @@ import pytest
 from made_scores import WORLDS, World
 
 from seg.compare.sample import Sample, Scored, scored
-from seg.compare.spread import difference_spread, spread, verdict
-from seg.compare.statistics import compare
+from seg.compare.spread import difference_spread, scatter, spread, strongest, verdict
+from seg.compare.statistics import compare, holm
 
 IMAGES = 100
 
@@ -104,6 +105,35 @@ def test_no_pair_of_many_is_called_different(name: str, levels: int, seeds: int)
         samples = {str(level): Sample(tuple(range(seeds)), each) for level, each in enumerate(counts)}
         wrong += any(pair.verdict in ("better", "worse") for pair in compare(samples, draws=100).pairs)
     assert wrong <= 0.05 * rounds + 2 * np.sqrt(0.05 * 0.95 * rounds)
+
+
+def called(scores: np.ndarray) -> dict[tuple[int, int], bool]:
+    """Whether each pair of levels of scores (L, S) is called different; images do nothing."""
+    still, pooled = np.zeros((50, 1)), scatter(scores)
+    pairs = list(itertools.combinations(range(len(scores)), 2))
+    found = []
+    for a, b in pairs:
+        each = [(scores[i], still + scores[i]) for i in (a, b)]
+        found.append(strongest(*difference_spread(each[0], each[1], paired=True, pooled=pooled), 0.0))
+    return {pair: p < 0.05 for pair, p in zip(pairs, holm([p for _, p in found]), strict=True)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deviations", [(1,) * 7, (5, *[1] * 6), (3, 3, 3, 1, 1, 1, 1), (0.3, 0.5, 0.7, 1, 1.5, 2, 3)])
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_levels_may_scatter_differently(seeds: int, deviations: tuple[float, ...]) -> None:
+    """Equal levels are called different in at most 5 % of the comparisons, even if one scatters five times as much."""
+    rng, rounds = np.random.default_rng(0), 1500
+    scale = np.array(deviations)[:, None]
+    wrong = sum(any(called(scale * rng.standard_normal((7, seeds))).values()) for _ in range(rounds))
+    assert wrong <= 0.05 * rounds + 2 * np.sqrt(0.05 * 0.95 * rounds)
+
+
+def test_three_seeds_find_what_is_far_better() -> None:
+    """One of seven levels that is better by eight times the scatter of a seed; pair by pair they find it in a fifth."""
+    rng, rounds = np.random.default_rng(0), 40
+    found = [called(rng.standard_normal((7, 3)) + 8 * np.eye(7)[:, :1]) for _ in range(rounds)]
+    assert np.mean([each[0, other] for each in found for other in range(1, 7)]) > 0.85
 
 
 @pytest.mark.slow

@@ -11,7 +11,17 @@ from scipy import stats
 
 from seg.compare.ranks import agreement, joint_draws, rank_draws
 from seg.compare.sample import COUNTED, Sample, group_numbers, image_scores, scored
-from seg.compare.spread import Spread, difference_spread, image_degrees, more_needed, spread, strongest, verdict
+from seg.compare.spread import (
+    Scatter,
+    Spread,
+    difference_spread,
+    image_degrees,
+    more_needed,
+    scatter,
+    spread,
+    strongest,
+    verdict,
+)
 from seg.compare.statistics import BOTH, IMAGES, Compared, compare, holm
 
 IMAGE_COUNT = 30
@@ -209,6 +219,43 @@ def test_paired_seeds_without_images_give_the_paired_t_test() -> None:
     assert parts.interval(difference, new_seeds=True) == pytest.approx((interval.low, interval.high))
     one_sided = min(parts.below(0, sign * difference, new_seeds=True) for sign in (-1, 1))
     assert 2 * one_sided == pytest.approx(reference.pvalue)
+
+
+def test_the_scatter_of_all_levels_is_their_interaction_with_seeds() -> None:
+    """Against the sums of squares of an analysis of variance, and against the single pair where there is one."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(5, 4)) + rng.normal(size=4) + rng.normal(size=(5, 1))
+    total = ((scores - scores.mean()) ** 2).sum()
+    of_levels = 4 * ((scores.mean(1) - scores.mean()) ** 2).sum()
+    of_seeds = 5 * ((scores.mean(0) - scores.mean()) ** 2).sum()
+    found = scatter(scores)
+    assert found.variance == pytest.approx(2 * (total - of_levels - of_seeds) / (4 * 3))
+    assert 3 * 4 / 5 <= found.degrees <= 3 * 4
+    pair = scatter(scores[:2])
+    assert pair.variance == pytest.approx(np.var(scores[0] - scores[1], ddof=1))
+    assert pair.degrees == pytest.approx(3)
+    alike = scatter(np.stack([np.roll([0.0, 1, 0, 0, 0], i) for i in range(5)]))
+    assert alike.degrees == pytest.approx(4 * 4)
+    one = scatter(np.stack([[9.0, -9, 0, 0, 0], *np.zeros((4, 5))]))
+    assert one.degrees < 7
+    assert scatter(np.ones((3, 4))) == Scatter(0.0, 6.0)
+
+
+def test_few_seeds_count_for_all_pairs_together() -> None:
+    """The larger one of a pair's own scatter and that of all levels, with the degrees of freedom of these."""
+    samples = made(*[(0, 1, 2)] * 4)
+    found = {name: scored(sample, "miou", np.arange(sample.counts.shape[1])) for name, sample in samples.items()}
+    pooled = scatter(np.stack([each.scores for each in found.values()]))
+    pairs = compare(samples, draws=100).pairs
+    own = [np.var(found[pair.a].scores - found[pair.b].scores, ddof=1) for pair in pairs]
+    assert min(own) < pooled.variance < max(own)
+    for pair, variance in zip(pairs, own, strict=True):
+        assert pair.spread.seed_degrees == pooled.degrees
+        parts = pair.spread
+        assert (parts.seeds or 0) + parts.remainder == pytest.approx(max(variance, pooled.variance) / 3)
+    for others in (made(*[tuple(range(10))] * 3), made((0, 1, 2), (0, 1, 2)), made((0, 1, 2), (0, 1, 2), (0, 1, 3))):
+        for pair in compare(others, draws=100).pairs:
+            assert pair.spread.seed_degrees == len(pair.seeds) - 1
 
 
 # --- verdicts

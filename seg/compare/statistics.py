@@ -9,7 +9,8 @@
 `seg.compare.spread`. ``benchmarks/results/statistics-2026-11-26.md`` shows how often they hold the truth: more reliably
 than percentile, expanded percentile and BCa intervals of the bootstrap over images and seeds do, and without draws.
 Below `ENOUGH` seeds intervals are about these very runs; ``wide`` ones are about new seeds, and verdicts follow them:
-with few seeds they are wide, as they should be.
+with few seeds they are wide, as they should be. So few seeds are not asked pair by pair: what all levels say of how
+seeds scatter counts for every pair, if all have the same seeds (`seg.compare.spread.scatter`).
 
 **Verdicts** hold together: if levels are equal, the probability that any pair is called better or worse is below 5 %,
 however many pairs there are. So a verdict may be open where a pair's own interval lies beyond the rope; fewer pairs, as
@@ -37,7 +38,16 @@ from seg.compare.sample import (
     image_scores,
     scored,
 )
-from seg.compare.spread import Interval, Spread, difference_spread, more_needed, spread, strongest
+from seg.compare.spread import (
+    Interval,
+    Scatter,
+    Spread,
+    difference_spread,
+    more_needed,
+    scatter,
+    spread,
+    strongest,
+)
 from seg.scores import mean
 
 Floats = NDArray[np.float64]
@@ -81,8 +91,9 @@ def compare(
     levels = tuple(_level(name, samples[name], found[name], metric, ranks, i) for i, name in enumerate(samples))
     scores = {name: image_scores(sample, metric, numbers) for name, sample in samples.items()}
     wanted = [(name, reference) for name in samples if name != reference] if reference else None
+    pooled = _pooled(samples, found)
     pairs = [
-        _pair(names, samples, found, scores, sign=sign, rope=rope)
+        _pair(names, samples, found, scores, sign=sign, rope=rope, pooled=pooled)
         for names in wanted or itertools.combinations(samples, 2)
     ]
     return Compared(
@@ -105,6 +116,14 @@ def _check_numbers(rope: float, draws: int) -> None:
         raise ValueError(f"rope: expected a difference that would not matter, 0 or more, got {rope}; give 0.005, say")
     if draws < 100:
         raise ValueError(f"draws: expected at least 100, got {draws}; 10000 give steady ranks")
+
+
+def _pooled(samples: Mapping[str, Sample], found: Mapping[str, Scored]) -> Scatter | None:
+    """The scatter of seeds over all levels; None where a pair's own is enough, or they have not all the same seeds."""
+    (seeds, *_), different = samples.values(), {tuple(sorted(sample.seeds)) for sample in samples.values()}
+    if len(samples) < 3 or len(different) > 1 or not 2 <= len(seeds.seeds) < ENOUGH:
+        return None
+    return scatter(np.stack([found[name].scores[_in_order(sample.seeds)] for name, sample in samples.items()]))
 
 
 def _ranks(
@@ -165,6 +184,7 @@ def _pair(
     *,
     sign: int,
     rope: float,
+    pooled: Scatter | None,
 ) -> PairResult:
     """What is known of a pair; ``p_holm`` is not adjusted yet."""
     a, b = names
@@ -174,7 +194,7 @@ def _pair(
         _of(found[name], [samples[name].seeds.index(s) for s in (seeds if paired else samples[name].seeds)])
         for name in names
     ]
-    difference, parts = difference_spread(inputs[0], inputs[1], paired=paired)
+    difference, parts = difference_spread(inputs[0], inputs[1], paired=paired, pooled=pooled)
     interval, kind, wide = _intervals(difference, parts, parts.seed_count)
     gain, new_seeds = sign * difference, wide is not None
     worse = parts.below(-rope, gain, new_seeds=new_seeds)
