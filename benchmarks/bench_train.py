@@ -79,12 +79,12 @@ def bare(layout: torch.memory_format) -> Step:
     return step
 
 
-def ours(precision: str) -> Step:
+def ours(precision: str, *, compiled: bool = False) -> Step:
     """`seg.training.train_epoch`, one step at a time, with all that a run has it do."""
     fabric = make_fabric(accelerator="auto", devices=1, precision=precision, deterministic=False)
     net, objective = model(), Segmentation(CrossEntropy(), CLASSES)
     optimizer = torch.optim.AdamW(optim.parameter_groups(net), lr=1e-3, fused=True)
-    state = State(net, objective, optimizer, optim.constant(optimizer, steps=10**6), fabric)
+    state = State(net, objective, optimizer, optim.constant(optimizer, steps=10**6), fabric, compile=compiled)
     index = torch.arange(BATCH)
 
     def step(images: Tensor, masks: Tensor) -> float:
