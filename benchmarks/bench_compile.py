@@ -7,16 +7,14 @@ of the compiled one, which compiles, is timed by itself; the losses of both stay
 """
 
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from datetime import date
-from pathlib import Path
 
 import torch
-from bench_train import DEVICE, RESULTS, SIZES, Step, batch, ours, synchronize
+from bench_train import DEVICE, RESULTS, SIZES, Step, batch, ours, processor, synchronize
 from torch import Tensor
 
 from seg.commands._device import precision_here
@@ -48,15 +46,6 @@ def row(precision: str, name: str, rounds: int) -> str:
     return f"| {name} | {precision} | {usual:.3f} | {faster:.3f} | {ratio:.2f} | {first:.0f} | {after} |"
 
 
-def hardware() -> str:
-    """Name of what computes."""
-    if DEVICE.type == "cuda":
-        return torch.cuda.get_device_name()
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return f"{len(names)} cores of {names[0]}, {torch.get_num_threads()} threads" if names else platform.processor()
-
-
 def main() -> None:
     """Time both, write the table."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
@@ -67,11 +56,12 @@ def main() -> None:
             rows.append(row(precision, name, rounds))
             print(rows[-1], flush=True)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
+    name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else processor()
     text = [
         f"# torch.compile, {date.today()}",
         "",
-        f"{hardware()}; torch {torch.__version__}; load {os.getloadavg()[0]:.1f}, commit {commit.strip()}; medians of {rounds} steps of each, in "
-        "turn, in seconds.",
+        f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}, commit "
+        f"{commit.strip()}; medians of {rounds} steps of each, in turn, in seconds.",
         "",
         "| size | precision | step | compiled | ratio | first step | pays after steps |",
         "|---|---|--:|--:|--:|--:|--:|",

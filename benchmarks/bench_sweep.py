@@ -3,11 +3,10 @@
 python benchmarks/bench_sweep.py [RUNS]
 
 A sweep of RUNS losses, two epochs each, and one such run by itself; the dataset is rendered and looked at before. The
-seconds of the epochs, as `metrics.jsonl` has them, are taken from the wall clock of the command: what is left is
-starting, building, the judgement at the end (`metrics.json`, tables, pictures) and the closing table.
+time of `seg.training.fit`, which trains, validates and saves, is taken from the wall clock of the command: what is left
+is starting, building, the judgement at the end (`metrics.json`, tables, pictures) and the closing table.
 """
 
-import json
 import os
 import platform
 import subprocess
@@ -16,22 +15,42 @@ import tempfile
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 LOSSES = ("cross_entropy", "weighted_cross_entropy", "focal", "dice", "tversky", "jaccard", "ce_dice", "lovasz")
 COMMON = ["data=synthetic", "experiment=embedded", "fit.epochs=2", "logger=none", "loader.workers=1"]
 TARGET = 3.0
+MARK = "trained"
 
 
 def left_over(folder: Path, name: str, *words: str) -> tuple[int, float, float]:
-    """Runs, seconds of their epochs, and all other seconds of the command."""
-    command = [str(Path(sys.executable).with_name("seg-train")), *COMMON, *words, f"runs={name}"]
+    """Runs, seconds of their training, and all other seconds of the command."""
+    command = [sys.executable, __file__, "--command", *COMMON, *words, f"runs={name}"]
     start = time.perf_counter()
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     took = time.perf_counter() - start
-    lines = [json.loads(line) for path in folder.glob(f"{name}/*/metrics.jsonl") for line in path.open()]
-    trained = sum(line["seconds"] for line in lines)
-    return len(lines) // 2, trained, took - trained
+    trained = [float(line.split()[1]) for line in done.stderr.splitlines() if line.startswith(MARK)]
+    return len(trained), sum(trained), took - sum(trained)
+
+
+def command() -> None:
+    """``seg-train``, which also says how long each training took."""
+    from seg import training
+    from seg.commands.train import main as train
+
+    fit = training.fit
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return fit(*arguments, **options)
+        finally:
+            print(f"{MARK} {time.perf_counter() - start}", file=sys.stderr, flush=True)
+
+    training.fit = timed
+    sys.argv = ["seg-train", *sys.argv[2:]]
+    train()
 
 
 def main() -> None:
@@ -53,16 +72,16 @@ def main() -> None:
         f"Embedded dataset, 160 + 48 images, 2 epochs a run; {os.cpu_count()} cores of {processor}, load "
         f"{os.getloadavg()[0]:.1f}, commit {commit.strip()}. Seconds.",
         "",
-        "| command | runs | epochs, of all runs | the rest | the rest, a run |",
+        "| command | runs | training, all runs | the rest | the rest, a run |",
         "|---|--:|--:|--:|--:|",
         f"| one run | 1 | {trained_alone:.1f} | {alone:.1f} | {alone:.1f} |",
         f"| a sweep | {runs} | {trained:.1f} | {rest:.1f} | {rest / runs:.1f} |",
         "",
-        f"Each further run costs {(rest - alone) / (runs - 1):.1f} s besides its epochs (wanted: {TARGET:.0f}).",
+        f"Each further run costs {(rest - alone) / (runs - 1):.1f} s besides its training (wanted: {TARGET:.0f}).",
     ]
     (RESULTS / f"sweep-{date.today()}.md").write_text("\n".join(text) + "\n", encoding="utf-8")
     print("\n".join(text))
 
 
 if __name__ == "__main__":
-    main()
+    command() if "--command" in sys.argv else main()
