@@ -67,7 +67,7 @@ def find_objects(
         min_area: pixels of the smallest object.
     """
     height, width = mask.shape
-    runs = _runs(mask if instances is None else mask | instances << 8)
+    runs = _runs(mask if instances is None else mask | np.asarray(instances, np.int32) << 8)
     countable = np.zeros(256, bool)
     countable[[*range(IGNORE)] if classes is None else list(classes)] = True
     wanted = np.flatnonzero(countable[runs.value & 255] & (instances is None or runs.value >> 8 != 0))
