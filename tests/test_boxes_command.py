@@ -114,6 +114,18 @@ def test_a_sweep_compares_box_losses(tmp_path: Path, data: Path, script: Script)
     assert "AP of boxes" in (tmp_path / "compared/report.md").read_text()
 
 
+def test_a_sweep_of_weightings_takes_options_of_the_task(tmp_path: Path, data: Path, script: Script) -> None:
+    options = [*train_options(data), *OPTIONS[1:], "fit.epochs=1", "seeds=1"]
+    result = script("seg-train", "sweep=task_weighting", "weighting=fixed,dwa", *options)
+    assert result.returncode == 0, result.stderr
+    assert len(list((tmp_path / "runs").glob("*/boxes.json"))) == 2
+    result = script("seg-train", "sweep=task_weighting", "weighting=fixed,dwa", "task=none", "loss=ce_dice", "runs=b",
+                    *[option for option in options if "countable" not in option])  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert len(list((tmp_path / "b").glob("*/last.pt"))) == 2
+    assert not list((tmp_path / "b").glob("*/boxes.json"))
+
+
 def test_countable_classes_by_name_and_index() -> None:
     cfg = {"head": {"_target_": "seg.boxes.BoxHead", "countable": ["car", 0]}, "task": {}}
     model = build("unet", classes=3, encoder_name="resnet18")

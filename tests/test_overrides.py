@@ -3,10 +3,13 @@
 python -m pytest tests/test_overrides.py
 """
 
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import Script, fails, train_options
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -28,6 +31,23 @@ def test_names_and_paths_are_taken_as_typed(name: str) -> None:
     for key in ("checkpoint", "name", "data.train.images", "data.template"):
         (argument,) = quoted([f"{key}={name}"])
         assert value_of(argument) == name, argument
+
+
+def leaves(node: object, key: str = "") -> Iterator[str]:
+    if isinstance(node, dict) and node:
+        for name, below in node.items():
+            yield from leaves(below, str(name))
+    else:
+        yield key
+
+
+def test_all_keys_of_folders_and_templates_are_known() -> None:
+    conf = Path(__file__).resolve().parents[1] / "conf"
+    keys = {key for path in conf.rglob("*.yaml") for key in leaves(yaml.safe_load(path.read_text()))}
+    wanted = {key for key in keys if re.search(r"(^|_)(destination|template|images|masks|instances|source)$", key)}
+    assert {"images_destination", "instance_template", "instances", "masks"} <= wanted
+    for key in wanted - {"save_masks"}:
+        assert value_of(quoted([f"{key}=010"])[0]) == "010", key
 
 
 def test_plain_ones_stay_as_they_are() -> None:
