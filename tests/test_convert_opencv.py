@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seg.convert.opencv import open_other
+from seg.images import decode_image
 from seg.images.headers import read_header
 
 RAMP = [c for i in range(256) for c in (i, i, i)]
@@ -85,6 +86,39 @@ def test_broken_headers_are_value_errors(name: str, data: st.DataObject) -> None
         return
     assert header.width >= 0
     assert header.height >= 0
+
+
+@given(name=st.sampled_from(sorted(FILES)), data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_broken_images_are_value_errors(name: str, data: st.DataObject) -> None:
+    """Cut off, or with other bytes within the first hundred."""
+    content = bytearray(FILES[name][0][: data.draw(st.integers(0, 2000))])
+    for _ in range(data.draw(st.integers(0, 3))):
+        if content:
+            content[data.draw(st.integers(0, min(len(content), 100) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        image = decode_image(bytes(content))
+    except ValueError:
+        return
+    assert image.ndim == 3
+
+
+@pytest.mark.parametrize("start", [b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0"])
+def test_a_tiff_without_pages(start: bytes) -> None:
+    with pytest.raises(ValueError, match="got a file that cannot be decoded"):
+        decode_image(start + bytes(40))
+
+
+@pytest.mark.parametrize("number", [1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_offsets_beyond_all_files(number: int, tmp_path: Path) -> None:
+    """Of a BigTIFF's first page, in memory and on the disk."""
+    content = FILES["big.tif"][0]
+    content = content[:8] + number.to_bytes(8, "little") + content[16:]
+    (tmp_path / "a.tif").write_bytes(content)
+    with (tmp_path / "a.tif").open("rb") as file:
+        for each in (io.BytesIO(content), file):
+            with pytest.raises(ValueError, match="got one that cannot be decoded; replace it"):
+                read_header(each)
 
 
 def opened(tmp_path: Path, content: bytes, by_number: bool = False) -> np.ndarray:

@@ -70,7 +70,10 @@ def read_header(file: BinaryIO, *, any_form: bool = False) -> Header:
 
 
 def _at(file: BinaryIO, offset: int, form: str) -> tuple[Any, ...]:
-    file.seek(offset)
+    try:
+        file.seek(offset)
+    except (OverflowError, OSError, ValueError):  # beyond what a file can have: offsets of a broken BigTIFF
+        raise struct.error from None
     return struct.unpack(form, file.read(struct.calcsize(form)))
 
 
@@ -154,6 +157,8 @@ def read_tiff(data: bytes) -> Tiff | None:
     try:
         pages = list(_tiff_pages(io.BytesIO(data), order, word, _MOST_PAGES))
     except (ValueError, struct.error):
+        return None
+    if not pages:
         return None
     first = pages[0]
     alike = [page for page in pages if all(page.get(tag) == first.get(tag) for tag in (_WIDTH, _HEIGHT, _KIND))]
