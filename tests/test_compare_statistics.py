@@ -253,9 +253,16 @@ def test_few_seeds_count_for_all_pairs_together() -> None:
         assert pair.spread.seed_degrees == pooled.degrees
         parts = pair.spread
         assert (parts.seeds or 0) + parts.remainder == pytest.approx(max(variance, pooled.variance) / 3)
-    for others in (made(*[tuple(range(10))] * 3), made((0, 1, 2), (0, 1, 2)), made((0, 1, 2), (0, 1, 2), (0, 1, 3))):
-        for pair in compare(others, draws=100).pairs:
+    alone = [*[tuple(range(10))] * 3], [(0, 1, 2), (0, 1, 2)], [(0, 1, 2), (0, 1, 2), (0, 3, 4)]
+    for pair in itertools.chain(*(compare(made(*seeds), draws=100).pairs for seeds in alone)):
+        if len(pair.seeds) > 1:
             assert pair.spread.seed_degrees == len(pair.seeds) - 1
+    uneven = made((0, 1, 2), (1, 2, 0), (2, 1))  # as while a sweep runs
+    shared = np.stack([scored(s, "miou", np.arange(30)).scores[[s.seeds.index(1), s.seeds.index(2)]]
+                       for s in uneven.values()])  # fmt: skip
+    degrees = scatter(shared).degrees
+    for pair in compare(uneven, draws=100).pairs:
+        assert pair.spread.seed_degrees == max(degrees, len(pair.seeds) - 1)
 
 
 # --- verdicts

@@ -287,8 +287,8 @@ def _card(found: Compared) -> Iterator[Block]:
             "10 seeds that of a level is about these very runs on new images",
             f"verdict: better or worse if the interval for new seeds and images lies beyond {points(found.rope)} "
             "points, equivalent if within, else inconclusive, so that with 95 % probability all verdicts hold together "
-            f"(Holm, {len(found.pairs)} pairs); of fewer than 10 seeds, if all levels have the same, the scatter over "
-            "all levels counts for each pair; one seed leaves it open",
+            f"(Holm, {len(found.pairs)} pairs); of fewer than 10 seeds the scatter over all levels counts for each "
+            "pair; one seed leaves it open",
             "better / equivalent / worse: probabilities of that, as far as the t distribution holds",
             "images won, p, effect: paired over images, averaged over seeds; Wilcoxon signed rank adjusted after "
             "Holm, and the matched-pairs rank-biserial correlation",

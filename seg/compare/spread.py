@@ -132,16 +132,16 @@ def spread(scores: Floats, without: Floats, pooled: Scatter | None = None) -> Sp
     Args:
         scores: (S,) of each seed on all images.
         without: (n, S) of each seed without each of the images, or groups of them, in turn.
-        pooled: of differences, what all levels say of their scatter: its degrees of freedom count, and its variance
-            if the scatter of these scores is not the larger one. So a pair that happens to scatter little is not
-            believed, and one that scatters more than the others is.
+        pooled: of differences, what all levels say of their scatter. If it has more degrees of freedom, these count,
+            and its variance if the scatter of these scores is not the larger one: so a pair that happens to scatter
+            little is not believed, and one that scatters more than the others is.
     """
     by_images, remainder = image_parts(without)
     degrees = image_degrees(without.mean(1))
     if len(scores) == 1:
         return parts(None, by_images, 0.0, (1, len(without)), (0.0, degrees))
     variance, seed_degrees = float(np.var(scores, ddof=1)), len(scores) - 1.0
-    if pooled is not None:
+    if pooled is not None and pooled.degrees > seed_degrees:
         variance, seed_degrees = max(variance, pooled.variance), pooled.degrees
     counts = len(scores), len(without)
     return parts(variance / len(scores), by_images, remainder, counts, (seed_degrees, degrees))

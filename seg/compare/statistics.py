@@ -10,7 +10,7 @@
 than percentile, expanded percentile and BCa intervals of the bootstrap over images and seeds do, and without draws.
 Below `ENOUGH` seeds intervals are about these very runs; ``wide`` ones are about new seeds, and verdicts follow them:
 with few seeds they are wide, as they should be. So few seeds are not asked pair by pair: what all levels say of how
-seeds scatter counts for every pair, if all have the same seeds (`seg.compare.spread.scatter`).
+the seeds that they share scatter counts for every pair (`seg.compare.spread.scatter`).
 
 **Verdicts** hold together: if levels are equal, the probability that any pair is called better or worse is below 5 %,
 however many pairs there are. So a verdict may be open where a pair's own interval lies beyond the rope; fewer pairs, as
@@ -119,11 +119,12 @@ def _check_numbers(rope: float, draws: int) -> None:
 
 
 def _pooled(samples: Mapping[str, Sample], found: Mapping[str, Scored]) -> Scatter | None:
-    """The scatter of seeds over all levels; None where a pair's own is enough, or they have not all the same seeds."""
-    (seeds, *_), different = samples.values(), {tuple(sorted(sample.seeds)) for sample in samples.values()}
-    if len(samples) < 3 or len(different) > 1 or not 2 <= len(seeds.seeds) < ENOUGH:
+    """The scatter over all levels of the seeds that all have; None where it does not show."""
+    shared = sorted(set[int].intersection(*(set(sample.seeds) for sample in samples.values())))
+    if len(samples) < 3 or len(shared) < 2:
         return None
-    return scatter(np.stack([found[name].scores[_in_order(sample.seeds)] for name, sample in samples.items()]))
+    runs = {name: [sample.seeds.index(seed) for seed in shared] for name, sample in samples.items()}
+    return scatter(np.stack([found[name].scores[runs[name]] for name in samples]))
 
 
 def _ranks(
@@ -194,6 +195,8 @@ def _pair(
         _of(found[name], [samples[name].seeds.index(s) for s in (seeds if paired else samples[name].seeds)])
         for name in names
     ]
+    if len(seeds) >= ENOUGH:
+        pooled = None
     difference, parts = difference_spread(inputs[0], inputs[1], paired=paired, pooled=pooled)
     interval, kind, wide = _intervals(difference, parts, parts.seed_count)
     gain, new_seeds = sign * difference, wide is not None
