@@ -164,6 +164,9 @@ def test_among_many_pairs_and_with_one_seed_the_words_are_careful(root: Path, tm
     sentence = next(iter(answer(among, "dice")))
     assert sentence.startswith(f"`dice` is ahead of `{pair.b}` (by {points(pair.difference)} points of mIoU")
     assert "one of 9 pairs as far apart: these 3 seeds and 12 images cannot decide; 2 more seeds would" in sentence
+    for number, words in ((1000, "1,000 more seeds would"), (1001, "thousands of seeds would")):
+        many = replace(among, pairs=(replace(among.pairs[0], more_seeds=number),) * 9)
+        assert f"cannot decide; {words}, if it stays as it is." in next(iter(answer(many, "dice")))
     for level in ("a", "b"):
         write_run(tmp_path / level, level, 0, better=0.1 * (level == "a"))
     _, compared = found(tmp_path)

@@ -128,10 +128,14 @@ def found_seeds(pair: PairResult) -> str:
     return f"{count} seed{'s' * (count != 1)}"
 
 
+_THOUSAND = 1000  # seeds: of more, nobody needs the number
+
+
 def _more(pair: PairResult) -> str:
     options = []
     if pair.more_seeds is not None:
-        options.append(f"{pair.more_seeds:,} more seed{'s' * (pair.more_seeds != 1)}")
+        few = f"{pair.more_seeds:,} more seed{'s' * (pair.more_seeds != 1)}"
+        options.append(few if pair.more_seeds <= _THOUSAND else "thousands of seeds")
     if pair.more_images is not None:
         options.append(f"{pair.more_images:,} more images")
     return f"{' or '.join(options)} would, if it stays as it is" if options else "more of one kind alone would not"
