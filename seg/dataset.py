@@ -214,9 +214,20 @@ class SegmentationDataset(Dataset[Sample]):
     def __getitem__(self, key: int | Key) -> Sample:
         image, mask = self.transformed(key)
         index = key[1] if isinstance(key, tuple) else key
-        image, mask, instances = self._normalized(image), mask.byte().contiguous(), _instances(mask)
-        more = {"instances": instances} if self.numbered else {}
+        more = {"instances": self._instances(mask, index)} if self.numbered else {}
+        image, mask = self._normalized(image), mask.byte().contiguous()
         return Sample(image, mask, index, self.prepare(mask, **more) if self.prepare else {})
+
+    def _instances(self, mask: Tensor, index: int) -> Tensor | None:
+        """The numbers of a mask, if its pair has them."""
+        if self.pairs[index].instances is None:
+            return None
+        if mask.dtype != torch.int32:
+            raise ValueError(
+                f"transform: expected masks of int32, whose upper bytes hold the numbers of objects, got {mask.dtype}; "
+                "keep the type of the mask that it is given"
+            )
+        return mask >> 8
 
     def read(self, index: int) -> tuple[Tensor, Tensor]:
         """Image (channels, H, W) and mask (H, W) as they are in the files; see `seg.transforms` for its numbers."""
@@ -264,11 +275,6 @@ class SegmentationDataset(Dataset[Sample]):
         rows = image.permute(1, 2, 0).reshape(height, channels * width)
         mean, std = (values.repeat(width) for values in (self.mean, self.std))
         return rows.float().div_(255).sub_(mean).div_(std).view(height, width, channels).permute(2, 0, 1)
-
-
-def _instances(mask: Tensor) -> Tensor | None:
-    """The numbers of a mask that has them."""
-    return None if mask.dtype == torch.uint8 else mask >> 8
 
 
 def _seed_all(*numbers: int) -> None:

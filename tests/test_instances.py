@@ -175,6 +175,12 @@ def test_samples_have_the_boxes_of_the_numbers(numbered: list[Pair]) -> None:
     assert unasked[0].extra["mask"].dtype == torch.uint8
 
 
+def test_a_transform_that_loses_the_numbers_is_refused(numbered: list[Pair]) -> None:
+    data = SegmentationDataset(numbered, transform=lambda i, m: (i, m.byte()), prepare=prepare, **COMMON)
+    with pytest.raises(ValueError, match=r"transform: expected masks of int32, .* got torch.uint8; keep the type"):
+        data[0]
+
+
 def test_an_image_mixed_with_itself_has_its_objects_twice(numbered: list[Pair]) -> None:
     """Objects of different quarters of a mosaic are different ones, whichever images they come from."""
     mosaic = transforms.Compose(mosaic=transforms.Mosaic(p=1.0))

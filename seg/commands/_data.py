@@ -161,8 +161,8 @@ def pair_up(data: dict[str, Any]) -> tuple[list[Pair], list[Pair]]:
     training, validation = data["train"], data["val"]
     if (validation["images"] is None) != (validation["masks"] is None):
         raise ValueError("data.val: expected images and masks together, got one of them; give both, or neither")
-    numbered = training["instances"] is not None and validation["images"] is not None
-    if (validation["instances"] is not None) != numbered:
+    numbered = training.get("instances") is not None and validation["images"] is not None
+    if (validation.get("instances") is not None) != numbered:
         raise ValueError(
             "data.val.instances: expected it together with data.train.instances and data.val.images, got it "
             f"{'without them' if not numbered else 'missing'}; give all, or leave it out"
@@ -192,10 +192,10 @@ def _paired(data: dict[str, Any], part: dict[str, Any], listed: Folders | None) 
     """The pairs of a part that are listed, with the numbers of their objects where it has them."""
     templates = {"image_template": data["image_template"], "template": data["template"]}
     pairs = pair(part["images"], part["masks"], **templates, only=listed)
-    if part["instances"] is None:
+    if (instances := part.get("instances")) is None:  # a group of the user's own need not name it
         return pairs
-    templates = {"template": data["template"], "instance_template": data["instance_template"]}
-    return with_instances(pairs, part["masks"], part["instances"], **templates)
+    templates = {"template": data["template"], "instance_template": data.get("instance_template", "{}")}
+    return with_instances(pairs, part["masks"], instances, **templates)
 
 
 def _warn_of_torn_scenes(train: list[Pair], val: list[Pair], group: str | None) -> None:
@@ -231,7 +231,7 @@ def _read_data(data: dict[str, Any], labels: str | None, folder: Path, choose: C
     training, validation = data["train"], data["val"]
     train_pairs, val_pairs = choose(*pair_up(data))
     kinds = ("images", "masks", "instances")
-    read = [part[kind] for part in (training, validation) for kind in kinds if part[kind] is not None]
+    read = [part[kind] for part in (training, validation) for kind in kinds if part.get(kind) is not None]
     check_apart(folder, [path for folders in read for path in as_list(folders)], "runs")
     files = file_sizes(train_pairs, val_pairs)
     runs.check_pairs(folder, files)
