@@ -45,17 +45,22 @@ def read_values(path: str | os.PathLike[str], reading: Reading = RGB) -> Values:
     Raises:
         ValueError: a file that cannot be read or decoded, or too large.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(
-            f"image '{path}': expected a file that can be read, got '{error.strerror}'; check the path"
-        ) from None
+    data = _bytes_of(path, "image")
     try:
         check_limit(data)
         return decode_values(data, reading)
     except ValueError as error:
         raise ValueError(f"image '{path}': {error}") from None
+
+
+def _bytes_of(path: str | os.PathLike[str], what: str) -> bytes:
+    """The content of a file; raises ValueError, which calls it an image, mask or instances, if it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"{what} '{path}': expected a file that can be read, got '{error.strerror}'; check the path"
+        ) from None
 
 
 def decode_image(data: bytes, reading: Reading = RGB) -> NDArray[np.uint8]:
@@ -102,12 +107,7 @@ def read_mask(path: str | os.PathLike[str], classes: int) -> NDArray[np.uint8]:
     Raises:
         ValueError: another kind of file, damaged, or a value that is neither a class index nor 255.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(
-            f"mask '{path}': expected a file that can be read, got '{error.strerror}'; check the path"
-        ) from None
+    data = _bytes_of(path, "mask")
     try:
         mask = decode_mask(data)
     except ValueError as error:
@@ -144,12 +144,7 @@ def read_instances(path: str | os.PathLike[str]) -> NDArray[np.uint16]:
     Raises:
         ValueError: a file that cannot be read, another kind of file, or damaged.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(
-            f"instances '{path}': expected a file that can be read, got '{error.strerror}'; check the path"
-        ) from None
+    data = _bytes_of(path, "instances")
     try:
         return _decode_instances(data)
     except ValueError as error:
