@@ -2,6 +2,7 @@
 
 nice -n 10 python benchmarks/bench_statistics.py [--rounds 1500]        # one thread, 8 minutes of a processor
 nice -n 10 python benchmarks/bench_statistics.py --verdicts             # many equal levels at once, 2 minutes
+nice -n 10 python benchmarks/bench_statistics.py --ranks                # who is the best of seven, a minute
 
 Worlds are those of ``tests/made_scores.py``. Ways to make an interval are compared on the same runs of the same worlds,
 for 100 images and 10, 5 or 3 seeds:
@@ -22,6 +23,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import argparse
+import itertools
 import platform
 import subprocess
 import sys
@@ -41,8 +43,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from made_scores import WORLDS, World, miou
 
+from seg.compare.ranks import joint_draws, rank_draws
 from seg.compare.sample import Sample, scored
-from seg.compare.spread import Spread, difference_spread, parts, spread, strongest, verdict
+from seg.compare.spread import Spread, difference_spread, parts, scatter, spread, strongest, verdict
 from seg.compare.statistics import compare, holm
 
 Floats = NDArray[np.float64]
@@ -190,8 +193,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=1500)
     parser.add_argument("--verdicts", action="store_true")
+    parser.add_argument("--ranks", action="store_true")
     if parser.parse_args().verdicts:
         return verdicts()
+    if parser.parse_args().ranks:
+        return ranks()
     rounds = parser.parse_args().rounds
     start, rows = time.process_time(), []
     for seeds, gap in ((10, 0.0), (10, GAP), (5, 0.0), (3, 0.0)):
@@ -257,6 +263,56 @@ def _calls(world: World, rng: np.random.Generator, levels: int, seeds: int, gap:
         [claim if p < 0.05 else "inconclusive" for (claim, _), p in zip(own, adjusted, strict=True)],
         [pair.verdict for pair in pairs],
     ]
+
+
+def ranks(rounds: int = 400) -> None:
+    """How often rank intervals of few seeds hold the true ranks, and how often the winner is a false claim."""
+    rows = []
+    for deviations in ((1,) * 7, (5, 1, 1, 1, 1, 1, 1), (0.3, 0.5, 0.7, 1, 1.5, 2, 3)):
+        for seeds, apart in itertools.product((2, 3, 5), (0.5, 2, 6)):
+            rng = np.random.default_rng([seeds, round(2 * apart)])
+            found = [_ranked(rng, np.array(deviations), seeds, apart) for _ in range(rounds)]
+            false, of_ways = np.mean([each[0] for each in found]), np.mean([each[1] for each in found], axis=0)
+            text = " | ".join(f"{100 * held:.1f} | {claim:.2f}" for held, claim in of_ways)
+            rows.append(f"| {', '.join(map(str, deviations))} | {seeds} | {apart} | {text} | {false:.2f} |")
+            print(rows[-1], flush=True)
+    text = [
+        f"# How firm rankings by few seeds are, {date.today()}",
+        "",
+        f"Seven levels, {rounds} simulated comparisons a row; true scores are normal with the standard deviation "
+        "**apart**, a seed moves a level by **scatter**, one number a level, and all levels together; images do "
+        "nothing. **held**: how often, in %, 95 % rank intervals held the true rank. **claim**: mean probability that "
+        "the winner is a false claim; **false**: how often it was not the best. "
+        f"{hardware()} Made by `benchmarks/bench_statistics.py --ranks`.",
+        "",
+        "- **own scatter**: draws by what seeds do to each pair of levels;",
+        "- **ours**: of fewer than 10 seeds, by what they do to all levels (`seg.compare.spread.scatter`).",
+        "",
+        "Draws know nothing of how far apart levels may be: where that is less than the scatter, a winner is false "
+        "more often than is said.",
+        "",
+        "| scatter | seeds | apart | held: own scatter | claim | held: ours | claim | false |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        *rows,
+    ]
+    RESULTS.joinpath(f"ranks-{date.today()}.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+def _ranked(
+    rng: np.random.Generator, deviations: Floats, seeds: int, apart: float
+) -> tuple[bool, list[tuple[float, float]]]:
+    """Whether the winner is not the best, and of each way the share of true ranks held, and its probability of that."""
+    truth = apart * rng.standard_normal(len(deviations))
+    of_levels = deviations[:, None] * rng.standard_normal((len(deviations), seeds))
+    scores = truth[:, None] + of_levels + 2 * rng.standard_normal(seeds)
+    levels = [(each, np.zeros((50, 1)) + each) for each in scores]
+    places = (-truth).argsort().argsort() + 1
+    ways = []
+    for pooled in (None, scatter(scores)):
+        found = rank_draws(scores.mean(1), joint_draws(levels, DRAWS, rng, paired=True, pooled=pooled))
+        low, high = np.transpose(found.intervals)
+        ways.append((float(((low <= places) & (places <= high)).mean()), found.false_claim))
+    return bool(truth.argmax() != found.winner), ways
 
 
 def hardware() -> str:

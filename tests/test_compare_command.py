@@ -16,6 +16,7 @@ from conftest import Script, fails
 from made_runs import made_counts, write_run
 from PIL import Image
 
+from seg.compare.about import about
 from seg.compare.answer import answer, cautions, points, seen_from
 from seg.compare.document import Bullets, Figure, Heading, Table, Text, Views, to_markdown, to_page
 from seg.compare.findings import Compared
@@ -112,6 +113,7 @@ def test_nothing_is_complete_yet(tmp_path: Path, script: Script) -> None:
         ({"metric": "fps"}, "metric: expected one that the runs have .*got 'fps'"),
         ({"axis": "model.depth"}, "axis: expected a configuration group or key, got 'model.depth'"),
         ({"reference": "x"}, "reference: expected one of dice, focal, tversky, got 'x'"),
+        ({"cd": "maybe"}, "cd: expected true or false, got 'maybe'"),
         ({"group": "'('"}, "group: expected a regular expression"),
         ({"group": "^no"}, "group: expected an expression that matches every image, got '\\^no', not in 'val/000'"),
         ({"destination": "???"}, "missing on the command line: destination=..."),
@@ -119,6 +121,31 @@ def test_nothing_is_complete_yet(tmp_path: Path, script: Script) -> None:
 )
 def test_wrong_requests(root: Path, script: Script, options: dict[str, object], message: str) -> None:
     fails(script("seg-compare", **{"runs": root, "destination": "out", "draws": 200, **options}), 2, message)
+
+
+def test_a_critical_difference_diagram_is_drawn_if_asked_for(root: Path, tmp_path: Path, script: Script) -> None:
+    assert script("seg-compare", runs=root, destination="out", draws=200).returncode == 0
+    assert not (tmp_path / "out/critical.png").exists()
+    result = script("seg-compare", runs=root, destination="out", draws=200, cd=True)
+    assert result.returncode == 0, result.stderr
+    assert "warning: A critical-difference diagram says nothing of new seeds" in result.stderr
+    text = (tmp_path / "out/report.md").read_text()
+    assert re.search(r"A critical-difference diagram says nothing.*\(critical\.png\)", text, re.DOTALL)
+    drawn = (tmp_path / "out/critical.svg").read_text()
+    assert all(f"<!-- {level} (" in drawn for level in ("dice", "focal", "tversky"))
+    _, compared = found(root)
+    assert f"Friedman's test over all: p = {compared.friedman_p:.3g}" in text
+
+
+def test_the_report_says_what_made_the_runs(tmp_path: Path) -> None:
+    for seed, state in enumerate(({"commit": "a" * 40, "changed": False}, {"commit": "b" * 40, "changed": True}, None)):
+        folder = write_run(tmp_path / f"a-{seed}", "a", seed)
+        environment = json.loads((folder / "environment.json").read_text())
+        (folder / "environment.json").write_text(json.dumps(environment | {"git": state, "gpus": ["H9", "H9"]}))
+    study, compared = found(tmp_path)
+    (items, *_) = [block for block in about(study, compared) if isinstance(block, Bullets)]
+    made_by = items.items[3]
+    assert made_by.endswith(f"2 x H9, started at commit {'a' * 10}, started at commit {'b' * 10} with changes")
 
 
 def test_neither_torch_nor_opencv_is_loaded(root: Path, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from made_scores import World
 from scipy import stats
 
-from seg.compare.ranks import agreement, joint_draws, rank_draws
+from seg.compare import critical
+from seg.compare.ranks import agreement, image_ranks, joint_draws, rank_draws
 from seg.compare.sample import COUNTED, Sample, group_numbers, image_scores, scored
 from seg.compare.spread import (
     Scatter,
@@ -238,7 +239,7 @@ def test_the_scatter_of_all_levels_is_their_interaction_with_seeds() -> None:
     assert alike.degrees == pytest.approx(4 * 4)
     one = scatter(np.stack([[9.0, -9, 0, 0, 0], *np.zeros((4, 5))]))
     assert one.degrees < 7
-    assert scatter(np.ones((3, 4))) == Scatter(0.0, 6.0)
+    assert scatter(np.ones((3, 4))) == Scatter(0.0, 6.0, (0.0, 0.0, 0.0))
 
 
 def test_few_seeds_count_for_all_pairs_together() -> None:
@@ -613,6 +614,77 @@ def test_the_covariance_of_joint_draws_has_the_parts(paired: bool) -> None:
         _, parts = difference_spread(levels[a], levels[b], paired=paired)
         middle = np.quantile(draws[:, a] - draws[:, b], 0.75) - np.quantile(draws[:, a] - draws[:, b], 0.25)
         assert middle == pytest.approx(2 * stats.t.ppf(0.75, 10) * parts.error(new_seeds=True), rel=0.05)
+
+
+def test_joint_draws_of_few_seeds_scatter_as_all_levels_do() -> None:
+    rng = np.random.default_rng(0)
+    scores = np.array([1.0, 1, 1, 5])[:, None] * rng.normal(size=(4, 3))
+    pooled = scatter(scores)
+    levels = [(each, np.zeros((20, 1)) + each) for each in scores]
+    draws = joint_draws(levels, 200_000, rng, paired=True, pooled=pooled)
+    assert pooled.levels[3] > 2 * pooled.levels[0]
+    assert draws.mean(0) == pytest.approx(scores.mean(1), abs=0.05)
+    middle = np.quantile(draws, 0.75, axis=0) - np.quantile(draws, 0.25, axis=0)
+    expected = 2 * stats.t.ppf(0.75, pooled.degrees) * np.sqrt(np.array(pooled.levels) / 3)
+    assert middle == pytest.approx(expected, rel=0.02)
+
+
+def test_ranks_of_few_seeds_follow_all_levels() -> None:
+    """A level of a pair that happens to scatter little is not taken for firm; from ten seeds on it is."""
+    few = made(*[(0, 1, 2)] * 4)
+    found = {name: scored(sample, "miou", np.arange(30)) for name, sample in few.items()}
+    levels = [(each.scores, each.without) for each in found.values()]
+    draws = [
+        joint_draws(levels, 500, np.random.default_rng(0), paired=True, pooled=pooled)
+        for pooled in (scatter(np.stack([each.scores for each in found.values()])), None)
+    ]
+    means = np.array([each.scores.mean() for each in found.values()])
+    assert compare(few, draws=500).ranks.shares.tolist() == rank_draws(means, draws[0]).shares.tolist()
+    many = made(*[tuple(range(10))] * 4)
+    found = {name: scored(sample, "miou", np.arange(30)) for name, sample in many.items()}
+    levels = [(each.scores, each.without) for each in found.values()]
+    own = joint_draws(levels, 500, np.random.default_rng(0), paired=True)
+    means = np.array([each.scores.mean() for each in found.values()])
+    assert compare(many, draws=500).ranks.shares.tolist() == rank_draws(means, own).shares.tolist()
+
+
+@pytest.mark.parametrize("metric", ["miou", "ece"])
+def test_image_ranks_are_means_over_images(metric: str) -> None:
+    samples = made(*[(0, 1, 2)] * 4)
+    found = compare(samples, metric=metric, draws=100)
+    scores = np.stack([image_scores(sample, metric, np.arange(30)) for sample in samples.values()])
+    scores = scores[:, ~np.isnan(scores).any(0)] * (1 if metric == "ece" else -1)
+    ranks = np.stack([stats.rankdata(image) for image in scores.T])
+    assert [level.image_rank for level in found.levels] == pytest.approx(ranks.mean(0))
+    assert all(len(set(image)) == 4 for image in ranks)  # no ties
+    chi = 12 * len(ranks) / (4 * 5) * ((ranks.mean(0) - 2.5) ** 2).sum()
+    assert found.friedman_p == pytest.approx(stats.chi2.sf(chi, 3), rel=1e-6)
+
+
+def test_image_ranks_of_few_or_equal_levels() -> None:
+    assert np.isnan(image_ranks(np.array([[0.1, 0.2], [0.3, 0.1]]))[1])
+    means, p = image_ranks(np.tile([0.1, 0.2, np.nan], (3, 1)))
+    assert (means.tolist(), p) == ([2.0, 2.0, 2.0], 1.0)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_groups_of_the_critical_difference_are_the_largest(seed: int) -> None:
+    """Against all runs of places: each of levels that are not told apart, and within no larger one."""
+    rng, found = np.random.default_rng(seed), compare(made(*[(0, 1)] * 6), draws=100)
+    levels = tuple(dataclasses.replace(level, image_rank=rng.random()) for level in found.levels)
+    pairs = tuple(dataclasses.replace(pair, p_holm=0.2 * rng.random()) for pair in found.pairs)
+    found = dataclasses.replace(found, levels=levels, pairs=pairs, friedman_p=0.01)
+    order = sorted(levels, key=lambda level: level.image_rank)
+    p = {frozenset((pair.a, pair.b)): pair.p_holm for pair in pairs}
+    alike = {
+        (a, b)
+        for a in range(6)
+        for b in range(a + 1, 6)
+        if all(p[frozenset((x.level, y.level))] >= 0.05 for x, y in itertools.combinations(order[a : b + 1], 2))
+    }
+    largest = {(a, b) for a, b in alike if not any((x, y) != (a, b) and x <= a and b <= y for x, y in alike)}
+    assert set(critical.groups(found)) == largest
+    assert critical.groups(dataclasses.replace(found, friedman_p=0.06)) == [(0, 5)]
 
 
 def test_agreement_of_metrics() -> None:

@@ -25,16 +25,19 @@ def main() -> None:
 
 def compare(config: "DictConfig") -> None:
     """Write the report and its tables, and print the answer; exit with 1 where runs were left out."""
+    from seg.compare.critical import CAVEAT
     from seg.compare.study import read_studies, read_study
     from seg.files import make_folder
 
     cfg: dict[str, Any] = plain(config)
     _check(cfg)
+    if cfg["cd"]:
+        print(f"warning: {CAVEAT}", file=sys.stderr)
     if cfg["by"] is None:
         study = read_study(cfg["runs"], cfg["axis"], cfg["metric"])
         found = _compared(study, cfg)
         reference = _reference(cfg["reference"], found)
-        _tell(_write(make_folder(cfg["destination"], "destination"), study, found, reference))
+        _tell(_write(make_folder(cfg["destination"], "destination"), study, found, reference, cd=cfg["cd"]))
         print(f"written to {cfg['destination']}: report.html, report.md, results.csv, statistics.json, plots")
         _end(study.excluded)
     else:
@@ -51,7 +54,7 @@ def _compare_each(studies: "dict[str, Study]", cfg: dict[str, Any]) -> None:
     over = overview.look_over(str(cfg["by"]), found, reference)
     folders = {value: Path(cfg["destination"], overview.folder_of(value)) for value in studies}
     for value, study in studies.items():
-        _write(make_folder(folders[value], "destination"), study, found[value], over.reference)
+        _write(make_folder(folders[value], "destination"), study, found[value], over.reference, cd=cfg["cd"])
     excluded = [left_out for study in studies.values() for left_out in study.excluded]
     overview.write_overview(Path(cfg["destination"]), over, excluded)
     _tell(overview.answer(over))
@@ -78,7 +81,7 @@ def _compared(study: "Study", cfg: dict[str, Any]) -> "Compared":
     )
 
 
-def _write(destination: Path, study: "Study", found: "Compared", reference: str) -> Iterator[str]:
+def _write(destination: Path, study: "Study", found: "Compared", reference: str, *, cd: bool) -> Iterator[str]:
     """The report and its tables; the sentences of its answer."""
     from seg.compare.answer import answer, cautions
     from seg.compare.report import write_report
@@ -86,7 +89,7 @@ def _write(destination: Path, study: "Study", found: "Compared", reference: str)
 
     write_results(destination / "results.csv", study)
     write_statistics(destination / "statistics.json", study, found)
-    write_report(destination, study, found, reference)
+    write_report(destination, study, found, reference, cd=cd)
     for warning in study.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return iter((*answer(found, reference), *cautions(found, [len(level.entries) for level in study.levels])))
@@ -116,6 +119,8 @@ def _check(cfg: dict[str, Any]) -> None:
     for key, least in (("draws", 100), ("seed", 0)):
         if not isinstance(cfg[key], int) or isinstance(cfg[key], bool) or cfg[key] < least:
             raise ValueError(f"{key}: expected a whole number of at least {least}, got {cfg[key]!r}; give one")
+    if not isinstance(cfg["cd"], bool):
+        raise ValueError(f"cd: expected true or false, got {cfg['cd']!r}; true draws a critical-difference diagram")
     rope = cfg["rope"]
     if isinstance(rope, bool) or not isinstance(rope, int | float) or not 0 <= rope < 1:
         raise ValueError(

@@ -11,6 +11,6 @@
 - `seg.compare.spread`: the variance that seeds and images give a mean, intervals, verdicts;
 - `seg.compare.ranks`: how firm a ranking is, and agreement between rankings;
 - `seg.compare.findings`: what is found, as plain data;
-- `seg.compare.results`, `answer`, `plots`, `gallery`, `report`: tables for scripts, words, pictures, the page of them
-  all, which `seg.compare.document` writes as Markdown and HTML.
+- `seg.compare.results`, `answer`, `plots`, `critical`, `gallery`, `about`, `report`: tables for scripts, words,
+  pictures, the page of them all, which `seg.compare.document` writes as Markdown and HTML.
 """

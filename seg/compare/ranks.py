@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau
+from scipy.stats import friedmanchisquare, kendalltau, rankdata
 
 from seg.compare.sample import LOWER_IS_BETTER
-from seg.compare.spread import Interval, covariance, image_degrees, image_parts
+from seg.compare.spread import Interval, Scatter, covariance, image_degrees, image_parts
 
 Floats = NDArray[np.float64]
 
@@ -72,7 +72,12 @@ def _taus(scores: Floats, draws: Floats) -> Floats:
 
 
 def joint_draws(
-    levels: Sequence[tuple[Floats, Floats]], draws: int, rng: np.random.Generator, *, paired: bool
+    levels: Sequence[tuple[Floats, Floats]],
+    draws: int,
+    rng: np.random.Generator,
+    *,
+    paired: bool,
+    pooled: Scatter | None = None,
 ) -> Floats:
     """Draws (draws, L) of what the true scores of all levels may be together, around those found.
 
@@ -83,16 +88,21 @@ def joint_draws(
     Args:
         levels: scores (S,) of each, and scores (n, S) without each image; images are the same in all.
         paired: whether all levels have the same seeds; if not, seeds are independent between levels.
+        pooled: of paired levels, what all say of their scatter; it counts if it has more degrees of freedom. What a
+            seed does to all levels alike is left out then: it changes no rank.
     """
     seeds = [len(scores) for scores, _ in levels]
     means = np.stack([without.mean(1) for _, without in levels], axis=1)
     together = covariance(means)
     by_seeds = remainder = np.zeros_like(together)
+    degrees = max(min(seeds) - 1.0, 1.0)
     if min(seeds) > 1 and paired:
         left = np.stack([without for _, without in levels], axis=2)
         apart = np.mean([covariance(left[:, seed]) for seed in range(seeds[0])], axis=0)
         remainder = _mended((apart - together) / (seeds[0] - 1))
         by_seeds = np.atleast_2d(np.cov([scores for scores, _ in levels])) / seeds[0]
+        if pooled is not None and pooled.degrees > degrees:
+            by_seeds, degrees = np.diag(pooled.levels) / seeds[0], pooled.degrees
     elif min(seeds) > 1:
         remainder = np.diag([image_parts(without)[1] for _, without in levels])
         by_seeds = np.diag([np.var(scores, ddof=1) / len(scores) for scores, _ in levels])
@@ -100,10 +110,24 @@ def joint_draws(
     # each part has its own doubt; ranks depend on differences between levels alone, and so do degrees of freedom
     of_images = image_degrees(means - means.mean(1, keepdims=True))
     found = np.tile([scores.mean() for scores, _ in levels], (draws, 1))
-    for part, degrees in ((by_seeds, max(min(seeds) - 1, 1)), (by_images, of_images)):
-        scale = np.sqrt(degrees / rng.chisquare(degrees, (draws, 1)))
+    for part, known in ((by_seeds, degrees), (by_images, of_images)):
+        scale = np.sqrt(known / rng.chisquare(known, (draws, 1)))
         found += scale * (rng.standard_normal((draws, len(levels))) @ _root(part))
     return found
+
+
+def image_ranks(scores: Floats) -> tuple[Floats, float]:
+    """Mean rank of each level over images (L,), 1 for the best, and the p of Friedman's test that they are equal.
+
+    Args:
+        scores: (L, images), the higher the better; an image counts if all levels have a score.
+    """
+    known = scores[:, ~np.isnan(scores).any(0)]
+    found: Floats = rankdata(-known, axis=0).mean(1)
+    if len(known) < 3:
+        return found, float("nan")
+    equal = bool((known == known[0]).all())  # where the statistic is 0 / 0
+    return found, 1.0 if equal else float(friedmanchisquare(*known).pvalue)
 
 
 def _mended(matrix: Floats) -> Floats:

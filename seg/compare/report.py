@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from seg.compare import plots
+from seg.compare import critical, plots
+from seg.compare.about import about, card
 from seg.compare.answer import NAMES, answer, between, cautions, decided_by, points, seen_from
-from seg.compare.conditions import own_settings
 from seg.compare.document import Block, Bullets, Figure, Heading, Table, Text, Views, to_markdown, to_page
-from seg.compare.entry import Entry
 from seg.compare.findings import BOTH, Compared
 from seg.compare.gallery import Case, draw_case, encoded, find_cases
 from seg.compare.rankings import OTHERS, other_scores
@@ -18,27 +17,27 @@ from seg.compare.sample import LOWER_IS_BETTER, sums
 from seg.compare.study import Level, Study
 from seg.files import write_text
 from seg.html import write
-from seg.runs import as_text, tuned_keys
-from seg.scores import POLICY
 
 _CASE = "image"
-_ORDER = ("model", "loss", "regularizer", "augment", "optimizer", "scheduler", "average", "data")
 
 
-def write_report(folder: Path, study: Study, found: Compared, reference: str) -> None:
+def write_report(folder: Path, study: Study, found: Compared, reference: str, *, cd: bool = False) -> None:
     """Write the report and its plots.
+
+    Args:
+        cd: whether to add a critical-difference diagram.
 
     Raises:
         OSError: a file cannot be written.
     """
     what = "one level" if study.axis is None else f"{len(found.levels)} levels of {study.axis}"
     title = f"Comparison: {what}"
-    blocks = list(_blocks(folder, study, found, reference))
+    blocks = list(_blocks(folder, study, found, reference, cd))
     write_text(folder / "report.md", to_markdown(title, blocks))
     write(folder / "report.html", to_page(title, blocks, folder))
 
 
-def _blocks(folder: Path, study: Study, found: Compared, reference: str) -> Iterator[Block]:
+def _blocks(folder: Path, study: Study, found: Compared, reference: str, cd: bool) -> Iterator[Block]:
     metric = NAMES.get(found.metric, found.metric)
     order = [level.level for level in plots.in_order(found)]
     levels = sorted(study.levels, key=lambda level: order.index(level.name))
@@ -56,6 +55,8 @@ def _blocks(folder: Path, study: Study, found: Compared, reference: str) -> Iter
             plots.draw_forest(folder, found, reference), "Differences, 95 % intervals, and what does not matter."
         )
         yield from _rankings(study.levels)
+        if cd:
+            yield from critical.section(folder, found)
     yield Heading("Seeds")
     yield Figure(plots.draw_seeds(folder, found, _run_scores(study, found)), "A dot a run.")
     yield from _parts(found)
@@ -75,8 +76,8 @@ def _blocks(folder: Path, study: Study, found: Compared, reference: str) -> Iter
     if len(levels) > 1:
         yield Heading("Where they disagree")
         yield from _gallery(folder, cases, reference)
-    yield from _about(study, found)
-    yield from _card(found)
+    yield from about(study, found)
+    yield from card(found)
 
 
 def _further(folder: Path, levels: Sequence[Level]) -> Iterator[Block]:
@@ -235,64 +236,3 @@ def _parts(found: Compared) -> Iterator[Block]:
         rows.append((level.level, shown[0] if parts.seeds is not None else "unknown", *shown[1:]))
     yield Text("What makes the mean of a level uncertain, as standard errors in points; squared, they add up.")
     yield Table(("level", "seeds", "images", "both together"), rows, numbers={1, 2, 3})
-
-
-def _about(study: Study, found: Compared) -> Iterator[Block]:
-    yield Heading("What was compared")
-    entries = study.entries
-    first = entries[0]
-    where = "a test set" if study.on_test else "the images of validation"
-    items = [
-        f"{len(entries)} runs on {len(first.images)} images, {where}; {len(first.classes)} classes",
-        f"the checkpoint of the last epoch ({first.config['fit']['epochs']} epochs)",
-        "the same for all: " + ", ".join(f"{k}={first.choices[k]}" for k in _ORDER if _shared(entries, k)),
-        ", ".join(f"{key} {first.environment.get(key)}" for key in ("seg", "torch", "precision")),
-    ]
-    if keys := tuned_keys(first.config):
-        tune = first.config["tune"]
-        where = f"on {100 * tune['share']:g} % of the training images, without the images that are compared"
-        items.append(f"tuned for each level, {tune['trials']} trials each, {where}: {', '.join(keys)}")
-    if found.units != len(first.images):
-        items.append(f"images are drawn in {found.units} groups")
-    yield Bullets(items)
-    if study.axis is not None:
-        yield Table((study.axis, "settings"), [(level.name, _settings(level, study.axis)) for level in study.levels])
-    if study.excluded:
-        yield Heading("What was left out")
-        yield Table(("run", "reason"), study.excluded)
-
-
-def _settings(level: Level, axis: str) -> str:
-    found = own_settings(level.entries[0], axis)
-    shown = [f"{key.removeprefix(f'{axis}.')}={as_text(value)}" for key, value in sorted(found.items()) if key != axis]
-    return ", ".join(shown)
-
-
-def _shared(entries: Sequence[Entry], key: str) -> bool:
-    found = {str(entry.choices.get(key)) for entry in entries}
-    return len(found) == 1 and found != {"None"}
-
-
-def _card(found: Compared) -> Iterator[Block]:
-    yield Heading("How to read this")
-    better = "less is better" if found.metric in LOWER_IS_BETTER else "more is better"
-    yield Bullets(
-        [
-            f"mIoU: {POLICY}",
-            "boundary F1: by image, of boundaries within the tolerance of the run's evaluation; ECE: expected "
-            "calibration error of the confidence of labelled pixels, over all of them",
-            f"compared: {NAMES.get(found.metric, found.metric)}, {better}; differences are the first level minus the "
-            "second, in points (hundredths)",
-            "interval: Student's t around the mean, with the variance that images and seeds give it; with fewer than "
-            "10 seeds that of a level is about these very runs on new images",
-            f"verdict: better or worse if the interval for new seeds and images lies beyond {points(found.rope)} "
-            "points, equivalent if within, else inconclusive, so that with 95 % probability all verdicts hold together "
-            f"(Holm, {len(found.pairs)} pairs); of fewer than 10 seeds the scatter over all levels counts for each "
-            "pair; one seed leaves it open",
-            "better / equivalent / worse: probabilities of that, as far as the t distribution holds",
-            "images won, p, effect: paired over images, averaged over seeds; Wilcoxon signed rank adjusted after "
-            "Holm, and the matched-pairs rank-biserial correlation",
-            f"rank: in the middle 95 % of {found.draws:,} draws of what the levels may truly be worth; Kendall's tau "
-            f"of such a ranking with this one is {found.ranks.tau:.2f} on average",
-        ]
-    )

@@ -104,10 +104,13 @@ class Scatter:
     Attributes:
         variance: of the difference of the scores that one seed has on two levels.
         degrees: of freedom.
+        levels: (L,) the part of each level: the variance of its own scores, but for what a seed does to all levels. A
+            level is given no less than half of ``variance``, as no pair is given less than all of it.
     """
 
     variance: float
     degrees: float
+    levels: tuple[float, ...]
 
 
 def scatter(scores: Floats) -> Scatter:
@@ -123,7 +126,8 @@ def scatter(scores: Floats) -> Scatter:
     squares = (left**2).sum(1)
     each = (levels - 1) * (seeds - 1) / levels  # degrees of freedom of a level
     degrees = each * squares.sum() ** 2 / (squares**2).sum() if squares.any() else each * levels
-    return Scatter(2 * float(squares.sum()) / ((levels - 1) * (seeds - 1)), float(degrees))
+    common = float(squares.mean()) / each
+    return Scatter(2 * common, float(degrees), tuple(np.maximum(squares / each, common).tolist()))
 
 
 def spread(scores: Floats, without: Floats, pooled: Scatter | None = None) -> Spread:

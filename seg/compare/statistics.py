@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata, wilcoxon
 
 from seg.compare.findings import BOTH, IMAGES, Compared, LevelResult, PairResult
-from seg.compare.ranks import Ranks, joint_draws, rank_draws
+from seg.compare.ranks import Ranks, image_ranks, joint_draws, rank_draws
 from seg.compare.sample import (
     COUNTED,
     LOWER_IS_BETTER,
@@ -87,11 +87,14 @@ def compare(
     numbers = group_numbers(groups, next(iter(samples.values())).counts.shape[1])
     found = {name: scored(sample, metric, numbers) for name, sample in samples.items()}
     sign = -1 if metric in LOWER_IS_BETTER else 1
-    ranks = _ranks(samples, found, sign, draws, np.random.default_rng(seed))
-    levels = tuple(_level(name, samples[name], found[name], metric, ranks, i) for i, name in enumerate(samples))
-    scores = {name: image_scores(sample, metric, numbers) for name, sample in samples.items()}
-    wanted = [(name, reference) for name in samples if name != reference] if reference else None
     pooled = _pooled(samples, found)
+    ranks = _ranks(samples, found, sign, pooled, draws, np.random.default_rng(seed))
+    scores = {name: image_scores(sample, metric, numbers) for name, sample in samples.items()}
+    by_image, friedman_p = image_ranks(sign * np.stack(list(scores.values())))
+    levels = tuple(
+        _level(name, samples[name], found[name], metric, ranks, by_image, i) for i, name in enumerate(samples)
+    )
+    wanted = [(name, reference) for name in samples if name != reference] if reference else None
     pairs = [
         _pair(names, samples, found, scores, sign=sign, rope=rope, pooled=pooled)
         for names in wanted or itertools.combinations(samples, 2)
@@ -105,6 +108,7 @@ def compare(
         levels=levels,
         pairs=tuple(_together(pairs, sign, rope)),
         ranks=ranks,
+        friedman_p=friedman_p,
         rank_kind=BOTH if all(len(sample.seeds) > 1 for sample in samples.values()) else IMAGES,
         class_iou=np.stack([mean(found[name].class_iou, axis=0) for name in samples]),
         class_interval=np.stack([_class_intervals(samples[name], found[name], numbers) for name in samples]),
@@ -119,21 +123,28 @@ def _check_numbers(rope: float, draws: int) -> None:
 
 
 def _pooled(samples: Mapping[str, Sample], found: Mapping[str, Scored]) -> Scatter | None:
-    """The scatter over all levels of the seeds that all have; None where it does not show."""
+    """The scatter over all levels, by name, of the seeds that all have; None where it does not show."""
     shared = sorted(set[int].intersection(*(set(sample.seeds) for sample in samples.values())))
     if len(samples) < 3 or len(shared) < 2:
         return None
     runs = {name: [sample.seeds.index(seed) for seed in shared] for name, sample in samples.items()}
-    return scatter(np.stack([found[name].scores[runs[name]] for name in samples]))
+    return scatter(np.stack([found[name].scores[runs[name]] for name in sorted(samples)]))
 
 
 def _ranks(
-    samples: Mapping[str, Sample], found: Mapping[str, Scored], sign: int, draws: int, rng: np.random.Generator
+    samples: Mapping[str, Sample],
+    found: Mapping[str, Scored],
+    sign: int,
+    pooled: Scatter | None,
+    draws: int,
+    rng: np.random.Generator,
 ) -> Ranks:
     names = sorted(samples)  # random numbers go to levels by name: the order in which they are given does not matter
     paired = len({tuple(sorted(sample.seeds)) for sample in samples.values()}) == 1
     inputs = [_of(found[name], _in_order(samples[name].seeds)) for name in names]
-    joint = joint_draws(inputs, draws, rng, paired=paired)[:, [names.index(name) for name in samples]]
+    if len(inputs[0][0]) >= ENOUGH:
+        pooled = None
+    joint = joint_draws(inputs, draws, rng, paired=paired, pooled=pooled)[:, [names.index(name) for name in samples]]
     return rank_draws(sign * np.array([found[name].scores.mean() for name in samples]), sign * joint)
 
 
@@ -154,7 +165,9 @@ def _intervals(center: float, found: Spread, seeds: int) -> tuple[Interval, str,
     return found.interval(center, new_seeds=False), IMAGES, wide
 
 
-def _level(name: str, sample: Sample, found: Scored, metric: str, ranks: Ranks, index: int) -> LevelResult:
+def _level(
+    name: str, sample: Sample, found: Scored, metric: str, ranks: Ranks, by_image: Floats, index: int
+) -> LevelResult:
     center, parts = float(found.scores.mean()), spread(found.scores, found.without)
     interval, kind, wide = _intervals(center, parts, len(sample.seeds))
     bounds = (0.0, 1.0) if metric in COUNTED else (-np.inf, np.inf)
@@ -169,6 +182,7 @@ def _level(name: str, sample: Sample, found: Scored, metric: str, ranks: Ranks, 
         rank=ranks.ranks[index],
         rank_interval=ranks.intervals[index],
         rank_shares=tuple(ranks.shares[index].tolist()),
+        image_rank=float(by_image[index]),
         spread=parts,
     )
 

@@ -1,0 +1,98 @@
+"""The end of a report: what was compared, what was left out, and how to read its numbers."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from seg.compare.answer import NAMES, points
+from seg.compare.conditions import own_settings
+from seg.compare.document import Block, Bullets, Heading, Table
+from seg.compare.entry import Entry
+from seg.compare.findings import Compared
+from seg.compare.sample import LOWER_IS_BETTER
+from seg.compare.study import Level, Study
+from seg.runs import as_text, tuned_keys
+from seg.scores import POLICY
+
+_ORDER = ("model", "loss", "regularizer", "augment", "optimizer", "scheduler", "average", "data")
+
+
+def about(study: Study, found: Compared) -> Iterator[Block]:
+    """What was compared, by what it was made, and what was left out."""
+    yield Heading("What was compared")
+    entries = study.entries
+    first = entries[0]
+    where = "a test set" if study.on_test else "the images of validation"
+    items = [
+        f"{len(entries)} runs on {len(first.images)} images, {where}; {len(first.classes)} classes",
+        f"the checkpoint of the last epoch ({first.config['fit']['epochs']} epochs)",
+        "the same for all: " + ", ".join(f"{k}={first.choices[k]}" for k in _ORDER if _shared(entries, k)),
+        _made_by(entries),
+    ]
+    if keys := tuned_keys(first.config):
+        tune = first.config["tune"]
+        where = f"on {100 * tune['share']:g} % of the training images, without the images that are compared"
+        items.append(f"tuned for each level, {tune['trials']} trials each, {where}: {', '.join(keys)}")
+    if found.units != len(first.images):
+        items.append(f"images are drawn in {found.units} groups")
+    yield Bullets(items)
+    if study.axis is not None:
+        yield Table((study.axis, "settings"), [(level.name, _settings(level, study.axis)) for level in study.levels])
+    if study.excluded:
+        yield Heading("What was left out")
+        yield Table(("run", "reason"), study.excluded)
+
+
+def _made_by(entries: Sequence[Entry]) -> str:
+    """Versions, precision, machine, and the commit of the folder that the runs were started in."""
+    first = entries[0].environment
+    parts = [f"{key} {first.get(key)}" for key in ("seg", "torch", "precision")]
+    gpus = first.get("gpus")
+    named = Counter(map(str, gpus)) if isinstance(gpus, list) else {}
+    parts += [f"{count} x {name}" for name, count in named.items()] or [f"{first.get('cpu_count')} CPU cores"]
+    commits = dict.fromkeys(_commit(entry.environment.get("git")) for entry in entries)
+    return ", ".join([*parts, *filter(None, commits)])
+
+
+def _commit(state: object) -> str:
+    if not isinstance(state, Mapping):
+        return ""
+    return f"started at commit {str(state.get('commit'))[:10]}{' with changes' if state.get('changed') else ''}"
+
+
+def _settings(level: Level, axis: str) -> str:
+    found = own_settings(level.entries[0], axis)
+    shown = [f"{key.removeprefix(f'{axis}.')}={as_text(value)}" for key, value in sorted(found.items()) if key != axis]
+    return ", ".join(shown)
+
+
+def _shared(entries: Sequence[Entry], key: str) -> bool:
+    found = {str(entry.choices.get(key)) for entry in entries}
+    return len(found) == 1 and found != {"None"}
+
+
+def card(found: Compared) -> Iterator[Block]:
+    """The definition of every number that the report shows."""
+    yield Heading("How to read this")
+    better = "less is better" if found.metric in LOWER_IS_BETTER else "more is better"
+    yield Bullets(
+        [
+            f"mIoU: {POLICY}",
+            "boundary F1: by image, of boundaries within the tolerance of the run's evaluation; ECE: expected "
+            "calibration error of the confidence of labelled pixels, over all of them",
+            f"compared: {NAMES.get(found.metric, found.metric)}, {better}; differences are the first level minus the "
+            "second, in points (hundredths)",
+            "interval: Student's t around the mean, with the variance that images and seeds give it; with fewer than "
+            "10 seeds that of a level is about these very runs on new images",
+            f"verdict: better or worse if the interval for new seeds and images lies beyond {points(found.rope)} "
+            "points, equivalent if within, else inconclusive, so that with 95 % probability all verdicts hold together "
+            f"(Holm, {len(found.pairs)} pairs); of fewer than 10 seeds the scatter over all levels counts for each "
+            "pair; one seed leaves it open",
+            "better / equivalent / worse: probabilities of that, as far as the t distribution holds",
+            "images won, p, effect: paired over images, averaged over seeds; Wilcoxon signed rank adjusted after "
+            "Holm, and the matched-pairs rank-biserial correlation",
+            f"rank: in the middle 95 % of {found.draws:,} draws of what the levels may truly be worth; Kendall's tau "
+            f"of such a ranking with this one is {found.ranks.tau:.2f} on average",
+            "false claim: in so many of these draws another level is better; they do not know how far apart levels may "
+            "be, so that it is said too low where that is less than what seeds do",
+        ]
+    )
