@@ -4,6 +4,8 @@ python -m pytest tests/test_judged.py
 """
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from conftest import train_options
 
 from seg import runs
 from seg.commands import _judged, _pictures, _tables
@@ -135,3 +138,49 @@ def test_what_can_be_monitored_is_computed_and_the_right_way_round() -> None:
         check_monitor(FitOptions(monitor=name, mode=best))
         with pytest.raises(ValueError, match=f"fit.mode: expected {best} with fit.monitor={name}, got {worst}; give"):
             check_monitor(FitOptions(monitor=name, mode=worst))
+
+
+COUNTING = """
+import sys
+from seg import evaluation
+
+evaluate, passes = evaluation.evaluate, []
+
+
+def counted(predict, loader, meters, **options):
+    def predicted(images):
+        passes[-1] += len(images)
+        return predict(images)
+
+    passes.append(0)
+    return evaluate(predicted, loader, meters, **options)
+
+
+evaluation.evaluate = counted
+from seg.commands.train import main
+
+main()
+print("passes", *passes)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "passes"),
+    [
+        (["fit.epochs=3", "fit.validate_every=2"], 2),
+        (["fit.epochs=5", "fit.patience=1", "optimizer.lr=0"], 3),  # two validations; then it is known to be the end
+    ],
+)
+def test_the_last_validation_is_the_judgement(data: Path, tmp_path: Path, options: list[str], passes: int) -> None:
+    words = [sys.executable, "-c", COUNTING, *train_options(data), *options, f"runs={tmp_path}", "name=a"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    images = len(list((data / "val/images").iterdir()))
+    assert done.stdout.splitlines()[-1] == " ".join(["passes", *[str(images)] * passes])
+    lines = [line for line in runs.read_lines(tmp_path / "a" / runs.METRICS) if "val_miou" in line]
+    assert lines[0].keys() == lines[-1].keys()
+    found = json.loads((tmp_path / "a" / runs.JUDGED).read_text())
+    assert found["error_missed"] >= 0
+    for key, value in lines[-1].items():
+        if key.startswith("val_"):
+            assert found[key[4:]] == value
+    assert len(list((tmp_path / "a" / runs.PREDICTIONS).rglob("*.png"))) == images

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -43,6 +43,7 @@ from seg.images.cached import Cache
 from seg.loading import EvaluationBatches, TrainBatches, make_loader
 from seg.metrics import (
     BINS,
+    KINDS,
     TOLERANCE,
     TOLERANCES,
     Boundaries,
@@ -55,6 +56,9 @@ from seg.metrics import (
 )
 from seg.objective import MultiTask, Segmentation
 from seg.optim import parameter_groups
+
+_ONLY_JUDGED = {"size_iou", "size_recall", *(f"error_{kind}" for kind in KINDS)}
+"""Scores that no line of an epoch has: they take long."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,8 @@ class Parts:
         masks = [Boundaries(len(self.data.val), self.data.labels.classes, tolerances=[TOLERANCE])]
         return self._evaluated(masks, stop)
 
-    def judge(self, folder: Path) -> Judged:
-        """All that ``seg-evaluate`` finds, and the predicted masks in the run's folder."""
+    def judge(self, folder: Path, stop: Callable[[], bool] = lambda: False) -> Judged:
+        """All that ``seg-evaluate`` finds, and the predicted masks in the run's folder; of a part after ``stop()``."""
         names, classes = [pair.name for pair in self.data.val], self.data.labels.classes
         masks: list[MaskMeter] = [
             Boundaries(len(names), classes, tolerances=TOLERANCES),
@@ -115,9 +119,9 @@ class Parts:
             ErrorKinds(len(names)),
             Predictions(folder / runs.PREDICTIONS, names),
         ]
-        return Judged(names, self.data.labels.names, TOLERANCES, self._evaluated(masks))
+        return Judged(names, self.data.labels.names, TOLERANCES, self._evaluated(masks, stop))
 
-    def _evaluated(self, masks: Sequence[MaskMeter], stop: Callable[[], bool] = lambda: False) -> evaluation.Validation:
+    def _evaluated(self, masks: Sequence[MaskMeter], stop: Callable[[], bool]) -> evaluation.Validation:
         if self.state.fabric.world_size > 1:  # the running statistics of each process are those of its own images
             models = dict.fromkeys((self.state.model, self.state.evaluated))  # in one order on all of them
             for buffer in (buffer for model in models for buffer in model.buffers()):
@@ -189,19 +193,31 @@ def run(parts: Parts, folder: Path) -> None:
     epochs, _ = parts.options.length(len(parts.batches))
     names = [pair.name for pair in parts.data.train]
     watcher = RunWatcher(folder, parts.state, epochs, names, parts.describe, parts.make_logger, parts.pictures)
+    judged: Judged | None = None
     with stop_signals() as stop, explained(partial(fitting_batch, parts.state, parts.train_loader, parts.batches)):
+
+        def validate() -> evaluation.Validation:
+            """Of the last epoch all that is found, so that no image is predicted twice."""
+            nonlocal judged
+            if parts.state.position.epoch + 1 < epochs:
+                return parts.validate(stop)
+            judged = parts.judge(folder, stop)
+            scores = {key: value for key, value in judged.found.scores.items() if key not in _ONLY_JUDGED}
+            return replace(judged.found, scores=scores)
+
         training.fit(
             parts.state,
             parts.train_loader,
             parts.batches,
             options=parts.options,
-            validate=partial(parts.validate, stop),
+            validate=validate,
             watcher=watcher,
             # all processes have to stop after the same step
             stop=stop if fabric.world_size == 1 else lambda: bool(parts.reduce(torch.tensor(int(stop())))),
             track=_show.track,
         )
-    judged = parts.judge(folder)
+    if judged is None:  # patience was at its end, or the epochs were done before
+        judged = parts.judge(folder)
     if fabric.is_global_zero:
         watcher.close()
         parts.pictures.draw(parts.state.evaluated, folder / runs.PICTURES)
