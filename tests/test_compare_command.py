@@ -108,13 +108,24 @@ def test_nothing_is_complete_yet(tmp_path: Path, script: Script) -> None:
     ("options", "message"),
     [
         ({"runs": "nowhere"}, "runs: expected a folder with runs of seg-train in it, got 'nowhere'"),
-        ({"draws": 10}, "draws: expected a whole number of at least 100, got 10"),
+        ({"draws": 10}, "draws: expected a whole number from 100 to 1000000, got 10"),
         ({"rope": -1}, "rope: expected a difference in units of the metric, from 0 to below 1, got -1"),
         ({"metric": "fps"}, "metric: expected one that the runs have .*got 'fps'"),
         ({"axis": "model.depth"}, "axis: expected a configuration group or key, got 'model.depth'"),
         ({"reference": "x"}, "reference: expected one of dice, focal, tversky, got 'x'"),
         ({"cd": "maybe"}, "cd: expected true or false, got 'maybe'"),
         ({"group": "'('"}, "group: expected a regular expression"),
+        (
+            {"group": "val"},
+            "group: expected an expression that tells images apart, got 'val', which finds 'val' in all",
+        ),
+        ({"group": "''"}, "group: expected a text or null, got ''"),
+        ({"axis": "[loss]"}, r"axis: expected a text or null, got \['loss'\]"),
+        ({"metric": 3}, "metric: expected a text, got 3"),
+        ({"draws": 10**11}, "draws: expected a whole number from 100 to 1000000"),
+        ({"reference": "true"}, "reference: expected one of dice, focal, tversky, got 'true'"),
+        ({"destination": "runs/dice-0"}, "destination: expected a folder of its own, got one of the run '.*dice-0'"),
+        ({"destination": "runs/dice-0/report"}, "destination: expected a folder of its own, got one of the run"),
         ({"group": "^no"}, "group: expected an expression that matches every image, got '\\^no', not in 'val/000'"),
         ({"destination": "???"}, "missing on the command line: destination=..."),
     ],
@@ -190,10 +201,11 @@ def test_among_many_pairs_and_with_one_seed_the_words_are_careful(root: Path, tm
     assert pair.wide[0] > compared.rope
     sentence = next(iter(answer(among, "dice")))
     assert sentence.startswith(f"`dice` is ahead of `{pair.b}` (by {points(pair.difference)} points of mIoU")
-    assert "one of 9 pairs as far apart: these 3 seeds and 12 images cannot decide; 2 more seeds would" in sentence
+    assert "of 9 pairs one may be this far apart by chance alone" in sentence
+    assert "these 3 seeds and 12 images cannot decide; 2 more seeds would, if the difference" in sentence
     for number, words in ((1000, "1,000 more seeds would"), (1001, "thousands of seeds would")):
         many = replace(among, pairs=(replace(among.pairs[0], more_seeds=number),) * 9)
-        assert f"cannot decide; {words}, if it stays as it is." in next(iter(answer(many, "dice")))
+        assert f"cannot decide; {words}, if the difference stays the same." in next(iter(answer(many, "dice")))
     for level in ("a", "b"):
         write_run(tmp_path / level, level, 0, better=0.1 * (level == "a"))
     _, compared = found(tmp_path)
@@ -222,9 +234,54 @@ def test_few_runs_are_said_to_be_few(tmp_path: Path) -> None:
     (only,) = answer(compared, "run")
     assert "nothing to compare it with" in only
     assert [caution for caution in cautions(compared, [1]) if "One run of a level" in caution]
-    assert [caution for caution in cautions(compared, [2]) if "Two seeds" in caution]
     assert [caution for caution in cautions(compared, [3]) if "With 3 seeds" in caution]
     assert not [caution for caution in cautions(compared, [12]) if "seeds" in caution]
+
+
+@pytest.mark.parametrize(("levels", "words"), [(2, "Two seeds hardly show"), (7, "With 2 seeds, the intervals")])
+def test_two_seeds_of_many_levels_show_more(tmp_path: Path, levels: int, words: str) -> None:
+    for level in "abcdefg"[:levels]:
+        for seed in range(2):
+            write_run(tmp_path / f"{level}-{seed}", level, seed)
+    _, compared = found(tmp_path)
+    assert next(cautions(compared, [2] * levels)).startswith(words)
+
+
+@pytest.mark.parametrize("metric", ["miou", "ece"])
+@pytest.mark.parametrize("reference", ["dice", "focal", "tversky"])
+@pytest.mark.parametrize(("verdict", "rope"), [("as found", 0.0), ("inconclusive", 0.0), ("inconclusive", 0.2)])
+def test_whoever_is_ahead_is_so_by_more_than_nothing(
+    root: Path, metric: str, reference: str, verdict: str, rope: float
+) -> None:
+    """Whether more or less is better, and from whichever side it is told."""
+    _, compared = found(root, metric=metric, rope=rope)
+    if verdict != "as found":
+        compared = replace(compared, pairs=tuple(replace(p, verdict=verdict, more_seeds=9) for p in compared.pairs))
+    means = {level.level: level.mean * (-1 if metric == "ece" else 1) for level in compared.levels}
+    told = [s for s in answer(compared, reference) if " beats " in s or " ahead of " in s]
+    assert told
+    for sentence in told:
+        ahead, behind = re.findall(r"`(\w+)`", sentence)
+        assert means[ahead] > means[behind]
+        gap, low, high = numbers(sentence)[:3]
+        assert gap == pytest.approx(100 * (means[ahead] - means[behind]), abs=0.051)
+        assert 0 <= low < gap < high
+
+
+def test_one_seed_and_equal_levels_have_no_best(tmp_path: Path) -> None:
+    for level in ("a", "b", "c"):
+        write_run(tmp_path / "one" / level, level, 0, better=0.1 * (level == "a"))
+        for seed in range(3):
+            write_run(tmp_path / "same" / f"{level}-{seed}", level, seed, counts=made_counts("same", seed))
+    _, one = found(tmp_path / "one")
+    *_, last = answer(one, "a")
+    assert last == "`a` has the best mIoU of these runs; whether its level is the best, one seed cannot tell."
+    assert not any("probability" in sentence for sentence in answer(one, "a"))
+    _, same = found(tmp_path / "same")
+    *_, last = answer(same, "a")
+    assert last == "`a` and `b` and `c` share the best mIoU."
+    assert [level.rank_interval for level in same.levels] == [(1, 1)] * 3
+    assert same.ranks.false_claim == 0
 
 
 def test_groups_are_drawn_as_a_whole(tmp_path: Path, script: Script, root: Path) -> None:

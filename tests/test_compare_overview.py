@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from conftest import Script, fails
 from made_runs import write_run
 from scipy.stats import norm
 
-from seg.compare.overview import Overview, answer, folder_of, look_over
+from seg.compare.overview import Overview, answer, folders_of, look_over
 from seg.compare.spread import Spread, difference_spread, independent
 from seg.compare.statistics import compare
 from seg.compare.study import read_studies, read_study
@@ -100,7 +102,7 @@ def test_independent_variances_add_up() -> None:
 def test_the_command_writes_a_report_for_each_value(root: Path, tmp_path: Path, script: Script) -> None:
     result = script("seg-compare", runs="runs", destination="out", by="data.render.imbalance", draws=200)
     assert result.returncode == 0, result.stderr
-    assert "data.render.imbalance 8: 'dice' has the best mIoU" in result.stdout
+    assert "data.render.imbalance 8: 'dice' has the best mIoU, " in result.stdout
     over = json.loads((tmp_path / "out/overview.json").read_text())
     assert [value["value"] for value in over["values"]] == ["1", "8"]
     for value, runs in (("1", 9), ("8", 6)):
@@ -117,11 +119,67 @@ def test_the_command_writes_a_report_for_each_value(root: Path, tmp_path: Path, 
     )
 
 
-def test_folders_of_values_are_names() -> None:
-    assert [folder_of(v) for v in ("0.5", "[128, 192]", "../x", "a/b", "...")] == [
-        "0.5",
-        "128-192",
-        "x",
-        "a-b",
-        "value",
-    ]
+def test_folders_of_values_are_names_of_their_own() -> None:
+    plain = ["0.5", "[128, 192]", "../x", "a b"]
+    assert folders_of(plain) == {"0.5": "0.5", "[128, 192]": "128-192", "../x": "x", "a b": "a-b"}
+    odd = ["a/b", "a-b", "A-B", ".", "..", "/", "report.html", "v" * 300, "v" * 301, "é"]
+    names = folders_of(odd)
+    assert len({name.casefold() for name in names.values()}) == len(odd)
+    assert all(re.fullmatch(r"[\w-][\w.-]{0,70}", name) for name in names.values())
+    assert "report.html" not in names.values()
+    assert folders_of(["a/b"])["a/b"] == "a-b"
+
+
+def test_the_reference_is_the_best_of_those_that_are_everywhere(root: Path) -> None:
+    for seed in range(3):
+        data = {"train": None, "render": {"imbalance": 1, "destination": "data/1"}}
+        write_run(root / f"best-1-{seed}", "best", seed, better=0.25, config={"data": data})
+    assert overview(root).reference == "dice"
+    for folder in [*root.glob("dice-8-*"), *root.glob("focal-8-*")]:
+        shutil.rmtree(folder)
+    for seed in range(3):
+        data = {"train": None, "render": {"imbalance": 8, "destination": "data/8"}}
+        write_run(root / f"other-8-{seed}", "other", seed, config={"data": data})
+    with pytest.raises(ValueError, match="by: expected a level that is there at all values of data.render.imbalance"):
+        overview(root)
+
+
+def test_of_an_error_less_is_a_gain(root: Path) -> None:
+    studies = read_studies(root, "data.render.imbalance", "loss", "ece")
+    found = {
+        value: compare({level.name: level.sample() for level in study.levels}, metric="ece", draws=200)
+        for value, study in studies.items()
+    }
+    (change,) = (found := look_over("data.render.imbalance", found, "dice")).changes
+    assert change.change > 0  # more error
+    last = list(answer(found))[-1]
+    assert f"`focal` loses {100 * change.change:.1f} points on `dice`, 95 % interval" in last
+    assert not re.search(r"-\d", last)
+
+
+def test_one_seed_decides_nothing_over_values_either(root: Path, tmp_path: Path, script: Script) -> None:
+    for folder in root.glob("*-[12]"):
+        shutil.rmtree(folder)
+    assert script("seg-compare", runs="runs", destination="out", by="data.render.imbalance", draws=200).returncode == 0
+    text = (tmp_path / "out/report.md").read_text()
+    assert text.count("whether its level is the best, one seed cannot tell") == 2
+    assert "One run of a level does not show how much seeds matter" in text
+    assert "probability" not in text
+    assert not re.search("gains|loses", text)
+    assert "or, of one seed, for these very runs" in text
+
+
+def test_a_value_whose_runs_do_not_compare_is_named(root: Path) -> None:
+    config = {"data": {"train": None, "render": {"imbalance": 8, "destination": "d"}}, "fit": {"epochs": 2, "clip": 9}}
+    for level in ("dice", "focal"):
+        for seed in range(3):
+            write_run(root / f"{level}-9-{seed}", level, seed, config=config)
+    with pytest.raises(ValueError, match="^data.render.imbalance=8: axis=loss: expected runs that differ in it alone"):
+        read_studies(root, "data.render.imbalance", "loss")
+    for folder in root.glob("*-8-*"):
+        (folder / "done.json").write_text("[]")
+    shutil.rmtree(root / "dice-9-0")
+    for folder in root.glob("*-9-*"):
+        shutil.rmtree(folder)
+    with pytest.raises(ValueError, match="with 1 among 9 runs; dice-8-0 cannot be compared: run: expected names and"):
+        read_studies(root, "data.render.imbalance", "loss")

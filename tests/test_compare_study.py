@@ -1,12 +1,16 @@
 """python -m pytest tests/test_compare_study.py"""
 
+import datetime
 import json
+import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from conftest import Script, fails, train_options
 from made_runs import CLASSES, made_counts, write_run
 
@@ -123,12 +127,12 @@ def test_what_does_not_compare_is_left_out_with_the_reason(tmp_path: Path) -> No
     study = read_study(tmp_path, "loss")
     reasons = left_out(study)
     for run, pattern in {
-        "classes": "its 3 classes are others",
+        "classes": "its 3 classes are not the 3 of most",
         "masks": "the same images with other masks",
-        "images": "judged on 10 images, 0 of them others than the 12",
+        "images": "judged on 10 of the 12 images of most runs",
         "budget": r"fit.epochs: 3 instead of 2",
-        "options": r"loss.gamma: 3 instead of null",
-        "range": r"data.range: \[0, 4095\] instead of null",
+        "options": r"loss.gamma: 3 instead of nothing",
+        "range": r"data.range: \[0, 4095\] instead of nothing",
         "precision": "precision: bf16-mixed instead of 32-true",
         "running": "not complete: 2 of 2 epochs",
         "zz": r"the same level and seed \(2\) as '.*focal-2'",
@@ -142,7 +146,7 @@ def test_what_does_not_compare_is_left_out_with_the_reason(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        (runs.DONE, '{"last": {"miou": 0.9}}', "expected one mIoU in its files, got 0.9 and"),
+        (runs.DONE, '{"last": {"miou": 0.9}}', "expected one miou in its files, got 0.9 and"),
         (runs.DONE, '{"best": 1}', "expected the files that seg-train wrote, got others"),
         (runs.DONE, "[]", "expected names and values as JSON"),
         (runs.CONFIG, "seed: 0\n", "expected the files that seg-train wrote, got others"),
@@ -160,6 +164,147 @@ def test_files_that_were_edited_are_named(tmp_path: Path, name: str, text: str, 
     study = read_study(tmp_path)
     assert reason in left_out(study)["dice-1"]
     assert [level.seeds for level in study.levels] == [(0, 2), (0, 1, 2)]
+
+
+def in_json(name: str, *keys: str, value: object) -> Callable[[Path], None]:
+    """An edit of one value."""
+
+    def edit(folder: Path) -> None:
+        path = folder / name
+        data = json.loads(path.read_text()) if path.exists() else {}
+        place = data
+        for key in keys[:-1]:
+            place = place.setdefault(key, {})
+        place[keys[-1]] = value
+        path.write_text(json.dumps(data))
+
+    return edit
+
+
+def in_config(**values: object) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        data = yaml.safe_load((folder / runs.CONFIG).read_text())
+        (folder / runs.CONFIG).write_text(yaml.safe_dump({**data, **values}))
+
+    return edit
+
+
+def in_lines(change: Callable[[list[str]], list[str]], name: str = runs.METRICS) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        lines = (folder / name).read_text().splitlines()
+        (folder / name).write_text("\n".join(change(lines)) + "\n")
+
+    return edit
+
+
+def in_judged(**curves: object) -> Callable[[Path], None]:
+    """What a run of today has, with curves."""
+
+    def edit(folder: Path) -> None:
+        last = json.loads((folder / runs.DONE).read_text())["last"]
+        (folder / runs.JUDGED).write_text(json.dumps({**last, **curves}))
+
+    return edit
+
+
+RELIABILITY = {"pixels": [1, 2], "confidence": [0.1, 0.9], "accuracy": [None, 0.5]}
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (in_json(runs.DONE, "last", "miou_i", value=0.99), "expected one miou_i in its files, got 0.99 and, from"),
+        (in_json(runs.DONE, "last", "mdice", value=0.01), "expected one mdice in its files"),
+        (in_json(runs.DONE, "last", "accuracy", value="high"), "expected one accuracy in its files, got nan"),
+        (in_json(runs.DONE, "last", "ece", value=True), "expected ece from 0 to 1, got True"),
+        (in_json(runs.DONE, "last", "ece", value=-1), "expected ece from 0 to 1, got -1"),
+        (in_json(runs.DONE, "last", "boundary_f1", value=1e999), "expected boundary_f1 from 0 to 1, got inf"),
+        (in_json(runs.DONE, "last", "error_missed", value="x"), "expected error_missed from 0 to 1, got 'x'"),
+        (in_json(runs.DONE, "peak_memory", value="much"), "expected a whole number as its peak_memory, got 'much'"),
+        (lambda folder: (folder / runs.DONE).write_text("[" * 100_000), "expected the files that seg-train wrote"),
+        (in_config(seed=1.9), "expected a whole number as its seed, got 1.9"),
+        (in_config(seed=True), "expected a whole number as its seed, got True"),
+        (in_config(seed=float("inf")), "expected a whole number as its seed, got inf"),
+        (in_config(tune=[1]), "expected the files that seg-train wrote, got others (AttributeError"),
+        (in_config(tune={"trials": 3, "space": 1}), "expected the files that seg-train wrote, got others (TypeError"),
+        (in_config(when=datetime.date(2026, 1, 1)), "expected the files that seg-train wrote, got others (TypeError"),
+        (in_lines(lambda lines: lines[:1]), "expected each of 2 epochs once in metrics.jsonl, got 1 lines"),
+        (in_lines(lambda lines: [*lines, *lines]), "expected each of 2 epochs once in metrics.jsonl, got 4 lines"),
+        (in_lines(lambda lines: [line.replace("3.0", '"x"') for line in lines]), "expected numbers in the line"),
+        (in_lines(lambda lines: [re.sub("miou.*", 'miou": [1]}', line) for line in lines]), "expected numbers in"),
+        (in_lines(lambda lines: [*lines, "word"], runs.PER_IMAGE), "expected the files that seg-train wrote"),
+        (in_lines(lambda lines: [*lines[:-1], lines[-1] + "0" * 30], runs.PER_IMAGE), "OverflowError"),
+        (in_lines(lambda lines: [*lines, "x" * 200_000], runs.PER_IMAGE), "expected the files that seg-train wrote"),
+        (in_lines(lambda lines: [*lines, "val"], runs.PAIRS), "expected the files that seg-train wrote"),
+        (in_judged(boundary_f1_curve=3), "expected the files that seg-train wrote"),
+        (in_judged(boundary_f1_curve={"tolerances": [1, 2], "i": [0.5]}), "expected as many numbers in each column of"),
+        (in_judged(reliability={**RELIABILITY, "pixels": "xy"}), "expected lists of numbers in reliability"),
+        (lambda folder: (folder / runs.CONFIG).unlink(), "expected a folder with config.yaml"),
+    ],
+)  # fmt: skip
+def test_what_was_edited_is_left_out(tmp_path: Path, edit: Callable[[Path], None], reason: str) -> None:
+    """By its name, and nothing else is: what is read now is what the report uses later."""
+    edit(losses(tmp_path) / "dice-1")
+    study = read_study(tmp_path)
+    assert list(left_out(study)) == ["dice-1"]
+    assert reason in left_out(study)["dice-1"]
+    assert [level.seeds for level in study.levels] == [(0, 2), (0, 1, 2)]
+
+
+def test_curves_with_gaps_are_no_edit(tmp_path: Path) -> None:
+    in_judged(reliability=RELIABILITY, boundary_f1_curve={"tolerances": [1], "i": [0.5]})(losses(tmp_path) / "dice-1")
+    assert read_study(tmp_path).excluded == ()
+
+
+def test_what_cannot_be_looked_into_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses(tmp_path)
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "config.yaml").write_text("of: something else")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    study = read_study(tmp_path)
+    assert left_out(study) == {"closed": "cannot be read: Permission denied", "gone": "a link to nothing"}
+    assert len(study.entries) == 6
+
+
+def test_pairs_without_common_seeds_are_said_to_be_unpaired(tmp_path: Path) -> None:
+    for level, seeds in (("dice", (0, 1, 2)), ("focal", (2, 3, 4)), ("tversky", (0, 1, 2))):
+        for seed in seeds:
+            write_run(tmp_path / f"{level}-{seed}", level, seed)
+    first, second, third = read_study(tmp_path).warnings
+    assert first.endswith("both have, but with focal, where those are fewer than two, by all seeds unpaired")
+    assert second.startswith("focal lacks seed 0, 1; ")
+    assert "but with dice, tversky, where" in second
+    assert third.startswith("tversky lacks seed 3, 4; ")
+
+
+def test_a_metric_must_be_there_for_the_same_images(tmp_path: Path) -> None:
+    losses(tmp_path)
+    path = tmp_path / "dice-1" / runs.PER_IMAGE_METRICS
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("val/003,ece")))
+    study = read_study(tmp_path, metric="ece")
+    assert left_out(study) == {"dice-1": "it has ece for other images than most runs"}
+    assert read_study(tmp_path).excluded == ()
+
+
+def test_a_metric_has_a_direction(tmp_path: Path) -> None:
+    """What may be written for each image but is no score is refused, not taken for "more is better"."""
+    for folder in losses(tmp_path).iterdir():
+        path = folder / runs.PER_IMAGE_METRICS
+        rows = "".join(f"val/{i:03},{metric},,0.5\n" for i in range(12) for metric in ("hd95", "luck", "error_missed"))
+        path.write_text(path.read_text() + rows)
+    for metric in ("hd95", "luck"):
+        with pytest.raises(ValueError, match=f"accuracy, boundary_f1, ece, error_missed.*got '{metric}'"):
+            read_study(tmp_path, metric=metric)
+    assert len(read_study(tmp_path, metric="error_missed").entries) == 6
 
 
 def test_a_run_that_was_cut_off_before_its_last_file_is_not_complete(tmp_path: Path) -> None:
@@ -193,6 +338,7 @@ def test_evaluations_compare_too(tmp_path: Path) -> None:
     for level in ("dice", "focal"):
         evaluation(tmp_path / level, level, 0, f"runs/{level}/last.pt")
     assert [level.seeds for level in read_study(tmp_path).levels] == [(0,), (0,)]
+    (tmp_path / "dice" / runs.METRICS).unlink()
     evaluation(tmp_path / "dice", "dice", 0, "runs/dice/best.pt")
     assert "best.pt was chosen by the images" in left_out(read_study(tmp_path))["dice"]
 

@@ -31,6 +31,7 @@ def compare(config: "DictConfig") -> None:
 
     cfg: dict[str, Any] = plain(config)
     _check(cfg)
+    _check_destination(Path(cfg["destination"]))
     if cfg["cd"]:
         print(f"warning: {CAVEAT}", file=sys.stderr)
     if cfg["by"] is None:
@@ -48,18 +49,21 @@ def _compare_each(studies: "dict[str, Study]", cfg: dict[str, Any]) -> None:
     """A comparison for each value, in a folder of its own, and what they say together."""
     from seg.compare import overview
     from seg.files import make_folder
+    from seg.runs import as_text
 
     found = {value: _compared(study, cfg) for value, study in studies.items()}
-    reference = None if cfg["reference"] is None else str(cfg["reference"])
+    reference = None if cfg["reference"] is None else as_text(cfg["reference"])
     over = overview.look_over(str(cfg["by"]), found, reference)
-    folders = {value: Path(cfg["destination"], overview.folder_of(value)) for value in studies}
+    folders = {value: Path(cfg["destination"], name) for value, name in overview.folders_of(studies).items()}
     for value, study in studies.items():
         _write(make_folder(folders[value], "destination"), study, found[value], over.reference, cd=cfg["cd"])
     excluded = [left_out for study in studies.values() for left_out in study.excluded]
-    overview.write_overview(Path(cfg["destination"]), over, excluded)
+    warnings = [*dict.fromkeys(warning for study in studies.values() for warning in study.warnings)]
+    doubts = dict.fromkeys(text for value in studies for text in _cautions(studies[value], found[value]))
+    overview.write_overview(Path(cfg["destination"]), over, excluded, [*warnings, *doubts])
     _tell(overview.answer(over))
-    names = ", ".join(str(folder) for folder in folders.values())
-    print(f"written to {cfg['destination']}: report.html, report.md, overview.json; of each value: {names}")
+    each = ", ".join(map(str, folders.values()))
+    print(f"written to {cfg['destination']}: report.html, report.md, overview.json; of each value: {each}")
     _end(excluded)
 
 
@@ -83,7 +87,7 @@ def _compared(study: "Study", cfg: dict[str, Any]) -> "Compared":
 
 def _write(destination: Path, study: "Study", found: "Compared", reference: str, *, cd: bool) -> Iterator[str]:
     """The report and its tables; the sentences of its answer."""
-    from seg.compare.answer import answer, cautions
+    from seg.compare.answer import answer
     from seg.compare.report import write_report
     from seg.compare.results import write_results, write_statistics
 
@@ -92,7 +96,13 @@ def _write(destination: Path, study: "Study", found: "Compared", reference: str,
     write_report(destination, study, found, reference, cd=cd)
     for warning in study.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    return iter((*answer(found, reference), *cautions(found, [len(level.entries) for level in study.levels])))
+    return iter((*answer(found, reference), *_cautions(study, found)))
+
+
+def _cautions(study: "Study", found: "Compared") -> Iterator[str]:
+    from seg.compare.answer import cautions
+
+    return cautions(found, [len(level.entries) for level in study.levels])
 
 
 def _tell(sentences: Iterator[str]) -> None:
@@ -116,9 +126,13 @@ def _check(cfg: dict[str, Any]) -> None:
     Raises:
         ValueError: what was expected.
     """
-    for key, least in (("draws", 100), ("seed", 0)):
-        if not isinstance(cfg[key], int) or isinstance(cfg[key], bool) or cfg[key] < least:
-            raise ValueError(f"{key}: expected a whole number of at least {least}, got {cfg[key]!r}; give one")
+    for key, least, most in (("draws", 100, 1_000_000), ("seed", 0, 2**63)):
+        if not isinstance(cfg[key], int) or isinstance(cfg[key], bool) or not least <= cfg[key] <= most:
+            raise ValueError(f"{key}: expected a whole number from {least} to {most}, got {cfg[key]!r}; give one")
+    for key in ("runs", "destination", "metric", "axis", "by", "group"):
+        optional = key in ("axis", "by", "group")
+        if not (cfg[key] is None and optional) and not (isinstance(cfg[key], str) and cfg[key]):
+            raise ValueError(f"{key}: expected a text{' or null' if optional else ''}, got {cfg[key]!r}; give one")
     if not isinstance(cfg["cd"], bool):
         raise ValueError(f"cd: expected true or false, got {cfg['cd']!r}; true draws a critical-difference diagram")
     rope = cfg["rope"]
@@ -127,6 +141,19 @@ def _check(cfg: dict[str, Any]) -> None:
             f"rope: expected a difference in units of the metric, from 0 to below 1, got {rope!r}; give 0.005 for half "
             "a point"
         )
+
+
+def _check_destination(destination: Path) -> None:
+    """Refuse the folder of a run, whose plots have the same names.
+
+    Raises:
+        ValueError: it is one, or lies within one.
+    """
+    from seg.compare.entry import is_entry
+
+    for folder in (destination.resolve(), *destination.resolve().parents):
+        if is_entry(folder):
+            raise ValueError(f"destination: expected a folder of its own, got one of the run '{folder}'; give another")
 
 
 def _groups(pattern: str | None, images: Sequence[str]) -> list[str] | None:
@@ -146,17 +173,25 @@ def _groups(pattern: str | None, images: Sequence[str]) -> list[str] | None:
     if None in matches:
         odd = images[matches.index(None)]
         raise ValueError(f"group: expected an expression that matches every image, got {pattern!r}, not in '{odd}'")
-    return [match[1] if match.re.groups else match[0] for match in matches if match is not None]
+    found = [match[1] if match.re.groups else match[0] for match in matches if match is not None]
+    if len(set(found)) < 2:
+        raise ValueError(
+            f"group: expected an expression that tells images apart, got {pattern!r}, which finds {found[0]!r} in all; "
+            "let it find the part of the name that says which images belong together"
+        )
+    return found
 
 
 def _reference(wanted: str | None, found: "Compared") -> str:
     """The level that others are compared with: by default the best."""
+    from seg.runs import as_text
+
     names = [level.level for level in found.levels]
     if wanted is None:
         return names[found.ranks.winner]
-    if str(wanted) not in names:
-        raise ValueError(f"reference: expected one of {', '.join(names)}, got '{wanted}'; choose a level")
-    return str(wanted)
+    if (name := as_text(wanted)) not in names:
+        raise ValueError(f"reference: expected one of {', '.join(names)}, got '{name}'; choose a level")
+    return name
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ def card(found: Compared) -> Iterator[Block]:
         [
             f"mIoU: {POLICY}",
             "boundary F1: by image, of boundaries within the tolerance of the run's evaluation; ECE: expected "
-            "calibration error of the confidence of labelled pixels, over all of them",
+            "calibration error of the confidence of labelled pixels, over all of them (as the metric that is compared: "
+            "of each image, then the mean)",
             f"compared: {NAMES.get(found.metric, found.metric)}, {better}; differences are the first level minus the "
             "second, in points (hundredths)",
             "interval: Student's t around the mean, with the variance that images and seeds give it; with fewer than "
@@ -92,7 +93,7 @@ def card(found: Compared) -> Iterator[Block]:
             "Holm, and the matched-pairs rank-biserial correlation",
             f"rank: in the middle 95 % of {found.draws:,} draws of what the levels may truly be worth; Kendall's tau "
             f"of such a ranking with this one is {found.ranks.tau:.2f} on average",
-            "false claim: in so many of these draws another level is better; they do not know how far apart levels may "
-            "be, so that it is said too low where that is less than what seeds do",
+            "probability of a false claim: the share of these draws in which another level is better than the winner; "
+            "too low where all levels are closer together than seeds scatter",
         ]
     )

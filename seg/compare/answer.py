@@ -13,7 +13,13 @@ NAMES = {
     "mdice": "mean Dice",
     "accuracy": "pixel accuracy",
     "boundary_f1": "boundary F1",
-    "ece": "calibration error",
+    "boundary_iou": "boundary IoU by image",
+    "nsd": "surface Dice",
+    "ece": "calibration error by image",
+    "ece_tempered": "calibration error at the fitted temperature, by image",
+    "error_boundary": "pixels that are wrong at boundaries",
+    "error_extent": "pixels that are wrong in extent",
+    "error_missed": "pixels of missed components",
     "ap": "AP of boxes",
 }
 """Metrics for people; all are shares, shown in percent, and their differences in points."""
@@ -23,7 +29,7 @@ _OPPOSITE = {"better": "worse", "worse": "better"}
 
 def points(value: float) -> str:
     """A share or a difference of shares in points: 1.8 for 0.018."""
-    return f"{100 * value:.1f}"
+    return f"{round(100 * value, 1) + 0:.1f}"  # not -0.0
 
 
 def between(interval: Interval) -> str:
@@ -60,6 +66,13 @@ def _turned(interval: Interval) -> Interval:
     return -interval[1], -interval[0]
 
 
+def _lead(pair: PairResult) -> tuple[str, str, str]:
+    """Who is ahead, who behind, and by how many points, from which to which: positive, whatever the metric counts."""
+    ahead, behind = (pair.a, pair.b) if pair.p_better > pair.p_worse else (pair.b, pair.a)
+    interval = decided_by(pair) if pair.difference > 0 else _turned(decided_by(pair))
+    return ahead, behind, f"{points(abs(pair.difference))} points of {{}}, 95 % interval {between(interval)}"
+
+
 def answer(found: Compared, reference: str) -> Iterator[str]:
     """Sentences: what the reference beats, is beaten by, equals, and where it is open.
 
@@ -84,42 +97,34 @@ def _value(metric: str, level: LevelResult) -> str:
 
 
 def _sentence(pair: PairResult, metric: str, found: Compared) -> str:
-    interval = between(decided_by(pair))
+    low, high = decided_by(pair)
+    ahead, behind, gap = _lead(pair)
+    by = gap.format(metric)
+    data = f"these {found_seeds(pair)} and {found.levels[0].images} images"
     if pair.verdict in _OPPOSITE:
-        a, b, low, high, gap = pair.a, pair.b, *decided_by(pair), pair.difference
-        if pair.verdict == "worse":
-            a, b, low, high, gap = b, a, -high, -low, -gap
-        if gap < 0:  # of an error, which is better where it is smaller
-            low, high, gap = -high, -low, -gap
-        return f"`{a}` beats `{b}` by {points(gap)} points of {metric}, 95 % interval {between((low, high))}."
+        return f"`{ahead}` beats `{behind}` by {by}."
+    apart = f"{points(pair.difference)} points of {metric}, 95 % interval"
     if pair.verdict == "equivalent":
         return (
-            f"`{pair.a}` and `{pair.b}` are equivalent: the difference, {points(pair.difference)} points of {metric}, "
-            f"95 % interval {interval}, lies within {points(found.rope)} points."
+            f"`{pair.a}` and `{pair.b}` are equivalent: the difference, {apart} {between((low, high))}, lies within "
+            f"{points(found.rope)} points."
         )
     if pair.p_kind == IMAGES:
         return (
-            f"Between `{pair.a}` and `{pair.b}` ({points(pair.difference)} points of {metric}, 95 % interval for these "
-            f"very runs {interval}) one seed cannot decide: more seeds would show how much they matter."
+            f"Between `{pair.a}` and `{pair.b}` ({apart} for these very runs {between((low, high))}) one seed cannot "
+            "decide: more seeds would show how much they matter."
         )
-    low, high = decided_by(pair)
     if low > found.rope or high < -found.rope:
-        ahead, behind = (pair.a, pair.b) if pair.p_better > pair.p_worse else (pair.b, pair.a)
         return (
-            f"`{ahead}` is ahead of `{behind}` (by {points(abs(pair.difference))} points of {metric}, 95 % interval "
-            f"{interval}), but chance alone may put one of {len(found.pairs)} pairs as far apart: these "
-            f"{found_seeds(pair)} and {found.levels[0].images} images cannot decide; {_more(pair)}."
+            f"`{ahead}` is ahead of `{behind}` (by {by}), but of {len(found.pairs)} pairs one may be this far apart by "
+            f"chance alone: {data} cannot decide; {_more(pair)}."
         )
     if low > 0 or high < 0:
-        ahead, behind = (pair.a, pair.b) if pair.p_better > pair.p_worse else (pair.b, pair.a)
         return (
-            f"`{ahead}` is ahead of `{behind}` (by {points(abs(pair.difference))} points of {metric}, 95 % interval "
-            f"{interval}), but it may be by less than the {points(found.rope)} points that would matter; {_more(pair)}."
+            f"`{ahead}` is ahead of `{behind}` (by {by}), but it may be by less than the {points(found.rope)} points "
+            f"that would matter; {_more(pair)}."
         )
-    return (
-        f"Between `{pair.a}` and `{pair.b}` ({points(pair.difference)} points of {metric}, 95 % interval {interval}) "
-        f"these {found_seeds(pair)} and {found.levels[0].images} images cannot decide; {_more(pair)}."
-    )
+    return f"Between `{pair.a}` and `{pair.b}` ({apart} {between((low, high))}) {data} cannot decide; {_more(pair)}."
 
 
 def found_seeds(pair: PairResult) -> str:
@@ -138,14 +143,34 @@ def _more(pair: PairResult) -> str:
         options.append(few if pair.more_seeds <= _THOUSAND else "thousands of seeds")
     if pair.more_images is not None:
         options.append(f"{pair.more_images:,} more images")
-    return f"{' or '.join(options)} would, if it stays as it is" if options else "more of one kind alone would not"
+    if not options:
+        return "neither more seeds alone nor more images alone would"
+    return f"{' or '.join(options)} would, if the difference stays the same"
 
 
 def _about_the_winner(found: Compared) -> Iterator[str]:
-    winner = found.levels[found.ranks.winner].level
+    best = in_first_place(found)
+    metric = NAMES.get(found.metric, found.metric)
+    if len(best) > 1:
+        yield f"{' and '.join(f'`{name}`' for name in best)} share the best {metric}."
+    elif (risk := doubt(found)) is not None:
+        yield f"`{best[0]}` is the best of the {len(found.levels)}; {risk}."
+    else:
+        yield f"`{best[0]}` has the best {metric} of these runs; whether its level is the best, one seed cannot tell."
+
+
+def in_first_place(found: Compared) -> list[str]:
+    """The levels that share the best score: one, as a rule."""
+    return [level.level for level in found.levels if level.rank == 1]
+
+
+def doubt(found: Compared) -> str | None:
+    """The probability that the winner is a false claim, in words; None of a single level, or where no seed shows it."""
+    if len(found.levels) < 2 or found.rank_kind == IMAGES:
+        return None
     risk = found.ranks.false_claim
     shown = "less than 0.01" if risk < 0.005 else f"{risk:.2f}"
-    yield f"That `{winner}` is the best of the {len(found.levels)} is a false claim with probability {shown}."
+    return f"the probability that another one is truly better, and this claim false, is {shown}"
 
 
 def cautions(found: Compared, seeds: Sequence[int]) -> Iterator[str]:
@@ -160,7 +185,7 @@ def cautions(found: Compared, seeds: Sequence[int]) -> Iterator[str]:
             "One run of a level does not show how much seeds matter: what is said holds for these very runs alone, and "
             "no verdict follows."
         )
-    elif fewest == 2:
+    elif min((pair.spread.seed_degrees for pair in found.pairs), default=2.0) < 2:
         yield "Two seeds hardly show how much seeds matter: intervals for new seeds are very wide, rightly so."
     elif fewest < 10:
         yield (
@@ -168,4 +193,4 @@ def cautions(found: Compared, seeds: Sequence[int]) -> Iterator[str]:
             "new seeds, too."
         )
     if found.units < 30:
-        yield f"{found.units} images or groups are few: intervals lean on them being like those to come."
+        yield f"{found.units} images or groups are few: the intervals assume that new ones are like them."

@@ -6,9 +6,11 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seg import runs
 from seg.compare.entry import Entry
-from seg.compare.sample import COUNTED
+from seg.compare.sample import COUNTED, is_metric
 
 Kept = tuple[list[Entry], list[tuple[Entry, str]]]
 """Runs that go on, and those that do not, with the reason."""
@@ -87,7 +89,16 @@ def conditions(axis: str | None, metric: str) -> list[Callable[[list[Entry]], Ke
     def once(entries: list[Entry]) -> Kept:
         return _once(entries, axis)
 
-    return [on_axis, measured, _same_classes, _same_images, _not_chosen, within, rest, training_set, once]
+    def defined(entries: list[Entry]) -> Kept:
+        if metric in COUNTED:
+            return entries, []
+        return _most(
+            entries,
+            lambda entry: np.isnan(entry.values[metric]).tobytes(),
+            lambda *_: f"it has {metric} for other images than most runs",
+        )
+
+    return [on_axis, measured, _same_classes, _same_images, defined, _not_chosen, within, rest, training_set, once]
 
 
 def with_axis(entries: list[Entry], axis: str | None, option: str = "axis") -> Kept:
@@ -110,8 +121,9 @@ def _with_metric(entries: list[Entry], metric: str) -> Kept:
     if metric in COUNTED:
         return entries, []
     kept = [entry for entry in entries if metric in entry.values]
-    if entries and not kept:
-        known = ", ".join([*COUNTED, *sorted({name for entry in entries for name in entry.values} - set(COUNTED))])
+    if entries and not (kept and is_metric(metric)):
+        found = {name for entry in entries for name in entry.values if is_metric(name)}
+        known = ", ".join([*COUNTED, *sorted(found - set(COUNTED))])
         raise ValueError(f"metric: expected one that the runs have ({known}), got '{metric}'; choose one")
     return kept, [(entry, f"it has no {metric} for each image") for entry in entries if metric not in entry.values]
 
@@ -140,7 +152,7 @@ def _same_classes(entries: list[Entry]) -> Kept:
     return _most(
         entries,
         lambda entry: entry.classes,
-        lambda entry, main: f"its {len(entry.classes)} classes are others than the {len(main.classes)} of most runs",
+        lambda entry, main: f"its {len(entry.classes)} classes are not the {len(main.classes)} of most runs",
     )
 
 
@@ -149,7 +161,9 @@ def _same_images(entries: list[Entry]) -> Kept:
         if entry.images == main.images:
             return "it was judged on the same images with other masks than most runs"
         new = len(set(entry.images) - set(main.images))
-        return f"it was judged on {len(entry.images)} images, {new} of them others than the {len(main.images)} of most"
+        if not new:
+            return f"it was judged on {len(entry.images)} of the {len(main.images)} images of most runs"
+        return f"it was judged on {len(entry.images)} images, {new} of which are not among those of most runs"
 
     return _most(entries, lambda entry: (entry.images, entry.counts[..., 2].tobytes()), reason)
 
@@ -199,11 +213,10 @@ def _check_rest(entries: Sequence[Entry], axis: str | None) -> None:
 def _alike(entries: list[Entry], settings: Callable[[Entry], dict[str, Any]]) -> Kept:
     def reason(entry: Entry, main: Entry) -> str:
         mine, others = settings(entry), settings(main)
-        keys = [key for key in sorted(mine | others) if mine.get(key) != others.get(key)]
-        shown = ", ".join(
-            f"{key}: {runs.as_text(mine.get(key))} instead of {runs.as_text(others.get(key))}" for key in keys[:3]
-        )
-        return f"its settings are others than those of most ({shown}{', ...' if len(keys) > 3 else ''})"
+        a, b = ({key: runs.as_text(value) for key, value in some.items()} for some in (mine, others))
+        keys = [key for key in sorted(a | b) if a.get(key) != b.get(key)]
+        shown = ", ".join(f"{key}: {a.get(key, 'nothing')} instead of {b.get(key, 'nothing')}" for key in keys[:3])
+        return f"its settings differ from those of most runs ({shown}{', ...' if len(keys) > 3 else ''})"
 
     return _most(entries, lambda entry: json.dumps(settings(entry), sort_keys=True), reason)
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg import runs
-from seg.scores import scores
+from seg.scores import by_class, by_image, image_ious, scores
 
 Floats = NDArray[np.float64]
 
@@ -75,8 +76,12 @@ class Entry:
 
 
 def is_entry(folder: Path) -> bool:
-    """Whether a folder holds a run, complete or not, or the evaluation of one."""
-    return (folder / runs.CONFIG).is_file()
+    """Whether a folder holds a run, complete or not, damaged or not, or the evaluation of one.
+
+    By two of its files: a ``config.yaml`` alone may be of anything, and of a damaged run one may be missing.
+    """
+    names = (runs.CONFIG, runs.ENVIRONMENT, runs.METRICS, runs.PER_IMAGE, runs.DONE)
+    return sum(os.path.lexists(folder / name) for name in names) > 1
 
 
 def read_entry(folder: Path) -> Entry:
@@ -85,26 +90,35 @@ def read_entry(folder: Path) -> Entry:
     Raises:
         ValueError: the reason why it cannot be compared.
     """
+    try:
+        return _read(folder)
+    except OSError as error:
+        raise ValueError(f"cannot read '{error.filename}': {error.strerror}") from None
+    except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, csv.Error) as error:
+        raise ValueError(
+            f"expected the files that seg-train wrote, got others ({type(error).__name__}: {error}); they were edited"
+        ) from None
+
+
+def _read(folder: Path) -> Entry:
     record = runs.read(folder)
+    json.dumps(record.config)  # TypeError for what no configuration holds, such as dates
     judged, epochs = _judged(folder), record.config["fit"]["epochs"]
     if record.done is None and (judged is None or (folder / runs.LAST).exists()):
         raise ValueError(f"not complete: {len(record.lines)} of {epochs} epochs")
     table = runs.read_per_image(folder / runs.PER_IMAGE)
     _check(table, folder)
-    found = judged if judged is not None else (record.done or {})["last"]
-    if not math.isclose(miou := scores(table.counts.sum(0)).miou, told := number(found.get("miou")), abs_tol=1e-6):
-        raise ValueError(
-            f"expected one mIoU in its files, got {told:.6g} and, from {runs.PER_IMAGE}, {miou:.6g}; they were edited"
-        )
-    if record.lines and math.isnan(number(record.lines[-1].get("loss"))):
-        raise ValueError("its training loss is not a number")
+    found = _scores(judged if judged is not None else (record.done or {})["last"], table.counts)
+    _check_lines(record)
     settings = runs.settings(record.config)
     settings = {k: v for k, v in settings.items() if k != "seed" and not any(_is_within(k, where) for where in _WHERE)}
     pairs, order = _pairs(folder), sorted(range(len(table.images)), key=lambda i: table.images[i])
+    memory = (record.done or {}).get("peak_memory")
+    runs.tuned_keys(record.config)  # may have been edited, too
     settings["device.precision"] = record.environment.get("precision")  # where the request may be "auto"
     return Entry(
         folder=folder,
-        seed=int(record.config["seed"]),
+        seed=_whole("seed", record.config["seed"]),
         choices=record.choices,
         settings=settings,
         config=record.config,
@@ -118,7 +132,7 @@ def read_entry(folder: Path) -> Entry:
         lines=record.lines,
         scores=found,
         judged=judged,
-        memory=(record.done or {}).get("peak_memory"),
+        memory=None if memory is None else _whole("peak_memory", memory),
     )
 
 
@@ -136,7 +150,84 @@ def _judged(folder: Path) -> dict[str, Any] | None:
         data = None
     if not isinstance(data, dict):
         raise ValueError(f"expected scores in {runs.JUDGED}, got something else; the file was edited or cut short")
+    for key, columns in _CURVES.items():
+        if (curve := data.get(key)) is not None and len({len(_numbers(key, curve[name])) for name in columns}) != 1:
+            raise ValueError(f"expected as many numbers in each column of {key}, got others; {runs.JUDGED} was edited")
     return data
+
+
+_CURVES = {"boundary_f1_curve": ("tolerances", "i"), "reliability": ("pixels", "confidence", "accuracy")}
+"""Of ``metrics.json``: tables of numbers, by column."""
+
+
+def _numbers(key: str, values: Any) -> list[float | None]:
+    if not isinstance(values, list) or not all(value is None or _is_number(value) for value in values):
+        raise ValueError(f"expected lists of numbers in {key}, got something else; {runs.JUDGED} was edited")
+    return values
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(key: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"expected a whole number as its {key}, got {value!r}; it was edited")
+    return value
+
+
+def _scores(told: Mapping[str, Any], counts: NDArray[np.int64]) -> dict[str, Any]:
+    """The scores that a file tells; those that follow from the counts are those of the counts.
+
+    Raises:
+        ValueError: it tells others, or no share.
+    """
+    if not counts[..., 2].any():
+        raise ValueError(f"expected labelled pixels in {runs.PER_IMAGE}, got none")
+    total, by_images = scores(counts.sum(0)), image_ious(counts)
+    counted = {
+        "miou": total.miou,
+        "mdice": total.mdice,
+        "accuracy": total.accuracy,
+        "miou_i": by_image(by_images),
+        "miou_c": by_class(by_images),
+    }
+    for key, value in counted.items():
+        if key in told and not math.isclose(value, number(told[key]), abs_tol=1e-6):
+            raise ValueError(
+                f"expected one {key} in its files, got {number(told[key]):.6g} and, from {runs.PER_IMAGE}, "
+                f"{value:.6g}; they were edited"
+            )
+    for key in _SHARES:
+        told_one = told.get(key)
+        if told_one is not None and not (_is_number(told_one) and (math.isnan(told_one) or 0 <= told_one <= 1)):
+            raise ValueError(f"expected {key} from 0 to 1, got {told_one!r}; it was edited")
+    return {**told, **counted}
+
+
+_SHARES = ("boundary_f1", "ece", "ap", "error_boundary", "error_extent", "error_missed")
+
+
+def _check_lines(record: runs.RunRecord) -> None:
+    """Make sure that the log has every epoch once, so that its seconds are those of the training.
+
+    Raises:
+        ValueError: it has not, or the loss is not a number.
+    """
+    lines, epochs = record.lines, (record.done or {}).get("epochs", len(record.lines))
+    if not lines:
+        return
+    if [line["epoch"] for line in lines] != list(range(epochs)):
+        raise ValueError(
+            f"expected each of {epochs} epochs once in {runs.METRICS}, got {len(lines)} lines with others; it was "
+            "edited or cut short"
+        )
+    for line in lines:
+        optional = [line[key] for key in ("images_per_second", "val_miou") if line.get(key) is not None]
+        if not all(_is_number(value) and 0 <= value < math.inf for value in (line["seconds"], *optional)):
+            raise ValueError(f"expected numbers in the line of epoch {line['epoch']} in {runs.METRICS}; it was edited")
+    if not math.isfinite(number(lines[-1].get("loss"))):
+        raise ValueError("its training loss is not a number")
 
 
 def _check(table: runs.PerImage, folder: Path) -> None:
@@ -154,7 +245,7 @@ def _check(table: runs.PerImage, folder: Path) -> None:
 
 def number(value: Any) -> float:
     """A score as a file holds it; NaN where there is none."""
-    return float(value) if isinstance(value, int | float) else math.nan
+    return float(value) if _is_number(value) else math.nan
 
 
 def _values(folder: Path, images: tuple[str, ...]) -> dict[str, Floats]:

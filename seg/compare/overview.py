@@ -1,7 +1,9 @@
 """One comparison for each value of a second thing, and how the levels fare as it changes: which one holds up."""
 
+import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from seg.compare import plots
-from seg.compare.answer import NAMES, between, points, seen_from
+from seg.compare.answer import NAMES, between, doubt, in_first_place, points, seen_from
 from seg.compare.document import Block, Bullets, Figure, Heading, Table, Text, to_markdown, to_page
-from seg.compare.findings import Compared, LevelResult, PairResult
+from seg.compare.findings import BOTH, Compared, LevelResult, PairResult
 from seg.compare.ranks import agreement
 from seg.compare.sample import LOWER_IS_BETTER
 from seg.compare.spread import Interval, independent
@@ -63,7 +65,7 @@ def look_over(by: str, found: Mapping[str, Compared], reference: str | None) -> 
         ValueError: a reference that a value lacks.
     """
     first = next(iter(found.values()))
-    reference = first.levels[first.ranks.winner].level if reference is None else reference
+    reference = _best_everywhere(by, found) if reference is None else reference
     for value, compared in found.items():
         if reference not in (names := [level.level for level in compared.levels]):
             raise ValueError(
@@ -73,6 +75,15 @@ def look_over(by: str, found: Mapping[str, Compared], reference: str | None) -> 
     ends = [_against(compared, reference) for compared in (first, list(found.values())[-1])]
     changes = [_change(level, ends[0][level], ends[1][level]) for level in ends[0] if level in ends[1]]
     return Overview(by, found, reference, tuple(changes))
+
+
+def _best_everywhere(by: str, found: Mapping[str, Compared]) -> str:
+    """The best level at the first value of those that are there at all values."""
+    everywhere = set.intersection(*({level.level for level in compared.levels} for compared in found.values()))
+    for level in plots.in_order(next(iter(found.values()))):
+        if level.level in everywhere:
+            return level.level
+    raise ValueError(f"by: expected a level that is there at all values of {by}, got none; compare them one by one")
 
 
 def _against(compared: Compared, reference: str) -> dict[str, PairResult]:
@@ -88,55 +99,90 @@ def _change(level: str, first: PairResult, last: PairResult) -> Change:
     return Change(level, change, parts.interval(change, new_seeds=parts.seeds is not None))
 
 
-def write_overview(folder: Path, overview: Overview, excluded: Sequence[tuple[str, str]]) -> None:
+def write_overview(
+    folder: Path, overview: Overview, excluded: Sequence[tuple[str, str]], cautions: Sequence[str] = ()
+) -> None:
     """Write ``report.html``, ``report.md``, ``overview.json`` and the plot; the comparisons lie in folders beside.
+
+    Args:
+        excluded: runs that were left out, with the reason.
+        cautions: what a reader must know besides.
 
     Raises:
         OSError: a file cannot be written.
     """
     title = f"Comparison by {overview.by}"
-    blocks = list(_blocks(folder, overview, excluded))
+    blocks = list(_blocks(folder, overview, excluded, cautions))
     write_text(folder / "report.md", to_markdown(title, blocks))
     write(folder / "report.html", to_page(title, blocks, folder))
     write_json(folder / "overview.json", _as_data(overview, excluded))
 
 
-def folder_of(value: str) -> str:
-    """Name of the folder with the comparison at a value."""
-    return re.sub(r"[^\w.-]+", "-", value).strip(".-") or "value"
+_OWN, _LONGEST = {"report.html", "report.md", "overview.json", "overview.png", "overview.svg"}, 60
+
+
+def folders_of(values: Iterable[str]) -> dict[str, str]:
+    """Value -> name of the folder with the comparison there; no two are alike, in capitals or not."""
+    names = {value: re.sub(r"[^\w.-]+", "-", value).strip(".-")[:_LONGEST] for value in values}
+    taken = Counter(name.casefold() for name in names.values())
+    return {
+        value: name
+        if name and taken[name.casefold()] == 1 and name.casefold() not in _OWN
+        else f"{name or 'value'}-{hashlib.sha256(value.encode()).hexdigest()[:6]}"
+        for value, name in names.items()
+    }
 
 
 def answer(overview: Overview) -> Iterator[str]:
     """What a reader wants to know first, made from the numbers."""
     for value, compared in overview.found.items():
-        best = plots.in_order(compared)[0]
-        risk = compared.ranks.false_claim
-        shown = "less than 0.01" if risk < 0.005 else f"{risk:.2f}"
-        beaten = sum(seen_from(p, best.level).verdict == "better" for p in compared.pairs if best.level in (p.a, p.b))
-        yield (
-            f"{overview.by} {value}: `{best.level}` has the best {NAMES.get(compared.metric, compared.metric)}, "
-            f"{points(best.mean)} %; it beats {beaten} of {len(compared.levels) - 1} others, and that it is the best "
-            f"is a false claim with probability {shown}."
-        )
+        yield f"{overview.by} {value}: {_at_value(compared)}."
+    if not _of_new_seeds(overview):
+        return
+    lower = next(iter(overview.found.values())).metric in LOWER_IS_BETTER
     first, last = (list(overview.found)[i] for i in (0, -1))
     for change in overview.changes:
         low, high = change.interval
         if low > 0 or high < 0:
-            moved = "gains" if change.change > 0 else "loses"
+            moved = "gains" if (change.change > 0) != lower else "loses"
+            ends = (low, high) if change.change > 0 else (-high, -low)
             yield (
                 f"From {first} to {last}, `{change.level}` {moved} {points(abs(change.change))} points on "
-                f"`{overview.reference}`, 95 % interval {between(change.interval)}."
+                f"`{overview.reference}`, 95 % interval {between(ends)}."
             )
 
 
-def _blocks(folder: Path, overview: Overview, excluded: Sequence[tuple[str, str]]) -> Iterator[Block]:
+def _at_value(compared: Compared) -> str:
+    metric, best = NAMES.get(compared.metric, compared.metric), in_first_place(compared)
+    score = f"{points(plots.in_order(compared)[0].mean)} %"
+    if len(best) > 1:
+        return f"{' and '.join(f'`{name}`' for name in best)} share the best {metric}, {score}"
+    if len(compared.levels) == 1:
+        return f"`{best[0]}` has {metric} {score}, and there is nothing to compare it with"
+    beaten = sum(seen_from(p, best[0]).verdict == "better" for p in compared.pairs if best[0] in (p.a, p.b))
+    risk = doubt(compared) or "whether its level is the best, one seed cannot tell"
+    return (
+        f"`{best[0]}` has the best {metric}, {score}, and beats {beaten} of {len(compared.levels) - 1} others; {risk}"
+    )
+
+
+def _of_new_seeds(overview: Overview) -> bool:
+    """Whether seeds show how much they matter, at all values."""
+    return all(compared.rank_kind == BOTH for compared in overview.found.values())
+
+
+def _blocks(
+    folder: Path, overview: Overview, excluded: Sequence[tuple[str, str]], cautions: Sequence[str]
+) -> Iterator[Block]:
     for sentence in answer(overview):
         yield Text(sentence, strong=True)
-    yield Bullets([f"{value}: full report in {folder_of(value)}/report.html" for value in overview.found])
+    names = folders_of(overview.found)
+    yield Bullets([*cautions, *(f"{value}: full report in {names[value]}/report.html" for value in overview.found)])
     metric = NAMES.get(next(iter(overview.found.values())).metric, "score")
     yield Heading(f"{metric} % and rank")
     yield Table(("level", *overview.found), list(_scores(overview)), numbers=range(1, len(overview.found) + 1))
-    yield Figure(_draw(folder, overview, metric), f"Mean over seeds of {metric}, with the interval for new seeds.")
+    about = "new seeds" if _of_new_seeds(overview) else "new seeds, or, of one seed, for these very runs"
+    yield Figure(_draw(folder, overview, metric), f"Mean over seeds of {metric}, with the interval for {about}.")
     yield Heading(f"Compared with {overview.reference}")
     last = f"{' to '.join(list(overview.found)[i] for i in (0, -1))}: change"
     header = ("level", *overview.found, last, "95 % interval")
@@ -209,13 +255,14 @@ def _draw(folder: Path, overview: Overview, metric: str) -> str:
 
 
 def _as_data(overview: Overview, excluded: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    folders = folders_of(overview.found)
     return {
         "by": overview.by,
         "reference": overview.reference,
         "values": [
             {
                 "value": value,
-                "folder": folder_of(value),
+                "folder": folders[value],
                 "levels": [{"level": level.level, "mean": level.mean} for level in compared.levels],
             }
             for value, compared in overview.found.items()

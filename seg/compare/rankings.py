@@ -10,7 +10,9 @@ from seg.compare.study import Level
 from seg.scores import image_ious, image_means, mean, ratio, worst
 
 OTHERS = {
-    **{key: NAMES[key] for key in ("miou", "miou_i", "miou_c", "boundary_f1", "ece", "ap")},
+    **{key: NAMES[key] for key in ("miou", "miou_i", "miou_c", "boundary_f1")},
+    "ece": "calibration error over all pixels",
+    "ap": NAMES["ap"],
     "worst": "mIoU of the worst 10 % of images",
     "target": "mIoU over the classes of the target alone",
 }

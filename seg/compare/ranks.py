@@ -18,11 +18,12 @@ class Ranks:
     """Ranks of L levels, 1 for the best.
 
     Attributes:
-        ranks: (L,) by the scores that were found.
+        ranks: (L,) by the scores that were found; equal levels share the better one.
         intervals: (L,) lowest and highest rank in the middle 95 % of the draws.
         shares: (L, L) share of the draws in which a level (row) has a rank (column).
         winner: index of the level with the best score.
-        false_claim: share of the draws in which another level is better than the winner.
+        false_claim: share of the draws in which another level is better than the winner; they take any distance
+            between levels for as likely as another, so that it is too low where levels are closer than seeds scatter.
         tau, tau_interval: Kendall's tau between the ranking of a draw and the one found: mean, middle 95 %; NaN for one
             level, or if all scores are equal.
     """
@@ -36,6 +37,9 @@ class Ranks:
     tau_interval: Interval
 
 
+_DIGITS = 9
+
+
 def rank_draws(scores: Floats, draws: Floats) -> Ranks:
     """How firm the ranking of scores is.
 
@@ -44,14 +48,15 @@ def rank_draws(scores: Floats, draws: Floats) -> Ranks:
         draws: (draws, L) what the true ones may be.
     """
     levels = len(scores)
-    found = (-draws).argsort(1).argsort(1) + 1
+    draws = draws.round(_DIGITS)  # or levels that are equal would have an order
+    found = rankdata(-draws, "min", axis=1)
     shares = np.stack([(found == rank).mean(0) for rank in range(1, levels + 1)], axis=1)
     low, high = np.quantile(found, (0.025, 0.975), axis=0, method="inverted_cdf")
     winner = int(scores.argmax())
     taus = _taus(scores, draws)
     middle = np.quantile(taus, (0.025, 0.975)) if levels > 1 else (np.nan, np.nan)
     return Ranks(
-        ranks=tuple(int((scores > score).sum()) + 1 for score in scores),
+        ranks=tuple(rankdata(-scores.round(_DIGITS), "min").astype(int).tolist()),
         intervals=tuple((int(a), int(b)) for a, b in zip(low, high, strict=True)),
         shares=shares,
         winner=winner,
@@ -140,6 +145,7 @@ def _mended(matrix: Floats) -> Floats:
 def _root(matrix: Floats) -> Floats:
     """The symmetric square root, which does not depend on the order of the levels."""
     values, vectors = np.linalg.eigh(matrix)
+    values[values < 1e-12 * values[-1]] = 0  # rounding, which the root would make larger
     found: Floats = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     return found
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from seg.compare.findings import Compared, LevelResult, PairResult
+from seg.compare.findings import BOTH, Compared, LevelResult, PairResult
 from seg.compare.spread import Spread
 from seg.compare.study import Study
 from seg.files import write_csv, write_json
@@ -56,7 +56,7 @@ def write_statistics(path: Path, study: Study, found: Compared) -> None:
             "pairs": [_pair(pair) for pair in found.pairs],
             "winner": {
                 "level": found.levels[found.ranks.winner].level,
-                "false_claim": found.ranks.false_claim,
+                "false_claim": found.ranks.false_claim if found.rank_kind == BOTH else None,
                 "kendall_tau": found.ranks.tau,
                 "kendall_tau_interval": list(found.ranks.tau_interval),
             },

@@ -13,7 +13,18 @@ Floats = NDArray[np.float64]
 COUNTED = ("miou", "miou_i", "miou_c", "mdice", "accuracy")
 """Metrics that follow from pixel counts, in 0..1; others are means over images of given values."""
 
-LOWER_IS_BETTER = frozenset({"ece", "ece_i", "hd95"})
+LOWER_IS_BETTER = frozenset({"ece", "ece_i", "ece_tempered", "error_boundary", "error_extent", "error_missed", "hd95"})
+
+_GIVEN = {"ap", "boundary_f1", "boundary_iou", "ece", "ece_tempered", "nsd"}
+_GIVEN |= {"error_boundary", "error_extent", "error_missed"}
+
+
+def is_metric(name: str) -> bool:
+    """Whether runs can be compared by it: a share of which is known whether more or less is better.
+
+    ``hd95`` is none: it is a length.
+    """
+    return name.partition("@")[0] in {*COUNTED, *_GIVEN}
 
 
 @dataclass(frozen=True)

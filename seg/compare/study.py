@@ -95,12 +95,19 @@ def read_studies(
     for entry in kept:
         values.setdefault(level_of(entry, by), []).append(entry)
     if len(values) < 2:
-        raise ValueError(f"by: expected a key of which the runs have several values, got '{by}'; leave it out")
+        left = "".join(f"; {run} cannot be compared: {reason}" for run, reason in found.excluded[:1])
+        raise ValueError(
+            f"by: expected a key of which the runs have several values, got '{by}' with {len(values)} among "
+            f"{len(found.entries)} runs{left}; leave it out"
+        )
     axis = axis or only_axis(next(iter(values.values())))
     left_out = [*found.excluded, *((_named(found.root, entry.folder), reason) for entry, reason in others)]
     studies = {}
     for value in sorted(values, key=_by_size):
-        studies[value] = _study(replace(found, entries=values[value], excluded=left_out), axis, metric)
+        try:
+            studies[value] = _study(replace(found, entries=values[value], excluded=left_out), axis, metric)
+        except ValueError as error:
+            raise ValueError(f"{by}={value}: {error}") from None
         left_out = []  # told once
     return studies
 
@@ -117,10 +124,12 @@ class _Found:
 
 
 def _find(root: Path) -> _Found:
-    folders = list(_folders(root))
-    if not folders:
+    unread: list[tuple[str, str]] = []
+    folders = list(_folders(root, unread))
+    if not folders and (not unread or not os.access(root, os.R_OK | os.X_OK)):
         raise ValueError(f"runs: expected a folder with runs of seg-train in it, got '{root}'; give another one")
     entries, excluded = _read_all(root, folders)
+    excluded += unread
     on_test = bool(entries) and all(_has_test(entry.folder) for entry in entries)
     warnings = []
     if on_test:
@@ -141,14 +150,22 @@ def _study(found: _Found, axis: str | None, metric: str) -> Study:
     return Study(found.root, axis, levels, tuple(excluded), warnings, found.on_test)
 
 
-def _folders(root: Path) -> Iterator[Path]:
+def _folders(root: Path, unread: list[tuple[str, str]]) -> Iterator[Path]:
+    """The folders of runs, and by name those that cannot be looked into, with the reason."""
+
+    def closed(error: OSError) -> None:
+        unread.append((_named(root, Path(error.filename)), f"cannot be read: {error.strerror}"))
+
     seen = set()
-    for top, below, _ in os.walk(root, followlinks=True):
+    for top, below, files in os.walk(root, followlinks=True, onerror=closed):
         real = os.path.realpath(top)
         below[:] = sorted(name for name in below if not name.startswith(".")) if real not in seen else []
         if real not in seen and is_entry(Path(top)):
             yield Path(top)
             below.clear()  # a run's own evaluation is looked for beside it
+        else:
+            paths = (Path(top, name) for name in files)
+            unread += [(_named(root, path), "a link to nothing") for path in paths if not path.exists()]
         seen.add(real)
 
 
@@ -162,11 +179,8 @@ def _read_all(root: Path, folders: Sequence[Path]) -> tuple[list[Entry], list[tu
     for folder in folders:
         try:
             entries.append(read_entry(folder))
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             excluded.append((_named(root, folder), str(error)))
-        except (KeyError, TypeError, AttributeError) as error:
-            reason = f"expected the files that seg-train wrote, got others ({type(error).__name__}: {error})"
-            excluded.append((_named(root, folder), f"{reason}; they were edited"))
     return entries, excluded
 
 
@@ -193,7 +207,12 @@ def _missing_seeds(levels: Sequence[Level]) -> Iterator[str]:
     seeds = sorted({seed for level in levels for seed in level.seeds})
     for level in levels:
         if missing := [str(seed) for seed in seeds if seed not in level.seeds]:
-            yield f"{level.name} lacks seed {', '.join(missing)}; pairs are compared by the seeds that both have"
+            apart = [other.name for other in levels if len({*level.seeds} & {*other.seeds}) < 2]
+            unpaired = f", but with {', '.join(apart)}, where those are fewer than two, by all seeds unpaired"
+            yield (
+                f"{level.name} lacks seed {', '.join(missing)}; pairs are compared by the seeds that both have"
+                + (unpaired if apart and max(len(one.seeds) for one in levels) > 1 else "")
+            )
 
 
 def _environments(entries: Sequence[Entry]) -> Iterator[str]:

@@ -122,7 +122,7 @@ def read_per_image(path: str | os.PathLike[str]) -> PerImage:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"run: expected a file, got '{path}'; a run writes it when it is complete")
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = list(csv.reader(file))
     header = rows.pop(0) if rows else ["nothing"]
     if tuple(header) != COLUMNS:
