@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from seg.compare.findings import BOTH, IMAGES, Compared, LevelResult, PairResult
+from seg.compare.marks import code
 from seg.compare.spread import Interval
 
 NAMES = {
@@ -68,7 +69,7 @@ def _turned(interval: Interval) -> Interval:
 
 def _lead(pair: PairResult) -> tuple[str, str, str]:
     """Who is ahead, who behind, and by how many points, from which to which: positive, whatever the metric counts."""
-    ahead, behind = (pair.a, pair.b) if pair.p_better > pair.p_worse else (pair.b, pair.a)
+    ahead, behind = (code(name) for name in ((pair.a, pair.b) if pair.p_better > pair.p_worse else (pair.b, pair.a)))
     interval = decided_by(pair) if pair.difference > 0 else _turned(decided_by(pair))
     return ahead, behind, f"{points(abs(pair.difference))} points of {{}}, 95 % interval {between(interval)}"
 
@@ -82,7 +83,7 @@ def answer(found: Compared, reference: str) -> Iterator[str]:
     metric = NAMES.get(found.metric, found.metric)
     if len(found.levels) == 1:
         (level,) = found.levels
-        yield f"`{level.level}` has {_value(metric, level)}. There is nothing to compare it with."
+        yield f"{code(level.level)} has {_value(metric, level)}. There is nothing to compare it with."
         return
     pairs = [seen_from(pair, reference) for pair in found.pairs if reference in (pair.a, pair.b)]
     for verdict in ("better", "worse", "equivalent", "inconclusive"):
@@ -98,33 +99,34 @@ def _value(metric: str, level: LevelResult) -> str:
 
 def _sentence(pair: PairResult, metric: str, found: Compared) -> str:
     low, high = decided_by(pair)
+    a, b = code(pair.a), code(pair.b)
     ahead, behind, gap = _lead(pair)
     by = gap.format(metric)
     data = f"these {found_seeds(pair)} and {found.levels[0].images} images"
     if pair.verdict in _OPPOSITE:
-        return f"`{ahead}` beats `{behind}` by {by}."
+        return f"{ahead} beats {behind} by {by}."
     apart = f"{points(pair.difference)} points of {metric}, 95 % interval"
     if pair.verdict == "equivalent":
         return (
-            f"`{pair.a}` and `{pair.b}` are equivalent: the difference, {apart} {between((low, high))}, lies within "
+            f"{a} and {b} are equivalent: the difference, {apart} {between((low, high))}, lies within "
             f"{points(found.rope)} points."
         )
     if pair.p_kind == IMAGES:
         return (
-            f"Between `{pair.a}` and `{pair.b}` ({apart} for these very runs {between((low, high))}) one seed cannot "
+            f"Between {a} and {b} ({apart} for these very runs {between((low, high))}) one seed cannot "
             "decide: more seeds would show how much they matter."
         )
     if low > found.rope or high < -found.rope:
         return (
-            f"`{ahead}` is ahead of `{behind}` (by {by}), but of {len(found.pairs)} pairs one may be this far apart by "
+            f"{ahead} is ahead of {behind} (by {by}), but of {len(found.pairs)} pairs one may be this far apart by "
             f"chance alone: {data} cannot decide; {_more(pair)}."
         )
     if low > 0 or high < 0:
         return (
-            f"`{ahead}` is ahead of `{behind}` (by {by}), but it may be by less than the {points(found.rope)} points "
+            f"{ahead} is ahead of {behind} (by {by}), but it may be by less than the {points(found.rope)} points "
             f"that would matter; {_more(pair)}."
         )
-    return f"Between `{pair.a}` and `{pair.b}` ({apart} {between((low, high))}) {data} cannot decide; {_more(pair)}."
+    return f"Between {a} and {b} ({apart} {between((low, high))}) {data} cannot decide; {_more(pair)}."
 
 
 def found_seeds(pair: PairResult) -> str:
@@ -149,14 +151,14 @@ def _more(pair: PairResult) -> str:
 
 
 def _about_the_winner(found: Compared) -> Iterator[str]:
-    best = in_first_place(found)
+    best = [code(name) for name in in_first_place(found)]
     metric = NAMES.get(found.metric, found.metric)
     if len(best) > 1:
-        yield f"{' and '.join(f'`{name}`' for name in best)} share the best {metric}."
+        yield f"{' and '.join(best)} share the best {metric}."
     elif (risk := doubt(found)) is not None:
-        yield f"`{best[0]}` is the best of the {len(found.levels)}; {risk}."
+        yield f"{best[0]} is the best of the {len(found.levels)}; {risk}."
     else:
-        yield f"`{best[0]}` has the best {metric} of these runs; whether its level is the best, one seed cannot tell."
+        yield f"{best[0]} has the best {metric} of these runs; whether its level is the best, one seed cannot tell."
 
 
 def in_first_place(found: Compared) -> list[str]:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from seg.compare.document import Block, Figure, Heading, Text
+from seg.compare.figure import labels, save_figure
 from seg.compare.findings import Compared, LevelResult
-from seg.compare.plots import save_figure
 
 CAVEAT = (
-    "A critical-difference diagram says nothing of new seeds or of how large a difference is: with many images the "
-    "least one is told apart. A mean rank depends on which other levels are compared. The verdicts on pairs do better."
+    "A critical-difference diagram says nothing of new seeds or of how large a difference is: with many images even "
+    "the smallest is significant. A mean rank depends on which other levels are compared. The verdicts on pairs do "
+    "better."
 )
 
 
@@ -63,6 +64,7 @@ def draw(folder: Path, found: Compared) -> str:
     """The diagram; returns the name of its file."""
     order, joined = by_rank(found), groups(found)
     half = (len(order) + 1) // 2
+    shown = labels(level.level for level in order)
 
     def on(figure: Any) -> None:
         axes = figure.subplots()
@@ -81,7 +83,8 @@ def draw(folder: Path, found: Compared) -> str:
             end = 0.6 if left else len(order) + 0.4
             below = 0.35 * len(joined) + 0.5 + (place if left else len(order) - 1 - place)
             axes.plot([level.image_rank, level.image_rank, end], [0, below, below], color="#8c96a0", linewidth=0.9)
-            text, side = f"{level.level} ({level.image_rank:.2f})", "right" if left else "left"
+            text, side = f"{shown[level.level]} ({level.image_rank:.2f})", "right" if left else "left"
             axes.text(end + (-0.06 if left else 0.06), below, text, ha=side, va="center", fontsize=9)
 
-    return save_figure(folder, "critical", on, (8.5, 1.0 + 0.3 * (half + len(joined))))
+    width = max(8.5, 0.45 * len(order)) + 0.14 * max(0, *(len(label) - 16 for label in shown.values()))
+    return save_figure(folder, "critical", on, (width, 1.0 + 0.3 * (half + len(joined))))

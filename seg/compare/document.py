@@ -1,16 +1,16 @@
 """A report of headings, text, tables and figures, written as Markdown and as a page.
 
-Text may hold names between backticks, which are shown as code in both, and links to a place of the report:
-``[image 3](#image-3)``. On the page a click enlarges a picture, and keys flip through those that lie pixel on pixel.
+Text may hold marks (see `seg.compare.marks`). On the page a click enlarges a picture, and keys flip through those that
+lie pixel on pixel.
 """
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from seg import html
 from seg.compare import viewer
+from seg.compare.marks import beginning, escaped, in_markdown, on_page, unmarked
 from seg.html import Html, element
 
 
@@ -38,7 +38,7 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells are text; ``numbers`` are the columns that stand to the right."""
+    """Cells are text or a link; ``numbers`` are the columns that stand to the right."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -84,77 +84,68 @@ figure img { background: #fff }
 
 def to_markdown(title: str, blocks: Sequence[Block]) -> str:
     """The report as Markdown; figures are links to files beside it."""
-    return "\n\n".join([f"# {title}", *(part for block in blocks for part in _markdown(block))]) + "\n"
+    places = _places(blocks)
+    written = (part for block in blocks for part in _markdown(block, places))
+    return "\n\n".join([f"# {escaped(title)}", *written]) + "\n"
 
 
-def _markdown(block: Block) -> Iterator[str]:
+def _markdown(block: Block, places: Collection[str]) -> Iterator[str]:
     match block:
         case Heading(text):
-            yield f"## {text}"
+            yield f"## {escaped(text)}"
         case Text(text, strong):
-            yield f"**{text}**" if strong else text
+            body = in_markdown(text, places)
+            yield f"**{body}**" if strong else beginning(body)
         case Bullets(items):
-            yield "\n".join(f"- {item}" for item in items)
+            yield "\n".join(f"- {beginning(in_markdown(item, places))}" for item in items)
         case Table(header, rows, numbers):
             aligned = ["---:" if i in numbers else "---" for i in range(len(header))]
-            yield "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in (header, aligned, *rows))
+            cells = ([in_markdown(cell, places, cell=True) for cell in row] for row in rows)
+            yield "\n".join(f"| {' | '.join(row)} |" for row in (map(escaped, header), aligned, *cells))
         case Figure(name, caption):
-            yield f"![{_plain(caption)}]({name})"
-        case Views(anchor, name, caption, _):
-            yield f'<a id="{anchor}"></a>'
-            yield f"![{_plain(caption)}]({name})"
+            yield f"![{escaped(unmarked(caption, places))}]({name})"
+        case Views(_, name, caption, _):
+            yield "".join(f'<a id="{place}"></a>' for place in _places_of(block))
+            yield f"![{escaped(unmarked(caption, places))}]({name})"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _places(blocks: Sequence[Block]) -> set[str]:
+    """What a link of the report can point to."""
+    return {place for block in blocks if isinstance(block, Views) for place in _places_of(block)}
+
+
+def _places_of(views: Views) -> list[str]:
+    return [views.anchor, *(f"{views.anchor}-{i}" for i in range(1, len(views.pictures) + 1))]
 
 
 def to_page(title: str, blocks: Sequence[Block], folder: Path) -> Html:
     """The report as one page that opens from disk, with the figures of a folder in it."""
-    parts: list[Html] = [element("h1", title)]
-    answer = [element("p", _code(block.text)) for block in blocks if isinstance(block, Text) and block.strong]
-    if answer:
-        parts.append(element("div", *answer, class_="answer"))
-    for block in blocks:
-        match block:
-            case Heading(text):
-                parts.append(element("h2", text))
-            case Text(text, False):
-                parts.append(element("p", _code(text)))
-            case Bullets(items):
-                parts.append(element("ul", *(element("li", _code(item)) for item in items)))
-            case Table(header, rows, numbers):
-                parts.append(html.table(header, [[_code(cell) for cell in row] for row in rows], numbers=numbers))
-            case Figure(name, caption):
-                view = viewer.view(f"plot-{Path(name).stem}", _plain(caption), folder / name)
-                parts.append(element("figure", view, element("figcaption", _code(caption))))
-            case Views(anchor, _, caption, pictures):
-                views = [
-                    viewer.view(f"{anchor}-{i}", name, data, element("span", name))
-                    for i, (name, data) in enumerate(pictures, start=1)
-                ]
-                row = element("div", *views, class_="views")
-                parts.append(element("figure", row, element("figcaption", _code(caption)), id=anchor))
-    return html.page(title, *parts, viewer.dialog(), style=_STYLE + viewer.STYLE, script=viewer.SCRIPT)
+    places = _places(blocks)
+    answer = [element("p", on_page(block.text, places)) for block in blocks if isinstance(block, Text) and block.strong]
+    content = [element("h1", title), *([element("div", *answer, class_="answer")] if answer else [])]
+    content += [part for block in blocks for part in _content(block, places, folder)]
+    return html.page(title, *content, viewer.dialog(), style=_STYLE + viewer.STYLE, script=viewer.SCRIPT)
 
 
-_MARKS = re.compile(r"`([^`]*)`|\[([^\]]*)\]\(#([\w-]+)\)")
-
-
-def _code(text: str) -> Html:
-    """What stands between backticks as code, links as links."""
-    parts, start = [], 0
-    for mark in _MARKS.finditer(text):
-        code, linked, anchor = mark.groups()
-        parts += [text[start : mark.start()], element("code", code) if anchor is None else _link(linked, anchor)]
-        start = mark.end()
-    return html.join([*parts, text[start:]])
-
-
-def _link(text: str, anchor: str) -> Html:
-    return element("a", text, href=f"#{anchor}")
-
-
-def _plain(text: str) -> str:
-    """Without the marks."""
-    return _MARKS.sub(lambda mark: mark[1] or mark[2], text)
+def _content(block: Block, places: Collection[str], folder: Path) -> Iterator[Html]:
+    """Of the page, but for its answer."""
+    match block:
+        case Heading(text):
+            yield element("h2", text)
+        case Text(text, False):
+            yield element("p", on_page(text, places))
+        case Bullets(items):
+            yield element("ul", *(element("li", on_page(item, places)) for item in items))
+        case Table(header, rows, numbers):
+            cells = [[on_page(cell, places, cell=True) for cell in row] for row in rows]
+            yield html.table(header, cells, numbers=numbers)
+        case Figure(name, caption):
+            view = viewer.view(f"plot-{Path(name).stem}", unmarked(caption, places), folder / name)
+            yield element("figure", view, element("figcaption", on_page(caption, places)))
+        case Views(anchor, _, caption, pictures):
+            views = [
+                viewer.view(place, name, data, element("span", name))
+                for place, (name, data) in zip(_places_of(block)[1:], pictures, strict=True)
+            ]
+            row = element("div", *views, class_="views")
+            yield element("figure", row, element("figcaption", on_page(caption, places)), id=anchor)

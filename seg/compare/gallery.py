@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from seg import runs
 from seg.compare.entry import Entry
-from seg.compare.plots import save_figure
+from seg.compare.figure import save_figure, short
 from seg.compare.study import Level
 from seg.labels import IGNORE
 from seg.pairs import list_both
@@ -35,11 +35,13 @@ class Case:
         scores: level -> mIoU of the image in the run that is shown, the reference first.
         views: title and picture of each thing to see, pixel on pixel: image, truth, and of every level what it predicts
             and what that changes: the reference is held against the truth, the others against the reference.
+        left_out: levels that are not shown, the best one first.
     """
 
     name: str
     scores: Mapping[str, float]
     views: Sequence[tuple[str, Mask]]
+    left_out: Sequence[str] = ()
 
     @property
     def spread(self) -> float:
@@ -48,29 +50,24 @@ class Case:
 
 
 def find_cases(levels: Sequence[Level], reference: str) -> Iterator[Case]:
-    """The images whose mIoU differs the most between levels, as far as their files are here.
+    """The images whose mIoU differs the most between the levels that are shown, as far as their files can be read.
 
     Args:
         levels: the best one first; of each its first run is shown.
         reference: level that the others are held against.
     """
-    entries = {level.name: level.entries[0] for level in levels}
-    first = entries[reference]
-    shown = [reference, *[level.name for level in levels if level.name != reference]][:_LEVELS]
-    files = _files(first)
-    for index in _most_apart(levels):
-        name = first.images[index]
-        paths = files.get(name)
-        masks = {level: entries[level].folder / runs.PREDICTIONS / f"{name}.png" for level in shown}
-        if paths is None or not all(path.is_file() for path in (*paths, *masks.values())):
+    ordered = sorted(levels, key=lambda level: level.name != reference)  # the reference, then the best of the others
+    shown, left_out = ordered[:_LEVELS], [level.name for level in ordered[_LEVELS:]]
+    entries = {level.name: level.entries[0] for level in shown}
+    files = _files(entries[reference])
+    for index in _most_apart(shown):
+        name = entries[reference].images[index]
+        masks = {level: entry.folder / runs.PREDICTIONS / f"{name}.png" for level, entry in entries.items()}
+        if name not in files or (read := _read(*files[name], masks)) is None:
             continue
-        target = _read_mask(paths[1])
-        picture = _read_picture(paths[0], target.shape)
-        predictions = {level: _read_mask(path) for level, path in masks.items()}
-        if picture is None or any(mask.shape != target.shape or mask.ndim != 2 for mask in predictions.values()):
-            continue
-        scores = {level: float(image_means(image_ious(entries[level].counts[[index]]))[0]) for level in shown}
-        yield Case(name, scores, list(_views(picture, target, predictions, scores)))
+        picture, target, predictions = read
+        scores = {level: float(image_means(image_ious(e.counts[[index]]))[0]) for level, e in entries.items()}
+        yield Case(name, scores, list(_views(picture, target, predictions, scores)), left_out)
 
 
 def _most_apart(levels: Sequence[Level]) -> list[int]:
@@ -100,28 +97,44 @@ def _files(entry: Entry) -> dict[str, tuple[Path, Path]]:
     return {name: (images[name][0], masks[name][0]) for name in images.keys() & masks.keys()}
 
 
+def _read(image: Path, mask: Path, predicted: Mapping[str, Path]) -> tuple[Mask, Mask, dict[str, Mask]] | None:
+    """Image, truth and predictions; None where one of them is missing, damaged or of another shape."""
+    try:
+        target = _read_mask(mask)
+        picture = _read_picture(image, target.shape)
+        predictions = {level: _read_mask(path) for level, path in predicted.items()}
+    except Exception:  # whatever Pillow raises of a damaged file: errors of a dozen kinds
+        return None
+    fitting = picture.shape[:2] == target.shape and all(mask.shape == target.shape for mask in predictions.values())
+    return (picture, target, predictions) if fitting else None
+
+
 def _read_mask(path: Path) -> Mask:
+    """(H, W) class indices.
+
+    Raises:
+        ValueError: another kind of image.
+    """
     from PIL import Image
 
     with Image.open(path) as image:
-        return np.asarray(image, np.uint8)
+        mask = np.asarray(image)
+    if mask.ndim != 2 or mask.dtype != np.uint8:
+        raise ValueError(f"mask '{path}': expected 8 bits of one channel, got {mask.dtype} {mask.shape}; convert it")
+    return mask
 
 
-def _read_picture(path: Path, shape: tuple[int, ...]) -> Mask | None:
-    """RGB of a shape (H, W), turned as its camera was held if only that fits; None for what is no such picture."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+def _read_picture(path: Path, shape: tuple[int, ...]) -> Mask:
+    """RGB, turned as its camera was held unless it has the shape (H, W) as it is."""
+    from PIL import Image, ImageOps
 
-    try:
-        with Image.open(path) as image:
-            fitting = image if (image.height, image.width) == shape else ImageOps.exif_transpose(image)
-            if fitting.mode[0] in "IF":  # 16 or 32 bits: from the darkest to the brightest pixel
-                values = np.asarray(fitting, np.float64)
-                low, high = values.min(), values.max()
-                fitting = Image.fromarray((255 * (values - low) / max(high - low, 1e-9)).astype(np.uint8))
-            picture = np.asarray(fitting.convert("RGB"))
-    except (UnidentifiedImageError, OSError):
-        return None
-    return picture if picture.shape[:2] == shape else None
+    with Image.open(path) as image:
+        fitting = image if (image.height, image.width) == shape else ImageOps.exif_transpose(image)
+        if fitting.mode[0] in "IF":  # 16 or 32 bits: from the darkest to the brightest pixel
+            values = np.asarray(fitting, np.float64)
+            low, high = values.min(), values.max()
+            fitting = Image.fromarray((255 * (values - low) / max(high - low, 1e-9)).astype(np.uint8))
+        return np.asarray(fitting.convert("RGB"))
 
 
 def _views(
@@ -148,6 +161,7 @@ def _colored(mask: Mask) -> Mask:
 def draw_case(folder: Path, name: str, case: Case) -> str:
     """All views of an image side by side; returns the name of the PNG file."""
     columns = list(zip(case.views[::2], case.views[1::2], strict=True))
+    reference = next(iter(case.scores))
 
     def draw(figure: Any) -> None:
         axes = figure.subplots(2, len(columns), squeeze=False)
@@ -156,10 +170,16 @@ def draw_case(folder: Path, name: str, case: Case) -> str:
         for place, column in enumerate(columns):
             for row, (title, picture) in enumerate(column):
                 axes[row, place].imshow(picture, interpolation="nearest")
-                axes[row, place].set_title(title, fontsize=8)
+                axes[row, place].set_title(_lines(title, reference), fontsize=8)
 
     height, width = case.views[0][1].shape[:2]
-    return save_figure(folder, name, draw, (2.4 * len(columns), 4.8 * height / width + 0.6), endings=("png",))
+    return save_figure(folder, name, draw, (2.4 * len(columns), 4.8 * height / width + 0.8), endings=("png",))
+
+
+def _lines(title: str, reference: str) -> str:
+    """A title no wider than its picture."""
+    level = title.removesuffix(against := f" against {reference}")
+    return short(title) if level == title or len(title) <= 32 else f"{short(level)}\n{short(against)}"
 
 
 def encoded(picture: Mask, kind: Literal["JPEG", "PNG"]) -> bytes:

@@ -13,7 +13,9 @@ import numpy as np
 from seg.compare import plots
 from seg.compare.answer import NAMES, between, doubt, in_first_place, points, seen_from
 from seg.compare.document import Block, Bullets, Figure, Heading, Table, Text, to_markdown, to_page
+from seg.compare.figure import add_legend, labels, looks, save_figure, short
 from seg.compare.findings import BOTH, Compared, LevelResult, PairResult
+from seg.compare.marks import code
 from seg.compare.ranks import agreement
 from seg.compare.sample import LOWER_IS_BETTER
 from seg.compare.spread import Interval, independent
@@ -147,23 +149,21 @@ def answer(overview: Overview) -> Iterator[str]:
             moved = "gains" if (change.change > 0) != lower else "loses"
             ends = (low, high) if change.change > 0 else (-high, -low)
             yield (
-                f"From {first} to {last}, `{change.level}` {moved} {points(abs(change.change))} points on "
-                f"`{overview.reference}`, 95 % interval {between(ends)}."
+                f"From {first} to {last}, {code(change.level)} {moved} {points(abs(change.change))} points on "
+                f"{code(overview.reference)}, 95 % interval {between(ends)}."
             )
 
 
 def _at_value(compared: Compared) -> str:
-    metric, best = NAMES.get(compared.metric, compared.metric), in_first_place(compared)
+    metric, best = NAMES.get(compared.metric, compared.metric), [code(name) for name in in_first_place(compared)]
     score = f"{points(plots.in_order(compared)[0].mean)} %"
     if len(best) > 1:
-        return f"{' and '.join(f'`{name}`' for name in best)} share the best {metric}, {score}"
+        return f"{' and '.join(best)} share the best {metric}, {score}"
     if len(compared.levels) == 1:
-        return f"`{best[0]}` has {metric} {score}, and there is nothing to compare it with"
-    beaten = sum(seen_from(p, best[0]).verdict == "better" for p in compared.pairs if best[0] in (p.a, p.b))
+        return f"{best[0]} has {metric} {score}, and there is nothing to compare it with"
+    beaten = sum(pair.verdict == "worse" for pair in _against(compared, in_first_place(compared)[0]).values())
     risk = doubt(compared) or "whether its level is the best, one seed cannot tell"
-    return (
-        f"`{best[0]}` has the best {metric}, {score}, and beats {beaten} of {len(compared.levels) - 1} others; {risk}"
-    )
+    return f"{best[0]} has the best {metric}, {score}, and beats {beaten} of {len(compared.levels) - 1} others; {risk}"
 
 
 def _of_new_seeds(overview: Overview) -> bool:
@@ -236,22 +236,26 @@ def _taus(overview: Overview) -> Iterator[tuple[str, ...]]:
 
 
 def _draw(folder: Path, overview: Overview, metric: str) -> str:
+    look = looks(overview.levels)
+
     def draw(figure: Any) -> None:
-        axes = figure.subplots()
+        axes, drawn = figure.subplots(), {}
         for place, name in enumerate(overview.levels):
             shown = [
                 (x, level) for x, found in enumerate(overview.found.values()) if (level := _by_level(found).get(name))
             ]
-            shift = 0.02 * (place - len(overview.levels) / 2)
+            shift = min(0.02, 0.7 / len(overview.levels)) * (place - len(overview.levels) / 2)
             x, means = [x + shift for x, _ in shown], [100 * level.mean for _, level in shown]
             ends = np.array([[100 * end for end in level.wide or level.interval] for _, level in shown]).T
-            axes.errorbar(x, means, np.abs(ends - means), marker="o", markersize=4, capsize=2, label=name)
-        axes.set_xticks(range(len(overview.found)), list(overview.found))
-        axes.set_xlabel(overview.by)
+            style = {"color": look[name].color, "linestyle": look[name].line, "marker": look[name].marker}
+            drawn[name] = axes.errorbar(x, means, np.abs(ends - means), markersize=4, capsize=2, **style)
+        slanted = {"rotation": 40, "ha": "right"} if max(map(len, overview.found)) > 12 else {}
+        axes.set_xticks(range(len(overview.found)), list(labels(overview.found).values()), **slanted)
+        axes.set_xlabel(short(overview.by))
         axes.set_ylabel(f"{metric} %")
-        figure.legend(loc="outside right upper", fontsize=8)
+        add_legend(figure, drawn, look)
 
-    return plots.save_figure(folder, "overview", draw, (8.5, 4.6))
+    return save_figure(folder, "overview", draw, (7.0, 4.6))
 
 
 def _as_data(overview: Overview, excluded: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -6,42 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from seg.compare.answer import NAMES, decided_by, seen_from
 from seg.compare.entry import Entry
+from seg.compare.figure import Look, add_legend, labels, looks, save_figure
 from seg.compare.findings import Compared, LevelResult
 from seg.compare.sample import LOWER_IS_BETTER
 from seg.compare.study import Level
-from seg.files import whole
 from seg.scores import image_ious, image_means, ratio, worst
 
-Floats = NDArray[np.float64]
-
+_SIZE = (6.6, 4.2)  # inches, without the legend
 COLORS = {"better": "#2d8a4e", "worse": "#c1352b", "equivalent": "#4a78a8", "inconclusive": "#8c96a0"}
 
 
 _THAN = {"better": "better than", "worse": "worse than", "equivalent": "equivalent to", "inconclusive": "undecided:"}
-
-
-def save_figure(
-    folder: Path,
-    name: str,
-    draw: Callable[[Any], None],
-    size: tuple[float, float],
-    endings: Sequence[str] = ("png", "svg"),
-) -> str:
-    """Draw on a new figure of so many inches; returns the name of the PNG file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    draw(figure)
-    for ending in endings:
-        with whole(folder / f"{name}.{ending}") as temporary:
-            figure.savefig(temporary, format=ending, dpi=120)
-    return f"{name}.png"
 
 
 def _saved(folder: Path, name: str, draw: Callable[[Any], None], size: tuple[float, float]) -> str:
@@ -52,6 +31,7 @@ def draw_forest(folder: Path, found: Compared, reference: str) -> str:
     """Differences from the reference, with their intervals, and the region where they do not matter."""
     pairs = [seen_from(pair, reference) for pair in found.pairs if reference in (pair.a, pair.b)]
     pairs.sort(key=lambda pair: -pair.difference)
+    shown = labels(level.level for level in found.levels)
 
     def draw(axes: Any) -> None:
         axes.axvspan(-100 * found.rope, 100 * found.rope, color="#e3e8ee", zorder=0, label="does not matter")
@@ -61,10 +41,10 @@ def draw_forest(folder: Path, found: Compared, reference: str) -> str:
             low, high = decided_by(pair)
             axes.plot([100 * low, 100 * high], [row, row], color=color, linewidth=2)
             axes.plot(100 * pair.difference, row, "o", color=color)
-        axes.set_yticks(range(len(pairs)), [f"{_THAN[pair.verdict]} {pair.b}" for pair in pairs])
-        axes.set_title(f"{reference} is", loc="left", fontsize=10)
+        axes.set_yticks(range(len(pairs)), [f"{_THAN[pair.verdict]} {shown[pair.b]}" for pair in pairs])
+        axes.set_title(f"{shown[reference]} is", loc="left", fontsize=10)
         axes.set_ylim(-0.7, len(pairs) - 0.3)
-        axes.set_xlabel(f"{reference} minus the other, points of {NAMES.get(found.metric, found.metric)}")
+        axes.set_xlabel(f"{shown[reference]} minus the other, points of {NAMES.get(found.metric, found.metric)}")
 
     return _saved(folder, "forest", draw, (7.5, 1.2 + 0.36 * len(pairs)))
 
@@ -76,6 +56,7 @@ def draw_seeds(folder: Path, found: Compared, scores: Mapping[str, Sequence[floa
         scores: level -> score of each of its runs.
     """
     levels = in_order(found)
+    shown = labels(scores)
 
     def draw(axes: Any) -> None:
         for row, level in enumerate(reversed(levels)):
@@ -83,7 +64,7 @@ def draw_seeds(folder: Path, found: Compared, scores: Mapping[str, Sequence[floa
             axes.plot([100 * low, 100 * high], [row, row], color="#b6bec7", linewidth=5, solid_capstyle="butt")
             axes.plot([100 * s for s in scores[level.level]], [row] * len(scores[level.level]), "o", color="#4a78a8")
             axes.plot(100 * level.mean, row, "|", color="black", markersize=14)
-        axes.set_yticks(range(len(levels)), [level.level for level in reversed(levels)])
+        axes.set_yticks(range(len(levels)), [shown[level.level] for level in reversed(levels)])
         axes.set_ylim(-0.7, len(levels) - 0.3)
         axes.set_xlabel(f"{NAMES.get(found.metric, found.metric)} %: runs, mean, 95 % interval")
 
@@ -98,6 +79,7 @@ def in_order(found: Compared) -> list[LevelResult]:
 def draw_classes(folder: Path, found: Compared, classes: Sequence[str]) -> str:
     """IoU of each class and level, with half the width of its interval."""
     order = [found.levels.index(level) for level in in_order(found)]
+    rows, columns = (list(labels(names).values()) for names in ([found.levels[i].level for i in order], classes))
     iou, interval = 100 * found.class_iou[order], 100 * found.class_interval[order]
 
     def draw(axes: Any) -> None:
@@ -109,10 +91,11 @@ def draw_classes(folder: Path, found: Compared, classes: Sequence[str]) -> str:
             text = f"{value:.0f}" + ("" if math.isnan(half) else f"\n±{half:.0f}")
             dark = "white" if value < 60 else "black"
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color=dark)
-        axes.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
-        axes.set_yticks(range(len(order)), [found.levels[i].level for i in order])
+        axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right")
+        axes.set_yticks(range(len(rows)), rows)
 
-    return _saved(folder, "classes", draw, (max(6.0, 1.8 + 0.6 * len(classes)), 1.6 + 0.42 * len(order)))
+    slanted = 0.06 * max(map(len, columns))  # inches of height
+    return _saved(folder, "classes", draw, (max(6.0, 1.8 + 0.6 * len(columns)), 1.2 + slanted + 0.42 * len(rows)))
 
 
 def draw_curves(folder: Path, levels: Sequence[Level]) -> str | None:
@@ -120,21 +103,31 @@ def draw_curves(folder: Path, levels: Sequence[Level]) -> str | None:
     curves = {level.name: list(_curves(level)) for level in levels}
     if not any(curves.values()):
         return None
+    look = looks(curves)
 
     def draw(axes: Any) -> None:
+        lines = {}
         for name, runs in curves.items():
             by_epoch: dict[int, list[float]] = {}
             for epoch, score in (point for run in runs for point in run):
                 by_epoch.setdefault(epoch, []).append(100 * score)
             epochs = sorted(by_epoch)
-            (line,) = axes.plot(epochs, [np.mean(by_epoch[e]) for e in epochs], label=name, marker=".", linewidth=1.4)
+            lines[name] = _line(axes, look[name], epochs, [np.mean(by_epoch[e]) for e in epochs])
             low, high = ([pick(by_epoch[e]) for e in epochs] for pick in (min, max))
-            axes.fill_between(epochs, low, high, color=line.get_color(), alpha=0.15)
+            axes.fill_between(epochs, low, high, color=look[name].color, alpha=0.15)
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.set_ylabel("mIoU %, mean and range of seeds")
-        axes.legend(fontsize=8)
+        add_legend(axes.figure, lines, look)
 
-    return _saved(folder, "curves", draw, (7.5, 4.2))
+    return _saved(folder, "curves", draw, _SIZE)
+
+
+def _line(axes: Any, look: Look, x: ArrayLike, y: ArrayLike, *, dots: bool = True) -> Any:
+    """The curve of a level; returns what stands for it in a legend."""
+    marker = look.marker if dots else ""
+    (line,) = axes.plot(x, y, color=look.color, linestyle=look.line, marker=marker, markersize=3, linewidth=1.4)
+    return line
 
 
 def _curves(level: Level) -> Iterator[list[tuple[int, float]]]:
@@ -146,16 +139,18 @@ def _curves(level: Level) -> Iterator[list[tuple[int, float]]]:
 
 def draw_worst(folder: Path, levels: Sequence[Level]) -> str:
     """Mean of the worst q % of images, by q: what a model does where it does badly."""
+    look = looks(level.name for level in levels)
 
     def draw(axes: Any) -> None:
+        lines = {}
         for level in levels:
             by_image = np.mean([image_means(image_ious(entry.counts)) for entry in level.entries], axis=0)
-            axes.plot(range(1, 101), 100 * worst(by_image), label=level.name, linewidth=1.4)
+            lines[level.name] = _line(axes, look[level.name], range(1, 101), 100 * worst(by_image), dots=False)
         axes.set_xlabel("worst q % of the images")
         axes.set_ylabel("their mean mIoU %")
-        axes.legend(fontsize=8)
+        add_legend(axes.figure, lines, look)
 
-    return _saved(folder, "worst", draw, (7.5, 4.2))
+    return _saved(folder, "worst", draw, _SIZE)
 
 
 def draw_tolerances(folder: Path, levels: Sequence[Level]) -> str | None:
@@ -164,18 +159,24 @@ def draw_tolerances(folder: Path, levels: Sequence[Level]) -> str | None:
     lists = {tuple(curve[0]) if curve else () for some in curves.values() for curve in some}
     if len(lists) > 1 or () in lists:
         return None
-    (tolerances,) = lists
+    tolerances = np.array(lists.pop())
+    relative = tolerances < 1
+    places = np.where(relative, len(tolerances) - relative.sum() + np.cumsum(relative) - 0.5, np.cumsum(~relative) - 1)
+    look = looks(curves)
 
     def draw(axes: Any) -> None:
-        labels = [f"{100 * t:g} % of diagonal" if t < 1 else f"{t:g} px" for t in tolerances]
-        for name, some in curves.items():
-            values = [[100 * value for value in curve[1]] for curve in some if curve is not None]
-            axes.plot(range(len(tolerances)), np.mean(values, axis=0), marker=".", label=name, linewidth=1.4)
-        axes.set_xticks(range(len(tolerances)), labels, fontsize=8)
+        lines = {}
+        for shift, (name, some) in zip(np.linspace(-0.25, 0.25, len(curves)), curves.items(), strict=True):
+            means = 100 * np.mean([curve[1] for curve in some if curve is not None], axis=0)
+            lines[name] = _line(axes, look[name], places[~relative], means[~relative])
+            # a share of the diagonal is more pixels in a larger image: it has no place on the curve
+            axes.plot(places[relative] + shift, means[relative], look[name].marker, color=look[name].color)
+        ticks = [f"{100 * t:g} %\nof diagonal" if t < 1 else f"{t:g} px" for t in tolerances]
+        axes.set_xticks(places, ticks, fontsize=8)
         axes.set_ylabel("boundary F1 %, by image")
-        axes.legend(fontsize=8)
+        add_legend(axes.figure, lines, look)
 
-    return _saved(folder, "tolerances", draw, (7.5, 4.2))
+    return _saved(folder, "tolerances", draw, _SIZE)
 
 
 def _curve(entry: Entry) -> tuple[list[float], list[float]] | None:
@@ -190,19 +191,21 @@ def draw_reliability(folder: Path, levels: Sequence[Level]) -> str | None:
     }
     if not all(bins for some in found.values() for bins in some):
         return None
+    look = looks(found)
 
     def draw(axes: Any) -> None:
+        lines = {}
         axes.plot([0, 100], [0, 100], color="#8c96a0", linewidth=0.8)
         for name, some in found.items():
             pixels, confidence, right = (np.array([bins[key] for bins in some], np.float64) for key in _BINS)
             total = pixels.sum(0)
             confidence, right = (ratio(np.nansum(pixels * part, axis=0), total) for part in (confidence, right))
-            axes.plot(100 * confidence, 100 * right, marker=".", label=name, linewidth=1.4)
+            lines[name] = _line(axes, look[name], 100 * confidence, 100 * right)
         axes.set_xlabel("confidence %")
         axes.set_ylabel("right %")
-        axes.legend(fontsize=8)
+        add_legend(axes.figure, lines, look)
 
-    return _saved(folder, "reliability", draw, (5.5, 4.6))
+    return _saved(folder, "reliability", draw, (5.2, 4.6))
 
 
 _BINS = ("pixels", "confidence", "accuracy")
@@ -214,6 +217,7 @@ def draw_errors(folder: Path, levels: Sequence[Level]) -> str | None:
     if not all(isinstance(entry.scores.get(key), float) for level in levels for entry in level.entries for key in keys):
         return None
     rows = list(reversed(levels))
+    shown = labels(level.name for level in rows)
 
     def draw(axes: Any) -> None:
         left = np.zeros(len(rows))
@@ -221,7 +225,8 @@ def draw_errors(folder: Path, levels: Sequence[Level]) -> str | None:
             shares = np.array([100 * np.mean([entry.scores[key] for entry in level.entries]) for level in rows])
             axes.barh(range(len(rows)), shares, left=left, color=color, label=kind)
             left += shares
-        axes.set_yticks(range(len(rows)), [level.name for level in rows])
+        axes.set_yticks(range(len(rows)), [shown[level.name] for level in rows])
+        axes.set_ylim(-0.7, len(rows) - 0.3)
         axes.set_xlabel("wrong pixels, % of the labelled")
         axes.set_title(" ")  # room for the legend
         axes.legend(fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
@@ -246,15 +251,16 @@ def draw_cost(folder: Path, found: Compared, levels: Sequence[Level]) -> tuple[s
         if sign * level.mean > best:
             front.append(level)
             best = sign * level.mean
+    look = looks(known)
 
     def draw(axes: Any) -> None:
+        dots = {}
         axes.plot([known[level.level] for level in front], [100 * level.mean for level in front], color="#b6bec7")
-        for level in by_time:
-            axes.plot(known[level.level], 100 * level.mean, "o", color="#4a78a8")
-            axes.annotate(
-                level.level, (known[level.level], 100 * level.mean), (5, 4), textcoords="offset points", size=8
-            )
+        for level in in_order(found):
+            at, (marker, color) = known[level.level], (look[level.level].marker, look[level.level].color)
+            (dots[level.level],) = axes.plot(at, 100 * level.mean, marker, color=color)
         axes.set_xlabel("seconds of training, mean over seeds")
         axes.set_ylabel(f"{NAMES.get(found.metric, found.metric)} %")
+        add_legend(axes.figure, dots, look)
 
-    return _saved(folder, "cost", draw, (7.5, 4.2)), [level.level for level in front]
+    return _saved(folder, "cost", draw, _SIZE), [level.level for level in front]

@@ -9,8 +9,10 @@ from seg.compare import critical, plots
 from seg.compare.about import about, card
 from seg.compare.answer import NAMES, answer, between, cautions, decided_by, points, seen_from
 from seg.compare.document import Block, Bullets, Figure, Heading, Table, Text, Views, to_markdown, to_page
+from seg.compare.figure import remove_others
 from seg.compare.findings import BOTH, Compared
 from seg.compare.gallery import Case, draw_case, encoded, find_cases
+from seg.compare.marks import code
 from seg.compare.rankings import OTHERS, other_scores
 from seg.compare.ranks import agreement
 from seg.compare.sample import LOWER_IS_BETTER, sums
@@ -33,6 +35,7 @@ def write_report(folder: Path, study: Study, found: Compared, reference: str, *,
     what = "one level" if study.axis is None else f"{len(found.levels)} levels of {study.axis}"
     title = f"Comparison: {what}"
     blocks = list(_blocks(folder, study, found, reference, cd))
+    remove_others(folder, [block.name for block in blocks if isinstance(block, Figure | Views)])
     write_text(folder / "report.md", to_markdown(title, blocks))
     write(folder / "report.html", to_page(title, blocks, folder))
 
@@ -98,10 +101,13 @@ def _further(folder: Path, levels: Sequence[Level]) -> Iterator[Block]:
 def _gallery(folder: Path, cases: Sequence[Case], reference: str) -> Iterator[Block]:
     """The images on which levels disagree the most."""
     if not cases:
-        yield Text("The images, the masks or the predictions of these runs are not on this machine.")
+        yield Text("The images, the masks or the predictions of these runs are not on this machine, or not readable.")
         return
+    best = f"{code(reference)} and the {len(cases[0].scores) - 1} best of the others"
+    shown = best if cases[0].left_out else "the levels"
     yield Text(
-        f"The first run of each level, mIoU of the image. Green: the level is right and `{reference}` is not; red: the "
+        f"The images on which the mIoU of {shown}, averaged over seeds, lies farthest apart. Of each level its first "
+        f"run is shown, with its mIoU of the image. Green: the level is right and {code(reference)} is not; red: the "
         "reverse; grey: both are wrong."
     )
     names = list(cases[0].scores)
@@ -114,7 +120,7 @@ def _gallery(folder: Path, cases: Sequence[Case], reference: str) -> Iterator[Bl
         pictures = [
             (title, encoded(picture, "PNG" if place else "JPEG")) for place, (title, picture) in enumerate(case.views)
         ]
-        yield Views(f"{_CASE}-{i}", draw_case(folder, f"{_CASE}-{i}", case), f"`{case.name}`", pictures)
+        yield Views(f"{_CASE}-{i}", draw_case(folder, f"{_CASE}-{i}", case), code(case.name), pictures)
 
 
 def _most_telling(cases: Sequence[Case], level: str, reference: str) -> str:
@@ -190,7 +196,7 @@ def _pairs(found: Compared, reference: str, metric: str, cases: Sequence[Case]) 
         rows.append((name, *cells))
     yield Text(f"Row minus column, in points of {metric}, and the verdict on the row.")
     yield Table(("", *order), rows, numbers=range(1, len(order) + 1))
-    yield Text(f"`{reference}` minus another level, and the verdict on `{reference}`:")
+    yield Text(f"{code(reference)} minus another level, and the verdict on {code(reference)}:")
     pairs = [seen_from(pair, reference) for pair in found.pairs if reference in (pair.a, pair.b)]
     detail = [
         (

@@ -1,0 +1,147 @@
+"""Figures of a report: how they are saved, and what a level is called and looks like in all of them.
+
+Names of levels, classes and values are data: nothing in them is taken for a formula, a hidden label or a control.
+"""
+
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seg.files import whole
+
+_LONGEST, _END = 32, 16  # letters of a name in a figure, and how many of them are its last ones
+_COLORS = ("blue", "orange", "green", "red", "purple", "brown", "pink", "gray", "olive", "cyan")
+_LINES = ("-", "--", ":", "-.", (0, (8, 3)), (0, (4, 1, 1, 1, 1, 1)))
+_MARKERS = "osD^vP"  # as many as lines: dots without a line are told apart, too
+_ROWS = 40  # of a legend, before it has another column
+_MARGIN = 0.15  # inches between legend and edge
+_WIDER = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "PingFang SC", "Hiragino Sans GB",
+          "Microsoft YaHei", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Arial Unicode MS")  # fmt: skip
+"""Fonts, some of which some machines have, with letters that matplotlib's own lacks."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Of one level in every figure of a report.
+
+    Attributes:
+        label: its name, as a figure shows it.
+        color, line, marker: as matplotlib takes them.
+    """
+
+    label: str
+    color: str
+    line: str | tuple[int, tuple[int, ...]]
+    marker: str
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """Name -> look: the same for the same names, in whatever order they come."""
+    shown = labels(names)
+    found = {}
+    for place, name in enumerate(sorted(shown)):
+        again, color = divmod(place, len(_COLORS))
+        style = again % len(_LINES)
+        found[name] = Look(shown[name], f"tab:{_COLORS[color]}", _LINES[style], _MARKERS[style])
+    return found
+
+
+def labels(names: Iterable[str]) -> dict[str, str]:
+    """Name -> what figures show of it, in the order of the names; those that look alike are numbered."""
+    names = list(names)
+    found: dict[str, str] = {}
+    for name in sorted(set(names)):
+        label, again = short(name), 2
+        while label in found.values():
+            label, again = f"{short(name, _LONGEST - 4)} ({again})", again + 1
+        found[name] = label
+    return {name: found[name] for name in names}
+
+
+def short(name: str, longest: int = _LONGEST) -> str:
+    """One line of at most so many letters: of a longer name its begin and its end, where names differ most."""
+    line = "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(name.split()))
+    return line if len(line) <= longest else f"{line[: longest - _END - 1]}…{line[-_END:]}"
+
+
+def add_legend(figure: Any, drawn: Mapping[str, Any], look: Mapping[str, Look]) -> None:
+    """Beside the axes, where it hides nothing; `save_figure` makes room for it.
+
+    Args:
+        drawn: name of a level -> its line, dots or bars.
+    """
+    columns = -(-len(drawn) // _ROWS)
+    places = list(map(str, range(len(drawn))))
+    legend = figure.legend(list(drawn.values()), places, loc="outside right upper", fontsize=8, ncols=columns)
+    # matplotlib hides what is labelled with a "_" in front; it does not look at the text of a label that is there
+    for text, name in zip(legend.get_texts(), drawn, strict=True):
+        text.set_text(look[name].label)
+
+
+def save_figure(
+    folder: Path,
+    name: str,
+    draw: Callable[[Any], None],
+    size: tuple[float, float],
+    endings: Sequence[str] = ("png", "svg"),
+) -> str:
+    """Draw on a new figure; returns the name of the PNG file.
+
+    Args:
+        size: inches; what stands beside the axes is added.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with _plain_text():
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure)
+        _make_room(figure)
+        for ending in endings:
+            with whole(folder / f"{name}.{ending}") as temporary:
+                # "tight" widens the picture by a label that the layout does not count, such as a long one of an axis
+                figure.savefig(temporary, format=ending, dpi=120, bbox_inches="tight", pad_inches=0.08)
+    return f"{name}.png"
+
+
+@contextmanager
+def _plain_text() -> Iterator[None]:
+    """Text is drawn letter by letter, whatever the user's settings; one that no font has is a box, and no warning."""
+    import matplotlib
+    from matplotlib.font_manager import get_font_names
+
+    installed = set(get_font_names())
+    fonts = ["DejaVu Sans", *(font for font in _WIDER if font in installed)]
+    plain = matplotlib.rc_context({"text.parse_math": False, "text.usetex": False, "font.family": fonts})
+    with plain, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from|Matplotlib currently does not support", UserWarning)
+        yield
+
+
+def _make_room(figure: Any) -> None:
+    """Let the figure grow by its legends: they take nothing from the axes."""
+    for legend in figure.legends:
+        extent = legend.get_window_extent(figure.canvas.get_renderer())
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(
+            width + extent.width / figure.dpi + _MARGIN, max(height, extent.height / figure.dpi + 2 * _MARGIN)
+        )
+
+
+def remove_others(folder: Path, kept: Collection[str]) -> None:
+    """Remove the figures of an earlier report in a folder.
+
+    Args:
+        kept: PNG files of the figures that there are now.
+    """
+    for name in (*_FIGURES, *(path.stem for path in folder.glob("image-*.png") if path.stem[6:].isdecimal())):
+        if f"{name}.png" not in kept:
+            for ending in ("png", "svg"):
+                (folder / f"{name}.{ending}").unlink(missing_ok=True)
+
+
+_FIGURES = ("forest", "seeds", "classes", "curves", "worst", "tolerances", "reliability", "errors", "cost", "critical")
