@@ -92,7 +92,8 @@ def card(found: Compared) -> Iterator[Block]:
             "images won, p, effect: paired over images, averaged over seeds; Wilcoxon signed rank adjusted after "
             "Holm, and the matched-pairs rank-biserial correlation",
             f"rank: in the middle 95 % of {found.draws:,} draws of what the levels may truly be worth; Kendall's tau "
-            f"of such a ranking with this one is {found.ranks.tau:.2f} on average",
+            f"of such a ranking with this one is {found.ranks.tau:.2f} on average; the ranks of each level hold for "
+            "itself alone, where verdicts hold together",
             "probability of a false claim: the share of these draws in which another level is better than the winner; "
             "too low where all levels are closer together than seeds scatter",
         ]

@@ -177,7 +177,9 @@ def _blocks(
     for sentence in answer(overview):
         yield Text(sentence, strong=True)
     names = folders_of(overview.found)
-    yield Bullets([*cautions, *(f"{value}: full report in {names[value]}/report.html" for value in overview.found)])
+    yield Bullets(
+        [*cautions, *(f"{value}: the full report is in folder {code(names[value])}" for value in overview.found)]
+    )
     metric = NAMES.get(next(iter(overview.found.values())).metric, "score")
     yield Heading(f"{metric} % and rank")
     yield Table(("level", *overview.found), list(_scores(overview)), numbers=range(1, len(overview.found) + 1))

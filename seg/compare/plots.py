@@ -20,9 +20,6 @@ _SIZE = (6.6, 4.2)  # inches, without the legend
 COLORS = {"better": "#2d8a4e", "worse": "#c1352b", "equivalent": "#4a78a8", "inconclusive": "#8c96a0"}
 
 
-_THAN = {"better": "better than", "worse": "worse than", "equivalent": "equivalent to", "inconclusive": "undecided:"}
-
-
 def _saved(folder: Path, name: str, draw: Callable[[Any], None], size: tuple[float, float]) -> str:
     return save_figure(folder, name, lambda figure: draw(figure.subplots()), size)
 
@@ -41,8 +38,8 @@ def draw_forest(folder: Path, found: Compared, reference: str) -> str:
             low, high = decided_by(pair)
             axes.plot([100 * low, 100 * high], [row, row], color=color, linewidth=2)
             axes.plot(100 * pair.difference, row, "o", color=color)
-        axes.set_yticks(range(len(pairs)), [f"{_THAN[pair.verdict]} {shown[pair.b]}" for pair in pairs])
-        axes.set_title(f"{shown[reference]} is", loc="left", fontsize=10)
+        axes.set_yticks(range(len(pairs)), [f"{shown[pair.b]}: {pair.verdict}" for pair in pairs])
+        axes.set_title(f"verdict on {shown[reference]}, against", loc="left", fontsize=10)
         axes.set_ylim(-0.7, len(pairs) - 0.3)
         axes.set_xlabel(f"{shown[reference]} minus the other, points of {NAMES.get(found.metric, found.metric)}")
 
@@ -99,9 +96,9 @@ def draw_classes(folder: Path, found: Compared, classes: Sequence[str]) -> str:
 
 
 def draw_curves(folder: Path, levels: Sequence[Level]) -> str | None:
-    """mIoU over the epochs: mean over seeds, and from the lowest to the highest; None where no run kept it."""
+    """mIoU over the epochs: mean over seeds, and from the lowest to the highest; None where no run kept two of them."""
     curves = {level.name: list(_curves(level)) for level in levels}
-    if not any(curves.values()):
+    if max((len(run) for some in curves.values() for run in some), default=0) < 2:
         return None
     look = looks(curves)
 
