@@ -67,11 +67,11 @@ def _turned(interval: Interval) -> Interval:
     return -interval[1], -interval[0]
 
 
-def _lead(pair: PairResult) -> tuple[str, str, str]:
-    """Who is ahead, who behind, and by how many points, from which to which: positive, whatever the metric counts."""
+def _lead(pair: PairResult, metric: str) -> tuple[str, str, str]:
+    """Who is ahead, who behind, and by how much, with the interval: positive, whether more or less is better."""
     ahead, behind = (code(name) for name in ((pair.a, pair.b) if pair.p_better > pair.p_worse else (pair.b, pair.a)))
     interval = decided_by(pair) if pair.difference > 0 else _turned(decided_by(pair))
-    return ahead, behind, f"{points(abs(pair.difference))} points of {{}}, 95 % interval {between(interval)}"
+    return ahead, behind, f"{points(abs(pair.difference))} points of {metric}, 95 % interval {between(interval)}"
 
 
 def answer(found: Compared, reference: str) -> Iterator[str]:
@@ -100,8 +100,7 @@ def _value(metric: str, level: LevelResult) -> str:
 def _sentence(pair: PairResult, metric: str, found: Compared) -> str:
     low, high = decided_by(pair)
     a, b = code(pair.a), code(pair.b)
-    ahead, behind, gap = _lead(pair)
-    by = gap.format(metric)
+    ahead, behind, by = _lead(pair, metric)
     data = f"these {found_seeds(pair)} and {found.levels[0].images} images"
     if pair.verdict in _OPPOSITE:
         return f"{ahead} beats {behind} by {by}."
