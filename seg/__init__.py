@@ -27,6 +27,7 @@ _PUBLIC = (
     "dataset",
     "evaluation",
     "export",
+    "exported",
     "images",
     "inference",
     "labels",

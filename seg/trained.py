@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from seg import checkpoint, export, inference, models
+from seg import checkpoint, exported, inference, models
 from seg.images import RGB, Image, Reading, read_image
 from seg.labels import LabelMap
 
@@ -117,12 +117,12 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
     Raises:
         ValueError: not such a checkpoint, or no such device.
     """
-    exported = Path(path).suffix.lower() in export.SUFFIXES
-    state = {} if exported else read(path)
+    is_exported = Path(path).suffix.lower() in exported.SUFFIXES
+    state = {} if is_exported else read(path)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     _check_device(device)
-    if exported:
+    if is_exported:
         return _load_exported(path, device)
     labels = labels_of(path, state)
     model = models.restore(state["model_config"], weights_of(state), trust=trust)
@@ -143,7 +143,7 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
 
 
 def _load_exported(path: str | os.PathLike[str], device: str) -> Trained:
-    model, description = export.read(path, device)
+    model, description = exported.read(path, device)
     _check_fields(path, description, ("labels", "normalization", "reading"))
     labels, reading = labels_of(path, description), reading_of(path, description)
     mean, std = (tuple(description["normalization"][key]) for key in ("mean", "std"))

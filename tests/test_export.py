@@ -13,7 +13,7 @@ import torch
 from conftest import Script, fails
 from test_attach import ALL, ONNX_SLICE, SLICE, build, side_of
 
-from seg import export, trained
+from seg import export, exported, trained
 from seg.inference import whole_image
 from seg.regularizers import attach
 
@@ -30,7 +30,7 @@ def _one_thread() -> Any:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("suffix", export.SUFFIXES)
+@pytest.mark.parametrize("suffix", exported.SUFFIXES)
 @pytest.mark.parametrize(
     ("encoder", "decoder"),
     [pytest.param(*p, id="-".join(p), marks=() if p in ONNX_SLICE else pytest.mark.slow) for p in sorted(SLICE)],
@@ -43,7 +43,7 @@ def test_files_compute_what_models_do(encoder: str, decoder: str, suffix: str, t
     size = [side, side] if (encoder, decoder) in FIXED else None
     path = tmp_path / f"a{suffix}"
     export.write(path, model, 3, {"classes": 3}, size=size)
-    file, description = export.read(path, "cpu")
+    file, description = exported.read(path, "cpu")
     assert description == {"classes": 3, "output": "logits", "size": size}
     for number, shape in enumerate([(side, side)] if size else [(64, 32), (45, 130)], start=1):
         images = torch.randn(number, 3, *shape)
@@ -57,7 +57,7 @@ def test_files_compute_what_models_do(encoder: str, decoder: str, suffix: str, t
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a checkpoint in every form."""
     folder, model = tmp_path_factory.mktemp("exported"), trained.load(OLD, "cpu")
     for name, argmax in (("a.onnx", False), ("a.pt2", False), ("mask.onnx", True), ("mask.pt2", True)):
@@ -67,9 +67,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", ["a.onnx", "a.pt2", "mask.onnx", "mask.pt2"])
 @pytest.mark.parametrize("size", [(64, 96), (50, 71), (1, 1)])
-def test_a_file_predicts_as_its_checkpoint(exported: Path, name: str, size: tuple[int, int]) -> None:
+def test_a_file_predicts_as_its_checkpoint(files: Path, name: str, size: tuple[int, int]) -> None:
     """With nothing but the file."""
-    before, after = trained.load(OLD, "cpu"), trained.load(exported / name, "cpu")
+    before, after = trained.load(OLD, "cpu"), trained.load(files / name, "cpu")
     assert after.labels == before.labels
     assert (after.mean, after.std, after.reading) == (before.mean, before.std, before.reading)
     assert after.certain == name.startswith("mask")
@@ -77,28 +77,28 @@ def test_a_file_predicts_as_its_checkpoint(exported: Path, name: str, size: tupl
     assert (after.predict(image) == before.predict(image)).mean() > 0.999
 
 
-def test_an_onnx_file_explains_itself(exported: Path) -> None:
+def test_an_onnx_file_explains_itself(files: Path) -> None:
     """Other programs find names, sizes and metadata without us."""
-    session = onnxruntime.InferenceSession(exported / "mask.onnx")
+    session = onnxruntime.InferenceSession(files / "mask.onnx")
     (images,), (mask,) = session.get_inputs(), session.get_outputs()
     assert (images.name, images.type, images.shape) == ("images", "tensor(float)", ["batch", 3, "height", "width"])
     assert (mask.name, mask.type, mask.shape) == ("mask", "tensor(uint8)", ["batch", "height", "width"])
     described = json.loads(session.get_modelmeta().custom_metadata_map["seg"])
     assert described["normalization"]["mean"] == list(trained.load(OLD, "cpu").mean)
     assert {"labels", "reading", "classes", "output", "size"} <= set(described)
-    (opset,) = [o.version for o in onnx.load(exported / "a.onnx").opset_import if o.domain == ""]
+    (opset,) = [o.version for o in onnx.load(files / "a.onnx").opset_import if o.domain == ""]
     assert opset == export.OPSET
 
 
-def test_eight_bits_compute_nearly_the_same(exported: Path, tmp_path: Path) -> None:
+def test_eight_bits_compute_nearly_the_same(files: Path, tmp_path: Path) -> None:
     """A byte a weight, the same metadata, and most pixels of the same class."""
-    shutil.copyfile(exported / "a.onnx", tmp_path / "a.onnx")
+    shutil.copyfile(files / "a.onnx", tmp_path / "a.onnx")
     images = np.random.default_rng(0).random((4, 1, 3, 40, 50), np.float32)
     share = export.quantize(tmp_path / "a.onnx", lambda: iter(images))
     graph = onnx.load(tmp_path / "a.onnx").graph
     assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in graph.node}
     assert {i.data_type for i in graph.initializer if len(i.dims) == 4} == {onnx.TensorProto.INT8}
-    (before, about), (after, also) = (export.read(folder / "a.onnx", "cpu") for folder in (exported, tmp_path))
+    (before, about), (after, also) = (exported.read(folder / "a.onnx", "cpu") for folder in (files, tmp_path))
     assert about == also
     others = [
         float((before(torch.from_numpy(x)).argmax(1) != after(torch.from_numpy(x)).argmax(1)).double().mean())
@@ -111,8 +111,8 @@ def test_eight_bits_compute_nearly_the_same(exported: Path, tmp_path: Path) -> N
 
 def test_what_does_not_compute_the_same_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = trained.load(OLD, "cpu")
-    run = export.Onnx.outputs
-    monkeypatch.setattr(export.Onnx, "outputs", lambda self, images: tuple(out + 1 for out in run(self, images)))
+    run = exported.Onnx.outputs
+    monkeypatch.setattr(exported.Onnx, "outputs", lambda self, images: tuple(out + 1 for out in run(self, images)))
     with pytest.raises(
         RuntimeError, match="to compute what the model does, got a difference of 1 for images of 64x96;"
     ):
@@ -150,12 +150,12 @@ def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         export.check_request("a.onnx", None)
 
 
-@pytest.mark.parametrize("suffix", export.SUFFIXES)
-def test_files_of_others_are_refused(suffix: str, exported: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", exported.SUFFIXES)
+def test_files_of_others_are_refused(suffix: str, files: Path, tmp_path: Path) -> None:
     path = tmp_path / f"b{suffix}"
     with pytest.raises(ValueError, match="checkpoint: expected a file, got"):
         trained.load(path, "cpu")
-    path.write_bytes((exported / f"a{suffix}").read_bytes()[:5000])
+    path.write_bytes((files / f"a{suffix}").read_bytes()[:5000])
     with pytest.raises(ValueError, match="expected a model that seg-export wrote, got .*b"):
         trained.load(path, "cpu")
     model = trained.load(OLD, "cpu")

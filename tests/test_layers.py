@@ -20,7 +20,7 @@ ALLOWED = {
     # what the commands call
     "training": {"averaging", "evaluation", "loading", "objective"},
     "evaluation": {"loading", "metrics"},
-    "trained": BASE | {"checkpoint", "export", "images", "inference", "models"},
+    "trained": BASE | {"checkpoint", "exported", "images", "inference", "models"},
     "audit": BASE | {"convert", "html", "images", "pairs", "remembered"},
     "compare": BASE | {"html", "pairs", "runs", "scores"},
     "convert": BASE | {"_preproc", "class_weights", "images", "pairs", "remembered"},
@@ -31,7 +31,8 @@ ALLOWED = {
     "weighting": {"losses"},
     "loading": {"dataset"},
     "dataset": {"images", "pairs", "remembered", "transforms"},
-    "export": BASE | {"inference", "models"},
+    "export": BASE | {"exported", "inference", "models"},
+    "exported": {"models"},
     "models": BASE | {"checkpoint", "regularizers"},
     "inference": {"images"},
     "pictures": BASE | {"images"},

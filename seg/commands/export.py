@@ -27,7 +27,7 @@ def main() -> None:
 def export(config: "DictConfig") -> None:
     """Write an ONNX file or a program of torch.export, and say how far it is from the model."""
     import seg
-    from seg import export
+    from seg import export, exported
     from seg.commands import _show
     from seg.files import make_folder
     from seg.trained import load
@@ -39,7 +39,7 @@ def export(config: "DictConfig") -> None:
     export.check_request(path, cfg["size"])
     if path.is_dir():
         raise ValueError(f"destination: expected a file, got the folder '{path}'; name a file in it")
-    if Path(str(cfg["checkpoint"])).suffix.lower() in export.SUFFIXES:
+    if Path(str(cfg["checkpoint"])).suffix.lower() in exported.SUFFIXES:
         raise ValueError(
             f"checkpoint: expected best.pt or last.pt of a run, got '{cfg['checkpoint']}', which is exported already; "
             "give the checkpoint that it was made of"
