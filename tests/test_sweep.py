@@ -1,5 +1,7 @@
 """python -m pytest tests/test_sweep.py"""
 
+import json
+import os
 import re
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 from conftest import Script, fails, train_options
 from made_runs import write_run
 
-from seg.commands._sweep import Overall, print_table
+from seg.commands._sweep import Overall, is_tested, print_table
 
 
 def test_what_differs_has_a_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,6 +73,25 @@ def test_failed_runs_are_listed_and_tried_again(tmp_path: Path, data: Path, scri
     assert result.stdout.count("is complete") == 2
 
 
+def test_what_changed_is_judged_again(tmp_path: Path) -> None:
+    """The run, and the test set; not another run, nor a set of the same name elsewhere."""
+    run, judged = tmp_path / "run", tmp_path / "run/test/metrics.json"
+    judged.parent.mkdir(parents=True)
+    where = {kind: str(tmp_path / "set" / kind) for kind in ("images", "masks")}
+    (run / "last.pt").touch()
+    assert not is_tested(run, tmp_path / "set", 0)
+    for text in ("", "[]", "{}", '{"data": {}}', '{"data": {"images": 1, "masks": 2}}'):
+        judged.write_text(text)
+        assert not is_tested(run, tmp_path / "set", 0)
+    judged.write_text(json.dumps({"data": where}))
+    now = judged.stat().st_mtime
+    assert is_tested(run, tmp_path / "set", now)
+    assert not is_tested(run, tmp_path / "set", now + 1)
+    assert not is_tested(run, tmp_path / "other", now)
+    os.utime(run / "last.pt", (now + 1, now + 1))  # trained on
+    assert not is_tested(run, tmp_path / "set", now)
+
+
 def test_runs_are_judged_on_a_test_set(tmp_path: Path, data: Path, script: Script) -> None:
     options = [*train_options(data), "fit.epochs=1", "logger=none", "name=a${seed}"]
     fails(script("seg-train", *options, "sweep.test=data/val"), 2, "sweep.test: expected several runs, got one")
@@ -82,6 +103,12 @@ def test_runs_are_judged_on_a_test_set(tmp_path: Path, data: Path, script: Scrip
     assert (tmp_path / "runs/a1/test/per_image.csv").is_file()
     again = script("seg-train", "-m", "seed=0,1", *options, "sweep.test=data/val")
     assert "was judged on" not in again.stdout
+    next((data / "val/masks").iterdir()).touch()  # the set has changed
+    again = script("seg-train", "-m", "seed=0,1", *options, "sweep.test=data/val")
+    assert again.stdout.count("was judged on data/val") == 2
+    other = script("seg-train", "-m", "seed=0,1", *options, "sweep.test=data/train")
+    assert other.stdout.count("was judged on data/train") == 2
+    assert json.loads((tmp_path / "runs/a0/test/metrics.json").read_text())["images"] == 6
     compared = script("seg-compare", runs="runs", destination="compared", draws=100)
     assert compared.returncode == 0, compared.stderr
     assert "a test set" in (tmp_path / "compared/report.md").read_text()

@@ -193,7 +193,7 @@ def close() -> int:
     if folders := [Path(note["folder"]) for note in notes if "folder" in note]:
         print_table(folders)
     if about["test"] is not None:
-        notes += [note for folder in folders if (note := _tested(folder, Path(about["test"]))) is not None]
+        notes += _all_tested(folders, Path(about["test"]))
     failed = [note for note in notes if note["how"] == "failed"]
     if not failed:
         return 0
@@ -204,10 +204,35 @@ def close() -> int:
     return WRONG_REQUEST if all(note["code"] == WRONG_REQUEST for note in failed) else FAILED
 
 
-def _tested(folder: Path, test: Path) -> dict[str, Any] | None:
+def _all_tested(folders: Sequence[Path], test: Path) -> list[dict[str, Any]]:
+    """Judge runs on a test set; what is to be noted where that failed."""
+    if not folders:
+        return []
+    changed = _last_change(test)
+    return [note for folder in folders if (note := _tested(folder, test, changed)) is not None]
+
+
+def _last_change(test: Path) -> float:
+    """When a file of a test set was written, added or removed last."""
+    found = [path.stat() for kind in ("images", "masks") for path in (test / kind, *(test / kind).rglob("*"))]
+    return max(max(stat.st_mtime, stat.st_ctime) for stat in found)
+
+
+def is_tested(folder: Path, test: Path, changed: float) -> bool:
+    """Whether the run in a folder was judged on this test set, since both of them changed last."""
+    path = folder / runs.TEST / runs.JUDGED
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))["data"]
+        same = all(Path(data[kind]).resolve() == (test / kind).resolve() for kind in ("images", "masks"))
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    return same and path.stat().st_mtime >= max(changed, (folder / runs.LAST).stat().st_mtime)
+
+
+def _tested(folder: Path, test: Path, changed: float) -> dict[str, Any] | None:
     """Judge the last weights of a run on a test set, unless that was done; what is to be noted where it failed."""
     destination = folder / runs.TEST
-    if (destination / runs.JUDGED).is_file():
+    if is_tested(folder, test, changed):
         return None
     record = runs.read(folder)
     options = {
