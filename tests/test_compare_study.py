@@ -52,6 +52,21 @@ def test_folders_of_several_machines_are_searched(tmp_path: Path) -> None:
     assert study.warnings == ("dice lacks seed 2; pairs are compared by the seeds that both have",)
 
 
+def test_an_option_may_set_nothing(tmp_path: Path) -> None:
+    """``regularizer=none`` is a level like others, and differs from them in nothing else."""
+    dropblock = {"_target_": "seg.regularizers.attach", "dropblock": {"p": 0.1}}
+    for name, config in (("none", {}), ("dropblock", dropblock), ("dropout", {"_target_": "x", "dropout": {"p": 0.2}})):
+        for seed in range(2):
+            given = {"regularizer": config, "augment": {"flip": True}}
+            write_run(tmp_path / f"{name}-{seed}", "dice", seed, choices={"regularizer": name}, config=given)
+    study = read_study(tmp_path)
+    assert (study.axis, study.excluded) == ("regularizer", ())
+    assert [level.name for level in study.levels] == ["dropblock", "dropout", "none"]
+    given = {"regularizer": {}, "augment": {"flip": False}}
+    write_run(tmp_path / "odd", "dice", 2, choices={"regularizer": "none"}, config=given)
+    assert "augment.flip: false instead of true" in left_out(read_study(tmp_path, "regularizer"))["odd"]
+
+
 def test_a_key_is_an_axis(tmp_path: Path) -> None:
     for rate in (0.01, 0.001, 0.1):
         for seed in range(2):

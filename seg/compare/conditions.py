@@ -184,9 +184,21 @@ def own_settings(entry: Entry, axis: str | None) -> dict[str, Any]:
     """The settings that the axis sets: those of its group, and what was tuned for it; all for one that sets others'."""
     if axis is None:
         return {}
-    own = {key: value for key, value in entry.settings.items() if runs.owns(runs.package(axis), key)}
+    node = runs.package(axis)
+    own = {key: value for key, value in entry.settings.items() if runs.owns(node, key)}
     tuned = {key: entry.settings[key] for key in runs.tuned_keys(entry.config) if key in entry.settings}
-    return own | tuned if own else (dict(entry.settings) if axis in entry.choices else tuned)
+    if own or _has(entry.config, node) or axis not in entry.choices:  # an option may set nothing: regularizer=none
+        return own | tuned
+    return dict(entry.settings)
+
+
+def _has(config: Any, node: str) -> bool:
+    """Whether the configuration has a node, if an empty one."""
+    for part in node.split("."):
+        if not isinstance(config, Mapping) or part not in config:
+            return False
+        config = config[part]
+    return True
 
 
 def _rest(entry: Entry, axis: str | None) -> dict[str, Any]:
