@@ -21,7 +21,14 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 LOSSES = ("cross_entropy", "weighted_cross_entropy", "focal", "dice", "tversky", "jaccard", "ce_dice", "lovasz")
-COMMON = ["data=synthetic", "experiment=embedded", "fit.epochs=2", "logger=none", "loader.workers=1"]
+COMMON = [
+    "data=synthetic",
+    "experiment=embedded",
+    "fit.epochs=2",
+    "fit.validate_every=1",
+    "logger=none",
+    "loader.workers=1",
+]
 TARGET = 3.0
 MARKS = ("trained", "validated", "judged")
 

@@ -284,6 +284,22 @@ def test_one_seed_and_equal_levels_have_no_best(tmp_path: Path) -> None:
     assert same.ranks.false_claim == 0
 
 
+def test_a_level_that_scatters_for_all_is_named(tmp_path: Path) -> None:
+    for level in "abc":
+        for seed in range(3):
+            better = 0.1 * seed * (level == "b")
+            write_run(tmp_path / f"{level}-{seed}", level, seed, counts=made_counts("x", seed, better=better))
+    study, compared = found(tmp_path)
+    (told,) = [caution for caution in cautions(compared, [3, 3, 3]) if "Seeds move" in caution]
+    by_level = {level.name: [e.scores["miou"] for e in level.entries] for level in study.levels}
+    a, b, c = (f"{100 * np.std(by_level[name], ddof=1):.1f}" for name in "abc")
+    assert f"Seeds move `b` by {b} points (standard deviation), other levels by {a} to {c}:" in told
+    even = {
+        level: replace(x, spread=compared.levels[0].spread) for level, x in zip("abc", compared.levels, strict=True)
+    }
+    assert not [x for x in cautions(replace(compared, levels=tuple(even.values())), [3] * 3) if "Seeds move" in x]
+
+
 def test_groups_are_drawn_as_a_whole(tmp_path: Path, script: Script, root: Path) -> None:
     assert script("seg-compare", runs=root, destination="out", draws=200, group="'val/(..)'").returncode == 0
     assert "images are drawn in 2 groups" in (tmp_path / "out/report.md").read_text()

@@ -1,5 +1,6 @@
 """What was found, in plain words that are made from the numbers."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -174,6 +175,25 @@ def doubt(found: Compared) -> str | None:
     return f"the probability that another one is truly better, and this claim false, is {shown}"
 
 
+def _uneven(found: Compared) -> Iterator[str]:
+    """A level whose seeds make up most of the scatter of all levels, by which each pair is judged."""
+    variances = {level.level: _of_seeds(level) for level in found.levels}
+    name = max(variances, key=lambda level: variances[level])
+    largest = variances.pop(name)
+    if len(variances) > 1 and largest > sum(variances.values()):
+        ends = (math.sqrt(pick(variances.values())) for pick in (min, max))
+        yield (
+            f"Seeds move {code(name)} by {points(math.sqrt(largest))} points (standard deviation), other levels by "
+            f"{' to '.join(map(points, ends))}: so few seeds are judged by the scatter of all levels, which is mostly "
+            "its own, so that they settle little; more seeds would settle more."
+        )
+
+
+def _of_seeds(level: LevelResult) -> float:
+    """Variance of the scores of a level's seeds."""
+    return ((level.spread.seeds or 0.0) + level.spread.remainder) * level.spread.seed_count
+
+
 def cautions(found: Compared, seeds: Sequence[int]) -> Iterator[str]:
     """What such few runs cannot say.
 
@@ -193,5 +213,7 @@ def cautions(found: Compared, seeds: Sequence[int]) -> Iterator[str]:
             f"With {fewest} seeds, the intervals of levels are about these very runs on new images; verdicts are about "
             "new seeds, too."
         )
+    if 1 < fewest < 10:
+        yield from _uneven(found)
     if found.units < 30:
         yield f"{found.units} images or groups are few: the intervals assume that new ones are like them."
