@@ -93,4 +93,4 @@ def test_other_values_of_one_level_are_left_out(tmp_path: Path) -> None:
     write_run(tmp_path / "focal-3", "focal", 3, config={"optimizer": {"lr": 0.002}})
     excluded = dict(read_study(tmp_path).excluded)
     assert "optimizer.lr: 0.5 instead of 0.01" in excluded["dice-3"]
-    assert "optimizer.lr: null instead of 0.002" in excluded["focal-3"]
+    assert "optimizer.lr: nothing instead of 0.002" in excluded["focal-3"]
