@@ -25,13 +25,13 @@ import seg
 from seg.commands import conf_dir, instantiate, plain
 from seg.dataset import SegmentationDataset, check
 from seg.files import make_folder, whole, write_csv, write_json, write_png
+from seg.files.memo import usable_cores
 from seg.images import RGB
 from seg.images.seen import oddities
 from seg.labels import LabelMap
 from seg.loading import make_loader
 from seg.pairs import Pair, pair
 from seg.pairs.folders import check_apart
-from seg.remembered import usable_cores
 
 HEADER = ("image", "mask", "source_image", "source_mask", "recipe", "seed", "copy", "index")
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from seg.files.memo import remembered
 from seg.images import RGB, Reading, read_image, read_instances, read_mask, read_values
 from seg.images.cached import Cache
 from seg.images.seen import Seen, look
 from seg.pairs import Pair
-from seg.remembered import remembered
 from seg.transforms import Transform
 
 Key = tuple[int, int] | tuple[int, int, int]
@@ -48,7 +48,7 @@ def check(
 ) -> Checked:
     """Decode every file once, in threads, so that a bad one is found before the training and not in its middle.
 
-    What is found is remembered (`seg.remembered`): a second call looks only at the files that have changed.
+    What is found is remembered (`seg.files.memo`): a second call looks only at the files that have changed.
 
     Args:
         reading: how images are read.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seg.remembered import cache_folder, remembered
+from seg.files.memo import cache_folder, remembered
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +113,7 @@ def test_nothing_to_look_at() -> None:
 
 def test_two_processes_at_once(files: list[tuple[Path, ...]], cache: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from seg.remembered import remembered\n"
+        "import sys; from pathlib import Path; from seg.files.memo import remembered\n"
         "files = [(Path(sys.argv[1]) / str(i % 3),) for i in range(3)]\n"
         "for n in range(50):\n"
         "    remembered('p', files, lambda i: n, keep=lambda n: n + 1, restore=lambda i, n: n, threads=2)\n"

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from seg.audit.anchors import anchors_of
 from seg.audit.records import Example, Finding, Look, Split, as_findings, reason_of, texts_of
 from seg.convert.reader import LabelReader
+from seg.files.memo import remembered
 from seg.images import Image, Reading, as_rgb, check_limit, decode_mask, decode_values, limit
 from seg.images.seen import Seen
 from seg.images.seen import look as look_at
 from seg.labels import IGNORE, LabelMap
 from seg.pairs import as_list, list_both
-from seg.remembered import remembered
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from seg.audit.anchors import WINDOW, Shift, shifts
 from seg.audit.records import Example, Finding, Look, as_findings, percent_text, text_of
+from seg.files.memo import usable_cores
 from seg.images import Image, Reading, read_image
 from seg.pairs import scenes_of
-from seg.remembered import usable_cores
 
 _SURE = 8  # anchors that show without the files that all is equal, where there are no others
 _EQUAL = 0.8  # least share of the overlap's textured pixels: a watermark may cover some, and is no overlap itself

@@ -12,11 +12,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import seg
-from seg.commands._exit import FAILED, INTERRUPTED, WRONG_REQUEST, AlreadyTold, Failed
 from seg.commands._help import conf_dir, help_text
 from seg.commands._overrides import quoted
 from seg.commands._targets import instantiate, trusted_modules
 from seg.commands._text import end_by_signal, print_anything
+from seg.files.errors import FAILED, INTERRUPTED, WRONG_REQUEST, AlreadyTold, Failed
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -12,8 +12,8 @@ from lightning.fabric import Fabric
 from seg.commands import _show
 from seg.commands._data import Data
 from seg.commands._device import told_by_first
+from seg.files.memo import cache_folder
 from seg.images.cached import Cache, DiskCache, MemoryCache, free_memory
-from seg.remembered import cache_folder
 
 CACHES = ("ram", "disk")
 _SPARE = 0.9  # share of the free space that may be taken

@@ -12,8 +12,8 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-from seg.commands._exit import AlreadyTold
 from seg.commands._signals import end_with_parent
+from seg.files.errors import AlreadyTold
 
 T = TypeVar("T")
 

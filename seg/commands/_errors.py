@@ -15,9 +15,9 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seg.commands._exit import FAILED, INTERRUPTED, WRONG_REQUEST, AlreadyTold, Failed
 from seg.commands._help import conf_dir
 from seg.commands._targets import parameters
+from seg.files.errors import FAILED, INTERRUPTED, WRONG_REQUEST, AlreadyTold, Failed
 
 
 def report(error: BaseException, config_name: str, wants_traceback: bool) -> int:

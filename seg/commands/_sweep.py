@@ -22,7 +22,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 
 from seg import runs
-from seg.commands._exit import FAILED, WRONG_REQUEST, AlreadyTold
+from seg.files.errors import FAILED, WRONG_REQUEST, AlreadyTold
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from seg.commands._outputs import Kind
-    from seg.convert.manifest import Record
+    from seg.files.manifest import Record
     from seg.images import Image
     from seg.trained import Trained
 
@@ -42,8 +42,8 @@ def predict(config: "DictConfig") -> None:
     from seg.commands._inference import inference_of
     from seg.commands._outputs import FOLDERS
     from seg.commands._sources import images_of
-    from seg.convert.manifest import Manifest
     from seg.files import held, make_folder
+    from seg.files.manifest import Manifest
     from seg.pairs import one
     from seg.pairs.folders import check_apart
     from seg.trained import load

@@ -24,12 +24,12 @@ from seg.convert.jobs import (
     write_counts,
 )
 from seg.convert.labelme import ShapeReader
-from seg.convert.manifest import Manifest, Record
 from seg.convert.reader import LabelReader, Mapped, Stamp, count
 from seg.convert.sources import Source, list_sources
 from seg.convert.summary import Summary, Tally, write_weights
 from seg.convert.tiles import Cut, ImageTiles, Outputs, extent
 from seg.files import held, make_folder, write_json, write_png
+from seg.files.manifest import Manifest, Record
 from seg.labels import LabelMap
 
 if TYPE_CHECKING:

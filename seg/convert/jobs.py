@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import seg
-from seg.convert.manifest import Manifest, Record
 from seg.convert.sources import Source
 from seg.convert.summary import Summary, Tally
 from seg.convert.tiles import Outputs
 from seg.files import whole
-from seg.remembered import usable_cores
+from seg.files.manifest import Manifest, Record
+from seg.files.memo import usable_cores
 
 
 class Job(NamedTuple):

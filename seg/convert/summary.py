@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seg.class_weights import BETA, RULES, class_weights
-from seg.convert.manifest import Record
 from seg.files import write_json
+from seg.files.manifest import Record
 from seg.labels import IGNORE, LabelMap
 
 _LOSSY = "{} is lossy: colours at class boundaries differ from those that were painted; ask for PNG labels"

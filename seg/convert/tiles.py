@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from seg import _preproc
-from seg.convert.manifest import Record
 from seg.files import make_folder, write_png
+from seg.files.manifest import Record
 
 if TYPE_CHECKING:
     import numpy as np
