@@ -27,7 +27,7 @@ from seg.dataset import SegmentationDataset, check
 from seg.files import make_folder, whole, write_csv, write_json, write_png
 from seg.files.memo import usable_cores
 from seg.images import RGB
-from seg.images.seen import oddities
+from seg.images.oddities import oddities
 from seg.labels import LabelMap
 from seg.loading import make_loader
 from seg.pairs import Pair, pair

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from seg.files.memo import remembered
 from seg.images import RGB, Reading, read_image, read_instances, read_mask, read_values
 from seg.images.cached import Cache
-from seg.images.seen import Seen, look
+from seg.images.oddities import Seen, look
 from seg.pairs import Pair
 from seg.transforms import Transform
 

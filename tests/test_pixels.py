@@ -19,7 +19,7 @@ from PIL import Image
 from seg import checkpoint, trained
 from seg.images import Reading, read_image, read_values
 from seg.images.headers import orientation_of, read_tiff
-from seg.images.seen import look, percentiles
+from seg.images.oddities import look, percentiles
 from seg.transforms import (
     Affine,
     Blur,

@@ -17,8 +17,8 @@ from seg.audit.neighbours import check_neighbours
 from seg.audit.overlaps import check_overlaps
 from seg.audit.records import SEVERITIES, Audit, Example, Finding, Look, Split, Totals
 from seg.images import RGB, Reading, read_values
+from seg.images.oddities import percentiles
 from seg.images.reading import PERCENTILES
-from seg.images.seen import percentiles
 from seg.labels import LabelMap
 
 

@@ -20,7 +20,7 @@ from seg.audit.records import (
     text_of,
 )
 from seg.images import Reading
-from seg.images.seen import oddities
+from seg.images.oddities import oddities
 from seg.labels import LabelMap
 from seg.pairs import as_list
 

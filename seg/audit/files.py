@@ -15,8 +15,8 @@ from seg.audit.records import Example, Finding, Look, Split, as_findings, reason
 from seg.convert.reader import LabelReader
 from seg.files.memo import remembered
 from seg.images import Image, Reading, as_rgb, check_limit, decode_mask, decode_values, limit
-from seg.images.seen import Seen
-from seg.images.seen import look as look_at
+from seg.images.oddities import Seen
+from seg.images.oddities import look as look_at
 from seg.labels import IGNORE, LabelMap
 from seg.pairs import as_list, list_both
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import seg
 from seg.images import RGB, Reading
-from seg.images.seen import Seen
+from seg.images.oddities import Seen
 from seg.labels import LabelMap
 from seg.pairs import Folders
 

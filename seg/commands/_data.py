@@ -20,8 +20,8 @@ from seg.commands._reading import reading_of
 from seg.dataset import Checked
 from seg.files import make_folder, write_json
 from seg.images import Reading, read_values
+from seg.images.oddities import oddities, percentiles, text_of
 from seg.images.reading import PERCENTILES
-from seg.images.seen import oddities, percentiles, text_of
 from seg.labels import LabelMap
 from seg.pairs import Folders, Pair, as_list, pair, scenes_of, split, torn_scenes, with_instances
 from seg.pairs.folders import check_apart

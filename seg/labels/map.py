@@ -14,7 +14,7 @@ from seg.labels.documents import from_list, from_yaml
 from seg.labels.label import IGNORE, Color, Label, with_ignored
 from seg.labels.tables import from_table
 
-PALETTES = Path(__file__).parents[1] / "palettes"
+PALETTES = Path(__file__).parent / "palettes"
 """The folder of the built-in label maps."""
 
 _MOST_BYTES = 1 << 20
