@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 instruction_sets: tuple[str, ...]
 """What this machine has, slowest first; the last is used unless ``instructions`` names another (for tests)."""
 
-# (kind, exponent); kinds are numbered as in seg.losses._sums.KINDS
+# (kind, exponent); kinds are numbered as in seg.losses.sums.KINDS
 _Rows = Sequence[tuple[int, float]]
 
 def sums(

@@ -2,7 +2,7 @@
 
 An objective says what loading workers must prepare of each mask, and makes one number, with its terms, of a model and
 a batch. The training loop and the loaders know neither masks nor losses. `Segmentation` has one loss, `MultiTask` adds
-the tasks of further heads; `seg.weighting` says how several losses become one.
+the tasks of further heads; `seg.losses.weighting` says how several losses become one.
 
 A second task of your own is a module on the decoder's features, and one that knows what it needs of a mask and what it
 costs. For example, the edges between classes, in ``my_edges.py``::
@@ -54,7 +54,7 @@ from torch.utils.data import default_collate
 
 from seg.loading import Batch
 from seg.losses import WeightedSum, distances_for
-from seg.weighting import Weighting
+from seg.losses.weighting import Weighting
 
 
 class Losses(NamedTuple):

@@ -38,10 +38,10 @@ from seg.inference import sliding, whole_image
 from seg.labels import IGNORE
 from seg.loading import Batch
 from seg.losses import CrossEntropy, boxes
+from seg.losses.weighting import Fixed
 from seg.models import WithHeads, build
 from seg.objective import MultiTask, Segmentation
 from seg.synthetic import render_scene, scene_things
-from seg.weighting import Fixed
 
 
 @pytest.fixture(autouse=True)

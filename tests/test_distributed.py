@@ -27,8 +27,8 @@ from seg.evaluation import Validation
 from seg.loading import Batch, TrainBatches
 from seg.losses import CrossEntropy, Dice, Focal, LovaszSoftmax, WeightedSum, over_processes
 from seg.losses.boxes import giou
+from seg.losses.weighting import DynamicWeightAverage, Fixed, SoftOptimalUncertainty, Uncertainty, Weighting
 from seg.objective import MultiTask, Segmentation
-from seg.weighting import DynamicWeightAverage, Fixed, SoftOptimalUncertainty, Uncertainty, Weighting
 
 CLASSES, IMAGES, STEPS = 4, 8, 6
 

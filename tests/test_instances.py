@@ -27,10 +27,10 @@ from seg.images.cached import MemoryCache
 from seg.labels import IGNORE, Label, LabelMap
 from seg.loading import Batch
 from seg.losses import CrossEntropy, boxes
+from seg.losses.weighting import Fixed
 from seg.models import WithHeads, build
 from seg.objective import MultiTask, Segmentation
 from seg.pairs import Pair, pair, with_instances
-from seg.weighting import Fixed
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
 

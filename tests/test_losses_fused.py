@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seg import _losses, losses
-from seg.losses import _fused, fused
-from seg.losses._sums import FIELD, KINDS, Need, PlainSums
+from seg.losses import fused, native
+from seg.losses.pixel_sums import FIELD, KINDS, Need, PlainSums
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -110,7 +110,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Need, ...]]:
         apply = function.apply
         monkeypatch.setattr(function, "apply", lambda *args: found.append(args[3] if args[3:] else ()) or apply(*args))
 
-    for function in (_fused._TakeSums, _fused._TakeLovasz, _fused._TakeHard):
+    for function in (native_losses._TakeSums, native_losses._TakeLovasz, native_losses._TakeHard):
         watch(function)
     return found
 

@@ -90,7 +90,7 @@ def test_tasks_that_are_none(tasks: Any, message: str) -> None:
 
 
 def configured(weighting: str, **options: Any) -> dict[str, Any]:
-    return {"task": None, "weighting": {"_target_": f"seg.weighting.{weighting}", **options}}
+    return {"task": None, "weighting": {"_target_": f"seg.losses.weighting.{weighting}", **options}}
 
 
 def test_the_weighting_of_a_composite_loss() -> None:

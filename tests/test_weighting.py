@@ -17,8 +17,8 @@ from hydra.utils import get_object
 from torch import Tensor
 
 from seg.losses import Boundary, Dice, WeightedSum
+from seg.losses.weighting import DynamicWeightAverage, Fixed, SoftOptimalUncertainty, Uncertainty, Weighting
 from seg.objective import Segmentation
-from seg.weighting import DynamicWeightAverage, Fixed, SoftOptimalUncertainty, Uncertainty, Weighting
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "weighting"
 NAMES = ("segmentation", "boxes", "edges")

@@ -66,7 +66,7 @@ void check_axes(const py::array& logits) {
 std::vector<Row> rows_of(const std::vector<std::pair<int, float>>& wanted) {
     std::vector<Row> rows;
     for (const auto& [kind, exponent] : wanted) {
-        demand(kind >= 0 && kind < kKinds, "rows: expected kinds of seg.losses._sums.KINDS", std::to_string(kind),
+        demand(kind >= 0 && kind < kKinds, "rows: expected kinds of seg.losses.sums.KINDS", std::to_string(kind),
                "number them in that order");
         rows.push_back({static_cast<Kind>(kind), exponent});
     }

@@ -35,7 +35,7 @@ _GROUPS = (
     *("model", "regularizer", "loss", "task", "weighting"),
     *("optimizer", "scheduler", "rates", "augment", "average", "inference"),
 )
-_USUAL = {"_target_": "seg.weighting.Fixed"}
+_USUAL = {"_target_": "seg.losses.weighting.Fixed"}
 """A weighting that is not worth a word."""
 
 

@@ -18,9 +18,9 @@ from seg.commands._targets import instantiate, parameters
 from seg.images import read_instances
 from seg.labels import LabelMap
 from seg.losses import WeightedSum
+from seg.losses.weighting import Fixed, Weighting
 from seg.objective import SEGMENTATION, MultiTask, Segmentation
 from seg.pairs import Pair
-from seg.weighting import Fixed, Weighting
 
 BOX_HEAD = "seg.boxes.BoxHead"
 WITH_BOXES = ("seg.inference.whole", "seg.inference.sliding")

@@ -7,11 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from seg.losses._check import check_choice, check_classes
-from seg.losses._distance import signed_distance
-from seg.losses._fused import native_sums
-from seg.losses._pixels import per_pixel, prepare
-from seg.losses._sums import FIELD, LABELLED, Need, PixelSums
+from seg.losses.arguments import check_choice, check_classes
+from seg.losses.distance import signed_distance
+from seg.losses.native import native_sums
+from seg.losses.pixel_sums import FIELD, LABELLED, Need, PixelSums
+from seg.losses.pixels import per_pixel, prepare
 
 
 class Boundary(nn.Module):
@@ -38,7 +38,7 @@ class Boundary(nn.Module):
         ValueError: an option out of range, or arguments of the wrong shape or type.
     """
 
-    can_be_negative = True  # what `seg.weighting` asks
+    can_be_negative = True  # what `seg.losses.weighting` asks
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seg.losses._check import check_choice, check_number
+from seg.losses.arguments import check_choice, check_number
 
 Reduction = Literal["mean", "sum", "none"]
 

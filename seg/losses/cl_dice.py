@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seg.losses._check import check_choice, check_classes, check_number
-from seg.losses._pixels import prepare
-from seg.losses._regions import Absent, class_mean, divide
-from seg.losses._shared import total
+from seg.losses.arguments import check_choice, check_classes, check_number
+from seg.losses.pixels import prepare
+from seg.losses.processes import over_processes
+from seg.losses.regions import Absent, class_mean, divide
 
 
 class ClDice(nn.Module):
@@ -64,7 +64,7 @@ class ClDice(nn.Module):
         line, true_line = _skeleton(p, known, self.iterations), _skeleton(own, known, self.iterations)
         parts = [part.sum((2, 3)) for part in (line * own, line, true_line * p, true_line, own)]
         if self.batch:
-            parts = list(total(*(part.sum(0, keepdim=True) for part in parts)))
+            parts = list(over_processes(*(part.sum(0, keepdim=True) for part in parts)))
         inside, predicted, found, true, labelled = parts
         precision = (inside + self.smooth) / (predicted + self.smooth)
         sensitivity = (found + self.smooth) / (true + self.smooth)

@@ -4,11 +4,10 @@ from typing import Literal
 
 from torch import Tensor
 
-from seg.losses._check import check_choice, check_share
-from seg.losses._pixels import per_pixel
-from seg.losses._shared import total
-from seg.losses._sum_loss import SumLoss
-from seg.losses._sums import Need, PixelSums, cross_entropy_needs
+from seg.losses.arguments import check_choice, check_share
+from seg.losses.pixels import per_pixel
+from seg.losses.processes import over_processes
+from seg.losses.sums import Need, PixelSums, SumLoss, cross_entropy_needs
 
 
 class CrossEntropy(SumLoss):
@@ -41,4 +40,4 @@ class CrossEntropy(SumLoss):
 
     def from_sums(self, sums: PixelSums) -> Tensor:
         value = sums.cross_entropy(label_smoothing=self.label_smoothing)
-        return per_pixel(value, sums.pixels()) if self.reduction == "mean" else total(value)[0]
+        return per_pixel(value, sums.pixels()) if self.reduction == "mean" else over_processes(value)[0]

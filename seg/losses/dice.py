@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from seg.losses._regions import Absent, RegionLoss, RegionSums, divide
+from seg.losses.regions import Absent, RegionLoss, RegionSums, divide
 
 
 class Dice(RegionLoss):

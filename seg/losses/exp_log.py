@@ -4,13 +4,12 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from seg.losses._check import check_choice, check_number
-from seg.losses._pixels import per_pixel, precise_minus_log, safe_power
-from seg.losses._regions import Absent, RegionSums, class_mean, divide, region_sums
-from seg.losses._shared import total
-from seg.losses._sum_loss import SumLoss
-from seg.losses._sums import HIT, LABELLED, PREDICTED, Need, PixelSums
-from seg.losses._weight import ClassWeight
+from seg.losses.arguments import check_choice, check_number
+from seg.losses.pixels import per_pixel, precise_minus_log, safe_power
+from seg.losses.processes import over_processes
+from seg.losses.regions import Absent, RegionSums, class_mean, divide, region_sums
+from seg.losses.sums import HIT, LABELLED, PREDICTED, Need, PixelSums, SumLoss
+from seg.losses.weight import ClassWeight
 
 
 class ExpLog(SumLoss):
@@ -71,7 +70,7 @@ class ExpLog(SumLoss):
         region = region_sums(sums, batch=self.batch)
         weight = self.weight(sums.like)
         if weight is None:
-            weight = _rarity(region.labelled[0] if self.batch else total(region.labelled.sum(0))[0])
+            weight = _rarity(region.labelled[0] if self.batch else over_processes(region.labelled.sum(0))[0])
         cross = per_pixel(sums.over_all(Need("power", self.gamma_cross), weight), sums.pixels())
         return self.dice_share * self._dice(region) + self.cross_share * cross
 

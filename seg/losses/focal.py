@@ -4,11 +4,10 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from seg.losses._check import check_number
-from seg.losses._pixels import per_pixel
-from seg.losses._sum_loss import SumLoss
-from seg.losses._sums import LABELLED, Need, PixelSums, cross_entropy_needs
-from seg.losses._weight import ClassWeight
+from seg.losses.arguments import check_number
+from seg.losses.pixels import per_pixel
+from seg.losses.sums import LABELLED, Need, PixelSums, SumLoss, cross_entropy_needs
+from seg.losses.weight import ClassWeight
 
 
 class Focal(SumLoss):

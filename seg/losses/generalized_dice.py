@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor
 
-from seg.losses._check import check_choice
-from seg.losses._regions import Absent, divide, region_sums, row_mean
-from seg.losses._sum_loss import SumLoss
-from seg.losses._sums import HIT, LABELLED, PREDICTED, Need, PixelSums
+from seg.losses.arguments import check_choice
+from seg.losses.regions import Absent, divide, region_sums, row_mean
+from seg.losses.sums import HIT, LABELLED, PREDICTED, Need, PixelSums, SumLoss
 
 
 class GeneralizedDice(SumLoss):

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from seg.losses._check import check_choice
-from seg.losses._fused import native_lovasz
-from seg.losses._pixels import prepare
-from seg.losses._regions import Absent, class_mean
-from seg.losses._weight import ClassWeight
+from seg.losses.arguments import check_choice
+from seg.losses.native import native_lovasz
+from seg.losses.pixels import prepare
+from seg.losses.regions import Absent, class_mean
+from seg.losses.weight import ClassWeight
 
 
 class LovaszSoftmax(nn.Module):

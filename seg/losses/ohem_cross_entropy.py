@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seg.losses._check import check_share
-from seg.losses._fused import native_hard
-from seg.losses._pixels import prepare
-from seg.losses._shared import total
+from seg.losses.arguments import check_share
+from seg.losses.native import native_hard
+from seg.losses.pixels import prepare
+from seg.losses.processes import over_processes
 
 
 class OhemCrossEntropy(nn.Module):
@@ -42,7 +42,7 @@ class OhemCrossEntropy(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         value, kept = native_hard(logits, target, self._hardest) or self._plain(logits, target)
-        value, divisor = total(value, kept)
+        value, divisor = over_processes(value, kept)
         loss = value / divisor.clamp(min=1)
         return loss.to(torch.promote_types(logits.dtype, torch.float32))  # native sums are float64
 
@@ -53,7 +53,7 @@ class OhemCrossEntropy(nn.Module):
         # cross entropy is not negative: at -1 ignored pixels are sorted last
         values = torch.where(valid, values, -1).flatten().sort(dim=0, descending=True, stable=True).values
         pixels, hard = valid.sum(), (values > self.limit).sum()
-        all_pixels, all_hard = total(pixels, hard)
+        all_pixels, all_hard = over_processes(pixels, hard)
         enough = all_hard >= self._least(all_pixels)
         kept = torch.where(enough, hard, hard.maximum(self._least(pixels)))
         # a mask and not a slice: a slice would wait for a GPU to tell ``kept``, and break torch.compile's graph

@@ -2,10 +2,9 @@
 
 from torch import Tensor
 
-from seg.losses._check import check_number
-from seg.losses._pixels import per_pixel
-from seg.losses._sum_loss import SumLoss
-from seg.losses._sums import HIT, Need, PixelSums, cross_entropy_needs
+from seg.losses.arguments import check_number
+from seg.losses.pixels import per_pixel
+from seg.losses.sums import HIT, Need, PixelSums, SumLoss, cross_entropy_needs
 
 
 class Poly1(SumLoss):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from seg.losses._check import check_choice, check_number
+from seg.losses.arguments import check_choice, check_number
 
 
 class Ramp:

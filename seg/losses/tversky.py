@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from seg.losses._check import check_number
-from seg.losses._pixels import safe_power
-from seg.losses._regions import Absent, RegionLoss, RegionSums, divide
+from seg.losses.arguments import check_number
+from seg.losses.pixels import safe_power
+from seg.losses.regions import Absent, RegionLoss, RegionSums, divide
 
 
 class Tversky(RegionLoss):

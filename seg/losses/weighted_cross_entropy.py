@@ -5,12 +5,11 @@ from typing import Literal
 
 from torch import Tensor
 
-from seg.losses._check import check_choice, check_share
-from seg.losses._regions import divide
-from seg.losses._shared import total
-from seg.losses._sum_loss import SumLoss
-from seg.losses._sums import LABELLED, Need, PixelSums, cross_entropy_needs
-from seg.losses._weight import ClassWeight
+from seg.losses.arguments import check_choice, check_share
+from seg.losses.processes import over_processes
+from seg.losses.regions import divide
+from seg.losses.sums import LABELLED, Need, PixelSums, SumLoss, cross_entropy_needs
+from seg.losses.weight import ClassWeight
 
 
 class WeightedCrossEntropy(SumLoss):
@@ -53,4 +52,6 @@ class WeightedCrossEntropy(SumLoss):
     def from_sums(self, sums: PixelSums) -> Tensor:
         weight = self.weight(sums.like)
         value = sums.cross_entropy(weight, self.label_smoothing)
-        return divide(*total(value, sums.over_all(LABELLED, weight))) if self.reduction == "mean" else total(value)[0]
+        if self.reduction == "sum":
+            return over_processes(value)[0]
+        return divide(*over_processes(value, sums.over_all(LABELLED, weight)))

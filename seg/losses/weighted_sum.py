@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from seg.losses._check import check_number
-from seg.losses._fused import native_sums
-from seg.losses._sums import Need, PixelSums, needs_of
+from seg.losses.arguments import check_number
+from seg.losses.native import native_sums
+from seg.losses.pixel_sums import Need, PixelSums, needs_of
 from seg.losses.schedules import Ramp
 
 

@@ -68,7 +68,7 @@ _SINCE = {
     "tune.share": 0.25,
     "tune.space": ["optimizer.lr=tag(log,interval(1e-4,1e-2))"],
     "tune.trials": 0,
-    "weighting._target_": "seg.weighting.Fixed",
+    "weighting._target_": "seg.losses.weighting.Fixed",
 }
 """Keys that the configurations of older runs lack, and what such runs did."""
 

@@ -1,10 +1,12 @@
-"""Signed distance maps of a mask."""
+"""Signed distance maps of a mask, and which of them a loss takes."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def signed_distance(target: Tensor, classes: int, *, only: Sequence[int] | None = None) -> Tensor:
@@ -48,3 +50,39 @@ def _signed_distance(target: Tensor, classes: int, only: list[int] | None) -> Te
 def _(target: Tensor, classes: int, only: list[int] | None) -> Tensor:
     shape = (*target.shape[:-2], classes, *target.shape[-2:])
     return target.new_empty(shape, dtype=torch.float32, device="cpu")
+
+
+def distances_for(loss: nn.Module, classes: int) -> Callable[[Tensor], Tensor] | None:
+    """The function that makes the ``distance`` taken by ``loss`` or by one of its terms at any depth; None if none is.
+
+    It takes a mask (H, W), and can be pickled to go to a loading worker. The maps are float32: half precision would
+    round them, and converting them back costs the training process more than the smaller transfer saves. If all terms
+    with distances name the same ``classes``, only their maps (len(classes), H, W) are made and moved; otherwise those
+    of all classes (C, H, W), with zeros for the classes that no term names.
+
+    Raises:
+        ValueError: the loss names a class that does not exist.
+    """
+    takers = [module for module in loss.modules() if _takes_distance(module) and not _is_composite(module)]
+    if not takers or not _takes_distance(loss):
+        return None
+    wanted = [getattr(module, "classes", None) or list(range(classes)) for module in takers]
+    union = sorted({index for indices in wanted for index in indices})
+    if union[-1] >= classes:
+        raise ValueError(f"classes: expected class indices 0..{classes - 1}, got {union}")
+    if len(wanted[0]) < classes and all(indices == wanted[0] for indices in wanted):
+        return partial(_maps_of, classes=classes, only=list(wanted[0]))
+    return partial(signed_distance, classes=classes, only=union)
+
+
+def _takes_distance(module: nn.Module) -> bool:
+    return "distance" in inspect.signature(module.forward).parameters
+
+
+def _is_composite(module: nn.Module) -> bool:
+    """Tell whether a loss hands ``distance`` on to its terms, as `seg.losses.WeightedSum` does."""
+    return isinstance(getattr(module, "terms", None), nn.ModuleDict)
+
+
+def _maps_of(mask: Tensor, *, classes: int, only: list[int]) -> Tensor:
+    return signed_distance(mask, classes, only=only)[only]

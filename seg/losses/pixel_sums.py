@@ -1,8 +1,8 @@
 """The sums over pixels that most losses are functions of.
 
 Such a loss says in ``sums_needed()`` which sums it takes and in ``from_sums(sums)`` what it makes of them
-(`seg.losses._sum_loss`), and never looks at a pixel itself. So it is written once for both ways of computing the sums:
-`PlainSums` below, in torch operations, which defines them, and `seg.losses._fused.NativeSums`, which reads the logits
+(`seg.losses.sums`), and never looks at a pixel itself. So it is written once for both ways of computing the sums:
+`PlainSums` below, in torch operations, which defines them, and `seg.losses.native.NativeSums`, which reads the logits
 once for all terms of a composite.
 """
 
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seg.labels import IGNORE
-from seg.losses._pixels import precise_minus_log, prepare, safe_power, true_class
+from seg.losses.pixels import precise_minus_log, prepare, safe_power, true_class
 
 KINDS = ("labelled", "hit", "minus_log", "focal", "power", "predicted", "squares", "spread", "field")
 """In the order of the native code, which knows them by their index."""
@@ -37,11 +37,11 @@ PREDICTED, SQUARES, SPREAD, FIELD = Need("predicted"), Need("squares"), Need("sp
 
 
 class PixelSums(ABC):
-    """Sums over the labelled pixels of this process's batch; `seg.losses._shared.total` adds those of the others.
+    """Sums over the labelled pixels of this process's batch; `over_processes` adds those of the others.
 
     Attributes:
         size: height and width of the images in pixels.
-        like: (N, C, ...) of the type and on the device of the sums, for `seg.losses._weight.ClassWeight`.
+        like: (N, C, ...) of the type and on the device of the sums, for `seg.losses.weight.ClassWeight`.
         dtype: of the loss: float32, or float64 for logits in float64.
     """
 

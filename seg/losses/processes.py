@@ -7,7 +7,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def total(*parts: Tensor) -> tuple[Tensor, ...]:
+def over_processes(*parts: Tensor) -> tuple[Tensor, ...]:
     """Each of ``parts`` summed over all processes, in one exchange; unchanged if there is only one process.
 
     Every path from the logits to a loss goes through here exactly once: sums and divisors are taken over all images,

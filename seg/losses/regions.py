@@ -9,11 +9,10 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from seg.losses._check import check_choice, check_number
-from seg.losses._shared import total
-from seg.losses._sum_loss import SumLoss
-from seg.losses._sums import HIT, LABELLED, PREDICTED, SQUARES, Need, PixelSums
-from seg.losses._weight import ClassWeight
+from seg.losses.arguments import check_choice, check_number
+from seg.losses.processes import over_processes
+from seg.losses.sums import HIT, LABELLED, PREDICTED, SQUARES, Need, PixelSums, SumLoss
+from seg.losses.weight import ClassWeight
 
 Absent = Literal["skip", "count"]
 
@@ -39,7 +38,7 @@ def region_sums(sums: PixelSums, *, batch: bool, squared: bool = False) -> Regio
         sums: with `LABELLED`, `HIT` and `PREDICTED`, or `SQUARES` if ``squared``.
     """
     parts = sums[HIT], sums[SQUARES if squared else PREDICTED], sums[LABELLED]
-    return RegionSums(*total(*(part.sum(0, keepdim=True) for part in parts))) if batch else RegionSums(*parts)
+    return RegionSums(*over_processes(*(part.sum(0, keepdim=True) for part in parts))) if batch else RegionSums(*parts)
 
 
 def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
@@ -75,7 +74,7 @@ def row_mean(values: Tensor, rows: Tensor, *, batch: bool) -> Tensor:
     """Mean of ``values (B,)`` over the ``rows (B,)`` that count, 0 if none does; ``batch`` as in `class_mean`."""
     value, count = torch.where(rows, values, 0).sum(), rows.sum()
     if not batch:  # the one row of a batch is of all processes already
-        value, count = total(value, count)
+        value, count = over_processes(value, count)
     return value / count.clamp(min=1)
 
 

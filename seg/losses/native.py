@@ -5,7 +5,7 @@ Losses by sums store nothing else, OHEM a number for each pixel, and Lovasz-Soft
 Rule. The native path is taken for logits in float32, bfloat16 or float16 on the CPU, run eagerly in one process; that
 is, not under `torch.compile`, `torch.export`, tracing or the transforms of `torch.func`, not for tensor subclasses, not
 with distance maps of some classes only, and not where several processes share sums. Everything else takes the plain
-path (`seg.losses._sums.PlainSums`, or a loss's own), whose values agree to rounding. Second derivatives come from the
+path (`seg.losses.sums.PlainSums`, or a loss's own), whose values agree to rounding. Second derivatives come from the
 plain definitions. On a GPU, compile: ``torch.compile(loss)``.
 
 Switch. With ``SEG_FUSED=0`` in the environment, or ``with seg.losses.fused(False)``, the plain path is always taken.
@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 
 from seg.labels import IGNORE
-from seg.losses._check import check_indices, check_shapes
-from seg.losses._distance import signed_distance
-from seg.losses._sums import FIELD, HIT, KINDS, LABELLED, MINUS_LOG, SPREAD, Need, PixelSums, PlainSums, needs_of
+from seg.losses.arguments import check_indices, check_shapes
+from seg.losses.distance import signed_distance
+from seg.losses.pixel_sums import FIELD, HIT, KINDS, LABELLED, MINUS_LOG, SPREAD, Need, PixelSums, PlainSums, needs_of
 
 _allowed: ContextVar[bool | None] = ContextVar("fused", default=None)
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from seg.labels import IGNORE
-from seg.losses._check import check_shapes
-from seg.losses._shared import total
+from seg.losses.arguments import check_shapes
+from seg.losses.processes import over_processes
 
 
 def prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -28,7 +28,7 @@ def prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def per_pixel(value: Tensor, pixels: Tensor) -> Tensor:
     """A sum over labelled pixels divided by their number, both over all processes; 0 if there is none."""
-    value, pixels = total(value, pixels)
+    value, pixels = over_processes(value, pixels)
     return value / pixels.clamp(min=1)
 
 
