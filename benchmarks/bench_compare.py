@@ -35,7 +35,7 @@ from made_scores import World, miou
 
 from seg.compare.sample import Sample
 from seg.compare.statistics import compare
-from seg.scores import scores
+from seg.metrics.scores import scores_of
 
 RESULTS = Path(__file__).parent / "results"
 LEVELS, SEEDS, IMAGES, CLASSES, DRAWS = 20, 5, 1000, 19, 10_000
@@ -86,7 +86,9 @@ def whole_command(samples: dict[str, Sample]) -> tuple[float, float, float]:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         found = json.loads(Path(folder, "out/statistics.json").read_text())
         for level, sample in zip(found["levels"], samples.values(), strict=True):
-            assert np.isclose(level["mean"], np.mean([scores(each.sum(0)).miou for each in sample.counts]), rtol=1e-9)
+            assert np.isclose(
+                level["mean"], np.mean([scores_of(each.sum(0)).miou for each in sample.counts]), rtol=1e-9
+            )
     return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
@@ -108,7 +110,7 @@ def main() -> None:
         *theirs, errors = timed(lambda: bootstrap(samples))
         times.setdefault(f"bootstrap of {DRAWS} draws, standard errors alone", []).append((theirs[0], theirs[1]))
     for level, error, sample in zip(whole.levels, errors, samples.values(), strict=True):
-        assert np.isclose(level.mean, np.mean([scores(each.sum(0)).miou for each in sample.counts]), rtol=1e-12)
+        assert np.isclose(level.mean, np.mean([scores_of(each.sum(0)).miou for each in sample.counts]), rtol=1e-12)
         assert np.isclose(level.spread.error(new_seeds=False), error, rtol=0.05)
     seconds, processor, memory = whole_command(samples)
     name = f"`seg-compare` on {LEVELS * SEEDS} run folders, once, peak memory {memory:.0f} MB"
@@ -131,7 +133,7 @@ def write(times: dict[str, list[tuple[float, float]]], rounds: int, before: floa
         "",
         f"{LEVELS} levels x {SEEDS} seeds x {IMAGES} images x {CLASSES} classes, {DRAWS} draws, one thread of "
         f"{processor}, load {os.getloadavg()[0]:.1f}, commit {commit.strip()}, NumPy {np.__version__}; medians of "
-        f"{rounds} rounds, each way in turn. Means are those of `seg.scores`; standard errors of the bootstrap agree "
+        f"{rounds} rounds, each way in turn. Means: `seg.metrics.scores`; standard errors of the bootstrap agree "
         f"within 5 %. Peak memory of the process {peak:.0f} MB, of which {before:.0f} MB before the statistics "
         "(input and its making).",
         "",

@@ -21,7 +21,8 @@ import yaml
 
 from seg.commands._data import load_data
 from seg.images import read_image, read_mask
-from seg.metrics import confusion_matrix, image_counts, scores
+from seg.metrics import confusion_matrix, image_counts
+from seg.metrics.scores import scores_of
 from seg.trained import load
 
 PLAIN = "none"
@@ -38,7 +39,7 @@ def on_training_images(run: Path) -> float:
         prediction = torch.from_numpy(trained.predict(read_image(p.image)))
         mask = torch.from_numpy(read_mask(p.mask, trained.labels.classes))
         total += image_counts(confusion_matrix(prediction, mask, trained.labels.classes))
-    return scores(total).miou
+    return scores_of(total).miou
 
 
 def setting(run: Path) -> tuple[str, int]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg import runs
-from seg.scores import by_class, by_image, image_ious, image_means, scores
+from seg.metrics.scores import by_class, by_image, image_ious, image_means, scores_of
 
 CLASSES = ("sky", "road", "pole")
 
@@ -53,7 +53,7 @@ def write_run(
     counts = made_counts(level, seed, better=better) if counts is None else counts
     names = [f"val/{i:03}" for i in range(len(counts))]
     pairs = {"train": [("train/a", 10, 20)], "val": [(name, 10, 20) for name in names]}
-    values = scores(counts.sum(0))
+    values = scores_of(counts.sum(0))
     with runs.opened(folder, settings, told, pairs):
         for epoch in range(2):
             line = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seg.scores import mean, ratio
+from seg.metrics.scores import mean, ratio
 
 Floats = NDArray[np.float64]
 

@@ -30,8 +30,8 @@ from seg.regularizers import (
     attach,
     describe,
 )
-from seg.regularizers._rate import Regularizer
-from seg.regularizers._stock import stock
+from seg.regularizers.rate import Regularizer
+from seg.regularizers.stock import stock
 
 ALL = {"stochastic_depth": 0.2, "dropblock": 0.1, "spatial_dropout": 0.1, "uniform_dropout": 0.3, "dropout": 0.1}
 ENCODERS = (

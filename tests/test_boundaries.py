@@ -16,7 +16,7 @@ import torch
 
 from seg.metrics import Boundaries, at_tolerance
 from seg.metrics.boundaries import band_counts, pixels
-from seg.scores import boundary_f1, surface_dice
+from seg.metrics.scores import boundary_f1, surface_dice
 
 CLASSES = 4
 

@@ -24,7 +24,7 @@ from seg.compare.gallery import CHANGE_COLORS, changes, encoded, find_cases
 from seg.compare.rankings import OTHERS, other_scores
 from seg.compare.statistics import compare
 from seg.compare.study import Study, read_study
-from seg.scores import by_class, by_image, image_ious, scores
+from seg.metrics.scores import by_class, by_image, image_ious, scores_of
 
 LEVEL_KEYS = {"level", "seeds", "images", "mean", "interval", "interval_kind", "rank_interval"}
 PAIR_KEYS = {"a", "b", "difference", "interval", "p_holm", "effect", "p_better", "p_equivalent", "p_worse", "verdict"}
@@ -56,7 +56,7 @@ def test_the_files_hold_what_scripts_read(root: Path, tmp_path: Path, script: Sc
     ]
     for row in rows[:3]:
         counts = made_counts("dice", int(row["seed"]), better=0.15)
-        assert float(row["miou"]) == pytest.approx(scores(counts.sum(0)).miou, abs=1e-6)
+        assert float(row["miou"]) == pytest.approx(scores_of(counts.sum(0)).miou, abs=1e-6)
         assert float(row["miou_i"]) == pytest.approx(by_image(image_ious(counts)), abs=1e-6)
         assert float(row["miou_c"]) == pytest.approx(by_class(image_ious(counts)), abs=1e-6)
         assert (row["images"], float(row["seconds"])) == ("12", 6.0)
@@ -343,7 +343,7 @@ def test_other_metrics_rank_the_levels(root: Path) -> None:
     assert list(found) == [metric for metric in OTHERS if metric != "ap"]  # these runs have no boxes
     for level, miou, by_target in zip(study.levels, found["miou"], found["target"], strict=True):
         totals = [entry.counts.sum(0) for entry in level.entries]
-        assert miou == pytest.approx(np.mean([scores(total).miou for total in totals]))
+        assert miou == pytest.approx(np.mean([scores_of(total).miou for total in totals]))
         assert by_target == pytest.approx(miou)  # every class is in the target
     entry = replace(study.levels[0].entries[0], counts=np.array([[[0, 5, 0], [4, 4, 8]]]))
     one = [replace(study.levels[0], entries=(entry,))]

@@ -14,7 +14,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 
 from seg.commands import conf_dir
-from seg.regularizers._rate import Regularizer
+from seg.regularizers.rate import Regularizer
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))

@@ -20,7 +20,7 @@ from seg.commands import _judged, _pictures, _tables
 from seg.commands._request import BEST_LOW, MONITORED, check_monitor
 from seg.evaluation import Validation
 from seg.metrics import BINS, AtTemperature, Boundaries, Components, PixelCounts
-from seg.scores import calibration_error
+from seg.metrics.scores import calibration_error
 from seg.training import FitOptions
 
 NAMES = ("sky", "[/red] $x$", "car")

@@ -196,7 +196,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import seg; seg.labels.LabelMap", {"torch", "cv2", "numpy", "hydra"}),
         ("import seg.convert", {"torch", "cv2", "hydra"}),
         ("import seg.runs", {"torch", "cv2", "hydra"}),
-        ("import seg.scores", {"torch", "cv2", "hydra"}),
+        ("import seg.metrics.scores", {"torch", "cv2", "hydra"}),
         ("import seg.audit.report", {"torch", "hydra"}),
         ("import seg.html", {"torch", "cv2", "numpy", "hydra"}),
         ("from seg.commands import preprocess, train, evaluate, predict, diagnose, export, compare",

@@ -11,7 +11,8 @@ from torchmetrics.functional.classification import (
     multiclass_jaccard_index,
 )
 
-from seg.metrics import confusion_matrix, image_counts, majority_scores, scores
+from seg.metrics import confusion_matrix, image_counts
+from seg.metrics.scores import majority_scores, scores_of
 
 
 def random_pair(classes: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,7 +29,7 @@ def test_against_torchmetrics(classes: int) -> None:
     matrix = confusion_matrix(prediction, target, classes)
     reference = {"num_classes": classes, "ignore_index": 255}
     assert torch.equal(matrix, multiclass_confusion_matrix(prediction, target.long(), **reference))
-    ours = scores(image_counts(matrix))
+    ours = scores_of(image_counts(matrix))
     theirs = multiclass_jaccard_index(prediction, target.long(), average=None, **reference)
     torch.testing.assert_close(torch.tensor(ours.iou), theirs.double(), atol=1e-6, rtol=0, check_dtype=False)
     theirs = multiclass_f1_score(prediction, target.long(), average=None, **reference)
@@ -40,7 +41,7 @@ def test_against_torchmetrics(classes: int) -> None:
 def test_by_hand() -> None:
     target = torch.tensor([[0, 0, 1, 255]])
     prediction = torch.tensor([[0, 1, 1, 2]])
-    result = scores(image_counts(confusion_matrix(prediction, target, 4)))
+    result = scores_of(image_counts(confusion_matrix(prediction, target, 4)))
     assert result.iou[:2] == (0.5, 0.5)
     assert math.isnan(result.iou[2])  # predicted at an ignored pixel only: it does not occur
     assert result.miou == 0.5
@@ -60,14 +61,14 @@ def test_majority_is_the_constant_predictor() -> None:
     _, target = random_pair(5, seed=2)
     counts = image_counts(confusion_matrix(target, target, 5))
     for answer in range(5):
-        constant = scores(image_counts(confusion_matrix(torch.full_like(target, answer), target, 5)))
+        constant = scores_of(image_counts(confusion_matrix(torch.full_like(target, answer), target, 5)))
         ours = majority_scores(counts, answer)
         assert (ours.miou, ours.accuracy, ours.target) == (constant.miou, constant.accuracy, constant.target)
     assert majority_scores(counts).accuracy == max(majority_scores(counts, a).accuracy for a in range(5))
 
 
 def test_everything_ignored() -> None:
-    result = scores(image_counts(confusion_matrix(torch.zeros(2, 2).long(), torch.full((2, 2), 255), 3)))
+    result = scores_of(image_counts(confusion_matrix(torch.zeros(2, 2).long(), torch.full((2, 2), 255), 3)))
     assert math.isnan(result.miou)
     assert math.isnan(result.accuracy)
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seg.regularizers import DropBlock, Dropout, SpatialDropout, StochasticDepth, UniformDropout
-from seg.regularizers._rate import Regularizer
 from seg.regularizers.drop_block import gamma
+from seg.regularizers.rate import Regularizer
 
 SIGMAS = 5
 KINDS: dict[str, Callable[[float], Regularizer]] = {

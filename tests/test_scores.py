@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from seg.scores import (
+from seg.metrics.scores import (
     boundary_f1,
     by_class,
     by_image,
@@ -14,7 +14,7 @@ from seg.scores import (
     image_ious,
     image_means,
     majority_scores,
-    scores,
+    scores_of,
     surface_dice,
     worst,
 )
@@ -50,7 +50,7 @@ def test_means_by_image_and_by_class_against_loops() -> None:
 
 def test_dataset_mean_keeps_a_class_that_is_only_predicted() -> None:
     """The three means differ in their policy: D counts false alarms of a class that no target has."""
-    found = scores(some_counts().sum(0))
+    found = scores_of(some_counts().sum(0))
     assert found.iou[2] == 0
     assert found.miou == pytest.approx(sum(found.iou) / 4)
 
@@ -87,5 +87,5 @@ def test_nothing_at_all() -> None:
     nothing = np.zeros((2, 3, 3), np.int64)
     assert all(math.isnan(mean(image_ious(nothing))) for mean in (by_image, by_class))
     assert np.isnan(worst(image_means(image_ious(nothing)))).all()
-    assert math.isnan(scores(nothing.sum(0)).miou)
+    assert math.isnan(scores_of(nothing.sum(0)).miou)
     assert math.isnan(majority_scores(nothing.sum(0)).accuracy)

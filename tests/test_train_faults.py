@@ -21,7 +21,7 @@ from conftest import LABELS, Script, fails, scene, script_path, train_options, w
 from seg import checkpoint
 from seg.commands._show import verdict
 from seg.labels import Label, LabelMap
-from seg.metrics import majority_scores, scores
+from seg.metrics.scores import majority_scores, scores_of
 
 
 def masks_of(folder: Path) -> list[Path]:
@@ -71,9 +71,9 @@ class TestScoresThatCannotBeTrue:
     def test_the_mean_says_how_many_classes(self) -> None:
         """Where one is neither there nor predicted."""
         counts = torch.tensor([[3, 4, 4], [2, 2, 3], [0, 0, 0]])
-        text = verdict(scores(counts), majority_scores(counts), "road")
+        text = verdict(scores_of(counts), majority_scores(counts), "road")
         assert text.startswith("mIoU 63.3 % (mean over 2 of 3 classes), pixel accuracy 71.4 %; majority-class baseline")
-        assert "mean over" not in verdict(scores(counts[:2]), majority_scores(counts[:2]), "road")
+        assert "mean over" not in verdict(scores_of(counts[:2]), majority_scores(counts[:2]), "road")
 
 
 def test_data_that_change_between_start_and_end(tmp_path: Path, data: Path, script: Script) -> None:

@@ -13,7 +13,7 @@ from seg import runs
 from seg.commands import _show
 from seg.images import Reading
 from seg.labels import LabelMap
-from seg.scores import POLICY, majority_scores
+from seg.metrics.scores import POLICY, majority_scores
 
 NOT_STATED = "Not stated."
 

@@ -12,7 +12,7 @@ from seg.commands._data import Data
 from seg.commands._judged import Judged, as_data, write
 from seg.commands._pictures import draw_curves
 from seg.files import write_json, write_text
-from seg.metrics import majority_scores, scores
+from seg.metrics.scores import majority_scores, scores_of
 from seg.training import FitOptions, Position
 
 
@@ -32,7 +32,7 @@ def finish(
     write_json(folder / runs.JUDGED, {"checkpoint": runs.LAST, **as_data(judged)})
     lines = list(runs.read_lines(folder / runs.METRICS))
     draw_curves(folder / runs.CURVES, lines)
-    final, majority = scores(counts.sum(0)), majority_scores(counts.sum(0), majority_class)
+    final, majority = scores_of(counts.sum(0)), majority_scores(counts.sum(0), majority_class)
     best = position.best if options.mode == "max" else -position.best
     done = {
         "epochs": position.epoch,

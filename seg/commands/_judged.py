@@ -16,7 +16,7 @@ from seg.commands import _pictures
 from seg.evaluation import Validation
 from seg.files import write_csv, write_json, write_png
 from seg.metrics import KINDS, SIZES, at_tolerance, error_shares
-from seg.scores import (
+from seg.metrics.scores import (
     POLICY,
     Floats,
     boundary_f1,

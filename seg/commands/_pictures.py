@@ -16,9 +16,9 @@ from seg.boxes import CHANNELS, Boxes, decode, head_of, joined
 from seg.files import whole, write_png
 from seg.images import Image, Reading, as_rgb, read_image, read_mask
 from seg.labels import LabelMap
+from seg.metrics.scores import ratio
 from seg.models import Normalization
 from seg.pairs import Pair
-from seg.scores import ratio
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

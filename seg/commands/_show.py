@@ -9,7 +9,7 @@ from rich.table import Table
 
 from seg.commands._progress import bulk_progress
 from seg.commands._text import plain_console
-from seg.metrics import Scores
+from seg.metrics.scores import Scores
 
 console = plain_console()
 speaks = True  # false in processes that leave the talking to the first one

@@ -10,7 +10,7 @@ from rich.table import Table
 from seg.commands import _show
 from seg.commands._judged import Judged
 from seg.metrics import BINS, SIZES
-from seg.scores import POLICY, class_means, image_ious, majority_scores, scores
+from seg.metrics.scores import POLICY, class_means, image_ious, majority_scores, scores_of
 
 
 def print_tables(judged: Judged, data: dict[str, Any], *, title: str, sizes: Sequence[int]) -> None:
@@ -21,7 +21,7 @@ def print_tables(judged: Judged, data: dict[str, Any], *, title: str, sizes: Seq
         sizes: pixels from which a component is medium, and large.
     """
     total = judged.total("counts").sum(0)
-    final, majority = scores(total), majority_scores(total)
+    final, majority = scores_of(total), majority_scores(total)
     for table in (
         _show.scores_table(final, judged.names, title=title),
         _class_table(judged),
@@ -40,9 +40,9 @@ def _class_table(judged: Judged) -> Table:
     table.caption = "D: pixels of all images summed; C: mean over the images whose target has the class"
     counts = judged.total("counts")
     columns = (
-        scores(counts.sum(0)).iou,
+        scores_of(counts.sum(0)).iou,
         class_means(image_ious(counts)),
-        scores(judged.total("bands").sum(0)).iou,
+        scores_of(judged.total("bands").sum(0)).iou,
         class_means(judged.boundary_f1()),
     )
     for name, images, *values in zip(judged.names, (counts[..., 2] > 0).sum(0), *columns, strict=True):

@@ -10,8 +10,8 @@ from seg.compare.entry import Entry
 from seg.compare.findings import Compared
 from seg.compare.sample import LOWER_IS_BETTER
 from seg.compare.study import Level, Study
+from seg.metrics.scores import POLICY
 from seg.runs import as_text, tuned_keys
-from seg.scores import POLICY
 
 _ORDER = ("model", "loss", "regularizer", "augment", "optimizer", "scheduler", "average", "data")
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg import runs
-from seg.scores import by_class, by_image, image_ious, scores
+from seg.metrics.scores import by_class, by_image, image_ious, scores_of
 
 Floats = NDArray[np.float64]
 
@@ -184,7 +184,7 @@ def _scores(told: Mapping[str, Any], counts: NDArray[np.int64]) -> dict[str, Any
     """
     if not counts[..., 2].any():
         raise ValueError(f"expected labelled pixels in {runs.PER_IMAGE}, got none")
-    total, by_images = scores(counts.sum(0)), image_ious(counts)
+    total, by_images = scores_of(counts.sum(0)), image_ious(counts)
     counted = {
         "miou": total.miou,
         "mdice": total.mdice,

@@ -14,8 +14,8 @@ from seg.compare.entry import Entry
 from seg.compare.figure import save_figure, short
 from seg.compare.study import Level
 from seg.labels import IGNORE
+from seg.metrics.scores import image_ious, image_means
 from seg.pairs import list_both
-from seg.scores import image_ious, image_means
 
 Mask = NDArray[np.uint8]
 

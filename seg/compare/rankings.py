@@ -7,7 +7,7 @@ import numpy as np
 from seg.compare.answer import NAMES
 from seg.compare.entry import Entry, number
 from seg.compare.study import Level
-from seg.scores import image_ious, image_means, mean, ratio, worst
+from seg.metrics.scores import image_ious, image_means, mean, ratio, worst
 
 OTHERS = {
     **{key: NAMES[key] for key in ("miou", "miou_i", "miou_c", "boundary_f1")},

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from seg.scores import image_means, mean, ratio
+from seg.metrics.scores import image_means, mean, ratio
 
 Floats = NDArray[np.float64]
 
@@ -83,7 +83,7 @@ class Sums:
 
 
 def sums(sample: Sample, metric: str) -> Sums:
-    """The metric as ratios of sums; see `seg.scores` for the means D (``miou``), I and C.
+    """The metric as ratios of sums; see `seg.metrics.scores` for the means D (``miou``), I and C.
 
     Args:
         metric: one of `COUNTED`, or a key of ``values``.

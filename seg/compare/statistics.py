@@ -48,7 +48,7 @@ from seg.compare.spread import (
     spread,
     strongest,
 )
-from seg.scores import mean
+from seg.metrics.scores import mean
 
 Floats = NDArray[np.float64]
 

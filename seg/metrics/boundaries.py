@@ -21,7 +21,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from seg.labels import IGNORE
-from seg.scores import boundary_f1, by_class, by_image, image_ious, scores, surface_dice
+from seg.metrics.scores import boundary_f1, by_class, by_image, image_ious, scores_of, surface_dice
 
 Mask = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
@@ -55,7 +55,7 @@ class Boundaries:
     - ``hd95 (images, C)`` pixels, if asked for.
 
     Scores: ``boundary_iou`` (D) with ``boundary_iou_i`` and ``boundary_iou_c``; ``boundary_f1`` at the first tolerance
-    (I); if asked for, ``nsd`` (I, first tolerance) and ``hd95`` (I). `seg.scores` makes the other means of totals.
+    (I); if asked for, ``nsd`` (I, first tolerance) and ``hd95`` (I). `seg.metrics.scores` has the other means.
 
     Boundary IoU: Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation" (CVPR 2021).
 
@@ -98,7 +98,7 @@ class Boundaries:
     def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]:
         bands, near = totals["bands"].numpy(), at_tolerance(totals["edges"].numpy(), 0)
         found = {
-            "boundary_iou": scores(bands.sum(0)).miou,
+            "boundary_iou": scores_of(bands.sum(0)).miou,
             "boundary_iou_i": by_image(image_ious(bands)),
             "boundary_iou_c": by_class(image_ious(bands)),
             "boundary_f1": by_image(boundary_f1(near)),
@@ -109,7 +109,7 @@ class Boundaries:
 
 
 def at_tolerance(edges: NDArray[np.int32], number: int) -> NDArray[np.int32]:
-    """The ``(images, C, 4)`` counts that `seg.scores.boundary_f1` takes, of one of the tolerances."""
+    """The ``(images, C, 4)`` counts that `seg.metrics.scores.boundary_f1` takes, of one of the tolerances."""
     return edges[..., [0, 1, 2 + 2 * number, 3 + 2 * number]]
 
 

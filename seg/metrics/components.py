@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seg.labels import IGNORE
-from seg.scores import class_means, ratio
+from seg.metrics.scores import class_means, ratio
 
 Mask = NDArray[np.uint8]
 

@@ -1,4 +1,4 @@
-"""Pixel counts of one image, which `seg.scores` turns into scores; ignored pixels (255) count nowhere."""
+"""Pixel counts of one image, which `seg.metrics.scores` turns into scores; ignored pixels (255) count nowhere."""
 
 import torch
 from torch import Tensor

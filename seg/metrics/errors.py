@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seg.labels import IGNORE
 from seg.metrics.boundaries import TOLERANCE, pixels
-from seg.scores import ratio
+from seg.metrics.scores import ratio
 
 Mask = NDArray[np.uint8]
 

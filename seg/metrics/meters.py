@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seg.metrics.counting import count
 from seg.metrics.counts import confusion_matrix, image_counts
-from seg.scores import by_class, by_image, calibration_error, image_ious, mean, scores
+from seg.metrics.scores import by_class, by_image, calibration_error, image_ious, mean, scores_of
 
 BINS = 15
 """Bins of confidence that the calibration error is computed of."""
@@ -108,7 +108,7 @@ class PixelCounts:
     def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]:
         counts = totals["counts"].numpy()
         ious = image_ious(counts)
-        found = {**scores(counts.sum(0)).named(self.names), "miou_i": by_image(ious), "miou_c": by_class(ious)}
+        found = {**scores_of(counts.sum(0)).named(self.names), "miou_i": by_image(ious), "miou_c": by_class(ious)}
         if "confidence" in totals:
             found |= _calibration(totals["confidence"])
         for meter in self.masks:

@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from seg.regularizers._rate import Regularizer
-from seg.regularizers._sites import WORDS, Site, filled_slots, find, possible
-from seg.regularizers._stock import Stock, stock
-from seg.regularizers._trace import Trace, features_of, trace, with_features
 from seg.regularizers.drop_block import DropBlock
 from seg.regularizers.dropout import Dropout
+from seg.regularizers.rate import Regularizer
+from seg.regularizers.sites import WORDS, Site, filled_slots, find, possible
 from seg.regularizers.spatial_dropout import SpatialDropout
 from seg.regularizers.stochastic_depth import StochasticDepth
+from seg.regularizers.stock import Stock, stock
+from seg.regularizers.trace import Trace, features_of, trace, with_features
 from seg.regularizers.uniform_dropout import UniformDropout
 
 Model = TypeVar("Model", bound=nn.Module)

@@ -4,8 +4,8 @@ from collections import defaultdict
 
 from torch import nn
 
-from seg.regularizers._rate import Regularizer
-from seg.regularizers._stock import stock
+from seg.regularizers.rate import Regularizer
+from seg.regularizers.stock import stock
 
 
 def describe(model: nn.Module) -> str:

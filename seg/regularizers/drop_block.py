@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seg.regularizers._rate import Regularizer
+from seg.regularizers.rate import Regularizer
 
 
 class DropBlock(Regularizer):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from seg.regularizers._rate import Regularizer, survivors_scale
+from seg.regularizers.rate import Regularizer, survivors_scale
 
 
 class Dropout(Regularizer):

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from seg.regularizers._rate import Regularizer
+from seg.regularizers.rate import Regularizer
 
 
 class SpatialDropout(Regularizer):

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from seg.regularizers._rate import Regularizer
-from seg.regularizers._sites import blocks
-from seg.regularizers._stock import DROP_CONNECT, stock
-from seg.regularizers._trace import trace
+from seg.regularizers.rate import Regularizer
+from seg.regularizers.sites import blocks
+from seg.regularizers.stock import DROP_CONNECT, stock
+from seg.regularizers.trace import trace
 
 SEED = 7_230_941
 """A seed that nobody uses for data: noise drawn from the seed of random images would be correlated with them."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from seg.transforms._draw import chance, check_factors, check_least, check_share, ratio, uniform
-from seg.transforms._pixels import array, tensor, white
+from seg.transforms.draw import chance, check_factors, check_least, check_share, ratio, uniform
+from seg.transforms.pixels import array, tensor, white
 
 _GRAY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in OpenCV and torchvision
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from seg.transforms._draw import chance, integer
+from seg.transforms.draw import chance, integer
 from seg.transforms.mix import ImageMask, Mix
 
 Transform = Callable[[Tensor, Tensor], ImageMask]

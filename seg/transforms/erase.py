@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seg.labels import IGNORE
-from seg.transforms._draw import (
+from seg.transforms.draw import (
     chance,
     check_factors,
     check_length,
@@ -21,7 +21,7 @@ from seg.transforms._draw import (
     ratio,
     uniform,
 )
-from seg.transforms._pixels import white
+from seg.transforms.pixels import white
 
 Fill = float | Sequence[float]
 Box = tuple[slice, slice]

@@ -8,8 +8,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from seg.labels import IGNORE
-from seg.transforms._draw import chance, check_factors, check_multiple, check_share, check_size, integer, ratio
-from seg.transforms._pixels import array, tensor
+from seg.transforms.draw import chance, check_factors, check_multiple, check_share, check_size, integer, ratio
+from seg.transforms.pixels import array, tensor
 
 
 def _pad(image: Tensor, mask: Tensor, padding: list[int]) -> tuple[Tensor, Tensor]:

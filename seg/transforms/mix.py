@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from seg.labels import IGNORE
-from seg.transforms._draw import check_least, check_share, check_size, integer
-from seg.transforms._pixels import canvas
+from seg.transforms.draw import check_least, check_share, check_size, integer
+from seg.transforms.pixels import canvas
 
 ImageMask = tuple[Tensor, Tensor]
 """An image (C, H, W) and its mask (H, W)."""

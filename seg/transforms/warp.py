@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seg.labels import IGNORE
-from seg.transforms._draw import chance, check_factors, check_least, check_share, ratio, uniform
-from seg.transforms._pixels import array, tensor
+from seg.transforms.draw import chance, check_factors, check_least, check_share, ratio, uniform
+from seg.transforms.pixels import array, tensor
 
 Map = NDArray[np.float32]
 

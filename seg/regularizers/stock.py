@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from seg.regularizers._rate import Regularizer
+from seg.regularizers.rate import Regularizer
 
 KINDS = {
     "Dropout": "dropout",

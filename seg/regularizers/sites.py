@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor, nn
 
-from seg.regularizers._trace import Trace, trace
+from seg.regularizers.trace import Trace, trace
 
 WORDS = ("branches", "shortcuts", "skips", "decoder")
 """Names of sites, as `seg.regularizers.attach` explains them; anything else is a pattern of module names."""

@@ -62,7 +62,7 @@ class Scores:
         }
 
 
-def scores(counts: ArrayLike) -> Scores:
+def scores_of(counts: ArrayLike) -> Scores:
     """Scores (D) from counts (C, 3) that were summed over images."""
     counts = np.asarray(counts)
     intersection, prediction, target = counts.astype(np.float64).T
@@ -84,7 +84,7 @@ def majority_scores(counts: ArrayLike, majority: int | None = None) -> Scores:
     """Scores of the majority-class baseline, which predicts one class for every pixel.
 
     Args:
-        counts: (C, 3) as for `scores`; only the target column is read.
+        counts: (C, 3) as for `scores_of`; only the target column is read.
         majority: the class predicted; by default the most frequent one of the target.
     """
     target = np.asarray(counts)[:, 2]
@@ -92,7 +92,7 @@ def majority_scores(counts: ArrayLike, majority: int | None = None) -> Scores:
     constant = np.zeros((len(target), 3), np.int64)
     constant[:, 2] = target
     constant[majority, :2] = target[majority], target.sum()
-    return scores(constant)
+    return scores_of(constant)
 
 
 def image_ious(counts: ArrayLike) -> Floats:
