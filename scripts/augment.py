@@ -22,7 +22,7 @@ from hydra import compose, initialize_config_dir
 from torch.utils.data import Dataset
 
 import seg
-from seg.commands import conf_dir, instantiate, plain
+from seg.commands.cli import conf_dir, instantiate, plain
 from seg.dataset import SegmentationDataset, check
 from seg.files import make_folder, whole, write_csv, write_json, write_png
 from seg.files.memo import usable_cores

@@ -23,7 +23,7 @@ PRELOADED = (
     "rich.progress",
     "segmentation_models_pytorch",
     "seg.audit",
-    "seg.commands._errors",
+    "seg.commands.cli.errors",
     "seg.commands._wiring",
     "seg.convert",
     "seg.synthetic",

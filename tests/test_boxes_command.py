@@ -14,7 +14,7 @@ import pytest
 import torch
 from conftest import LABELS, Script, fails, train_options
 
-from seg import export, exported, pictures
+from seg import export, exported
 from seg.boxes import BoxHead, decode, head_of, joined
 from seg.commands import _pictures
 from seg.commands._tasks import check_boxes, head_configs
@@ -23,6 +23,7 @@ from seg.images import RGB, read_image, read_mask
 from seg.inference import normalized
 from seg.models import WithHeads, build
 from seg.pairs import pair
+from seg.report import pictures
 
 OPTIONS = ["task=boxes", "task.boxes.head.countable=[car]", "device.precision=32-true", "logger=none"]
 

@@ -21,9 +21,9 @@ import torch
 from conftest import LABELS, Script, fails, hear_hangups, scene, script_path, train_options, write_pairs
 
 from seg import checkpoint
-from seg.commands import conf_dir
+from seg.commands.cli import conf_dir
 from seg.labels import LabelMap
-from seg.pictures import colorize
+from seg.report.pictures import colorize
 
 
 def write_labels(folder: Path, count: int) -> None:

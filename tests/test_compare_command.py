@@ -18,13 +18,13 @@ from PIL import Image
 
 from seg.compare.about import about
 from seg.compare.answer import answer, cautions, points, seen_from
-from seg.compare.document import Bullets, Figure, Heading, Table, Text, Views, to_markdown, to_page
 from seg.compare.findings import Compared
 from seg.compare.gallery import CHANGE_COLORS, changes, encoded, find_cases
 from seg.compare.rankings import OTHERS, other_scores
 from seg.compare.statistics import compare
 from seg.compare.study import Study, read_study
 from seg.metrics.scores import by_class, by_image, image_ious, scores_of
+from seg.report.document import Bullets, Figure, Heading, Table, Text, Views, to_markdown, to_page
 
 LEVEL_KEYS = {"level", "seeds", "images", "mean", "interval", "interval_kind", "rank_interval"}
 PAIR_KEYS = {"a", "b", "difference", "interval", "p_holm", "effect", "p_better", "p_equivalent", "p_worse", "verdict"}

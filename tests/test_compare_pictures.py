@@ -17,15 +17,15 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from seg.compare import critical, plots
-from seg.compare.document import Bullets, Heading, Table, Text, Views, to_markdown, to_page
-from seg.compare.figure import labels, looks, remove_others, save_figure, short
 from seg.compare.findings import Compared
 from seg.compare.gallery import Case, draw_case, encoded, find_cases
-from seg.compare.marks import code
 from seg.compare.overview import look_over, write_overview
 from seg.compare.report import write_report
 from seg.compare.statistics import compare
 from seg.compare.study import Level, read_study
+from seg.report.document import Bullets, Heading, Table, Text, Views, to_markdown, to_page
+from seg.report.figure import labels, looks, remove_others, save_figure, short
+from seg.report.inline_markup import code
 from seg.runs import JUDGED
 
 LONG = "a_long_name_" * 25

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 
-from seg.commands import conf_dir
+from seg.commands.cli import conf_dir
 from seg.regularizers.rate import Regularizer
 
 CONF = Path(__file__).resolve().parents[1] / "conf"

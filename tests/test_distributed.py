@@ -22,7 +22,7 @@ from seg import checkpoint, optim, training
 from seg.averaging import EMA
 from seg.boxes import BoxHead, BoxTask
 from seg.commands._device import make_fabric
-from seg.commands._help import conf_dir
+from seg.commands.cli.help import conf_dir
 from seg.evaluation import Validation
 from seg.loading import Batch, TrainBatches
 from seg.losses import CrossEntropy, Dice, Focal, LovaszSoftmax, WeightedSum, over_processes

@@ -20,9 +20,10 @@ from hydra import compose, initialize_config_dir
 from safetensors.torch import save_file
 
 from seg import models, trained
-from seg.commands import _device, plain
-from seg.commands._help import conf_dir
+from seg.commands import _device
 from seg.commands._request import check_request
+from seg.commands.cli import plain
+from seg.commands.cli.help import conf_dir
 
 EVERYTHING = (
     "average=ema",

@@ -18,7 +18,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from seg import export, runs, trained
-from seg.commands import conf_dir, evaluate
+from seg.commands import evaluate
+from seg.commands.cli import conf_dir
 from seg.synthetic import LABELS as STREET
 
 CHECKPOINT = Path(__file__).parent / "golden" / "format2" / "best.pt"

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from seg.html import Html, bar, element, figure, join, lines, page, picture, swatch, table, write
+from seg.report.html import Html, bar, element, figure, join, lines, page, picture, swatch, table, write
 
 EVIL = """</td></title><script>alert("x")</script><img src=x onerror='y'> &amp"""
 

@@ -198,7 +198,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import seg.runs", {"torch", "cv2", "hydra"}),
         ("import seg.metrics.scores", {"torch", "cv2", "hydra"}),
         ("import seg.audit.report", {"torch", "hydra"}),
-        ("import seg.html", {"torch", "cv2", "numpy", "hydra"}),
+        ("import seg.report.html", {"torch", "cv2", "numpy", "hydra"}),
         ("from seg.commands import preprocess, train, evaluate, predict, diagnose, export, compare",
          {"torch", "cv2", "numpy", "lightning"}),
     ],

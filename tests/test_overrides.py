@@ -13,7 +13,7 @@ import yaml
 from conftest import Script, fails, train_options
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from seg.commands._overrides import quoted
+from seg.commands.cli.overrides import quoted
 
 NAMES = (
     "5", "010", "1e3", "true", "2024-01-05", "20240105", "nan", "a#b", "a&b", "a%b", "ümläut", "x y", "$v", "a;b",

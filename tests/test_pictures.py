@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from seg import pictures
+from seg.report import pictures
 
 
 def test_overlay_tints_classes_and_spares_ignored() -> None:

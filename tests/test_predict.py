@@ -20,11 +20,12 @@ from hydra import compose, initialize_config_dir
 from torch import nn
 
 from seg import checkpoint, export, inference, trained
-from seg.commands import Failed, conf_dir
 from seg.commands._outputs import PngRows
 from seg.commands._sources import images_of
+from seg.commands.cli import conf_dir
 from seg.commands.evaluate import evaluate
 from seg.commands.predict import predict
+from seg.files.errors import Failed
 from seg.images import read_image
 
 tifffile = pytest.importorskip("tifffile")
@@ -232,7 +233,7 @@ FLAT = """
 import resource, sys
 from pathlib import Path
 from hydra import compose, initialize_config_dir
-from seg.commands import conf_dir
+from seg.commands.cli import conf_dir
 from seg.commands.predict import predict
 import os
 os.environ["SEG_MAX_PIXELS"] = "1000"

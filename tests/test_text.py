@@ -16,7 +16,7 @@ import pytest
 from conftest import Script, fails, hear_hangups, scene, script_path, train_options, write_pairs
 
 from seg.labels import Label, LabelMap
-from seg.pictures import colorize
+from seg.report.pictures import colorize
 
 NAMES = ("[/red]", "[bold]", ":car: Bäume")
 

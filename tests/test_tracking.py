@@ -12,9 +12,9 @@ import pytest
 import yaml
 from conftest import script_path, train_options
 
-from seg.commands import Failed
 from seg.commands._tracking import MLflow, _flat, check_logger
 from seg.files import write_png
+from seg.files.errors import Failed
 
 TARGETS = {"mlflow": "seg.commands._tracking.MLflow", "wandb": "seg.commands._tracking.WandB"}
 

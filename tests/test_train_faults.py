@@ -19,9 +19,9 @@ import torch
 from conftest import LABELS, Script, fails, scene, script_path, train_options, write_pairs
 
 from seg import checkpoint
-from seg.commands._show import verdict
 from seg.labels import Label, LabelMap
 from seg.metrics.scores import majority_scores, scores_of
+from seg.report.tables import verdict
 
 
 def masks_of(folder: Path) -> list[Path]:

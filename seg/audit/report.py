@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import seg
 from seg.audit.pictures import Pictures, highlighted
 from seg.audit.records import Audit, Example, Finding, Look, Totals, percent_text, pixels_of
-from seg.html import Html, bar, element, figure, join, lines, page, swatch, table, write
+from seg.report.html import Html, bar, element, figure, join, lines, page, swatch, table, write
 
 _LISTED, _PICTURED = 5, 6  # examples of a finding: lines, and rows of pictures
 _NOT_WORTH_A_PICTURE = {"alpha", "label-image", "unreadable-image", "unreadable-mask"}

@@ -1,5 +1,6 @@
 """What ``data.cache`` names: decoded images and masks, kept in memory or on disk."""
 
+import logging
 import math
 import shutil
 from pathlib import Path
@@ -9,11 +10,12 @@ import cv2
 import torch
 from lightning.fabric import Fabric
 
-from seg.commands import _show
 from seg.commands._data import Data
 from seg.commands._device import told_by_first
 from seg.files.memo import cache_folder
 from seg.images.cached import Cache, DiskCache, MemoryCache, free_memory
+
+log = logging.getLogger(__name__)
 
 CACHES = ("ram", "disk")
 _SPARE = 0.9  # share of the free space that may be taken
@@ -72,7 +74,7 @@ def _check_space(kind: str, shapes: dict[Path, tuple[int, ...]], disk: DiskCache
             f"free, got {_gigabytes(wanted)} of decoded images and masks; give data.cache={other}, or null"
         )
     there = "" if len(missing) == len(shapes) else f"; {len(shapes) - len(missing)} of {len(shapes)} files are there"
-    _show.say(f"data.cache={kind}: takes {_gigabytes(wanted)} of {where}{there}")
+    log.info(f"data.cache={kind}: takes {_gigabytes(wanted)} of {where}{there}")
 
 
 def _gigabytes(number: float) -> str:

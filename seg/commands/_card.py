@@ -10,10 +10,10 @@ import yaml
 from numpy.typing import NDArray
 
 from seg import runs
-from seg.commands import _show
 from seg.images import Reading
 from seg.labels import LabelMap
 from seg.metrics.scores import POLICY, majority_scores
+from seg.report.tables import percent
 
 NOT_STATED = "Not stated."
 
@@ -252,7 +252,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str
 
 
 def _percent(value: Any) -> str:
-    return "-" if value is None else _show.percent(float(value))
+    return "-" if value is None else percent(float(value))
 
 
 def _value(line: Mapping[str, Any] | None, key: str) -> Any:

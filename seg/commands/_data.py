@@ -1,6 +1,7 @@
 """What the ``data`` group names: pairs of images and masks, checked and split."""
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,9 @@ from numpy.typing import NDArray
 
 from seg import dataset, runs, trained
 from seg.class_weights import class_weights
-from seg.commands import _show, instantiate
 from seg.commands._device import told_by_first
-from seg.commands._progress import bulk_progress
 from seg.commands._reading import reading_of
+from seg.commands.cli import instantiate
 from seg.dataset import Checked
 from seg.files import make_folder, write_json
 from seg.images import Reading, read_values
@@ -25,6 +25,10 @@ from seg.images.reading import PERCENTILES
 from seg.labels import LabelMap
 from seg.pairs import Folders, Pair, as_list, pair, scenes_of, split, torn_scenes, with_instances
 from seg.pairs.folders import check_apart
+from seg.report.console import console
+from seg.report.progress import bulk_progress
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,10 @@ def load_data(data: dict[str, Any], labels: str | None, folder: Path, fabric: Fa
 
 def check(pairs: Sequence[Pair], classes: int, reading: Reading, part: str) -> Checked:
     """`seg.dataset.check` with a display of how far it is; what is odd about the images of this part is said."""
-    with bulk_progress("checking", "pairs", _show.console) as tell:
+    with bulk_progress("checking", "pairs", console) as tell:
         checked = dataset.check(pairs, classes, reading=reading, progress=lambda done, total: tell(done, total=total))
     for odd in oddities(checked.seen, reading):
-        _show.warn(f"{part}: {odd.text}, such as '{pairs[odd.images[0]].image}'; {odd.advice}")
+        log.warning(f"{part}: {odd.text}, such as '{pairs[odd.images[0]].image}'; {odd.advice}")
     return checked
 
 
@@ -146,7 +150,7 @@ def check_classes(checked: Checked, labels: LabelMap, part: str, *, learn: bool 
             f"{', '.join(labels.names)}{hint}"
         )
     if absent:
-        _show.warn(
+        log.warning(
             f"no {part} pixel is {' or '.join(repr(name) for name in absent)}: scores are means over the other "
             f"{labels.classes - len(absent)} of {labels.classes} classes"
         )
@@ -176,7 +180,7 @@ def pair_up(data: dict[str, Any]) -> tuple[list[Pair], list[Pair]]:
     else:
         scenes = scenes_of([p.name for p in train_pairs], data["group"])
         if (number := len(set(scenes))) < len(scenes):
-            _show.say(f"splitting {len(scenes)} pairs by scene: {number} scenes")
+            log.info(f"splitting {len(scenes)} pairs by scene: {number} scenes")
         train_pairs, val_pairs = split(train_pairs, data["val_share"], data["split_seed"], scenes)
     _warn_of_torn_scenes(train_pairs, val_pairs, data["group"])
     both = {p.image.resolve() for p in train_pairs} & {p.image.resolve() for p in val_pairs}
@@ -206,7 +210,7 @@ def _warn_of_torn_scenes(train: list[Pair], val: list[Pair], group: str | None) 
     """
     if torn := torn_scenes([p.name for p in train], [p.name for p in val], group):
         scene, (here, there) = next(iter(torn.items()))
-        _show.warn(
+        log.warning(
             f"scenes with pairs in both parts: {len(torn)}, such as '{scene}' with {len(here)} for training and "
             f"{len(there)} for validation: scores will reward memory; keep each scene "
             "in one part, data.group says what a scene is"
@@ -239,7 +243,7 @@ def _read_data(data: dict[str, Any], labels: str | None, folder: Path, choose: C
     if validation["masks"] is not None:
         check_labels(label_map, validation["masks"], "data.train.masks")
     reading = measured(_kept(reading_of(data), folder), [p.image for p in train_pairs])
-    _show.say(f"checking {len(train_pairs)} training and {len(val_pairs)} validation pairs")
+    log.info(f"checking {len(train_pairs)} training and {len(val_pairs)} validation pairs")
     train_checked = check(train_pairs, label_map.classes, reading, "training")
     val_checked = check(val_pairs, label_map.classes, reading, "validation")
     check_classes(train_checked, label_map, "training", learn=True)

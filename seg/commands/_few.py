@@ -1,11 +1,13 @@
 """Runs on few images: ``smoke=true`` does all that a long run does, ``fit.overfit=N`` shows if the model can learn."""
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
-from seg.commands import _show
 from seg.pairs import Pair
+
+log = logging.getLogger(__name__)
 
 _STEPS, _VALIDATED = 2, 2
 
@@ -21,7 +23,7 @@ def smoke_test(cfg: dict[str, Any], folder: Path) -> Path:
     cfg["fit"] |= {"steps": _STEPS, "validate_every": 1, "freeze": 0, "patience": None}
     cfg["pictures"] = min(cfg["pictures"], 1)
     cfg["runs"] = str(folder.parent)
-    _show.say(f"smoke test: {_STEPS} steps and {_VALIDATED} validation images, written to {folder}")
+    log.info(f"smoke test: {_STEPS} steps and {_VALIDATED} validation images, written to {folder}")
     return folder
 
 

@@ -1,19 +1,24 @@
 """What a complete run leaves beside its weights."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seg import runs
-from seg.commands import _show
 from seg.commands._card import Card
 from seg.commands._data import Data
 from seg.commands._judged import Judged, as_data, write
 from seg.commands._pictures import draw_curves
+from seg.commands._tables import scores_table, verdict
 from seg.files import write_json, write_text
 from seg.metrics.scores import majority_scores, scores_of
+from seg.report.console import console
+from seg.report.tables import percent
 from seg.training import FitOptions, Position
+
+log = logging.getLogger(__name__)
 
 
 def finish(
@@ -47,12 +52,12 @@ def finish(
     write_text(folder / runs.CARD, _card(folder, data, describe, np.asarray(counts.sum(0))[:, 2], done).text())
     runs.finish(folder, done)
     title = f"validation, {len(data.val)} images, last epoch"
-    _show.console.print(_show.scores_table(final, labels.names, title=title))
-    _show.say(_show.verdict(final, majority, labels.names[majority_class]))
+    console.print(scores_table(final, labels.names, title=title))
+    log.info(verdict(final, majority, labels.names[majority_class]))
     if position.stopped:
-        _show.say(f"ended early: {options.monitor} has not been better for {options.patience} validations")
-    shown = f"mIoU {_show.percent(best)} %" if options.monitor == "miou" else f"{options.monitor} {best:.4g}"
-    _show.say(f"best {shown} in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
+        log.info(f"ended early: {options.monitor} has not been better for {options.patience} validations")
+    shown = f"mIoU {percent(best)} %" if options.monitor == "miou" else f"{options.monitor} {best:.4g}"
+    log.info(f"best {shown} in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
 
 
 def _card(folder: Path, data: Data, describe: dict[str, Any], val: Any, done: dict[str, Any]) -> Card:

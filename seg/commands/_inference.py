@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from seg.commands import instantiate
+from seg.commands.cli import instantiate
 from seg.inference import Model
 
 

@@ -1,5 +1,6 @@
 """The model that a training begins with: its first weights, and the normalisation of its images."""
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -8,12 +9,14 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 
 from seg import checkpoint, models, trained
-from seg.commands import _show, instantiate
 from seg.commands._data import Data
 from seg.commands._tasks import head_configs
+from seg.commands.cli import instantiate
 from seg.images import Reading
 from seg.labels import LabelMap
 from seg.regularizers import describe
+
+log = logging.getLogger(__name__)
 
 _LEAST_DEVIATION = 1 / 255  # one gray level: a channel that varies less would be blown up to noise
 
@@ -39,7 +42,7 @@ def first_model(
     if cfg["regularizer"]:  # not in the checkpoint's model: in evaluation there is none
         model = instantiate(cfg["regularizer"], model, group="regularizer")
     if (found := describe(model).splitlines()) != ["no regularizers"]:
-        _show.say("\n  ".join(["regularizers:", *found]))
+        log.info("\n  ".join(["regularizers:", *found]))
     if cfg["init"] is not None:
         theirs = _start_from(cfg["init"], model, data.labels, data.reading)
         normalization = theirs or normalization
@@ -55,9 +58,9 @@ def _with_file(model_config: dict[str, Any], normalization: models.Normalization
     weights = models.read_weights(str(path))
     model = instantiate({**model_config, "encoder_weights": None}, group="model")
     found = models.fill(model.encoder, weights, str(path))  # type: ignore[arg-type]  # every model of smp has one
-    _show.say(f"encoder: {path}, {_found(found)}")
+    log.info(f"encoder: {path}, {_found(found)}")
     mean, std = ("[" + ", ".join(f"{value:.3g}" for value in values) + "]" for values in normalization)
-    _show.say(f"images are normalised by mean {mean}, deviation {std}; other weights may want others: normalization=")
+    log.info(f"images are normalised by mean {mean}, deviation {std}; other weights may want others: normalization=")
     return model
 
 
@@ -101,10 +104,12 @@ def _own_normalization(data: Data) -> models.Normalization:
     deviation = (square - mean**2).clip(0) ** 0.5
     flat = [channel for channel, value in enumerate(deviation) if value < _LEAST_DEVIATION]
     if flat:
-        _show.warn(f"channel {flat[0]} of the training images hardly varies: nothing is learnt from it; see data.range")
+        log.warning(
+            f"channel {flat[0]} of the training images hardly varies: nothing is learnt from it; see data.range"
+        )
     bands = ",".join(map(str, data.reading.bands or ()))
     shown = (" ".join(f"{value:.3f}" for value in values) for values in (mean, deviation))
-    _show.say("bands [{}]: mean {}, deviation {}, of the training images".format(bands, *shown))
+    log.info("bands [{}]: mean {}, deviation {}, of the training images".format(bands, *shown))
     return tuple(mean.tolist()), tuple(deviation.clip(_LEAST_DEVIATION).tolist())
 
 
@@ -116,7 +121,7 @@ def _start_from(path: str, model: nn.Module, labels: LabelMap, reading: Reading)
     """
     if _is_foreign(path):
         found = models.fill(model, models.read_weights(path), path)
-        _show.warn(
+        log.warning(
             f"init: {path} does not say which classes it knows or how images are normalised; {_found(found)}; the head "
             "is taken as it is where its shape fits, and normalization= says the rest"
         )
@@ -124,7 +129,7 @@ def _start_from(path: str, model: nn.Module, labels: LabelMap, reading: Reading)
     start = trained.read(path)
     before = trained.reading_of(path, start)
     if before != reading:
-        _show.warn(
+        log.warning(
             f"init: the images of {path} were read with {before.text()}, those of this run with {reading.text()}: the "
             "weights see other values than in their training; give data.bands, data.range and data.exif if that is not "
             "meant"
@@ -132,10 +137,10 @@ def _start_from(path: str, model: nn.Module, labels: LabelMap, reading: Reading)
     theirs, ours = trained.labels_of(path, start).names, labels.names
     shared = [(ours.index(name), theirs.index(name)) for name in ours if name in theirs]
     left = models.transfer(model, trained.weights_of(start), rows=None if ours == theirs else shared)
-    _show.say(f"init: weights of {path}" + (f", except {len(left)} such as {left[0]}" if left else ""))
+    log.info(f"init: weights of {path}" + (f", except {len(left)} such as {left[0]}" if left else ""))
     if ours != theirs:
         new = [name for name in ours if name not in theirs]
-        _show.say(
+        log.info(
             f"init: the classes differ; the head starts with the rows of {len(shared)} of {len(ours)} classes, by name"
             + (f"; from scratch: {', '.join(new)}" if new else "")
         )

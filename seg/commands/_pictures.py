@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from seg import inference, pictures
+from seg import inference
 from seg.boxes import CHANNELS, Boxes, decode, head_of, joined
 from seg.files import whole, write_png
 from seg.images import Image, Reading, as_rgb, read_image, read_mask
@@ -19,6 +19,7 @@ from seg.labels import LabelMap
 from seg.metrics.scores import ratio
 from seg.models import Normalization
 from seg.pairs import Pair
+from seg.report import pictures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +42,7 @@ SHOWN = 0.3
 
 
 def for_panel(boxes: Boxes | None) -> tuple[list[list[float]], list[int]]:
-    """The good boxes and their classes, for `seg.pictures.panel`."""
+    """The good boxes and their classes, for `seg.report.pictures.panel`."""
     if boxes is None:
         return [], []
     good = boxes.scores >= SHOWN

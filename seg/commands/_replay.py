@@ -1,5 +1,6 @@
 """A step whose loss was not finite, kept in a file, and looked into later."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from seg import checkpoint
-from seg.commands import Failed, _show
+from seg.files.errors import Failed
 from seg.loading import Batch
 from seg.objective import MultiTask, Segmentation
 from seg.training import State
+
+log = logging.getLogger(__name__)
 
 _MARK = "seg-train replay 1"
 
@@ -56,7 +59,7 @@ def replay(path: str, state: State, objective: Segmentation | MultiTask) -> None
     for fields in kept["batches"]:
         troubles += _look(state, objective, Batch(**fields))
     if not troubles:
-        _show.say("finite: this machine, precision or configuration does not show it; compare device.precision")
+        log.info("finite: this machine, precision or configuration does not show it; compare device.precision")
         return
     raise Failed(f"not finite again: {'; '.join(troubles)}")
 

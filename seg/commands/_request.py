@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from seg import training
-from seg.commands import instantiate
 from seg.commands._cache import check_cache
 from seg.commands._card import check_license
 from seg.commands._inference import inference_of
@@ -15,6 +14,7 @@ from seg.commands._sampling import check_sampler
 from seg.commands._sweep import check_test
 from seg.commands._tasks import check_boxes, check_tasks, has_boxes
 from seg.commands._tracking import check_logger
+from seg.commands.cli import instantiate
 
 BEST_HIGH = ("miou", "miou_i", "miou_c", "mdice", "accuracy", "boundary_iou", "boundary_f1")
 BEST_LOW = ("loss", "ece")

@@ -1,12 +1,14 @@
 """Where a run folder stands: what the same command goes on from."""
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
 
 from seg import runs, trained, training
-from seg.commands import _show
 from seg.commands._device import precision_here
+
+log = logging.getLogger(__name__)
 
 
 def resume(state: training.State, folder: Path, *, extend: bool = False) -> None:
@@ -33,14 +35,14 @@ def resume(state: training.State, folder: Path, *, extend: bool = False) -> None
             ) from None
         if extend:
             state.position.stopped, state.position.since_best = False, 0
-        _show.say(f"resuming {folder} at epoch {state.position.epoch + 1}, step {state.position.step}")
+        log.info(f"resuming {folder} at epoch {state.position.epoch + 1}, step {state.position.step}")
         if not math.isclose(now := state.optimizer.param_groups[0]["lr"], rate, rel_tol=1e-6, abs_tol=1e-12):
-            _show.say(
+            log.info(
                 f"the schedule spans more epochs now: the learning rate goes on at {now:.2g} instead of {rate:.2g}, "
                 "and the result is not that of one run of as many epochs"
             )
     if state.fabric.is_global_zero and (lost := runs.cut_lines(folder, state.position.epoch)):
-        _show.warn(
+        log.warning(
             f"'{folder / runs.METRICS}' lacks {len(lost)} of the {state.position.epoch} epochs that are done, such as "
             f"epoch {lost[0] + 1}; the curves and the training time will lack them too"
         )
@@ -62,7 +64,7 @@ def _last_or_previous(folder: Path) -> tuple[Path, dict[str, Any]]:
             saved = trained.read(previous)
         except ValueError:
             raise error from None
-        _show.warn(f"{error}; going on from {previous}, which was saved before it")
+        log.warning(f"{error}; going on from {previous}, which was saved before it")
         return previous, saved
 
 
@@ -72,9 +74,9 @@ def settled_precision(accelerator: str, folder: Path) -> str:
     begun = (folder / runs.LAST).exists() and (folder / runs.CONFIG).exists()
     there = str(runs.read_config(folder / runs.CONFIG).get("device", {}).get("precision", here)) if begun else here
     if there != here:
-        _show.say(f"precision: {there}, as this run was begun; this machine would take {here}")
+        log.info(f"precision: {there}, as this run was begun; this machine would take {here}")
     elif there == "bf16-mixed":
-        _show.say(
+        log.info(
             "precision: bf16-mixed, because the hardware computes with bfloat16; device.precision=32-true for float32"
         )
     return there

@@ -1,13 +1,15 @@
 """What ``loader.sampler`` names: how often each training image is drawn in an epoch."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seg.commands import _show
 from seg.loading import balanced, repeat_factors
+
+log = logging.getLogger(__name__)
 
 SAMPLERS = ("balanced", "repeat")
 
@@ -40,9 +42,9 @@ def sampling_weights(loader: Mapping[str, Any], counts: NDArray[np.int64]) -> ND
         reason = "no image holds rarer classes than the others"
         if loader["sampler"] == "repeat":
             reason = f"no class is in fewer than {loader['repeat_below']:.0%} of the images (loader.repeat_below)"
-        _show.warn(f"{option} changes nothing, because {reason}")
+        log.warning(f"{option} changes nothing, because {reason}")
         return None
-    _show.say(f"{option}: an image is drawn {draws.min():.2g} to {draws.max():.2g} times an epoch on average")
+    log.info(f"{option}: an image is drawn {draws.min():.2g} to {draws.max():.2g} times an epoch on average")
     if left_out := int((weights == 0).sum()):
-        _show.warn(f"{option} never draws {left_out} of {len(weights)} images, which have no labelled pixel")
+        log.warning(f"{option} never draws {left_out} of {len(weights)} images, which have no labelled pixel")
     return weights

@@ -1,5 +1,6 @@
 """What ``seg-evaluate`` evaluates: a checkpoint, or masks that were predicted elsewhere."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,11 +11,11 @@ import torch
 
 from seg import evaluation, trained
 from seg.boxes import BoxMeter, head_of, joined
-from seg.commands import _show, trusted_modules
 from seg.commands._data import check, check_classes, check_labels, load_labels
 from seg.commands._inference import inference_of
 from seg.commands._tasks import check_boxes, instances_of
 from seg.commands._trial import memory_for
+from seg.commands.cli import trusted_modules
 from seg.dataset import Checked, SegmentationDataset
 from seg.evaluation import Validation
 from seg.images import Image, read_image, read_mask
@@ -23,6 +24,9 @@ from seg.loading import Batch, EvaluationBatches, make_loader
 from seg.metrics import AtTemperature, Meter, PixelCounts
 from seg.pairs import Pair, list_both, pair, with_instances
 from seg.pairs.names import one_each
+from seg.report.progress import track
+
+log = logging.getLogger(__name__)
 
 FIT = "fit"
 
@@ -87,7 +91,7 @@ def of_checkpoint(cfg: dict[str, Any]) -> Subject:
 
 def _warn_of_same(pairs: list[Pair], others: list[Pair]) -> None:
     if same := {p.image.resolve() for p in pairs} & {p.image.resolve() for p in others}:
-        _show.warn(
+        log.warning(
             f"temperature_images: {len(same)} of {len(others)} are evaluated as well, such as '{min(same)}'; the "
             "calibration error at this temperature will look better than it is"
         )
@@ -125,7 +129,7 @@ def _box_meter(model: trained.Trained, pairs: list[Pair], inference: Mapping[str
     try:
         check_boxes(inference)
     except ValueError as error:
-        _show.warn(f"boxes are left out: {error}")
+        log.warning(f"boxes are left out: {error}")
         return None
     return BoxMeter(len(pairs), model.labels.names, head, instances_of(pairs))
 
@@ -138,10 +142,7 @@ def _batches(model: trained.Trained, pairs: list[Pair], cfg: dict[str, Any], par
     check_classes(checked, model.labels, part)
     batches = EvaluationBatches(checked.sizes, batch=cfg["batch"])
     loader = make_loader(dataset, batches, workers=cfg["workers"], device=device)
-    return (
-        Batch(b.images.to(device), b.masks.to(device), b.index, b.extra)
-        for b in _show.track(loader, title, len(loader))
-    )
+    return (Batch(b.images.to(device), b.masks.to(device), b.index, b.extra) for b in track(loader, title, len(loader)))
 
 
 def of_predictions(cfg: dict[str, Any]) -> Subject:
@@ -191,7 +192,7 @@ def _paired(folders: Any, file_template: str, what: str, cfg: dict[str, Any]) ->
         )
     others = sorted(files.keys() - masks.keys() - {f"overlays/{name}" for name in files})  # of seg-predict
     if others:
-        _show.warn(f"{what}: {len(others)} have no mask and are left out, such as '{files[others[0]]}'")
+        log.warning(f"{what}: {len(others)} have no mask and are left out, such as '{files[others[0]]}'")
     return [Pair(name, files[name], masks[name]) for name in sorted(masks)]
 
 
@@ -203,7 +204,7 @@ def _judge(labels: LabelMap, pairs: list[Pair], meter: PixelCounts) -> tuple[Val
     """
     problems: list[str] = []
     sizes = []
-    for index, found in enumerate(_show.track(pairs, "evaluating", len(pairs), unit="masks")):
+    for index, found in enumerate(track(pairs, "evaluating", len(pairs), unit="masks")):
         try:
             prediction, mask = _read(found, labels.classes)
         except ValueError as error:

@@ -27,7 +27,7 @@ from seg.files.errors import FAILED, WRONG_REQUEST, AlreadyTold
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from seg.commands._progress import Tell
+    from seg.report.progress import Tell
 
 _NOTES = "SEG_SWEEP"  # the file, for the processes of launchers
 
@@ -64,8 +64,8 @@ class Sweep(Callback):
 
         if not is_first():
             return
-        from seg.commands._progress import bulk_progress
-        from seg.commands._text import plain_console
+        from seg.report.console import plain_console
+        from seg.report.progress import bulk_progress
 
         folder = Path(str(config.runs), ".sweep")
         notes = (folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl").absolute()
@@ -131,11 +131,12 @@ def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> N
     if HydraConfig.get().mode is not RunMode.MULTIRUN or not is_first() or _NOTES not in os.environ:
         train(config)
         return
-    from seg.commands import _show
-    from seg.commands._errors import code_of, one_line
+    from seg.commands.cli.errors import code_of, one_line
+    from seg.report.console import console
+    from seg.report.tables import percent
 
     began = time.time()
-    _show.console.quiet = True
+    console.quiet = True
     try:
         folder = train(config)
     except AlreadyTold:
@@ -152,7 +153,7 @@ def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> N
         record = runs.read(folder)
         assert record.done is not None
         how = "trained" if (folder / runs.DONE).stat().st_mtime >= began else "complete"
-        found = f"{'is complete: ' * (how == 'complete')}mIoU {_show.percent(_miou(record.done))} %"
+        found = f"{'is complete: ' * (how == 'complete')}mIoU {percent(_miou(record.done))} %"
         _end(folder.name, how, f"{found}, {record.seconds:.0f} s", folder=str(folder.absolute()))
 
 
@@ -262,7 +263,9 @@ _COLUMNS = {"I %": "miou_i", "BF1 %": "boundary_f1", "ECE %": "ece"}
 
 def print_table(folders: Sequence[Path]) -> None:
     """One row for each combination of choices: scores of the last epoch over its seeds, seconds of training."""
-    from seg.commands import _show
+    from seg.report import tables
+    from seg.report.console import console
+    from seg.report.tables import percent
 
     records = [runs.read(folder) for folder in folders]
     settings = [{k: v for k, v in runs.settings(record.config).items() if k != "seed"} for record in records]
@@ -271,7 +274,7 @@ def print_table(folders: Sequence[Path]) -> None:
     levels = list(zip(*varied.values(), strict=True))
     found = {level: [_result(r) for r, own in zip(records, levels, strict=True) if own == level] for level in levels}
     first, *others = (key.rpartition(".")[2] for key in varied)
-    table = _show.table("last epoch, mean over seeds (standard deviation)", first, others)
+    table = tables.table("last epoch, mean over seeds (standard deviation)", first, others)
     table.caption = "I: by image; BF1: boundary F1; ECE: calibration error"
     for named in table.columns:
         named.overflow = "fold"
@@ -283,12 +286,12 @@ def print_table(folders: Sequence[Path]) -> None:
         table.add_row(
             *level,
             str(len(results)),
-            f"{_show.percent(_mean(results, 'miou'))} ({_show.percent(spread)})",
-            *(_show.percent(_mean(results, key)) for key in _COLUMNS.values()),
+            f"{percent(_mean(results, 'miou'))} ({percent(spread)})",
+            *(percent(_mean(results, key)) for key in _COLUMNS.values()),
             f"{_mean(results, 'seconds'):.0f}",
         )
-    _show.console.quiet = False
-    _show.console.print(table)
+    console.quiet = False
+    console.print(table)
 
 
 def _result(record: runs.RunRecord) -> dict[str, Any]:

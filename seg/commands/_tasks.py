@@ -14,7 +14,7 @@ from torch import nn
 
 from seg import models
 from seg.boxes import Instances, check_library
-from seg.commands._targets import instantiate, parameters
+from seg.commands.cli.targets import instantiate, parameters
 from seg.images import read_instances
 from seg.labels import LabelMap
 from seg.losses import WeightedSum

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from seg import runs
-from seg.commands import Failed, _show
 from seg.files import write_text
+from seg.files.errors import Failed
 from seg.images import Image
+
+log = logging.getLogger(__name__)
 
 _EXTRAS = {"seg.commands._tracking.MLflow": "mlflow", "seg.commands._tracking.WandB": "wandb"}
 _MOST = 100  # parameters, or numbers, that MLflow takes at once
@@ -109,7 +111,7 @@ class MLflow:
         try:
             self.client.log_artifact(self.run, str(path), str(Path(tag).parent))
         except Exception as error:
-            _show.warn(f"logger=mlflow: {path} was not taken: {_line(error)}")
+            log.warning(f"logger=mlflow: {path} was not taken: {_line(error)}")
 
     def flush(self) -> None:
         """See `Writer`."""
@@ -120,7 +122,7 @@ class MLflow:
                 self.client.log_batch(self.run, metrics=some)
                 del self.numbers[:_MOST]
         except Exception as error:
-            _show.warn(f"logger=mlflow: not told now, but with the next epoch: {_line(error)}")
+            log.warning(f"logger=mlflow: not told now, but with the next epoch: {_line(error)}")
 
     def close(self) -> None:
         """See `Writer`."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from seg.commands import Failed
 from seg.commands._data import Data
+from seg.files.errors import Failed
 from seg.inference import out_of_memory
 from seg.loading import Batch, TrainBatches
 from seg.models import first_line

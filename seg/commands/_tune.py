@@ -7,6 +7,7 @@ it stood: the same trials come out in the same order, and those that are complet
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from seg import runs
-from seg.commands import Failed, _show, plain
 from seg.commands._sweep import paused
+from seg.commands.cli import plain
 from seg.files import write_json
+from seg.files.errors import Failed
+from seg.report.tables import percent
+
+log = logging.getLogger(__name__)
 
 _SEED = 10_000  # of trials; those that are compared begin at 0
 _BEST = "best.json"
@@ -99,7 +104,7 @@ def _space(config: DictConfig) -> dict[str, Callable[[Any], Any]]:
         shown = f"{', '.join(missing)}, which this run lacks" if missing else "none"
         raise ValueError(f"tune.space: expected keys of the configuration, got {shown}; give such as optimizer.lr")
     if missing:
-        _show.warn(f"tune.space: this run has no {', '.join(missing)}; the trials are for {', '.join(found)}")
+        log.warning(f"tune.space: this run has no {', '.join(missing)}; the trials are for {', '.join(found)}")
     return found
 
 
@@ -135,7 +140,7 @@ def _search(config: DictConfig, space: dict[str, Callable[[Any], Any]], train: T
         score = float((record.done or {})["last"]["miou"] or 0.0)
         told.append({"values": values, "miou": score, "seconds": record.seconds})
         shown = ", ".join(f"{key}={_short(value)}" for key, value in values.items())
-        print(f"trial {trial.number + 1}/{config.tune.trials}: {shown}: mIoU {_show.percent(score)} %", flush=True)
+        print(f"trial {trial.number + 1}/{config.tune.trials}: {shown}: mIoU {percent(score)} %", flush=True)
         return score
 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=_SEED))

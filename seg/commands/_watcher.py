@@ -1,5 +1,6 @@
 """What a training run writes while it goes on: lines, checkpoints, what loggers are told."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -8,12 +9,14 @@ import torch
 
 from seg import runs, trained
 from seg.commands import _replay as replay
-from seg.commands import _show
 from seg.commands._pictures import ValidationPictures
 from seg.commands._sweep import advance
 from seg.files import second_name
 from seg.loading import Batch
+from seg.report.tables import percent
 from seg.training import State
+
+log = logging.getLogger(__name__)
 
 _NOTABLE_WAIT = 0.1  # share of an epoch that is worth a word
 
@@ -57,9 +60,9 @@ class RunWatcher:
         self._log(line)
         advance(line["epoch"] + 1, self.epochs)
         validated = (
-            f"  val loss {line['val_loss']:.3f}  mIoU {_show.percent(line['val_miou'])} %" if "val_miou" in line else ""
-        ) + (f"  AP {_show.percent(line['val_ap'])} %" if "val_ap" in line else "")
-        _show.say(
+            f"  val loss {line['val_loss']:.3f}  mIoU {percent(line['val_miou'])} %" if "val_miou" in line else ""
+        ) + (f"  AP {percent(line['val_ap'])} %" if "val_ap" in line else "")
+        log.info(
             f"epoch {line['epoch'] + 1:>3}/{self.epochs}  loss {line['loss']:.3f}{validated}  "
             f"{line['seconds']:.0f} s  {line['images_per_second']:.1f} images/s"
             + (f"  {100 * line['wait']:.0f} % waiting for data" if line["wait"] >= _NOTABLE_WAIT else "")
@@ -94,7 +97,7 @@ class RunWatcher:
         replay.save(path, self.state, batches)
         told = f"with the images {names}{more}; replay={path} with the same options shows where it begins"
         if skipped:
-            _show.warn(
+            log.warning(
                 f"left out step {position.step + 1} of epoch {position.epoch + 1}: its loss is not finite, {told}"
             )
         return told

@@ -1,5 +1,6 @@
 """What ``seg-train`` wires: the configuration becomes built objects in one pass, and `seg.training.fit` gets them."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -17,7 +18,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from seg import boxes, evaluation, inference, runs, training
-from seg.commands import _show, instantiate, plain
 from seg.commands._cache import make_cache
 from seg.commands._data import Data, file_sizes, load_data, pair_up, render, with_weights
 from seg.commands._device import AUTO, is_first, make_fabric, told_by_first, told_once
@@ -34,10 +34,12 @@ from seg.commands._request import check_monitor, check_request
 from seg.commands._resume import resume, settled_precision
 from seg.commands._sampling import sampling_weights
 from seg.commands._signals import stop_signals
-from seg.commands._targets import parameters
 from seg.commands._tasks import has_boxes, instances_of, make_objective
 from seg.commands._trial import explained, fitting_batch, try_sizes
 from seg.commands._watcher import RunWatcher
+from seg.commands.cli import instantiate, plain
+from seg.commands.cli.targets import parameters
+from seg.commands.cli.terminal import speak
 from seg.dataset import SegmentationDataset
 from seg.images.cached import Cache
 from seg.loading import EvaluationBatches, TrainBatches, make_loader
@@ -56,6 +58,9 @@ from seg.metrics import (
 )
 from seg.objective import MultiTask, Segmentation
 from seg.optim import parameter_groups
+from seg.report.progress import track
+
+log = logging.getLogger(__name__)
 
 _ONLY_JUDGED = {"size_iou", "size_recall", *(f"error_{kind}" for kind in KINDS)}
 """Scores that no line of an epoch has: they take long."""
@@ -137,7 +142,7 @@ class Parts:
             predict = meter.reading(partial(self._predicted, boxes.joined(model).eval()))
         return evaluation.evaluate(
             predict,
-            takewhile(lambda _: not stop(), _show.track(self.val_loader, "validation", len(self.val_loader))),
+            takewhile(lambda _: not stop(), track(self.val_loader, "validation", len(self.val_loader))),
             meters,
             reduce=self.reduce,
         )
@@ -148,8 +153,7 @@ def train(config: DictConfig) -> Path | None:
 
     None on all processes but the first, which alone knows when it is complete.
     """
-    _show.speaks = is_first()
-    _show.console.quiet |= not _show.speaks
+    speak(is_first())
     choices = HydraConfig.get().runtime.choices
     config.name = config.name or runs.run_name(HydraConfig.get().overrides.task, choices, config.seed)
     if config.data.render is not None:
@@ -163,7 +167,7 @@ def train(config: DictConfig) -> Path | None:
         cfg["device"]["precision"] = settled_precision(cfg["device"]["accelerator"], folder)
     if runs.is_complete(folder, cfg):
         _check_still_the_same(folder, cfg)
-        _show.say(f"{folder} is complete; remove it, or give another name=... or seed=..., to train anew")
+        log.info(f"{folder} is complete; remove it, or give another name=... or seed=..., to train anew")
         return folder if is_first() else None
     device = {key: cfg["device"][key] for key in ("accelerator", "devices", "precision", "deterministic")}
     fabric = make_fabric(**device)
@@ -214,7 +218,7 @@ def run(parts: Parts, folder: Path) -> None:
             watcher=watcher,
             # all processes have to stop after the same step
             stop=stop if fabric.world_size == 1 else lambda: bool(parts.reduce(torch.tensor(int(stop())))),
-            track=_show.track,
+            track=track,
         )
     if judged is None:  # patience was at its end, or the epochs were done before
         judged = parts.judge(folder)

@@ -8,7 +8,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from seg.commands import FAILED, plain, run
+from seg.commands.cli import plain, run
+from seg.files.errors import FAILED
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -31,8 +32,8 @@ def audit(config: "DictConfig") -> None:
     from omegaconf import OmegaConf
 
     from seg.audit.report import write_report
-    from seg.commands._text import plain_console
     from seg.files import finite, make_folder, write_json
+    from seg.report.console import plain_console
 
     for key in config.data.train:  # mandatory for seg-train only
         if OmegaConf.is_missing(config.data.train, key):
@@ -121,8 +122,8 @@ def _labels(cfg: dict[str, Any], splits: "list[Split]") -> "LabelMap":
 
 def _look(splits: "list[Split]", labels: "LabelMap", cfg: dict[str, Any], console: "Console") -> "Audit":
     from seg.audit import audit as look_at
-    from seg.commands._progress import bulk_progress
     from seg.commands._reading import reading_of
+    from seg.report.progress import bulk_progress
 
     with bulk_progress("reading", "pairs", console) as tell:
         return look_at(

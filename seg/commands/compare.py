@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seg.commands import FAILED, Failed, plain, run
+from seg.commands.cli import plain, run
+from seg.files.errors import FAILED, Failed
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

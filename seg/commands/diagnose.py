@@ -4,10 +4,11 @@ seg-diagnose checkpoint=FILE images=DIR destination=DIR
 """
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seg.commands import plain, run
+from seg.commands.cli import plain, run
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from seg.images import Reading
 
     Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+
+log = logging.getLogger(__name__)
 
 
 _ON_BRANCHES = ("(StochasticDepth)", "(DropPath)", "(drop connect)")
@@ -30,10 +33,10 @@ def main() -> None:
 
 def diagnose(config: "DictConfig") -> None:
     """Write ``diagnose.json``, ``diagnose.csv`` and ``diagnose.png``, print the table, name the offenders."""
-    from seg.commands import _show
     from seg.files import finite, make_folder, write_csv, write_json
     from seg.pairs.folders import check_apart
     from seg.regularizers import describe
+    from seg.report.console import console
 
     cfg = plain(config)
     _check(cfg)
@@ -58,11 +61,11 @@ def diagnose(config: "DictConfig") -> None:
     if cfg["json"]:
         print(json.dumps(finite(result)))
         return
-    _show.say("\n  ".join(["regularizers:", *result["regularizers"]]))
-    _show.console.print(_table(rows, cfg["threshold"]))
+    log.info("\n  ".join(["regularizers:", *result["regularizers"]]))
+    console.print(_table(rows, cfg["threshold"]))
     for text in _verdict(rows, result["offenders"], cfg["threshold"]):
-        _show.say(text)
-    _show.say(f"written to {destination}: diagnose.json, diagnose.csv, diagnose.png")
+        log.info(text)
+    log.info(f"written to {destination}: diagnose.json, diagnose.csv, diagnose.png")
 
 
 def _check(cfg: dict[str, Any]) -> None:
@@ -87,7 +90,7 @@ def _subject(cfg: dict[str, Any]) -> "tuple[nn.Module, Normalization, Reading]":
     import torch
 
     from seg import models
-    from seg.commands import instantiate, trusted_modules
+    from seg.commands.cli import instantiate, trusted_modules
     from seg.images import RGB
     from seg.regularizers import attach
     from seg.trained import load

@@ -5,17 +5,20 @@ seg-evaluate predictions=DIR masks=DIR destination=DIR
 """
 
 import json
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seg.commands import plain, run
+from seg.commands.cli import plain, run
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from seg.commands._judged import Judged
     from seg.commands._subjects import Subject
+
+log = logging.getLogger(__name__)
 
 _RANKED = re.compile(r"\d{2,}_(\d+\.\d|-)_.*\.png")  # how `_draw_worst` calls its pictures
 _READ = ("images", "masks", "instances", "predictions", "temperature_images", "temperature_masks")
@@ -29,7 +32,7 @@ def main() -> None:
 def evaluate(config: "DictConfig") -> None:
     """Write ``metrics.json``, tables of each image, plots and ``pictures/``, and print the tables."""
     cfg = _request(config)
-    from seg.commands import _judged, _show, _subjects, _tables
+    from seg.commands import _judged, _subjects, _tables
     from seg.files import finite, make_folder, write_json
     from seg.metrics import BINS, Boundaries, Components, ErrorKinds, MaskMeter, PixelCounts
     from seg.pairs import as_list
@@ -67,7 +70,7 @@ def evaluate(config: "DictConfig") -> None:
     _tables.print_tables(judged, data, title=f"{what} on {len(images)} images", sizes=cfg["sizes"])
     pictures = ", pictures/ (worst first)" if subject.seen else ""
     also = ", boxes.json" if judged.boxes is not None else ""
-    _show.say(f"written to {destination}: metrics.json, tables per image, confusion.csv, plots{also}{pictures}")
+    log.info(f"written to {destination}: metrics.json, tables per image, confusion.csv, plots{also}{pictures}")
 
 
 def _request(config: "DictConfig") -> dict[str, Any]:
@@ -127,8 +130,8 @@ def _draw_worst(subject: "Subject", judged: "Judged", destination: Path, number:
     import numpy as np
 
     from seg import runs
-    from seg.commands import _show
     from seg.commands._pictures import draw
+    from seg.report.tables import percent
 
     folder = destination / runs.PICTURES
     for older in list(folder.glob("*.png")):  # of an earlier call, whose ranks would stand beside these
@@ -139,7 +142,7 @@ def _draw_worst(subject: "Subject", judged: "Judged", destination: Path, number:
     boxes = judged.boxes
     for rank, index in enumerate(order, start=1):
         pair = subject.pairs[index]
-        path = folder / f"{rank:02}_{_show.percent(judged.mious[index])}_{pair.name.replace('/', '_')}.png"
+        path = folder / f"{rank:02}_{percent(judged.mious[index])}_{pair.name.replace('/', '_')}.png"
         assert subject.seen is not None
         draw(path, pair, *subject.seen(index), subject.labels, boxes[index] if boxes is not None else None)
 

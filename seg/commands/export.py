@@ -3,18 +3,22 @@
 seg-export checkpoint=FILE destination=FILE.onnx
 """
 
+import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seg.commands import Failed, plain, run, trusted_modules
+from seg.commands.cli import plain, run, trusted_modules
+from seg.files.errors import Failed
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
     from torch import nn
 
     from seg.trained import Trained
+
+log = logging.getLogger(__name__)
 
 _MOST = 64  # images to calibrate with
 
@@ -28,7 +32,6 @@ def export(config: "DictConfig") -> None:
     """Write an ONNX file or a program of torch.export, and say how far it is from the model."""
     import seg
     from seg import export, exported
-    from seg.commands import _show
     from seg.files import make_folder
     from seg.trained import load
 
@@ -63,28 +66,27 @@ def export(config: "DictConfig") -> None:
         raise Failed(f"'{cfg['checkpoint']}' was not exported: {error}") from None
     kind = f"opset {export.OPSET}" if path.suffix.lower() == ".onnx" else "torch.export"
     height, width = cfg["size"] or ("height", "width")
-    _show.say(
+    log.info(
         f"{path} written ({kind}): images (batch, {trained.reading.channels}, {height}, {width}) -> "
         + ("mask" if cfg["argmax"] else f"logits of {trained.labels.classes} classes")
         + (f", boxes (batch, {maps}, {height}, {width})" if maps else "")
     )
     what = f"{difference:.2%} of the pixels" if cfg["argmax"] else f"{difference:.1e} in any logit"
     sizes = "" if cfg["size"] else " of several sizes"
-    _show.say(f"it differs from the checkpoint by at most {what}, on random images{sizes}")
+    log.info(f"it differs from the checkpoint by at most {what}, on random images{sizes}")
     if chosen:
         other = export.quantize(path, partial(_normalized, trained, chosen))
-        _show.say(f"computes with 8 bits now: {other:.1%} of the pixels of {len(chosen)} images get another class")
+        log.info(f"computes with 8 bits now: {other:.1%} of the pixels of {len(chosen)} images get another class")
 
 
 def _model(trained: "Trained", int8: bool, description: dict[str, Any]) -> "tuple[nn.Module, int]":
     """What is exported, and how many channels it gives after the logits: the maps of boxes, which are described."""
     from seg.boxes import CHANNELS, head_of, joined
-    from seg.commands import _show
 
     if (head := head_of(trained.model)) is None:
         return trained.model, 0
     if int8:
-        _show.warn(
+        log.warning(
             "int8: boxes are left out, because 8 bits would move their sides by pixels; they need an export without"
         )
         return trained.model, 0

@@ -5,6 +5,7 @@ seg-predict checkpoint=FILE images=DIR destination=DIR
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seg.commands import Failed, plain, run, trusted_modules
+from seg.commands.cli import plain, run, trusted_modules
+from seg.files.errors import Failed
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from seg.trained import Trained
 
     Paths = Mapping[Kind, Path]
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -38,7 +42,6 @@ def predict(config: "DictConfig") -> None:
     Images whose masks are there already, of the same model and options, are left out. A bad image is named and the
     others go on; then the command fails.
     """
-    from seg.commands import _show
     from seg.commands._inference import inference_of
     from seg.commands._outputs import FOLDERS
     from seg.commands._sources import images_of
@@ -46,6 +49,7 @@ def predict(config: "DictConfig") -> None:
     from seg.files.manifest import Manifest
     from seg.pairs import one
     from seg.pairs.folders import check_apart
+    from seg.report.progress import track
     from seg.trained import load
 
     cfg = plain(config)
@@ -76,7 +80,7 @@ def predict(config: "DictConfig") -> None:
             one_by_one = partial(
                 _predict_one, trained, kinds=kinds, halves=cfg["probabilities"] == "float16", alone=len(todo) == 1
             )
-            work = _show.track(todo, "predicting", len(images), len(images) - len(todo), unit="images")
+            work = track(todo, "predicting", len(images), len(images) - len(todo), unit="images")
             for name in work if len(todo) > 1 else todo:
                 before = images[name].stat()
                 try:
@@ -92,7 +96,7 @@ def predict(config: "DictConfig") -> None:
         _join_boxes([paths["boxes"] for paths in targets.values()] if "boxes" in kinds else None, destination)
     unchanged = f", {len(images) - len(todo)} unchanged" if len(todo) < len(images) else ""
     also = "".join(f"; {kind} in {kind}/" for kind in kinds if kind in written and kind != "mask")
-    _show.say(f"{len(todo) - len(failures)} masks written to {destination}{unchanged}{also}")
+    log.info(f"{len(todo) - len(failures)} masks written to {destination}{unchanged}{also}")
     if failures:
         more = "".join(f"\n  {failure}" for failure in failures[1:20])
         raise Failed(f"{len(failures)} of {len(images)} images failed: {failures[0]}{more}")
@@ -113,7 +117,6 @@ def _predict_one(
         ValueError: the image cannot be read or predicted.
     """
     from seg.boxes import Joined
-    from seg.commands import _show
     from seg.commands._outputs import Outputs, geo_tags
     from seg.files import naming
     from seg.models import first_line
@@ -129,7 +132,7 @@ def _predict_one(
                 "them out, or cut it into tiles"
             )
         if image is None and "overlays" in paths:
-            _show.warn(
+            log.warning(
                 f"image '{path}' is larger than max_pixels: read and predicted some rows at a time, without overlay "
                 "or boxes"
             )
@@ -181,10 +184,10 @@ def _opened(trained: "Trained", path: Path) -> "Iterator[tuple[Image | None, Cal
 
 def _told(strips: "Iterator[Tensor]", height: int) -> "Iterator[Tensor]":
     """The strips, while a bar or a line now and then says how far they are."""
-    from seg.commands import _show
-    from seg.commands._progress import bulk_progress
+    from seg.report.console import console
+    from seg.report.progress import bulk_progress
 
-    with bulk_progress("predicting", "rows", _show.console) as tell:
+    with bulk_progress("predicting", "rows", console) as tell:
         done = 0
         for strip in strips:
             yield strip
@@ -217,7 +220,6 @@ def _with_boxes(trained: "Trained", kinds: "list[Kind]", cfg: dict[str, Any]) ->
         ValueError: they are asked for, and cannot be predicted.
     """
     from seg.boxes import head_of, joined
-    from seg.commands import _show
     from seg.commands._tasks import check_views
 
     if (has := head_of(trained.model) is not None) and cfg["boxes"] is not False:
@@ -227,7 +229,7 @@ def _with_boxes(trained: "Trained", kinds: "list[Kind]", cfg: dict[str, Any]) ->
         except ValueError as error:
             if cfg["boxes"]:
                 raise
-            _show.warn(f"boxes are left out: {error}")
+            log.warning(f"boxes are left out: {error}")
     if cfg["boxes"] and not has:
         raise ValueError(
             f"boxes: expected a checkpoint that was trained with task=boxes, got '{cfg['checkpoint']}'; give another "
@@ -239,12 +241,11 @@ def _with_boxes(trained: "Trained", kinds: "list[Kind]", cfg: dict[str, Any]) ->
 
 def _check_geotiff(kinds: "list[Kind]", images: Mapping[str, Path]) -> None:
     """Leave GeoTIFFs out where nothing can write them, and say so where they are missed."""
-    from seg.commands import _show
 
     if "geotiff" in kinds and find_spec("tifffile") is None:
         kinds.remove("geotiff")  # also from the key: coordinates are carried over once it is installed
         if any(path.suffix.lower() in {".tif", ".tiff"} for path in images.values()):
-            _show.warn(
+            log.warning(
                 "geotiff: expected tifffile to carry coordinates over, got none; pip install 'seg-toolkit[tiff]', or "
                 "give geotiff=false"
             )
@@ -319,12 +320,11 @@ def _check_targets(targets: "Mapping[str, Paths]", images: Mapping[str, Path], f
 
 def _say_others(destination: Path, targets: set[Path]) -> None:
     """Name what lies in the destination and will not be written by this call."""
-    from seg.commands import _show
     from seg.pairs.folders import list_names
 
     others = [name for name in list_names(destination) if name.endswith(".png") and destination / name not in targets]
     if others:
-        _show.say(
+        log.info(
             f"warning: {len(others)} pictures in {destination} belong to none of these images, such as {others[0]}; "
             "they stay"
         )

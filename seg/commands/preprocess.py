@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seg.commands import Failed, plain, run
+from seg.commands.cli import plain, run
+from seg.files.errors import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,13 +36,13 @@ def _inflate() -> str:
 
 def preprocess(config: "DictConfig") -> None:
     """Convert the folder and print what was done; exit with 1 when a file failed."""
-    from seg.commands._progress import bulk_progress
-    from seg.commands._text import plain_console
     from seg.convert.annotations import AnnotationReader
     from seg.convert.labelme import ShapeReader
     from seg.convert.reader import LabelReader
     from seg.convert.sources import count_sources
     from seg.labels import LabelMap
+    from seg.report.console import plain_console
+    from seg.report.progress import bulk_progress
 
     # The reason that we print for a file is enough; OpenCV would print its own beside it.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")

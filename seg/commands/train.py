@@ -7,7 +7,7 @@ seg-train data=synthetic sweep=losses seeds=3
 import sys
 from typing import TYPE_CHECKING
 
-from seg.commands import run
+from seg.commands.cli import run
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

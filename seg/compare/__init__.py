@@ -12,6 +12,6 @@
 - `seg.compare.ranks`: how firm a ranking is, and agreement between rankings;
 - `seg.compare.findings`: what is found, as plain data;
 - `seg.compare.results`, `answer`, `plots`, `critical`, `gallery`, `about`, `report`: tables for scripts, words,
-  pictures, the page of them all, which `seg.compare.document` writes as Markdown and HTML;
-- `seg.compare.figure`, `marks`: what names look like in all pictures, and in all text.
+  pictures, the page of them all, which `seg.report.document` writes as Markdown and HTML;
+- `seg.report.figure`, `marks`: what names look like in all pictures, and in all text.
 """

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from seg.compare.answer import NAMES, points
 from seg.compare.conditions import own_settings
-from seg.compare.document import Block, Bullets, Heading, Table
 from seg.compare.entry import Entry
 from seg.compare.findings import Compared
 from seg.compare.sample import LOWER_IS_BETTER
 from seg.compare.study import Level, Study
 from seg.metrics.scores import POLICY
+from seg.report.document import Block, Bullets, Heading, Table
 from seg.runs import as_text, tuned_keys
 
 _ORDER = ("model", "loss", "regularizer", "augment", "optimizer", "scheduler", "average", "data")

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from seg.compare.findings import BOTH, IMAGES, Compared, LevelResult, PairResult
-from seg.compare.marks import code
 from seg.compare.spread import Interval
+from seg.report.inline_markup import code
 
 NAMES = {
     "miou": "mIoU",

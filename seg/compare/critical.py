@@ -10,9 +10,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from seg.compare.document import Block, Figure, Heading, Text
-from seg.compare.figure import labels, save_figure
 from seg.compare.findings import Compared, LevelResult
+from seg.report.document import Block, Figure, Heading, Text
+from seg.report.figure import labels, save_figure
 
 CAVEAT = (
     "A critical-difference diagram says nothing of new seeds or of how large a difference is: with many images even "

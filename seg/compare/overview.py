@@ -12,15 +12,15 @@ import numpy as np
 
 from seg.compare import plots
 from seg.compare.answer import NAMES, between, doubt, in_first_place, points, seen_from
-from seg.compare.document import Block, Bullets, Figure, Heading, Table, Text, to_markdown, to_page
-from seg.compare.figure import add_legend, labels, looks, save_figure, short
 from seg.compare.findings import BOTH, Compared, LevelResult, PairResult
-from seg.compare.marks import code
 from seg.compare.ranks import agreement
 from seg.compare.sample import LOWER_IS_BETTER
 from seg.compare.spread import Interval, independent
 from seg.files import write_json, write_text
-from seg.html import write
+from seg.report.document import Block, Bullets, Figure, Heading, Table, Text, to_markdown, to_page
+from seg.report.figure import add_legend, labels, looks, save_figure, short
+from seg.report.html import write
+from seg.report.inline_markup import code
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike
 
 from seg.compare.answer import NAMES, decided_by, seen_from
 from seg.compare.entry import Entry
-from seg.compare.figure import Look, add_legend, labels, looks, save_figure
 from seg.compare.findings import Compared, LevelResult
 from seg.compare.sample import LOWER_IS_BETTER
 from seg.compare.study import Level
 from seg.metrics.scores import image_ious, image_means, ratio, worst
+from seg.report.figure import Look, add_legend, labels, looks, save_figure
 
 _SIZE = (6.6, 4.2)  # inches, without the legend
 COLORS = {"better": "#2d8a4e", "worse": "#c1352b", "equivalent": "#4a78a8", "inconclusive": "#8c96a0"}

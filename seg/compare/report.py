@@ -8,17 +8,17 @@ import numpy as np
 from seg.compare import critical, plots
 from seg.compare.about import about, card
 from seg.compare.answer import NAMES, answer, between, cautions, decided_by, points, seen_from
-from seg.compare.document import Block, Bullets, Figure, Heading, Table, Text, Views, to_markdown, to_page
-from seg.compare.figure import remove_others
 from seg.compare.findings import BOTH, Compared
 from seg.compare.gallery import Case, draw_case, encoded, find_cases
-from seg.compare.marks import code
 from seg.compare.rankings import OTHERS, other_scores
 from seg.compare.ranks import agreement
 from seg.compare.sample import LOWER_IS_BETTER, sums
 from seg.compare.study import Level, Study
 from seg.files import write_text
-from seg.html import write
+from seg.report.document import Block, Bullets, Figure, Heading, Table, Text, Views, to_markdown, to_page
+from seg.report.figure import remove_others
+from seg.report.html import write
+from seg.report.inline_markup import code
 
 _CASE = "image"
 

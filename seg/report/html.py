@@ -1,6 +1,6 @@
 """Pages that open from disk: one file, nothing to load, light or dark as the reader's system is set.
 
-    from seg import html
+    from seg.report import html
     scores = html.table(("loss", "mIoU %"), [("dice", "71.2")], numbers={1})
     html.write("report.html", html.page("Comparison", html.element("h1", "Comparison"), scores))
 

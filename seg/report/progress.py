@@ -2,13 +2,15 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Thread
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from seg.report.console import console as shared_console
 
 _EVERY = 30.0  # seconds between two lines in a log file
 
@@ -93,3 +95,12 @@ def _lines(title: str, unit: str, known: list[int]) -> Tell:
         print(f"{title}: {done:,}{of}, {_short(rate)} {unit}/s{failures}", file=sys.stderr, flush=True)
 
     return tell
+
+
+def track(items: Iterable[Any], title: str, total: int, done: int = 0, unit: str = "steps") -> Iterator[Any]:
+    """Yield the items, of which ``done`` lie behind, while a bar or a line now and then says how far they are."""
+    with bulk_progress(title, unit, shared_console) as tell:
+        for count, item in enumerate(items, start=done + 1):
+            tell(count - 1, total=total)
+            yield item
+        tell(total, total=total)

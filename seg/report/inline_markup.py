@@ -8,8 +8,8 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from seg import html
-from seg.html import Html, element
+from seg.report import html
+from seg.report.html import Html, element
 
 
 @dataclass(frozen=True)

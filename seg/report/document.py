@@ -1,17 +1,16 @@
 """A report of headings, text, tables and figures, written as Markdown and as a page.
 
-Text may hold marks (see `seg.compare.marks`). On the page a click enlarges a picture, and keys flip through those that
-lie pixel on pixel.
+Text may hold marks (see `seg.report.inline_markup`). On the page a click enlarges a picture, and keys flip through
+those that lie pixel on pixel.
 """
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seg import html
-from seg.compare import viewer
-from seg.compare.marks import beginning, escaped, in_markdown, on_page, unmarked
-from seg.html import Html, element
+from seg.report import html, viewer
+from seg.report.html import Html, element
+from seg.report.inline_markup import beginning, escaped, in_markdown, on_page, unmarked
 
 
 @dataclass(frozen=True)

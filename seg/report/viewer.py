@@ -6,8 +6,8 @@ of its own (``report.html#image-1-3``), and text may link to it.
 
 from pathlib import Path
 
-from seg import html
-from seg.html import Html, element
+from seg.report import html
+from seg.report.html import Html, element
 
 STYLE = """
 .view { display: block; color: inherit; text-decoration: none; font-size: 13px; cursor: zoom-in }

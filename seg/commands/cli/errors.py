@@ -15,8 +15,8 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seg.commands._help import conf_dir
-from seg.commands._targets import parameters
+from seg.commands.cli.help import conf_dir
+from seg.commands.cli.targets import parameters
 from seg.files.errors import FAILED, INTERRUPTED, WRONG_REQUEST, AlreadyTold, Failed
 
 

@@ -1,0 +1,108 @@
+"""The wrapper around Hydra that every command has.
+
+`run` is the one wrapper around ``@hydra.main``. It owns what plain Hydra does differently: a wrong request exits
+with 2 and one clear line, failed work with 1, Ctrl-C with 130; ``--version`` is ours; where a user's own module is
+named, the working directory may serve it. Set ``HYDRA_FULL_ERROR=1`` to see tracebacks.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import seg
+from seg.commands.cli.help import conf_dir, help_text
+from seg.commands.cli.overrides import quoted
+from seg.commands.cli.targets import instantiate, trusted_modules
+from seg.commands.cli.terminal import end_by_signal, print_anything, print_logs
+from seg.files.errors import WRONG_REQUEST, AlreadyTold
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+__all__ = ["conf_dir", "instantiate", "plain", "run", "trusted_modules"]
+
+
+_TRACEBACK = "SEG_TRACEBACK"
+
+
+def run(task: Callable[["DictConfig"], None], config_name: str, version: Callable[[], str] | None = None) -> None:
+    """Compose the configuration from the command line, call ``task`` with it, and exit with the right code."""
+    print_anything()
+    if "--version" in sys.argv[1:]:
+        print(f"seg-{config_name} {seg.__version__}" + (f" ({version()})" if version else ""))
+        return
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        try:
+            print(help_text(conf_dir(), config_name, sys.argv[1:]), flush=True)
+        except BrokenPipeError:  # the reader, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    try:
+        sys.argv[1:] = quoted(sys.argv[1:])
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(WRONG_REQUEST)
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # our own errors name the file; OpenCV's only add noise
+    for side in ("PIXELS", "WIDTH", "HEIGHT"):  # ours (max_pixels) is the limit, and names the file
+        os.environ.setdefault(f"OPENCV_IO_MAX_IMAGE_{side}", str(1 << 40 if side == "PIXELS" else (1 << 31) - 1))
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from seg.commands.cli.errors import report
+
+    # kept under a name of ours, because processes that this one starts find the other one changed
+    wants_traceback = os.environ.setdefault(_TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0")) == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors over instead of printing them
+
+    def limited(config: "DictConfig") -> None:
+        if (most := config.get("max_pixels")) is not None:
+            _limit_pixels(most)
+        task(config)
+
+    def job(config: "DictConfig") -> None:
+        print_anything()  # a launcher's process has streams and loggers of its own
+        print_logs()
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            with suppress(AlreadyTold):
+                limited(config)  # the sweep goes on with the other jobs and reports the failed one at its end
+            return
+        try:
+            limited(config)
+        except (Exception, KeyboardInterrupt) as error:
+            sys.exit(report(error, config_name, wants_traceback))
+
+    import hydra
+
+    job.__module__, job.__qualname__ = task.__module__, task.__qualname__
+    main = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)
+    end_by_signal()
+    try:
+        main()
+    except (Exception, KeyboardInterrupt) as error:
+        sys.exit(report(error, config_name, wants_traceback))
+
+
+def _limit_pixels(most: Any) -> None:
+    """Tell `seg.images.limit`, in this process and those that it starts.
+
+    Raises:
+        ValueError: no number of pixels.
+    """
+    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+        raise ValueError(f"max_pixels: expected a whole number of at least 1, got {most!r}; give such as 268435456")
+    os.environ["SEG_MAX_PIXELS"] = str(most)
+
+
+def plain(config: Any) -> Any:
+    """Resolved plain data (dict, list, str, numbers) of a config.
+
+    Raises:
+        ValueError: a mandatory value is missing; the message names every missing key.
+    """
+    from omegaconf import DictConfig, OmegaConf
+
+    if isinstance(config, DictConfig) and (missing := sorted(OmegaConf.missing_keys(config))):
+        raise ValueError("missing on the command line: " + " ".join(f"{key}=..." for key in missing))
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
