@@ -28,7 +28,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from seg.dataset import SegmentationDataset
+from seg.data.dataset import SegmentationDataset
 from seg.transforms import ColorJitter, Compose, Cutout, Flip, ScaleCrop
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from seg.dataset import SegmentationDataset, check
+from seg.data.batches import TrainBatches, make_loader
+from seg.data.cache import Cache, DiskCache, MemoryCache
+from seg.data.dataset import SegmentationDataset, check
+from seg.data.pairs import pair
 from seg.images import decoding
-from seg.images.cached import Cache, DiskCache, MemoryCache
-from seg.loading import TrainBatches, make_loader
-from seg.pairs import pair
 from seg.transforms import ColorJitter, Compose, Flip, ScaleCrop
 
 ROUNDS, BATCH = 12, 4

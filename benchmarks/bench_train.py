@@ -32,11 +32,11 @@ from torch import Tensor, nn
 from seg import optim
 from seg.commands._device import make_fabric, precision_here
 from seg.convert import convert_folder
-from seg.dataset import SegmentationDataset
-from seg.loading import Batch, TrainBatches, make_loader
+from seg.data.batches import Batch, TrainBatches, make_loader
+from seg.data.dataset import SegmentationDataset
+from seg.data.pairs import pair
 from seg.losses import CrossEntropy
 from seg.objective import Segmentation
-from seg.pairs import pair
 from seg.synthetic import LABELS, write_dataset
 from seg.training import State, train_epoch
 from seg.transforms import ColorJitter, Compose, Flip, ScaleCrop

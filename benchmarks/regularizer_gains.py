@@ -19,7 +19,7 @@ import scipy.stats
 import torch
 import yaml
 
-from seg.commands._data import load_data
+from seg.data.source import load_data
 from seg.images import read_image, read_mask
 from seg.metrics import confusion_matrix, image_counts
 from seg.metrics.scores import scores_of

@@ -23,15 +23,15 @@ from torch.utils.data import Dataset
 
 import seg
 from seg.commands.cli import conf_dir, instantiate, plain
-from seg.dataset import SegmentationDataset, check
+from seg.data.batches import make_loader
+from seg.data.dataset import SegmentationDataset, check
+from seg.data.pairs import Pair, pair
+from seg.data.pairs.folders import check_apart
 from seg.files import make_folder, whole, write_csv, write_json, write_png
 from seg.files.memo import usable_cores
 from seg.images import RGB
 from seg.images.oddities import oddities
 from seg.labels import LabelMap
-from seg.loading import make_loader
-from seg.pairs import Pair, pair
-from seg.pairs.folders import check_apart
 
 HEADER = ("image", "mask", "source_image", "source_mask", "recipe", "seed", "copy", "index")
 

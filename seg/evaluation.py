@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seg.loading import Batch
+from seg.data.batches import Batch
 from seg.metrics import Meter, fit_temperature
 from seg.metrics.calibration import labelled_pixels
 

@@ -52,7 +52,7 @@ from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from seg.loading import Batch
+from seg.data.batches import Batch
 from seg.losses import WeightedSum, distances_for
 from seg.losses.weighting import Weighting
 
@@ -77,7 +77,7 @@ class Objective(Protocol):
     @property
     def prepare(self) -> Callable[..., dict[str, Any]]:
         """Mask (H, W) -> what `__call__` finds in ``batch.extra``; runs in loading workers, after augmentation. It may
-        take ``instances``, see `seg.dataset.SegmentationDataset`."""
+        take ``instances``, see `seg.data.dataset.SegmentationDataset`."""
 
     def __call__(self, model: Callable[[Tensor], Any], batch: Batch) -> Losses: ...
     def modules(self) -> Iterator[nn.Module]: ...

@@ -21,7 +21,7 @@ from conftest import LABELS, SHARED, Script, fails, scene, train_options
 from seg.audit import Audit, Split, audit
 from seg.audit.anchors import anchors_of, shifts
 from seg.audit.records import Finding
-from seg.pairs import split, torn_scenes
+from seg.data.pairs import split, torn_scenes
 
 SIDE, STEP = 512, 448
 PARTS = [("images", ""), ("masks", "_labels")]

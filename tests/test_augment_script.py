@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from conftest import write_pairs
 
+from seg.data.pairs import pair
 from seg.labels import LabelMap
-from seg.pairs import pair
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "augment.py"
 

@@ -34,9 +34,9 @@ from seg.boxes import (
     prepare,
     select,
 )
+from seg.data.batches import Batch
 from seg.inference import sliding, whole_image
 from seg.labels import IGNORE
-from seg.loading import Batch
 from seg.losses import CrossEntropy, boxes
 from seg.losses.weighting import Fixed
 from seg.models import WithHeads, build

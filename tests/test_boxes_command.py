@@ -19,10 +19,10 @@ from seg.boxes import BoxHead, decode, head_of, joined
 from seg.commands import _pictures
 from seg.commands._tasks import check_boxes, head_configs
 from seg.compare.study import read_study
+from seg.data.pairs import pair
 from seg.images import RGB, read_image, read_mask
 from seg.inference import normalized
 from seg.models import WithHeads, build
-from seg.pairs import pair
 from seg.report import pictures
 
 OPTIONS = ["task=boxes", "task.boxes.head.countable=[car]", "device.precision=32-true", "logger=none"]

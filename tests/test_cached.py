@@ -18,12 +18,13 @@ from conftest import LABELS, write_pairs
 from lightning.fabric import Fabric
 
 from seg.commands import _cache
-from seg.commands._data import Data
-from seg.dataset import SegmentationDataset, check
+from seg.data.batches import EvaluationBatches, make_loader
+from seg.data.cache import Cache, DiskCache, MemoryCache, free_memory
+from seg.data.checked import check
+from seg.data.dataset import SegmentationDataset
+from seg.data.pairs import Pair, pair
+from seg.data.source import Data
 from seg.images import RGB
-from seg.images.cached import Cache, DiskCache, MemoryCache, free_memory
-from seg.loading import EvaluationBatches, make_loader
-from seg.pairs import Pair, pair
 
 
 def never() -> Any:

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from seg.data.batches import Batch
 from seg.evaluation import temperature
-from seg.loading import Batch
 from seg.metrics import BINS, AtTemperature, PixelCounts, fit_temperature
 from seg.metrics.calibration import labelled_pixels
 

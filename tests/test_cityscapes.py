@@ -15,9 +15,9 @@ from conftest import Script, fails
 
 from seg.convert import convert_folder
 from seg.convert.cityscapes import CityscapesReader
+from seg.data.pairs import pair
 from seg.images import read_mask
 from seg.labels import Label, LabelMap
-from seg.pairs import pair
 
 LABELS = LabelMap.load("cityscapes")
 ROAD, PERSON, CAR = (LABELS.names.index(name) for name in ("road", "person", "car"))

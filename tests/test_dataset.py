@@ -10,11 +10,12 @@ import pytest
 import torch
 from conftest import scene, write_pairs
 
-from seg import dataset
-from seg.dataset import SegmentationDataset, check
+from seg.data import dataset
+from seg.data.batches import TrainBatches, make_loader
+from seg.data.checked import check
+from seg.data.dataset import SegmentationDataset
+from seg.data.pairs import pair
 from seg.images import Reading, read_values
-from seg.loading import TrainBatches, make_loader
-from seg.pairs import pair
 from seg.transforms import ClassMix, Compose, CutMix, Cutout, Elastic, Flip, GridMask, Mosaic, Noise, ScaleCrop
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)

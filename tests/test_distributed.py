@@ -23,8 +23,8 @@ from seg.averaging import EMA
 from seg.boxes import BoxHead, BoxTask
 from seg.commands._device import make_fabric
 from seg.commands.cli.help import conf_dir
+from seg.data.batches import Batch, TrainBatches
 from seg.evaluation import Validation
-from seg.loading import Batch, TrainBatches
 from seg.losses import CrossEntropy, Dice, Focal, LovaszSoftmax, WeightedSum, over_processes
 from seg.losses.boxes import giou
 from seg.losses.weighting import DynamicWeightAverage, Fixed, SoftOptimalUncertainty, Uncertainty, Weighting

@@ -7,11 +7,11 @@ import torch
 from conftest import write_pairs
 from torch import Tensor
 
-from seg.dataset import SegmentationDataset
+from seg.data.batches import EvaluationBatches, make_loader
+from seg.data.dataset import SegmentationDataset
+from seg.data.pairs import pair
 from seg.evaluation import evaluate
-from seg.loading import EvaluationBatches, make_loader
 from seg.metrics import BINS, AtTemperature, Boundaries, Components, MeanLoss, Meter, PixelCounts
-from seg.pairs import pair
 
 NAMES = ("sky", "road", "car")
 

@@ -21,16 +21,16 @@ from seg import transforms
 from seg.boxes import BoxHead, BoxMeter, BoxTask, find_objects, head_of, joined, prepare
 from seg.convert import convert_folder
 from seg.convert.tiles import Cut
-from seg.dataset import SegmentationDataset, check
+from seg.data.batches import Batch
+from seg.data.cache import MemoryCache
+from seg.data.dataset import SegmentationDataset, check
+from seg.data.pairs import Pair, pair, with_instances
 from seg.images import read_instances, read_mask
-from seg.images.cached import MemoryCache
 from seg.labels import IGNORE, Label, LabelMap
-from seg.loading import Batch
 from seg.losses import CrossEntropy, boxes
 from seg.losses.weighting import Fixed
 from seg.models import WithHeads, build
 from seg.objective import MultiTask, Segmentation
-from seg.pairs import Pair, pair, with_instances
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
 

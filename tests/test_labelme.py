@@ -19,9 +19,9 @@ from PIL import Image, ImageDraw
 from seg.convert import convert_folder
 from seg.convert.labelme import ShapeReader
 from seg.convert.tiles import Cut, ImageTiles
+from seg.data.pairs import pair
 from seg.images import read_mask
 from seg.labels import Label, LabelMap
-from seg.pairs import pair
 
 LABELS = LabelMap(
     [

@@ -9,9 +9,10 @@ import pytest
 import torch
 from conftest import write_pairs
 
-from seg.dataset import SegmentationDataset
-from seg.loading import Batch, EvaluationBatches, TrainBatches, balanced, make_loader, repeat_factors
-from seg.pairs import pair
+from seg.data.batches import Batch, EvaluationBatches, TrainBatches, make_loader
+from seg.data.dataset import SegmentationDataset
+from seg.data.pairs import pair
+from seg.data.sampling import balanced, repeat_factors
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -121,7 +122,7 @@ def test_evaluation_batches_hold_one_size() -> None:
 def test_a_program_that_keeps_its_loader_ends(tmp_path: Path) -> None:
     """Workers ignore the SIGTERM that multiprocessing sends them at exit, before it waits for them."""
     program = (
-        "import torch; from seg.loading import make_loader\n"
+        "import torch; from seg.data.batches import make_loader\n"
         "options = {'workers': 1, 'device': torch.device('cpu'), 'collate_fn': list}\n"
         "loader = make_loader(list(range(8)), [[0, 1], [2, 3]], **options)\n"
         "kept = iter(loader)\n"

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seg.dataset import Sample
-from seg.loading import Batch, collate
+from seg.data.batches import Batch, collate
+from seg.data.dataset import Sample
 from seg.losses import Boundary, CrossEntropy, Dice, WeightedSum, signed_distance
 from seg.losses.weighting import Fixed, Uncertainty
 from seg.objective import Losses, MultiTask, Segmentation

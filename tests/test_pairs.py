@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import Script, fails, train_options, write_pairs
 
+from seg.data.pairs import Pair, list_images, pair, scenes_of, shared_name, split
 from seg.labels import Label, LabelMap
-from seg.pairs import Pair, list_images, pair, scenes_of, shared_name, split
 
 
 def touch(*paths: Path) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from seg import checkpoint, trained
 from seg.images import Reading, read_image, read_values
 from seg.images.headers import orientation_of, read_tiff
-from seg.images.oddities import look, percentiles
+from seg.images.oddities import percentiles
 from seg.transforms import (
     Affine,
     Blur,
@@ -386,10 +386,10 @@ def test_bands_of_tiff(
     tifffile.imwrite(path, stored, photometric=photometric, planarconfig=planar, compression=compression, **options)
     if count < 5:
         np.testing.assert_array_equal(read_image(path), BANDS[..., :3])
-        assert look(read_values(path), Reading()).dropped == count - 3
+        assert value_facts(read_values(path), Reading()).dropped == count - 3
     for chosen in ((0,), (2, 1, 0), tuple(range(count))[::-1]):
         np.testing.assert_array_equal(read_image(path, Reading(chosen)), BANDS[..., list(chosen)])
-        assert look(read_values(path, Reading(chosen)), Reading(chosen)).dropped == 0
+        assert value_facts(read_values(path, Reading(chosen)), Reading(chosen)).dropped == 0
 
 
 def test_other_tiff(tmp_path: Path) -> None:
@@ -397,19 +397,19 @@ def test_other_tiff(tmp_path: Path) -> None:
     clear = BANDS[..., :4].copy()
     tifffile.imwrite(path, clear, photometric="rgb", extrasamples=["unassalpha"])  # libtiff would multiply by alpha
     np.testing.assert_array_equal(read_image(path), BANDS[..., :3])
-    assert look(read_values(path), Reading()).dropped == 1  # near infrared, as likely as alpha
+    assert value_facts(read_values(path), Reading()).dropped == 1  # near infrared, as likely as alpha
     for kind in (np.uint8, np.uint16):
         for fourth, dropped in ((np.iinfo(kind).max, 0), (7, 1)):
             pixels = np.dstack([BANDS[..., :3].astype(kind), np.full(BANDS.shape[:2], fourth, kind)])
             tifffile.imwrite(path, pixels, photometric="rgb")
             values = read_values(path)
             np.testing.assert_array_equal(values.pixels, pixels[..., :3])
-            assert look(values, Reading()).dropped == dropped
+            assert value_facts(values, Reading()).dropped == dropped
     tifffile.imwrite(path, BANDS[..., :2], **CONTIG, extrasamples=["unassalpha"])
     np.testing.assert_array_equal(read_image(path), np.dstack([BANDS[..., 0]] * 3))
     tifffile.imwrite(path, BANDS[..., :3].transpose(2, 0, 1), photometric="minisblack")  # three pages
     np.testing.assert_array_equal(read_image(path), np.dstack([BANDS[..., 0]] * 3))
-    assert look(read_values(path), Reading()).dropped == 2
+    assert value_facts(read_values(path), Reading()).dropped == 2
     np.testing.assert_array_equal(read_image(path, Reading((2, 0))), BANDS[..., [2, 0]])
     wide = BANDS[..., 0].astype(np.uint16) * 257
     tifffile.imwrite(path, 65535 - wide, photometric="miniswhite")

@@ -21,10 +21,10 @@ from torch import nn
 
 from seg import checkpoint, export, inference, trained
 from seg.commands._outputs import PngRows
-from seg.commands._sources import images_of
 from seg.commands.cli import conf_dir
 from seg.commands.evaluate import evaluate
 from seg.commands.predict import predict
+from seg.data.pairs.images import images_of
 from seg.files.errors import Failed
 from seg.images import read_image
 

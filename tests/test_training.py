@@ -15,13 +15,13 @@ from torch import nn
 
 from seg import checkpoint, optim, training
 from seg.averaging import EMA, Average
-from seg.dataset import SegmentationDataset
+from seg.data.batches import Batch, EvaluationBatches, TrainBatches, make_loader
+from seg.data.dataset import SegmentationDataset
+from seg.data.pairs import pair
 from seg.evaluation import Validation, evaluate
-from seg.loading import Batch, EvaluationBatches, TrainBatches, make_loader
 from seg.losses import Boundary, CrossEntropy, Dice, Ramp, WeightedSum, fused
 from seg.metrics import MeanLoss, PixelCounts
 from seg.objective import Segmentation
-from seg.pairs import pair
 from seg.training import FitOptions, State
 from seg.transforms import ColorJitter, Compose, CutMix, Flip, GridMask, ScaleCrop
 

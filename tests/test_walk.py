@@ -18,9 +18,9 @@ from conftest import LABELS, Script, fails, scene, script_path, train_options, w
 from seg.audit import Split
 from seg.audit import audit as look_at
 from seg.convert.sources import list_sources
+from seg.data.pairs import list_images, pair
+from seg.data.pairs.folders import check_apart, list_names
 from seg.labels import Label, LabelMap
-from seg.pairs import list_images, pair
-from seg.pairs.folders import check_apart, list_names
 
 LABELS_BY_VALUE = LabelMap(
     [Label(name, values=(i,)) for i, name in enumerate(("sky", "road", "car"))]

@@ -40,7 +40,7 @@ def audit(
             colours of the label map, as ``seg-preprocess`` reads them), ``auto`` (``label`` if the map lists values
             that differ from the indices and no ``labels.yaml`` is beside the files).
         reading: how images are read; percentiles are those of the first split.
-        group: a regular expression that finds a pair's scene in its name, see `seg.pairs.scenes_of`.
+        group: a regular expression that finds a pair's scene in its name, see `seg.data.pairs.scenes_of`.
         threads: 0 = all cores that this process may use.
         progress: called with (done, total) after each pair.
 

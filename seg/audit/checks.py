@@ -19,10 +19,10 @@ from seg.audit.records import (
     size_text,
     text_of,
 )
+from seg.data.pairs import as_list
 from seg.images import Reading
 from seg.images.oddities import oddities
 from seg.labels import LabelMap
-from seg.pairs import as_list
 
 _VOID = {"void", "unlabelled", "unlabeled", "unlabel", "unknown", "undefined", "unclassified", "ignore", "ignored"}
 

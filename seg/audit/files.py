@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from seg.audit.anchors import anchors_of
 from seg.audit.records import Example, Finding, Look, Split, as_findings, reason_of, texts_of
 from seg.convert.reader import LabelReader
+from seg.data.pairs import as_list, list_both
 from seg.files.memo import remembered
 from seg.images import Image, Reading, as_rgb, check_limit, decode_mask, decode_values, limit
-from seg.images.oddities import Seen
-from seg.images.oddities import look as look_at
+from seg.images.oddities import ValueFacts, value_facts
 from seg.labels import IGNORE, LabelMap
-from seg.pairs import as_list, list_both
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -90,7 +89,7 @@ def measure(
     )
 
 
-def open_image(path: Path, reading: Reading) -> tuple[Image, Seen, float]:
+def open_image(path: Path, reading: Reading) -> tuple[Image, ValueFacts, float]:
     """Image (H, W, channels) as in training, what is to say of its values, and the share of pixels not opaque.
 
     Raises:
@@ -102,7 +101,7 @@ def open_image(path: Path, reading: Reading) -> tuple[Image, Seen, float]:
     transparent = 0.0
     if values.alpha and values.pixels.dtype.kind == "u":
         transparent = float((values.pixels[..., -1] < np.iinfo(values.pixels.dtype).max).mean())
-    return values.image(reading), look_at(values, reading), transparent
+    return values.image(reading), value_facts(values, reading), transparent
 
 
 class LabelLook(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 
 from seg.audit.duplicates import unit_thumbnails
 from seg.audit.records import Example, Finding, Look, as_findings, percent_text, text_of
-from seg.pairs import torn_scenes
+from seg.data.pairs import torn_scenes
 
 _ALIKE = 0.8  # least likeness of neighbours: frames of CamVid that are 1 s apart have a median of 0.88
 _OTHERS = (
@@ -26,7 +26,7 @@ def check_neighbours(looks: dict[str, list[Look]], group: str | None = None) -> 
     """Scenes and sequences that have pairs in two splits.
 
     Args:
-        group: what tells a pair's scene, see `seg.pairs.scenes_of`.
+        group: what tells a pair's scene, see `seg.data.pairs.scenes_of`.
     """
     for first, second in combinations(looks, 2):
         yield from _check_scenes(first, second, looks, group)

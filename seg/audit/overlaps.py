@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from seg.audit.anchors import WINDOW, Shift, shifts
 from seg.audit.records import Example, Finding, Look, as_findings, percent_text, text_of
+from seg.data.pairs import scenes_of
 from seg.files.memo import usable_cores
 from seg.images import Image, Reading, read_image
-from seg.pairs import scenes_of
 
 _SURE = 8  # anchors that show without the files that all is equal, where there are no others
 _EQUAL = 0.8  # least share of the overlap's textured pixels: a watermark may cover some, and is no overlap itself
@@ -47,7 +47,7 @@ def check_overlaps(
     compressed with loss after it was cut, and overlaps of less than about 1 % of the larger picture.
 
     Args:
-        group: what tells a pair's scene, see `seg.pairs.scenes_of`.
+        group: what tells a pair's scene, see `seg.data.pairs.scenes_of`.
         threads: 0 = all cores that this process may use.
     """
     for first, second in combinations(looks, 2):

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import seg
+from seg.data.pairs import Folders
 from seg.images import RGB, Reading
-from seg.images.oddities import Seen
+from seg.images.oddities import ValueFacts
 from seg.labels import LabelMap
-from seg.pairs import Folders
 
 SEVERITIES = ("error", "warning", "note")
 
@@ -23,7 +23,7 @@ SEVERITIES = ("error", "warning", "note")
 @dataclass(frozen=True)
 class Split:
     """Folder of one part of the data, or several. Templates of file names hold one ``{}`` for the name that a pair
-    shares; ``listed`` is a list file as `seg.pairs.pair` reads it, ``only`` lists the names of the part (None: all).
+    shares; ``listed`` is a list file as `seg.data.pairs.pair` reads it, ``only`` lists the part's names (None: all).
     """
 
     name: str
@@ -84,7 +84,7 @@ class Look:
     image_error: str = ""
     mask_error: str = ""
     size: tuple[int, int] = (0, 0)  # of the image: height, width
-    seen: Seen = Seen("")  # noqa: RUF009 - a tuple
+    seen: ValueFacts = ValueFacts("")  # noqa: RUF009 - a tuple
     transparent: float = 0.0  # share of the image's pixels with alpha below its maximum
     mean: tuple[float, ...] = ()  # of each channel, 0..1
     std: tuple[float, ...] = ()
@@ -125,7 +125,7 @@ class Look:
         """The same pair with what `measurements` gave."""
         for name in ("size", "mean", "std", "mask_size"):
             plain[name] = tuple(plain[name])
-        plain["seen"] = Seen(*plain["seen"])
+        plain["seen"] = ValueFacts(*plain["seen"])
         hashes = {name: bytes.fromhex(plain[name]) for name in ("image_hash", "pair_hash")}
         arrays = {
             "thumbnail": np.frombuffer(bytes.fromhex(plain["thumbnail"]), np.uint8).reshape(16, 16),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seg.boxes.head import at_pixels
 from seg.boxes.targets import MOST, find_objects
-from seg.loading import Batch
+from seg.data.batches import Batch
 from seg.losses import over_processes
 from seg.objective import Losses
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from seg.pairs import Pair
+from seg.data.pairs import Pair
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from seg import runs
 from seg.commands._card import Card
-from seg.commands._data import Data
 from seg.commands._judged import Judged, as_data, write
 from seg.commands._pictures import draw_curves
 from seg.commands._tables import scores_table, verdict
+from seg.data.source import Data
 from seg.files import write_json, write_text
 from seg.metrics.scores import majority_scores, scores_of
 from seg.report.console import console

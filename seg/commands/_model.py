@@ -9,9 +9,9 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 
 from seg import checkpoint, models, trained
-from seg.commands._data import Data
 from seg.commands._tasks import head_configs
 from seg.commands.cli import instantiate
+from seg.data.source import Data
 from seg.images import Reading
 from seg.labels import LabelMap
 from seg.regularizers import describe

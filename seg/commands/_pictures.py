@@ -13,12 +13,12 @@ from torch import nn
 
 from seg import inference
 from seg.boxes import CHANNELS, Boxes, decode, head_of, joined
+from seg.data.pairs import Pair
 from seg.files import whole, write_png
 from seg.images import Image, Reading, as_rgb, read_image, read_mask
 from seg.labels import LabelMap
 from seg.metrics.scores import ratio
 from seg.models import Normalization
-from seg.pairs import Pair
 from seg.report import pictures
 
 if TYPE_CHECKING:

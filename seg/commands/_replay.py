@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from seg import checkpoint
+from seg.data.batches import Batch
 from seg.files.errors import Failed
-from seg.loading import Batch
 from seg.objective import MultiTask, Segmentation
 from seg.training import State
 

@@ -11,19 +11,20 @@ import torch
 
 from seg import evaluation, trained
 from seg.boxes import BoxMeter, head_of, joined
-from seg.commands._data import check, check_classes, check_labels, load_labels
 from seg.commands._inference import inference_of
 from seg.commands._tasks import check_boxes, instances_of
 from seg.commands._trial import memory_for
 from seg.commands.cli import trusted_modules
-from seg.dataset import Checked, SegmentationDataset
+from seg.data.batches import Batch, EvaluationBatches, make_loader
+from seg.data.checked import Checked
+from seg.data.dataset import SegmentationDataset
+from seg.data.pairs import Pair, list_both, pair, with_instances
+from seg.data.pairs.names import one_each
+from seg.data.source import check, check_classes, check_labels, load_labels
 from seg.evaluation import Validation
 from seg.images import Image, read_image, read_mask
 from seg.labels import IGNORE, LabelMap
-from seg.loading import Batch, EvaluationBatches, make_loader
 from seg.metrics import AtTemperature, Meter, PixelCounts
-from seg.pairs import Pair, list_both, pair, with_instances
-from seg.pairs.names import one_each
 from seg.report.progress import track
 
 log = logging.getLogger(__name__)

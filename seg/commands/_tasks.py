@@ -15,12 +15,12 @@ from torch import nn
 from seg import models
 from seg.boxes import Instances, check_library
 from seg.commands.cli.targets import instantiate, parameters
+from seg.data.pairs import Pair
 from seg.images import read_instances
 from seg.labels import LabelMap
 from seg.losses import WeightedSum
 from seg.losses.weighting import Fixed, Weighting
 from seg.objective import SEGMENTATION, MultiTask, Segmentation
-from seg.pairs import Pair
 
 BOX_HEAD = "seg.boxes.BoxHead"
 WITH_BOXES = ("seg.inference.whole", "seg.inference.sliding")

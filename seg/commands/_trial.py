@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from seg.commands._data import Data
+from seg.data.batches import Batch, TrainBatches
+from seg.data.source import Data
 from seg.files.errors import Failed
 from seg.inference import out_of_memory
-from seg.loading import Batch, TrainBatches
 from seg.models import first_line
 from seg.training import State
 

@@ -11,8 +11,8 @@ from seg import runs, trained
 from seg.commands import _replay as replay
 from seg.commands._pictures import ValidationPictures
 from seg.commands._sweep import advance
+from seg.data.batches import Batch
 from seg.files import second_name
-from seg.loading import Batch
 from seg.report.tables import percent
 from seg.training import State
 

@@ -18,8 +18,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from seg import boxes, evaluation, inference, runs, training
-from seg.commands._cache import make_cache
-from seg.commands._data import Data, file_sizes, load_data, pair_up, render, with_weights
 from seg.commands._device import AUTO, is_first, make_fabric, told_by_first, told_once
 from seg.commands._environment import environment
 from seg.commands._few import chosen, smoke_test
@@ -32,7 +30,6 @@ from seg.commands._pictures import ValidationPictures
 from seg.commands._replay import replay
 from seg.commands._request import check_monitor, check_request
 from seg.commands._resume import resume, settled_precision
-from seg.commands._sampling import sampling_weights
 from seg.commands._signals import stop_signals
 from seg.commands._tasks import has_boxes, instances_of, make_objective
 from seg.commands._trial import explained, fitting_batch, try_sizes
@@ -40,9 +37,11 @@ from seg.commands._watcher import RunWatcher
 from seg.commands.cli import instantiate, plain
 from seg.commands.cli.targets import parameters
 from seg.commands.cli.terminal import speak
-from seg.dataset import SegmentationDataset
-from seg.images.cached import Cache
-from seg.loading import EvaluationBatches, TrainBatches, make_loader
+from seg.data.batches import EvaluationBatches, TrainBatches, make_loader
+from seg.data.cache import Cache, make_cache
+from seg.data.dataset import SegmentationDataset
+from seg.data.sampling import sampling_weights
+from seg.data.source import Data, file_sizes, load_data, pair_up, render, with_weights
 from seg.metrics import (
     BINS,
     KINDS,

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from seg.audit import Audit, Split
+    from seg.data.pairs import Folders
     from seg.labels import LabelMap
-    from seg.pairs import Folders
 
 _PARTS = ("train", "val", "test")
 
@@ -39,7 +39,7 @@ def audit(config: "DictConfig") -> None:
         if OmegaConf.is_missing(config.data.train, key):
             config.data.train[key] = None
     if config.data.render is not None:
-        from seg.commands._data import render
+        from seg.data.source import render
 
         render(plain(config.data.render))
     cfg = plain(config)
@@ -99,7 +99,7 @@ def _folders(about: dict[str, Any], prefix: str, default: dict[str, Any] | None 
 def _share(folders: "tuple[Folders, Folders]", data: dict[str, Any], templates: dict[str, str]) -> "list[Split]":
     """The seeded split that ``seg-train`` would make of these folders."""
     from seg.audit import Split
-    from seg.pairs import pair, scenes_of, split
+    from seg.data.pairs import pair, scenes_of, split
 
     listed = data["train"]["list"]
     pairs = pair(*folders, **templates, only=listed)
@@ -109,8 +109,8 @@ def _share(folders: "tuple[Folders, Folders]", data: dict[str, Any], templates: 
 
 
 def _labels(cfg: dict[str, Any], splits: "list[Split]") -> "LabelMap":
+    from seg.data.pairs import as_list
     from seg.labels import LabelMap
-    from seg.pairs import as_list
 
     beside = as_list(splits[0].masks)[0] / "labels.yaml"
     if cfg["labels"] is None and not beside.is_file():

@@ -33,8 +33,8 @@ def main() -> None:
 
 def diagnose(config: "DictConfig") -> None:
     """Write ``diagnose.json``, ``diagnose.csv`` and ``diagnose.png``, print the table, name the offenders."""
+    from seg.data.pairs.folders import check_apart
     from seg.files import finite, make_folder, write_csv, write_json
-    from seg.pairs.folders import check_apart
     from seg.regularizers import describe
     from seg.report.console import console
 
@@ -120,8 +120,8 @@ def _batches(cfg: dict[str, Any], normalization: "Normalization", reading: "Read
     import torch
     import torch.nn.functional as F
 
+    from seg.data.pairs import list_images, one
     from seg.images import read_image
-    from seg.pairs import list_images, one
 
     paths = list(list_images(one(cfg["images"], "images"), cfg["image_template"]).values())
     count = min(cfg["number"], len(paths))

@@ -33,10 +33,10 @@ def evaluate(config: "DictConfig") -> None:
     """Write ``metrics.json``, tables of each image, plots and ``pictures/``, and print the tables."""
     cfg = _request(config)
     from seg.commands import _judged, _subjects, _tables
+    from seg.data.pairs import as_list
+    from seg.data.pairs.folders import check_apart
     from seg.files import finite, make_folder, write_json
     from seg.metrics import BINS, Boundaries, Components, ErrorKinds, MaskMeter, PixelCounts
-    from seg.pairs import as_list
-    from seg.pairs.folders import check_apart
     from seg.runs import JUDGED, PREDICTIONS, copy_record
 
     boundaries = {"tolerances": cfg["tolerances"], "surface": cfg["surface"]}

@@ -100,7 +100,7 @@ def _chosen(cfg: dict[str, Any], path: Path) -> list[Path]:
     Raises:
         ValueError: no such folder, or the wrong kind of file is written.
     """
-    from seg.commands._sources import images_of
+    from seg.data.pairs.images import images_of
 
     if cfg["int8"] is None:
         return []

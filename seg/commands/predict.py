@@ -44,11 +44,11 @@ def predict(config: "DictConfig") -> None:
     """
     from seg.commands._inference import inference_of
     from seg.commands._outputs import FOLDERS
-    from seg.commands._sources import images_of
+    from seg.data.pairs import one
+    from seg.data.pairs.folders import check_apart
+    from seg.data.pairs.images import images_of
     from seg.files import held, make_folder
     from seg.files.manifest import Manifest
-    from seg.pairs import one
-    from seg.pairs.folders import check_apart
     from seg.report.progress import track
     from seg.trained import load
 
@@ -320,7 +320,7 @@ def _check_targets(targets: "Mapping[str, Paths]", images: Mapping[str, Path], f
 
 def _say_others(destination: Path, targets: set[Path]) -> None:
     """Name what lies in the destination and will not be written by this call."""
-    from seg.pairs.folders import list_names
+    from seg.data.pairs.folders import list_names
 
     others = [name for name in list_names(destination) if name.endswith(".png") and destination / name not in targets]
     if others:

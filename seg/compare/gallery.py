@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from seg import runs
 from seg.compare.entry import Entry
 from seg.compare.study import Level
+from seg.data.pairs import list_both
 from seg.labels import IGNORE
 from seg.metrics.scores import image_ious, image_means
-from seg.pairs import list_both
 from seg.report.figure import save_figure, short
 
 Mask = NDArray[np.uint8]

@@ -6,8 +6,8 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from seg.data.pairs.folders import walk
 from seg.files import SUFFIXES
-from seg.pairs.folders import walk
 
 
 class Source(NamedTuple):

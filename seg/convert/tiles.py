@@ -141,7 +141,7 @@ class ImageTiles:
         image_template: str = "{}",
         template: str = "{}",
     ) -> None:
-        from seg.pairs import list_images, shared_name
+        from seg.data.pairs import list_images, shared_name
 
         shared_name("a", template)  # is it a template?
         self._cut, self._template, self._shared_name = cut, template, shared_name

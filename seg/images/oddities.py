@@ -19,7 +19,7 @@ _FEW = 0.5  # of the range: with less, half of the 256 levels are empty
 _CUT = 0.05  # of the values
 
 
-class Seen(NamedTuple):
+class ValueFacts(NamedTuple):
     """What is remembered of the values of one image.
 
     Attributes:
@@ -47,7 +47,7 @@ class Oddity(NamedTuple):
     images: list[int]
 
 
-def look(values: Values, reading: Reading) -> Seen:
+def value_facts(values: Values, reading: Reading) -> ValueFacts:
     """Measure the values of an image as the reading takes them.
 
     Raises:
@@ -57,16 +57,16 @@ def look(values: Values, reading: Reading) -> Seen:
     dropped = 0 if reading.bands is not None else values.dropped + max(values.colors.shape[2] - 3, 0)
     hidden = reading.exif and values.orientation > 1 and (values.orientation < 5 or height == width)
     if values.pixels.dtype == np.uint8 and reading.range is None:
-        return Seen(values.kind, dropped, hidden=hidden)
+        return ValueFacts(values.kind, dropped, hidden=hidden)
     pixels = values.chosen(reading)
     check_finite(pixels)
     shares = reading.shares(_sample(pixels, _SAMPLE))
     low, high = np.percentile(shares, _ENDS)
     cut = float(((shares < 0) | (shares > 1)).mean())
-    return Seen(values.kind, dropped, float(low), float(high), cut, hidden)
+    return ValueFacts(values.kind, dropped, float(low), float(high), cut, hidden)
 
 
-def oddities(seen: Sequence[Seen], reading: Reading) -> Iterator[Oddity]:
+def oddities(seen: Sequence[ValueFacts], reading: Reading) -> Iterator[Oddity]:
     """What somebody who trains on these images, or evaluates on them, should know."""
     dropped = [i for i, one in enumerate(seen) if one.dropped]
     if dropped:
@@ -136,11 +136,11 @@ def _sample(pixels: NDArray[Any], most: int) -> NDArray[Any]:
     return rows[np.random.Generator(np.random.PCG64(len(rows))).integers(0, len(rows), most)]
 
 
-def _bits(one: Seen) -> str:
+def _bits(one: ValueFacts) -> str:
     return one.kind.rpartition(", ")[2]
 
 
-def _few_levels(seen: Sequence[Seen], places: list[int], bits: str, reading: Reading) -> Iterator[Oddity]:
+def _few_levels(seen: Sequence[ValueFacts], places: list[int], bits: str, reading: Reading) -> Iterator[Oddity]:
     """About the range that images of one type of numbers use."""
     low, high = np.quantile([s.low for s in seen], 0.1), np.quantile([s.high for s in seen], 0.9)
     used = min(high, 1.0) - max(low, 0.0)

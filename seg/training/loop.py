@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from seg.data.batches import Batch, TrainBatches
 from seg.evaluation import Validation
-from seg.loading import Batch, TrainBatches
 from seg.objective import Losses
 from seg.training.options import FitOptions
 from seg.training.state import State

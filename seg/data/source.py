@@ -12,19 +12,20 @@ from typing import Any
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
-from seg import dataset, runs, trained
+from seg import runs, trained
 from seg.class_weights import class_weights
 from seg.commands._device import told_by_first
 from seg.commands._reading import reading_of
 from seg.commands.cli import instantiate
-from seg.dataset import Checked
+from seg.data import checked as checking
+from seg.data.checked import Checked
+from seg.data.pairs import Folders, Pair, as_list, pair, scenes_of, split, torn_scenes, with_instances
+from seg.data.pairs.folders import check_apart
 from seg.files import make_folder, write_json
 from seg.images import Reading, read_values
 from seg.images.oddities import oddities, percentiles, text_of
 from seg.images.reading import PERCENTILES
 from seg.labels import LabelMap
-from seg.pairs import Folders, Pair, as_list, pair, scenes_of, split, torn_scenes, with_instances
-from seg.pairs.folders import check_apart
 from seg.report.console import console
 from seg.report.progress import bulk_progress
 
@@ -36,7 +37,7 @@ class Data:
     """Checked pairs of both splits, how their images are read, and what the training part's pixels say.
 
     Attributes:
-        moments: of the channels of the training images, see `seg.dataset.Checked`.
+        moments: of the channels of the training images, see `seg.data.checked.Checked`.
     """
 
     labels: LabelMap
@@ -93,9 +94,9 @@ def load_data(data: dict[str, Any], labels: str | None, folder: Path, fabric: Fa
 
 
 def check(pairs: Sequence[Pair], classes: int, reading: Reading, part: str) -> Checked:
-    """`seg.dataset.check` with a display of how far it is; what is odd about the images of this part is said."""
+    """`seg.data.checked.check` with a display of how far it is; what is odd about the images of this part is said."""
     with bulk_progress("checking", "pairs", console) as tell:
-        checked = dataset.check(pairs, classes, reading=reading, progress=lambda done, total: tell(done, total=total))
+        checked = checking.check(pairs, classes, reading=reading, progress=lambda done, total: tell(done, total=total))
     for odd in oddities(checked.seen, reading):
         log.warning(f"{part}: {odd.text}, such as '{pairs[odd.images[0]].image}'; {odd.advice}")
     return checked

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, default_collate
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-from seg.dataset import Key, Sample
+from seg.data.dataset import Key, Sample
 
 
 class Batch(NamedTuple):
@@ -134,46 +134,6 @@ def _checked(weights: Sequence[float] | NDArray[np.float64], size: int) -> NDArr
     return array
 
 
-def balanced(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weights for `TrainBatches`: all classes alike, and within a class all images that hold it.
-
-    Class-aware sampling of Shen et al. 2016 (Relay backpropagation for effective learning of deep convolutional neural
-    networks) with the chances that its two draws, a class and then an image, amount to. An image without a labelled
-    pixel is never drawn.
-
-    Args:
-        counts: (images, classes) labelled pixels.
-
-    Returns:
-        (images,) chances, which add up to 1.
-    """
-    holds = counts > 0
-    images = holds.sum(0)
-    shares = np.where(holds, 1 / np.maximum(images, 1), 0.0).sum(1)
-    weights: NDArray[np.float64] = shares / max(np.count_nonzero(images), 1)
-    return weights
-
-
-def repeat_factors(counts: NDArray[np.int64], threshold: float) -> NDArray[np.float64]:
-    """Weights for `TrainBatches`: how often to repeat each image for the rarest class that it holds.
-
-    max(1, sqrt(threshold / f)) with f the share of the images that hold the class; of an image the greatest over its
-    classes (Gupta, Dollar and Girshick 2019, LVIS).
-
-    Args:
-        counts: (images, classes) labelled pixels.
-        threshold: share of the images, in 0..1, below which a class is rare.
-
-    Returns:
-        (images,) factors of at least 1.
-    """
-    holds = counts > 0
-    shares = holds.mean(0)
-    factors = np.sqrt(np.maximum(threshold / np.where(shares > 0, shares, 1), 1))
-    greatest: NDArray[np.float64] = np.where(holds, factors, 1.0).max(1)
-    return greatest
-
-
 class EvaluationBatches(Sampler[list[int]]):
     """Every index once, in batches of images of one size: padding would make scores depend on the rest of the batch.
 
@@ -211,7 +171,7 @@ def make_loader(
     first, and needs them for that.
 
     Args:
-        dataset: has an item for each key in ``batches``, such as a `seg.dataset.Sample`.
+        dataset: has an item for each key in ``batches``, such as a `seg.data.dataset.Sample`.
         batches: `TrainBatches` or `EvaluationBatches`.
         workers: loading processes; 0 = load in this one.
         device: where the batches will go.

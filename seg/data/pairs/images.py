@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
+from seg.data.pairs.lists import lines
+from seg.data.pairs.names import list_images
 from seg.files import SUFFIXES
-from seg.pairs import list_images
-from seg.pairs.lists import lines
 
 
 def images_of(source: Path, template: str) -> dict[str, Path]:

@@ -1,13 +1,12 @@
-"""Pairs of image and mask files: by name templates, list files, or a seeded split."""
+"""Images and masks are paired by name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from seg.pairs.lists import chosen
-from seg.pairs.names import list_files, list_images, one_each, shared_name
-from seg.pairs.scenes import scenes_of, split, torn_scenes
-from seg.pairs.several import Folders, Part, as_list, one, parts_of
+from seg.data.pairs.lists import chosen
+from seg.data.pairs.names import list_files, one_each, shared_name
+from seg.data.pairs.several import Folders, Part, as_list, parts_of
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ def pair(
         images, masks: folders, mirrored where nested; they may be one folder. Of each as many as of the other: names
             then begin with what differs between the paths (``d1/a`` and ``d2/a`` from ``d1/images``, ``d2/images``).
         image_template, template: file name of image and mask, ``{}`` for the shared name.
-        only: a list file, which `seg.pairs.lists.chosen` explains, or one for each folder; without it, all files must
-            pair up.
+        only: a list file, which `seg.data.pairs.lists.chosen` explains, or one for each folder; without it, all files
+            must pair up.
 
     Raises:
         ValueError: a file without partner, an empty folder, or a listed name that does not exist.
@@ -135,20 +134,3 @@ def _check_partners(
             f"expected {other} files like '{template}' in '{folder}' for each {kind}, got none for {len(alone)} of "
             f"{len(files)}, the first '{alone[0]}'; add it, set the template, or name the wanted files in a list"
         )
-
-
-__all__ = [
-    "Folders",
-    "Pair",
-    "as_list",
-    "list_both",
-    "list_files",
-    "list_images",
-    "one",
-    "pair",
-    "scenes_of",
-    "shared_name",
-    "split",
-    "torn_scenes",
-    "with_instances",
-]

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from seg.pairs.names import composed
+from seg.data.pairs.names import composed
 
 Files = Mapping[str, Sequence[Path]]
-"""Name -> files that bear it, as `seg.pairs.list_files` gives them."""
+"""Name -> files that bear it, as `seg.data.pairs.list_files` gives them."""
 
 _BETWEEN = re.compile(r"\s*[\t,]\s*|\s+")
 _SHOWN = 4  # candidates that a message names

@@ -3,8 +3,8 @@
 import unicodedata
 from pathlib import Path
 
+from seg.data.pairs.folders import list_names
 from seg.files import SUFFIXES
-from seg.pairs.folders import list_names
 
 
 def shared_name(file: str, template: str) -> str | None:
@@ -76,7 +76,7 @@ def list_images(folder: Path, template: str = "{}") -> dict[str, Path]:
     """Name -> file of every image below ``folder``; ``{}`` in the template stands for the name.
 
     Args:
-        folder: searched with its subfolders, which are part of the name; `seg.pairs.folders` says how.
+        folder: searched with its subfolders, which are part of the name; `seg.data.pairs.folders` says how.
         template: such as ``{}_L.png``; without a suffix, every image suffix fits.
 
     Raises:

@@ -1,0 +1,133 @@
+"""Every pair is decoded once before a training, so that what is wrong with it is found first."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from seg.data.pairs import Pair
+from seg.files.memo import remembered
+from seg.images import RGB, Reading, read_instances, read_mask, read_values
+from seg.images.oddities import ValueFacts, value_facts
+
+
+class Checked(NamedTuple):
+    """What `check` found: pixels of each class (pairs, classes) int64, and each pair's (height, width).
+
+    ``seen`` is about the values of each image. ``moments`` holds mean and mean square of each channel (2, channels),
+    of images scaled to 0..1, over all pixels; None for RGB, where nobody needs it.
+    """
+
+    counts: NDArray[np.int64]
+    sizes: list[tuple[int, int]]
+    seen: list[ValueFacts]
+    moments: NDArray[np.float64] | None
+
+
+def check(
+    pairs: Sequence[Pair],
+    classes: int,
+    *,
+    reading: Reading = RGB,
+    progress: Callable[[int, int], None] | None = None,
+) -> Checked:
+    """Decode every file once, in threads, so that a bad one is found before the training and not in its middle.
+
+    What is found is remembered (`seg.files.memo`): a second call looks only at the files that have changed.
+
+    Args:
+        reading: how images are read.
+        progress: called with (done, total).
+
+    Raises:
+        ValueError: a file that cannot be read, a mask of another size than its image, or a wrong mask value; the
+            message names the first and says how many there are.
+    """
+    results = remembered(
+        f"check 2, {classes} classes, {reading}, OpenCV {cv2.__version__}",
+        [pair.files for pair in pairs],
+        lambda index: _facts_of(pairs[index], classes, reading),
+        keep=lambda found: None if isinstance(found, str) else found.plain(),
+        restore=lambda _, kept: PairFacts(np.array(kept[0], np.int64), tuple(kept[1]), ValueFacts(*kept[2]), kept[3]),
+        progress=progress,
+    )
+    problems = [found for found in results if isinstance(found, str)]
+    if problems:
+        more = f" (and {len(problems) - 1} more of {len(pairs)} pairs)" if len(problems) > 1 else ""
+        raise ValueError(problems[0] + more)
+    good = [found for found in results if not isinstance(found, str)]
+    table = np.array([found.counts for found in good], np.int64).reshape(len(pairs), classes)
+    if not table.sum():
+        raise ValueError(
+            f"masks: expected labelled pixels, got 255 (ignore) everywhere in all {len(pairs)}, such as "
+            f"'{pairs[0].mask}'; convert the labels with another label map"
+        )
+    sizes = [found.size for found in good]
+    moments = None
+    if not reading.is_rgb:
+        moments = np.average([found.moments for found in good], 0, [height * width for height, width in sizes])
+    return Checked(table, sizes, [found.seen for found in good], moments)
+
+
+class PairFacts(NamedTuple):
+    """Of one pair: pixels of each class, (height, width), and what `Checked` holds of its image."""
+
+    counts: NDArray[np.int64]
+    size: tuple[int, int]
+    seen: ValueFacts
+    moments: list[list[float]]
+
+    def plain(self) -> list[Any]:
+        return [self.counts.tolist(), *self[1:]]
+
+
+def _facts_of(pair: Pair, classes: int, reading: Reading) -> PairFacts | str:
+    """What is in a pair, or what is wrong with it."""
+    try:
+        mask, values = read_mask(pair.mask, classes), read_values(pair.image, reading)
+    except ValueError as error:
+        return str(error)
+    if mask.shape != values.pixels.shape[:2]:
+        (h, w), (mh, mw) = values.pixels.shape[:2], mask.shape
+        turned = values.orientation > 4 and reading.exif and (mh, mw) == (w, h)
+        remedy = (
+            "give data.exif=ignore, because EXIF turns the image and the mask was painted on the pixels as they are "
+            "stored"
+            if turned
+            else "convert the label that belongs to the image"
+        )
+        return f"mask '{pair.mask}': expected {w}x{h} as its image '{pair.image}', got {mw}x{mh}; {remedy}"
+    try:
+        seen = value_facts(values, reading)
+        moments = [] if reading.is_rgb else _moments(values.image(reading))
+    except ValueError as error:
+        return f"image '{pair.image}': {error}"
+    if wrong := _wrong_instances(pair, mask):
+        return wrong
+    counts = np.bincount(mask.ravel(), minlength=256)[:classes]
+    return PairFacts(counts, (mask.shape[0], mask.shape[1]), seen, moments)
+
+
+def _wrong_instances(pair: Pair, mask: NDArray[np.uint8]) -> str:
+    """What is wrong with the numbers of the objects, if the pair has them."""
+    if pair.instances is None:
+        return ""
+    try:
+        numbers = read_instances(pair.instances)
+    except ValueError as error:
+        return str(error)
+    if numbers.shape == mask.shape:
+        return ""
+    (h, w), (nh, nw) = mask.shape, numbers.shape
+    return (
+        f"instances '{pair.instances}': expected {w}x{h} as the mask '{pair.mask}', got {nw}x{nh}; give those that "
+        "belong to the masks"
+    )
+
+
+def _moments(image: NDArray[np.uint8]) -> list[list[float]]:
+    """Mean and mean square of each channel of (H, W, channels), scaled to 0..1."""
+    mean, deviation = (values.ravel() / 255 for values in cv2.meanStdDev(image))
+    return [mean.tolist(), (mean**2 + deviation**2).tolist()]
