@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torchvision import ops
 
-from seg.boxes import decode, find_objects, prepare
 from seg.losses import boxes as losses
 from seg.synthetic import render_scene
+from seg.tasks.boxes import decode, find_objects, prepare
 
 HEIGHT, WIDTH, CLASSES, SMALLEST = 512, 1024, 19, 16
 PAIRS = 1_000_000

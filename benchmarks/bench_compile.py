@@ -17,7 +17,7 @@ import torch
 from bench_train import DEVICE, RESULTS, SIZES, Step, batch, ours, processor, synchronize
 from torch import Tensor
 
-from seg.commands._device import precision_here
+from seg.training.device import precision_here
 
 
 def timed(step: Step, images: Tensor, masks: Tensor) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from seg import export, trained
+from seg.inference import export, trained
 
 RESULTS = Path(__file__).parent / "results"
 GOLDEN = Path(__file__).parents[1] / "tests/golden/format1/last.pt"

@@ -48,8 +48,8 @@ def left_over(folder: Path, name: str, *words: str) -> tuple[int, float, float]:
 def command() -> None:
     """``seg-train``, which also says how long each training, validation and judgement took."""
     from seg import training
-    from seg.commands._wiring import Parts
     from seg.commands.train import main as train
+    from seg.training.run import Parts
 
     def timed(mark: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:

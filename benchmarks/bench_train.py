@@ -29,16 +29,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seg import optim
-from seg.commands._device import make_fabric, precision_here
 from seg.convert import convert_folder
 from seg.data.batches import Batch, TrainBatches, make_loader
 from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import pair
 from seg.losses import CrossEntropy
-from seg.objective import Segmentation
 from seg.synthetic import LABELS, write_dataset
-from seg.training import State, train_epoch
+from seg.tasks.objective import Segmentation
+from seg.training import State, optim, train_epoch
+from seg.training.device import make_fabric, precision_here
 from seg.transforms import ColorJitter, Compose, Flip, ScaleCrop
 
 BATCH, CLASSES = 4, 11

@@ -21,9 +21,9 @@ import yaml
 
 from seg.data.source import load_data
 from seg.images import read_image, read_mask
+from seg.inference.trained import load
 from seg.metrics import confusion_matrix, image_counts
 from seg.metrics.scores import scores_of
-from seg.trained import load
 
 PLAIN = "none"
 

@@ -1,60 +1,84 @@
 """Semantic segmentation from RGB label maps to a trained, trustworthy model.
 
-The modules are the API; each loads on first use, so that ``import seg`` pulls in neither torch nor cv2::
+The rooms are the API; each loads on first use, so that ``import seg`` pulls in neither torch nor cv2. In the order in
+which data flow::
 
-    from seg.labels import LabelMap
-    from seg.convert import convert_folder
-    from seg.trained import load
+    labels        what colours and numbers mean: LabelMap, its forms, palettes
+    images        one image file: header, decoding, reading, oddities
+    convert       label files -> masks in bulk, and back; class weights from their counts
+    data          pairs (found, paired, split), checked, dataset, batches, sampling, cache
+    audit         is it fit to train on?
+    synthetic     the embedded dataset
+    transforms    augmentation of image and mask together
+    losses        one file per loss; sums, pixels, regions, processes: the kit for a new one; weighting of several
+    regularizers  DropBlock ...; attach; diagnosis of the variance shift
+    models        building, pretrained weights, heads, checkpoint, restoring
+    tasks         the objective: where model and loss meet; boxes
+    training      options, state, loop, optimizers, averaging; a run: start, preflight, resume, recorder, trackers
+    metrics       one file per metric; scores; the catalogue
+    evaluation    metrics over a set; its files, tables, plots
+    inference     the trained model: load, predict; windows, views, folders, export
+    runs          the run folder; its card
+    compare       runs -> levels -> statistics -> findings -> words
+    report        pages, documents, figures, tables, progress
+    commands      the commands, each thin; sweep, tune; cli (the wrapper around Hydra)
+    files         written whole, held, remembered, manifest, checks, errors
+
+``seg.load(path)`` gives a trained model.
 """
 
+import os
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from seg.inference.trained import Trained
 
 try:
     __version__ = version("seg-toolkit")
 except PackageNotFoundError:  # a bare checkout on PYTHONPATH
     __version__ = "0.1.0"
 
-_PUBLIC = (
+_ROOMS = (
     "audit",
-    "averaging",
-    "boxes",
-    "checkpoint",
-    "class_weights",
     "compare",
     "convert",
-    "dataset",
+    "data",
     "evaluation",
-    "export",
-    "exported",
     "images",
     "inference",
     "labels",
-    "loading",
     "losses",
     "metrics",
     "models",
-    "objective",
-    "optim",
-    "pairs",
-    "pictures",
     "regularizers",
+    "report",
     "runs",
-    "scores",
     "synthetic",
-    "trained",
+    "tasks",
     "training",
     "transforms",
-    "weighting",
 )
 
 
+def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[str] = ()) -> "Trained":
+    """Load a trained model from a checkpoint or an exported file; see `seg.inference.trained.load`.
+
+    mask = seg.load("runs/camvid/best.pt").predict(rgb)  # (H, W, 3) uint8 -> (H, W) uint8
+    """
+    from seg.inference.trained import load
+
+    return load(path, device, trust=trust)
+
+
 def __getattr__(name: str) -> ModuleType:
-    if name in _PUBLIC:
+    if name in _ROOMS:
         return import_module(f"seg.{name}")
     raise AttributeError(f"module 'seg' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return ["__version__", *_PUBLIC]
+    return ["__version__", "load", *_ROOMS]

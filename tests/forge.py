@@ -24,7 +24,7 @@ PRELOADED = (
     "segmentation_models_pytorch",
     "seg.audit",
     "seg.commands.cli.errors",
-    "seg.commands._wiring",
+    "seg.training.run",
     "seg.convert",
     "seg.synthetic",
     "torch.utils.tensorboard",

@@ -15,7 +15,14 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import nms
 
-from seg.boxes import (
+from seg.data.batches import Batch
+from seg.inference import sliding, whole_image
+from seg.labels import IGNORE
+from seg.losses import CrossEntropy, boxes
+from seg.losses.weighting import Fixed
+from seg.models import WithHeads, build
+from seg.synthetic import render_scene, scene_things
+from seg.tasks.boxes import (
     MOST,
     Boxes,
     BoxHead,
@@ -34,14 +41,7 @@ from seg.boxes import (
     prepare,
     select,
 )
-from seg.data.batches import Batch
-from seg.inference import sliding, whole_image
-from seg.labels import IGNORE
-from seg.losses import CrossEntropy, boxes
-from seg.losses.weighting import Fixed
-from seg.models import WithHeads, build
-from seg.objective import MultiTask, Segmentation
-from seg.synthetic import render_scene, scene_things
+from seg.tasks.objective import MultiTask, Segmentation
 
 
 @pytest.fixture(autouse=True)
@@ -442,7 +442,7 @@ def test_a_set_without_objects_has_no_precision() -> None:
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seg.boxes.meter.find_spec", lambda name: None)
+    monkeypatch.setattr("seg.tasks.boxes.meter.find_spec", lambda name: None)
     message = r"boxes: expected torchmetrics and pycocotools, .* got none; pip install 'seg-toolkit\[boxes\]'"
     with pytest.raises(ValueError, match=message):
         average_precision(torch.zeros(1, 100, 6), torch.zeros(1, MOST, 6))

@@ -14,16 +14,15 @@ import pytest
 import torch
 from conftest import LABELS, Script, fails, train_options
 
-from seg import export, exported
-from seg.boxes import BoxHead, decode, head_of, joined
-from seg.commands import _pictures
-from seg.commands._tasks import check_boxes, head_configs
 from seg.compare.study import read_study
 from seg.data.pairs import pair
+from seg.evaluation.evaluate import plots
 from seg.images import RGB, read_image, read_mask
-from seg.inference import normalized
+from seg.inference import export, exported, normalized
 from seg.models import WithHeads, build
 from seg.report import pictures
+from seg.tasks.boxes import BoxHead, decode, head_of, joined
+from seg.tasks.building import check_boxes, head_configs
 
 OPTIONS = ["task=boxes", "task.boxes.head.countable=[car]", "device.precision=32-true", "logger=none"]
 
@@ -128,7 +127,7 @@ def test_a_sweep_of_weightings_takes_options_of_the_task(tmp_path: Path, data: P
 
 
 def test_countable_classes_by_name_and_index() -> None:
-    cfg = {"head": {"_target_": "seg.boxes.BoxHead", "countable": ["car", 0]}, "task": {}}
+    cfg = {"head": {"_target_": "seg.tasks.boxes.BoxHead", "countable": ["car", 0]}, "task": {}}
     model = build("unet", classes=3, encoder_name="resnet18")
     (head,) = head_configs({"boxes": cfg}, model, LABELS).values()
     assert head["countable"] == [0, 2]
@@ -170,11 +169,11 @@ def test_an_exported_model_gives_the_maps(tmp_path: Path) -> None:
 
 
 def test_training_draws_boxes(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_pictures, "SHOWN", 0.0)
+    monkeypatch.setattr(plots, "SHOWN", 0.0)
     torch.manual_seed(0)
     model = WithHeads(build("fpn", classes=3, encoder_name="tu-test_resnet"), {"boxes": BoxHead(128, width=8)}).eval()
     pairs = pair(data / "val/images", data / "val/masks")[:1]
-    drawer = _pictures.ValidationPictures(pairs, 1, LABELS, ([0.5] * 3, [0.2] * 3), RGB, torch.device("cpu"))
+    drawer = plots.ValidationPictures(pairs, 1, LABELS, ([0.5] * 3, [0.2] * 3), RGB, torch.device("cpu"))
     ((_, with_boxes),) = drawer.draw(model, tmp_path)
     image = read_image(pairs[0].image)
     images = normalized(torch.from_numpy(image).permute(2, 0, 1)[None], [0.5] * 3, [0.2] * 3, "cpu")

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from seg.data.batches import Batch
-from seg.evaluation import temperature
+from seg.evaluation.evaluate import find_temperature
 from seg.metrics import BINS, AtTemperature, PixelCounts, fit_temperature
 from seg.metrics.calibration import labelled_pixels
 
@@ -71,10 +71,10 @@ def test_temperature_of_a_set_looks_at_some_pixels_of_each_image() -> None:
     logits, mask = some(scale=2.5)
     mask[1] = 255
     batches = [Batch(logits[i : i + 1], mask[i : i + 1], torch.tensor([i]), {}) for i in range(3)]
-    whole = temperature(lambda images: images, batches, most=10**6)
+    whole = find_temperature(lambda images: images, batches, most=10**6)
     valid = mask != 255
     assert whole == pytest.approx(fit_temperature(logits.permute(0, 2, 3, 1)[valid], mask[valid].long()))
-    assert temperature(lambda images: images, batches, most=900) == pytest.approx(whole, rel=0.1)
+    assert find_temperature(lambda images: images, batches, most=900) == pytest.approx(whole, rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from seg import runs
-from seg.commands._card import Card, check_license, shown
 from seg.images import RGB
 from seg.labels import Label, LabelMap
+from seg.runs.card import Card, check_license, shown
 
 CONFIG: dict[str, Any] = {
     "name": "made",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seg import checkpoint
+from seg.models import checkpoint
 
 
 def test_saved_is_loaded(tmp_path: Path) -> None:

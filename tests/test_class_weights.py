@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seg.class_weights import RULES, class_weights
+from seg.convert.weights import RULES, class_weights
 
 PIXELS = [9_000, 900, 0, 100]
 IMAGES = [10_000, 5_000, 0, 10_000]

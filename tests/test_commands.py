@@ -20,9 +20,9 @@ import pytest
 import torch
 from conftest import LABELS, Script, fails, hear_hangups, scene, script_path, train_options, write_pairs
 
-from seg import checkpoint
 from seg.commands.cli import conf_dir
 from seg.labels import LabelMap
+from seg.models import checkpoint
 from seg.report.pictures import colorize
 
 

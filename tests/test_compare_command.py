@@ -20,7 +20,7 @@ from seg.compare.about import about
 from seg.compare.answer import answer, cautions, points, seen_from
 from seg.compare.findings import Compared
 from seg.compare.gallery import CHANGE_COLORS, changes, encoded, find_cases
-from seg.compare.rankings import OTHERS, other_scores
+from seg.compare.other_scores import OTHERS, other_scores
 from seg.compare.statistics import compare
 from seg.compare.study import Study, read_study
 from seg.metrics.scores import by_class, by_image, image_ious, scores_of

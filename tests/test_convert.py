@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seg import _preproc
-from seg.class_weights import RULES, class_weights
 from seg.convert import convert_array, convert_folder
 from seg.convert.sources import list_sources
 from seg.convert.summary import Summary
+from seg.convert.weights import RULES, class_weights
 from seg.labels import Label, LabelMap
 
 LABELS = LabelMap(

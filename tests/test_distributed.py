@@ -18,17 +18,19 @@ from lightning.fabric import Fabric
 from torch import Tensor, multiprocessing, nn
 from torch.utils.data import default_collate
 
-from seg import checkpoint, optim, training
-from seg.averaging import EMA
-from seg.boxes import BoxHead, BoxTask
-from seg.commands._device import make_fabric
+from seg import training
 from seg.commands.cli.help import conf_dir
 from seg.data.batches import Batch, TrainBatches
-from seg.evaluation import Validation
+from seg.evaluation.evaluate import Validation
 from seg.losses import CrossEntropy, Dice, Focal, LovaszSoftmax, WeightedSum, over_processes
 from seg.losses.boxes import giou
 from seg.losses.weighting import DynamicWeightAverage, Fixed, SoftOptimalUncertainty, Uncertainty, Weighting
-from seg.objective import MultiTask, Segmentation
+from seg.models import checkpoint
+from seg.tasks.boxes import BoxHead, BoxTask
+from seg.tasks.objective import MultiTask, Segmentation
+from seg.training import optim
+from seg.training.averaging import EMA
+from seg.training.device import make_fabric
 
 CLASSES, IMAGES, STEPS = 4, 8, 6
 

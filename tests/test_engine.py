@@ -19,11 +19,12 @@ from conftest import Script, fails, script_path, train_options
 from hydra import compose, initialize_config_dir
 from safetensors.torch import save_file
 
-from seg import models, trained
-from seg.commands import _device
+from seg import models
 from seg.commands._request import check_request
 from seg.commands.cli import plain
 from seg.commands.cli.help import conf_dir
+from seg.inference import trained
+from seg.training import device
 
 EVERYTHING = (
     "average=ema",
@@ -234,14 +235,14 @@ def test_precision_follows_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None
         ({}, "32-true"),
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found)
-        assert _device.precision_here("cpu") == expected
+        assert device.precision_here("cpu") == expected
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
-    assert _device.precision_here("cuda") == "32-true"
+    assert device.precision_here("cuda") == "32-true"
 
 
 def test_a_run_keeps_the_precision_that_it_was_begun_with(tmp_path: Path, data: Path, script: Script) -> None:
-    other = "32-true" if _device.precision_here("auto") == "bf16-mixed" else "bf16-mixed"
+    other = "32-true" if device.precision_here("auto") == "bf16-mixed" else "bf16-mixed"
     options = [*train_options(data), "fit.epochs=1", "logger=none"]
     assert script("seg-train", *options, f"device.precision={other}", name="a").returncode == 0
     result = script("seg-train", *options, "fit.epochs=2", "extend=true", name="a")

@@ -17,9 +17,10 @@ from conftest import LABELS, Script, fails, scene
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from seg import export, runs, trained
+from seg import runs
 from seg.commands import evaluate
 from seg.commands.cli import conf_dir
+from seg.inference import export, trained
 from seg.synthetic import LABELS as STREET
 
 CHECKPOINT = Path(__file__).parent / "golden" / "format2" / "best.pt"

@@ -10,7 +10,7 @@ from torch import Tensor
 from seg.data.batches import EvaluationBatches, make_loader
 from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import pair
-from seg.evaluation import evaluate
+from seg.evaluation.evaluate import evaluate
 from seg.metrics import BINS, AtTemperature, Boundaries, Components, MeanLoss, Meter, PixelCounts
 
 NAMES = ("sky", "road", "car")

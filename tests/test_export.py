@@ -13,8 +13,7 @@ import torch
 from conftest import Script, fails
 from test_attach import ALL, ONNX_SLICE, SLICE, build, side_of
 
-from seg import export, exported, trained
-from seg.inference import whole_image
+from seg.inference import export, exported, trained, whole_image
 from seg.regularizers import attach
 
 OLD = Path(__file__).parent / "golden" / "format1" / "last.pt"

@@ -12,12 +12,12 @@ import torch
 from conftest import train_options
 from hydra import compose, initialize_config_dir
 
-from seg.commands._device import make_fabric
-from seg.commands._few import chosen
-from seg.commands._wiring import Parts, build
 from seg.commands.cli import plain
 from seg.commands.cli.help import conf_dir
 from seg.data.source import load_data
+from seg.training.device import make_fabric
+from seg.training.run import Parts, build
+from seg.training.smoke import chosen
 
 
 @pytest.fixture

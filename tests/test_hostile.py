@@ -22,7 +22,9 @@ import segmentation_models_pytorch as smp
 import torch
 from conftest import Script, fails, train_options
 
-from seg import checkpoint, models, trained
+from seg import models
+from seg.inference import trained
+from seg.models import checkpoint
 
 GOOD = Path(__file__).parent / "golden" / "format1" / "last.pt"
 

@@ -18,7 +18,6 @@ from PIL import Image
 from torch.utils.data import default_collate
 
 from seg import transforms
-from seg.boxes import BoxHead, BoxMeter, BoxTask, find_objects, head_of, joined, prepare
 from seg.convert import convert_folder
 from seg.convert.tiles import Cut
 from seg.data.batches import Batch
@@ -30,7 +29,8 @@ from seg.labels import IGNORE, Label, LabelMap
 from seg.losses import CrossEntropy, boxes
 from seg.losses.weighting import Fixed
 from seg.models import WithHeads, build
-from seg.objective import MultiTask, Segmentation
+from seg.tasks.boxes import BoxHead, BoxMeter, BoxTask, find_objects, head_of, joined, prepare
+from seg.tasks.objective import MultiTask, Segmentation
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
 

@@ -16,9 +16,10 @@ import torch
 from conftest import train_options
 
 from seg import runs
-from seg.commands import _judged, _pictures, _tables
 from seg.commands._request import BEST_LOW, MONITORED, check_monitor
-from seg.evaluation import Validation
+from seg.evaluation import files, plots
+from seg.evaluation import tables as printed
+from seg.evaluation.evaluate import Validation
 from seg.metrics import BINS, AtTemperature, Boundaries, Components, PixelCounts
 from seg.metrics.scores import calibration_error
 from seg.training import FitOptions
@@ -27,7 +28,7 @@ NAMES = ("sky", "[/red] $x$", "car")
 IMAGES = ("a", "b/c", "d")
 
 
-def judged(*, bins: int = BINS, surface: bool = False) -> _judged.Judged:
+def judged(*, bins: int = BINS, surface: bool = False) -> files.Judged:
     """Of random logits that favour the target; the last image is ignored everywhere."""
     generator = torch.Generator().manual_seed(0)
     mask = torch.zeros(3, 30, 40, dtype=torch.uint8)
@@ -44,12 +45,12 @@ def judged(*, bins: int = BINS, surface: bool = False) -> _judged.Judged:
         meter.update(logits, mask, torch.arange(3))
         totals |= meter.totals()
         scores |= meter.scores(meter.totals())
-    return _judged.Judged(IMAGES, NAMES, tolerances, Validation(totals, scores))
+    return files.Judged(IMAGES, NAMES, tolerances, Validation(totals, scores))
 
 
 def test_files(tmp_path: Path) -> None:
     found = judged(surface=True)
-    _judged.write(found, tmp_path)
+    files.write(found, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "confusion.csv", "confusion.png", "per_image.csv", "per_image_metrics.csv", "reliability.png", "worst.png",
     ]  # fmt: skip
@@ -70,21 +71,21 @@ def test_files(tmp_path: Path) -> None:
 
 
 def test_plots_of_an_earlier_evaluation_do_not_stay(tmp_path: Path) -> None:
-    _judged.write(judged(), tmp_path)
-    _judged.write(judged(bins=0), tmp_path)
+    files.write(judged(), tmp_path)
+    files.write(judged(bins=0), tmp_path)
     assert not (tmp_path / "reliability.png").exists()
     assert "ece" not in runs.read_per_image_metrics(tmp_path / runs.PER_IMAGE_METRICS)
 
 
 def test_a_picture_of_many_classes(tmp_path: Path) -> None:
     names = [f"class {i}" for i in range(60)]
-    _pictures.draw_confusion(tmp_path / "many.png", np.eye(60, dtype=np.int64), names)
+    plots.draw_confusion(tmp_path / "many.png", np.eye(60, dtype=np.int64), names)
     assert max(cv2.imread(str(tmp_path / "many.png")).shape) < 1500
 
 
 def test_confused_pairs() -> None:
     confusion = np.array([[50, 10, 0], [30, 5, 5], [0, 0, 0]])
-    found = _judged.confused(confusion, NAMES)
+    found = files.confused(confusion, NAMES)
     assert [(pair["target"], pair["prediction"], pair["pixels"]) for pair in found] == [
         (NAMES[1], "sky", 30), ("sky", NAMES[1], 10), (NAMES[1], "car", 5),
     ]  # fmt: skip
@@ -94,8 +95,8 @@ def test_confused_pairs() -> None:
 
 def test_tables_name_their_means_within_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     found = judged(surface=True)
-    data = {"temperature": 0.5, **_judged.as_data(found)}
-    _tables.print_tables(found, data, title="x.pt on 3 images", sizes=(1024, 9216))
+    data = {"temperature": 0.5, **files.as_data(found)}
+    printed.print_tables(found, data, title="x.pt on 3 images", sizes=(1024, 9216))
     text = capsys.readouterr().out
     tables = [line for line in text.splitlines() if line and line[0] in "│┃┏└"]
     assert max(map(len, tables)) <= 80
@@ -114,13 +115,13 @@ def test_tables_name_their_means_within_80_columns(capsys: pytest.CaptureFixture
     ):
         assert words in joined
     found = judged(bins=0)
-    _tables.print_tables(found, _judged.as_data(found), title="predicted on 3 images", sizes=(1024, 9216))
+    printed.print_tables(found, files.as_data(found), title="predicted on 3 images", sizes=(1024, 9216))
     assert "calibration error (ECE): none, because predicted masks have no confidence" in capsys.readouterr().out
 
 
 def test_data_are_complete_and_plain() -> None:
     found = judged()
-    data = json.loads(json.dumps(_judged.as_data(found)))
+    data = json.loads(json.dumps(files.as_data(found)))
     for key in ("miou", "miou_i", "miou_c", "mdice", "accuracy", "boundary_iou", "boundary_f1", "ece", "ece_i"):
         assert 0 < data[key] < 1, key
     assert len(data["worst"]) == 100
@@ -142,9 +143,10 @@ def test_what_can_be_monitored_is_computed_and_the_right_way_round() -> None:
 
 COUNTING = """
 import sys
-from seg import evaluation
 
-evaluate, passes = evaluation.evaluate, []
+import seg.training.run as run
+
+evaluate, passes = run.evaluate, []
 
 
 def counted(predict, loader, meters, **options):
@@ -156,7 +158,7 @@ def counted(predict, loader, meters, **options):
     return evaluate(predicted, loader, meters, **options)
 
 
-evaluation.evaluate = counted
+run.evaluate = counted
 from seg.commands.train import main
 
 main()

@@ -12,7 +12,7 @@ from seg.data.batches import Batch, collate
 from seg.data.dataset import Sample
 from seg.losses import Boundary, CrossEntropy, Dice, WeightedSum, signed_distance
 from seg.losses.weighting import Fixed, Uncertainty
-from seg.objective import Losses, MultiTask, Segmentation
+from seg.tasks.objective import Losses, MultiTask, Segmentation
 
 LOGITS = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 MASKS = torch.randint(3, (2, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)

@@ -10,7 +10,8 @@ from torch import nn
 from torch.optim import lr_scheduler
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts as WarmRestarts
 
-from seg import models, optim
+from seg import models
+from seg.training import optim
 
 
 def test_cosine_warms_up_and_falls() -> None:

@@ -16,10 +16,11 @@ from conftest import LABELS, Script, fails, scene, train_options
 from numpy.typing import NDArray
 from PIL import Image
 
-from seg import checkpoint, trained
 from seg.images import Reading, read_image, read_values
 from seg.images.headers import orientation_of, read_tiff
-from seg.images.oddities import percentiles
+from seg.images.oddities import percentiles, value_facts
+from seg.inference import trained
+from seg.models import checkpoint
 from seg.transforms import (
     Affine,
     Blur,

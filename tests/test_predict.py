@@ -19,14 +19,16 @@ from conftest import Script, fails, script_path, train_options
 from hydra import compose, initialize_config_dir
 from torch import nn
 
-from seg import checkpoint, export, inference, trained
-from seg.commands._outputs import PngRows
+from seg import inference
 from seg.commands.cli import conf_dir
 from seg.commands.evaluate import evaluate
 from seg.commands.predict import predict
 from seg.data.pairs.images import images_of
 from seg.files.errors import Failed
 from seg.images import read_image
+from seg.inference import export, trained
+from seg.inference.outputs import PngRows
+from seg.models import checkpoint
 
 tifffile = pytest.importorskip("tifffile")
 

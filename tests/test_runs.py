@@ -12,7 +12,7 @@ import pytest
 
 from seg import runs
 
-CONFIG = {"seed": 0, "fit": {"epochs": 3}, "scheduler": {"_target_": "seg.optim.cosine"}, "runs": "runs"}
+CONFIG = {"seed": 0, "fit": {"epochs": 3}, "scheduler": {"_target_": "seg.training.optim.cosine"}, "runs": "runs"}
 ENVIRONMENT = {"choices": {"loss": "dice"}, "seed": 0}
 
 
@@ -97,7 +97,7 @@ def test_another_configuration_is_refused(folder: Path) -> None:
 
 def test_targets_of_older_runs_are_known_by_their_new_names(folder: Path) -> None:
     text = (folder / runs.CONFIG).read_text()
-    (folder / runs.CONFIG).write_text(text.replace("seg.optim.cosine", "seg.training.cosine"))
+    (folder / runs.CONFIG).write_text(text.replace("seg.training.optim.cosine", "seg.training.cosine"))
     assert not runs.is_complete(folder, CONFIG)
 
 

@@ -15,15 +15,15 @@ import pytest
 from conftest import hear_hangups, train_options, write_pairs
 from test_training import Experiment
 
-from seg import checkpoint
-from seg.commands import _signals
-from seg.commands._signals import stop_signals
+from seg.models import checkpoint
+from seg.training import signals
+from seg.training.signals import stop_signals
 
 
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The signals that a launcher was told of, whose handlers of SIGUSR2 and SIGTERM these are."""
-    monkeypatch.setattr(_signals, "_TURN", 0.0)
+    monkeypatch.setattr(signals, "_TURN", 0.0)
     found: list[int] = []
     before = {
         number: signal.signal(number, lambda number, _: found.append(number))

@@ -9,7 +9,7 @@ import pytest
 from conftest import Script, fails, train_options
 from made_runs import write_run
 
-from seg.commands._sweep import Overall, is_tested, print_table
+from seg.commands.sweep import Overall, is_tested, print_table
 
 
 def test_what_differs_has_a_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Tasks beside the segmentation, from the command line: the example of `seg.objective`, and wrong requests.
+"""Tasks beside the segmentation, from the command line: the example of `seg.tasks.objective`, and wrong requests.
 
 python -m pytest tests/test_tasks.py
 """
@@ -13,11 +13,13 @@ import pytest
 import torch
 from conftest import Script, fails, train_options
 
-from seg import models, objective, runs, trained
-from seg.commands._tasks import check_tasks, make_objective
+from seg import models, runs
+from seg.inference import trained
 from seg.labels import LabelMap
 from seg.losses import CrossEntropy, Dice, WeightedSum
-from seg.objective import MultiTask, Segmentation
+from seg.tasks import objective
+from seg.tasks.building import check_tasks, make_objective
+from seg.tasks.objective import MultiTask, Segmentation
 
 LABELS = LabelMap.load("camvid")
 SIZE = {"_target_": "torch.nn.Conv2d", "in_channels": 4, "out_channels": 1, "kernel_size": 1}
@@ -122,8 +124,8 @@ def test_constructors_are_told_what_they_take(monkeypatch: pytest.MonkeyPatch) -
         def prepare(self, mask: Any) -> dict[str, Any]:
             return {}
 
-    monkeypatch.setattr("seg.objective.Told", Told, raising=False)
-    tasks = {"mine": {"head": SIZE, "task": {"_target_": "seg.objective.Told", "scale": 2.0}, "weight": 0.25}}
+    monkeypatch.setattr("seg.tasks.objective.Told", Told, raising=False)
+    tasks = {"mine": {"head": SIZE, "task": {"_target_": "seg.tasks.objective.Told", "scale": 2.0}, "weight": 0.25}}
     found = make_objective({**configured("Fixed"), "task": tasks}, Dice(), LABELS)
     assert isinstance(found, MultiTask)
     assert found.tasks["mine"].told == (LABELS.classes, list(LABELS.names), 2.0)

@@ -12,11 +12,11 @@ import pytest
 import yaml
 from conftest import script_path, train_options
 
-from seg.commands._tracking import MLflow, _flat, check_logger
 from seg.files import write_png
 from seg.files.errors import Failed
+from seg.training.trackers import MLflow, _flat, check_logger
 
-TARGETS = {"mlflow": "seg.commands._tracking.MLflow", "wandb": "seg.commands._tracking.WandB"}
+TARGETS = {"mlflow": "seg.training.trackers.MLflow", "wandb": "seg.training.trackers.WandB"}
 
 
 @pytest.mark.parametrize("name", TARGETS)

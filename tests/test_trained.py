@@ -9,8 +9,9 @@ import pytest
 import torch
 from conftest import Script
 
-from seg import checkpoint, trained
 from seg.images import Reading
+from seg.inference import trained
+from seg.models import checkpoint
 from seg.synthetic import LABELS
 
 OLD = Path(__file__).parent / "golden" / "format1" / "last.pt"

@@ -13,16 +13,17 @@ from conftest import write_pairs
 from lightning.fabric import Fabric
 from torch import nn
 
-from seg import checkpoint, optim, training
-from seg.averaging import EMA, Average
+from seg import training
 from seg.data.batches import Batch, EvaluationBatches, TrainBatches, make_loader
 from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import pair
-from seg.evaluation import Validation, evaluate
+from seg.evaluation.evaluate import Validation, evaluate
 from seg.losses import Boundary, CrossEntropy, Dice, Ramp, WeightedSum, fused
 from seg.metrics import MeanLoss, PixelCounts
-from seg.objective import Segmentation
-from seg.training import FitOptions, State
+from seg.models import checkpoint
+from seg.tasks.objective import Segmentation
+from seg.training import FitOptions, State, optim
+from seg.training.averaging import EMA, Average
 from seg.transforms import ColorJitter, Compose, CutMix, Flip, GridMask, ScaleCrop
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from seg.losses import Boundary, Dice, WeightedSum
 from seg.losses.weighting import DynamicWeightAverage, Fixed, SoftOptimalUncertainty, Uncertainty, Weighting
-from seg.objective import Segmentation
+from seg.tasks.objective import Segmentation
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "weighting"
 NAMES = ("segmentation", "boxes", "edges")

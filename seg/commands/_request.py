@@ -6,15 +6,15 @@ from typing import Any
 import torch
 
 from seg import training
-from seg.commands._card import check_license
 from seg.commands._inference import inference_of
 from seg.commands._reading import reading_of
-from seg.commands._sweep import check_test
-from seg.commands._tasks import check_boxes, check_tasks, has_boxes
-from seg.commands._tracking import check_logger
 from seg.commands.cli import instantiate
+from seg.commands.sweep import check_test
 from seg.data.cache import check_cache
 from seg.data.sampling import check_sampler
+from seg.runs.card import check_license
+from seg.tasks.building import check_boxes, check_tasks, has_boxes
+from seg.training.trackers import check_logger
 
 BEST_HIGH = ("miou", "miou_i", "miou_c", "mdice", "accuracy", "boundary_iou", "boundary_f1")
 BEST_LOW = ("loss", "ece")

@@ -150,7 +150,7 @@ def _check_destination(destination: Path) -> None:
     Raises:
         ValueError: it is one, or lies within one.
     """
-    from seg.compare.entry import is_entry
+    from seg.compare.evidence import is_entry
 
     for folder in (destination.resolve(), *destination.resolve().parents):
         if is_entry(folder):

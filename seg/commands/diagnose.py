@@ -92,8 +92,8 @@ def _subject(cfg: dict[str, Any]) -> "tuple[nn.Module, Normalization, Reading]":
     from seg import models
     from seg.commands.cli import instantiate, trusted_modules
     from seg.images import RGB
+    from seg.inference.trained import load
     from seg.regularizers import attach
-    from seg.trained import load
 
     if cfg["checkpoint"] is not None:
         trained = load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))

@@ -15,8 +15,8 @@ from seg.commands.cli import plain, run
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from seg.commands._judged import Judged
-    from seg.commands._subjects import Subject
+    from seg.evaluation.files import Judged
+    from seg.evaluation.subjects import Subject
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,9 @@ def main() -> None:
 def evaluate(config: "DictConfig") -> None:
     """Write ``metrics.json``, tables of each image, plots and ``pictures/``, and print the tables."""
     cfg = _request(config)
-    from seg.commands import _judged, _subjects, _tables
     from seg.data.pairs import as_list
     from seg.data.pairs.folders import check_apart
+    from seg.evaluation import files, subjects, tables
     from seg.files import finite, make_folder, write_json
     from seg.metrics import BINS, Boundaries, Components, ErrorKinds, MaskMeter, PixelCounts
     from seg.runs import JUDGED, PREDICTIONS, copy_record
@@ -42,7 +42,7 @@ def evaluate(config: "DictConfig") -> None:
     boundaries = {"tolerances": cfg["tolerances"], "surface": cfg["surface"]}
     Boundaries(0, 0, **boundaries)  # to refuse wrong options before files are read
     Components(0, bounds=cfg["sizes"])
-    subject = (_subjects.of_predictions if cfg["predictions"] is not None else _subjects.of_checkpoint)(cfg)
+    subject = (subjects.of_predictions if cfg["predictions"] is not None else subjects.of_checkpoint)(cfg)
     folders = [cfg[key] for key in _READ if cfg[key] is not None]
     check_apart(cfg["destination"], [path for several in folders for path in as_list(several)], "destination")
     destination = make_folder(cfg["destination"], "destination")
@@ -53,13 +53,13 @@ def evaluate(config: "DictConfig") -> None:
         ErrorKinds(len(images), tolerance=cfg["tolerances"][0]),
     ]
     if cfg["save_masks"]:
-        masks.append(_judged.Predictions(destination / PREDICTIONS, images))
+        masks.append(files.Predictions(destination / PREDICTIONS, images))
     bins = 0 if subject.certain else BINS
     found, more = subject.count(PixelCounts(len(images), names, bins=bins, masks=masks))
-    judged = _judged.Judged(images, names, cfg["tolerances"], found)
+    judged = files.Judged(images, names, cfg["tolerances"], found)
     where = {key: cfg[key] for key in ("images", "masks", "instances", "image_template", "template")}
-    data = {**subject.named, **more, **_judged.as_data(judged), "data": where}
-    _judged.write(judged, destination)
+    data = {**subject.named, **more, **files.as_data(judged), "data": where}
+    files.write(judged, destination)
     copy_record(Path(cfg["checkpoint"]).parent if cfg["checkpoint"] else None, destination)
     write_json(destination / JUDGED, data)
     _draw_worst(subject, judged, destination, cfg["pictures"])
@@ -67,7 +67,7 @@ def evaluate(config: "DictConfig") -> None:
         print(json.dumps(finite(data)))
         return
     (what,) = subject.named.values()
-    _tables.print_tables(judged, data, title=f"{what} on {len(images)} images", sizes=cfg["sizes"])
+    tables.print_tables(judged, data, title=f"{what} on {len(images)} images", sizes=cfg["sizes"])
     pictures = ", pictures/ (worst first)" if subject.seen else ""
     also = ", boxes.json" if judged.boxes is not None else ""
     log.info(f"written to {destination}: metrics.json, tables per image, confusion.csv, plots{also}{pictures}")
@@ -130,7 +130,7 @@ def _draw_worst(subject: "Subject", judged: "Judged", destination: Path, number:
     import numpy as np
 
     from seg import runs
-    from seg.commands._pictures import draw
+    from seg.evaluation.plots import draw
     from seg.report.tables import percent
 
     folder = destination / runs.PICTURES

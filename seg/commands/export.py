@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
     from torch import nn
 
-    from seg.trained import Trained
+    from seg.inference.trained import Trained
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ def main() -> None:
 def export(config: "DictConfig") -> None:
     """Write an ONNX file or a program of torch.export, and say how far it is from the model."""
     import seg
-    from seg import export, exported
     from seg.files import make_folder
-    from seg.trained import load
+    from seg.inference import export, exported
+    from seg.inference.trained import load
 
     cfg = plain(config)
     if not isinstance(cfg["argmax"], bool):
@@ -81,7 +81,7 @@ def export(config: "DictConfig") -> None:
 
 def _model(trained: "Trained", int8: bool, description: dict[str, Any]) -> "tuple[nn.Module, int]":
     """What is exported, and how many channels it gives after the logits: the maps of boxes, which are described."""
-    from seg.boxes import CHANNELS, head_of, joined
+    from seg.tasks.boxes import CHANNELS, head_of, joined
 
     if (head := head_of(trained.model)) is None:
         return trained.model, 0

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
     from torch import Tensor
 
-    from seg.commands._outputs import Kind
     from seg.files.manifest import Record
     from seg.images import Image
-    from seg.trained import Trained
+    from seg.inference.outputs import Kind
+    from seg.inference.trained import Trained
 
     Paths = Mapping[Kind, Path]
 
@@ -43,14 +43,14 @@ def predict(config: "DictConfig") -> None:
     others go on; then the command fails.
     """
     from seg.commands._inference import inference_of
-    from seg.commands._outputs import FOLDERS
     from seg.data.pairs import one
     from seg.data.pairs.folders import check_apart
     from seg.data.pairs.images import images_of
     from seg.files import held, make_folder
     from seg.files.manifest import Manifest
+    from seg.inference.outputs import FOLDERS
+    from seg.inference.trained import load
     from seg.report.progress import track
-    from seg.trained import load
 
     cfg = plain(config)
     kinds, infer = _kinds(cfg), inference_of(cfg["inference"])
@@ -116,10 +116,10 @@ def _predict_one(
     Raises:
         ValueError: the image cannot be read or predicted.
     """
-    from seg.boxes import Joined
-    from seg.commands._outputs import Outputs, geo_tags
     from seg.files import naming
+    from seg.inference.outputs import Outputs, geo_tags
     from seg.models import first_line
+    from seg.tasks.boxes import Joined
 
     for older in paths.values():  # of an earlier call: it must not pass for what this one found
         older.unlink(missing_ok=True)
@@ -201,7 +201,7 @@ def _kinds(cfg: dict[str, Any]) -> "list[Kind]":
     Raises:
         ValueError: an option of another kind.
     """
-    from seg.commands._outputs import FOLDERS
+    from seg.inference.outputs import FOLDERS
 
     for key in ("overlays", "colors", "confidence", "geotiff", "overwrite", "boxes"):
         if not isinstance(cfg[key], bool) and (key, cfg[key]) != ("boxes", None):
@@ -219,8 +219,8 @@ def _with_boxes(trained: "Trained", kinds: "list[Kind]", cfg: dict[str, Any]) ->
     Raises:
         ValueError: they are asked for, and cannot be predicted.
     """
-    from seg.boxes import head_of, joined
-    from seg.commands._tasks import check_views
+    from seg.tasks.boxes import head_of, joined
+    from seg.tasks.building import check_views
 
     if (has := head_of(trained.model) is not None) and cfg["boxes"] is not False:
         try:

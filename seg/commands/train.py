@@ -19,7 +19,7 @@ def main() -> None:
     try:
         run(train, "train")
     finally:
-        if (sweep := sys.modules.get("seg.commands._sweep")) is not None:
+        if (sweep := sys.modules.get("seg.commands.sweep")) is not None:
             code = sweep.close()
     if code:
         sys.exit(code)
@@ -27,9 +27,9 @@ def main() -> None:
 
 def train(config: "DictConfig") -> None:
     """Train as the configuration says; the heavy imports wait until here, so that ``--help`` is quick."""
-    from seg.commands._sweep import job
-    from seg.commands._tune import tuned
-    from seg.commands._wiring import train as wired
+    from seg.commands.sweep import job
+    from seg.commands.tune import tuned
+    from seg.training.run import train as wired
 
     job(config, lambda each: wired(tuned(each, wired)))
 

@@ -4,7 +4,7 @@
     found = compare({level.name: level.sample() for level in study.levels}, rope=0.005)
     write_report(Path("comparison"), study, found, reference="cross_entropy")
 
-- `seg.compare.entry`: what one run folder, or one output folder of ``seg-evaluate``, contributes;
+- `seg.compare.evidence`: what one run folder, or one output folder of ``seg-evaluate``, contributes;
 - `seg.compare.study`: which runs are compared along which axis, and which are left out for which reason;
 - `seg.compare.statistics`: which level is better, how sure that is, and what more data would settle;
 - `seg.compare.sample`: what is compared, and metrics as ratios of sums over images;

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from seg.compare.answer import NAMES, points
 from seg.compare.conditions import own_settings
-from seg.compare.entry import Entry
+from seg.compare.evidence import Entry
 from seg.compare.findings import Compared
 from seg.compare.sample import LOWER_IS_BETTER
 from seg.compare.study import Level, Study

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from seg import runs
-from seg.compare.entry import Entry
+from seg.compare.evidence import Entry
 from seg.compare.sample import COUNTED, is_metric
 
 Kept = tuple[list[Entry], list[tuple[Entry, str]]]

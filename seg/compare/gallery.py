@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg import runs
-from seg.compare.entry import Entry
+from seg.compare.evidence import Entry
 from seg.compare.study import Level
 from seg.data.pairs import list_both
 from seg.labels import IGNORE

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from seg.compare.answer import NAMES, decided_by, seen_from
-from seg.compare.entry import Entry
+from seg.compare.evidence import Entry
 from seg.compare.findings import Compared, LevelResult
 from seg.compare.sample import LOWER_IS_BETTER
 from seg.compare.study import Level

@@ -10,7 +10,7 @@ from seg.compare.about import about, card
 from seg.compare.answer import NAMES, answer, between, cautions, decided_by, points, seen_from
 from seg.compare.findings import BOTH, Compared
 from seg.compare.gallery import Case, draw_case, encoded, find_cases
-from seg.compare.rankings import OTHERS, other_scores
+from seg.compare.other_scores import OTHERS, other_scores
 from seg.compare.ranks import agreement
 from seg.compare.sample import LOWER_IS_BETTER, sums
 from seg.compare.study import Level, Study

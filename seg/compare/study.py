@@ -10,7 +10,7 @@ import numpy as np
 
 from seg import runs
 from seg.compare.conditions import conditions, level_of, only_axis, with_axis
-from seg.compare.entry import Entry, is_entry, read_entry
+from seg.compare.evidence import Entry, is_entry, read_entry
 from seg.compare.sample import Sample
 
 

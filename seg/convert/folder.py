@@ -66,7 +66,7 @@ def convert_folder(
 
     Hidden files are skipped. So are sources that have not changed since they were converted with the same label map
     and options: the same call resumes an interrupted run. Beside the masks it writes ``labels.yaml``, ``counts.csv``,
-    ``class_weights.json`` (see `seg.class_weights`), ``manifest.jsonl`` and ``manifest.json``.
+    ``class_weights.json`` (see `seg.convert.weights`), ``manifest.jsonl`` and ``manifest.json``.
 
     Args:
         pattern: glob over the relative path; ``**/`` stands for any folders.

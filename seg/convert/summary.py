@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from seg.class_weights import BETA, RULES, class_weights
+from seg.convert.weights import BETA, RULES, class_weights
 from seg.files import write_json
 from seg.files.manifest import Record
 from seg.labels import IGNORE, LabelMap

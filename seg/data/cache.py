@@ -20,10 +20,10 @@ import torch
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
-from seg.commands._device import told_by_first
 from seg.data.source import Data
 from seg.files import whole
 from seg.files.memo import cache_folder
+from seg.training.device import told_by_first
 
 log = logging.getLogger(__name__)
 

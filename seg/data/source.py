@@ -12,11 +12,10 @@ from typing import Any
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
-from seg import runs, trained
-from seg.class_weights import class_weights
-from seg.commands._device import told_by_first
+from seg import runs
 from seg.commands._reading import reading_of
 from seg.commands.cli import instantiate
+from seg.convert.weights import class_weights
 from seg.data import checked as checking
 from seg.data.checked import Checked
 from seg.data.pairs import Folders, Pair, as_list, pair, scenes_of, split, torn_scenes, with_instances
@@ -25,9 +24,11 @@ from seg.files import make_folder, write_json
 from seg.images import Reading, read_values
 from seg.images.oddities import oddities, percentiles, text_of
 from seg.images.reading import PERCENTILES
+from seg.inference import trained
 from seg.labels import LabelMap
 from seg.report.console import console
 from seg.report.progress import bulk_progress
+from seg.training.device import told_by_first
 
 log = logging.getLogger(__name__)
 

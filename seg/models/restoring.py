@@ -10,11 +10,11 @@ import segmentation_models_pytorch as smp
 import timm
 from torch import nn
 
-from seg import checkpoint
+from seg.models import checkpoint
 from seg.models.building import build, first_line
 from seg.models.heads import WithHeads
 
-HEADS = frozenset({"seg.boxes.BoxHead"})
+HEADS = frozenset({"seg.tasks.boxes.BoxHead"})
 """Targets of heads that a checkpoint may name without being trusted."""
 
 _TIMM_OPTIONS = frozenset(

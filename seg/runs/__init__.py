@@ -4,7 +4,7 @@
 ``config.yaml``            the whole configuration, resolved
 ``environment.json``       versions, git state, hardware, seed, the chosen option of each group
 ``metrics.jsonl``          one line an epoch
-``last.pt``                the state to go on from (`seg.trained`)
+``last.pt``                the state to go on from (`seg.inference.trained`)
 ``previous.pt``            the state saved before that one, should ``last.pt`` be damaged
 ``best.pt``                the weights with the best validation score
 ``epoch-0012.pt``          the weights after an epoch, of the ``fit.keep`` best

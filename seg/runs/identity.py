@@ -35,8 +35,17 @@ MACHINE = (
 """Keys that may change between an interrupted run and its resumption: they say where, not what."""
 
 
-_RENAMED = {"seg.training.cosine": "seg.optim.cosine", "seg.training.constant": "seg.optim.constant"}
-"""Targets in the configurations of older runs, and what they are called today."""
+_MOVED = {
+    "seg.averaging.": "seg.training.averaging.",
+    "seg.boxes.": "seg.tasks.boxes.",
+    "seg.commands._sweep.": "seg.commands.sweep.",
+    "seg.commands._tracking.": "seg.training.trackers.",
+    "seg.optim.": "seg.training.optim.",
+    "seg.training.constant": "seg.training.optim.constant",
+    "seg.training.cosine": "seg.training.optim.cosine",
+    "seg.weighting.": "seg.losses.weighting.",
+}
+"""Beginnings of targets in the configurations of older runs, and what they are today."""
 
 
 _SINCE = {
@@ -188,7 +197,11 @@ def _comparable(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _today(key: str, value: Any) -> Any:
-    return _RENAMED.get(value, value) if key == "_target_" else value
+    if key == "_target_" and isinstance(value, str):
+        for before, now in _MOVED.items():
+            if value.startswith(before):
+                return now + value.removeprefix(before)
+    return value
 
 
 def _leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from seg.data.batches import Batch, TrainBatches
-from seg.evaluation import Validation
-from seg.objective import Losses
+from seg.evaluation.evaluate import Validation
+from seg.tasks.objective import Losses
 from seg.training.options import FitOptions
 from seg.training.state import State
 

@@ -13,8 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from seg.averaging import Average
-from seg.objective import Losses, Objective
+from seg.tasks.objective import Losses, Objective
+from seg.training.averaging import Average
 from seg.training.options import FitOptions
 
 
@@ -209,7 +209,7 @@ class State:
         return encoder
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data and tensors of every part, for `seg.checkpoint.save`."""
+        """Plain data and tensors of every part, for `seg.models.checkpoint.save`."""
         return {name: part.state_dict() for name, part in self.parts.items()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:

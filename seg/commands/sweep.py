@@ -1,0 +1,307 @@
+"""Several runs by one command: a line for each, how far all of them are, and a table at the end.
+
+What each run came to is noted in a file that the first process makes, because a launcher's runs are processes of their
+own. One that fails takes none of the others with it, and is tried again by the next call.
+"""
+
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+
+from seg import runs
+from seg.files.errors import FAILED, WRONG_REQUEST, AlreadyTold
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from seg.report.progress import Tell
+
+_NOTES = "SEG_SWEEP"  # the file, for the processes of launchers
+
+
+class Overall:
+    """How far all runs of this process are, in epochs; those that were complete before are none of its work."""
+
+    def __init__(self, jobs: int | None, tell: "Tell") -> None:
+        self.left, self.tell, self.ended, self.failed = jobs, tell, 0, 0
+
+    def at(self, epoch: int, epochs: int) -> None:
+        """So many epochs of the present run are done."""
+        total = None if self.left is None else (self.ended + self.left) * epochs
+        self.tell(self.ended * epochs + epoch, self.failed, total=total)
+
+    def end(self, how: str) -> None:
+        """The present run is ``trained``, ``complete`` before it began, or ``failed``."""
+        self.ended += how == "trained"
+        self.failed += how == "failed"
+        if self.left is not None:
+            self.left -= 1
+
+
+_overall: list[Overall] = []  # one while this process makes the runs of a sweep
+_stack = ExitStack()
+
+
+class Sweep(Callback):
+    """Told by Hydra when several runs begin; ``conf/train.yaml`` names it."""
+
+    def on_multirun_start(self, config: "DictConfig", **_: Any) -> None:
+        """Make the file of notes, in which the number of runs comes first."""
+        from seg.training.device import is_first
+
+        if not is_first():
+            return
+        from seg.report.console import plain_console
+        from seg.report.progress import bulk_progress
+
+        folder = Path(str(config.runs), ".sweep")
+        notes = (folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl").absolute()
+        jobs = _jobs(config)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _note(notes, jobs=jobs, test=config.sweep.test)
+        except OSError:
+            return  # every run will say why it cannot write there
+        os.environ[_NOTES] = str(notes)
+        _overall[:] = [Overall(jobs, _stack.enter_context(bulk_progress("sweep", "epochs", plain_console())))]
+
+
+def _jobs(config: "DictConfig") -> int | None:
+    """How many runs Hydra's own sweeper will make; None for others, which may not know it themselves."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
+        return None
+    params = config.hydra.sweeper.params or {}
+    words = [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    choices = {}
+    for override in parser.parse_overrides(words):
+        sweeps = override.is_sweep_override() and override.is_discrete_sweep()
+        choices[override.get_key_element()] = sum(1 for _ in override.sweep_string_iterator()) if sweeps else 1
+    return math.prod(choices.values())
+
+
+def check_test(folder: Any) -> None:
+    """Refuse a test set that is not there, or that no sweep would be judged on, before anything is trained."""
+    if folder is None:
+        return
+    if HydraConfig.get().mode is not RunMode.MULTIRUN:
+        raise ValueError(f"sweep.test: expected several runs, got one; judge it by seg-evaluate on '{folder}'")
+    if missing := [name for name in ("images", "masks") if not Path(str(folder), name).is_dir()]:
+        raise ValueError(
+            f"sweep.test: expected folders images and masks in '{folder}', got no {' and no '.join(missing)}"
+        )
+
+
+def advance(epoch: int, epochs: int) -> None:
+    """So many epochs of a run are done; of interest in a sweep."""
+    for overall in _overall:
+        overall.at(epoch, epochs)
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Within it, epochs are none of the sweep's runs."""
+    held, _overall[:] = list(_overall), []
+    try:
+        yield
+    finally:
+        _overall[:] = held
+
+
+def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> None:
+    """Train a run, alone or as one of several, of which each has a line."""
+    from seg.training.device import is_first
+
+    if HydraConfig.get().mode is not RunMode.MULTIRUN or not is_first() or _NOTES not in os.environ:
+        train(config)
+        return
+    from seg.commands.cli.errors import code_of, one_line
+    from seg.report.console import console
+    from seg.report.tables import percent
+
+    began = time.time()
+    console.quiet = True
+    try:
+        folder = train(config)
+    except AlreadyTold:
+        raise
+    except Exception as error:  # of any kind: the other runs go on
+        if os.environ.get("SEG_TRACEBACK") == "1":
+            traceback.print_exception(error)
+        name = str(config.name or ", ".join(HydraConfig.get().overrides.task))
+        _end(
+            name, "failed", f"failed: {one_line(error, 'train')}", reason=one_line(error, "train"), code=code_of(error)
+        )
+        return
+    if folder is not None:
+        record = runs.read(folder)
+        assert record.done is not None
+        how = "trained" if (folder / runs.DONE).stat().st_mtime >= began else "complete"
+        found = f"{'is complete: ' * (how == 'complete')}mIoU {percent(_miou(record.done))} %"
+        _end(folder.name, how, f"{found}, {record.seconds:.0f} s", folder=str(folder.absolute()))
+
+
+def _miou(done: dict[str, Any]) -> float:
+    value = done["last"]["miou"]
+    return math.nan if value is None else float(value)
+
+
+def _end(name: str, how: str, text: str, **more: Any) -> None:
+    """Say and note what a run came to."""
+    _note(Path(os.environ[_NOTES]), name=name, how=how, **more)
+    jobs, number = _read()[0].get("jobs"), HydraConfig.get().job.num + 1
+    place = f"{number:>{len(str(jobs))}}/{jobs}" if jobs else f"{number}"
+    print(f"{place} {name}{' ' if how == 'complete' else ': '}{text}", flush=True)
+    for overall in _overall:
+        overall.end(how)
+
+
+def _note(notes: Path, **what: Any) -> None:
+    with notes.open("a", encoding="utf-8") as file:  # one write: processes do not mix their lines
+        file.write(json.dumps(what) + "\n")
+
+
+def _read() -> list[dict[str, Any]]:
+    """The notes: the number of runs, then what each came to, the last word on it."""
+    path = Path(os.environ[_NOTES])
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def close() -> int:
+    """After a sweep, however it ended: a table of the runs, those that failed; returns the exit code."""
+    _stack.close()
+    if not _overall:
+        return 0
+    _overall.clear()
+    (about, *notes) = _read()
+    Path(os.environ.pop(_NOTES)).unlink()
+    if folders := [Path(note["folder"]) for note in notes if "folder" in note]:
+        print_table(folders)
+    if about["test"] is not None:
+        notes += _all_tested(folders, Path(about["test"]))
+    failed = [note for note in notes if note["how"] == "failed"]
+    if not failed:
+        return 0
+    for note in failed[:-1]:
+        print(f"failed: {note['name']}: {note['reason']}", file=sys.stderr)
+    last, number = failed[-1], f"{len(failed)} of {len(notes)} runs failed"
+    print(f"error: {number}; {last['name']}: {last['reason']}; the same command tries again", file=sys.stderr)
+    return WRONG_REQUEST if all(note["code"] == WRONG_REQUEST for note in failed) else FAILED
+
+
+def _all_tested(folders: Sequence[Path], test: Path) -> list[dict[str, Any]]:
+    """Judge runs on a test set; what is to be noted where that failed."""
+    if not folders:
+        return []
+    changed = _last_change(test)
+    return [note for folder in folders if (note := _tested(folder, test, changed)) is not None]
+
+
+def _last_change(test: Path) -> float:
+    """When a file of a test set was written, added or removed last."""
+    found = [path.stat() for kind in ("images", "masks") for path in (test / kind, *(test / kind).rglob("*"))]
+    return max(max(stat.st_mtime, stat.st_ctime) for stat in found)
+
+
+def is_tested(folder: Path, test: Path, changed: float) -> bool:
+    """Whether the run in a folder was judged on this test set, since both of them changed last."""
+    path = folder / runs.TEST / runs.JUDGED
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))["data"]
+        same = all(Path(data[kind]).resolve() == (test / kind).resolve() for kind in ("images", "masks"))
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    return same and path.stat().st_mtime >= max(changed, (folder / runs.LAST).stat().st_mtime)
+
+
+def _tested(folder: Path, test: Path, changed: float) -> dict[str, Any] | None:
+    """Judge the last weights of a run on a test set, unless that was done; what is to be noted where it failed."""
+    destination = folder / runs.TEST
+    if is_tested(folder, test, changed):
+        return None
+    record = runs.read(folder)
+    options = {
+        "checkpoint": folder / runs.LAST,
+        "images": test / "images",
+        "masks": test / "masks",
+        "destination": destination,
+        "pictures": 0,
+        "save_masks": "true",
+        "inference": record.choices.get("inference", "whole"),
+        "image_template": record.config["data"]["image_template"],
+        "template": record.config["data"]["template"],
+    }
+    words = [f"{key}={value}" for key, value in options.items()]
+    command = [sys.executable, "-m", "seg.commands.evaluate", *words]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or ["no word"])[-1].removeprefix("error: ")
+        return {"name": f"{folder.name} on {test}", "how": "failed", "reason": reason, "code": result.returncode}
+    print(f"{folder.name} was judged on {test}: {destination}", flush=True)
+    return None
+
+
+_COLUMNS = {"I %": "miou_i", "BF1 %": "boundary_f1", "ECE %": "ece"}
+"""Of the table, and of the scores in ``done.json``."""
+
+
+def print_table(folders: Sequence[Path]) -> None:
+    """One row for each combination of choices: scores of the last epoch over its seeds, seconds of training."""
+    from seg.report import tables
+    from seg.report.console import console
+    from seg.report.tables import percent
+
+    records = [runs.read(folder) for folder in folders]
+    settings = [{k: v for k, v in runs.settings(record.config).items() if k != "seed"} for record in records]
+    varied = runs.differences([record.choices for record in records], settings)
+    varied = varied or {"loss": [str(record.choices.get("loss", "")) for record in records]}
+    levels = list(zip(*varied.values(), strict=True))
+    found = {level: [_result(r) for r, own in zip(records, levels, strict=True) if own == level] for level in levels}
+    first, *others = (key.rpartition(".")[2] for key in varied)
+    table = tables.table("last epoch, mean over seeds (standard deviation)", first, others)
+    table.caption = "I: by image; BF1: boundary F1; ECE: calibration error"
+    for named in table.columns:
+        named.overflow = "fold"
+    for column in ("seeds", "mIoU %", *_COLUMNS, "seconds"):
+        table.add_column(column, justify="right")
+    for level, results in sorted(found.items(), key=lambda item: -_mean(item[1], "miou")):
+        known = _known(results, "miou")
+        spread = statistics.stdev(known) if len(known) > 1 else math.nan
+        table.add_row(
+            *level,
+            str(len(results)),
+            f"{percent(_mean(results, 'miou'))} ({percent(spread)})",
+            *(percent(_mean(results, key)) for key in _COLUMNS.values()),
+            f"{_mean(results, 'seconds'):.0f}",
+        )
+    console.quiet = False
+    console.print(table)
+
+
+def _result(record: runs.RunRecord) -> dict[str, Any]:
+    assert record.done is not None  # only runs that were trained to their end are here
+    return {**record.done["last"], "seconds": record.seconds}
+
+
+def _known(results: Sequence[dict[str, Any]], key: str) -> list[float]:
+    return [result[key] for result in results if result.get(key) is not None]
+
+
+def _mean(results: Sequence[dict[str, Any]], key: str) -> float:
+    return statistics.fmean(known) if (known := _known(results, key)) else math.nan

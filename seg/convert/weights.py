@@ -1,0 +1,127 @@
+"""Class weights for losses, from how often each class occurs.
+
+    from seg.convert.weights import class_weights
+    class_weights([9_000, 900, 100], "inverse")
+
+Plain numbers in and out. Count the training masks alone, without ignored pixels; `convert_folder` writes
+``class_weights.json`` with every rule beside the masks.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from functools import partial
+
+BETA = 0.999
+"""Default of ``beta`` for ``effective_number``: one of the four values that Cui et al. try."""
+
+
+def class_weights(
+    pixels: Sequence[int], rule: str, *, images: Sequence[int] | None = None, beta: float | None = None
+) -> list[float]:
+    """One weight a class; with n the pixels of a class, and f its share of all pixels:
+
+    - ``inverse``: 1 / n, scaled to mean 1.
+    - ``square_root``: sqrt(1 / f), as Wong et al. 2018 (3D segmentation with exponential logarithmic loss for highly
+      unbalanced object sizes) weigh the cross-entropy.
+    - ``median_frequency``: median of the frequencies / frequency, where the frequency of a class is its pixels
+      divided by the pixels of the images that it occurs in (Eigen and Fergus 2015, Predicting depth, surface normals
+      and semantic labels with a common multi-scale architecture). Needs ``images``.
+    - ``effective_number``: (1 - beta) / (1 - beta^n), scaled to mean 1 (Cui et al. 2019, Class-balanced loss based
+      on effective number of samples). From about 10 / (1 - beta) on, all counts weigh the same: with
+      pixels in the millions give the images of each class as ``pixels``, or a beta nearer to 1.
+
+    The mean is taken over the classes that occur. A class that never occurs gets the weight of the rarest one that
+    does (the largest weight): a finite number, should it turn up after all.
+
+    Args:
+        pixels: pixels of each class.
+        images: for each class, the pixels of the images in which it occurs; where all images have one size, their
+            number does as well, because a common factor cancels.
+        beta: for ``effective_number``, 0 <= beta < 1; `BETA` if None.
+
+    Raises:
+        ValueError: an unknown rule, counts that cannot be, or an argument that the rule lacks or does not take.
+    """
+    _check(pixels, rule, images, beta)
+    counts = [int(count) for count in pixels]
+    present = [index for index, count in enumerate(counts) if count]
+    within = [] if images is None else [int(count) for count in images]
+    weights = _rules(within, BETA if beta is None else beta)[rule](counts, present)
+    largest = max(weights)
+    by_class = dict(zip(present, weights, strict=True))
+    return [by_class.get(index, largest) for index in range(len(counts))]
+
+
+RULES = ("inverse", "square_root", "median_frequency", "effective_number")
+"""The rules that `class_weights` knows."""
+
+_Rule = Callable[[Sequence[int], list[int]], list[float]]
+
+
+def _rules(images: Sequence[int], beta: float) -> dict[str, _Rule]:
+    return {
+        "inverse": _inverse,
+        "square_root": _square_root,
+        "median_frequency": partial(_median_frequency, images=images),
+        "effective_number": partial(_effective_number, beta=beta),
+    }
+
+
+def _inverse(pixels: Sequence[int], present: list[int]) -> list[float]:
+    return _mean_one([1 / pixels[index] for index in present])
+
+
+def _square_root(pixels: Sequence[int], present: list[int]) -> list[float]:
+    total = sum(pixels)
+    return [math.sqrt(total / pixels[index]) for index in present]
+
+
+def _median_frequency(pixels: Sequence[int], present: list[int], images: Sequence[int]) -> list[float]:
+    frequencies = [pixels[index] / images[index] for index in present]
+    median = statistics.median(frequencies)
+    return [median / frequency for frequency in frequencies]
+
+
+def _effective_number(pixels: Sequence[int], present: list[int], beta: float) -> list[float]:
+    log = math.log(beta) if beta else -math.inf
+    return _mean_one([(1 - beta) / -math.expm1(pixels[index] * log) for index in present])
+
+
+def _mean_one(weights: list[float]) -> list[float]:
+    mean = math.fsum(weights) / len(weights)
+    return [weight / mean for weight in weights]
+
+
+def _check(pixels: Sequence[int], rule: str, images: Sequence[int] | None, beta: float | None) -> None:
+    if rule not in RULES:
+        raise ValueError(f"rule: expected one of {', '.join(RULES)}, got {rule!r}; choose one of them")
+    _check_counts("pixels", pixels)
+    if not any(pixels):
+        raise ValueError(f"pixels: expected a class that occurs, got {list(pixels)}; count the training masks")
+    if rule == "median_frequency":
+        if images is None:
+            raise ValueError(
+                "images: expected the pixels of the images in which each class occurs for median_frequency, got none; "
+                "give them"
+            )
+        _check_counts("images", images)
+        if len(images) != len(pixels):
+            raise ValueError(
+                f"images: expected one number a class as pixels has, got {len(images)} for {len(pixels)}; give one each"
+            )
+        for index, (count, within) in enumerate(zip(pixels, images, strict=True)):
+            if count and not within:
+                raise ValueError(
+                    f"images: expected pixels for class {index}, which has {count} pixels, got 0; count them again"
+                )
+    if beta is not None and rule != "effective_number":
+        raise ValueError(f"beta: expected only with effective_number, got it with {rule}; leave it out")
+    if beta is not None and not 0 <= beta < 1:
+        raise ValueError(f"beta: expected at least 0 and less than 1, got {beta}; try {BETA}")
+
+
+def _check_counts(name: str, counts: Sequence[int]) -> None:
+    for index, count in enumerate(counts):
+        if isinstance(count, bool) or not hasattr(count, "__index__") or count < 0:
+            raise ValueError(f"{name}: expected whole numbers from 0, got {count!r} for class {index}; count again")

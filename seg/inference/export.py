@@ -1,0 +1,299 @@
+"""Exported models: ONNX files and programs of torch.export, with all that is needed to run them.
+
+An ONNX file takes float32 images (batch, channels, height, width) of any size, normalised as its metadata say, pads
+them by their edge to a multiple of 32 as `seg.inference.whole_image` does, and crops what it returns: logits (batch,
+classes, height, width) float32, or, of argmax, the mask (batch, height, width) uint8. A ``.pt2`` takes sides that are
+multiples of 32 alone. Of a model that predicts boxes there is a second output, ``boxes (batch, 5, height, width)``: at
+each pixel the distances to the four sides in pixels, and the logit of the centerness. `seg.tasks.boxes.decode` makes
+boxes of both, with ``countable`` and ``min_area`` from ``boxes`` in the metadata.
+
+An ONNX file is data: onnxruntime runs its own operators alone. A ``.pt2`` is a program: `torch.export.load` unpickles
+objects and evaluates text of it, so that a file of unknown origin can do what it likes. Load only those that you trust.
+"""
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from seg.files import whole
+from seg.inference import MULTIPLE, whole_image
+from seg.inference.exported import KEY, REMEDY, SUFFIXES, Onnx, Program, program_of
+from seg.models import first_line
+
+OPSET = 18
+_LIBRARIES = ("onnx", "onnxruntime", "onnxscript")
+_HINT = "; some models can be exported for one size alone: size=[HEIGHT,WIDTH]"
+
+
+class _Named(nn.Module):
+    """The model with a name for its input, the outputs apart, and, if wanted, the argmax in it."""
+
+    def __init__(self, model: nn.Module, argmax: bool, maps: int) -> None:
+        super().__init__()
+        self.model, self.argmax, self.maps = model, argmax, maps
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        outputs = _apart(self.model(images), self.argmax, self.maps)
+        return outputs if self.maps else outputs[0]
+
+
+def _apart(out: Tensor, argmax: bool, maps: int) -> tuple[Tensor, ...]:
+    """Logits, or the mask, and boxes if there are maps of them."""
+    logits, further = (out[:, :-maps], (out[:, -maps:],)) if maps else (out, ())
+    return (logits.argmax(1).to(torch.uint8) if argmax else logits, *further)
+
+
+def write(
+    path: str | os.PathLike[str],
+    model: nn.Module,
+    channels: int,
+    description: Mapping[str, Any],
+    *,
+    size: Sequence[int] | None = None,
+    argmax: bool = False,
+    maps: int = 0,
+) -> float:
+    """Export a model, run the file beside the model on random images of several sizes, and keep it if they agree.
+
+    Args:
+        path: ends in ``.onnx`` or ``.pt2``.
+        model: ``(N, channels, H, W) -> logits (N, C, H, W)``, on the CPU, in evaluation mode.
+        description: plain data for the metadata: what the outputs mean, and how images are read and normalised.
+        size: height and width of the images, for models that take one size alone; None = any.
+        argmax: return masks instead of logits.
+        maps: channels that the model gives after its logits, of `seg.tasks.boxes.Joined`: the second output.
+
+    Returns:
+        The largest difference of a logit, or with argmax the share of pixels, between file and model.
+
+    Raises:
+        ValueError: another suffix, a missing library, or a size that is no multiple of 32.
+        RuntimeError: the exporter gives up, or the file computes something else than the model.
+    """
+    suffix = Path(path).suffix.lower()
+    check_request(path, size)
+    text = json.dumps({**description, "output": "mask" if argmax else "logits", "size": list(size) if size else None})
+    program = _program(_Named(model, argmax, maps).eval(), channels, size)
+    with whole(path) as temporary:
+        if suffix == ".pt2":
+            with temporary.open("wb") as file:
+                torch.export.save(program, file, extra_files={KEY: text})
+            runs: Onnx | Program = program_of(temporary)[0]
+        else:
+            outputs = ("mask" if argmax else "logits", *(("boxes",) if maps else ()))
+            data = _onnx(program, channels, size, outputs, text)
+            temporary.write_bytes(data)
+            runs = Onnx(data, "cpu")
+        return _largest_difference(model, runs, channels, size, argmax, maps, any_size=suffix == ".onnx" and not size)
+
+
+def quantize(path: str | os.PathLike[str], images: Callable[[], Iterable[NDArray[np.float32]]]) -> float:
+    """Have an ONNX file that `write` wrote compute with 8 bits: weights by channel, activations by what images show.
+
+    Args:
+        images: gives images (1, channels, H, W), normalised, anew at each call; some dozens like those to come.
+
+    Returns:
+        Share of their pixels that get another class than before.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.left = iter(images())
+
+        def get_next(self) -> dict[str, Any] | None:
+            image = next(self.left, None)
+            return None if image is None else {"images": image}
+
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)  # it warns of each normalisation that it leaves alone
+    try:
+        with whole(path) as temporary:
+            quantize_static(str(path), str(temporary), Reader(), per_channel=True)
+            model = onnx.load(temporary)
+            onnx.helper.set_model_props(model, {e.key: e.value for e in onnx.load(path).metadata_props})
+            onnx.save(model, temporary)
+            before, after = Onnx(Path(path).read_bytes(), "cpu"), Onnx(temporary.read_bytes(), "cpu")
+            other = [_share_of_others(before, after, torch.from_numpy(image)) for image in images()]
+    finally:
+        logging.root.setLevel(level)
+    return sum(other) / len(other)
+
+
+def _share_of_others(before: nn.Module, after: nn.Module, image: Tensor) -> float:
+    masks = [found if found.dtype == torch.uint8 else found.argmax(1) for found in (before(image), after(image))]
+    return float((masks[0] != masks[1]).double().mean())
+
+
+def check_request(path: str | os.PathLike[str], size: Any) -> None:
+    """Refuse what `write` cannot do, before anything is read.
+
+    Raises:
+        ValueError: another suffix, a missing library, or a size that is no multiple of 32.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"destination: expected a file that ends in {' or '.join(SUFFIXES)}, got '{path}'; name one")
+    if size is not None and not (
+        isinstance(size, list | tuple)
+        and len(size) == 2
+        and all(isinstance(s, int) and not isinstance(s, bool) and s > 0 and s % MULTIPLE == 0 for s in size)
+    ):
+        raise ValueError(
+            f"size: expected [HEIGHT,WIDTH] in multiples of {MULTIPLE}, got {size!r}; give such as [224,224], or null "
+            "for images of any size"
+        )
+    if suffix == ".onnx" and (missing := [name for name in _LIBRARIES if find_spec(name) is None]):
+        raise ValueError(f"destination: expected {', '.join(missing)} to write ONNX, got none; {REMEDY}")
+
+
+def _program(model: nn.Module, channels: int, size: Sequence[int] | None) -> torch.export.ExportedProgram:
+    """Of any batch, and of any multiple of 32 for the sides if no size is given.
+
+    Raises:
+        RuntimeError: torch's exporter gives up.
+    """
+    batch, any_side = torch.export.Dim("batch", min=1, max=65536), {}
+    if size is None:
+        sides = (MULTIPLE * torch.export.Dim(name, min=1, max=65536 // MULTIPLE) for name in ("rows", "columns"))
+        any_side = dict(zip((2, 3), sides, strict=True))
+    images = torch.zeros(2, channels, *(size or (2 * MULTIPLE, 3 * MULTIPLE)))
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.export(model, (images,), dynamic_shapes=({0: batch, **any_side},))
+    except Exception as error:  # of many kinds
+        raise RuntimeError(f"the exporter of torch gave up ({first_line(error)}){'' if size else _HINT}") from None
+
+
+def _onnx(
+    program: torch.export.ExportedProgram, channels: int, size: Sequence[int] | None, outputs: Sequence[str], text: str
+) -> bytes:
+    import onnx
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's, about itself
+        try:
+            written = torch.onnx.export(program, (), opset_version=OPSET, output_names=list(outputs), verbose=False)
+        except Exception as error:  # of many kinds
+            hint = "" if size else _HINT
+            raise RuntimeError(f"the ONNX exporter of torch gave up ({first_line(error)}){hint}") from None
+    assert written is not None
+    model = written.model_proto
+    if size is None:
+        model = _with_padding(model, channels, outputs)
+    onnx.helper.set_model_props(model, {KEY: text})
+    one_each = {opset.domain: opset for opset in model.opset_import}  # merging left one of each part
+    del model.opset_import[:]
+    model.opset_import.extend(one_each.values())
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _with_padding(model: Any, channels: int, outputs: Sequence[str]) -> Any:
+    """Pad by the edge before an ONNX model, and crop after it."""
+    import onnx.compose
+    import onnx.parser
+
+    head = f'<ir_version: {model.ir_version}, opset_import: ["" : {OPSET}]>'
+    before = onnx.parser.parse_model(f"""{head}
+        pad (float[batch, {channels}, height, width] images)
+            => (float[batch, {channels}, rows, columns] padded, int64[2] size) {{
+            size = Shape <start = 2> (images)
+            multiple = Constant <value = int64[1] {{{MULTIPLE}}}> ()
+            negative = Neg (size)
+            missing = Mod (negative, multiple)
+            zeros = Constant <value = int64[6] {{0, 0, 0, 0, 0, 0}}> ()
+            pads = Concat <axis = 0> (zeros, missing)
+            padded = Pad <mode = "edge"> (images, pads)
+        }}""")
+    kinds = {"mask": "uint8[batch,", "logits": "float[batch, classes,", "boxes": "float[batch, maps,"}
+    taken = ", ".join(f"{kinds[name]} rows, columns] found_{name}" for name in outputs)
+    given = ", ".join(f"{kinds[name]} height, width] {name}" for name in outputs)
+    after = onnx.parser.parse_model(f"""{head}
+        crop ({taken}, int64[2] size) => ({given}) {{
+            zeros = Constant <value = int64[2] {{0, 0}}> ()
+            axes = Constant <value = int64[2] {{-2, -1}}> ()
+            {" ".join(f"{name} = Slice (found_{name}, zeros, size, axes)" for name in outputs)}
+        }}""")
+    before, inner, after = (
+        onnx.compose.add_prefix(part, f"{where}_")
+        for where, part in (("before", before), ("inner", model), ("after", after))
+    )
+    link = [("before_padded", "inner_images")]
+    inner_names = [f"inner_{name}" for name in outputs]
+    joined = onnx.compose.merge_models(before, inner, link, outputs=[*inner_names, "before_size"])
+    link = [(f"inner_{name}", f"after_found_{name}") for name in outputs] + [("before_size", "after_size")]
+    joined = onnx.compose.merge_models(joined, after, link)
+    return _renamed(joined, {"before_images": "images", **{f"after_{name}": name for name in outputs}})
+
+
+def _renamed(model: Any, names: Mapping[str, str]) -> Any:
+    for value in (*model.graph.input, *model.graph.output):
+        value.name = names.get(value.name, value.name)
+    for node in model.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    return model
+
+
+@torch.no_grad()
+def _largest_difference(
+    model: nn.Module,
+    file: Onnx | Program,
+    channels: int,
+    size: Sequence[int] | None,
+    argmax: bool,
+    maps: int,
+    *,
+    any_size: bool,
+) -> float:
+    noise = torch.Generator().manual_seed(0)
+    sizes = [size] if size else [(64, 96), (32, 64), *([(45, 61)] if any_size else [])]
+    worst = 0.0
+    for number, (height, width) in enumerate(sizes, start=1):
+        images = torch.randn(number, channels, height, width, generator=noise)
+        expected = _apart(whole_image(model, images), argmax, maps)
+        try:
+            found = file.outputs(images)
+        except Exception as error:  # onnxruntime's are of many kinds
+            raise RuntimeError(
+                f"the exported file does not run on images of {height}x{width} ({first_line(error)})"
+                + ("" if size else _HINT)
+            ) from None
+        for own, theirs in zip(expected, found, strict=True):
+            worst = max(worst, _difference(own, theirs, height, width))
+    return worst
+
+
+def _difference(expected: Tensor, found: Tensor, height: int, width: int) -> float:
+    """The largest difference of a number, or the share of pixels of a mask.
+
+    Raises:
+        RuntimeError: it is too large.
+    """
+    if expected.dtype == torch.uint8:
+        difference = (found != expected).float().mean().item()
+        allowed = 0.01  # of the pixels, whose best two classes are as good as equal
+    else:
+        difference = (found - expected).abs().max().item()
+        allowed = 0.01 * max(1.0, expected.abs().max().item())
+    if not difference <= allowed:
+        raise RuntimeError(
+            f"expected the exported file to compute what the model does, got a difference of {difference:.3g} for "
+            f"images of {height}x{width}; choose the other format, or another model"
+        )
+    return difference

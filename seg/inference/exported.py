@@ -1,0 +1,139 @@
+"""An exported file, run by onnxruntime or as a program of torch; see `seg.inference.export` for what is in it."""
+
+import io
+import json
+import os
+import warnings
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seg.models import first_line
+
+SUFFIXES = (".onnx", ".pt2")
+KEY = "seg"
+"""Of the metadata."""
+
+REMEDY = "pip install 'seg-toolkit[export]'"
+_NEVER = -100.0  # a logit whose probability is 0, and that can be averaged
+
+
+def read(path: str | os.PathLike[str], device: str) -> tuple[nn.Module, dict[str, Any]]:
+    """Model and description of a file that `seg.inference.export.write` wrote.
+
+    The model gives logits for sides that are multiples of 32. Those of a file with argmax are 0 for the class of its
+    mask and -100 for others. With ``heads=True`` it returns ``(logits, {"boxes": maps})``, if the file has boxes, which
+    its attribute ``boxes`` tells: ``countable`` and ``min_area`` of the head, else None.
+
+    Raises:
+        ValueError: another file, or a missing library.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"checkpoint: expected a file, got '{path}'; give one that seg-export wrote")
+    try:
+        model: Any
+        if path.suffix.lower() == ".pt2":
+            model, text = program_of(path, device)
+        else:
+            model = Onnx(path.read_bytes(), device)
+            text = model.text
+        description = json.loads(text)
+        if not isinstance(description, dict) or description.get("output") not in ("mask", "logits"):
+            raise ValueError("metadata that seg-export did not write")
+        if description["output"] == "mask":
+            model = _OneHot(model, description["classes"])
+        model.boxes = _boxes_of(description)
+    except ImportError:
+        raise ValueError(f"checkpoint: expected onnxruntime to run '{path}', got none; {REMEDY}") from None
+    except Exception as error:  # of many kinds, where a file is damaged or of others
+        reason = first_line(error)[:200]
+        raise ValueError(
+            f"checkpoint: expected a model that seg-export wrote, got '{path}', which cannot be read as that "
+            f"({reason}); export it again"
+        ) from None
+    return model, description
+
+
+def _boxes_of(description: dict[str, Any]) -> dict[str, Any] | None:
+    """What the metadata say of boxes: indices of the classes that have some, or None for all, and the least area."""
+    if (boxes := description.get("boxes")) is None:
+        return None
+    countable, min_area = boxes["countable"], boxes["min_area"]
+    if not isinstance(min_area, int) or not all(isinstance(index, int) for index in countable or ()):
+        raise ValueError("metadata of boxes that seg-export did not write")
+    return {"countable": countable, "min_area": min_area}
+
+
+class _Exported(nn.Module, ABC):
+    """A model that runs elsewhere."""
+
+    boxes: dict[str, Any] | None = None
+
+    def forward(self, images: Tensor, *, heads: bool = False) -> Any:
+        found = self.outputs(images)
+        return (found[0], {"boxes": found[1]}) if heads else found[0]
+
+    @abstractmethod
+    def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Logits or mask, and maps of boxes if it has them."""
+
+
+class Onnx(_Exported):
+    """An ONNX file run by onnxruntime; ``text`` is what its metadata say."""
+
+    def __init__(self, data: bytes, device: str) -> None:
+        super().__init__()
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors are raised
+        cuda = device.startswith("cuda") and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        number = {"device_id": torch.device(device).index or 0} if cuda else {}
+        providers = [*([("CUDAExecutionProvider", number)] if cuda else []), "CPUExecutionProvider"]
+        self.session = onnxruntime.InferenceSession(data, options, providers=providers)
+        if device.startswith("cuda") and "CUDAExecutionProvider" not in self.session.get_providers():
+            warnings.warn("onnxruntime runs on the CPU: it has no CUDA here; pip install onnxruntime-gpu", stacklevel=2)
+        self.text = self.session.get_modelmeta().custom_metadata_map.get(KEY, "null")
+
+    def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+        """See `_Exported.outputs`."""
+        found = self.session.run(None, {"images": images.float().cpu().numpy()})
+        return tuple(torch.from_numpy(out).to(images.device) for out in found)
+
+
+class Program(_Exported):
+    """A program of torch.export, which knows neither ``train()`` nor ``eval()``."""
+
+    def __init__(self, program: torch.export.ExportedProgram, device: str = "cpu") -> None:
+        super().__init__()
+        # torch guards against sides of one multiple, which the program computes as well
+        self.run = (program.module(check_guards=False).to(device),)  # in a tuple, it is no child
+
+    def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+        """See `_Exported.outputs`."""
+        out = self.run[0](images)
+        return out if isinstance(out, tuple) else (out,)
+
+
+class _OneHot(_Exported):
+    def __init__(self, model: _Exported, classes: int) -> None:
+        super().__init__()
+        self.model, self.classes = model, classes
+
+    def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Logits of a mask, and what follows it."""
+        mask, *more = self.model.outputs(images)
+        mask = mask.long()[:, None]
+        never = torch.full((len(mask), self.classes, *mask.shape[2:]), _NEVER, device=mask.device)
+        return (never.scatter_(1, mask, 0.0), *more)
+
+
+def program_of(path: Path, device: str = "cpu") -> tuple[Program, str]:
+    """Model and metadata of a .pt2, which is trusted."""
+    extra = {KEY: ""}
+    program = torch.export.load(io.BytesIO(path.read_bytes()), extra_files=extra)
+    return Program(program, device), extra[KEY]

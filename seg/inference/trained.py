@@ -1,0 +1,353 @@
+"""A trained model: what a checkpoint holds, and what can be done with it.
+
+    from seg.inference.trained import load
+    mask = load("runs/camvid/best.pt").predict(rgb)  # (H, W, 3) uint8 -> (H, W) uint8
+
+A checkpoint is a dict of plain data and tensors. Every one holds ``format``, ``model`` (weights), ``objective``,
+``position``, and what the weights mean: ``model_config``, ``labels``, ``reading``, ``normalization``, ``config``.
+``last.pt`` holds the other parts of `seg.training.State` as well, to go on from; where one of them is an average of the
+weights, it is what is loaded, and in ``best.pt`` it is ``model`` itself.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from seg import inference, models
+from seg.images import RGB, Image, Reading, read_image
+from seg.inference import exported
+from seg.labels import LabelMap
+from seg.models import checkpoint
+
+FORMAT = 5
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Model, label map, reading and normalisation of one checkpoint, on one device.
+
+    Attributes:
+        model: ``(N, channels, H, W) -> logits (N, C, H, W)``, in evaluation mode, without its regularizers; one with
+            further heads is a `seg.models.WithHeads`.
+        labels: what the classes mean.
+        mean, std: of each channel, for images scaled to 0..1.
+        reading: bands and range of values that it was trained with.
+        regularizer: settings of `seg.regularizers.attach` that it was trained with.
+        infer: makes of the model one for images of any size, see `seg.inference`.
+        certain: it gives masks alone (exported with argmax=true), so that its probabilities mean nothing.
+    """
+
+    model: nn.Module
+    labels: LabelMap
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    device: str
+    regularizer: Mapping[str, Any] = field(default_factory=dict)
+    reading: Reading = RGB
+    infer: Callable[[inference.Model], inference.Model] = inference.whole
+    certain: bool = False
+
+    def predict(self, pixels: NDArray[Any]) -> Image:
+        """Mask (H, W) uint8 of the values of a file of any size, (H, W) or (H, W, bands), red first.
+
+        They are what the file holds, of any type: bands are chosen and values scaled here, as in training; uint8 RGB
+        stays as it is.
+
+        Raises:
+            ValueError: bands that are missing, or a type of numbers that it was not trained on.
+        """
+        if pixels.ndim not in (2, 3):
+            raise ValueError(f"pixels: expected (H, W) or (H, W, bands), got {pixels.shape}; give one image")
+        return self.predict_read(self.reading.converted(pixels))
+
+    def read(self, path: str | os.PathLike[str]) -> Image:
+        """The image (H, W, channels) uint8 of a file, as in training.
+
+        Raises:
+            ValueError: see `seg.images.read_image`.
+        """
+        return read_image(path, self.reading)
+
+    def strips(self, rows: Callable[[int, int], Image], height: int, width: int) -> Iterator[torch.Tensor]:
+        """Logits (1, classes, h, width) of an image from the top down: strips as they are finished if ``infer`` slides,
+        so that memory does not grow with the height; else one.
+
+        Args:
+            rows: (first, last) -> image (last - first, width, channels) uint8, as `read` gives it.
+
+        Raises:
+            MemoryError: it is too large for what is free on the device.
+        """
+
+        def pixels(first: int, last: int) -> torch.Tensor:
+            return inference.as_tensor(rows(first, last))
+
+        prepare = partial(inference.normalized, mean=self.mean, std=self.std, device=self.device)
+        return inference.strips(self.infer(self.model), pixels, height, width, prepare, self.device)
+
+    def describe(self) -> dict[str, Any]:
+        """Plain data of what the model's outputs mean, and how its images are read and normalised."""
+        return {
+            "classes": self.labels.classes,
+            "labels": self.labels.to_list(),
+            "normalization": {"mean": list(self.mean), "std": list(self.std)},
+            "reading": self.reading.to_dict(),
+        }
+
+    def predict_read(self, image: Image) -> Image:
+        """Mask (H, W) uint8 of what `read` gives."""
+        return inference.predict(self.model, image, mean=self.mean, std=self.std, device=self.device, infer=self.infer)
+
+
+def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[str] = ()) -> Trained:
+    """Rebuild the model of a checkpoint that ``seg-train`` wrote; runs, fetches and writes nothing, whatever it says.
+
+    Or take the one of an exported file, .onnx or .pt2; a .pt2 is a program, see `seg.inference.export`.
+
+    Args:
+        device: as torch names it; ``auto`` = a GPU where there is one.
+        trust: modules of your own from which the checkpoint may name a model, or heads beside the segmentation's;
+            heads of others are left out.
+
+    Raises:
+        ValueError: not such a checkpoint, or no such device.
+    """
+    is_exported = Path(path).suffix.lower() in exported.SUFFIXES
+    state = {} if is_exported else read(path)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    _check_device(device)
+    if is_exported:
+        return _load_exported(path, device)
+    labels = labels_of(path, state)
+    model = models.restore(state["model_config"], weights_of(state), trust=trust)
+    classes = state["model_config"].get("classes")
+    if classes != labels.classes:
+        raise ValueError(
+            f"checkpoint: expected a model for the {labels.classes} classes of its label map in '{path}', got one for "
+            f"{classes!r}; the file was edited"
+        )
+    reading, channels = reading_of(path, state), state["model_config"].get("in_channels", 3)
+    if channels != reading.channels:
+        raise ValueError(
+            f"checkpoint: expected a model for the {reading.channels} channels that its images have in '{path}', got "
+            f"one for {channels!r}; the file was edited"
+        )
+    mean, std = (tuple(state["normalization"][key]) for key in ("mean", "std"))
+    return Trained(model.to(device), labels, mean, std, device, _regularizer(state), reading)
+
+
+def _load_exported(path: str | os.PathLike[str], device: str) -> Trained:
+    model, description = exported.read(path, device)
+    _check_fields(path, description, ("labels", "normalization", "reading"))
+    labels, reading = labels_of(path, description), reading_of(path, description)
+    mean, std = (tuple(description["normalization"][key]) for key in ("mean", "std"))
+    return Trained(model, labels, mean, std, device, reading=reading, certain=description["output"] == "mask")
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The fields of a checkpoint, of this format or an older one.
+
+    Raises:
+        ValueError: no such file, or not a checkpoint of this toolkit.
+    """
+    state = checkpoint.load(path)
+    found = state.get("format")
+    if not isinstance(found, int) or found not in {FORMAT, *_MIGRATIONS}:
+        raise ValueError(
+            f"checkpoint: expected one that seg-train wrote, format {FORMAT} or older, got '{path}' with "
+            f"{'no format mark' if found is None else f'format {found!r}'}; give best.pt or last.pt of a run, and use "
+            "the version that wrote it, or a newer one"
+        )
+    while state["format"] != FORMAT:
+        state = _MIGRATIONS[state["format"]](state)
+    _check_fields(path, state)
+    return state
+
+
+def weights_of(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The weights whose scores count: the average where a checkpoint that was read has one."""
+    weights: Mapping[str, Any] = state.get("average", state["model"])
+    return weights
+
+
+def labels_of(path: str | os.PathLike[str], state: Mapping[str, Any]) -> LabelMap:
+    """The label map of a checkpoint that was read.
+
+    Args:
+        path: for the message.
+
+    Raises:
+        ValueError: it is none.
+    """
+    plain = state["labels"]
+    try:
+        return LabelMap.from_list(plain)
+    except Exception as error:  # a damaged list makes nearly anything of it
+        raise ValueError(
+            f"checkpoint: expected a label map in '{path}', got {str(plain)[:60]!r} ({error}); the file is damaged or "
+            "was edited"
+        ) from None
+
+
+def reading_of(path: str | os.PathLike[str], state: Mapping[str, Any]) -> Reading:
+    """How the images of a checkpoint that was read are read.
+
+    Args:
+        path: for the message.
+
+    Raises:
+        ValueError: it does not say, or something else than its mean and deviation.
+    """
+    try:
+        reading = Reading.from_dict(state["reading"])
+        channels = {len(state["normalization"][key]) for key in ("mean", "std")}
+        if channels != {reading.channels}:
+            raise ValueError(f"{reading.channels} channels, but mean and deviation of {channels}")
+    except Exception as error:  # a damaged dict makes nearly anything of it
+        raise ValueError(
+            f"checkpoint: expected how images are read in '{path}', got {str(state['reading'])[:60]!r} ({error}); the "
+            "file is damaged or was edited"
+        ) from None
+    return reading
+
+
+def save(
+    path: str | os.PathLike[str],
+    state: Mapping[str, Any],
+    *,
+    model_config: Mapping[str, Any],
+    labels: LabelMap,
+    normalization: tuple[tuple[float, ...], tuple[float, ...]],
+    reading: Reading,
+    config: Mapping[str, Any],
+    resumable: bool = True,
+) -> None:
+    """Write a checkpoint that also says how to rebuild the model and what its outputs mean.
+
+    Args:
+        state: of `seg.training.State`.
+        model_config: ``_target_`` and arguments of the model, without regularizers.
+        normalization: mean and standard deviation of each channel.
+        reading: how images are read.
+        config: of the whole run, for the record.
+        resumable: with all parts; without, a third of the size, for use and for ``init=``.
+    """
+    mean, std = normalization
+    parts = state
+    if not resumable:
+        parts = {"model": weights_of(state), "objective": state["objective"], "position": state["position"]}
+    description = {
+        "config": dict(config),
+        "model_config": dict(model_config),
+        "labels": labels.to_list(),
+        "normalization": {"mean": list(mean), "std": list(std)},
+        "reading": reading.to_dict(),
+    }
+    checkpoint.save(path, {"format": FORMAT, **parts, **description})
+
+
+def _check_fields(path: str | os.PathLike[str], state: Mapping[str, Any], names: Sequence[str] | None = None) -> None:
+    """Make sure that what a checkpoint says of its weights is of the right kind; a damaged file may hold anything."""
+
+    def numbers(values: Any) -> bool:
+        return isinstance(values, list) and len(values) > 0 and all(isinstance(v, float | int) for v in values)
+
+    right: dict[str, Callable[[Any], bool]] = {
+        "model": lambda weights: (
+            isinstance(weights, dict) and all(isinstance(w, torch.Tensor) for w in weights.values())
+        ),
+        "model_config": lambda config: isinstance(config, dict) and all(isinstance(key, str) for key in config),
+        "labels": lambda labels: isinstance(labels, list),
+        "normalization": lambda values: (
+            isinstance(values, dict) and numbers(values.get("mean")) and numbers(values.get("std"))
+        ),
+        "reading": lambda reading: isinstance(reading, dict),
+        "config": lambda config: isinstance(config, dict),
+        "position": lambda position: isinstance(position, dict),
+    }
+    writer = "seg-train" if names is None else "seg-export"
+    for name, is_right in right.items():
+        if names is not None and name not in names:
+            continue
+        if name not in state:
+            raise ValueError(
+                f"checkpoint: expected '{name}' in '{path}', got {', '.join(map(str, state))}; give one that {writer} "
+                "wrote"
+            )
+        if not is_right(state[name]):
+            raise ValueError(
+                f"checkpoint: expected '{name}' in '{path}' as {writer} writes it, got {str(state[name])[:60]!r}; the "
+                "file is damaged or was edited"
+            )
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch's answers to a device that is not there
+        raise ValueError(
+            f"device: expected one that is usable here, got '{device}' ({str(error).splitlines()[0]}); try device=cpu"
+        ) from None
+
+
+def _regularizer(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Empty where it is none of ours: a checkpoint's config is never executed."""
+    settings = state["config"].get("regularizer")
+    if not isinstance(settings, dict) or settings.get("_target_") != "seg.regularizers.attach":
+        return {}
+    return {key: value for key, value in settings.items() if key != "_target_"}
+
+
+_AT_START = {"epoch": 0, "step": 0, "loss_sum": 0.0, "term_sums": {}, "seconds": 0.0, "best": float("-inf")}
+
+
+def _from_format_1(state: dict[str, Any]) -> dict[str, Any]:
+    """The loss became a part of the objective, and the position a part by itself (``best.pt`` held half of one)."""
+    return {
+        **{key: value for key, value in state.items() if key not in ("loss", *_AT_START)},
+        "format": 2,
+        "objective": {f"loss.{name}": value for name, value in state.get("loss", {}).items()},
+        "position": {key: state.get(key, default) for key, default in _AT_START.items()},
+    }
+
+
+def _from_format_2(state: dict[str, Any]) -> dict[str, Any]:
+    """Images were read in one way."""
+    return {**state, "format": 3, "reading": Reading().to_dict()}
+
+
+def _from_format_3(state: dict[str, Any]) -> dict[str, Any]:
+    """The position learnt of waiting, of the best validations and of the end of patience."""
+    more = {"wait": 0.0, "since_best": 0, "top": [], "skipped": 0, "stopped": False}
+    position = {**more, **state["position"]} if isinstance(state.get("position"), dict) else {}
+    return {**state, "format": 4, **({"position": position} if position else {})}
+
+
+def _from_format_4(state: dict[str, Any]) -> dict[str, Any]:
+    """The head of boxes moved to the tasks."""
+    config = state.get("model_config")
+    if not isinstance(config, dict) or not isinstance(config.get("heads"), dict):
+        return {**state, "format": 5}
+    heads = {
+        name: {**head, "_target_": "seg.tasks.boxes.BoxHead"}
+        if isinstance(head, dict) and head.get("_target_") == "seg.boxes.BoxHead"
+        else head
+        for name, head in config["heads"].items()
+    }
+    return {**state, "format": 5, "model_config": {**config, "heads": heads}}
+
+
+_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _from_format_1,
+    2: _from_format_2,
+    3: _from_format_3,
+    4: _from_format_4,
+}

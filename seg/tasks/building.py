@@ -1,0 +1,141 @@
+"""Tasks beside the segmentation, and how their losses are weighed, from the groups ``task`` and ``weighting``.
+
+``task`` holds, by name, a ``head`` (a module on the decoder's features), a ``task`` (see `seg.tasks.Task`) and a
+``weight``. Constructors that take ``in_channels``, ``classes``, ``names`` or ``box_loss`` are told those of the run;
+``countable`` classes are named by name or index, and told by index.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from seg import models
+from seg.commands.cli.targets import instantiate, parameters
+from seg.data.pairs import Pair
+from seg.images import read_instances
+from seg.labels import LabelMap
+from seg.losses import WeightedSum
+from seg.losses.weighting import Fixed, Weighting
+from seg.tasks.boxes import Instances, check_library
+from seg.tasks.objective import SEGMENTATION, MultiTask, Segmentation
+
+BOX_HEAD = "seg.tasks.boxes.BoxHead"
+WITH_BOXES = ("seg.inference.whole", "seg.inference.sliding")
+"""Kinds of inference that boxes can be predicted with."""
+
+
+def check_tasks(tasks: Any) -> None:
+    """Refuse a configuration of tasks that is none, before data are read.
+
+    Raises:
+        ValueError: it has other keys, names that cannot be those of modules, or targets that cannot be found.
+    """
+    for name, task in (tasks or {}).items():
+        if not isinstance(name, str) or not name.isidentifier() or name in (SEGMENTATION, "distance"):
+            raise ValueError(f"task: expected a name such as boxes, got {name!r}; choose another in conf/task")
+        if not isinstance(task, Mapping) or not {"head", "task"} <= set(task) <= {"head", "task", "weight"}:
+            raise ValueError(
+                f"task.{name}: expected head, task and perhaps weight, got "
+                f"{', '.join(task) if isinstance(task, Mapping) else repr(task)}; correct its file in conf/task"
+            )
+        for part in ("head", "task"):
+            if not isinstance(task[part], Mapping) or "_target_" not in task[part]:
+                raise ValueError(
+                    f"task.{name}.{part}: expected a _target_ and its arguments, got {task[part]!r}; correct its "
+                    "file in conf/task"
+                )
+            parameters(str(task[part]["_target_"]))
+
+
+def has_boxes(tasks: Any) -> bool:
+    """Whether one of the tasks predicts boxes."""
+    return any(task["head"]["_target_"] == BOX_HEAD for task in (tasks or {}).values())
+
+
+def check_boxes(inference: Mapping[str, Any]) -> None:
+    """Refuse what boxes cannot be predicted or judged with.
+
+    Raises:
+        ValueError: a library is missing, or see `check_views`.
+    """
+    check_library()
+    check_views(inference)
+
+
+def check_views(inference: Mapping[str, Any]) -> None:
+    """Refuse what boxes cannot be predicted with.
+
+    Raises:
+        ValueError: images are flipped, turned or scaled, which distances to sides do not follow.
+    """
+    if inference["_target_"] not in WITH_BOXES:
+        raise ValueError(
+            f"inference: expected whole or sliding with boxes, got {inference['_target_']}, whose views are flipped or "
+            "scaled; choose one of the two, or leave boxes out"
+        )
+
+
+def instances_of(pairs: Sequence[Pair]) -> Instances | None:
+    """What a `seg.tasks.boxes.BoxMeter` asks for the numbers of objects; None if these pairs have none."""
+
+    def numbers(position: int) -> NDArray[np.int32]:
+        path = pairs[position].instances
+        assert path is not None
+        return read_instances(path).astype(np.int32)
+
+    return numbers if pairs and pairs[0].instances is not None else None
+
+
+def head_configs(tasks: Mapping[str, Any], model: nn.Module, labels: LabelMap) -> dict[str, Any]:
+    """What builds the head of each task on this model."""
+    features = models.features_of(model)
+    return {name: _told(task["head"], labels, in_channels=features) for name, task in tasks.items()}
+
+
+def make_objective(cfg: Mapping[str, Any], loss: nn.Module, labels: LabelMap) -> Segmentation | MultiTask:
+    """What is minimised: the loss, its terms weighed, or the loss and those of further tasks."""
+    if not (tasks := cfg["task"]):
+        weighting = _weighting(cfg, list(loss.terms) if isinstance(loss, WeightedSum) else [SEGMENTATION])
+        return Segmentation(loss, labels.classes, None if type(weighting) is Fixed else weighting)
+    more = {"box_loss": cfg["box_loss"]} if "box_loss" in cfg else {}
+    built = {
+        name: instantiate(_told(task["task"], labels, **more), group=f"task.{name}.task")
+        for name, task in tasks.items()
+    }
+    weights = {name: task.get("weight", 1.0) for name, task in tasks.items()}
+    return MultiTask(Segmentation(loss, labels.classes), built, _weighting(cfg, [SEGMENTATION, *built]), weights)
+
+
+def _weighting(cfg: Mapping[str, Any], names: list[str]) -> Weighting:
+    weighting: Weighting = instantiate(cfg["weighting"], names, group="weighting")
+    return weighting
+
+
+def _told(config: Mapping[str, Any], labels: LabelMap, **more: Any) -> dict[str, Any]:
+    """A configuration and, of what only a run knows, that which its target takes."""
+    known = {"classes": labels.classes, "names": labels.names, **more}
+    taken = parameters(str(config["_target_"]))[0]
+    config = {**{name: value for name, value in known.items() if name in taken}, **config}
+    if config.get("countable") is not None:
+        config["countable"] = _indices(config["countable"], labels.names)
+    return config
+
+
+def _indices(countable: Any, names: Sequence[str]) -> list[int]:
+    """Of classes by name or index.
+
+    Raises:
+        ValueError: something else, or too many for the description of a model in a checkpoint.
+    """
+    known = {name: index for index, name in enumerate(names)} | {index: index for index in range(len(names))}
+    listed = countable if isinstance(countable, list) else [countable]
+    wrong = [item for item in listed if isinstance(item, bool) or item not in known]
+    if wrong or not 1 <= len(listed) <= 64:
+        raise ValueError(
+            f"countable: expected 1 to 64 classes among {', '.join(names)}, or null for all, got {countable!r}; give "
+            "names or indices"
+        )
+    return sorted({known[item] for item in listed})

@@ -1,0 +1,79 @@
+"""What a complete run leaves beside its weights."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seg import runs
+from seg.data.source import Data
+from seg.evaluation.files import Judged, as_data, write
+from seg.evaluation.plots import draw_curves
+from seg.evaluation.tables import scores_table, verdict
+from seg.files import write_json, write_text
+from seg.metrics.scores import majority_scores, scores_of
+from seg.report.console import console
+from seg.report.tables import percent
+from seg.runs.card import Card
+from seg.training import FitOptions, Position
+
+log = logging.getLogger(__name__)
+
+
+def finish(
+    folder: Path,
+    judged: Judged,
+    data: Data,
+    options: FitOptions,
+    position: Position,
+    describe: dict[str, Any],
+    memory: int | None,
+) -> None:
+    """Tables, plots, curves, the model card and the table of the last epoch; ``done.json`` last."""
+    labels, majority_class = data.labels, data.majority
+    counts = judged.total("counts")
+    write(judged, folder)
+    write_json(folder / runs.JUDGED, {"checkpoint": runs.LAST, **as_data(judged)})
+    lines = list(runs.read_lines(folder / runs.METRICS))
+    draw_curves(folder / runs.CURVES, lines)
+    final, majority = scores_of(counts.sum(0)), majority_scores(counts.sum(0), majority_class)
+    best = position.best if options.mode == "max" else -position.best
+    done = {
+        "epochs": position.epoch,
+        "stopped_early": position.stopped,
+        "skipped_steps": position.skipped,
+        "peak_memory": memory,
+        "best": {"monitor": options.monitor, "score": best, "epoch": position.top[0][1] if position.top else None},
+        "best_miou": max((line["val_miou"] for line in lines if line.get("val_miou") is not None), default=None),
+        "last": judged.found.scores,
+        "majority": {"class": labels.names[majority_class], "miou": majority.miou, "accuracy": majority.accuracy},
+    }
+    write_text(folder / runs.CARD, _card(folder, data, describe, np.asarray(counts.sum(0))[:, 2], done).text())
+    runs.finish(folder, done)
+    title = f"validation, {len(data.val)} images, last epoch"
+    console.print(scores_table(final, labels.names, title=title))
+    log.info(verdict(final, majority, labels.names[majority_class]))
+    if position.stopped:
+        log.info(f"ended early: {options.monitor} has not been better for {options.patience} validations")
+    shown = f"mIoU {percent(best)} %" if options.monitor == "miou" else f"{options.monitor} {best:.4g}"
+    log.info(f"best {shown} in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
+
+
+def _card(folder: Path, data: Data, describe: dict[str, Any], val: Any, done: dict[str, Any]) -> Card:
+    return Card(
+        runs.read(folder),
+        done,
+        data.labels,
+        (len(data.train), len(data.val)),
+        (_pixels(data.train_sizes), _pixels(data.val_sizes)),
+        data.train_counts.sum(0),
+        val,
+        data.majority,
+        describe["normalization"],
+        data.reading,
+    )
+
+
+def _pixels(sizes: list[tuple[int, int]]) -> int:
+    return sum(height * width for height, width in sizes)

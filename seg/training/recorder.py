@@ -1,0 +1,133 @@
+"""What a training run writes while it goes on: lines, checkpoints, what loggers are told."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from seg import runs
+from seg.commands.sweep import advance
+from seg.data.batches import Batch
+from seg.evaluation.plots import ValidationPictures
+from seg.files import second_name
+from seg.inference import trained
+from seg.report.tables import percent
+from seg.training import State, replay
+
+log = logging.getLogger(__name__)
+
+_NOTABLE_WAIT = 0.1  # share of an epoch that is worth a word
+
+
+class RunWatcher:
+    """The `seg.training.Watcher` of a run folder; on all processes but the first it does nothing.
+
+    Args:
+        state: what is saved.
+        epochs: of the whole run.
+        names: of the training pairs.
+        describe: the further arguments of `seg.inference.trained.save`.
+        make_logger: ``(log_dir, purge_step)`` -> a `seg.training.trackers.Writer`, such as TensorBoard's, or None.
+        pictures: drawn for the logger after every validation.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        state: State,
+        epochs: int,
+        names: Sequence[str],
+        describe: Mapping[str, Any],
+        make_logger: Callable[..., Any] | None,
+        pictures: ValidationPictures,
+    ) -> None:
+        self.folder, self.state, self.epochs, self.names, self.describe = folder, state, epochs, names, describe
+        self.pictures = pictures
+        self.writes = state.fabric.is_global_zero
+        # events of the epochs that will be trained again are struck out
+        logs = self.writes and make_logger is not None
+        self.logger = (
+            make_logger(log_dir=str(folder), purge_step=state.position.epoch) if logs and make_logger else None
+        )
+
+    def line(self, line: dict[str, Any]) -> None:
+        if not self.writes:
+            return
+        # how long data were waited for is the machine's business, and not what a resumed run repeats
+        runs.append_line(self.folder, {key: value for key, value in line.items() if key != "wait"})
+        self._log(line)
+        advance(line["epoch"] + 1, self.epochs)
+        validated = (
+            f"  val loss {line['val_loss']:.3f}  mIoU {percent(line['val_miou'])} %" if "val_miou" in line else ""
+        ) + (f"  AP {percent(line['val_ap'])} %" if "val_ap" in line else "")
+        log.info(
+            f"epoch {line['epoch'] + 1:>3}/{self.epochs}  loss {line['loss']:.3f}{validated}  "
+            f"{line['seconds']:.0f} s  {line['images_per_second']:.1f} images/s"
+            + (f"  {100 * line['wait']:.0f} % waiting for data" if line["wait"] >= _NOTABLE_WAIT else "")
+        )
+
+    def save(self, kind: Literal["last", "best"]) -> None:
+        if not self.writes:
+            return
+        if kind == "best":
+            self._save(runs.BEST, resumable=False)
+            return
+        if (self.folder / runs.LAST).exists():
+            second_name(self.folder / runs.LAST, self.folder / runs.PREVIOUS)
+        self._save(runs.LAST, resumable=True)
+
+    def keep(self, epochs: Sequence[int]) -> None:
+        if not self.writes:
+            return
+        names = [runs.KEPT.format(epoch + 1) for epoch in epochs]
+        if (latest := self.state.position.epoch - 1) in epochs:
+            self._save(runs.KEPT.format(latest + 1), resumable=False)
+        for older in self.folder.glob(runs.KEPT.format(0).replace("0000", "*")):
+            if older.name not in names:
+                older.unlink()
+
+    def not_finite(self, batches: Sequence[Batch], skipped: bool) -> str:
+        fabric, position = self.state.fabric, self.state.position
+        indices = fabric.all_gather(torch.cat([batch.index for batch in batches])).flatten().tolist()  # type: ignore[union-attr]
+        names = ", ".join(f"'{self.names[index]}'" for index in indices[:8])
+        more = f" and {len(indices) - 8} more" if len(indices) > 8 else ""
+        path = self.folder / runs.REPLAY.format(fabric.global_rank)
+        replay.save(path, self.state, batches)
+        told = f"with the images {names}{more}; replay={path} with the same options shows where it begins"
+        if skipped:
+            log.warning(
+                f"left out step {position.step + 1} of epoch {position.epoch + 1}: its loss is not finite, {told}"
+            )
+        return told
+
+    def _save(self, name: str, *, resumable: bool) -> None:
+        trained.save(self.folder / name, self.state.state_dict(), resumable=resumable, **self.describe)
+
+    def close(self) -> None:
+        """Finish what the logger writes."""
+        if self.logger is not None:
+            self.logger.close()
+
+    def _log(self, line: dict[str, Any]) -> None:
+        if self.logger is None:
+            return
+        for key, value in _scalars(line):
+            self.logger.add_scalar(key, value, line["epoch"])
+        if "val_miou" in line:
+            for name, picture in self.pictures.draw(self.state.evaluated, self.folder / runs.PICTURES):
+                self.logger.add_image(f"val/{name}", picture, line["epoch"], dataformats="HWC")
+        self.logger.flush()
+
+
+def _scalars(line: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    """Numbers of a metrics line with names for loggers: ``train/loss``, ``val/miou``, ``val/iou/road``."""
+    found = []
+    for key, value in line.items():
+        if isinstance(value, dict):
+            found += _scalars(value, f"val/{key[4:]}/" if key.startswith("val_") else f"train/{key}/")
+        elif key != "epoch":
+            group = prefix or ("val/" if key.startswith("val_") else "train/")
+            found.append((f"{group}{key.removeprefix('val_')}", float(value)))
+    return found
