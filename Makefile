@@ -88,7 +88,7 @@ $(PEERS): benchmarks/constraints-peers.txt $(STAMP)
 	@touch $@
 
 peers: $(PEERS) ## tests against MONAI and kornia, which are fetched for it
-	@PYTHONPATH=$(PEERS) $(BIN)/python -m pytest -n auto tests/test_losses_peers.py
+	@PYTHONPATH=$(PEERS) $(BIN)/python -m pytest -n auto tests/losses/test_peers.py
 
 bench: $(STAMP) $(PEERS) ## benchmarks, verified while timing; tables into benchmarks/results/
 	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; PYTHONPATH=$(PEERS) $(BIN)/python $$bench || exit 1; done

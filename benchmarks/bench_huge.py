@@ -110,8 +110,8 @@ def write(side: int, size: int, seconds: float, peak: float) -> None:
         "",
         f"The sums of one row of windows are kept in float32: {TILE} x {side} x {CLASSES} x 4 bytes = "
         f"{4 * TILE * side * CLASSES / 1e6:.0f} MB. Memory grows with width, window and classes, not with the height; "
-        "a smaller window makes it less. `tests/test_predict.py` holds an image of 20,480 x 512 pixels to 60 MB more "
-        "than one of 512 x 512.",
+        "a smaller window makes it less. `tests/commands/test_predict.py` holds an image of 20,480 x 512 pixels to "
+        "60 MB more than one of 512 x 512.",
     ]
     (RESULTS / f"huge-{date.today()}.md").write_text("\n".join(text) + "\n", encoding="utf-8")
     print("\n".join(text))

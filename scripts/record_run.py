@@ -5,7 +5,7 @@ python scripts/record_run.py FOLDER --write      # run, and put it on record ins
 
 The run renders scenes, trains with distance maps, ramps, terms, regularizers and loading workers, and predicts the
 validation images. On one machine it is the same to the bit; other processors round differently, so that
-`tests/test_golden.py` compares the curve within bounds.
+`tests/training/test_golden.py` compares the curve within bounds.
 """
 
 import argparse

@@ -72,7 +72,7 @@ def write_run(
             runs.write_per_image_metrics(folder / runs.PER_IMAGE_METRICS, names, columns)
             last = {**values.named(classes), "miou_i": by_image(per_image), "miou_c": by_class(per_image)}
             last |= {"boundary_f1": 0.5 * by_image(per_image), "ece": 1 - by_image(per_image)}
-            runs.finish(
+            runs.mark_complete(
                 folder, {"epochs": 2, "last": last, "peak_memory": 3 * 2**29, "majority": {"class": "sky", "miou": 0.1}}
             )
     return folder

@@ -1,6 +1,6 @@
 """Counts of runs whose truth is known: images, seeds, levels and what they do to each other, all of them random.
 
-`benchmarks/bench_statistics.py` and ``test_compare_coverage.py`` ask how often intervals hold the truth of such worlds.
+`benchmarks/bench_statistics.py` and ``compare/test_coverage.py`` ask how often intervals hold the truth of such worlds.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
 // The native losses without Python, for the sanitizers: every instruction set against plain loops, every corner of the
-// memory. Values are proven in tests/test_losses_fused.py and tests/test_distance.py.
+// memory. Values are proven in tests/losses/test_native.py and tests/losses/test_distance.py.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>

@@ -1,5 +1,5 @@
 // The library without Python, to be run under sanitizers: `make sanitize`.
-// What is right is tested in tests/test_preproc.py; here it is memory, overflow and threads that count.
+// What is right is tested in tests/convert/test_preproc.py; here it is memory, overflow and threads that count.
 #include <unistd.h>
 
 #include <algorithm>

@@ -8,7 +8,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from seg.commands.cli import plain, run
+from seg.commands.cli import instantiate, plain, run
 from seg.files.errors import FAILED
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ def audit(config: "DictConfig") -> None:
         if OmegaConf.is_missing(config.data.train, key):
             config.data.train[key] = None
     if config.data.render is not None:
-        from seg.data.source import render
-
-        render(plain(config.data.render))
+        instantiate(plain(config.data.render))()
     cfg = plain(config)
     splits = _splits(cfg)
     labels = _labels(cfg, splits)
@@ -122,7 +120,7 @@ def _labels(cfg: dict[str, Any], splits: "list[Split]") -> "LabelMap":
 
 def _look(splits: "list[Split]", labels: "LabelMap", cfg: dict[str, Any], console: "Console") -> "Audit":
     from seg.audit import audit as look_at
-    from seg.commands._reading import reading_of
+    from seg.images import Reading
     from seg.report.progress import bulk_progress
 
     with bulk_progress("reading", "pairs", console) as tell:
@@ -130,7 +128,7 @@ def _look(splits: "list[Split]", labels: "LabelMap", cfg: dict[str, Any], consol
             splits,
             labels,
             read=cfg["read"],
-            reading=reading_of(cfg["data"]),
+            reading=Reading.of(*(cfg["data"][key] for key in ("bands", "range", "exif")), prefix="data."),
             group=cfg["data"]["group"],
             threads=cfg["threads"],
             progress=lambda done, total: tell(done, total=total),

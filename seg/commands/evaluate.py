@@ -32,6 +32,7 @@ def main() -> None:
 def evaluate(config: "DictConfig") -> None:
     """Write ``metrics.json``, tables of each image, plots and ``pictures/``, and print the tables."""
     cfg = _request(config)
+    from seg.commands.cli.targets import inference_of, trusted_modules
     from seg.data.pairs import as_list
     from seg.data.pairs.folders import check_apart
     from seg.evaluation import files, subjects, tables
@@ -42,7 +43,11 @@ def evaluate(config: "DictConfig") -> None:
     boundaries = {"tolerances": cfg["tolerances"], "surface": cfg["surface"]}
     Boundaries(0, 0, **boundaries)  # to refuse wrong options before files are read
     Components(0, bounds=cfg["sizes"])
-    subject = (subjects.of_predictions if cfg["predictions"] is not None else subjects.of_checkpoint)(cfg)
+    if cfg["predictions"] is not None:
+        subject = subjects.of_predictions(cfg)
+    else:
+        infer, trust = inference_of(cfg["inference"]), trusted_modules(cfg["trust"])
+        subject = subjects.of_checkpoint(cfg, infer, trust)
     folders = [cfg[key] for key in _READ if cfg[key] is not None]
     check_apart(cfg["destination"], [path for several in folders for path in as_list(several)], "destination")
     destination = make_folder(cfg["destination"], "destination")
@@ -130,7 +135,7 @@ def _draw_worst(subject: "Subject", judged: "Judged", destination: Path, number:
     import numpy as np
 
     from seg import runs
-    from seg.evaluation.plots import draw
+    from seg.evaluation.pictures import draw
     from seg.report.tables import percent
 
     folder = destination / runs.PICTURES

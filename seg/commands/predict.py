@@ -42,7 +42,7 @@ def predict(config: "DictConfig") -> None:
     Images whose masks are there already, of the same model and options, are left out. A bad image is named and the
     others go on; then the command fails.
     """
-    from seg.commands._inference import inference_of
+    from seg.commands.cli.targets import inference_of
     from seg.data.pairs import one
     from seg.data.pairs.folders import check_apart
     from seg.data.pairs.images import images_of
@@ -224,7 +224,7 @@ def _with_boxes(trained: "Trained", kinds: "list[Kind]", cfg: dict[str, Any]) ->
 
     if (has := head_of(trained.model) is not None) and cfg["boxes"] is not False:
         try:
-            check_views(cfg["inference"])
+            check_views(trained.infer)
             return replace(trained, model=joined(trained.model))
         except ValueError as error:
             if cfg["boxes"]:

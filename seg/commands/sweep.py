@@ -60,7 +60,7 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: "DictConfig", **_: Any) -> None:
         """Make the file of notes, in which the number of runs comes first."""
-        from seg.training.device import is_first
+        from seg.training.processes import is_first
 
         if not is_first():
             return
@@ -126,7 +126,7 @@ def paused() -> Iterator[None]:
 
 def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> None:
     """Train a run, alone or as one of several, of which each has a line."""
-    from seg.training.device import is_first
+    from seg.training.processes import is_first
 
     if HydraConfig.get().mode is not RunMode.MULTIRUN or not is_first() or _NOTES not in os.environ:
         train(config)

@@ -28,10 +28,10 @@ def main() -> None:
 def train(config: "DictConfig") -> None:
     """Train as the configuration says; the heavy imports wait until here, so that ``--help`` is quick."""
     from seg.commands.sweep import job
+    from seg.commands.training import train_one
     from seg.commands.tune import tuned
-    from seg.training.run import train as wired
 
-    job(config, lambda each: wired(tuned(each, wired)))
+    job(config, lambda each: train_one(tuned(each, train_one)))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,12 @@ Plain numbers in and out. Count the training masks alone, without ignored pixels
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 BETA = 0.999
 """Default of ``beta`` for ``effective_number``: one of the four values that Cui et al. try."""
@@ -93,9 +97,13 @@ def _mean_one(weights: list[float]) -> list[float]:
     return [weight / mean for weight in weights]
 
 
-def _check(pixels: Sequence[int], rule: str, images: Sequence[int] | None, beta: float | None) -> None:
+def _check_rule(rule: str) -> None:
     if rule not in RULES:
         raise ValueError(f"rule: expected one of {', '.join(RULES)}, got {rule!r}; choose one of them")
+
+
+def _check(pixels: Sequence[int], rule: str, images: Sequence[int] | None, beta: float | None) -> None:
+    _check_rule(rule)
     _check_counts("pixels", pixels)
     if not any(pixels):
         raise ValueError(f"pixels: expected a class that occurs, got {list(pixels)}; count the training masks")
@@ -125,3 +133,47 @@ def _check_counts(name: str, counts: Sequence[int]) -> None:
     for index, count in enumerate(counts):
         if isinstance(count, bool) or not hasattr(count, "__index__") or count < 0:
             raise ValueError(f"{name}: expected whole numbers from 0, got {count!r} for class {index}; count again")
+
+
+def with_weights(loss: Any, counts: NDArray[np.int64]) -> Any:
+    """Return the plain data of a loss with every named rule (``weight: median_frequency``) made a class vector.
+
+    Args:
+        counts: (images, classes) labelled pixels of the training masks.
+
+    Raises:
+        ValueError: an unknown rule.
+    """
+    if isinstance(loss, list):
+        return [with_weights(item, counts) for item in loss]
+    if not isinstance(loss, Mapping):
+        return loss
+    resolved = {key: with_weights(value, counts) for key, value in loss.items()}
+    if isinstance(rule := resolved.get("weight"), str):
+        within = ((counts > 0) * counts.sum(1, keepdims=True)).sum(0).tolist()
+        images = within if rule == "median_frequency" else None
+        resolved["weight"] = class_weights(counts.sum(0).tolist(), rule, images=images)
+    return resolved
+
+
+def check_rules(loss: Any) -> bool:
+    """Tell whether the plain data of a loss name a rule for class weights.
+
+    Raises:
+        ValueError: an unknown rule.
+    """
+    rules = list(_rules_named(loss))
+    for rule in rules:
+        _check_rule(rule)
+    return bool(rules)
+
+
+def _rules_named(loss: Any) -> Iterator[str]:
+    if isinstance(loss, Mapping):
+        if isinstance(rule := loss.get("weight"), str):
+            yield rule
+        for value in loss.values():
+            yield from _rules_named(value)
+    elif isinstance(loss, list):
+        for item in loss:
+            yield from _rules_named(item)

@@ -1,12 +1,14 @@
 """Batches: what a training step and an evaluation are given, in which order, and the loader that makes them."""
 
 import atexit
+import math
 import multiprocessing
 import signal
 import traceback
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import cv2
@@ -19,6 +21,53 @@ from torch.utils.data import DataLoader, Sampler, default_collate
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from seg.data.dataset import Key, Sample
+from seg.data.sampling import SAMPLERS
+from seg.files import checks
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """How batches are made and loaded.
+
+    Args:
+        batch: images a batch, over all devices.
+        val_batch: whole images of one size validated at once, on each device; None = see `validation_batch`.
+        workers: loading processes a device.
+        sampler: see `seg.data.sampling.sampling_weights`.
+        repeat_below: share of the images below which a class is rare for the sampler ``repeat``.
+
+    Raises:
+        ValueError: another value.
+    """
+
+    batch: int = 8
+    val_batch: int | None = None
+    workers: int = 2
+    sampler: str | None = None
+    repeat_below: float = 0.5
+
+    def __post_init__(self) -> None:
+        checks.whole("loader.batch", self.batch, 1)
+        if self.val_batch is not None:
+            checks.whole("loader.val_batch", self.val_batch, 1)
+        checks.whole("loader.workers", self.workers, 0)
+        checks.choice("loader.sampler", self.sampler, (None, *SAMPLERS))
+        checks.share("loader.repeat_below", self.repeat_below, "the images")
+
+    def validation_batch(self, crop: Sequence[int], sizes: Sequence[tuple[int, int]], *, world: int = 1) -> int:
+        """Choose how many whole images are validated at once: more than one is faster, and a training step needs more
+        memory.
+
+        Args:
+            crop: (height, width) of a training sample.
+            sizes: of the validation images.
+            world: number of processes.
+        """
+        if self.val_batch is not None:
+            return self.val_batch
+        images = self.batch // world
+        largest = max(height * width for height, width in sizes)
+        return max(1, min(images, images * math.prod(crop) // largest))
 
 
 class Batch(NamedTuple):

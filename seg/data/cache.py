@@ -9,26 +9,25 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
-import torch
-from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
-from seg.data.source import Data
+from seg.data.pairs import Pair
 from seg.files import whole
 from seg.files.memo import cache_folder
-from seg.training.device import told_by_first
+from seg.images import Reading
 
 log = logging.getLogger(__name__)
 
 Pixels = NDArray[np.uint8]
-Shapes = Iterable[tuple[Path, tuple[int, ...]]]
+Shape = tuple[int, ...]
+Shapes = Iterable[tuple[Path, Shape]]
 """Files and the shapes that they are decoded to."""
 
 
@@ -161,41 +160,31 @@ CACHES = ("ram", "disk")
 _SPARE = 0.9  # share of the free space that may be taken
 
 
-def check_cache(kind: Any) -> None:
-    """Refuse an unknown cache, before data are read."""
-    if kind not in (None, *CACHES):
-        raise ValueError(f"data.cache: expected null, {' or '.join(CACHES)}, got {kind!r}; choose one")
+def disk_cache(reading: Reading, classes: int) -> DiskCache:
+    """Make the cache on disk of files that are read in this way; it is kept for later runs."""
+    return DiskCache(cache_folder() / "pixels", f"{reading}, {classes}, OpenCV {cv2.__version__}")
 
 
-def make_cache(kind: str | None, data: Data, fabric: Fabric) -> Cache | None:
-    """The cache of a run, on every process; says what it takes.
+def decoded_shapes(pairs: Iterable[Pair], sizes: Iterable[tuple[int, int]], channels: int) -> dict[Path, Shape]:
+    """List the files of pairs, with the shapes that they are decoded to.
 
-    Raises:
-        ValueError: it does not fit.
+    Args:
+        sizes: of the images, (height, width).
+        channels: of the images.
     """
-    if kind is None:
-        return None
-    sizes = [*data.train_sizes, *data.val_sizes]
-    shapes: dict[Path, tuple[int, ...]] = {}
-    for pair, size in zip([*data.train, *data.val], sizes, strict=True):
-        shapes |= {pair.image: (*size, data.reading.channels), pair.mask: size}
+    shapes: dict[Path, Shape] = {}
+    for pair, size in zip(pairs, sizes, strict=True):
+        shapes |= {pair.image: (*size, channels), pair.mask: size}
         if pair.instances is not None:
             shapes[pair.instances] = size[0], 2 * size[1]  # 16 bits
-    disk = DiskCache(cache_folder() / "pixels", f"{data.reading}, {data.labels.classes}, OpenCV {cv2.__version__}")
-    told_by_first(fabric, lambda: _check_space(kind, shapes, disk))
-    if kind == "disk":
-        return disk
-    cache = MemoryCache(shapes.items()) if fabric.local_rank == 0 else None
-    if fabric.world_size == 1:
-        return cache
-    made: list[Any] = [None] * fabric.world_size
-    torch.distributed.all_gather_object(made, (fabric.node_rank, cache.address if cache else None))
-    (address,) = (found for node, found in made if node == fabric.node_rank and found)
-    return cache or MemoryCache(shapes.items(), address)
+    return shapes
 
 
-def _check_space(kind: str, shapes: dict[Path, tuple[int, ...]], disk: DiskCache) -> None:
+def check_space(kind: str, shapes: Mapping[Path, Shape], disk: DiskCache) -> None:
     """Say how much a cache takes, and refuse it where there is not as much.
+
+    Args:
+        kind: one of `CACHES`.
 
     Raises:
         ValueError: there is less.

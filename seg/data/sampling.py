@@ -1,8 +1,6 @@
-"""What ``loader.sampler`` names: how often each training image is drawn in an epoch."""
+"""How often each training image is drawn in an epoch."""
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,34 +10,26 @@ log = logging.getLogger(__name__)
 SAMPLERS = ("balanced", "repeat")
 
 
-def check_sampler(loader: Mapping[str, Any]) -> None:
-    """Refuse an unknown sampler, or a threshold that is no share, before data are read."""
-    if loader["sampler"] not in (None, *SAMPLERS):
-        raise ValueError(
-            f"loader.sampler: expected null, {' or '.join(SAMPLERS)}, got {loader['sampler']!r}; choose one"
-        )
-    threshold = loader["repeat_below"]
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold <= 1:
-        raise ValueError(
-            f"loader.repeat_below: expected a share of the images, above 0 and at most 1, got {threshold!r}; give 0.5"
-        )
-
-
-def sampling_weights(loader: Mapping[str, Any], counts: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    """Weights for `seg.data.batches.TrainBatches`; None where each image is drawn once. Says what they amount to.
+def sampling_weights(sampler: str | None, repeat_below: float, counts: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """Make the weights for `seg.data.batches.TrainBatches`, and say what they amount to.
 
     Args:
+        sampler: one of `SAMPLERS`, or None.
+        repeat_below: share of the images below which a class is rare for ``repeat``.
         counts: (images, classes) labelled pixels of the training masks.
+
+    Returns:
+        (images,) weights; None where each image is drawn once.
     """
-    if loader["sampler"] is None:
+    if sampler is None:
         return None
-    option = f"loader.sampler={loader['sampler']}"
-    weights = balanced(counts) if loader["sampler"] == "balanced" else repeat_factors(counts, loader["repeat_below"])
+    option = f"loader.sampler={sampler}"
+    weights = balanced(counts) if sampler == "balanced" else repeat_factors(counts, repeat_below)
     draws = weights * len(weights) / weights.sum()
     if np.allclose(draws, 1):
         reason = "no image holds rarer classes than the others"
-        if loader["sampler"] == "repeat":
-            reason = f"no class is in fewer than {loader['repeat_below']:.0%} of the images (loader.repeat_below)"
+        if sampler == "repeat":
+            reason = f"no class is in fewer than {repeat_below:.0%} of the images (loader.repeat_below)"
         log.warning(f"{option} changes nothing, because {reason}")
         return None
     log.info(f"{option}: an image is drawn {draws.min():.2g} to {draws.max():.2g} times an epoch on average")

@@ -1,36 +1,214 @@
-"""What the ``data`` group names: pairs of images and masks, checked and split."""
+"""Where the data of a training lie, and what is in them: pairs of images and masks, split and checked."""
 
-import json
 import logging
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
-from seg import runs
-from seg.commands._reading import reading_of
-from seg.commands.cli import instantiate
-from seg.convert.weights import class_weights
 from seg.data import checked as checking
+from seg.data.cache import CACHES
 from seg.data.checked import Checked
 from seg.data.pairs import Folders, Pair, as_list, pair, scenes_of, split, torn_scenes, with_instances
-from seg.data.pairs.folders import check_apart
-from seg.files import make_folder, write_json
+from seg.files import checks
 from seg.images import Reading, read_values
 from seg.images.oddities import oddities, percentiles, text_of
 from seg.images.reading import PERCENTILES
-from seg.inference import trained
 from seg.labels import LabelMap
 from seg.report.console import console
 from seg.report.progress import bulk_progress
-from seg.training.device import told_by_first
 
 log = logging.getLogger(__name__)
+
+PairFiles = tuple[str, int, int]
+"""Name of a pair, and bytes of its image and of its other files."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Folders of one part of the data.
+
+    Args:
+        images, masks: a folder each, or as many as of the other.
+        instances: folders that hold the number of the object at each pixel.
+        list: file of names, one a line, or one for each folder: only these pairs.
+    """
+
+    images: Folders | None = None
+    masks: Folders | None = None
+    instances: Folders | None = None
+    list: Folders | None = None
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """All that is read."""
+        named = (self.images, self.masks, self.instances)
+        return tuple(folder for folders in named if folders is not None for folder in as_list(folders))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the pairs of a training come from, and how their images are read: the group ``data``.
+
+    Args:
+        train: folders of the training pairs.
+        val: folders of the validation pairs; without any, a list, or a share of the training pairs.
+        test: what ``seg-audit`` looks at besides.
+        image_template, template, instance_template: file name of an image, of a mask and of the numbers of objects,
+            with ``{}`` for the name that they share.
+        bands, range, exif: see `seg.images.Reading`.
+        val_share: of the training pairs.
+        group: regular expression whose first group, or match, names the scene of a pair, which stays whole.
+        split_seed: of the share.
+        cache: one of `seg.data.cache.CACHES`, or None.
+        render: what makes the folders first; called without arguments.
+
+    Raises:
+        ValueError: another value.
+    """
+
+    train: Part
+    val: Part = field(default_factory=Part)
+    test: Part = field(default_factory=Part)
+    image_template: str = "{}"
+    template: str = "{}"
+    instance_template: str = "{}"
+    bands: Sequence[int] | None = None
+    range: Any = None
+    exif: str = "apply"
+    val_share: float = 0.2
+    group: str | None = None
+    split_seed: int = 0
+    cache: str | None = None
+    render: Any = None
+
+    def __post_init__(self) -> None:
+        checks.choice("data.cache", self.cache, (None, *CACHES))
+        _ = self.reading
+
+    @property
+    def reading(self) -> Reading:
+        """How images are read; percentiles are still to measure."""
+        return Reading.of(self.bands, self.range, self.exif, prefix="data.")
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """All that a training reads."""
+        return (*self.train.folders, *self.val.folders)
+
+    def pairs(self) -> tuple[list[Pair], list[Pair]]:
+        """Pair images and masks by name alone; return training and validation pairs.
+
+        Raises:
+            ValueError: files that do not pair up, or the same in both parts.
+        """
+        self._check_parts()
+        train = self._paired(self.train, self.train.list)
+        if self.val.images is not None:
+            val = self._paired(self.val, self.val.list)
+        elif self.val.list is not None:
+            val = self._paired(self.train, self.val.list)
+        else:
+            scenes = scenes_of([p.name for p in train], self.group)
+            if (number := len(set(scenes))) < len(scenes):
+                log.info(f"splitting {len(scenes)} pairs by scene: {number} scenes")
+            train, val = split(train, self.val_share, self.split_seed, scenes)
+        _warn_of_torn_scenes(train, val, self.group)
+        both = {p.image.resolve() for p in train} & {p.image.resolve() for p in val}
+        if both:
+            raise ValueError(
+                f"expected different images for training and validation, got {len(both)} in both, such as "
+                f"'{min(both)}'; take them out of one of the two"
+            )
+        return train, val
+
+    def take(self, *, overfit: int | None = None, few: tuple[int, int] | None = None) -> tuple[list[Pair], list[Pair]]:
+        """Choose the pairs of a run: all, unless few are asked for.
+
+        Args:
+            overfit: so many training pairs, which are the validation pairs too.
+            few: at most so many training and validation pairs, from all over the lists.
+
+        Raises:
+            ValueError: see `pairs`, or there are not as many.
+        """
+        train, val = self.pairs()
+        if overfit is not None:
+            if overfit > len(train):
+                raise ValueError(
+                    f"fit.overfit: expected at most the {len(train)} training pairs, got {overfit}; lower it"
+                )
+            return train[:overfit], train[:overfit]
+        if few is not None:
+            return _spread(train, few[0]), _spread(val, few[1])
+        return train, val
+
+    def _check_parts(self) -> None:
+        if (self.val.images is None) != (self.val.masks is None):
+            raise ValueError("data.val: expected images and masks together, got one of them; give both, or neither")
+        numbered = self.train.instances is not None and self.val.images is not None
+        if (self.val.instances is not None) != numbered:
+            raise ValueError(
+                "data.val.instances: expected it together with data.train.instances and data.val.images, got it "
+                f"{'without them' if not numbered else 'missing'}; give all, or leave it out"
+            )
+
+    def _paired(self, part: Part, listed: Folders | None) -> list[Pair]:
+        """Pair the files of a part that are listed, with the numbers of their objects where it has them."""
+        assert part.images is not None
+        assert part.masks is not None
+        pairs = pair(part.images, part.masks, image_template=self.image_template, template=self.template, only=listed)
+        if part.instances is None:
+            return pairs
+        templates = {"template": self.template, "instance_template": self.instance_template}
+        return with_instances(pairs, part.masks, part.instances, **templates)
+
+    def load_labels(self, labels: str | None) -> LabelMap:
+        """Load the named label map, else that beside the masks, and hold the masks of both parts against it.
+
+        Raises:
+            ValueError: it is missing, or the masks were made with other classes.
+        """
+        assert self.train.masks is not None
+        label_map = load_labels(labels, self.train.masks)
+        if self.val.masks is not None:
+            check_labels(label_map, self.val.masks, "data.train.masks")
+        return label_map
+
+    def read(
+        self, pairs: tuple[Sequence[Pair], Sequence[Pair]], labels: LabelMap, reading: Reading | None = None
+    ) -> "Data":
+        """Decode and check every pair.
+
+        Args:
+            pairs: training and validation pairs, see `take`.
+            labels: of the masks.
+            reading: with percentiles that were measured before; None = measured here, where they are asked for.
+
+        Raises:
+            ValueError: whatever is wrong with the files.
+        """
+        train, val = map(list, pairs)
+        files = {"train": file_sizes(train), "val": file_sizes(val)}
+        reading = measured(self.reading if reading is None else reading, [p.image for p in train])
+        log.info(f"checking {len(train)} training and {len(val)} validation pairs")
+        train_checked = check(train, labels.classes, reading, "training")
+        val_checked = check(val, labels.classes, reading, "validation")
+        check_classes(train_checked, labels, "training", learn=True)
+        check_classes(val_checked, labels, "validation")
+        return Data(
+            labels,
+            train,
+            val,
+            train_checked.counts,
+            train_checked.sizes,
+            val_checked.sizes,
+            files,
+            reading,
+            train_checked.moments,
+        )
 
 
 @dataclass(frozen=True)
@@ -47,7 +225,7 @@ class Data:
     train_counts: NDArray[Any]
     train_sizes: list[tuple[int, int]]
     val_sizes: list[tuple[int, int]]
-    files: dict[str, list[runs.PairFiles]]
+    files: dict[str, list[PairFiles]]
     reading: Reading
     moments: NDArray[Any] | None
 
@@ -57,45 +235,8 @@ class Data:
         return int(self.train_counts.sum(0).argmax())
 
 
-def with_weights(loss: Any, data: Data) -> Any:
-    """The configuration of a loss with every named rule (``weight: median_frequency``) made a class vector.
-
-    Raises:
-        ValueError: an unknown rule.
-    """
-    if isinstance(loss, list):
-        return [with_weights(item, data) for item in loss]
-    if not isinstance(loss, dict):
-        return loss
-    resolved = {key: with_weights(value, data) for key, value in loss.items()}
-    if isinstance(resolved.get("weight"), str):
-        counts = data.train_counts
-        within = ((counts > 0) * counts.sum(1, keepdims=True)).sum(0).tolist()
-        rule = resolved["weight"]
-        resolved["weight"] = class_weights(
-            counts.sum(0).tolist(), rule, images=within if rule == "median_frequency" else None
-        )
-    return resolved
-
-
-Choose = Callable[[list[Pair], list[Pair]], tuple[list[Pair], list[Pair]]]
-"""(training, validation) pairs -> those of them that a run takes."""
-
-
-def load_data(data: dict[str, Any], labels: str | None, folder: Path, fabric: Fabric, choose: Choose) -> Data:
-    """What the ``data`` group names, looked at by the first process, which tells the others.
-
-    Args:
-        folder: of the run, which may be one that goes on with the same data.
-
-    Raises:
-        ValueError: whatever is wrong with it.
-    """
-    return told_by_first(fabric, lambda: _read_data(data, labels, folder, choose))
-
-
 def check(pairs: Sequence[Pair], classes: int, reading: Reading, part: str) -> Checked:
-    """`seg.data.checked.check` with a display of how far it is; what is odd about the images of this part is said."""
+    """Call `seg.data.checked.check` with a progress bar, and warn of what is odd about the images of this part."""
     with bulk_progress("checking", "pairs", console) as tell:
         checked = checking.check(pairs, classes, reading=reading, progress=lambda done, total: tell(done, total=total))
     for odd in oddities(checked.seen, reading):
@@ -112,19 +253,8 @@ def measured(reading: Reading, images: Sequence[Path]) -> Reading:
     if reading.range != PERCENTILES:
         return reading
     found = percentiles(images, reading, read_values)
-    print(f"data.range=percentiles: {text_of(found)} of {len(images)} training images", file=sys.stderr)
+    log.info(f"data.range=percentiles: {text_of(found)} of {len(images)} training images")
     return reading.with_range(found)
-
-
-def _kept(reading: Reading, folder: Path) -> Reading:
-    """The reading with the percentiles that a run in this folder goes on with, where it asks for them."""
-    last = folder / runs.LAST
-    if reading.range != PERCENTILES or not last.exists():
-        return reading
-    try:
-        return trained.reading_of(last, trained.read(last))
-    except ValueError:  # said when the run goes on from it
-        return reading
 
 
 def check_classes(checked: Checked, labels: LabelMap, part: str, *, learn: bool = False) -> None:
@@ -158,52 +288,6 @@ def check_classes(checked: Checked, labels: LabelMap, part: str, *, learn: bool 
         )
 
 
-def pair_up(data: dict[str, Any]) -> tuple[list[Pair], list[Pair]]:
-    """Training and validation pairs, by name alone.
-
-    Raises:
-        ValueError: files that do not pair up, or the same in both parts.
-    """
-    training, validation = data["train"], data["val"]
-    if (validation["images"] is None) != (validation["masks"] is None):
-        raise ValueError("data.val: expected images and masks together, got one of them; give both, or neither")
-    numbered = training.get("instances") is not None and validation["images"] is not None
-    if (validation.get("instances") is not None) != numbered:
-        raise ValueError(
-            "data.val.instances: expected it together with data.train.instances and data.val.images, got it "
-            f"{'without them' if not numbered else 'missing'}; give all, or leave it out"
-        )
-    paired = partial(_paired, data)
-    train_pairs = paired(training, training["list"])
-    if validation["images"] is not None:
-        val_pairs = paired(validation, validation["list"])
-    elif validation["list"] is not None:
-        val_pairs = paired(training, validation["list"])
-    else:
-        scenes = scenes_of([p.name for p in train_pairs], data["group"])
-        if (number := len(set(scenes))) < len(scenes):
-            log.info(f"splitting {len(scenes)} pairs by scene: {number} scenes")
-        train_pairs, val_pairs = split(train_pairs, data["val_share"], data["split_seed"], scenes)
-    _warn_of_torn_scenes(train_pairs, val_pairs, data["group"])
-    both = {p.image.resolve() for p in train_pairs} & {p.image.resolve() for p in val_pairs}
-    if both:
-        raise ValueError(
-            f"expected different images for training and validation, got {len(both)} in both, such as '{min(both)}'; "
-            "take them out of one of the two"
-        )
-    return train_pairs, val_pairs
-
-
-def _paired(data: dict[str, Any], part: dict[str, Any], listed: Folders | None) -> list[Pair]:
-    """The pairs of a part that are listed, with the numbers of their objects where it has them."""
-    templates = {"image_template": data["image_template"], "template": data["template"]}
-    pairs = pair(part["images"], part["masks"], **templates, only=listed)
-    if (instances := part.get("instances")) is None:  # a group of the user's own need not name it
-        return pairs
-    templates = {"template": data["template"], "instance_template": data.get("instance_template", "{}")}
-    return with_instances(pairs, part["masks"], instances, **templates)
-
-
 def _warn_of_torn_scenes(train: list[Pair], val: list[Pair], group: str | None) -> None:
     """Say that pairs of one scene are in both parts.
 
@@ -219,48 +303,14 @@ def _warn_of_torn_scenes(train: list[Pair], val: list[Pair], group: str | None) 
         )
 
 
-def file_sizes(train: list[Pair], val: list[Pair]) -> dict[str, list[runs.PairFiles]]:
-    """What a run folder keeps of its pairs."""
-
-    def sizes(pairs: list[Pair]) -> list[runs.PairFiles]:
-        return [(p.name, p.image.stat().st_size, sum(f.stat().st_size for f in p.files[1:])) for p in pairs]
-
-    return {"train": sizes(train), "val": sizes(val)}
+def file_sizes(pairs: Sequence[Pair]) -> list[PairFiles]:
+    """List what a run folder keeps of its pairs."""
+    return [(p.name, p.image.stat().st_size, sum(f.stat().st_size for f in p.files[1:])) for p in pairs]
 
 
-def _read_data(data: dict[str, Any], labels: str | None, folder: Path, choose: Choose) -> Data:
-    """Pair, split and check the images and masks.
-
-    Raises:
-        ValueError: whatever is wrong with them, or the label map is missing.
-    """
-    training, validation = data["train"], data["val"]
-    train_pairs, val_pairs = choose(*pair_up(data))
-    kinds = ("images", "masks", "instances")
-    read = [part[kind] for part in (training, validation) for kind in kinds if part.get(kind) is not None]
-    check_apart(folder, [path for folders in read for path in as_list(folders)], "runs")
-    files = file_sizes(train_pairs, val_pairs)
-    runs.check_pairs(folder, files)
-    label_map = load_labels(labels, training["masks"])
-    if validation["masks"] is not None:
-        check_labels(label_map, validation["masks"], "data.train.masks")
-    reading = measured(_kept(reading_of(data), folder), [p.image for p in train_pairs])
-    log.info(f"checking {len(train_pairs)} training and {len(val_pairs)} validation pairs")
-    train_checked = check(train_pairs, label_map.classes, reading, "training")
-    val_checked = check(val_pairs, label_map.classes, reading, "validation")
-    check_classes(train_checked, label_map, "training", learn=True)
-    check_classes(val_checked, label_map, "validation")
-    return Data(
-        label_map,
-        train_pairs,
-        val_pairs,
-        train_checked.counts,
-        train_checked.sizes,
-        val_checked.sizes,
-        files,
-        reading,
-        train_checked.moments,
-    )
+def _spread(pairs: list[Pair], number: int) -> list[Pair]:
+    """Choose at most so many, from all over the list."""
+    return [pairs[i * len(pairs) // number] for i in range(number)] if len(pairs) > number else pairs
 
 
 def load_labels(labels: str | None, masks: Folders) -> LabelMap:
@@ -290,29 +340,3 @@ def check_labels(label_map: LabelMap, masks: Folders, source: str) -> None:
                 f"expected the classes of {source}, {', '.join(label_map.names)}, got masks in '{folder}' that were "
                 f"made with {', '.join(names)} (labels.yaml there); convert all masks with one label map"
             )
-
-
-def render(config: dict[str, Any]) -> None:
-    """Render and convert the embedded dataset where that is not done yet.
-
-    Raises:
-        ValueError: another rendering lies at the destination.
-    """
-    from seg.convert import convert_folder
-    from seg.synthetic import LABELS
-
-    destination = make_folder(config["destination"], "data.render.destination")
-    mark = destination / "render.json"
-    if mark.exists() and json.loads(mark.read_text()) != config:
-        raise ValueError(
-            f"expected a rendering with these options in '{destination}', got one with others; give another "
-            "data.render.destination"
-        )
-    if not mark.exists():
-        print(f"rendering the embedded dataset into {destination}", file=sys.stderr)  # stdout may be asked for JSON
-        instantiate(config)
-        write_json(mark, config)
-    for part in ("train", "val"):
-        summary = convert_folder(destination / part / "labels", destination / part / "masks", LABELS)
-        if summary.failed:
-            raise RuntimeError(f"converting {destination / part / 'labels'}: {summary.failures[0]}")

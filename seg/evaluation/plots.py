@@ -1,99 +1,19 @@
-"""Pictures that commands write."""
+"""Plots of what was found: curves, confusion, the worst images, reliability."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from seg import inference
-from seg.data.pairs import Pair
-from seg.files import whole, write_png
-from seg.images import Image, Reading, as_rgb, read_image, read_mask
-from seg.labels import LabelMap
+from seg.files import whole
 from seg.metrics.scores import ratio
-from seg.models import Normalization
-from seg.report import pictures
-from seg.tasks.boxes import CHANNELS, Boxes, decode, head_of, joined
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def draw(
-    path: Path, pair: Pair, image: Image, prediction: Image, labels: LabelMap, boxes: Boxes | None = None
-) -> Image:
-    """Write image | target | prediction of one pair as PNG and return it; of more than three bands the first ones."""
-    target = read_mask(pair.mask, labels.classes)
-    picture = pictures.panel(
-        as_rgb(image), prediction, labels.palette, labels.names, target=target, boxes=for_panel(boxes)
-    )
-    write_png(path, picture)
-    return picture
-
-
-SHOWN = 0.3
-"""Score from which a box is drawn: with all that are kept for the average precision nothing else would be seen."""
-
-
-def for_panel(boxes: Boxes | None) -> tuple[list[list[float]], list[int]]:
-    """The good boxes and their classes, for `seg.report.pictures.panel`."""
-    if boxes is None:
-        return [], []
-    good = boxes.scores >= SHOWN
-    return boxes.boxes[good].tolist(), boxes.classes[good].tolist()
-
-
-class ValidationPictures:
-    """Predictions of the same few validation images, with boxes if there are any, whenever they are asked for.
-
-    Args:
-        number: how many are drawn, spread over the set: neighbours in a list of names are often neighbours in the
-            world.
-        infer: makes of the model one for images of any size.
-    """
-
-    def __init__(
-        self,
-        pairs: Sequence[Pair],
-        number: int,
-        labels: LabelMap,
-        normalization: Normalization,
-        reading: Reading,
-        device: torch.device,
-        infer: Callable[[inference.Model], inference.Model] = inference.whole,
-    ) -> None:
-        number = min(number, len(pairs))
-        self.pairs = [pairs[i * len(pairs) // number] for i in range(number)]
-        self.labels, self.normalization, self.reading, self.device = labels, normalization, reading, device
-        self.infer = infer
-
-    def draw(self, model: nn.Module, folder: Path) -> list[tuple[str, Image]]:
-        """Write the pictures, and return them with the names of their pairs."""
-        model.eval()
-        drawn = []
-        for pair in self.pairs:
-            image = read_image(pair.image, self.reading)
-            mask, boxes = self._predicted(model, image)
-            drawn.append((pair.name, draw(folder / f"{pair.name}.png", pair, image, mask, self.labels, boxes)))
-        return drawn
-
-    @torch.inference_mode()
-    def _predicted(self, model: nn.Module, image: Image) -> tuple[Image, Boxes | None]:
-        mean, std = self.normalization
-        if (head := head_of(model)) is None:
-            return inference.predict(model, image, mean=mean, std=std, device=self.device, infer=self.infer), None
-        images = inference.normalized(torch.from_numpy(image).permute(2, 0, 1)[None], mean, std, self.device)
-        both = self.infer(joined(model))(images)
-        logits, maps = both[:, :-CHANNELS], both[:, -CHANNELS:]
-        (boxes,) = decode(logits, maps, countable=head.countable, min_area=head.min_area)
-        mask = logits.argmax(1)[0].byte().cpu().numpy()
-        return mask, Boxes(*(part.cpu() for part in boxes))
 
 
 def draw_curves(path: Path, lines: Sequence[dict[str, Any]]) -> None:

@@ -1,7 +1,7 @@
 """What ``seg-evaluate`` evaluates: a checkpoint, or masks that were predicted elsewhere."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from seg.commands._inference import inference_of
-from seg.commands.cli import trusted_modules
+from seg import inference
 from seg.data.batches import Batch, EvaluationBatches, make_loader
 from seg.data.checked import Checked
 from seg.data.dataset import SegmentationDataset
@@ -52,14 +51,15 @@ class Subject:
     certain: bool
 
 
-def of_checkpoint(cfg: dict[str, Any]) -> Subject:
+def of_checkpoint(
+    cfg: dict[str, Any], infer: Callable[[inference.Model], inference.Model], trust: Sequence[str]
+) -> Subject:
     """A model on images with masks.
 
     Raises:
         ValueError: files that do not pair up, or classes of others.
     """
-    infer = inference_of(cfg["inference"])  # refuses wrong options before files are read
-    model = replace(trained.load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"])), infer=infer)
+    model = replace(trained.load(cfg["checkpoint"], cfg["device"], trust=trust), infer=infer)
     if model.certain and cfg["temperature"] is not None:
         raise ValueError(
             f"temperature: expected none with '{cfg['checkpoint']}', which gives masks alone (argmax=true), got "
@@ -103,7 +103,7 @@ def _evaluate(
 ) -> tuple[Validation, dict[str, Any]]:
     """Evaluate a model, at a temperature too if one is asked for, which ``others`` may have to fit."""
     predict, temperature = model.infer(model.model), cfg["temperature"]
-    boxes = _box_meter(model, pairs, cfg["inference"])
+    boxes = _box_meter(model, pairs)
     batches = _batches(model, pairs, cfg, "evaluation", "evaluating")
     more: dict[str, Any] = {}
     meters: list[Meter] = [meter]
@@ -123,12 +123,12 @@ def _evaluate(
         return evaluate(predict, batches, meters), more
 
 
-def _box_meter(model: trained.Trained, pairs: list[Pair], inference: Mapping[str, Any]) -> BoxMeter | None:
+def _box_meter(model: trained.Trained, pairs: list[Pair]) -> BoxMeter | None:
     """For a model that predicts boxes; says so if they cannot be judged here."""
     if (head := head_of(model.model)) is None:
         return None
     try:
-        check_boxes(inference)
+        check_boxes(model.infer)
     except ValueError as error:
         log.warning(f"boxes are left out: {error}")
         return None

@@ -1,4 +1,7 @@
-"""How a command ends: exit codes, and work that failed."""
+"""How work ends otherwise than well: exit codes, failures, interrupts."""
+
+import signal
+from typing import Any
 
 WRONG_REQUEST, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -9,3 +12,9 @@ class Failed(RuntimeError):
 
 class AlreadyTold(Exception):
     """A wrong request that the first process reports; the others end, or go on with the next job, in silence."""
+
+
+def interrupt(number: int, _: Any) -> None:
+    """End as Ctrl-C does; the next such signal ends the process at once."""
+    signal.signal(number, signal.SIG_DFL)
+    raise KeyboardInterrupt(f"by {signal.Signals(number).name}")

@@ -137,8 +137,11 @@ class Reading:
         return {"bands": None if self.bands is None else list(self.bands), "range": limits, "exif": self.exif}
 
     @classmethod
-    def of(cls, bands: Any = None, range: Any = None, exif: Any = True) -> "Reading":
-        """From plain data: lists instead of tuples, one pair without its list, ``apply`` and ``ignore``.
+    def of(cls, bands: Any = None, range: Any = None, exif: Any = True, *, prefix: str = "") -> "Reading":
+        """Take plain data: lists instead of tuples, one pair without its list, ``apply`` and ``ignore``.
+
+        Args:
+            prefix: of the options' names, for messages.
 
         Raises:
             ValueError: other values.
@@ -146,11 +149,14 @@ class Reading:
         if exif in ("apply", "ignore"):
             exif = exif == "apply"
         elif not isinstance(exif, bool):
-            raise ValueError(f"exif: expected apply or ignore, got {exif!r}; choose one of them")
+            raise ValueError(f"{prefix}exif: expected apply or ignore, got {exif!r}; choose one of them")
         if isinstance(range, Sequence) and not isinstance(range, str):
             pairs = [range] if range and not isinstance(range[0], Sequence) else range
             range = tuple(tuple(pair) if isinstance(pair, Sequence) else (pair,) for pair in pairs)
-        return cls(tuple(bands) if isinstance(bands, list) else bands, range, exif)
+        try:
+            return cls(tuple(bands) if isinstance(bands, list) else bands, range, exif)
+        except ValueError as error:
+            raise ValueError(f"{prefix}{error}") from None
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "Reading":

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seg.evaluation.plots import for_panel
 from seg.files import whole, write_json, write_png
 from seg.images import Image, as_rgb
 from seg.labels import LabelMap
 from seg.report import pictures
 from seg.tasks.boxes import CHANNELS, Boxes, Candidates, Joined, as_coco, candidates, select
+from seg.tasks.boxes.drawing import for_panel
 
 Kind = Literal["mask", "overlays", "colors", "confidence", "probabilities", "geotiff", "boxes"]
 

@@ -219,37 +219,42 @@ def reading_of(path: str | os.PathLike[str], state: Mapping[str, Any]) -> Readin
     return reading
 
 
-def save(
-    path: str | os.PathLike[str],
-    state: Mapping[str, Any],
-    *,
-    model_config: Mapping[str, Any],
-    labels: LabelMap,
-    normalization: tuple[tuple[float, ...], tuple[float, ...]],
-    reading: Reading,
-    config: Mapping[str, Any],
-    resumable: bool = True,
-) -> None:
-    """Write a checkpoint that also says how to rebuild the model and what its outputs mean.
+@dataclass(frozen=True)
+class Description:
+    """What a checkpoint says besides the state: how to rebuild the model, and what its outputs mean.
 
-    Args:
-        state: of `seg.training.State`.
+    Attributes:
         model_config: ``_target_`` and arguments of the model, without regularizers.
         normalization: mean and standard deviation of each channel.
         reading: how images are read.
         config: of the whole run, for the record.
+    """
+
+    model_config: Mapping[str, Any]
+    labels: LabelMap
+    normalization: models.Normalization
+    reading: Reading
+    config: Mapping[str, Any]
+
+
+def save(path: str | os.PathLike[str], state: Mapping[str, Any], about: Description, *, resumable: bool = True) -> None:
+    """Write a checkpoint.
+
+    Args:
+        state: of `seg.training.State`.
+        about: what it says besides.
         resumable: with all parts; without, a third of the size, for use and for ``init=``.
     """
-    mean, std = normalization
+    mean, std = about.normalization
     parts = state
     if not resumable:
         parts = {"model": weights_of(state), "objective": state["objective"], "position": state["position"]}
     description = {
-        "config": dict(config),
-        "model_config": dict(model_config),
-        "labels": labels.to_list(),
+        "config": dict(about.config),
+        "model_config": dict(about.model_config),
+        "labels": about.labels.to_list(),
         "normalization": {"mean": list(mean), "std": list(std)},
-        "reading": reading.to_dict(),
+        "reading": about.reading.to_dict(),
     }
     checkpoint.save(path, {"format": FORMAT, **parts, **description})
 

@@ -16,8 +16,8 @@ transforms (Karimi and Salcudean 2020), which transforms every prediction in eve
 only masks, while they are loaded; soft targets (N, C, H, W), which neither masks nor transforms produce:
 ``label_smoothing`` covers the one case of them that is in use.
 
-To add one: a module here and a YAML in ``conf/loss/``; `tests/test_losses.py` enrols it. If it is a function of sums
-over pixels, derive it from `seg.losses.sums.SumLoss` and write `sums_needed` and `from_sums`: that is the native
+To add one: a module here and a YAML in ``conf/loss/``; `tests/losses/test_losses.py` enrols it. If it is a function of
+sums over pixels, derive it from `seg.losses.sums.SumLoss` and write `sums_needed` and `from_sums`: that is the native
 path and the plain one. All such losses but `Boundary` are written so; against a plain formula of their own, value,
 gradient, memory and time were the same (within 5 %, at (4, 19, 256, 256) on a CPU).
 """

@@ -125,7 +125,7 @@ def copy_record(run: Path | None, folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def finish(folder: Path, done: dict[str, Any]) -> None:
+def mark_complete(folder: Path, done: dict[str, Any]) -> None:
     """Mark a run as complete."""
     write_json(folder / DONE, done)
 

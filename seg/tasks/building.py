@@ -1,30 +1,23 @@
 """Tasks beside the segmentation, and how their losses are weighed, from the groups ``task`` and ``weighting``.
 
-``task`` holds, by name, a ``head`` (a module on the decoder's features), a ``task`` (see `seg.tasks.Task`) and a
-``weight``. Constructors that take ``in_channels``, ``classes``, ``names`` or ``box_loss`` are told those of the run;
-``countable`` classes are named by name or index, and told by index.
+``task`` holds, by name, a ``head`` (a module on the decoder's features), a ``task`` (see `seg.tasks.objective.Task`)
+and a ``weight``. Constructors that take ``in_channels``, ``classes``, ``names`` or ``box_loss`` are told those of the
+run; ``countable`` classes are named by name or index, and told by index.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
-from seg import models
-from seg.commands.cli.targets import instantiate, parameters
+from seg import inference
 from seg.data.pairs import Pair
 from seg.images import read_instances
-from seg.labels import LabelMap
-from seg.losses import WeightedSum
-from seg.losses.weighting import Fixed, Weighting
 from seg.tasks.boxes import Instances, check_library
-from seg.tasks.objective import SEGMENTATION, MultiTask, Segmentation
+from seg.tasks.objective import SEGMENTATION
 
 BOX_HEAD = "seg.tasks.boxes.BoxHead"
-WITH_BOXES = ("seg.inference.whole", "seg.inference.sliding")
-"""Kinds of inference that boxes can be predicted with."""
 
 
 def check_tasks(tasks: Any) -> None:
@@ -47,7 +40,6 @@ def check_tasks(tasks: Any) -> None:
                     f"task.{name}.{part}: expected a _target_ and its arguments, got {task[part]!r}; correct its "
                     "file in conf/task"
                 )
-            parameters(str(task[part]["_target_"]))
 
 
 def has_boxes(tasks: Any) -> bool:
@@ -55,25 +47,26 @@ def has_boxes(tasks: Any) -> bool:
     return any(task["head"]["_target_"] == BOX_HEAD for task in (tasks or {}).values())
 
 
-def check_boxes(inference: Mapping[str, Any]) -> None:
+def check_boxes(infer: Callable[..., Any]) -> None:
     """Refuse what boxes cannot be predicted or judged with.
 
     Raises:
         ValueError: a library is missing, or see `check_views`.
     """
     check_library()
-    check_views(inference)
+    check_views(infer)
 
 
-def check_views(inference: Mapping[str, Any]) -> None:
+def check_views(infer: Callable[..., Any]) -> None:
     """Refuse what boxes cannot be predicted with.
 
     Raises:
         ValueError: images are flipped, turned or scaled, which distances to sides do not follow.
     """
-    if inference["_target_"] not in WITH_BOXES:
+    function = getattr(infer, "func", infer)
+    if function not in (inference.whole, inference.sliding):
         raise ValueError(
-            f"inference: expected whole or sliding with boxes, got {inference['_target_']}, whose views are flipped or "
+            f"inference: expected whole or sliding with boxes, got {function.__name__}, whose views are flipped or "
             "scaled; choose one of the two, or leave boxes out"
         )
 
@@ -89,43 +82,8 @@ def instances_of(pairs: Sequence[Pair]) -> Instances | None:
     return numbers if pairs and pairs[0].instances is not None else None
 
 
-def head_configs(tasks: Mapping[str, Any], model: nn.Module, labels: LabelMap) -> dict[str, Any]:
-    """What builds the head of each task on this model."""
-    features = models.features_of(model)
-    return {name: _told(task["head"], labels, in_channels=features) for name, task in tasks.items()}
-
-
-def make_objective(cfg: Mapping[str, Any], loss: nn.Module, labels: LabelMap) -> Segmentation | MultiTask:
-    """What is minimised: the loss, its terms weighed, or the loss and those of further tasks."""
-    if not (tasks := cfg["task"]):
-        weighting = _weighting(cfg, list(loss.terms) if isinstance(loss, WeightedSum) else [SEGMENTATION])
-        return Segmentation(loss, labels.classes, None if type(weighting) is Fixed else weighting)
-    more = {"box_loss": cfg["box_loss"]} if "box_loss" in cfg else {}
-    built = {
-        name: instantiate(_told(task["task"], labels, **more), group=f"task.{name}.task")
-        for name, task in tasks.items()
-    }
-    weights = {name: task.get("weight", 1.0) for name, task in tasks.items()}
-    return MultiTask(Segmentation(loss, labels.classes), built, _weighting(cfg, [SEGMENTATION, *built]), weights)
-
-
-def _weighting(cfg: Mapping[str, Any], names: list[str]) -> Weighting:
-    weighting: Weighting = instantiate(cfg["weighting"], names, group="weighting")
-    return weighting
-
-
-def _told(config: Mapping[str, Any], labels: LabelMap, **more: Any) -> dict[str, Any]:
-    """A configuration and, of what only a run knows, that which its target takes."""
-    known = {"classes": labels.classes, "names": labels.names, **more}
-    taken = parameters(str(config["_target_"]))[0]
-    config = {**{name: value for name, value in known.items() if name in taken}, **config}
-    if config.get("countable") is not None:
-        config["countable"] = _indices(config["countable"], labels.names)
-    return config
-
-
-def _indices(countable: Any, names: Sequence[str]) -> list[int]:
-    """Of classes by name or index.
+def class_indices(countable: Any, names: Sequence[str]) -> list[int]:
+    """Return the indices of classes that are given by name or index.
 
     Raises:
         ValueError: something else, or too many for the description of a model in a checkpoint.

@@ -1,28 +1,58 @@
-"""Devices, precision and processes."""
+"""The device of a run: precision, processes, memory."""
 
 import atexit
 import logging
 import os
 import warnings
-from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-from seg.files.errors import AlreadyTold
+from seg.files import checks
+from seg.training.processes import leave_world
 from seg.training.signals import end_with_parent
 
-T = TypeVar("T")
-
-
 AUTO = "auto"
+_STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """Where and how a run computes: the group ``device``.
+
+    Args:
+        accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        devices: their number; each has a process.
+        precision: as Fabric names it, or ``auto``, see `precision_here`.
+        compile: compile the training steps.
+        deterministic: refuse operations whose result differs from call to call, and choose slower ones instead.
+        sync_batchnorm: normalise over the batches of all GPUs.
+
+    Raises:
+        ValueError: another value, or no GPU to synchronise.
+    """
+
+    accelerator: str = AUTO
+    devices: int = 1
+    precision: str = AUTO
+    compile: bool = False
+    deterministic: bool = False
+    sync_batchnorm: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("compile", "deterministic", "sync_batchnorm"):
+            checks.flag(f"device.{name}", getattr(self, name))
+        if self.sync_batchnorm and not torch.cuda.is_available():
+            raise ValueError(
+                "device.sync_batchnorm: expected GPUs, got none; torch synchronises it on them alone: leave it out"
+            )
 
 
 def precision_here(accelerator: str) -> str:
-    """The precision that ``auto`` means on this machine: bfloat16 where the hardware computes with it, else float32.
+    """Choose what ``auto`` means on this machine: bfloat16 where the hardware computes with it, else float32.
 
     A CPU needs AMX or AVX512-BF16 for that, a GPU of Nvidia's the Ampere generation; where it is emulated, float32 is
     faster.
@@ -35,42 +65,39 @@ def precision_here(accelerator: str) -> str:
     return "bf16-mixed" if native else "32-true"
 
 
-def make_fabric(*, accelerator: str, devices: int, precision: str, deterministic: bool) -> Fabric:
-    """Device, precision and processes, launched.
-
-    Args:
-        deterministic: refuse operations whose result differs from call to call, and choose slower ones instead.
+def make_fabric(options: DeviceOptions) -> Fabric:
+    """Launch the processes of a run on their devices.
 
     Raises:
         ValueError: they cannot be had here.
     """
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")  # TF32, which convolutions use anyway
-    if deterministic:
+    if options.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
+    torch.use_deterministic_algorithms(options.deterministic)
     for noisy in ("lightning.fabric", "lightning.pytorch", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # nobody has to use it
-    nodes = 1
+    nodes, devices = 1, options.devices
     if _by_torchrun():
         devices, nodes = _world_of_torchrun(devices)
     elif SLURMEnvironment.detect():
         nodes = _nodes_of_slurm()
     try:
         fabric = Fabric(
-            accelerator=accelerator,
+            accelerator=options.accelerator,
             devices=devices,
             num_nodes=nodes,
-            precision=precision,  # type: ignore[arg-type]
+            precision=options.precision,  # type: ignore[arg-type]
         )
     except Exception as error:  # Fabric's MisconfigurationException derives from Exception alone
-        wanted = f"accelerator={accelerator} devices={devices} precision={precision}"
+        wanted = f"accelerator={options.accelerator} devices={devices} precision={options.precision}"
         raise ValueError(f"device: expected what this machine has, got {wanted}: {error}") from None
     fabric.launch()
     if fabric.world_size > 1:
-        atexit.register(_leave_world)
+        atexit.register(leave_world)
     if fabric.local_rank > 0 and not _by_torchrun():
         end_with_parent()
     wanted_world = nodes * len(getattr(fabric.strategy, "parallel_devices", None) or [None])
@@ -83,58 +110,26 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, deterministic
     return fabric
 
 
-def told_by_first(fabric: Fabric, work: Callable[[], T]) -> T:
-    """What the first process's ``work`` returns, on every process.
-
-    Raises:
-        Exception: what ``work`` raised, on the first process. The others raise `AlreadyTold`: one message is enough.
-    """
-    told: tuple[T | None, Exception | None] = None, None
-    if fabric.is_global_zero:
+def forget_peak(device: torch.device) -> None:
+    """Begin to measure: of several runs in one process, each is to have a peak of its own."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
         try:
-            told = work(), None
-        except Exception as error:  # of any kind: the others must not wait for an answer for ever
-            told = None, error
-    found, error_ = fabric.broadcast(told)
-    if error_ is not None:
-        if fabric.is_global_zero:
-            raise error_
-        raise AlreadyTold
-    return found  # type: ignore[return-value]  # None only where T is
+            _FORGET.write_text("5")
+        except OSError:  # not Linux, or not allowed
+            return
 
 
-def told_once(fabric: Fabric, work: Callable[[], T]) -> T:
-    """What ``work`` returns, which every process does, and which fails on all of them if it does.
-
-    Raises:
-        Exception: what ``work`` raised; where the first process fails too, it alone tells.
-    """
-    result, error = None, None
+def peak_memory(device: torch.device) -> int | None:
+    """Bytes since then: on a GPU what torch took of it, on a CPU what the training process held; None if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     try:
-        result = work()
-    except Exception as raised:
-        error = raised
-    first_failed = fabric.broadcast(error is not None)
-    if first_failed and not fabric.is_global_zero:
-        raise AlreadyTold
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]  # None only where T is
-
-
-def is_first() -> bool:
-    """Whether this process is the first of its world, or the only one; known from the environment, before any launch.
-
-    Asked anew for every job of a sweep, because only the first job starts the other processes.
-    """
-    rank: int | None = getattr(rank_zero_only, "rank", None)
-    return not rank
-
-
-def _leave_world() -> None:
-    """Threads that gloo leaves running at the end of a process abort it now and then."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+        lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return None
 
 
 def _by_torchrun() -> bool:

@@ -12,25 +12,27 @@ from seg.evaluation.files import Judged, as_data, write
 from seg.evaluation.plots import draw_curves
 from seg.evaluation.tables import scores_table, verdict
 from seg.files import write_json, write_text
+from seg.inference.trained import Description
 from seg.metrics.scores import majority_scores, scores_of
 from seg.report.console import console
 from seg.report.tables import percent
 from seg.runs.card import Card
-from seg.training import FitOptions, Position
+from seg.training.options import FitOptions
+from seg.training.state import Position
 
 log = logging.getLogger(__name__)
 
 
-def finish(
+def write_results(
     folder: Path,
     judged: Judged,
     data: Data,
     options: FitOptions,
     position: Position,
-    describe: dict[str, Any],
+    about: Description,
     memory: int | None,
 ) -> None:
-    """Tables, plots, curves, the model card and the table of the last epoch; ``done.json`` last."""
+    """Write tables, plots, curves and the model card, print the table of the last epoch; ``done.json`` comes last."""
     labels, majority_class = data.labels, data.majority
     counts = judged.total("counts")
     write(judged, folder)
@@ -49,8 +51,8 @@ def finish(
         "last": judged.found.scores,
         "majority": {"class": labels.names[majority_class], "miou": majority.miou, "accuracy": majority.accuracy},
     }
-    write_text(folder / runs.CARD, _card(folder, data, describe, np.asarray(counts.sum(0))[:, 2], done).text())
-    runs.finish(folder, done)
+    write_text(folder / runs.CARD, _card(folder, data, about, np.asarray(counts.sum(0))[:, 2], done).text())
+    runs.mark_complete(folder, done)
     title = f"validation, {len(data.val)} images, last epoch"
     console.print(scores_table(final, labels.names, title=title))
     log.info(verdict(final, majority, labels.names[majority_class]))
@@ -60,7 +62,7 @@ def finish(
     log.info(f"best {shown} in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
 
 
-def _card(folder: Path, data: Data, describe: dict[str, Any], val: Any, done: dict[str, Any]) -> Card:
+def _card(folder: Path, data: Data, about: Description, val: Any, done: dict[str, Any]) -> Card:
     return Card(
         runs.read(folder),
         done,
@@ -70,7 +72,7 @@ def _card(folder: Path, data: Data, describe: dict[str, Any], val: Any, done: di
         data.train_counts.sum(0),
         val,
         data.majority,
-        describe["normalization"],
+        about.normalization,
         data.reading,
     )
 

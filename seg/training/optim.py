@@ -6,19 +6,41 @@ rise linearly during ``warmup``, a share of the steps in [0, 1), and multiply th
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from seg.files import checks
+
+
+@dataclass(frozen=True)
+class RateOptions:
+    """Learning rates of parts of the model, as shares of the full one: the group ``rates``.
+
+    Args:
+        encoder, layer_decay: see `parameter_groups`.
+
+    Raises:
+        ValueError: a share that is not positive.
+    """
+
+    encoder: float = 1.0
+    layer_decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, share in (("encoder", self.encoder), ("layer_decay", self.layer_decay)):
+            if not (checks.is_number(share) and share > 0):
+                raise ValueError(f"rates.{name}: expected a positive share, got {share!r}; 1.0 is the full rate")
+
 
 def parameter_groups(
     model: nn.Module,
     *others: nn.Module,
     lr: float | None = None,
-    encoder: float = 1.0,
-    layer_decay: float = 1.0,
+    rates: RateOptions = RateOptions(),  # frozen
     apart: Iterable[tuple[nn.Module, float]] = (),
 ) -> list[dict[str, Any]]:
     """Trainable parameters, without weight decay for biases and normalisation scales; those of the full rate first.
@@ -27,25 +49,22 @@ def parameter_groups(
         model: with an ``encoder`` where one of the rates below is not 1.
         others: modules with further parameters, such as a loss.
         lr: the full learning rate.
-        encoder: rate of the encoder, as a share of the full one.
-        layer_decay: rate of each layer of the encoder, as a share of that of the layer after it. Layers are its modules
-            and the members of its lists of modules, in the order in which the encoder registers them.
+        rates: ``encoder``: rate of the encoder, as a share of the full one; ``layer_decay``: rate of each layer of the
+            encoder, as a share of that of the layer after it. Layers are its modules and the members of its lists of
+            modules, in the order in which the encoder registers them.
         apart: parts of the others, and the rate of each as a share of the full one.
 
     Raises:
-        ValueError: a share that is not positive, no full rate, or no encoder.
+        ValueError: no full rate, or no encoder.
     """
-    for name, share in (("encoder", encoder), ("layer_decay", layer_decay)):
-        if not (isinstance(share, int | float) and 0 < share < math.inf):
-            raise ValueError(f"rates.{name}: expected a positive share, got {share!r}; 1.0 is the full rate")
-    rates: list[tuple[list[nn.Parameter], float]] = []
-    if not encoder == layer_decay == 1.0:
-        layers, full = _encoder_layers(model, layer_decay), _full(lr)
-        rates += [(layer, full * encoder * layer_decay**depth) for depth, layer in enumerate(reversed(layers))]
-    rates += [(list(module.parameters()), _full(lr) * share) for module, share in apart if share != 1.0]
-    within = {id(p) for parameters, _ in rates for p in parameters}
+    other: list[tuple[list[nn.Parameter], float]] = []
+    if rates != RateOptions():
+        layers, full = _encoder_layers(model, rates.layer_decay), _full(lr) * rates.encoder
+        other += [(layer, full * rates.layer_decay**depth) for depth, layer in enumerate(reversed(layers))]
+    other += [(list(module.parameters()), _full(lr) * share) for module, share in apart if share != 1.0]
+    within = {id(p) for parameters, _ in other for p in parameters}
     groups = _by_decay(p for module in (model, *others) for p in module.parameters() if id(p) not in within)
-    return groups + [{**group, "lr": rate} for parameters, rate in rates for group in _by_decay(parameters)]
+    return groups + [{**group, "lr": rate} for parameters, rate in other for group in _by_decay(parameters)]
 
 
 def _full(lr: float | None) -> float:

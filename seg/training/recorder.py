@@ -1,36 +1,36 @@
 """What a training run writes while it goes on: lines, checkpoints, what loggers are told."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from seg import runs
-from seg.commands.sweep import advance
 from seg.data.batches import Batch
-from seg.evaluation.plots import ValidationPictures
 from seg.files import second_name
 from seg.inference import trained
 from seg.report.tables import percent
 from seg.training import State, replay
+from seg.training.pictures import ValidationPictures
 
 log = logging.getLogger(__name__)
 
 _NOTABLE_WAIT = 0.1  # share of an epoch that is worth a word
 
 
-class RunWatcher:
+class Recorder:
     """The `seg.training.Watcher` of a run folder; on all processes but the first it does nothing.
 
     Args:
         state: what is saved.
         epochs: of the whole run.
         names: of the training pairs.
-        describe: the further arguments of `seg.inference.trained.save`.
+        about: what its checkpoints say besides the state.
         make_logger: ``(log_dir, purge_step)`` -> a `seg.training.trackers.Writer`, such as TensorBoard's, or None.
         pictures: drawn for the logger after every validation.
+        told: called with (epochs done, epochs) after each.
     """
 
     def __init__(
@@ -39,12 +39,13 @@ class RunWatcher:
         state: State,
         epochs: int,
         names: Sequence[str],
-        describe: Mapping[str, Any],
+        about: trained.Description,
         make_logger: Callable[..., Any] | None,
         pictures: ValidationPictures,
+        told: Callable[[int, int], None] = lambda epoch, epochs: None,
     ) -> None:
-        self.folder, self.state, self.epochs, self.names, self.describe = folder, state, epochs, names, describe
-        self.pictures = pictures
+        self.folder, self.state, self.epochs, self.names, self.about = folder, state, epochs, names, about
+        self.pictures, self.told = pictures, told
         self.writes = state.fabric.is_global_zero
         # events of the epochs that will be trained again are struck out
         logs = self.writes and make_logger is not None
@@ -58,7 +59,7 @@ class RunWatcher:
         # how long data were waited for is the machine's business, and not what a resumed run repeats
         runs.append_line(self.folder, {key: value for key, value in line.items() if key != "wait"})
         self._log(line)
-        advance(line["epoch"] + 1, self.epochs)
+        self.told(line["epoch"] + 1, self.epochs)
         validated = (
             f"  val loss {line['val_loss']:.3f}  mIoU {percent(line['val_miou'])} %" if "val_miou" in line else ""
         ) + (f"  AP {percent(line['val_ap'])} %" if "val_ap" in line else "")
@@ -103,7 +104,7 @@ class RunWatcher:
         return told
 
     def _save(self, name: str, *, resumable: bool) -> None:
-        trained.save(self.folder / name, self.state.state_dict(), resumable=resumable, **self.describe)
+        trained.save(self.folder / name, self.state.state_dict(), self.about, resumable=resumable)
 
     def close(self) -> None:
         """Finish what the logger writes."""

@@ -5,14 +5,17 @@ import math
 from pathlib import Path
 from typing import Any
 
-from seg import runs, training
+from seg import runs
+from seg.images import Reading
+from seg.images.reading import PERCENTILES
 from seg.inference import trained
 from seg.training.device import precision_here
+from seg.training.state import State
 
 log = logging.getLogger(__name__)
 
 
-def resume(state: training.State, folder: Path, *, extend: bool = False) -> None:
+def resume(state: State, folder: Path, *, extend: bool = False) -> None:
     """Go on from ``last.pt``, if there is one; from the one saved before, if it is damaged.
 
     Args:
@@ -67,6 +70,17 @@ def _last_or_previous(folder: Path) -> tuple[Path, dict[str, Any]]:
             raise error from None
         log.warning(f"{error}; going on from {previous}, which was saved before it")
         return previous, saved
+
+
+def kept_reading(reading: Reading, folder: Path) -> Reading:
+    """Return the reading with the percentiles that a run in this folder goes on with, where it asks for them."""
+    last = folder / runs.LAST
+    if reading.range != PERCENTILES or not last.exists():
+        return reading
+    try:
+        return trained.reading_of(last, trained.read(last))
+    except ValueError:  # said when the run goes on from it
+        return reading
 
 
 def settled_precision(accelerator: str, folder: Path) -> str:

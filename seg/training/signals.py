@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from seg.commands.cli.terminal import interrupt
+from seg.files.errors import interrupt
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 _SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]

@@ -1,48 +1,28 @@
-"""Runs on few images: ``smoke=true`` does all that a long run does, ``fit.overfit=N`` shows if the model can learn."""
+"""A run of two steps that does all that a long run does: ``smoke=true``."""
 
 import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
-from seg.data.pairs import Pair
+from seg.training.options import FitOptions
 
 log = logging.getLogger(__name__)
 
-_STEPS, _VALIDATED = 2, 2
+STEPS, VALIDATED = 2, 2
+SHORT: dict[str, Any] = {"steps": STEPS, "validate_every": 1, "freeze": 0, "patience": None}
+"""The options of the loop that differ. Sizes of batches and crops stay: memory is one of the things to find out."""
 
 
-def smoke_test(cfg: dict[str, Any], folder: Path) -> Path:
-    """Make the configuration that of a run of two steps; return its folder, which begins empty.
-
-    Sizes of batches and crops stay, because memory is one of the things to find out about.
-    """
+def smoke_folder(folder: Path) -> Path:
+    """Return the folder of the short run, which begins empty."""
     folder = folder.parent / ".smoke" / folder.name
     if folder.is_dir():
         shutil.rmtree(folder)
-    cfg["fit"] |= {"steps": _STEPS, "validate_every": 1, "freeze": 0, "patience": None}
-    cfg["pictures"] = min(cfg["pictures"], 1)
-    cfg["runs"] = str(folder.parent)
-    log.info(f"smoke test: {_STEPS} steps and {_VALIDATED} validation images, written to {folder}")
+    log.info(f"smoke test: {STEPS} steps and {VALIDATED} validation images, written to {folder}")
     return folder
 
 
-def chosen(cfg: dict[str, Any], train: list[Pair], val: list[Pair]) -> tuple[list[Pair], list[Pair]]:
-    """The pairs that a run takes: all, unless few are asked for.
-
-    Raises:
-        ValueError: there are not as many.
-    """
-    if (number := cfg["fit"]["overfit"]) is not None:
-        if number > len(train):
-            raise ValueError(f"fit.overfit: expected at most the {len(train)} training pairs, got {number}; lower it")
-        return train[:number], train[:number]
-    if cfg["smoke"]:
-        step = cfg["loader"]["batch"] * cfg["fit"]["accumulate"]
-        return _spread(train, _STEPS * step), _spread(val, _VALIDATED)
-    return train, val
-
-
-def _spread(pairs: list[Pair], number: int) -> list[Pair]:
-    """At most so many, from all over the list."""
-    return [pairs[i * len(pairs) // number] for i in range(number)] if len(pairs) > number else pairs
+def few_pairs(batch: int, options: FitOptions) -> tuple[int, int]:
+    """Return the number of training and validation pairs that the short run takes."""
+    return STEPS * batch * options.accumulate, VALIDATED

@@ -1,69 +1,89 @@
-"""The model that a training begins with: its first weights, and the normalisation of its images."""
+"""What a training begins with: the first weights of its model, and the normalisation of its images."""
 
 import logging
-import math
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
-from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 
 from seg import models
-from seg.commands.cli import instantiate
 from seg.data.source import Data
+from seg.files import checks
 from seg.images import Reading
 from seg.inference import trained
 from seg.labels import LabelMap
 from seg.models import checkpoint
 from seg.regularizers import describe
-from seg.tasks.building import head_configs
 
 log = logging.getLogger(__name__)
 
 _LEAST_DEVIATION = 1 / 255  # one gray level: a channel that varies less would be blown up to noise
 
 
-def first_model(
-    cfg: dict[str, Any], model_config: dict[str, Any], data: Data
-) -> tuple[nn.Module, models.Normalization, dict[str, Any]]:
-    """The model with its heads, regularizers and first weights; the normalisation of its images; what builds it."""
-    normalization: models.Normalization
-    if (given := cfg["normalization"])["mean"] is not None or given["std"] is not None:
-        normalization = _given_normalization(given, data.reading.channels)
-    elif data.moments is None:
-        normalization = models.normalization(cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights"))
-    else:
-        normalization = _own_normalization(data)
-    model = _with_file(model_config, normalization)
-    if cfg["task"]:
-        heads = head_configs(cfg["task"], model, data.labels)
-        built = {name: instantiate(head, group=f"task.{name}.head") for name, head in heads.items()}
-        model, model_config = models.WithHeads(model, built), {**model_config, "heads": heads}
-    if cfg["device"]["sync_batchnorm"]:  # before regularizers find their places among the normalisations
-        model = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-    if cfg["regularizer"]:  # not in the checkpoint's model: in evaluation there is none
-        model = instantiate(cfg["regularizer"], model, group="regularizer")
-    if (found := describe(model).splitlines()) != ["no regularizers"]:
-        log.info("\n  ".join(["regularizers:", *found]))
-    if cfg["init"] is not None:
-        theirs = _start_from(cfg["init"], model, data.labels, data.reading)
-        normalization = theirs or normalization
-    return model, normalization, model_config
+@dataclass(frozen=True)
+class NormalizationOptions:
+    """Mean and deviation of each channel of images scaled to 0..1: the group ``normalization``.
+
+    Args:
+        mean, std: a number for each channel; None = see `first_normalization`.
+    """
+
+    mean: list[float] | None = None
+    std: list[float] | None = None
+
+    def given(self, channels: int) -> models.Normalization | None:
+        """Return what was given, if anything.
+
+        Raises:
+            ValueError: not a number for each channel.
+        """
+        if self.mean is None and self.std is None:
+            return None
+        for key, values in (("mean", self.mean), ("std", self.std)):
+            if not (
+                isinstance(values, list)
+                and len(values) == channels
+                and all(map(checks.is_number, values))
+                and (key == "mean" or min(values) > 0)
+            ):
+                positive = " positive" if key == "std" else ""
+                raise ValueError(
+                    f"normalization.{key}: expected {channels}{positive} numbers, one for each channel of images "
+                    f"scaled to 0..1, got {values!r}; give both mean and std, or neither"
+                )
+        mean, std = (tuple(map(float, values or ())) for values in (self.mean, self.std))
+        return mean, std
 
 
-def _with_file(model_config: dict[str, Any], normalization: models.Normalization) -> nn.Module:
-    """The model, with what a file has for its encoder, where ``encoder_weights`` names one; says what was found."""
-    path = model_config.get("encoder_weights")
-    if model_config.get("_target_") != "seg.models.build" or not models.is_file(path):
-        model: nn.Module = instantiate(model_config, group="model")
-        return model
-    weights = models.read_weights(str(path))
-    model = instantiate({**model_config, "encoder_weights": None}, group="model")
-    found = models.fill(model.encoder, weights, str(path))  # type: ignore[arg-type]  # every model of smp has one
-    log.info(f"encoder: {path}, {_found(found)}")
+def first_normalization(
+    given: NormalizationOptions, data: Data, encoder_name: str, encoder_weights: str | None
+) -> models.Normalization:
+    """Choose the normalisation of a run: what was given, that of the encoder's weights, or that of other bands."""
+    if (chosen := given.given(data.reading.channels)) is not None:
+        return chosen
+    return models.normalization(encoder_name, encoder_weights) if data.moments is None else _own_normalization(data)
+
+
+def with_encoder_file(build: "partial[nn.Module]", path: str, normalization: models.Normalization) -> nn.Module:
+    """Build a model, take what a file has for its encoder, and say what that was.
+
+    Args:
+        build: `seg.models.build` with its arguments.
+        normalization: of the run, for what is said.
+    """
+    weights = models.read_weights(path)
+    model = build(encoder_weights=None)
+    taken = models.fill(model.encoder, weights, path)  # type: ignore[arg-type]  # every model of smp has one
+    log.info(f"encoder: {path}, {_found(taken)}")
     mean, std = ("[" + ", ".join(f"{value:.3g}" for value in values) + "]" for values in normalization)
     log.info(f"images are normalised by mean {mean}, deviation {std}; other weights may want others: normalization=")
     return model
+
+
+def tell_regularizers(model: nn.Module) -> None:
+    """Say which regularizers a model has, if any."""
+    if (lines := describe(model).splitlines()) != ["no regularizers"]:
+        log.info("\n  ".join(["regularizers:", *lines]))
 
 
 def _found(found: models.Found) -> str:
@@ -75,28 +95,6 @@ def _found(found: models.Found) -> str:
 def _is_foreign(path: str) -> bool:
     """Whether a file of weights is not a checkpoint of this toolkit."""
     return path.endswith(".safetensors") or "format" not in checkpoint.load(path)
-
-
-def _given_normalization(given: Mapping[str, Any], channels: int) -> models.Normalization:
-    """What the configuration says.
-
-    Raises:
-        ValueError: not a number for each channel.
-    """
-    for key in ("mean", "std"):
-        values = given[key]
-        if not (
-            isinstance(values, list)
-            and len(values) == channels
-            and all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values)
-            and (key == "mean" or min(values) > 0)
-        ):
-            positive = " positive" if key == "std" else ""
-            raise ValueError(
-                f"normalization.{key}: expected {channels}{positive} numbers, one for each channel of images scaled to "
-                f"0..1, got {values!r}; give both mean and std, or neither"
-            )
-    return tuple(map(float, given["mean"])), tuple(map(float, given["std"]))
 
 
 def _own_normalization(data: Data) -> models.Normalization:
@@ -115,8 +113,8 @@ def _own_normalization(data: Data) -> models.Normalization:
     return tuple(mean.tolist()), tuple(deviation.clip(_LEAST_DEVIATION).tolist())
 
 
-def _start_from(path: str, model: nn.Module, labels: LabelMap, reading: Reading) -> models.Normalization | None:
-    """Take the weights of a checkpoint, of the head by class name, and say what was left.
+def take_weights(path: str, model: nn.Module, labels: LabelMap, reading: Reading) -> models.Normalization | None:
+    """Take the weights that ``init`` names, of the head by class name, and say what was left.
 
     Returns:
         its normalisation; None if its images had other bands.

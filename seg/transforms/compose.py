@@ -29,6 +29,12 @@ class Compose:
             if isinstance(transform, Compose):
                 transform.set_source(read, count)
 
+    @property
+    def crop_size(self) -> tuple[int, int] | None:
+        """Height and width of the samples, where ``crop`` sets them."""
+        size: tuple[int, int] | None = getattr(self.transforms.get("crop"), "size", None)
+        return size
+
     def check_channels(self, channels: int) -> None:
         """Make sure that every transform takes images of so many channels.
 

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 _INSTALLED = {"lightning", "seg", "segmentation_models_pytorch", "timm", "torch", "torchvision"}
@@ -52,6 +53,63 @@ def parameters(target: str) -> tuple[list[str], bool]:
         raise ValueError(f"{target}: {' '.join(str(error).split())}") from None
     named = [p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     return named, any(p.kind is p.VAR_KEYWORD for p in found)
+
+
+class Deferred:
+    """A constructor that a configuration names with some of its arguments; it is called once the others are known.
+
+    Args:
+        config: ``_target_`` and arguments, of which nested ones are built now.
+        group: where the configuration stands on the command line, for messages.
+
+    Raises:
+        ValueError: an argument that the target does not take.
+    """
+
+    def __init__(self, config: Mapping[str, Any], group: str) -> None:
+        self.config, self.group = dict(config), group
+        if text := _leftover(config, group):
+            raise ValueError(text)
+        self.make: partial[Any] = instantiate({**config, "_partial_": True}, group=group)
+
+    @property
+    def takes(self) -> list[str]:
+        """Names of the parameters of the target."""
+        return parameters(str(self.config["_target_"]))[0]
+
+    def told(self, **known: Any) -> "Deferred":
+        """Return the same with those of the known arguments that the target takes and the configuration leaves open."""
+        more = {name: value for name, value in known.items() if name in self.takes and name not in self.config}
+        return self.given(**more) if more else self
+
+    def given(self, **arguments: Any) -> "Deferred":
+        """Return the same with further arguments, or with others."""
+        copy = object.__new__(Deferred)
+        copy.config, copy.group = {**self.config, **arguments}, self.group
+        copy.make = partial(self.make, **arguments)
+        return copy
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the constructor.
+
+        Raises:
+            ValueError: an argument that it does not take; or whatever it raises.
+        """
+        try:
+            return self.make(*args, **kwargs)
+        except (ImportError, AttributeError, TypeError) as error:
+            raise ValueError(f"{self.group}: error in call to target '{self.config['_target_']}': {error!r}") from error
+
+
+def inference_of(config: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return what wraps a model so that it accepts images of any size; see `seg.inference`.
+
+    Raises:
+        ValueError: an option that cannot work.
+    """
+    infer = Deferred(config, "inference")
+    infer(lambda images: images)  # wrong options are found before files are read
+    return infer.make
 
 
 def trusted_modules(names: Any) -> list[str]:

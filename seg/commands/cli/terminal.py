@@ -8,7 +8,8 @@ import io
 import logging
 import signal
 import sys
-from typing import Any
+
+from seg.files.errors import interrupt
 
 _SILENT = logging.CRITICAL + 1
 
@@ -55,12 +56,6 @@ def speak(first: bool) -> None:
 
     console.quiet |= not first
     _lines.setLevel(logging.NOTSET if first else _SILENT)
-
-
-def interrupt(number: int, _: Any) -> None:
-    """End as Ctrl-C does; the next such signal ends the process at once."""
-    signal.signal(number, signal.SIG_DFL)
-    raise KeyboardInterrupt(f"by {signal.Signals(number).name}")
 
 
 def end_by_signal() -> None:

@@ -1,0 +1,179 @@
+"""What a training request asks for, as objects: every part of the configuration is built once, and checks itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from torch import nn
+
+from seg import runs
+from seg.commands.cli import instantiate, plain
+from seg.commands.cli.targets import Deferred
+from seg.commands.sweep import check_test
+from seg.convert.weights import check_rules
+from seg.data.batches import LoaderOptions
+from seg.data.source import Source
+from seg.files import checks
+from seg.metrics.catalogue import check_monitor
+from seg.runs.card import check_license
+from seg.tasks.building import check_boxes, check_tasks, has_boxes
+from seg.training import FitOptions
+from seg.training.device import AUTO, DeviceOptions
+from seg.training.optim import RateOptions
+from seg.training.resume import settled_precision
+from seg.training.smoke import SHORT, few_pairs, smoke_folder
+from seg.training.start import NormalizationOptions
+from seg.training.trackers import check_logger
+
+
+@dataclass(frozen=True)
+class FurtherTask:
+    """A task beside the segmentation, as the group ``task`` names it."""
+
+    head: Deferred
+    task: Deferred
+    weight: float
+
+
+@dataclass(frozen=True)
+class Request:
+    """The objects of a training request; what needs the data, or the model, is deferred.
+
+    Attributes:
+        config: all of it as plain data, for the record.
+        choices: the option of each group.
+        folder: of the run.
+        few: training and validation pairs of a smoke test.
+        loss: None where it needs class weights of the training masks.
+    """
+
+    config: dict[str, Any]
+    choices: Mapping[str, str]
+    folder: Path
+    fit: FitOptions
+    data: Source
+    few: tuple[int, int] | None
+    loader: LoaderOptions
+    device: DeviceOptions
+    normalization: NormalizationOptions
+    rates: RateOptions
+    augment: Any
+    model: Deferred
+    regularizer: Deferred | None
+    loss: nn.Module | None
+    tasks: dict[str, FurtherTask]
+    box_loss: Any
+    weighting: Deferred
+    optimizer: Deferred
+    scheduler: Deferred
+    inference: Deferred
+    average: Deferred | None
+    logger: Deferred | None
+
+    def __getitem__(self, key: str) -> Any:
+        """Return a plain option of the top level, such as ``seed``."""
+        return self.config[key]
+
+
+def request(config: DictConfig) -> Request:
+    """Build what a configuration asks for, and refuse what cannot work, before data are read.
+
+    Raises:
+        ValueError: options that are nonsense, or do not go together.
+    """
+    choices = HydraConfig.get().runtime.choices
+    config.name = config.name or runs.run_name(HydraConfig.get().overrides.task, choices, config.seed)
+    cfg: dict[str, Any] = plain(config)
+    for key in ("seed", "pictures"):
+        checks.whole(key, cfg[key], 0)
+    check_license(cfg["license"])
+    check_logger(cfg.get("logger"))
+    check_test(cfg["sweep"]["test"])
+    check_tasks(cfg["task"])
+    folder, few = Path(str(cfg["runs"]), str(cfg["name"])), None
+    loader: LoaderOptions = instantiate(cfg["loader"], group="loader")
+    if cfg["smoke"]:
+        cfg["fit"] |= SHORT
+        cfg["pictures"] = min(cfg["pictures"], 1)
+    fit: FitOptions = instantiate(cfg["fit"], group="fit")
+    if cfg["smoke"]:
+        folder, few = smoke_folder(folder), few_pairs(loader.batch, fit)
+        cfg["runs"] = str(folder.parent)
+    if cfg["device"]["precision"] == AUTO:
+        cfg["device"]["precision"] = settled_precision(cfg["device"]["accelerator"], folder)
+    asked = Request(
+        config=cfg,
+        choices=choices,
+        folder=folder,
+        fit=fit,
+        data=_source(cfg["data"]),
+        few=few,
+        loader=loader,
+        device=instantiate(cfg["device"], group="device"),
+        normalization=instantiate(cfg["normalization"], group="normalization"),
+        rates=instantiate(cfg["rates"], group="rates"),
+        augment=instantiate(cfg["augment"], group="augment"),
+        model=Deferred(cfg["model"], "model"),
+        regularizer=_deferred(cfg, "regularizer"),
+        loss=None if check_rules(cfg["loss"]) else instantiate(cfg["loss"], group="loss"),
+        tasks={name: _task(name, task) for name, task in (cfg["task"] or {}).items()},
+        box_loss=instantiate(cfg["box_loss"], group="box_loss") if "box_loss" in cfg else None,
+        weighting=Deferred(cfg["weighting"], "weighting"),
+        optimizer=Deferred(cfg["optimizer"], "optimizer"),
+        scheduler=Deferred(cfg["scheduler"], "scheduler"),
+        inference=Deferred(cfg["inference"], "inference"),
+        average=_deferred(cfg, "average"),
+        logger=_deferred(cfg, "logger"),
+    )
+    _check_together(asked)
+    return asked
+
+
+def _source(data: Mapping[str, Any]) -> Source:
+    """Build where the data lie; a group of the user's own need not name the targets."""
+    part = {"_target_": "seg.data.source.Part"}
+    parts = {name: {**part, **(data.get(name) or {})} for name in ("train", "val", "test")}
+    source: Source = instantiate({"_target_": "seg.data.source.Source", **data, **parts}, group="data")
+    return source
+
+
+def _deferred(config: Mapping[str, Any], group: str) -> Deferred | None:
+    return Deferred(config[group], group) if config.get(group) else None
+
+
+def _task(name: str, task: Mapping[str, Any]) -> FurtherTask:
+    head, loss = (Deferred(task[part], f"task.{name}.{part}") for part in ("head", "task"))
+    return FurtherTask(head, loss, task.get("weight", 1.0))
+
+
+def _check_together(asked: Request) -> None:
+    """Refuse options that do not go together, or that their objects would refuse once the data were read."""
+    fit, cfg, channels = asked.fit, asked.config, asked.data.reading.channels
+    asked.inference(lambda images: images)
+    check_monitor(fit.monitor, fit.mode, with_boxes=has_boxes(cfg["task"]))
+    if has_boxes(cfg["task"]):
+        check_boxes(asked.inference.make)
+    if (given := cfg["model"].get("in_channels", channels)) != channels:
+        raise ValueError(
+            f"model.in_channels: expected none, because it follows from data.bands ({channels} channels), got {given!r}"
+            "; leave it out, and choose the bands"
+        )
+    asked.normalization.given(channels)
+    if callable(check := getattr(asked.augment, "check_channels", None)):
+        try:
+            check(channels)
+        except ValueError as error:
+            raise ValueError(f"augment: {error}") from None
+    if asked.average is not None and fit.steps is None and fit.freeze >= fit.epochs:
+        raise ValueError(
+            f"average: expected a model that is trained, got fit.freeze={fit.freeze} of {fit.epochs} epochs; "
+            "lower fit.freeze, or give average=none"
+        )
+    if fit.patience is not None and fit.validate_every > fit.epochs and fit.steps is None:
+        raise ValueError(
+            f"fit.patience: expected validations to wait for, got one every {fit.validate_every} of "
+            f"{fit.epochs} epochs; lower fit.validate_every"
+        )

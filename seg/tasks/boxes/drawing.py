@@ -1,0 +1,14 @@
+"""Which boxes a picture shows."""
+
+from seg.tasks.boxes.decode import Boxes
+
+SHOWN = 0.3
+"""Score from which a box is drawn: with all that are kept for the average precision nothing else would be seen."""
+
+
+def for_panel(boxes: Boxes | None) -> tuple[list[list[float]], list[int]]:
+    """The good boxes and their classes, for `seg.report.pictures.panel`."""
+    if boxes is None:
+        return [], []
+    good = boxes.scores >= SHOWN
+    return boxes.boxes[good].tolist(), boxes.classes[good].tolist()

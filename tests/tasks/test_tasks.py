@@ -1,0 +1,133 @@
+"""Tasks beside the segmentation, from the command line: the example of `seg.tasks.objective`, and wrong requests.
+
+python -m pytest tests/tasks/test_tasks.py
+"""
+
+import json
+import re
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+import torch
+from conftest import Script, fails, train_options
+
+from seg import models, runs
+from seg.inference import trained
+from seg.labels import LabelMap
+from seg.losses import CrossEntropy, Dice, WeightedSum
+from seg.tasks import objective
+from seg.tasks.building import check_tasks, make_objective
+from seg.tasks.objective import MultiTask, Segmentation
+
+LABELS = LabelMap.load("camvid")
+SIZE = {"_target_": "torch.nn.Conv2d", "in_channels": 4, "out_channels": 1, "kernel_size": 1}
+
+
+def example() -> dict[str, str]:
+    """The files that the documentation shows, by name."""
+    parts = re.findall(r"``(my_\S+)``::\n\n((?:    .*\n|\n)+)", objective.__doc__ or "")
+    return {name: dedent(text).strip() + "\n" for name, text in parts}
+
+
+def test_a_users_own_second_task(tmp_path: Path, data: Path, script: Script) -> None:
+    files = example()
+    assert list(files) == ["my_edges.py", "my_conf/task/edges.yaml"]
+    assert sum(len(text.splitlines()) for text in files.values()) < 40
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    words = [*train_options(data), "logger=none", "--config-dir", "my_conf", "task=edges", "weighting=uncertainty"]
+    result = script("seg-train", *words, "regularizer=all", "average=ema", "fit.freeze=1", name="own")
+    assert result.returncode == 0, result.stderr
+    last = json.loads((tmp_path / "runs/own" / runs.METRICS).read_text().splitlines()[-1])
+    assert list(last["terms"]) == list(last["weights"]) == ["segmentation", "edges"]
+    assert last["weights"]["edges"] != 1
+    total = sum(
+        last["weights"][name] * factor * last["terms"][name] for name, factor in (("segmentation", 1), ("edges", 0.5))
+    )
+    assert last["loss"] == pytest.approx(total, abs=0.05)  # and half the log variances
+
+    path, images = tmp_path / "runs/own/best.pt", torch.randn(1, 3, 64, 64)
+    alone = trained.load(path, "cpu").model
+    assert not isinstance(alone, models.WithHeads), "nobody said that my_edges is to be trusted"
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.syspath_prepend(tmp_path)
+        both = trained.load(path, "cpu", trust=["my_edges"]).model
+        logits, outputs = both(images, heads=True)
+        assert torch.equal(logits, alone(images))
+        assert torch.equal(logits, both(images))
+        assert outputs["edges"].shape == (1, 1, 64, 64)
+    assert trained.read(path)["objective"]["weighting.log_variance"].abs().sum() > 0
+
+    fails(
+        script("seg-train", *words, "loss=boundary", name="other"), 2, r"never below 0, .*'segmentation' \(Boundary\)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ({"a b": {}}, "task: expected a name such as boxes, got 'a b'; choose another in conf/task"),
+        ({"segmentation": {}}, "task: expected a name such as boxes, got 'segmentation'"),
+        ({"edges": {"head": SIZE}}, "task.edges: expected head, task and perhaps weight, got head; correct its file"),
+        ({"edges": 3}, "task.edges: expected head, task and perhaps weight, got 3"),
+        ({"edges": {"head": SIZE, "task": SIZE, "scale": 2}}, "got head, task, scale; correct its file in conf/task"),
+        (
+            {"edges": {"head": {"channels": 3}, "task": SIZE}},
+            r"task.edges.head: expected a _target_ and its .* got \{'c",
+        ),
+        (
+            {"edges": {"head": SIZE, "task": {"_target_": "my_lost.Edges"}}},
+            "my_lost.Edges: .*No module named 'my_lost'",
+        ),
+    ],
+)
+def test_tasks_that_are_none(tasks: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_tasks(tasks)
+    check_tasks({"edges": {"head": SIZE, "task": SIZE, "weight": 2.0}})
+    check_tasks(None)
+
+
+def configured(weighting: str, **options: Any) -> dict[str, Any]:
+    return {"task": None, "weighting": {"_target_": f"seg.losses.weighting.{weighting}", **options}}
+
+
+def test_the_weighting_of_a_composite_loss() -> None:
+    """Without further tasks its terms are weighed; the sum is left to the loss, to the bit."""
+    loss = WeightedSum(terms={"cross": CrossEntropy(), "dice": Dice()}, weights={"cross": 1.0, "dice": 1.0})
+    plain = make_objective(configured("Fixed"), loss, LABELS)
+    assert isinstance(plain, Segmentation)
+    assert plain.weighting is None
+    weighed = make_objective(configured("DynamicWeightAverage", temperature=1.0), loss, LABELS)
+    assert isinstance(weighed, Segmentation)
+    assert weighed.weighting is not None
+    assert weighed.weighting.names == ("cross", "dice")
+    with pytest.raises(
+        ValueError, match="weighting: expected several losses to weigh, got Dice alone; give weighting="
+    ):
+        make_objective(configured("Uncertainty"), Dice(), LABELS)
+    with pytest.raises(
+        ValueError, match="expected arguments among names, positive, rate, got temperature; .* ~weighting.temp"
+    ):
+        make_objective(configured("Uncertainty", temperature=1.0), loss, LABELS)
+
+
+def test_constructors_are_told_what_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Told(torch.nn.Module):
+        def __init__(self, classes: int, names: list[str], scale: float = 1.0) -> None:
+            super().__init__()
+            self.told = classes, names, scale
+
+        def prepare(self, mask: Any) -> dict[str, Any]:
+            return {}
+
+    monkeypatch.setattr("seg.tasks.objective.Told", Told, raising=False)
+    tasks = {"mine": {"head": SIZE, "task": {"_target_": "seg.tasks.objective.Told", "scale": 2.0}, "weight": 0.25}}
+    found = make_objective({**configured("Fixed"), "task": tasks}, Dice(), LABELS)
+    assert isinstance(found, MultiTask)
+    assert found.tasks["mine"].told == (LABELS.classes, list(LABELS.names), 2.0)
+    assert found.weights == {"mine": 0.25}
+    assert found.weighting.names == ("segmentation", "mine")
