@@ -24,7 +24,8 @@ from torch.utils.data import Dataset
 import seg
 from seg.commands.cli import conf_dir, instantiate, plain
 from seg.data.batches import make_loader
-from seg.data.dataset import SegmentationDataset, check
+from seg.data.checked import check
+from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import Pair, pair
 from seg.data.pairs.folders import check_apart
 from seg.files import make_folder, whole, write_csv, write_json, write_png

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 from torch import nn
 
-from seg import runs
-from seg.commands.cli import instantiate, plain
+from seg.commands.cli import instantiate
 from seg.commands.cli.targets import Deferred
 from seg.commands.sweep import check_test
 from seg.convert.weights import check_rules
@@ -78,15 +75,16 @@ class Request:
         return self.config[key]
 
 
-def request(config: DictConfig) -> Request:
+def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
     """Build what a configuration asks for, and refuse what cannot work, before data are read.
+
+    Args:
+        cfg: the configuration as plain data; it becomes that of the run: of a smoke test, and without ``auto``.
+        choices: the option of each group.
 
     Raises:
         ValueError: options that are nonsense, or do not go together.
     """
-    choices = HydraConfig.get().runtime.choices
-    config.name = config.name or runs.run_name(HydraConfig.get().overrides.task, choices, config.seed)
-    cfg: dict[str, Any] = plain(config)
     for key in ("seed", "pictures"):
         checks.whole(key, cfg[key], 0)
     check_license(cfg["license"])

@@ -27,8 +27,8 @@ def main() -> None:
 
 def train(config: "DictConfig") -> None:
     """Train as the configuration says; the heavy imports wait until here, so that ``--help`` is quick."""
+    from seg.commands.build import train_one
     from seg.commands.sweep import job
-    from seg.commands.training import train_one
     from seg.commands.tune import tuned
 
     job(config, lambda each: train_one(tuned(each, train_one)))

@@ -17,7 +17,7 @@ import torch
 from conftest import LABELS, write_pairs
 from lightning.fabric import Fabric
 
-from seg.commands import _cache
+from seg.data import cache as cache_room
 from seg.data.batches import EvaluationBatches, make_loader
 from seg.data.cache import Cache, DiskCache, MemoryCache, free_memory
 from seg.data.checked import check
@@ -25,6 +25,7 @@ from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import Pair, pair
 from seg.data.source import Data
 from seg.images import RGB
+from seg.training.processes import shared_cache
 
 
 def never() -> Any:
@@ -108,30 +109,31 @@ def test_a_cache_that_cannot_be_written_is_not_in_the_way(pairs: list[Pair], tmp
 
 @pytest.mark.parametrize("kind", ["ram", "disk"])
 def test_what_does_not_fit_is_refused(
-    kind: str, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", logger="seg")
     found = check(pairs, 3)
     data = Data(LABELS, pairs[:3], pairs[3:], found.counts[:3], found.sizes[:3], found.sizes[3:], {}, RGB, None)
     fabric = Fabric(accelerator="cpu", devices=1)
-    assert _cache.make_cache(None, data, fabric) is None
-    cache = _cache.make_cache(kind, data, fabric)
+    assert shared_cache(None, data, fabric) is None
+    cache = shared_cache(kind, data, fabric)
     assert cache is not None
-    assert f"data.cache={kind}: takes 0.1 MB of " in capsys.readouterr().out  # 4 * 64 * 96 * (3 + 1)
-    monkeypatch.setattr(_cache, "free_memory", lambda: 109_000)
-    monkeypatch.setattr(_cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=109_000))
+    assert f"data.cache={kind}: takes 0.1 MB of " in caplog.text  # 4 * 64 * 96 * (3 + 1)
+    monkeypatch.setattr(cache_room, "free_memory", lambda: 109_000)
+    monkeypatch.setattr(cache_room.shutil, "disk_usage", lambda _: SimpleNamespace(free=109_000))
     with pytest.raises(ValueError, match=rf"data.cache: expected at most 0.1 MB for {kind}, .* got 0.1 MB of decoded"):
-        _cache.make_cache(kind, data, fabric)
-    monkeypatch.setattr(_cache, "free_memory", lambda: 110_000)
-    monkeypatch.setattr(_cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=110_000))
-    assert _cache.make_cache(kind, data, fabric) is not None
+        shared_cache(kind, data, fabric)
+    monkeypatch.setattr(cache_room, "free_memory", lambda: 110_000)
+    monkeypatch.setattr(cache_room.shutil, "disk_usage", lambda _: SimpleNamespace(free=110_000))
+    assert shared_cache(kind, data, fabric) is not None
     if kind == "disk":  # what is there takes nothing more
         for files in pairs:
             dataset(pairs, cache)
             for path in (files.image, files.mask):
                 cache.get(path, lambda: np.zeros(1, np.uint8))
-        monkeypatch.setattr(_cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-        assert _cache.make_cache(kind, data, fabric) is not None
-        assert "8 of 8 files are there" in capsys.readouterr().out
+        monkeypatch.setattr(cache_room.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+        assert shared_cache(kind, data, fabric) is not None
+        assert "8 of 8 files are there" in caplog.text
 
 
 def test_free_memory_is_that_of_a_machine() -> None:

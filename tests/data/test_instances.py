@@ -22,7 +22,8 @@ from seg.convert import convert_folder
 from seg.convert.tiles import Cut
 from seg.data.batches import Batch
 from seg.data.cache import MemoryCache
-from seg.data.dataset import SegmentationDataset, check
+from seg.data.checked import check
+from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import Pair, pair, with_instances
 from seg.images import read_instances, read_mask
 from seg.labels import IGNORE, Label, LabelMap

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import train_options
+from seg.commands._request import BEST_LOW, MONITORED, check_monitor
 
 from seg import runs
-from seg.commands._request import BEST_LOW, MONITORED, check_monitor
 from seg.evaluation import files, plots
 from seg.evaluation import tables as printed
 from seg.evaluation.evaluate import Validation

@@ -30,7 +30,7 @@ from seg.tasks.boxes import BoxHead, BoxTask
 from seg.tasks.objective import MultiTask, Segmentation
 from seg.training import optim
 from seg.training.averaging import EMA
-from seg.training.device import make_fabric
+from seg.training.device import DeviceOptions, make_fabric
 
 CLASSES, IMAGES, STEPS = 4, 8, 6
 
@@ -228,7 +228,7 @@ def process(rank: int, folder: str, port: int) -> None:
     """What each of the two processes does: every case once, and one that another process began, and may end."""
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), **slurm(rank)}
-    fabric = make_fabric(accelerator="cpu", devices=1, precision="32-true", deterministic=False)
+    fabric = make_fabric(DeviceOptions(accelerator="cpu", precision="32-true"))
     found = {name: Run(case, fabric, Path(folder, name)).fit() for name, case in CASES.items()}
     found["begun by one"] = Run(CASES["all"], fabric, Path(folder, "begun by one")).fit()
     Run(CASES["all"], fabric, Path(folder, "begun by two")).fit(3)
@@ -308,7 +308,7 @@ def test_a_job_script_without_srun(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(key, value)
     monkeypatch.delenv("SLURM_STEP_ID")
     with pytest.raises(ValueError, match="a process for each of the 2 tasks of Slurm's job, got this one alone; start"):
-        make_fabric(accelerator="cpu", devices=1, precision="32-true", deterministic=False)
+        make_fabric(DeviceOptions(accelerator="cpu", precision="32-true"))
 
 
 def test_no_folder_is_named_after_the_time() -> None:

@@ -20,9 +20,9 @@ from hydra import compose, initialize_config_dir
 from safetensors.torch import save_file
 
 from seg import models
-from seg.commands._request import check_request
 from seg.commands.cli import plain
 from seg.commands.cli.help import conf_dir
+from seg.commands.request import request
 from seg.inference import trained
 from seg.training import device
 
@@ -191,7 +191,7 @@ def test_a_request_that_cannot_work(data: Path, options: list[str], message: str
     with initialize_config_dir(str(conf_dir()), version_base=None):
         config = compose("train", [*train_options(data), *options])
     with pytest.raises(ValueError, match=message):
-        check_request(plain(config))
+        request(plain(config), {})
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 python -m pytest tests/training/test_fair.py
 """
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +11,30 @@ import torch
 from conftest import train_options
 from hydra import compose, initialize_config_dir
 
+from seg.commands.build import build, read
 from seg.commands.cli import plain
 from seg.commands.cli.help import conf_dir
-from seg.data.source import load_data
+from seg.commands.request import request
 from seg.training.device import make_fabric
-from seg.training.run import Parts, build
-from seg.training.smoke import chosen
+from seg.training.run import Run
 
 
 @pytest.fixture
 def built(data: Path, tmp_path: Path) -> Any:
-    def make(*words: str) -> Parts:
+    def make(*words: str) -> Run:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            cfg: dict[str, Any] = plain(compose("train", [*train_options(data), "logger=none", "name=a", *words]))
-        fabric = make_fabric(accelerator="cpu", devices=1, precision="32-true", deterministic=False)
-        found = load_data(cfg["data"], cfg["labels"], tmp_path / "a", fabric, partial(chosen, cfg))
-        return build(cfg, found, fabric)
+            options = [*train_options(data), "logger=none", f"runs={tmp_path}", "name=a", *words]
+            asked = request(plain(compose("train", [*options, "device.precision=32-true"])), {})
+        return build(asked, read(asked), make_fabric(asked.device))
 
     return make
 
 
-def stream(parts: Parts) -> list[torch.Tensor]:
+def stream(run: Run) -> list[torch.Tensor]:
     """The images and masks of two epochs, as a model is shown them."""
     found = []
     for _ in range(2):
-        for batch in parts.train_loader:
+        for batch in run.train_loader:
             found += [batch.images, batch.masks]
     return found
 
@@ -53,18 +51,18 @@ def test_levels_of_a_seed_start_alike(built: Any, axis: tuple[str, ...]) -> None
     reference = built("seed=3")
     images, weights = stream(reference), reference.state.model.state_dict()
     for word in axis:
-        parts = built("seed=3", word)
-        assert parts.state.model.state_dict().keys() == weights.keys()
-        assert all(torch.equal(value, weights[key]) for key, value in parts.state.model.state_dict().items()), word
-        assert all(torch.equal(a, b) for a, b in zip(stream(parts), images, strict=True)), word
+        run = built("seed=3", word)
+        assert run.state.model.state_dict().keys() == weights.keys()
+        assert all(torch.equal(value, weights[key]) for key, value in run.state.model.state_dict().items()), word
+        assert all(torch.equal(a, b) for a, b in zip(stream(run), images, strict=True)), word
 
 
 def test_augmentations_see_the_same_order_and_weights(built: Any) -> None:
     orders, weights = [], []
     for word in ("augment=none", "augment=cutout", "augment=strong"):
-        parts = built("seed=3", word)
-        orders.append([batch.index.tolist() for _ in range(2) for batch in parts.train_loader])
-        weights.append(parts.state.model.state_dict())
+        run = built("seed=3", word)
+        orders.append([batch.index.tolist() for _ in range(2) for batch in run.train_loader])
+        weights.append(run.state.model.state_dict())
     assert orders[0] == orders[1] == orders[2]
     for others in weights[1:]:
         assert all(torch.equal(value, weights[0][key]) for key, value in others.items())

@@ -18,10 +18,10 @@ import pytest
 import torch
 from conftest import LABELS, Script, fails, scene, script_path, train_options, write_pairs
 
+from seg.evaluation.tables import verdict
 from seg.labels import Label, LabelMap
 from seg.metrics.scores import majority_scores, scores_of
 from seg.models import checkpoint
-from seg.report.tables import verdict
 
 
 def masks_of(folder: Path) -> list[Path]:

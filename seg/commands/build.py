@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from lightning.fabric import Fabric
 from omegaconf import DictConfig
 from timm.layers.norm_act import convert_sync_batchnorm
@@ -14,7 +15,7 @@ from torch import nn
 
 from seg import models, runs, training
 from seg.commands import sweep
-from seg.commands.cli import instantiate
+from seg.commands.cli import instantiate, plain
 from seg.commands.cli.targets import Deferred
 from seg.commands.cli.terminal import speak
 from seg.commands.request import Request, request
@@ -51,7 +52,9 @@ def train_one(config: DictConfig) -> Path | None:
     None on all processes but the first, which alone knows when it is complete.
     """
     speak(is_first())
-    asked = request(config)
+    choices = HydraConfig.get().runtime.choices
+    config.name = config.name or runs.run_name(HydraConfig.get().overrides.task, choices, config.seed)
+    asked = request(plain(config), choices)
     if asked.data.render is not None:
         asked.data.render()
     if runs.is_complete(asked.folder, asked.config):
@@ -59,7 +62,7 @@ def train_one(config: DictConfig) -> Path | None:
         log.info(f"{asked.folder} is complete; remove it, or give another name=... or seed=..., to train anew")
         return asked.folder if is_first() else None
     fabric = make_fabric(asked.device)
-    data = broadcast_from_first(fabric, lambda: _read(asked))
+    data = broadcast_from_first(fabric, lambda: read(asked))
     cache = shared_cache(asked.data.cache, data, fabric)
     run = fail_together(fabric, lambda: build(asked, data, fabric, cache))
     if asked["replay"] is not None:
@@ -73,7 +76,7 @@ def train_one(config: DictConfig) -> Path | None:
     return asked.folder if is_first() else None
 
 
-def _read(asked: Request) -> Data:
+def read(asked: Request) -> Data:
     """Pair, split and check the images and masks of a run, which may be one that goes on."""
     pairs = asked.data.take(overfit=asked.fit.overfit, few=asked.few)
     check_apart(asked.folder, asked.data.folders, "runs")
