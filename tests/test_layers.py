@@ -15,65 +15,44 @@ import seg
 
 PACKAGE = Path(__file__).resolve().parents[1] / "seg"
 
-BASE = {"labels", "files"}
 ALLOWED = {
     # what the commands call
-    "training": {"averaging", "evaluation", "loading", "objective"},
-    "evaluation": {"loading", "metrics"},
-    "trained": BASE | {"checkpoint", "exported", "images", "inference", "models"},
-    "audit": BASE | {"convert", "html", "images", "pairs", "remembered"},
-    "compare": BASE | {"html", "pairs", "runs", "scores"},
-    "convert": BASE | {"_preproc", "class_weights", "images", "pairs", "remembered"},
-    "synthetic": BASE | {"images"},
-    # where data, model and loss are made ready
-    "boxes": {"labels", "loading", "losses", "objective"},
-    "objective": {"loading", "losses", "weighting"},
-    "weighting": {"losses"},
-    "loading": {"dataset"},
-    "dataset": {"images", "pairs", "remembered", "transforms"},
-    "export": BASE | {"exported", "inference", "models"},
-    "exported": {"models"},
-    "models": BASE | {"checkpoint", "regularizers"},
-    "inference": {"images"},
-    "pictures": BASE | {"images"},
-    "averaging": set(),
-    "optim": set(),
+    "training": {"data", "evaluation", "files", "images", "inference", "labels", "metrics", "models", "regularizers",
+                 "report", "runs", "tasks"},
+    "audit": {"convert", "data", "files", "images", "labels", "report"},
+    "compare": {"data", "files", "labels", "metrics", "report", "runs"},
+    "evaluation": {"data", "files", "images", "inference", "labels", "metrics", "report", "runs", "tasks"},
+    # where model, loss and data meet, and what was trained
+    "tasks": {"data", "files", "images", "inference", "labels", "losses", "metrics"},
+    "inference": {"data", "files", "images", "labels", "models", "report", "runs"},
+    "models": {"files", "regularizers"},
+    "runs": {"files", "images", "labels", "metrics", "report"},
+    "metrics": {"_losses", "files", "labels"},
+    "losses": {"_losses", "files", "labels"},
+    # files become arrays, and arrays batches
+    "synthetic": {"convert", "files", "images", "labels"},
+    "convert": {"_preproc", "data", "files", "images", "labels"},
+    "data": {"files", "images", "labels", "report", "transforms"},
     # parts that know nothing of each other
-    "losses": BASE | {"_losses"},
-    "regularizers": BASE,
-    "transforms": BASE,
-    "metrics": BASE | {"_losses", "scores"},
-    "checkpoint": BASE,
-    "runs": BASE,
-    "images": BASE,
-    "pairs": BASE,
-    "class_weights": set(),
-    "scores": set(),
+    "transforms": {"files", "labels"},
+    "regularizers": {"files", "report"},
+    "report": {"files", "images", "labels"},
+    "images": {"files", "labels"},
     # what everything stands on
-    "remembered": {"files"},
-    "html": {"files"},
     "labels": {"files"},
     "files": set(),
     # compiled
     "_losses": set(),
     "_preproc": set(),
-}
-"""What each module may import of ours, each only what stands below it; commands may import everything."""
+}  # fmt: skip
+"""What each room may import of ours, each only what stands below it; commands may import everything."""
 
-WITHOUT_TORCH = {
-    "audit",
-    "class_weights",
-    "compare",
-    "convert",
-    "files",
-    "html",
-    "images",
-    "labels",
-    "pairs",
-    "remembered",
-    "runs",
-    "scores",
+ROOMS = {
+    *("labels", "images", "convert", "data", "audit", "synthetic", "transforms", "losses", "regularizers", "models"),
+    *("tasks", "training", "metrics", "evaluation", "inference", "runs", "compare", "report", "commands", "files"),
 }
+
+WITHOUT_TORCH = {"audit", "compare", "convert", "files", "images", "labels", "report", "runs", "synthetic"}
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
@@ -108,6 +87,21 @@ def test_imports_point_one_way(path: Path) -> None:
     outside = {name.split(".")[0] for name in imported(path)}
     assert not outside & {"hydra", "omegaconf"}, "only seg/commands knows Hydra"
     assert "torch" not in outside or noun(path) not in WITHOUT_TORCH
+
+
+def test_there_are_twenty_rooms() -> None:
+    """And nothing else in the package, and no private files in them."""
+    entries = {path.name for path in PACKAGE.iterdir() if path.suffix != ".so" and path.name != "__pycache__"}
+    assert entries == ROOMS | {"__init__.py", "_losses.pyi", "_preproc.pyi"}
+    assert not [path.name for path in MODULES if path.name.startswith("_") and path.name != "__init__.py"]
+    told = (seg.__doc__ or "").split("::")[1]
+    assert {line.split()[0] for line in told.splitlines() if line.startswith("    ")} == ROOMS
+
+
+def test_commands_are_thin() -> None:
+    sizes = {path.name: len(path.read_text().splitlines()) for path in PACKAGE.glob("commands/**/*.py")}
+    assert sum(sizes.values()) <= 1600
+    assert not {name: size for name, size in sizes.items() if size > 130}
 
 
 def test_the_table_points_down() -> None:
@@ -208,11 +202,10 @@ def test_heavy_imports_wait(statement: str, absent: set[str]) -> None:
 
 
 def test_the_package_lists_what_is_public() -> None:
-    """Every public room loads by attribute, and nothing else is listed."""
-    private = {"commands", "files", "html", "remembered"}  # served by the others, free to change
-    rooms = {noun(path) for path in MODULES} - private
-    assert set(dir(seg)) - {"__version__"} == rooms
+    """Every room but the commands, and what serves the others, loads by attribute, and nothing else is listed."""
+    rooms = ROOMS - {"commands", "files"}
+    assert set(dir(seg)) - {"__version__", "load"} == rooms
     for name in rooms:
         assert getattr(seg, name).__name__ == f"seg.{name}"
-    with pytest.raises(AttributeError, match="module 'seg' has no attribute 'remembered'"):
-        _ = seg.__getattr__("remembered")
+    with pytest.raises(AttributeError, match="module 'seg' has no attribute 'scores'"):
+        _ = seg.__getattr__("scores")

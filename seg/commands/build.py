@@ -34,7 +34,7 @@ from seg.metrics.catalogue import check_monitor
 from seg.runs.environment import environment
 from seg.tasks.building import class_indices, has_boxes
 from seg.tasks.objective import SEGMENTATION, MultiTask, Segmentation
-from seg.training.device import make_fabric
+from seg.training.device import gpu_names, library_versions, make_fabric
 from seg.training.optim import parameter_groups
 from seg.training.pictures import ValidationPictures
 from seg.training.processes import broadcast_from_first, fail_together, is_first, shared_cache
@@ -68,7 +68,14 @@ def train_one(config: DictConfig) -> Path | None:
     if asked["replay"] is not None:
         replay(asked["replay"], run.state, run.objective)
         return None
-    about = environment(asked["seed"], asked.choices, asked.device.precision)
+    about = environment(
+        asked["seed"],
+        asked.choices,
+        asked.device.precision,
+        libraries=library_versions(),
+        threads=torch.get_num_threads(),
+        gpus=gpu_names(),
+    )
     with ExitStack() as stack:
         opened = partial(runs.opened, asked.folder, asked.config, about, data.files)
         broadcast_from_first(fabric, lambda: stack.enter_context(opened()))

@@ -4,30 +4,39 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import seg
 
-def environment(seed: int, choices: Mapping[str, str], precision: str) -> dict[str, Any]:
-    """Plain data for ``environment.json``; ``precision`` is the one that the run computes in."""
-    import cv2
-    import numpy
-    import segmentation_models_pytorch
-    import torch
-    import torchvision
 
-    import seg
+def environment(
+    seed: int,
+    choices: Mapping[str, str],
+    precision: str,
+    *,
+    libraries: Mapping[str, str],
+    threads: int,
+    gpus: Sequence[str],
+) -> dict[str, Any]:
+    """Return the plain data of ``environment.json``.
 
-    modules = (torch, torchvision, segmentation_models_pytorch, numpy, cv2)
+    Args:
+        choices: the option of each group.
+        precision: that the run computes in.
+        libraries: their versions by name.
+        threads: that torch computes with.
+        gpus: names of those in the machine.
+    """
     return {
         "seg": seg.__version__,
         "python": platform.python_version(),
-        **{module.__name__: module.__version__ for module in modules},
+        **libraries,
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
+        "torch_threads": threads,
         "precision": precision,
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "gpus": list(gpus),
         "git": _git_state(),
         "command": sys.argv,
         "choices": {group: choice for group, choice in choices.items() if not group.startswith("hydra")},

@@ -7,7 +7,11 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy
+import segmentation_models_pytorch
 import torch
+import torchvision
 from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
@@ -108,6 +112,17 @@ def make_fabric(options: DeviceOptions) -> Fabric:
             "devices"
         )
     return fabric
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of what a result depends on, by the names of the modules."""
+    modules = (torch, torchvision, segmentation_models_pytorch, numpy, cv2)
+    return {module.__name__: str(module.__version__) for module in modules}
+
+
+def gpu_names() -> list[str]:
+    """Return the names of the GPUs in this machine."""
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
 def forget_peak(device: torch.device) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import scene, write_pairs
 
-from seg.data import dataset
+from seg.data import checked
 from seg.data.batches import TrainBatches, make_loader
 from seg.data.checked import check
 from seg.data.dataset import SegmentationDataset
@@ -133,7 +133,7 @@ def test_a_second_check_looks_at_what_has_changed(tmp_path: Path, monkeypatch: p
     settle(tmp_path)
     pairs = pair(tmp_path / "images", tmp_path / "masks")
     looked: list[str] = []
-    monkeypatch.setattr(dataset, "read_values", lambda path, how: (looked.append(path.stem), read_values(path, how))[1])
+    monkeypatch.setattr(checked, "read_values", lambda path, how: (looked.append(path.stem), read_values(path, how))[1])
     first = check(pairs, 3)
     assert sorted(looked) == ["s0", "s1", "s2", "s3"]
     looked.clear()

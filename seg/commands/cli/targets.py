@@ -36,20 +36,32 @@ def instantiate(config: Mapping[str, Any], *args: Any, group: str = "", **kwargs
         raise cause from error
 
 
+def _target(name: str) -> Callable[..., Any]:
+    """Find what a ``_target_`` names.
+
+    Raises:
+        ValueError: it cannot be found.
+    """
+    from hydra.utils import get_object
+
+    _make_importable(name)
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it would say the error too
+    try:
+        target: Callable[..., Any] = get_object(name)
+    except Exception as error:  # a module may raise anything when it is imported
+        raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
+    return target
+
+
 def parameters(target: str) -> tuple[list[str], bool]:
     """Names of what a target takes by name, and whether it takes any others besides.
 
     Raises:
         ValueError: it cannot be found, or says nothing of its parameters.
     """
-    from hydra.utils import get_object
-
-    _make_importable(target)
-    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it would say the error too
     try:
-        target_object: Callable[..., Any] = get_object(target)
-        found = inspect.signature(target_object).parameters.values()
-    except Exception as error:  # a module may raise anything when it is imported
+        found = inspect.signature(_target(target)).parameters.values()
+    except (TypeError, ValueError) as error:  # not callable; without a signature
         raise ValueError(f"{target}: {' '.join(str(error).split())}") from None
     named = [p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     return named, any(p.kind is p.VAR_KEYWORD for p in found)
@@ -70,7 +82,8 @@ class Deferred:
         self.config, self.group = dict(config), group
         if text := _leftover(config, group):
             raise ValueError(text)
-        self.make: partial[Any] = instantiate({**config, "_partial_": True}, group=group)
+        arguments = {key: value for key, value in config.items() if not str(key).startswith("_")}
+        self.make: partial[Any] = partial(_target(str(config["_target_"])), **instantiate(arguments, group=group))
 
     @property
     def takes(self) -> list[str]:
