@@ -135,11 +135,11 @@ class TrainBatches(Sampler[list[Key]]):
         self.end = len(self)
 
     def __len__(self) -> int:
-        """Steps of a whole epoch."""
+        """Count the steps of a whole epoch."""
         return self.size // (self.batch * self.accumulate)
 
     def go_to(self, epoch: int, step: int, end: int | None = None) -> None:
-        """The next iteration yields the batches of ``epoch`` from ``step`` to ``end``."""
+        """Make the next iteration yield the batches of ``epoch`` from ``step`` to ``end``."""
         self.epoch, self.start, self.end = epoch, step, len(self) if end is None else end
 
     def __iter__(self) -> Iterator[list[Key]]:
@@ -214,7 +214,7 @@ def make_loader(
     fabric: Fabric | None = None,
     collate_fn: Callable[[Sequence[Any]], Any] = collate,
 ) -> DataLoader[Any]:
-    """A loader over ``batches`` whose iteration leaves the global RNG alone.
+    """Make a loader over ``batches`` whose iteration leaves the global RNG alone.
 
     Its workers outlive Ctrl-C and SIGTERM, which reach every process of a group: the main one finishes its step
     first, and needs them for that.

@@ -35,7 +35,7 @@ class Cache(Protocol):
     """Where decoded files are kept."""
 
     def get(self, path: Path, decode: Callable[[], Pixels]) -> Pixels:
-        """What ``decode`` returns for this file, or once returned; an array of the caller's own."""
+        """Return what ``decode`` returns for this file, or once returned; an array of the caller's own."""
 
 
 class MemoryCache:

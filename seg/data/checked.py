@@ -84,7 +84,7 @@ class PairFacts(NamedTuple):
 
 
 def _facts_of(pair: Pair, classes: int, reading: Reading) -> PairFacts | str:
-    """What is in a pair, or what is wrong with it."""
+    """Look at a pair; return what is in it, or what is wrong with it."""
     try:
         mask, values = read_mask(pair.mask, classes), read_values(pair.image, reading)
     except ValueError as error:
@@ -111,7 +111,7 @@ def _facts_of(pair: Pair, classes: int, reading: Reading) -> PairFacts | str:
 
 
 def _wrong_instances(pair: Pair, mask: NDArray[np.uint8]) -> str:
-    """What is wrong with the numbers of the objects, if the pair has them."""
+    """Say what is wrong with the numbers of the objects, if the pair has them."""
     if pair.instances is None:
         return ""
     try:

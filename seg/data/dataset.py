@@ -96,7 +96,7 @@ class SegmentationDataset(Dataset[Sample]):
         return Sample(image, mask, index, self.prepare(mask, **more) if self.prepare else {})
 
     def _instances(self, mask: Tensor, index: int) -> Tensor | None:
-        """The numbers of a mask, if its pair has them."""
+        """Return the numbers of a mask, if its pair has them."""
         if self.pairs[index].instances is None:
             return None
         if mask.dtype != torch.int32:

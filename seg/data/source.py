@@ -245,7 +245,7 @@ def check(pairs: Sequence[Pair], classes: int, reading: Reading, part: str) -> C
 
 
 def measured(reading: Reading, images: Sequence[Path]) -> Reading:
-    """The reading with the percentiles of these training images, where it asks for them.
+    """Return the reading with the percentiles of these training images, where it asks for them.
 
     Raises:
         ValueError: images that cannot be read.
@@ -314,7 +314,7 @@ def _spread(pairs: list[Pair], number: int) -> list[Pair]:
 
 
 def load_labels(labels: str | None, masks: Folders) -> LabelMap:
-    """The named label map, else the ``labels.yaml`` beside the masks, of the first folder where there are several."""
+    """Load the named label map, else the ``labels.yaml`` beside the masks, in the first of several folders."""
     beside = as_list(masks)[0] / "labels.yaml"
     if labels is None and not beside.is_file():
         raise ValueError(

@@ -11,8 +11,9 @@ _MOST_ENTRIES = 200_000  # 65,536 values and what is around them fit
 
 
 def from_yaml(text: str) -> Sequence[Label]:
-    """The labels of ``classes: [...]``, and that of ``ignore_index`` and ``ignore_values``, which stand for ignored
-    pixels in single-channel sources.
+    """Return the labels of ``classes: [...]``, and that of ``ignore_index`` and ``ignore_values``.
+
+    The latter stand for ignored pixels in single-channel sources.
 
     Raises:
         ValueError: not YAML, or another content; the message names the class by its number.
@@ -37,7 +38,7 @@ def from_yaml(text: str) -> Sequence[Label]:
 
 
 def from_list(rows: Sequence[Any]) -> list[Label]:
-    """The labels of one dictionary a class: ``name``, ``color`` or ``colors``, ``id`` or ``values``, ``ignore``.
+    """Return the labels of one dictionary a class: ``name``, ``color`` or ``colors``, ``id`` or ``values``, ``ignore``.
 
     Raises:
         ValueError: a malformed row, named by its number.

@@ -44,7 +44,7 @@ class Label:
 
 
 def with_ignored(labels: Sequence[Label], values: Sequence[int]) -> Sequence[Label]:
-    """The labels with more values of single-channel sources that stand for ignored pixels, such as -1 or 255.
+    """Return the labels with more values of single-channel sources that stand for ignored pixels, such as -1 or 255.
 
     Raises:
         ValueError: no whole number, or the value of a class.
@@ -74,7 +74,7 @@ def _is_int(value: object, most: int) -> bool:
 
 
 def color_of(text: str) -> Color:
-    """The colour that a text means: ``#804080``, ``804080``, ``#848``, ``128,64,128``, ``(128 64 128)``.
+    """Return the colour that a text means: ``#804080``, ``804080``, ``#848``, ``128,64,128``, ``(128 64 128)``.
 
     Raises:
         ValueError: another text.

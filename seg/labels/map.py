@@ -82,7 +82,7 @@ class LabelMap:
         return "ignore" if index == IGNORE else self.names[index]
 
     def ignoring(self, names: Sequence[str]) -> Self:
-        """This map with the named classes ignored; names are compared without regard to case.
+        """Return this map with the named classes ignored; names are compared without regard to case.
 
         Raises:
             ValueError: a name that the map does not have.
@@ -99,7 +99,7 @@ class LabelMap:
         )
 
     def ignoring_values(self, values: Sequence[int]) -> Self:
-        """This map with more values of single-channel sources that stand for ignored pixels, such as -1 or 255.
+        """Return this map with more values of single-channel sources that stand for ignored pixels, such as -1 or 255.
 
         Raises:
             ValueError: no whole number, or the value of a class.
@@ -122,7 +122,7 @@ class LabelMap:
 
     @classmethod
     def from_list(cls, rows: Sequence[Any]) -> Self:
-        """The inverse of `to_list`; also takes ``color: [r, g, b]`` and ``id: n`` (one value).
+        """Undo `to_list`; take ``color: [r, g, b]`` and ``id: n`` (one value).
 
         Raises:
             ValueError: a malformed row, named by its number.
@@ -167,7 +167,7 @@ def builtin_names() -> tuple[str, ...]:
 
 
 def _builtin(name: str | os.PathLike[str]) -> Path:
-    """The file of a built-in map."""
+    """Return the file of a built-in map."""
     if (wanted := os.fspath(name).lower()) in builtin_names():
         return PALETTES / f"{wanted}.yaml"
     raise ValueError(

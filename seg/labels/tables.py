@@ -35,7 +35,7 @@ Cells = dict[str, str]
 
 
 def from_table(text: str) -> list[Label]:
-    """The labels of a table; rows of one name are one class.
+    """Return the labels of a table; rows of one name are one class.
 
     Raises:
         ValueError: none of the forms, or a malformed row; the message names its line.
@@ -118,13 +118,13 @@ def _bare(lines: list[str]) -> Iterator[tuple[int, Cells]]:
 
 
 def _name_of(color: str) -> str:
-    """The name of a class without one: its colour, because a row's number changes when a row is put in or taken out."""
+    """Name a class without a name by its colour, because a row's number changes when a row is put in or taken out."""
     r, g, b = color_of(color)
     return f"rgb_{r}_{g}_{b}"
 
 
 def _bare_row(line: str) -> Cells | None:
-    """A colour and perhaps a name after or before it; None for anything else, such as four numbers."""
+    """Return a colour and perhaps a name after or before it; None for anything else, such as four numbers."""
     plain = re.sub(" ?[,;] ?", ",", " ".join(re.sub("\t+", ",", line.strip()).split()))
     match = len(plain) < _LONGEST and (_COLOR_FIRST.fullmatch(plain) or _NAME_FIRST.fullmatch(plain))
     return match.groupdict(default="") if match else None

@@ -60,7 +60,7 @@ def check_share(name: str, value: float) -> None:
 
 
 def check_classes(classes: Iterable[int]) -> list[int]:
-    """The indices as a list; refuse an empty one, negative indices and duplicates."""
+    """Return the indices as a list; refuse an empty one, negative indices and duplicates."""
     found = [int(index) for index in classes]
     if not found or min(found) < 0 or len(set(found)) < len(found):
         raise ValueError(f"classes: expected distinct class indices >= 0, got {found}")

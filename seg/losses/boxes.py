@@ -114,13 +114,13 @@ def _distance(pred: _Corners, target: _Corners, both: _Overlap) -> Tensor:
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """The quotient of numbers of at least 0; 0 with gradient 0 where the divisor is 0."""
+    """Return the quotient of numbers of at least 0; 0 with gradient 0 where the divisor is 0."""
     some = whole > 0
     return torch.where(some, part, 0) / (whole + ~some)
 
 
 def _prepare(pred: Tensor, target: Tensor) -> tuple[_Corners, _Corners]:
-    """The corners, with numbers that are computed with each other one after the other in memory."""
+    """Return the corners, with numbers that are computed with each other one after the other in memory."""
     one, other = (torch.stack(boxes.unbind(1)).chunk(2) for boxes in _checked(pred, target))
     return one, other
 

@@ -36,7 +36,7 @@ def signed_distance(target: Tensor, classes: int, *, only: Sequence[int] | None 
 
 @torch.library.custom_op("seg::signed_distance", mutates_args=())
 def _signed_distance(target: Tensor, classes: int, only: list[int] | None) -> Tensor:
-    """The work of `signed_distance`, as one operation that a compiled graph calls without tracing into it."""
+    """Do the work of `signed_distance`, as one operation that a compiled graph calls without tracing into it."""
     # imported here, because a checkout where the C++ module was not built can still use the other losses
     from seg import _losses
 
@@ -53,7 +53,9 @@ def _(target: Tensor, classes: int, only: list[int] | None) -> Tensor:
 
 
 def distances_for(loss: nn.Module, classes: int) -> Callable[[Tensor], Tensor] | None:
-    """The function that makes the ``distance`` taken by ``loss`` or by one of its terms at any depth; None if none is.
+    """Return the function that makes the ``distance`` that ``loss``, or one of its terms at any depth, takes.
+
+    None if none of them takes it.
 
     It takes a mask (H, W), and can be pickled to go to a loading worker. The maps are float32: half precision would
     round them, and converting them back costs the training process more than the smaller transfer saves. If all terms

@@ -43,7 +43,7 @@ def fused(enabled: bool) -> Iterator[None]:
 
 
 def native_sums(loss: nn.Module, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> "NativeSums | None":
-    """The sums that ``loss`` needs, or None where the rule says to take the plain path.
+    """Take the sums that ``loss`` needs, or None where the rule says to take the plain path.
 
     Raises:
         ValueError: arguments of the wrong shape, type or class index.
@@ -148,7 +148,7 @@ def _applies(logits: Tensor) -> bool:
 
 @cache
 def _native() -> ModuleType | None:
-    """The C++ module, or None in a checkout where it was not built."""
+    """Return the C++ module, or None in a checkout where it was not built."""
     try:
         from seg import _losses
     except ImportError:
@@ -157,7 +157,7 @@ def _native() -> ModuleType | None:
 
 
 def _array(tensor: Tensor) -> npt.NDArray[Any]:
-    """A NumPy view; of bfloat16, which NumPy lacks, the bits as uint16."""
+    """Return a NumPy view; of bfloat16, which NumPy lacks, the bits as uint16."""
     tensor = tensor.detach()
     array: npt.NDArray[Any] = (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
     return array
@@ -247,7 +247,7 @@ class _TakeHard(torch.autograd.Function):
 
 
 def _gradient(logits: Tensor, target: Tensor, field: Tensor | None, needs: tuple[Need, ...], slopes: Tensor) -> Tensor:
-    """The derivative by the logits, given that by each sum (rows, N, C)."""
+    """Return the derivative by the logits, given that by each sum (rows, N, C)."""
     from seg import _losses
 
     # only backward(create_graph=True) runs with gradients enabled: its result must be differentiable again

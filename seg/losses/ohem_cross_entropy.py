@@ -61,7 +61,7 @@ class OhemCrossEntropy(nn.Module):
         return torch.where(taken, values, 0).sum(), kept
 
     def _hardest(self, values: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """The hard pixels of ``values`` (N, H, W), -1 where ignored; selecting is cheaper than sorting.
+        """Return the hard pixels of ``values`` (N, H, W), -1 where ignored; selecting is cheaper than sorting.
 
         In NumPy: torch would start its threads for each of these short steps.
         """

@@ -51,15 +51,15 @@ class PixelSums(ABC):
 
     @abstractmethod
     def __getitem__(self, need: Need) -> Tensor:
-        """The sum of each image and class (N, C)."""
+        """Return the sum of each image and class (N, C)."""
 
     @abstractmethod
     def over_all(self, need: Need, weight: Tensor | None = None) -> Tensor:
-        """A sum over the pixels of class c, weighted by ``weight (C,)`` and added up over all images and classes."""
+        """Return a sum over the pixels of class c, times ``weight (C,)``, added up over all images and classes."""
 
     @abstractmethod
     def pixels(self) -> Tensor:
-        """Number of labelled pixels."""
+        """Count the labelled pixels."""
 
     @abstractmethod
     def missed(self) -> Tensor:
@@ -139,7 +139,7 @@ class PlainSums(PixelSums):
         return self._known["p"]
 
     def _at_true_class(self, need: Need) -> Tensor:
-        """What a sum over the pixels of class c adds up (N, H, W), 0 at ignored pixels."""
+        """Return what a sum over the pixels of class c adds up (N, H, W), 0 at ignored pixels."""
         if need.kind == "labelled":
             return self._valid.to(self.dtype)
         if need.kind == "hit":
@@ -156,12 +156,12 @@ class PlainSums(PixelSums):
 
 
 def cross_entropy_needs(label_smoothing: float = 0.0) -> tuple[Need, ...]:
-    """What `PixelSums.cross_entropy` takes, and `LABELLED` for the divisor."""
+    """List what `PixelSums.cross_entropy` takes, and `LABELLED` for the divisor."""
     return (LABELLED, MINUS_LOG, SPREAD) if label_smoothing else (LABELLED, MINUS_LOG)
 
 
 def needs_of(loss: nn.Module) -> tuple[Need, ...]:
-    """The sums that ``loss`` takes; none if it does not work by sums, or not with its options."""
+    """List the sums that ``loss`` takes; none if it does not work by sums, or not with its options."""
     needed = getattr(loss, "sums_needed", None)
     return tuple(needed()) if callable(needed) and _forward_agrees(type(loss)) else ()
 

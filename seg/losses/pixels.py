@@ -27,7 +27,7 @@ def prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def per_pixel(value: Tensor, pixels: Tensor) -> Tensor:
-    """A sum over labelled pixels divided by their number, both over all processes; 0 if there is none."""
+    """Divide a sum over labelled pixels by their number, both over all processes; 0 if there is none."""
     value, pixels = over_processes(value, pixels)
     return value / pixels.clamp(min=1)
 
@@ -57,7 +57,7 @@ def precise_minus_log(rough: Tensor, rest: Tensor) -> Tensor:
 
 
 def safe_power(base: Tensor, exponent: float) -> Tensor:
-    """``base ** exponent`` for ``exponent > 0``; 0 with slope 0 where ``base`` is 0, negative by rounding or denormal.
+    """Return ``base ** exponent`` for ``exponent > 0``; 0 with slope 0 where ``base`` is denormal, 0 or below.
 
     Below the smallest normal number the slope of a power < 1 would be infinite, and infinity times 0 is NaN.
     """

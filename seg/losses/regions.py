@@ -32,7 +32,7 @@ class RegionSums(NamedTuple):
 
 
 def region_sums(sums: PixelSums, *, batch: bool, squared: bool = False) -> RegionSums:
-    """The sums of each class: one row for the batch, on all processes, or a row for each image.
+    """Return the sums of each class: one row for the batch, on all processes, or a row for each image.
 
     Args:
         sums: with `LABELLED`, `HIT` and `PREDICTED`, or `SQUARES` if ``squared``.
@@ -42,7 +42,7 @@ def region_sums(sums: PixelSums, *, batch: bool, squared: bool = False) -> Regio
 
 
 def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """The quotient; 0 with gradient 0 where the denominator is not positive."""
+    """Return the quotient; 0 with gradient 0 where the denominator is not positive."""
     positive = denominator > 0
     # the inner where() as well: 0 / 0 in the branch not taken would still send NaN into the gradient
     return torch.where(positive, numerator / torch.where(positive, denominator, 1), 0)

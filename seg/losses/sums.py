@@ -41,7 +41,7 @@ class SumLoss(nn.Module):
         return self.from_sums(sums).to(sums.dtype)  # native sums are float64, the loss of float32 logits is not
 
     def sums_needed(self) -> tuple[Need, ...]:
-        """What `from_sums` takes."""
+        """List the sums that `from_sums` takes."""
         raise NotImplementedError
 
     def from_sums(self, sums: PixelSums) -> Tensor:

@@ -54,11 +54,11 @@ class WeightedSum(nn.Module):
         return self._combine(logits, target, distance, native_sums(self, logits, target, distance))
 
     def sums_needed(self) -> tuple[Need, ...]:
-        """The sums of all terms that work by sums, so that they share one softmax."""
+        """List the sums of all terms that work by sums, so that they share one softmax."""
         return tuple(need for term in self.terms.values() for need in needs_of(term))
 
     def weighted(self, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> dict[str, Tensor]:
-        """The terms times their weights, by name: what the sum is of."""
+        """Return the terms times their weights, by name: what is summed."""
         return self._weighted(logits, target, distance, native_sums(self, logits, target, distance))
 
     def _combine(self, logits: Tensor, target: Tensor, distance: Tensor | None, sums: PixelSums | None) -> Tensor:
@@ -92,7 +92,7 @@ class WeightedSum(nn.Module):
                 move(step, total)
 
     def current_weights(self) -> dict[str, float]:
-        """The weights that the next call will use: for reports."""
+        """Return the weights that the next call will use: for reports."""
         return {name: float(self._now(name)) for name in self.weights}
 
     def _now(self, name: str) -> float | Tensor:

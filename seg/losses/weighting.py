@@ -58,7 +58,7 @@ class Weighting(nn.Module):
         return torch.ones_like(means)
 
     def penalty(self) -> Tensor | float:
-        """What is added to the weighted losses."""
+        """Return what is added to the weighted losses."""
         return 0.0
 
     def check(self, losses: Mapping[str, nn.Module]) -> None:
@@ -169,7 +169,7 @@ class DynamicWeightAverage(Weighting):
         return len(self.names) * (ratios / self.temperature).softmax(0)
 
     def next_epoch(self) -> None:
-        """An epoch of training is done."""
+        """Take note that an epoch of training is done."""
         if self.count:
             self.epochs.copy_(torch.stack([self.epochs[1], self.sums / self.count]))
         self.sums.zero_()

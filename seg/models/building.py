@@ -170,5 +170,5 @@ def _usual_normalization(encoder_name: str) -> Normalization:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, without the pages that torch adds."""
+    """Return what an error says, without the pages that torch adds."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -111,7 +111,7 @@ def _for_channels(value: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _by_name(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The most that one pair of prefixes, of the file's names and of the module's, brings together.
+    """Find the most that one pair of prefixes, of the file's names and of the module's, brings together.
 
     timm's feature extractors write ``stages_0`` for ``stages.0``, hence the comparison without dots.
     """

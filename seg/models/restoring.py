@@ -194,7 +194,7 @@ def _is_plain(value: Any, depth: int = 2) -> bool:
 
 
 def _imported(target: str) -> Callable[..., Any]:
-    """A constructor of the user's own.
+    """Import a constructor of the user's own.
 
     Raises:
         ValueError: there is none.

@@ -82,7 +82,7 @@ figure img { background: #fff }
 
 
 def to_markdown(title: str, blocks: Sequence[Block]) -> str:
-    """The report as Markdown; figures are links to files beside it."""
+    """Write the report as Markdown; figures are links to files beside it."""
     places = _places(blocks)
     written = (part for block in blocks for part in _markdown(block, places))
     return "\n\n".join([f"# {escaped(title)}", *written]) + "\n"
@@ -109,7 +109,7 @@ def _markdown(block: Block, places: Collection[str]) -> Iterator[str]:
 
 
 def _places(blocks: Sequence[Block]) -> set[str]:
-    """What a link of the report can point to."""
+    """Return what a link of the report can point to."""
     return {place for block in blocks if isinstance(block, Views) for place in _places_of(block)}
 
 
@@ -118,7 +118,7 @@ def _places_of(views: Views) -> list[str]:
 
 
 def to_page(title: str, blocks: Sequence[Block], folder: Path) -> Html:
-    """The report as one page that opens from disk, with the figures of a folder in it."""
+    """Write the report as one page that opens from disk, with the figures of a folder in it."""
     places = _places(blocks)
     answer = [element("p", on_page(block.text, places)) for block in blocks if isinstance(block, Text) and block.strong]
     content = [element("h1", title), *([element("div", *answer, class_="answer")] if answer else [])]

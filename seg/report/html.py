@@ -43,12 +43,12 @@ def join(parts: Iterable[str], between: str = "") -> Html:
 
 
 def lines(parts: Iterable[str]) -> Html:
-    """The same, each on a line of its own."""
+    """Join them, each on a line of its own."""
     return join(parts, element("br"))
 
 
 def page(title: str, *content: str, style: str = "", script: str = "") -> Html:
-    """A whole document.
+    """Make a whole document.
 
     Args:
         title: what the browser shows in its tab.
@@ -82,7 +82,7 @@ def write(path: str | os.PathLike[str], document: Html) -> None:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Collection[int] = ()) -> Html:
-    """A table that scrolls sideways where the screen is narrower, and repeats its header on every printed page.
+    """Make a table that scrolls sideways where the screen is narrower, and repeats its header on every printed page.
 
     Args:
         header: one cell a column.
@@ -114,7 +114,7 @@ def figure(*pictures: bytes | str | os.PathLike[str], caption: str) -> Html:
 
 
 def picture(source: bytes | str | os.PathLike[str]) -> Html:
-    """A picture within the page, from the bytes of a PNG or JPEG file or from the file.
+    """Make a picture within the page, from the bytes of a PNG or JPEG file or from the file.
 
     Raises:
         OSError: the file cannot be read.
@@ -128,13 +128,13 @@ def picture(source: bytes | str | os.PathLike[str]) -> Html:
 
 
 def swatch(color: Sequence[int]) -> Html:
-    """A small square in an RGB colour of 0..255."""
+    """Make a small square in an RGB colour of 0..255."""
     red, green, blue = map(int, color)
     return element("span", class_="swatch", style=f"background:rgb({red},{green},{blue})")
 
 
 def bar(share: float) -> Html:
-    """A horizontal bar, ``share`` (0..1) of its track."""
+    """Make a horizontal bar, ``share`` (0..1) of its track."""
     filled = [element("span", class_="bar", style=f"width:{100 * share:.2f}%")] if share else []
     return element("span", *filled, class_="track")
 

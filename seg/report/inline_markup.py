@@ -37,7 +37,7 @@ _WHOLE_LINK = re.compile(r"\[(?P<link>.*)\]\(#(?P<place>[\w-]+)\)", re.DOTALL)
 
 
 def code(name: str) -> str:
-    """A name as code within a text: between more backticks than it has side by side, as in Markdown."""
+    """Mark a name as code within a text: between more backticks than it has side by side, as in Markdown."""
     most = max((len(run) for run in re.findall("`+", name)), default=0)
     ends = {name[:1], name[-1:]}
     space = " " if "`" in ends or ends == {" "} else ""  # is not shown, see `_unpadded`
@@ -65,7 +65,7 @@ def in_markdown(text: str, places: Collection[str], *, cell: bool = False) -> st
 
 
 def unmarked(text: str, places: Collection[str]) -> str:
-    """The letters alone."""
+    """Return the letters alone."""
     return "".join(part if isinstance(part, str) else part.text for part in _parts(text, places, False))
 
 
@@ -108,7 +108,7 @@ def escaped(text: str) -> str:
 
 
 def beginning(markdown: str) -> str:
-    """What begins a line, where Markdown has further marks: those of lists, quotes and rules."""
+    """Return what begins a line, where Markdown has further marks: those of lists, quotes and rules."""
     return re.sub(r"^(?:(\d+)(?=[.)](?:\s|$))|(?=[-+](?:\s|$)|---|>))", r"\1\\", markdown.lstrip())
 
 

@@ -72,12 +72,12 @@ follow();
 
 
 def view(anchor: str, title: str, source: bytes | Path, *below: Html) -> Html:
-    """A picture that a click enlarges, with what stands below it."""
+    """Make a picture that a click enlarges, with what stands below it."""
     return element("a", html.picture(source), *below, class_="view", id=anchor, href=f"#{anchor}", title=title)
 
 
 def dialog() -> Html:
-    """What `SCRIPT` shows them in; a page has one, behind its content."""
+    """Make what `SCRIPT` shows them in; a page has one, behind its content."""
     buttons = [element("button", text, value=step) for text, step in (("\u2039", -1), ("\u203a", 1), ("close", ""))]
     keys = element("span", "\u2190 \u2192 or digits: flip, \u2191 \u2193: next figure, Esc: close", class_="muted")
     return element("dialog", element("div", element("strong"), *buttons, keys), element("img", alt=""))

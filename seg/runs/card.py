@@ -163,7 +163,7 @@ class Card:
         yield from self._caveats()
 
     def _caveats(self) -> Iterator[str]:
-        """What the scores do not say."""
+        """Say what the scores do not say."""
         validated = sum("val_miou" in line for line in self.record.lines)
         yield (
             f"- `best.pt` is the best of {validated} validations by {self.done['best']['monitor']}, chosen on the very "
@@ -224,7 +224,7 @@ def check_license(value: Any) -> None:
 
 
 def shown(node: Any) -> str:
-    """A part of a configuration in one line: ``CrossEntropy(label_smoothing=0.1)``."""
+    """Show a part of a configuration in one line: ``CrossEntropy(label_smoothing=0.1)``."""
     if isinstance(node, Mapping):
         inner = ", ".join(f"{key}={shown(value)}" for key, value in node.items() if not str(key).startswith("_"))
         name = str(node.get("_target_", "")).rpartition(".")[2]

@@ -133,7 +133,7 @@ def mark_complete(folder: Path, done: dict[str, Any]) -> None:
 def write_per_image(
     path: str | os.PathLike[str], images: Sequence[str], classes: Sequence[str], counts: NDArray[np.int64]
 ) -> None:
-    """The inverse of `read_per_image`; ``counts (images, classes, 3)``."""
+    """Write what `read_per_image` reads; ``counts (images, classes, 3)``."""
     write_csv(
         path,
         COLUMNS,
@@ -148,7 +148,7 @@ def write_per_image(
 def write_per_image_metrics(
     path: str | os.PathLike[str], images: Sequence[str], columns: Iterable[tuple[str, str, NDArray[np.float64]]]
 ) -> None:
-    """The inverse of `read_per_image_metrics`.
+    """Write what `read_per_image_metrics` reads.
 
     Args:
         columns: metric, class or "", and a value of each image; NaN is left out.

@@ -92,7 +92,7 @@ _SINCE = {
 
 
 def run_name(overrides: Sequence[str], choices: Mapping[str, str], seed: int) -> str:
-    """A slug of choices and seed, free of ``= , /`` and of time; other settings are told apart by a short hash."""
+    """Make a slug of choices and seed, free of ``= , /`` and of time; other settings are told apart by a short hash."""
     groups = {key: value for key, value in choices.items() if not key.startswith("hydra")}
     given = dict(o.lstrip("+~").partition("=")[::2] for o in overrides)
     named = [key for key in groups if key in CHOICES or (key in given and key not in MACHINE)]
@@ -155,7 +155,7 @@ def tuned_keys(config: Mapping[str, Any]) -> list[str]:
 
 
 def differences(choices: Sequence[Mapping[str, Any]], settings: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """What some runs differ in.
+    """Find what some runs differ in.
 
     Args:
         choices: of each run, the chosen option of each group.
@@ -179,7 +179,7 @@ def differences(choices: Sequence[Mapping[str, Any]], settings: Sequence[Mapping
 
 
 def package(group: str) -> str:
-    """The node of the configuration that a group fills: ``loss.terms.region`` for ``loss@loss.terms.region``."""
+    """Return the node of the configuration that a group fills: ``loss.terms.region`` for ``loss@loss.terms.region``."""
     return group.partition("@")[2] or group.replace("/", ".")
 
 
@@ -189,7 +189,7 @@ def owns(node: str, key: str) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """A value of the configuration, for people."""
+    """Show a value of the configuration to people."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -75,7 +75,7 @@ class PerImage:
 
 
 def read(folder: str | os.PathLike[str]) -> RunRecord:
-    """What is known of a run, complete or not.
+    """Read what is known of a run, complete or not.
 
     Raises:
         ValueError: the reason why it cannot be read; the message names the file.
@@ -92,7 +92,7 @@ def read(folder: str | os.PathLike[str]) -> RunRecord:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of ``metrics.jsonl``; a last one that was torn by a crash is left out, and a missing file has none.
+    """Yield the lines of ``metrics.jsonl``, without a last one that was torn by a crash; a missing file has none.
 
     Raises:
         ValueError: another line is not what `append_line` wrote.
@@ -114,7 +114,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_per_image(path: str | os.PathLike[str]) -> PerImage:
-    """Counts of each image and class, as a run or ``seg-evaluate`` wrote them.
+    """Read the counts of each image and class, as a run or ``seg-evaluate`` wrote them.
 
     Raises:
         ValueError: no such file, other columns, or not every class once for every image.
@@ -175,7 +175,7 @@ def read_per_image_metrics(path: str | os.PathLike[str]) -> dict[str, dict[tuple
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A run's ``config.yaml``.
+    """Read a run's ``config.yaml``.
 
     Raises:
         ValueError: it is none.

@@ -162,7 +162,7 @@ def _things(street: Street) -> list[Thing]:
 def scene_things(
     seed: int, *, height: int = 192, width: int = 288, imbalance: float = 1.0
 ) -> tuple[Image, list[Thing]]:
-    """The vehicles and persons of one scene, from far to near, each by itself where the mask has one class for all.
+    """Return the vehicles and persons of one scene from far to near, each by itself; the mask has one class for all.
 
     Args:
         seed, height, width, imbalance: see `render_scene`.

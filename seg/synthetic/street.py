@@ -65,7 +65,7 @@ class Rng(np.random.Generator):
 
     @classmethod
     def streams(cls, seed: int, count: int, of: int) -> list["Rng"]:
-        """The first `count` of `of` independent generators."""
+        """Return the first `count` of `of` independent generators."""
         seeds = np.random.Generator(np.random.PCG64(seed)).integers(0, 1 << 62, of)
         return [cls(np.random.PCG64(int(s))) for s in seeds[:count]]
 
@@ -81,7 +81,7 @@ class Rng(np.random.Generator):
         return options[int(self.integers(len(options)))]
 
     def tint(self, palette: Sequence[Color], spread: float = 16) -> Color:
-        """A colour near one of the palette: brightness moves by `spread`, each channel by a third of it."""
+        """Draw a colour near one of the palette: brightness moves by `spread`, each channel by a third of it."""
         light = self.between(-spread, spread)
         r, g, b = (c + light + self.between(-spread, spread) / 3 for c in self.pick(palette))
         return r, g, b
@@ -141,15 +141,15 @@ class Street:
                 cv2.fillConvexPoly(self.things, points, [self.thing])
 
     def board(self, x0: float, x1: float, y0: float, y1: float, z: float) -> Polygon:
-        """A rectangle that faces the camera."""
+        """Paint a rectangle that faces the camera."""
         return [self.at(x0, y0, z), self.at(x1, y0, z), self.at(x1, y1, z), self.at(x0, y1, z)]
 
     def wall(self, x: float, y0: float, y1: float, near: float, far: float) -> Polygon:
-        """A rectangle along the street."""
+        """Paint a rectangle along the street."""
         return [self.at(x, y0, near), self.at(x, y0, far), self.at(x, y1, far), self.at(x, y1, near)]
 
     def ground(self, x0: float, x1: float, near: float = _DEPTHS[0], far: float = _DEPTHS[-1]) -> Polygon:
-        """A strip along the street."""
+        """Paint a strip along the street."""
         depths = [near, *(z for z in _DEPTHS if near < z < far), far]
         return [self.at(x0, 0, z) for z in depths] + [self.at(x1, 0, z) for z in reversed(depths)]
 
@@ -236,7 +236,7 @@ def _ground(street: Street, rng: Rng) -> None:
 
 
 def _building(street: Street, rng: Rng, x: float, near: float, far: float) -> None:
-    """A house whose front runs along the street at `x`."""
+    """Paint a house whose front runs along the street at `x`."""
     side, high, paint = (1 if x > 0 else -1), 3.0 * int(rng.integers(2, 7)), rng.tint(_WALLS, 22)
     ridge = high + rng.pick((0, 0, 2.5, 4))
     middle = x + side * 4.5
@@ -263,7 +263,7 @@ def _building(street: Street, rng: Rng, x: float, near: float, far: float) -> No
 
 
 def _tree(street: Street, rng: Rng, x: float, z: float, high: float) -> None:
-    """A trunk and a crown of overlapping blobs; a low one is a bush without a trunk."""
+    """Paint a trunk and a crown of overlapping blobs; a low one is a bush without a trunk."""
     leaf, size, base = rng.tint(_LEAVES), street.focal / z, 0.35 * high if high > 2.5 else 0.0
     if base:
         street.fill(rng.tint([(84, 68, 54)]), VEGETATION, street.board(x - 0.14, x + 0.14, 0, high * 0.6, z))
@@ -275,7 +275,7 @@ def _tree(street: Street, rng: Rng, x: float, z: float, high: float) -> None:
 
 
 def _vehicle(street: Street, rng: Rng, x: float, z: float, away: float) -> None:
-    """A side view drawn out to its width: strips from far to near, then the side that shows."""
+    """Paint a side view drawn out to its width: strips from far to near, then the side that shows."""
     wide, profile = rng.pick(_VEHICLES[: 4 if rng.random() < 0.25 else 3])
     paint, glass, (long, _) = rng.tint(_PAINTS), rng.tint([(58, 66, 76)]), profile[-1]
     x0, x1, turn = x - wide / 2, x + wide / 2, street.bend * z
@@ -311,7 +311,7 @@ def _person(street: Street, rng: Rng, x: float, z: float) -> None:
 
 
 def _pole(street: Street, rng: Rng, x: float, z: float) -> None:
-    """A lamp post, a bare post, or one that carries a sign or a traffic light."""
+    """Paint a lamp post, a bare post, or one that carries a sign or a traffic light."""
     kind, paint, reach = int(rng.integers(6)), rng.tint(_RAILS), -1.5 if x > 0 else 1.5
     high, pixel = (rng.between(5, 8) if kind < 3 else 3.0), z / street.focal
     thin = min(max(0.1 / pixel, 1.0), 3.0 * street.mask.shape[0] / 192) * pixel * 0.9
@@ -376,7 +376,7 @@ def _traffic(street: Street, rng: Rng, imbalance: float) -> None:
 
 
 def _furniture(street: Street, rng: Rng, imbalance: float) -> None:
-    """What stands on the pavements, and now and then in the road.
+    """Paint what stands on the pavements, and now and then in the road.
 
     Each row: how to draw it, how many, how far across the pavement, shadow width and height, more arguments.
     """
@@ -399,7 +399,7 @@ def _furniture(street: Street, rng: Rng, imbalance: float) -> None:
 
 
 def _bonnet(street: Street, rng: Rng) -> None:
-    """The camera car's own bonnet, void."""
+    """Paint the camera car's own bonnet, void."""
     (height, width), paint = street.mask.shape, rng.tint(_PAINTS)
     top = int(height * rng.between(0.86, 0.95))
     drop = height - top

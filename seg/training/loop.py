@@ -28,8 +28,8 @@ class Watcher(Protocol):
     """What `fit` tells: where numbers and checkpoints go is the watcher's business."""
 
     def line(self, line: dict[str, Any]) -> None:
-        """An epoch is done: epoch, loss, terms and weights where there are some, lr, seconds, wait, images_per_second
-        and, where it was validated, the scores with ``val_`` before their names."""
+        """Take the numbers of an epoch: epoch, loss, terms and weights where there are some, lr, seconds, wait,
+        images_per_second and, where it was validated, the scores with ``val_`` before their names."""
 
     def save(self, kind: Literal["last", "best"]) -> None:
         """Save the state: ``last`` to go on from, ``best`` because the monitored score is better than ever."""
@@ -38,7 +38,7 @@ class Watcher(Protocol):
         """Keep the states after these epochs, counted from 0: the one at hand may be among them; drop all others."""
 
     def not_finite(self, batches: Sequence[Batch], skipped: bool) -> str:
-        """The loss or the gradient of a step is not finite; keep what it takes to look into it.
+        """Keep what it takes to look into a step whose loss or gradient is not finite.
 
         Args:
             batches: of the step, of this process.
@@ -104,7 +104,7 @@ def train_epoch(
 
 
 def _gradients(state: State, batches: Sequence[Batch]) -> Losses:
-    """The mean losses of the batches of a step; their gradients are in the parameters."""
+    """Return the mean losses of the batches of a step, and leave their gradients in the parameters."""
     state.optimizer.zero_grad(set_to_none=True)
     found = []
     for number, batch in enumerate(batches, start=1):
@@ -129,7 +129,7 @@ def _mean(found: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _average_over_processes(state: State) -> None:
-    """The gradients of the loss's own parameters: DistributedDataParallel knows those of the model alone."""
+    """Average the gradients of the loss's own parameters: DistributedDataParallel knows those of the model alone."""
     if state.fabric.world_size == 1:
         return
     for parameter in state.objective.parameters():
@@ -139,7 +139,7 @@ def _average_over_processes(state: State) -> None:
 
 
 def _clipped(state: State, clip: float | None) -> Tensor:
-    """The norm of the gradient, which is then at most ``clip``."""
+    """Limit the norm of the gradient to ``clip``; return what it was."""
     if clip is not None:
         norm = state.fabric.clip_gradients(state.wrapped, state.optimizer, max_norm=clip, error_if_nonfinite=False)
         assert isinstance(norm, Tensor)
@@ -216,7 +216,7 @@ def fit(
 
 
 def _interrupted(state: State) -> KeyboardInterrupt:
-    """What ends a run that is saved, on all processes when it is: where one ends, some launchers kill the others."""
+    """Return what ends a run, once all processes have saved: where one ends, some launchers kill the others."""
     state.fabric.barrier()
     position = state.position
     return KeyboardInterrupt(
@@ -294,7 +294,7 @@ class _Waited:
 
 
 def _line(state: State, batches: TrainBatches) -> dict[str, Any]:
-    """The training part of an epoch's line."""
+    """Return the training part of an epoch's line."""
     position = state.position
     images = position.step * batches.batch * batches.accumulate
     line: dict[str, Any] = {

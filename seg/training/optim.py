@@ -124,7 +124,7 @@ def cosine(optimizer: Optimizer, *, steps: int, warmup: float = 0.05, floor: flo
 def poly(
     optimizer: Optimizer, *, steps: int, warmup: float = 0.0, power: float = 0.9, floor: float = 0.0
 ) -> LRScheduler:
-    """A power of the share of the run that is left (Liu et al. 2015, ParseNet); ``power=1`` falls linearly.
+    """Return a power of the share of the run that is left (Liu et al. 2015, ParseNet); ``power=1`` falls linearly.
 
     Args:
         steps: optimizer steps of the whole run.
@@ -147,7 +147,7 @@ def step(
     milestones: Sequence[float] = (0.6, 0.85),
     factor: float = 0.1,
 ) -> LRScheduler:
-    """A rate that is multiplied by ``factor`` at each milestone.
+    """Return a rate that is multiplied by ``factor`` at each milestone.
 
     Args:
         steps: optimizer steps of the whole run.

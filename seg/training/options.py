@@ -63,7 +63,7 @@ class FitOptions:
         return -(-steps // epoch), steps
 
     def goodness(self, scores: Mapping[str, Any]) -> float:
-        """The monitored score, negated where less is better.
+        """Return the monitored score, negated where less is better.
 
         Raises:
             ValueError: it was not computed.

@@ -65,7 +65,7 @@ def replay(path: str, state: State, objective: Segmentation | MultiTask) -> None
 
 
 def _look(state: State, objective: Segmentation | MultiTask, batch: Batch) -> list[str]:
-    """What is not finite in a batch, in the order in which it is computed."""
+    """List what is not finite in a batch, in the order in which it is computed."""
     batch = state.fabric.to_device(batch)
     found = [] if torch.isfinite(batch.images).all() else ["the images are not finite"]
     hooks = [

@@ -53,7 +53,7 @@ def resume(state: State, folder: Path, *, extend: bool = False) -> None:
 
 
 def _last_or_previous(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """The newest state that can be read, and where it lies.
+    """Read the newest state that can be read, and where it lies.
 
     Raises:
         ValueError: neither can.
@@ -84,7 +84,7 @@ def kept_reading(reading: Reading, folder: Path) -> Reading:
 
 
 def settled_precision(accelerator: str, folder: Path) -> str:
-    """What ``auto`` means: what a run in this folder was begun with, else what is fastest here."""
+    """Choose what ``auto`` means: what a run in this folder was begun with, else what is fastest here."""
     here = precision_here(accelerator)
     begun = (folder / runs.LAST).exists() and (folder / runs.CONFIG).exists()
     there = str(runs.read_config(folder / runs.CONFIG).get("device", {}).get("precision", here)) if begun else here

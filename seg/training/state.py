@@ -213,7 +213,7 @@ class State:
         return {name: part.state_dict() for name, part in self.parts.items()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """The inverse of `state_dict`.
+        """Restore what `state_dict` returned.
 
         Raises:
             KeyError: a part is missing.

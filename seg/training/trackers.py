@@ -28,16 +28,16 @@ class Writer(Protocol):
     """The part of TensorBoard's ``SummaryWriter`` that a run uses."""
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
-        """A number of an epoch."""
+        """Take a number of an epoch."""
 
     def add_image(self, tag: str, img_tensor: Image, global_step: int, dataformats: str) -> None:
-        """A picture (H, W, 3) of an epoch."""
+        """Take a picture (H, W, 3) of an epoch."""
 
     def flush(self) -> None:
-        """An epoch is complete."""
+        """Finish an epoch."""
 
     def close(self) -> None:
-        """The run is."""
+        """Finish the run."""
 
 
 def check_logger(config: Mapping[str, Any] | None) -> None:
@@ -83,7 +83,7 @@ class MLflow:
         self.numbers: list[tuple[str, float, int]] = []
 
     def _run(self, experiment: str, artifacts: str | None) -> str:
-        """The run of this folder, which is made with its parameters if it is not there."""
+        """Find the run of this folder; make it with its parameters if it is not there."""
         kept = self.folder / "mlflow.txt"
         if kept.exists():
             run = str(self.client.get_run(kept.read_text().strip()).info.run_id)

@@ -39,7 +39,7 @@ def walk(root: Path, inner: str = "", above: frozenset[tuple[int, int]] = frozen
 
 
 def list_names(root: Path) -> Iterator[str]:
-    """The path of each file below ``root``, relative to it.
+    """Yield the path of each file below ``root``, relative to it.
 
     Raises:
         ValueError: no such folder, or one below it that cannot be listed, whose files would be missed in silence.

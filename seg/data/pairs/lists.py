@@ -26,7 +26,7 @@ class Entry:
 def chosen(
     file: str | os.PathLike[str], images: Files, masks: Files, folders: tuple[Path, Path]
 ) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """The images and masks that a list file names, in the order of its lines.
+    """Return the images and masks that a list file names, in the order of its lines.
 
     A line is an image, or an image and its mask with a blank, tab or comma between. Either is called by its name or by
     its path (with or without suffix), relative to the list or to its folder, or absolute; else by the end of its path,
@@ -66,7 +66,7 @@ def chosen(
 
 
 def lines(file: Path) -> list[str]:
-    """The lines of a text file; breaks are those of Unix, Windows and old Macs, no others: a name may hold them."""
+    """Split a text file at the breaks of Unix, Windows and old Macs, at no others: a name may hold them."""
     if not file.is_file():
         raise ValueError(f"list: expected an existing file, got '{file}'; check the path")
     data = file.read_bytes()
@@ -84,7 +84,7 @@ def lines(file: Path) -> list[str]:
 
 
 def _entry(line: str, images: "_Finder", masks: "_Finder", where: str) -> Entry | None:
-    """What a line calls; None for an empty line or a comment."""
+    """Return what a line calls; None for an empty line or a comment."""
     text = line.strip()
     if not text:
         return None
@@ -118,7 +118,7 @@ def _entry(line: str, images: "_Finder", masks: "_Finder", where: str) -> Entry 
 
 
 def _pairs(first: str, second: str, images: "_Finder", masks: "_Finder") -> Iterator[tuple["_File", "_File"]]:
-    """What two columns may stand for."""
+    """Say what two columns may stand for."""
     if found := images.find(first):
         others = masks.find(second)
         yield from ((image, mask) for image in found for mask in others)

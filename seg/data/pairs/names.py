@@ -8,7 +8,7 @@ from seg.files import SUFFIXES
 
 
 def shared_name(file: str, template: str) -> str | None:
-    """The part of a file name (a relative path) that ``{}`` stands for, with its folders; None if it does not fit.
+    """Return what ``{}`` stands for in a file name (a relative path), with its folders; None if it does not fit.
 
     Args:
         template: such as ``{}_L.png``, or ``{}/label.png`` where each has a folder; without a suffix, every image

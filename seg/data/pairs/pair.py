@@ -61,7 +61,7 @@ def pair(
 def with_instances(
     pairs: Sequence[Pair], masks: Folders, instances: Folders, *, template: str = "{}", instance_template: str = "{}"
 ) -> list[Pair]:
-    """The pairs with the files that hold the numbers of their objects, which have the names of the masks.
+    """Return the pairs with the files that hold the numbers of their objects, which have the names of the masks.
 
     Args:
         pairs: whose masks lie in ``masks``.

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def scenes_of(names: Sequence[str], group: str | None = None) -> list[str]:
-    """The scene of each pair.
+    """Return the scene of each pair.
 
     Args:
         names: of the pairs.
@@ -93,7 +93,7 @@ def _by_place(names: Sequence[str]) -> dict[str, str]:
 def split(
     members: Sequence[T], share: float, seed: int, scenes: Sequence[str] | None = None
 ) -> tuple[list[T], list[T]]:
-    """A seeded split into training and validation; depends on the scenes, their sizes and the seed alone.
+    """Split by a seed into training and validation; depends on the scenes, their sizes and the seed alone.
 
     Args:
         share: of the members that are for validation, between 0 and 1; as near to it as whole scenes allow, and each

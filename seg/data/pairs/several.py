@@ -25,7 +25,7 @@ def as_list(folders: Folders) -> list[Path]:
 
 
 def one(folder: Folders, what: str) -> Path:
-    """The only folder, where a command takes no more.
+    """Return the only folder, where a command takes no more.
 
     Raises:
         ValueError: there are several, or it is no path.
@@ -57,7 +57,7 @@ def parts_of(images: Folders, masks: Folders, listed: Folders | Sequence[Folder 
 
 
 def _prefixes(folders: list[Path]) -> list[str]:
-    """What differs between their paths: ``d1/`` and ``d2/`` of ``d1/images`` and ``d2/images``; empty for one."""
+    """Return what differs between their paths: ``d1/``, ``d2/`` of ``d1/images``, ``d2/images``; empty for one."""
     if len(folders) == 1:
         return [""]
     paths = [PurePath(os.path.realpath(folder)) for folder in folders]
