@@ -23,7 +23,7 @@ from seg.training.optim import RateOptions
 from seg.training.resume import settled_precision
 from seg.training.smoke import SHORT, few_pairs, smoke_folder
 from seg.training.start import NormalizationOptions
-from seg.training.trackers import check_logger
+from seg.training.trackers import check_installed
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,6 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
     for key in ("seed", "pictures"):
         checks.whole(key, cfg[key], 0)
     check_license(cfg["license"])
-    check_logger(cfg.get("logger"))
     check_test(cfg["sweep"]["test"])
     check_tasks(cfg["task"])
     folder, few = Path(str(cfg["runs"]), str(cfg["name"])), None
@@ -150,6 +149,8 @@ def _task(name: str, task: Mapping[str, Any]) -> FurtherTask:
 def _check_together(asked: Request) -> None:
     """Refuse options that do not go together, or that their objects would refuse once the data were read."""
     fit, cfg, channels = asked.fit, asked.config, asked.data.reading.channels
+    if asked.logger is not None:
+        check_installed(asked.logger.make.func)
     asked.inference(lambda images: images)
     check_monitor(fit.monitor, fit.mode, with_boxes=has_boxes(cfg["task"]))
     if has_boxes(cfg["task"]):

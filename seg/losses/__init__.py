@@ -16,10 +16,45 @@ transforms (Karimi and Salcudean 2020), which transforms every prediction in eve
 only masks, while they are loaded; soft targets (N, C, H, W), which neither masks nor transforms produce:
 ``label_smoothing`` covers the one case of them that is in use.
 
-To add one: a module here and a YAML in ``conf/loss/``; `tests/losses/test_losses.py` enrols it. If it is a function of
-sums over pixels, derive it from `seg.losses.sums.SumLoss` and write `sums_needed` and `from_sums`: that is the native
-path and the plain one. All such losses but `Boundary` are written so; against a plain formula of their own, value,
-gradient, memory and time were the same (within 5 %, at (4, 19, 256, 256) on a CPU).
+To add one: a module here, or one of your own, and a YAML in ``conf/loss/``, or in a folder of your own that
+``--config-dir`` names; `tests/losses/test_losses.py` enrols those that lie here. Three kinds share most of their work::
+
+    from torch import nn
+
+    from seg.losses.pixels import per_pixel, prepare
+    from seg.losses.regions import RegionLoss, divide
+    from seg.losses.sums import HIT, LABELLED, SumLoss
+
+
+    class Brier(nn.Module):  # on pixels: squared distance of the probabilities from the true class
+        def forward(self, logits, target):
+            logits, labels, valid = prepare(logits, target)  # ignored pixels masked, half precision widened
+            p = logits.softmax(1)
+            distance = p.square().sum(1) - 2 * p.gather(1, labels.unsqueeze(1)).squeeze(1) + 1
+            return per_pixel((distance * valid).sum(), valid.sum())
+
+
+    class AbsoluteError(SumLoss):  # on sums over pixels: 1 - p of the true class, by the native code, too
+        def sums_needed(self):
+            return LABELLED, HIT
+
+        def from_sums(self, sums):
+            return per_pixel(sums.missed(), sums.pixels())
+
+
+    class Kulczynski(RegionLoss):  # on the regions of the classes: 1 - the mean of precision and recall
+        def __init__(self, *, smooth=1.0, batch=True, absent="skip", weight=None):
+            super().__init__(smooth=smooth, batch=batch, absent=absent, weight=weight)
+
+        def miss(self, sums):
+            precision, recall = divide(sums.hit, sums.predicted), divide(sums.hit, sums.labelled)
+            return 1 - (precision + recall) / 2
+
+What bites: every path from the logits goes through `seg.losses.over_processes` exactly once (`per_pixel` and the sums
+of regions do it), or several processes train otherwise than one; NaN times zero is NaN, so that ignored logits are
+masked before the softmax and not after the loss; a loss that can be below 0 says ``can_be_negative = True``, else a
+weighting believes it is not. Losses on sums have a native path and a plain one: against a plain formula of their own,
+value, gradient, memory and time were the same (within 5 %, at (4, 19, 256, 256) on a CPU).
 """
 
 from seg.losses.boundary import Boundary

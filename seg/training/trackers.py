@@ -20,7 +20,6 @@ from seg.images import Image
 
 log = logging.getLogger(__name__)
 
-_EXTRAS = {"seg.training.trackers.MLflow": "mlflow", "seg.training.trackers.WandB": "wandb"}
 _MOST = 100  # parameters, or numbers, that MLflow takes at once
 
 
@@ -40,9 +39,16 @@ class Writer(Protocol):
         """Finish the run."""
 
 
-def check_logger(config: Mapping[str, Any] | None) -> None:
-    """Refuse a logger whose package is not installed, before data are read."""
-    name = _EXTRAS.get(str((config or {}).get("_target_")))
+def check_installed(writer: Any) -> None:
+    """Refuse a writer whose package is not installed, before data are read.
+
+    Args:
+        writer: class, or function that makes it.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    name = getattr(writer, "extra", None)
     if name is not None and importlib.util.find_spec(name) is None:
         raise ValueError(
             f"logger={name}: expected the package {name}, got none; pip install 'seg-toolkit[{name}]', or give another "
@@ -63,6 +69,8 @@ class MLflow:
     Raises:
         Failed: it cannot be reached.
     """
+
+    extra = "mlflow"
 
     def __init__(self, log_dir: str, purge_step: int, *, uri: str | None = None, experiment: str = "seg") -> None:
         import mlflow
@@ -141,6 +149,8 @@ class WandB:
     Raises:
         Failed: it cannot be started.
     """
+
+    extra = "wandb"
 
     def __init__(self, log_dir: str, purge_step: int, *, project: str = "seg") -> None:
         import wandb
