@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 import yaml
 from conftest import script_path, train_options
+from torch.utils.tensorboard import SummaryWriter
 
 from seg.files import write_png
 from seg.files.errors import Failed
-from seg.training.trackers import MLflow, _flat, check_logger
+from seg.training.trackers import MLflow, WandB, _flat, check_installed
 
-TARGETS = {"mlflow": "seg.training.trackers.MLflow", "wandb": "seg.training.trackers.WandB"}
+WRITERS = {"mlflow": MLflow, "wandb": WandB}
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", WRITERS)
 def test_a_missing_package_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ValueError, match=rf"logger={name}: expected the package {name}, got none; pip install 'seg-t"):
-        check_logger({"_target_": TARGETS[name]})
-    check_logger({"_target_": "torch.utils.tensorboard.SummaryWriter"})
-    check_logger(None)
+        check_installed(WRITERS[name])
+    check_installed(SummaryWriter)
 
 
 def test_parameters_are_flat() -> None:
