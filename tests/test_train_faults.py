@@ -170,12 +170,12 @@ class TestFirstErrors:
         assert result.returncode == 0, result.stderr  # the folder of a run that never began blocks nothing
 
     def test_a_batch_of_one_under_batch_normalisation(self, data: Path, script: Script) -> None:
-        options = [o for o in train_options(data) if not o.startswith(("model", "loader.batch"))]
+        options = [o for o in train_options(data, model=()) if not o.startswith("loader.batch")]
         result = script("seg-train", *options, "model=deeplabv3plus", "model.encoder_name=resnet18", "loader.batch=1")
         fails(result, 2, "loader.batch: expected at least two images a process, .* got 1; raise loader.batch")
 
     def test_an_encoder_of_one_size(self, tmp_path: Path, data: Path, script: Script) -> None:
-        options = [o for o in train_options(data) if not o.startswith("model")]
+        options = train_options(data, model=())
         vit = ["model=unet", "model.architecture=dpt", "model.encoder_name=tu-vit_tiny_patch16_224"]
         fails(
             script("seg-train", *options, *vit, name="a"),
