@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -87,6 +89,10 @@ class Started:
         """What it has written so far."""
         return self.files[0].read_text(encoding="utf-8")
 
+    @property
+    def stderr(self) -> str:
+        return self.files[1].read_text(encoding="utf-8")
+
     def poll(self) -> int | None:
         self.forge.listen(0)
         return self.forge.codes.get(self.pid)
@@ -112,6 +118,15 @@ class Started:
         texts = (file.read_text(encoding="utf-8") for file in self.files)
         return subprocess.CompletedProcess(self.command, code, *texts)
 
+    def all_end(self) -> None:
+        """Wait until nothing is left of its process group."""
+        end = time.monotonic() + 60
+        with suppress(ProcessLookupError):
+            while True:
+                os.killpg(self.pid, 0)
+                assert time.monotonic() < end, "a process that it started goes on"
+                time.sleep(0.05)
+
     def kill(self) -> subprocess.CompletedProcess[str]:
         if self.poll() is None:
             self.send_signal(signal.SIGKILL, to_all=True)
@@ -127,7 +142,9 @@ class Forge:
             server.bind(str(folder / "s"))
             server.listen()
             words = [sys.executable, str(Path(__file__).with_name("forge.py")), str(folder / "s")]
-            self.process = subprocess.Popen(words, env={**os.environ, "MPLBACKEND": "Agg"})
+            # threads that wait for others of a busy machine must not keep these from computing
+            environment = {**os.environ, "MPLBACKEND": "Agg", "OMP_WAIT_POLICY": "passive"}
+            self.process = subprocess.Popen(words, env=environment)
             server.settimeout(300)
             self.connection, _ = server.accept()
         self.heard, self.pid = b"", 0
@@ -138,6 +155,8 @@ class Forge:
     ) -> Started:
         self.count += 1
         files = {name: self.folder / f"{self.count}.{name}" for name in ("stdout", "stderr")}
+        for file in files.values():
+            file.touch()  # a command may be looked at before it begins
         about = {"cwd": str(cwd), "environment": {**os.environ, **environment}, "limits": dict(limits)}
         request = {"command": command, **about, **{name: str(file) for name, file in files.items()}}
         self.pid = 0
@@ -173,18 +192,19 @@ def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
 
 
 @pytest.fixture
-def start(tmp_path: Path, forge: Forge) -> Iterator[Callable[..., Started]]:
-    """Start a console script in ``tmp_path``, with further variables and limits; it ends with the test."""
+def start_in(forge: Forge) -> Iterator[Callable[..., Started]]:
+    """Start a console script in a folder, the first argument, with variables and limits; it ends with the test."""
     running: list[Started] = []
 
     def run(
+        folder: Path,
         name: str,
         /,
         *arguments: str,
         environment: Mapping[str, str] = MappingProxyType({}),
         limits: Mapping[str, int] = MappingProxyType({}),
     ) -> Started:
-        running.append(forge.start([str(script_path(name)), *arguments], tmp_path, environment, limits))
+        running.append(forge.start([str(script_path(name)), *arguments], folder, environment, limits))
         return running[-1]
 
     yield run
@@ -193,14 +213,26 @@ def start(tmp_path: Path, forge: Forge) -> Iterator[Callable[..., Started]]:
 
 
 @pytest.fixture
-def script(tmp_path: Path, forge: Forge) -> Script:
-    """Run a console script in ``tmp_path``."""
+def start(tmp_path: Path, start_in: Callable[..., Started]) -> Callable[..., Started]:
+    """Start a console script in ``tmp_path``."""
+    return partial(start_in, tmp_path)
 
-    def run(name: str, /, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+
+@pytest.fixture(scope="session")
+def script_in(forge: Forge) -> Script:
+    """Run a console script in a folder, the first argument."""
+
+    def run(folder: Path, name: str, /, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         words = [str(script_path(name)), *arguments, *(f"{key}={value}" for key, value in options.items())]
-        return forge.start(words, tmp_path, {}, {}).wait()
+        return forge.start(words, folder, {}, {}).wait()
 
     return run
+
+
+@pytest.fixture
+def script(tmp_path: Path, script_in: Script) -> Script:
+    """Run a console script in ``tmp_path``."""
+    return partial(script_in, tmp_path)
 
 
 @pytest.fixture

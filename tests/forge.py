@@ -24,6 +24,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
+import torch
+
 PRELOADED = (
     "hydra.main",
     "lightning.fabric",
@@ -126,6 +128,9 @@ def begin(scripts: dict[str, str], request: dict[str, Any]) -> int:
         os.dup2(file, number)
         os.close(file)
     os.close(null)
+    if encoding := request["environment"].get("PYTHONIOENCODING"):  # as an interpreter reads it
+        sys.stdout.reconfigure(encoding=encoding, errors="strict")
+        sys.stderr.reconfigure(encoding=encoding, errors="backslashreplace")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # both may be ignored by what started the tests
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for name, limit in request["limits"].items():
@@ -153,8 +158,10 @@ def become(scripts: dict[str, str], request: dict[str, Any]) -> int:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["cwd"])
+    if threads := os.environ.get("OMP_NUM_THREADS"):  # this as well as the next are read when they are loaded
+        torch.set_num_threads(int(threads))
     rank = import_module("lightning.fabric.utilities.rank_zero")
-    rank.rank_zero_only.rank = rank._get_rank() or 0  # read from the environment when it is loaded
+    rank.rank_zero_only.rank = rank._get_rank() or 0
     command, *arguments = request["command"]
     sys.argv = [command, *arguments]
     module, _, function = scripts[Path(command).name].partition(":")
