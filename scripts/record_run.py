@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,18 @@ OPTIONS = (
 )
 
 
-def record(folder: Path) -> dict[str, Any]:
-    """Train and predict in ``folder``; the lines of ``metrics.jsonl`` without times, and hashes of what was written."""
+def record(folder: Path, command: Callable[..., object] | None = None) -> dict[str, Any]:
+    """Train and predict in ``folder``; the lines of ``metrics.jsonl`` without times, and hashes of what was written.
+
+    Args:
+        command: runs a console script in a folder; by default in a process of two threads.
+    """
+    command = command or _command
     folder.mkdir(parents=True, exist_ok=True)
-    _command(folder, "seg-train", *OPTIONS)
+    command(folder, "seg-train", *OPTIONS)
     run, masks = folder / "runs" / "golden", folder / "predicted"
     images = "images=data/val/images"
-    _command(folder, "seg-predict", "checkpoint=runs/golden/last.pt", images, "destination=predicted", "overlays=false")
+    command(folder, "seg-predict", "checkpoint=runs/golden/last.pt", images, "destination=predicted", "overlays=false")
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return {
         "lines": [{key: value for key, value in line.items() if key not in TIMES} for line in lines],

@@ -3,15 +3,19 @@
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from threading import Timer
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -73,34 +77,108 @@ def data(tmp_path: Path) -> Path:
 Script = Callable[..., subprocess.CompletedProcess[str]]
 
 
+class Started:
+    """A console script that runs, in a process group of its own."""
+
+    def __init__(self, forge: "Forge", command: list[str], pid: int, stdout: Path, stderr: Path) -> None:
+        self.forge, self.command, self.pid = forge, command, pid
+        self.files = stdout, stderr
+
+    @property
+    def stdout(self) -> str:
+        """What it has written so far."""
+        return self.files[0].read_text(encoding="utf-8")
+
+    @property
+    def stderr(self) -> str:
+        return self.files[1].read_text(encoding="utf-8")
+
+    def poll(self) -> int | None:
+        self.forge.listen(0)
+        return self.forge.codes.get(self.pid)
+
+    def until(self, condition: Callable[[], bool], seconds: float = 200) -> None:
+        """Wait for what it does."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert self.poll() is None, self.wait().stderr
+            assert time.monotonic() < end, self.kill().stderr
+            time.sleep(0.01)
+
+    def send_signal(self, number: int, *, to_all: bool = False) -> None:
+        (os.killpg if to_all else os.kill)(self.pid, number)
+
+    def wait(self, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+        """Its end, which is one by SIGKILL if it takes longer."""
+        end = time.monotonic() + seconds
+        while (code := self.poll()) is None and (left := end - time.monotonic()) > 0:
+            self.forge.listen(left)
+        if code is None:
+            return self.kill()
+        texts = (file.read_text(encoding="utf-8") for file in self.files)
+        return subprocess.CompletedProcess(self.command, code, *texts)
+
+    def all_end(self) -> None:
+        """Wait until nothing is left of its process group."""
+        end = time.monotonic() + 60
+        with suppress(ProcessLookupError):
+            while True:
+                os.killpg(self.pid, 0)
+                assert time.monotonic() < end, "a process that it started goes on"
+                time.sleep(0.05)
+
+    def kill(self) -> subprocess.CompletedProcess[str]:
+        if self.poll() is None:
+            self.send_signal(signal.SIGKILL, to_all=True)
+        return self.wait()
+
+
 class Forge:
-    """Runs console scripts in processes that begin with everything imported; see forge.py."""
+    """Starts console scripts in processes that begin with everything imported; see forge.py."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.count = folder, 0
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(str(folder / "s"))
             server.listen()
             words = [sys.executable, str(Path(__file__).with_name("forge.py")), str(folder / "s")]
-            self.process = subprocess.Popen(words, env={**os.environ, "MPLBACKEND": "Agg"})
+            # threads that wait for others of a busy machine must not keep these from computing
+            environment = {**os.environ, "MPLBACKEND": "Agg", "OMP_WAIT_POLICY": "passive"}
+            self.process = subprocess.Popen(words, env=environment)
             server.settimeout(300)
             self.connection, _ = server.accept()
-        self.answers = self.connection.makefile()
+        self.heard, self.pid = b"", 0
+        self.codes: dict[int, int] = {}
 
-    def run(self, command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-        files = {name: str(self.folder / name) for name in ("stdout", "stderr")}
-        request = {"command": command, "cwd": str(cwd), "environment": dict(os.environ), **files}
+    def start(
+        self, command: list[str], cwd: Path, environment: Mapping[str, str], limits: Mapping[str, int]
+    ) -> Started:
+        self.count += 1
+        files = {name: self.folder / f"{self.count}.{name}" for name in ("stdout", "stderr")}
+        for file in files.values():
+            file.touch()  # a command may be looked at before it begins
+        about = {"cwd": str(cwd), "environment": {**os.environ, **environment}, "limits": dict(limits)}
+        request = {"command": command, **about, **{name: str(file) for name, file in files.items()}}
+        self.pid = 0
         self.connection.sendall((json.dumps(request) + "\n").encode())
-        child = int(self.answers.readline())
-        limit = Timer(300, os.killpg, (child, signal.SIGKILL))
-        limit.start()
-        code = int(self.answers.readline())
-        limit.cancel()
-        texts = (Path(file).read_text(encoding="utf-8") for file in files.values())
-        return subprocess.CompletedProcess(command, code, *texts)
+        while not self.pid:
+            self.listen(60)
+        self.codes.pop(self.pid, None)  # of an older process of the same number
+        return Started(self, command, self.pid, **files)
+
+    def listen(self, seconds: float) -> None:
+        """Take in what has been started and what has ended, if anything does so within ``seconds``."""
+        if not select.select([self.connection], [], [], seconds)[0]:
+            return
+        *lines, self.heard = (self.heard + self.connection.recv(1 << 16)).split(b"\n")
+        for line in lines:
+            word, *numbers = line.split()
+            if word == b"started":
+                self.pid = int(numbers[0])
+            else:
+                self.codes[int(numbers[0])] = int(numbers[1])
 
     def close(self) -> None:
-        self.answers.close()
         self.connection.close()
         self.process.wait(60)
 
@@ -114,14 +192,47 @@ def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
 
 
 @pytest.fixture
-def script(tmp_path: Path, forge: Forge) -> Script:
-    """Run a console script in ``tmp_path``."""
+def start_in(forge: Forge) -> Iterator[Callable[..., Started]]:
+    """Start a console script in a folder, the first argument, with variables and limits; it ends with the test."""
+    running: list[Started] = []
 
-    def run(name: str, /, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    def run(
+        folder: Path,
+        name: str,
+        /,
+        *arguments: str,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        limits: Mapping[str, int] = MappingProxyType({}),
+    ) -> Started:
+        running.append(forge.start([str(script_path(name)), *arguments], folder, environment, limits))
+        return running[-1]
+
+    yield run
+    for each in running:
+        each.kill()
+
+
+@pytest.fixture
+def start(tmp_path: Path, start_in: Callable[..., Started]) -> Callable[..., Started]:
+    """Start a console script in ``tmp_path``."""
+    return partial(start_in, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def script_in(forge: Forge) -> Script:
+    """Run a console script in a folder, the first argument."""
+
+    def run(folder: Path, name: str, /, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         words = [str(script_path(name)), *arguments, *(f"{key}={value}" for key, value in options.items())]
-        return forge.run(words, tmp_path)
+        return forge.start(words, folder, {}, {}).wait()
 
     return run
+
+
+@pytest.fixture
+def script(tmp_path: Path, script_in: Script) -> Script:
+    """Run a console script in ``tmp_path``."""
+    return partial(script_in, tmp_path)
 
 
 @pytest.fixture
@@ -140,10 +251,18 @@ def script_path(name: str) -> Path:
     return Path(sys.executable).parent / name
 
 
-def train_options(data: Path) -> list[str]:
-    """The overrides of a training run of seconds: of an encoder with half a million weights."""
+# a U-Net with residual branches and batch normalisation like the large ones, and 80 thousand weights
+SMALLEST = (
+    "model=unet_small",
+    "model.encoder_name=tu-test_resnet",
+    "+model.encoder_depth=3",
+    "model.decoder_channels=[16,8,8]",
+)
+
+
+def train_options(data: Path, model: Sequence[str] = SMALLEST) -> list[str]:
+    """The overrides of a training run of a second."""
     folders = [f"data.{part}.{kind}={data / part / kind}" for part in ("train", "val") for kind in ("images", "masks")]
-    model = ["model=unet_small", "model.encoder_name=tu-test_resnet"]
     return [*folders, *model, "loader.batch=2", "loader.workers=0", "fit.epochs=2", "pictures=1"]
 
 

@@ -18,7 +18,7 @@ import hydra
 import numpy as np
 import pytest
 import torch
-from conftest import LABELS, Script, fails, hear_hangups, scene, script_path, train_options, write_pairs
+from conftest import LABELS, Script, Started, fails, scene, script_path, train_options, write_pairs
 
 from seg.commands.cli import conf_dir
 from seg.labels import LabelMap
@@ -114,35 +114,20 @@ def test_from_colours_to_predictions(tmp_path: Path, data: Path, script: Script)
     ), "a command left something behind"
 
 
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.1)
-    assert condition()
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_run_goes_on_to_the_same_result(
-    number: signal.Signals, tmp_path: Path, data: Path, script: Script
+    number: signal.Signals, tmp_path: Path, data: Path, script: Script, start: Callable[..., Started]
 ) -> None:
     options = [*train_options(data), "fit.epochs=5", "loader.workers=1"]
     assert script("seg-train", *options, name="whole").returncode == 0
-    process = subprocess.Popen(
-        [str(script_path("seg-train")), *options, "name=cut"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=hear_hangups,
-    )
+    process = start("seg-train", *options, "name=cut")
     lines = tmp_path / "runs/cut/metrics.jsonl"
-    wait_for(lambda: lines.exists() and len(lines.read_text().splitlines()) >= 2, 200)
-    os.killpg(process.pid, number)  # as a terminal does: the loading workers get it too
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
-    assert "Traceback" not in stderr
-    assert "the same command goes on" in stderr
+    process.until(lambda: lines.exists() and len(lines.read_text().splitlines()) >= 2)
+    process.send_signal(number, to_all=True)  # as a terminal does: the loading workers get it too
+    ended = process.wait()
+    assert ended.returncode == 130, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "the same command goes on" in ended.stderr
     assert checkpoint.load(tmp_path / "runs/cut/last.pt")["position"]["epoch"] in (2, 3, 4)
     result = script("seg-train", *options, name="cut")
     assert result.returncode == 0, result.stderr
@@ -488,10 +473,9 @@ def test_help_shows_groups(tmp_path: Path, script: Script) -> None:
     assert re.search("inflate: (libdeflate|zlib)", script("seg-preprocess", "--version").stdout)
 
 
-def test_tracebacks_on_request(tmp_path: Path) -> None:
-    environment = {**os.environ, "HYDRA_FULL_ERROR": "1"}
-    command = [str(script_path("seg-evaluate")), "checkpoint=x.pt", "images=i", "masks=m", "destination=d"]
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+def test_tracebacks_on_request(start: Callable[..., Started]) -> None:
+    words = ["checkpoint=x.pt", "images=i", "masks=m", "destination=d"]
+    result = start("seg-evaluate", *words, environment={"HYDRA_FULL_ERROR": "1"}).wait()
     assert result.returncode == 2
     assert "Traceback" in result.stderr
 

@@ -14,8 +14,8 @@ from conftest import Script, train_options
 
 
 def test_train_evaluate_and_diagnose(script: Script, data: Path, tmp_path: Path) -> None:
-    options = [*train_options(data), "fit.epochs=1", "regularizer=all", "logger=none", "pictures=0"]
-    options.append("model.encoder_name=resnet18")
+    model = ["model=unet_small", "model.encoder_name=resnet18"]
+    options = [*train_options(data, model), "fit.epochs=1", "regularizer=all", "logger=none", "pictures=0"]
     options.append("device.precision=32-true")  # that of evaluation, whose scores are to be equal
     result = script("seg-train", *options)
     assert result.returncode == 0, result.stderr

@@ -283,7 +283,7 @@ def test_a_users_own_model_is_trusted_on_the_command_line_alone(tmp_path: Path, 
     (tmp_path / "my_conf" / "model").mkdir(parents=True)
     (tmp_path / "my_conf" / "model" / "tiny.yaml").write_text("_target_: my_models.Tiny\nwidth: 3\n")
     (tmp_path / "statistics.py").write_text("raise SystemExit('shadowed')\n")  # must break nothing
-    options = [option for option in train_options(data) if not option.startswith("model")]
+    options = train_options(data, model=())
     result = script("seg-train", *options, "model=tiny", "--config-dir", "my_conf", "name=a", "fit.epochs=1")
     assert result.returncode == 0, result.stderr
     request = {"checkpoint": "runs/a/best.pt", "images": data / "val/images", "destination": "out"}

@@ -67,15 +67,8 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 )
 def test_every_node_is_built_once(data: Path, tmp_path: Path, built: Counter[str], words: list[str]) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        options = [
-            *train_options(data),
-            "logger=none",
-            f"runs={tmp_path}",
-            "name=a",
-            "device.precision=32-true",
-            *words,
-        ]
-        config = plain(compose("train", options))
+        options = [*train_options(data), "logger=none", f"runs={tmp_path}", "name=a", *words]
+        config = plain(compose("train", [*options, "device.precision=32-true"]))
     wanted = Counter(name.rpartition(".")[2] for name in targets(config))
     asked = request(config, {})
     assert not (tmp_path / "a").exists()

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import LABELS, Script, fails, scene, script_path, train_options, write_pairs
+from conftest import LABELS, Script, fails, scene, train_options, write_pairs
 
 from seg.audit import Split
 from seg.audit import audit as look_at
@@ -30,13 +30,13 @@ AUGMENT = Path(__file__).resolve().parents[2] / "scripts" / "augment.py"
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, script_in: Script) -> Path:
     """Of a training of one epoch."""
     folder = tmp_path_factory.mktemp("trained")
     for part, first in (("train", 0), ("val", 100)):
         write_pairs(folder / "data" / part, 2, first)
     words = [*train_options(folder / "data"), "fit.epochs=1", "name=one"]
-    done = subprocess.run([script_path("seg-train"), *words], cwd=folder, capture_output=True, text=True, check=False)
+    done = script_in(folder, "seg-train", *words)
     assert done.returncode == 0, done.stderr
     return folder / "runs/one/best.pt"
 

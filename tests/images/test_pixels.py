@@ -218,7 +218,7 @@ def test_five_bands(tmp_path: Path, script: Script) -> None:
 def test_pretrained_stems_take_other_bands(tmp_path: Path, script: Script) -> None:
     """Any encoder that smp adapts; the model follows from the bands."""
     data = write_set(tmp_path / "data", write_bands, ".tif")
-    options = [o for o in train_options(data) if not o.startswith("model")]
+    options = train_options(data, model=())
     unfetched = ["model=unet", "model.encoder_name=mit_b0", "model.encoder_weights=null"]
     result = script("seg-train", *options, *unfetched, "data.bands=[4,0]", "fit.epochs=1", name="a")
     assert result.returncode == 0, result.stderr

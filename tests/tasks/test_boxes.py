@@ -469,7 +469,7 @@ STEPS = 200
 
 def small_model() -> WithHeads:
     torch.manual_seed(0)
-    model = build("unet", classes=10, encoder_name="resnet18", encoder_depth=3, decoder_channels=[64, 32, 16])
+    model = build("unet", classes=10, encoder_name="tu-test_resnet", encoder_depth=3, decoder_channels=[64, 32, 16])
     return WithHeads(model, {"boxes": BoxHead(16, width=32, countable=[5, 7])})
 
 

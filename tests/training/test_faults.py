@@ -4,19 +4,19 @@ python -m pytest tests/training/test_faults.py
 """
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import LABELS, Script, fails, scene, script_path, train_options, write_pairs
+from conftest import LABELS, Script, Started, fails, scene, script_path, train_options, write_pairs
 
 from seg.evaluation.tables import verdict
 from seg.labels import Label, LabelMap
@@ -116,14 +116,12 @@ def test_fine_tuning_takes_the_head_by_class_name(tmp_path: Path, data: Path, sc
     assert not torch.allclose(third[0], first["segmentation_head.0.weight"][2])
 
 
-def test_fewer_processes_than_devices(data: Path, tmp_path: Path) -> None:
+def test_fewer_processes_than_devices(data: Path, start: Callable[..., Started]) -> None:
     """One task of Slurm for two devices trained on one, without a word."""
     slurm = {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "job", "SLURM_JOB_ID": "1", "SLURM_PROCID": "0",
              "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_NODELIST": "localhost", "SLURM_NNODES": "1"}  # fmt: skip
-    words = [script_path("seg-train"), *train_options(data), "device.accelerator=cpu", "device.devices=2"]
-    result = subprocess.run(
-        words, cwd=tmp_path, env={**os.environ, **slurm}, capture_output=True, text=True, timeout=120, check=False
-    )
+    words = [*train_options(data), "device.accelerator=cpu", "device.devices=2"]
+    result = start("seg-train", *words, environment=slurm).wait()
     fails(result, 2, "device.devices: expected 2 processes, got 1, as the environment says; start one task for each")
 
 
@@ -138,7 +136,23 @@ def test_more_processes_than_validation_images(tmp_path: Path, data: Path, scrip
     assert len((tmp_path / "runs/two/per_image.csv").read_text().splitlines()) == 1 + 3
 
 
-def test_torchrun_says_how_many_processes_there_are(tmp_path: Path, data: Path) -> None:
+def test_torchrun_says_how_many_processes_there_are(tmp_path: Path, data: Path, start: Callable[..., Started]) -> None:
+    """By the variables that it sets."""
+    words = [*train_options(data), "device.accelerator=cpu", "loader.batch=4"]
+    torchrun = {"TORCHELASTIC_RUN_ID": "none", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29714"}
+    torchrun |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "GROUP_WORLD_SIZE": "1"}
+    ranks = [torchrun | {"RANK": rank, "LOCAL_RANK": rank} for rank in ("0", "1")]
+    for more, code in ((["name=a"], 0), (["name=b", "device.devices=3"], 2)):
+        started = [start("seg-train", *words, *more, environment=rank) for rank in ranks]
+        first, second = (process.wait() for process in started)
+        assert (first.returncode, second.returncode) == (code, code), first.stderr + second.stderr
+    assert "expected 2, as many as torchrun has started, got 3; leave it out" in first.stderr
+    lines = (tmp_path / "runs/a/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [0, 1]
+
+
+@pytest.mark.slow  # the same with the real one, which starts two interpreters
+def test_torchrun_itself(tmp_path: Path, data: Path) -> None:
     torchrun = [
         sys.executable,
         "-m",
@@ -170,12 +184,12 @@ class TestFirstErrors:
         assert result.returncode == 0, result.stderr  # the folder of a run that never began blocks nothing
 
     def test_a_batch_of_one_under_batch_normalisation(self, data: Path, script: Script) -> None:
-        options = [o for o in train_options(data) if not o.startswith(("model", "loader.batch"))]
+        options = [o for o in train_options(data, model=()) if not o.startswith("loader.batch")]
         result = script("seg-train", *options, "model=deeplabv3plus", "model.encoder_name=resnet18", "loader.batch=1")
         fails(result, 2, "loader.batch: expected at least two images a process, .* got 1; raise loader.batch")
 
     def test_an_encoder_of_one_size(self, tmp_path: Path, data: Path, script: Script) -> None:
-        options = [o for o in train_options(data) if not o.startswith("model")]
+        options = train_options(data, model=())
         vit = ["model=unet", "model.architecture=dpt", "model.encoder_name=tu-vit_tiny_patch16_224"]
         fails(
             script("seg-train", *options, *vit, name="a"),
@@ -185,21 +199,17 @@ class TestFirstErrors:
         assert not (tmp_path / "runs/a/last.pt").exists()
 
 
-def test_two_trainings_in_one_folder(tmp_path: Path, data: Path, script: Script) -> None:
+def test_two_trainings_in_one_folder(tmp_path: Path, data: Path, script: Script, start: Callable[..., Started]) -> None:
     options = [*train_options(data), "fit.epochs=500", "name=a"]
-    with subprocess.Popen(
-        [script_path("seg-train"), *options], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as first:
-        end = time.monotonic() + 100
-        while not (tmp_path / "runs/a/metrics.jsonl").exists() and time.monotonic() < end:
-            time.sleep(0.1)
-        fails(
-            script("seg-train", *options),
-            2,
-            rf"runs: expected a folder that no other process trains in, got 'runs/a', which process {first.pid} on .*",
-        )
-        first.send_signal(signal.SIGINT)
-        assert first.wait(60) == 130
+    first = start("seg-train", *options)
+    first.until((tmp_path / "runs/a/metrics.jsonl").exists)
+    fails(
+        script("seg-train", *options),
+        2,
+        rf"runs: expected a folder that no other process trains in, got 'runs/a', which process {first.pid} on .*",
+    )
+    first.send_signal(signal.SIGINT)
+    assert first.wait().returncode == 130
 
 
 class TestDamagedRunFolders:
@@ -265,7 +275,7 @@ def test_runs_do_not_lie_among_the_images(tmp_path: Path, data: Path, script: Sc
     assert not (data / "train/images/runs").exists()
 
 
-def test_two_signals_end_a_process(tmp_path: Path, data: Path) -> None:
+def test_two_signals_end_a_process(tmp_path: Path, data: Path, start: Callable[..., Started]) -> None:
     """Even where the first one cannot be followed, because a step never ends."""
     (tmp_path / "slow.py").write_text(
         "import time\nfrom seg.losses import CrossEntropy\n\n\n"
@@ -276,12 +286,10 @@ def test_two_signals_end_a_process(tmp_path: Path, data: Path) -> None:
     )
     (tmp_path / "conf" / "loss").mkdir(parents=True)
     (tmp_path / "conf" / "loss" / "slow.yaml").write_text("_target_: slow.Slow\n")
-    words = [script_path("seg-train"), *train_options(data), "loss=slow", "--config-dir", "conf"]
-    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert any("waiting" in line for line in process.stdout)
-        process.send_signal(signal.SIGTERM)
-        time.sleep(1.5)
-        assert process.poll() is None  # it is asked to finish its step
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == -signal.SIGTERM
+    process = start("seg-train", *train_options(data), "loss=slow", "--config-dir", "conf")
+    process.until(lambda: "waiting" in process.stdout)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(1.5)
+    assert process.poll() is None  # it is asked to finish its step
+    process.send_signal(signal.SIGTERM)
+    assert process.wait().returncode == -signal.SIGTERM

@@ -6,11 +6,12 @@ python -m pytest tests/training/test_golden.py
 import importlib.util
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Script
+from conftest import Script, Started
 
 import seg
 from seg.tasks.boxes import head_of
@@ -19,7 +20,7 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "record_run.py"
 
 
-def test_the_run_on_record_is_repeated(tmp_path: Path) -> None:
+def test_the_run_on_record_is_repeated(tmp_path: Path, start_in: Callable[..., Started]) -> None:
     """Within what processors and versions of libraries may round; `scripts/record_run.py` compares bits."""
     spec = importlib.util.spec_from_file_location("record_run", SCRIPT)
     assert spec is not None
@@ -27,7 +28,12 @@ def test_the_run_on_record_is_repeated(tmp_path: Path) -> None:
     record_run = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(record_run)
     wanted = json.loads(record_run.GOLDEN.read_text())
-    found = record_run.record(tmp_path)
+
+    def command(folder: Path, name: str, *arguments: str) -> None:
+        result = start_in(folder, name, *arguments, environment={"OMP_NUM_THREADS": "2"}).wait()
+        assert result.returncode == 0, result.stderr
+
+    found = record_run.record(tmp_path, command)
     assert len(found["lines"]) == len(wanted["lines"])
     for ours, theirs in zip(found["lines"], wanted["lines"], strict=True):
         assert list(ours) == list(theirs)

@@ -4,17 +4,15 @@ python -m pytest tests/training/test_resources.py
 """
 
 import json
-import resource
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import Script, fails, script_path, train_options
+from conftest import Script, Started, fails, train_options
 
 from seg.inference import out_of_memory
 from seg.report import progress, tables
@@ -47,7 +45,7 @@ def tiny(tmp_path: Path) -> list[str]:
 
 
 def options_of(data: Path) -> list[str]:
-    return [option for option in train_options(data) if not option.startswith("model")]
+    return train_options(data, model=())
 
 
 def test_an_image_too_large_for_the_memory_does_not_stop_the_others(
@@ -84,38 +82,26 @@ def test_what_counts_as_memory() -> None:
     assert not out_of_memory(ValueError("out of memory"))
 
 
-def run_with(
-    limit: Callable[[], None], folder: Path, *words: str
-) -> subprocess.CompletedProcess[str]:  # fixtures' script has no limits
-    command = [script_path("seg-train"), *words]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False, preexec_fn=limit
-    )
-
-
-def test_a_full_disk_names_the_file(tmp_path: Path, data: Path) -> None:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-
-    result = run_with(limit, tmp_path, *train_options(data), "name=a", "fit.epochs=1")
+def test_a_full_disk_names_the_file(tmp_path: Path, data: Path, start: Callable[..., Started]) -> None:
+    options = [*train_options(data), "name=a", "fit.epochs=1"]
+    result = start("seg-train", *options, limits={"RLIMIT_FSIZE": 1 << 18}).wait()
     fails(result, 1, "expected space for 'runs/a/last.pt', got 'File too large'; free some, and give the same command")
     assert not list((tmp_path / "runs/a").glob(".seg-*"))
-    assert run_with(lambda: None, tmp_path, *train_options(data), "name=a", "fit.epochs=1").returncode == 0
+    assert start("seg-train", *options).wait().returncode == 0
 
 
 @pytest.mark.parametrize("files", [40, 90])
-def test_too_few_open_files_for_the_workers(tmp_path: Path, data: Path, files: int) -> None:
+def test_too_few_open_files_for_the_workers(data: Path, start: Callable[..., Started], files: int) -> None:
     """It hung at its end: the workers that had been started ignored what should end them."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-
-    result = run_with(limit, tmp_path, *train_options(data), "loader.workers=12", "fit.epochs=1")
+    options = [*train_options(data), "loader.workers=12", "fit.epochs=1"]
+    result = start("seg-train", *options, limits={"RLIMIT_NOFILE": files}).wait()
     assert "Exception ignored" not in result.stderr
     fails(result, 1, "loader.workers: expected to start 12 loading processes, got 'Too many open files'; lower it, or")
 
 
-def test_two_signals_end_processes_that_wait_for_each_other(tmp_path: Path, data: Path) -> None:
+def test_two_signals_end_processes_that_wait_for_each_other(
+    tmp_path: Path, data: Path, start: Callable[..., Started]
+) -> None:
     """The first process waits in C, where no handler of Python's is reached."""
     (tmp_path / "stuck.py").write_text(
         "import os, time\nfrom seg.losses import CrossEntropy\n\n\n"
@@ -129,18 +115,15 @@ def test_two_signals_end_processes_that_wait_for_each_other(tmp_path: Path, data
     (tmp_path / "conf" / "loss").mkdir(parents=True)
     (tmp_path / "conf" / "loss" / "stuck.yaml").write_text("_target_: stuck.Stuck\n")
     words = [*train_options(data), "device.accelerator=cpu", "device.devices=2", "loss=stuck", "--config-dir", "conf"]
-    with subprocess.Popen(
-        [script_path("seg-train"), *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert any("step" in line for line in process.stdout)
-        time.sleep(2)
-        process.send_signal(signal.SIGTERM)
-        assert any("stopping after this step" in line for line in process.stdout)  # told even then
-        time.sleep(1.5)  # what comes sooner may have been sent on
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)  # the other process holds the pipe, and has ended too
-        assert process.returncode in (128 + signal.SIGTERM, -signal.SIGTERM)
+    process = start("seg-train", *words)
+    process.until(lambda: "step" in process.stdout)
+    time.sleep(2)
+    process.send_signal(signal.SIGTERM)
+    process.until(lambda: "stopping after this step" in process.stderr)  # told even then
+    time.sleep(1.5)  # what comes sooner may have been sent on
+    process.send_signal(signal.SIGTERM)
+    assert process.wait().returncode in (128 + signal.SIGTERM, -signal.SIGTERM)
+    process.all_end()
 
 
 class TestJobsOfSeveralProcesses:
