@@ -20,6 +20,14 @@
 ``done.json``              scores of the last epoch; written last, it marks a complete run
 ``pictures/``              validation images with their predictions; ``curves.png`` beside it
 =========================  ==========================================================================================
+
+What bites here:
+
+- Whether a folder holds the run that is asked for follows from its configuration (`seg.runs.identity`): a key that is
+  new in ``conf/train.yaml`` needs its old meaning in ``_SINCE``, and a target that moved its old name in ``_MOVED``, or
+  unfinished runs of older versions are refused. ``license`` is no part of a run's identity, because it changes no
+  number; ``seed`` is, because it changes all of them.
+- The schema of the folder has no other owner: whoever reads or writes one of its files does it here.
 """
 
 from seg.runs.folder import (
