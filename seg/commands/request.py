@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from seg import models
 from seg.commands.cli import instantiate
 from seg.commands.cli.targets import Deferred
 from seg.commands.sweep import check_test
@@ -19,7 +20,7 @@ from seg.runs.card import check_license
 from seg.tasks.building import check_boxes, check_tasks, has_boxes
 from seg.training import FitOptions
 from seg.training.device import AUTO, DeviceOptions
-from seg.training.optim import RateOptions
+from seg.training.optim import RateOptions, parameter_groups
 from seg.training.resume import settled_precision
 from seg.training.smoke import SHORT, few_pairs, smoke_folder
 from seg.training.start import NormalizationOptions
@@ -146,12 +147,27 @@ def _task(name: str, task: Mapping[str, Any]) -> FurtherTask:
     return FurtherTask(head, loss, task.get("weight", 1.0))
 
 
+def _try_out(asked: Request) -> None:
+    """Call what is deferred for the sake of the model, with a tiny one, so that wrong options are found now.
+
+    Raises:
+        ValueError: an option that a constructor refuses.
+    """
+    if asked.model.make.func is models.build:
+        models.check_build(**asked.model.make.keywords)
+    asked.inference(lambda images: images)
+    model = nn.Linear(1, 1)
+    asked.scheduler.told(steps=1000)(asked.optimizer(parameter_groups(model)))
+    if asked.average is not None:
+        asked.average(model)
+
+
 def _check_together(asked: Request) -> None:
     """Refuse options that do not go together, or that their objects would refuse once the data were read."""
     fit, cfg, channels = asked.fit, asked.config, asked.data.reading.channels
     if asked.logger is not None:
         check_installed(asked.logger.make.func)
-    asked.inference(lambda images: images)
+    _try_out(asked)
     check_monitor(fit.monitor, fit.mode, with_boxes=has_boxes(cfg["task"]))
     if has_boxes(cfg["task"]):
         check_boxes(asked.inference.make)

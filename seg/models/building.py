@@ -58,18 +58,7 @@ def build(
         )
         pretrained.fill(filled.encoder, weights_, encoder_weights)  # type: ignore[arg-type]  # all of smp's have one
         return filled
-    known = smp.MODEL_ARCHITECTURES_MAPPING
-    if architecture not in known:
-        raise ValueError(f"architecture: expected one of {', '.join(sorted(known))}, got '{architecture}'; choose one")
-    _check_encoder(encoder_name, encoder_weights)
-    if not encoder_name.startswith("tu-"):  # smp swallows what such encoders do not take
-        taken = set(inspect.signature(known[architecture].__init__).parameters) - {"self", "kwargs"}
-        unknown = sorted(set(options) - taken)
-        if unknown:
-            raise ValueError(
-                f"{architecture}/{encoder_name}: expected options among {', '.join(sorted(taken))}, got "
-                f"{', '.join(unknown)}; correct or leave them out"
-            )
+    check_build(architecture, encoder_name=encoder_name, encoder_weights=encoder_weights, **options)
     model: nn.Module
     weights = True if encoder_name.startswith("tu-") and encoder_weights else encoder_weights  # timm has no names
     with _fetching(encoder_name, encoder_weights):
@@ -95,6 +84,28 @@ def build(
             f"regularizer: expected some of {', '.join(kinds)}, got {', '.join(unknown)}; correct the name"
         )
     return attach(model, **regularizer)
+
+
+def check_build(
+    architecture: str, *, encoder_name: str = "resnet18", encoder_weights: str | None = None, **options: Any
+) -> None:
+    """Refuse what `build` would refuse, without building anything; the arguments are those of `build`.
+
+    Raises:
+        ValueError: an unknown architecture, encoder, name of weights, or option.
+    """
+    known = smp.MODEL_ARCHITECTURES_MAPPING
+    if architecture not in known:
+        raise ValueError(f"architecture: expected one of {', '.join(sorted(known))}, got '{architecture}'; choose one")
+    _check_encoder(encoder_name, None if pretrained.is_file(encoder_weights) else encoder_weights)
+    if not encoder_name.startswith("tu-"):  # smp swallows what such encoders do not take
+        taken = set(inspect.signature(known[architecture].__init__).parameters) - {"self", "kwargs"}
+        unknown = sorted(set(options) - taken - {"classes", "in_channels", "regularizer"})
+        if unknown:
+            raise ValueError(
+                f"{architecture}/{encoder_name}: expected options among {', '.join(sorted(taken))}, got "
+                f"{', '.join(unknown)}; correct or leave them out"
+            )
 
 
 def _keywords(function: Callable[..., Any]) -> list[str]:

@@ -103,9 +103,9 @@ class Card:
         limits = "all of 8 or 16 bits" if self.reading.range is None else str([list(r) for r in self.reading.range])
         yield "## Use\n"
         yield f"```bash\nseg-predict checkpoint={self.checkpoint} images=PHOTOS destination=PREDICTED\n```"
-        yield "```python\nfrom seg.inference.trained import load\n"
+        yield "```python\nimport seg\n"
         yield f"# (H, W, {self.reading.channels}) uint8 -> (H, W) uint8, the values below"
-        yield f'mask = load("{self.checkpoint}").predict(image)\n```'
+        yield f'mask = seg.load("{self.checkpoint}").predict(image)\n```'
         yield f"The checkpoint knows how to read and normalise images: {bands}; values from black to white: {limits};"
         yield f"mean {mean} and deviation {std} of images scaled to 0..1.\n"
 
@@ -228,7 +228,7 @@ def shown(node: Any) -> str:
     if isinstance(node, Mapping):
         inner = ", ".join(f"{key}={shown(value)}" for key, value in node.items() if not str(key).startswith("_"))
         name = str(node.get("_target_", "")).rpartition(".")[2]
-        return f"{name}({inner})" if name else f"({inner})"
+        return f"({inner})" if name.endswith("Options") else f"{name}({inner})"
     if isinstance(node, list):
         return f"[{', '.join(map(shown, node))}]"
     return "null" if node is None else str(node)
