@@ -149,7 +149,7 @@ class TrainBatches(Sampler[list[Key]]):
             yield batch[self.rank :: self.world]
 
     def keys(self) -> list[Key]:
-        """Of the samples of this epoch, in order; those of one sample differ, so that its augmentations do."""
+        """Return the keys of this epoch in order; those of one sample differ, so that its augmentations do."""
         drawn: Counter[int] = Counter()
         keys: list[Key] = []
         for index in self.order():
@@ -159,7 +159,7 @@ class TrainBatches(Sampler[list[Key]]):
         return keys
 
     def order(self) -> list[int]:
-        """Of the samples in this epoch."""
+        """Return the indices of the samples in this epoch."""
         generator = np.random.Generator(np.random.PCG64([self.seed, self.epoch]))
         order = generator.permutation(self.size)
         if self.weights is not None:

@@ -72,7 +72,7 @@ def check(
 
 
 class PairFacts(NamedTuple):
-    """Of one pair: pixels of each class, (height, width), and what `Checked` holds of its image."""
+    """One pair: pixels of each class, (height, width), and what `Checked` holds of its image."""
 
     counts: NDArray[np.int64]
     size: tuple[int, int]

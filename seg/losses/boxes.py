@@ -103,7 +103,7 @@ def _overlap(pred: _Corners, target: _Corners) -> _Overlap:
 
 
 def _area(sides: Tensor) -> Tensor:
-    """Of widths and heights (2, N)."""
+    """Return the areas for widths and heights (2, N)."""
     width, height = sides.unbind()
     return width * height
 
@@ -145,7 +145,7 @@ def _checked(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _reduce(values: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
-    """Of values (N,) or (N, 4)."""
+    """Reduce values (N,) or (N, 4)."""
     check_choice("reduction", reduction, "mean", "sum", "none")
     total = max(values.numel(), 1)
     if weight is not None:

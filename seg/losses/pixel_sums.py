@@ -167,7 +167,7 @@ def needs_of(loss: nn.Module) -> tuple[Need, ...]:
 
 
 def _forward_agrees(kind: type) -> bool:
-    """Whether ``forward`` is still the one that ``sums_needed`` was written for: no subclass has replaced it."""
+    """Tell whether ``forward`` is still the one that ``sums_needed`` was written for, or a subclass replaced it."""
     for ancestor in kind.__mro__:
         if "sums_needed" in vars(ancestor):
             return True

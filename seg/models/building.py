@@ -174,7 +174,7 @@ def normalization(encoder_name: str, encoder_weights: str | None) -> Normalizati
 
 
 def _usual_normalization(encoder_name: str) -> Normalization:
-    """Of the weights that timm has for an encoder of this name, known without a network; else ImageNet's."""
+    """Return that of timm's weights for an encoder of this name, without a network; else ImageNet's."""
     name = encoder_name.removeprefix("tu-").removeprefix("timm-")
     known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     return (tuple(known.mean), tuple(known.std)) if known else (IMAGENET_MEAN, IMAGENET_STD)

@@ -34,7 +34,7 @@ class Found(NamedTuple):
 
 
 def is_file(weights: object) -> bool:
-    """Whether ``encoder_weights`` names a file, and not weights that smp or timm know."""
+    """Tell whether ``encoder_weights`` names a file, and not weights that smp or timm know."""
     return isinstance(weights, str) and (weights.endswith(SUFFIXES) or os.sep in weights)
 
 
@@ -97,7 +97,7 @@ def fill(module: nn.Module, weights: Mapping[str, Tensor], path: str | os.PathLi
 
 
 def _fits(value: Tensor, shape: torch.Size) -> bool:
-    """Also for another number of input channels, of a layer that takes RGB."""
+    """Fit the weights of a layer that takes RGB to another number of input channels, too."""
     return value.shape == shape or (
         value.ndim == 4 and len(shape) == 4 and value.shape[1] == 3 and value[:, 0].shape == (shape[0], *shape[2:])
     )

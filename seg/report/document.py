@@ -15,7 +15,7 @@ from seg.report.inline_markup import beginning, escaped, in_markdown, on_page, u
 
 @dataclass(frozen=True)
 class Heading:
-    """Of a section."""
+    """The heading of a section."""
 
     text: str
 
@@ -127,7 +127,7 @@ def to_page(title: str, blocks: Sequence[Block], folder: Path) -> Html:
 
 
 def _content(block: Block, places: Collection[str], folder: Path) -> Iterator[Html]:
-    """Of the page, but for its answer."""
+    """Yield the content of the page, without its answer."""
     match block:
         case Heading(text):
             yield element("h2", text)

@@ -25,7 +25,7 @@ _WIDER = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "PingFan
 
 @dataclass(frozen=True)
 class Look:
-    """Of one level in every figure of a report.
+    """What one level looks like in every figure of a report.
 
     Attributes:
         label: its name, as a figure shows it.

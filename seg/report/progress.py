@@ -60,7 +60,7 @@ def bulk_progress(title: str, unit: str, console: Console, count: Callable[[], i
 
 
 def _silent(done: int, failed: int = 0, total: int | None = None) -> None:
-    """Of processes that leave the talking to the first one."""
+    """Say nothing, as processes do that leave the talking to the first one."""
 
 
 def _short(rate: float) -> str:

@@ -12,7 +12,7 @@
 ``pairs.csv``              names and sizes of the files that it is trained and validated on
 ``per_image.csv``          pixels of each class in each validation image, of the last epoch
 ``per_image_metrics.csv``  further scores of each of these images: mIoU, calibration, boundaries
-``metrics.json``           all that the last epoch is worth, with curves and tables, as ``seg-evaluate`` says it
+``metrics.json``           every score of the last epoch, with curves and tables; same format as seg-evaluate's
 ``boxes.json``             the boxes that it predicts for these images, in COCO's form (``task=boxes``)
 ``predictions/``           the mask that it predicts for each validation image
 ``test/``                  what ``sweep.test`` found: an output folder of ``seg-evaluate``

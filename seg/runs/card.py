@@ -36,7 +36,7 @@ _GROUPS = (
     *("optimizer", "scheduler", "rates", "augment", "average", "inference"),
 )
 _USUAL = {"_target_": "seg.losses.weighting.Fixed"}
-"""A weighting that is not worth a word."""
+"""The default weighting, which the card does not mention."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Card:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """Of the run."""
+        """The configuration of the run."""
         return self.record.config
 
     @property
@@ -209,7 +209,7 @@ class Card:
     def _rest(self) -> Iterator[str]:
         yield f"## Intended use\n\n{NOT_STATED}\n"
         yield "## Limits\n"
-        yield "Known are the scores above, and what is listed under them. How the model does on images of another"
+        yield "Only the scores above, and the caveats below them, are known. How the model does on images of another"
         yield "origin, camera, season or size, and who could be harmed by its mistakes: not stated.\n"
         yield f"## Licence\n\n{self.config.get('license') or NOT_STATED}"
         if self.config["model"].get("encoder_weights") or self.config.get("init"):

@@ -88,7 +88,7 @@ _SINCE = {
     "tune.trials": 0,
     "weighting._target_": "seg.losses.weighting.Fixed",
 }
-"""Keys that the configurations of older runs lack, and what such runs did."""
+"""Defaults for keys that older configurations lack."""
 
 
 def run_name(overrides: Sequence[str], choices: Mapping[str, str], seed: int) -> str:
@@ -113,7 +113,7 @@ _LENGTHS = ("fit.epochs", "fit.steps")
 
 
 def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Whether this run has been trained to its end; ``extend`` in the configuration moves the end to more epochs.
+    """Tell whether this run has been trained to its end; ``extend`` moves the end to more epochs.
 
     Raises:
         ValueError: the folder holds a run of another configuration.
@@ -184,7 +184,7 @@ def package(group: str) -> str:
 
 
 def owns(node: str, key: str) -> bool:
-    """Whether a dotted key is this node, or below it."""
+    """Tell whether a dotted key is this node, or below it."""
     return key == node or key.startswith(f"{node}.")
 
 

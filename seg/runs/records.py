@@ -25,10 +25,10 @@ REPLAY = "replay-{}.pt"
 PICTURES, CURVES = "pictures", "curves.png"
 
 COLUMNS = ("image", "class", "intersection", "prediction", "target")
-"""Of ``per_image.csv``; the last three in pixels."""
+"""The columns of ``per_image.csv``; the last three in pixels."""
 
 METRIC_COLUMNS = ("image", "metric", "class", "value")
-"""Of ``per_image_metrics.csv``; the class is empty where the value is that of the whole image."""
+"""The columns of ``per_image_metrics.csv``; the class is empty where the value is that of the whole image."""
 
 
 @dataclass(frozen=True)

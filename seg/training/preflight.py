@@ -1,4 +1,4 @@
-"""What would fail after the first epoch, or with words of others, tried before the first step."""
+"""Checks before the first step, for failures that would otherwise come after an epoch or as another library's error."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,7 +56,7 @@ def try_sizes(
 
 @contextmanager
 def explained(advise: Callable[[], str]) -> Iterator[None]:
-    """Say what to do about what torch says of batch normalisation in the first step, and of memory in any.
+    """Turn two torch errors into advice: batch normalisation over a single value, and out of memory.
 
     Args:
         advise: what helps where memory runs out.
@@ -93,7 +93,7 @@ def fitting_batch(state: State, loader: DataLoader[Any], batches: TrainBatches) 
 
 
 def _step_fits(state: State, batch: int, size: tuple[int, ...]) -> bool:
-    """Whether loss and gradient of so many empty images can be had."""
+    """Tell whether there is memory for loss and gradient of so many empty images."""
     channels = next(p for p in state.model.parameters() if p.ndim == 4).shape[1]
     device = state.fabric.device
     try:

@@ -90,7 +90,7 @@ def _is_launchers(handler: Any) -> bool:
 
 
 def _is_another(number: int, first: float) -> bool:
-    """Whether a signal is a second one, and not the ``first`` one sent on; nobody sends on the terminal's Ctrl-C."""
+    """Tell a second signal from the ``first`` one sent on; nobody sends on the terminal's Ctrl-C."""
     return number == signal.SIGINT or time.monotonic() - first > _ECHO
 
 

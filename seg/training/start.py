@@ -93,7 +93,7 @@ def _found(found: models.Found) -> str:
 
 
 def _is_foreign(path: str) -> bool:
-    """Whether a file of weights is not a checkpoint of this toolkit."""
+    """Tell whether a file of weights is not a checkpoint of this toolkit."""
     return path.endswith(".safetensors") or "format" not in checkpoint.load(path)
 
 
