@@ -61,6 +61,8 @@ def train_one(config: DictConfig) -> Path | None:
         _check_still_the_same(asked)
         log.info(f"{asked.folder} is complete; remove it, or give another name=... or seed=..., to train anew")
         return asked.folder if is_first() else None
+    # processes first, because reading takes long: one reads for all; the folder last, because what is refused until
+    # then leaves none behind
     fabric = make_fabric(asked.device)
     data = broadcast_from_first(fabric, lambda: read(asked))
     cache = shared_cache(asked.data.cache, data, fabric)

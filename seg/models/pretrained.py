@@ -97,7 +97,7 @@ def fill(module: nn.Module, weights: Mapping[str, Tensor], path: str | os.PathLi
 
 
 def _fits(value: Tensor, shape: torch.Size) -> bool:
-    """Fit the weights of a layer that takes RGB to another number of input channels, too."""
+    """Tell whether weights fit; those of a layer that takes RGB fit another number of input channels, too."""
     return value.shape == shape or (
         value.ndim == 4 and len(shape) == 4 and value.shape[1] == 3 and value[:, 0].shape == (shape[0], *shape[2:])
     )

@@ -23,7 +23,7 @@ MACHINE = (
     "data.render.destination",
     "loader.val_batch",
     "loader.workers",
-    "license",
+    "license",  # changes no number, where "seed", which is not here, changes all
     "max_pixels",
     "extend",
     "device.accelerator",

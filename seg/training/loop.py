@@ -80,7 +80,8 @@ def train_epoch(
     remaining = iter(loader)
     while batches := list(islice(remaining, accumulate)):
         state.begin_step(before + state.position.step, total)
-        # a batch that is not finite spoils running statistics for good
+        # a batch that is not finite spoils running statistics for good; the copies cost a pass over the buffers, which
+        # only runs that may skip steps pay for
         buffers = [buffer.clone() for buffer in state.model.buffers()] if skips else []
         losses = _gradients(state, batches)
         if _is_finite(state, losses, _clipped(state, clip)):
