@@ -106,7 +106,7 @@ def _request(config: "DictConfig") -> dict[str, Any]:
     cfg: dict[str, Any] = plain(config)
     masks = "predictions, which are masks"
     none = {
-        **({key: masks for key in ("checkpoint", "temperature")} if cfg["predictions"] is not None else {}),
+        **(dict.fromkeys(("checkpoint", "temperature"), masks) if cfg["predictions"] is not None else {}),
         **({"instances": f"{masks} and have no boxes"} if cfg["predictions"] is not None else {}),
         **({"labels": "a checkpoint, which has its own"} if cfg["predictions"] is None else {}),
     }

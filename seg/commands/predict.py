@@ -219,8 +219,8 @@ def _with_boxes(trained: "Trained", kinds: "list[Kind]", cfg: dict[str, Any]) ->
     Raises:
         ValueError: they are asked for, and cannot be predicted.
     """
-    from seg.tasks.boxes import head_of, joined
     from seg.inference.heads import check_views
+    from seg.tasks.boxes import head_of, joined
 
     if (has := head_of(trained.model) is not None) and cfg["boxes"] is not False:
         try:

@@ -65,7 +65,7 @@ class Pass:
         outputs: those of heads, by the name of the head.
     """
 
-    def __init__(self, meters: Sequence[Meter], outputs: Mapping[str, Meter] = {}) -> None:  # noqa: B006
+    def __init__(self, meters: Sequence[Meter], outputs: Mapping[str, Meter] = {}) -> None:
         self.meters, self.outputs = meters, outputs
         kinds = [(tuple(signature(meter.update).parameters), meter) for meter in meters]
         self._logits, self._masks, self._counted = (
@@ -73,7 +73,7 @@ class Pass:
         )
         self._bins = {bins for meter in self._counted if (bins := getattr(meter, "bins", 0))} or {0}
 
-    def logits(self, logits: Tensor, mask: Tensor, index: Tensor, outputs: Mapping[str, Tensor] = {}) -> None:  # noqa: B006
+    def logits(self, logits: Tensor, mask: Tensor, index: Tensor, outputs: Mapping[str, Tensor] = {}) -> None:
         """Count a batch by its logits, and by what heads predict."""
         for meter in self._logits:
             meter.update(logits, mask, index)
