@@ -32,7 +32,7 @@ from seg.losses import WeightedSum
 from seg.losses.weighting import Fixed
 from seg.metrics.catalogue import check_monitor
 from seg.runs.environment import environment
-from seg.tasks.building import class_indices, has_boxes
+from seg.tasks.building import class_indices
 from seg.tasks.objective import SEGMENTATION, MultiTask, Segmentation
 from seg.training.device import gpu_names, library_versions, make_fabric
 from seg.training.optim import parameter_groups
@@ -109,7 +109,7 @@ def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None
     Raises:
         ValueError: an option that a constructor refuses.
     """
-    check_monitor(asked.fit.monitor, asked.fit.mode, data.labels.names, with_boxes=has_boxes(asked["task"]))
+    check_monitor(asked.fit.monitor, asked.fit.mode, asked.catalogue, data.labels.names)
     torch.manual_seed(asked["seed"])
     model, about = _first_model(asked, data)
     objective = _objective(asked, data)
@@ -154,6 +154,8 @@ def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None
         pictures=ValidationPictures(*drawn),
         about=about,
         infer=infer,
+        metrics=asked.metrics,
+        catalogue=asked.catalogue,
         make_logger=asked.logger,
         extend=asked["extend"],
         told=sweep.advance,

@@ -3,6 +3,7 @@
 seg-compare runs=DIR destination=DIR
 """
 
+import math
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,20 +27,19 @@ def main() -> None:
 
 def compare(config: "DictConfig") -> None:
     """Write the report and its tables, and print the answer; exit with 1 where runs were left out."""
-    from seg.compare.critical import CAVEAT
     from seg.compare.study import read_studies, read_study
     from seg.files import make_folder
 
     cfg: dict[str, Any] = plain(config)
+    if isinstance(cfg["metric"], dict):  # see `seg.commands.cli.overrides.beside_groups`
+        cfg["metric"] = cfg["metric"].get("name")
     _check(cfg)
     _check_destination(Path(cfg["destination"]))
-    if cfg["cd"]:
-        print(f"warning: {CAVEAT}", file=sys.stderr)
     if cfg["by"] is None:
         study = read_study(cfg["runs"], cfg["axis"], cfg["metric"])
         found = _compared(study, cfg)
         reference = _reference(cfg["reference"], found)
-        _tell(_write(make_folder(cfg["destination"], "destination"), study, found, reference, cd=cfg["cd"]))
+        _tell(_write(make_folder(cfg["destination"], "destination"), study, found, reference))
         print(f"written to {cfg['destination']}: report.html, report.md, results.csv, statistics.json, plots")
         _end(study.excluded)
     else:
@@ -57,7 +57,7 @@ def _compare_each(studies: "dict[str, Study]", cfg: dict[str, Any]) -> None:
     over = overview.look_over(str(cfg["by"]), found, reference)
     folders = {value: Path(cfg["destination"], name) for value, name in overview.folders_of(studies).items()}
     for value, study in studies.items():
-        _write(make_folder(folders[value], "destination"), study, found[value], over.reference, cd=cfg["cd"])
+        _write(make_folder(folders[value], "destination"), study, found[value], over.reference)
     excluded = [left_out for study in studies.values() for left_out in study.excluded]
     warnings = [*dict.fromkeys(warning for study in studies.values() for warning in study.warnings)]
     doubts = dict.fromkeys(text for value in studies for text in _cautions(studies[value], found[value]))
@@ -69,6 +69,7 @@ def _compare_each(studies: "dict[str, Study]", cfg: dict[str, Any]) -> None:
 
 
 def _compared(study: "Study", cfg: dict[str, Any]) -> "Compared":
+    from seg.compare.sample import measure
     from seg.compare.statistics import compare
 
     if not study.levels:
@@ -78,7 +79,7 @@ def _compared(study: "Study", cfg: dict[str, Any]) -> "Compared":
         )
     return compare(
         {level.name: level.sample() for level in study.levels},
-        metric=cfg["metric"],
+        metric=measure(cfg["metric"], study.catalogue) or cfg["metric"],
         groups=_groups(cfg["group"], study.levels[0].entries[0].images),
         rope=cfg["rope"],
         draws=cfg["draws"],
@@ -86,15 +87,15 @@ def _compared(study: "Study", cfg: dict[str, Any]) -> "Compared":
     )
 
 
-def _write(destination: Path, study: "Study", found: "Compared", reference: str, *, cd: bool) -> Iterator[str]:
-    """The report and its tables; the sentences of its answer."""
+def _write(destination: Path, study: "Study", found: "Compared", reference: str) -> Iterator[str]:
+    """Write the report and its tables; return the sentences of its answer."""
     from seg.compare.answer import answer
     from seg.compare.report import write_report
     from seg.compare.results import write_results, write_statistics
 
     write_results(destination / "results.csv", study)
     write_statistics(destination / "statistics.json", study, found)
-    write_report(destination, study, found, reference, cd=cd)
+    write_report(destination, study, found, reference)
     for warning in study.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return iter((*answer(found, reference), *_cautions(study, found)))
@@ -127,6 +128,10 @@ def _check(cfg: dict[str, Any]) -> None:
     Raises:
         ValueError: what was expected.
     """
+    from seg.compare.sample import measure
+    from seg.files import checks
+    from seg.metrics.catalogue import SHARE
+
     for key, least, most in (("draws", 100, 1_000_000), ("seed", 0, 2**63)):
         if not isinstance(cfg[key], int) or isinstance(cfg[key], bool) or not least <= cfg[key] <= most:
             raise ValueError(f"{key}: expected a whole number from {least} to {most}, got {cfg[key]!r}; give one")
@@ -134,13 +139,11 @@ def _check(cfg: dict[str, Any]) -> None:
         optional = key in ("axis", "by", "group")
         if not (cfg[key] is None and optional) and not (isinstance(cfg[key], str) and cfg[key]):
             raise ValueError(f"{key}: expected a text{' or null' if optional else ''}, got {cfg[key]!r}; give one")
-    if not isinstance(cfg["cd"], bool):
-        raise ValueError(f"cd: expected true or false, got {cfg['cd']!r}; true draws a critical-difference diagram")
-    rope = cfg["rope"]
-    if isinstance(rope, bool) or not isinstance(rope, int | float) or not 0 <= rope < 1:
+    rope, known = cfg["rope"], measure(cfg["metric"])
+    most = 1.0 if known is not None and known.unit == SHARE else math.inf
+    if rope is not None and not (checks.is_number(rope) and 0 <= rope < most):
         raise ValueError(
-            f"rope: expected a difference in units of the metric, from 0 to below 1, got {rope!r}; give 0.005 for half "
-            "a point"
+            f"rope: expected a difference in units of the metric, 0 or more, got {rope!r}; give 0.005 for half a point"
         )
 
 

@@ -119,7 +119,7 @@ def _predict_one(
     from seg.files import naming
     from seg.inference.outputs import Outputs, geo_tags
     from seg.models import first_line
-    from seg.tasks.boxes import Joined
+    from seg.tasks.boxes import JoinedBoxes
 
     for older in paths.values():  # of an earlier call: it must not pass for what this one found
         older.unlink(missing_ok=True)
@@ -138,7 +138,7 @@ def _predict_one(
             )
         left_out = {*(() if geo else ("geotiff",)), *(() if image is not None else ("overlays", "boxes"))}
         paths = {kind: target for kind, target in paths.items() if kind not in left_out}
-        boxes = trained.model if isinstance(trained.model, Joined) else None
+        boxes = trained.model if isinstance(trained.model, JoinedBoxes) else None
         outputs = Outputs(
             paths, height, width, trained.labels, image=image, geo=geo, halves=halves, boxes=boxes, name=name
         )
@@ -219,12 +219,12 @@ def _with_boxes(trained: "Trained", kinds: "list[Kind]", cfg: dict[str, Any]) ->
     Raises:
         ValueError: they are asked for, and cannot be predicted.
     """
+    from seg.inference.heads import check_views
     from seg.tasks.boxes import head_of, joined
-    from seg.tasks.building import check_views
 
     if (has := head_of(trained.model) is not None) and cfg["boxes"] is not False:
         try:
-            check_views(trained.infer)
+            check_views("boxes", trained.infer)
             return replace(trained, model=joined(trained.model))
         except ValueError as error:
             if cfg["boxes"]:

@@ -10,14 +10,17 @@ from torch import nn
 from seg import models
 from seg.commands.cli import instantiate
 from seg.commands.cli.targets import Deferred
+from seg.commands.metrics import checked_catalogue, wanted_metrics
 from seg.commands.sweep import check_test
 from seg.convert.weights import check_rules
 from seg.data.batches import LoaderOptions
 from seg.data.source import Source
 from seg.files import checks
-from seg.metrics.catalogue import check_monitor
+from seg.inference.heads import check_views, is_evaluated
+from seg.metrics import Wanted
+from seg.metrics.catalogue import Metric, check_monitor, direction
 from seg.runs.card import check_license
-from seg.tasks.building import check_boxes, check_tasks, has_boxes
+from seg.tasks.building import check_tasks
 from seg.training import FitOptions
 from seg.training.device import AUTO, DeviceOptions
 from seg.training.optim import RateOptions, parameter_groups
@@ -45,6 +48,7 @@ class Request:
         choices: the option of each group.
         folder: of the run.
         few: training and validation pairs of a smoke test.
+        catalogue: what is known of the scores of ``metrics``, and of the heads of ``tasks``.
         loss: None where it needs class weights of the training masks.
     """
 
@@ -68,6 +72,8 @@ class Request:
     optimizer: Deferred
     scheduler: Deferred
     inference: Deferred
+    metrics: list[Wanted]
+    catalogue: dict[str, Metric]
     average: Deferred | None
     logger: Deferred | None
 
@@ -96,6 +102,11 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
     if cfg["smoke"]:
         cfg["fit"] |= SHORT
         cfg["pictures"] = min(cfg["pictures"], 1)
+    tasks = {name: _task(name, task) for name, task in (cfg["task"] or {}).items()}
+    metrics = wanted_metrics(cfg["metric"])
+    scores = checked_catalogue(metrics, loss=True) | _of_heads(tasks)
+    if cfg["fit"]["mode"] is None:
+        cfg["fit"]["mode"] = direction(str(cfg["fit"]["monitor"]), scores)
     fit: FitOptions = instantiate(cfg["fit"], group="fit")
     if cfg["smoke"]:
         folder, few = smoke_folder(folder), few_pairs(loader.batch, fit)
@@ -117,12 +128,14 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
         model=Deferred(cfg["model"], "model"),
         regularizer=_deferred(cfg, "regularizer"),
         loss=None if check_rules(cfg["loss"]) else instantiate(cfg["loss"], group="loss"),
-        tasks={name: _task(name, task) for name, task in (cfg["task"] or {}).items()},
+        tasks=tasks,
         box_loss=instantiate(cfg["box_loss"], group="box_loss") if "box_loss" in cfg else None,
         weighting=Deferred(cfg["weighting"], "weighting"),
         optimizer=Deferred(cfg["optimizer"], "optimizer"),
         scheduler=Deferred(cfg["scheduler"], "scheduler"),
         inference=Deferred(cfg["inference"], "inference"),
+        metrics=metrics,
+        catalogue=scores,
         average=_deferred(cfg, "average"),
         logger=_deferred(cfg, "logger"),
     )
@@ -162,15 +175,23 @@ def _try_out(asked: Request) -> None:
         asked.average(model)
 
 
+def _of_heads(tasks: Mapping[str, FurtherTask]) -> dict[str, Metric]:
+    """Describe the scores of those heads that are evaluated."""
+    heads: list[Any] = [task.head.make.func for task in tasks.values()]
+    return {metric.name: metric for head in heads if is_evaluated(head) for metric in head.metrics}
+
+
 def _check_together(asked: Request) -> None:
     """Refuse options that do not go together, or that their objects would refuse once the data were read."""
     fit, cfg, channels = asked.fit, asked.config, asked.data.reading.channels
     if asked.logger is not None:
         check_installed(asked.logger.make.func)
     _try_out(asked)
-    check_monitor(fit.monitor, fit.mode, with_boxes=has_boxes(cfg["task"]))
-    if has_boxes(cfg["task"]):
-        check_boxes(asked.inference.make)
+    check_monitor(fit.monitor, fit.mode, asked.catalogue)
+    for name, task in asked.tasks.items():
+        if is_evaluated(head := task.head.make.func):
+            getattr(head, "check", lambda: None)()
+            check_views(name, asked.inference.make)
     if (given := cfg["model"].get("in_channels", channels)) != channels:
         raise ValueError(
             f"model.in_channels: expected none, because it follows from data.bands ({channels} channels), got {given!r}"
@@ -186,9 +207,4 @@ def _check_together(asked: Request) -> None:
         raise ValueError(
             f"average: expected a model that is trained, got fit.freeze={fit.freeze} of {fit.epochs} epochs; "
             "lower fit.freeze, or give average=none"
-        )
-    if fit.patience is not None and fit.validate_every > fit.epochs and fit.steps is None:
-        raise ValueError(
-            f"fit.patience: expected validations to wait for, got one every {fit.validate_every} of "
-            f"{fit.epochs} epochs; lower fit.validate_every"
         )

@@ -7,8 +7,6 @@ own. One that fails takes none of the others with it, and is tried again by the 
 import json
 import math
 import os
-import statistics
-import subprocess
 import sys
 import time
 import traceback
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from seg import runs
 from seg.files.errors import FAILED, WRONG_REQUEST, AlreadyTold
@@ -72,7 +71,7 @@ class Sweep(Callback):
         jobs = _jobs(config)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _note(notes, jobs=jobs, test=config.sweep.test)
+            _note(notes, jobs=jobs, test=config.sweep.test, metric=OmegaConf.to_container(config.metric, resolve=True))
         except OSError:
             return  # every run will say why it cannot write there
         os.environ[_NOTES] = str(notes)
@@ -192,9 +191,9 @@ def close() -> int:
     (about, *notes) = _read()
     Path(os.environ.pop(_NOTES)).unlink()
     if folders := [Path(note["folder"]) for note in notes if "folder" in note]:
-        print_table(folders)
+        _print_table(folders)
     if about["test"] is not None:
-        notes += _all_tested(folders, Path(about["test"]))
+        notes += _all_tested(folders, Path(about["test"]), about["metric"])
     failed = [note for note in notes if note["how"] == "failed"]
     if not failed:
         return 0
@@ -205,12 +204,21 @@ def close() -> int:
     return WRONG_REQUEST if all(note["code"] == WRONG_REQUEST for note in failed) else FAILED
 
 
-def _all_tested(folders: Sequence[Path], test: Path) -> list[dict[str, Any]]:
-    """Judge runs on a test set; what is to be noted where that failed."""
+def _print_table(folders: Sequence[Path]) -> None:
+    from seg.report.console import console
+    from seg.runs.table import results_table
+
+    console.quiet = False
+    console.print(results_table([runs.read(folder) for folder in folders]))
+    console.quiet = True  # of evaluations on the test set a line is told
+
+
+def _all_tested(folders: Sequence[Path], test: Path, metric: Any) -> list[dict[str, Any]]:
+    """Judge runs on a test set; return what to note where that failed."""
     if not folders:
         return []
     changed = _last_change(test)
-    return [note for folder in folders if (note := _tested(folder, test, changed)) is not None]
+    return [note for folder in folders if (note := _tested(folder, test, changed, metric)) is not None]
 
 
 def _last_change(test: Path) -> float:
@@ -230,78 +238,33 @@ def is_tested(folder: Path, test: Path, changed: float) -> bool:
     return same and path.stat().st_mtime >= max(changed, (folder / runs.LAST).stat().st_mtime)
 
 
-def _tested(folder: Path, test: Path, changed: float) -> dict[str, Any] | None:
-    """Judge the last weights of a run on a test set, unless that was done; what is to be noted where it failed."""
-    destination = folder / runs.TEST
+def _tested(folder: Path, test: Path, changed: float, metric: Any) -> dict[str, Any] | None:
+    """Judge the last weights of a run on a test set, unless that was done; return what to note where it failed."""
     if is_tested(folder, test, changed):
         return None
-    record = runs.read(folder)
-    options = {
-        "checkpoint": folder / runs.LAST,
-        "images": test / "images",
-        "masks": test / "masks",
-        "destination": destination,
-        "pictures": 0,
-        "save_masks": "true",
-        "inference": record.choices.get("inference", "whole"),
-        "image_template": record.config["data"]["image_template"],
-        "template": record.config["data"]["template"],
-    }
-    words = [f"{key}={value}" for key, value in options.items()]
-    command = [sys.executable, "-m", "seg.commands.evaluate", *words]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode:
-        reason = (result.stderr.strip().splitlines() or ["no word"])[-1].removeprefix("error: ")
-        return {"name": f"{folder.name} on {test}", "how": "failed", "reason": reason, "code": result.returncode}
-    print(f"{folder.name} was judged on {test}: {destination}", flush=True)
+    from seg.commands.cli.errors import code_of, one_line
+
+    try:
+        _judge(folder, test, metric)
+    except Exception as error:  # of any kind: the other runs are judged
+        name, reason = f"{folder.name} on {test}", one_line(error, "evaluate")
+        return {"name": name, "how": "failed", "reason": reason, "code": code_of(error)}
+    print(f"{folder.name} was judged on {test}: {folder / runs.TEST}", flush=True)
     return None
 
 
-_COLUMNS = {"I %": "miou_i", "BF1 %": "boundary_f1", "ECE %": "ece"}
-"""Of the table, and of the scores in ``done.json``."""
+def _judge(folder: Path, test: Path, metric: Any) -> None:
+    """Evaluate the last weights of a run as it was validated, and write its folder ``test``."""
+    from seg.commands.cli.targets import inference_of
+    from seg.commands.metrics import wanted_metrics
+    from seg.evaluation.files import evaluate_into
+    from seg.evaluation.subjects import Pairing, of_checkpoint
 
-
-def print_table(folders: Sequence[Path]) -> None:
-    """One row for each combination of choices: scores of the last epoch over its seeds, seconds of training."""
-    from seg.report import tables
-    from seg.report.console import console
-    from seg.report.tables import percent
-
-    records = [runs.read(folder) for folder in folders]
-    settings = [{k: v for k, v in runs.settings(record.config).items() if k != "seed"} for record in records]
-    varied = runs.differences([record.choices for record in records], settings)
-    varied = varied or {"loss": [str(record.choices.get("loss", "")) for record in records]}
-    levels = list(zip(*varied.values(), strict=True))
-    found = {level: [_result(r) for r, own in zip(records, levels, strict=True) if own == level] for level in levels}
-    first, *others = (key.rpartition(".")[2] for key in varied)
-    table = tables.table("last epoch, mean over seeds (standard deviation)", first, others)
-    table.caption = "I: by image; BF1: boundary F1; ECE: calibration error"
-    for named in table.columns:
-        named.overflow = "fold"
-    for column in ("seeds", "mIoU %", *_COLUMNS, "seconds"):
-        table.add_column(column, justify="right")
-    for level, results in sorted(found.items(), key=lambda item: -_mean(item[1], "miou")):
-        known = _known(results, "miou")
-        spread = statistics.stdev(known) if len(known) > 1 else math.nan
-        table.add_row(
-            *level,
-            str(len(results)),
-            f"{percent(_mean(results, 'miou'))} ({percent(spread)})",
-            *(percent(_mean(results, key)) for key in _COLUMNS.values()),
-            f"{_mean(results, 'seconds'):.0f}",
-        )
-    console.quiet = False
-    console.print(table)
-
-
-def _result(record: runs.RunRecord) -> dict[str, Any]:
-    assert record.done is not None  # only runs that were trained to their end are here
-    return {**record.done["last"], "seconds": record.seconds}
-
-
-def _known(results: Sequence[dict[str, Any]], key: str) -> list[float]:
-    return [result[key] for result in results if result.get(key) is not None]
-
-
-def _mean(results: Sequence[dict[str, Any]], key: str) -> float:
-    return statistics.fmean(known) if (known := _known(results, key)) else math.nan
+    config = runs.read(folder).config
+    data, inference = config["data"], config.get("inference") or {"_target_": "seg.inference.whole"}
+    templates = {key: data[key] for key in ("image_template", "template")}
+    where = Pairing(str(test / "images"), str(test / "masks"), **templates)
+    parts = [config["model"], *(task["head"] for task in (config.get("task") or {}).values())]
+    own = [str(part["_target_"]).rpartition(".")[0] for part in parts]  # this very command has just used them
+    subject = of_checkpoint(folder / runs.LAST, where, infer=inference_of(inference), trust=own, workers=2)
+    evaluate_into(folder / runs.TEST, subject, wanted_metrics(metric), where, record=folder, save_masks=True)

@@ -3,11 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from seg.compare.answer import NAMES, points
 from seg.compare.conditions import own_settings
 from seg.compare.evidence import Entry
 from seg.compare.findings import Compared
-from seg.compare.sample import LOWER_IS_BETTER
 from seg.compare.study import Level, Study
 from seg.metrics.scores import POLICY
 from seg.report.document import Block, Bullets, Heading, Table
@@ -70,22 +68,23 @@ def _shared(entries: Sequence[Entry], key: str) -> bool:
     return len(found) == 1 and found != {"None"}
 
 
-def card(found: Compared) -> Iterator[Block]:
-    """The definition of every number that the report shows."""
+def definitions(found: Compared) -> Iterator[Block]:
+    """Define every number that the report shows."""
     yield Heading("How to read this")
-    better = "less is better" if found.metric in LOWER_IS_BETTER else "more is better"
+    metric = found.measure
+    better = "less is better" if metric.lower else "more is better"
+    unit = "points (hundredths)" if metric.differences == "points" else metric.differences
     yield Bullets(
         [
             f"mIoU: {POLICY}",
             "boundary F1: by image, of boundaries within the tolerance of the run's evaluation; ECE: expected "
             "calibration error of the confidence of labelled pixels, over all of them (as the metric that is compared: "
             "of each image, then the mean)",
-            f"compared: {NAMES.get(found.metric, found.metric)}, {better}; differences are the first level minus the "
-            "second, in points (hundredths)",
+            f"compared: {metric.title}, {better}; differences are the first level minus the second, in {unit}",
             "interval: Student's t around the mean, with the variance that images and seeds give it; with fewer than "
             "10 seeds that of a level is about these very runs on new images",
-            f"verdict: better or worse if the interval for new seeds and images lies beyond {points(found.rope)} "
-            "points, equivalent if within, else inconclusive, so that with 95 % probability all verdicts hold together "
+            f"verdict: better or worse if the interval for new seeds and images lies beyond {metric.number(found.rope)} "
+            f"{metric.differences}, equivalent if within, else inconclusive, so that with 95 % probability all verdicts hold together "
             f"(Holm, {len(found.pairs)} pairs); of fewer than 10 seeds the scatter over all levels counts for each "
             "pair; one seed leaves it open",
             "better / equivalent / worse: probabilities of that, as far as the t distribution holds",

@@ -6,37 +6,20 @@ from dataclasses import replace
 
 from seg.compare.findings import BOTH, IMAGES, Compared, LevelResult, PairResult
 from seg.compare.spread import Interval
+from seg.metrics.catalogue import Metric
 from seg.report.inline_markup import code
-
-NAMES = {
-    "miou": "mIoU",
-    "miou_i": "mIoU by image",
-    "miou_c": "mIoU by class",
-    "mdice": "mean Dice",
-    "accuracy": "pixel accuracy",
-    "boundary_f1": "boundary F1",
-    "boundary_iou": "boundary IoU by image",
-    "nsd": "surface Dice",
-    "ece": "calibration error by image",
-    "ece_tempered": "calibration error at the fitted temperature, by image",
-    "error_boundary": "pixels that are wrong at boundaries",
-    "error_extent": "pixels that are wrong in extent",
-    "error_missed": "pixels of missed components",
-    "ap": "AP of boxes",
-}
-"""Metrics for people; all are shares, shown in percent, and their differences in points."""
 
 _OPPOSITE = {"better": "worse", "worse": "better"}
 
 
 def points(value: float) -> str:
-    """A share or a difference of shares in points: 1.8 for 0.018."""
-    return f"{round(100 * value, 1) + 0:.1f}"  # not -0.0
+    """Show a share, or a difference of shares, in points: 1.8 for 0.018."""
+    return Metric("share", "share").number(value)
 
 
-def between(interval: Interval) -> str:
-    """An interval in points."""
-    return f"{points(interval[0])} to {points(interval[1])}"
+def between(interval: Interval, metric: Metric) -> str:
+    """Show an interval in the unit of a metric, shares in points."""
+    return f"{metric.number(interval[0])} to {metric.number(interval[1])}"
 
 
 def decided_by(pair: PairResult) -> Interval:
@@ -68,11 +51,12 @@ def _turned(interval: Interval) -> Interval:
     return -interval[1], -interval[0]
 
 
-def _lead(pair: PairResult, metric: str) -> tuple[str, str, str]:
+def _lead(pair: PairResult, metric: Metric) -> tuple[str, str, str]:
     """Who is ahead, who behind, and by how much, with the interval: positive, whether more or less is better."""
     ahead, behind = (code(name) for name in ((pair.a, pair.b) if pair.p_better > pair.p_worse else (pair.b, pair.a)))
     interval = decided_by(pair) if pair.difference > 0 else _turned(decided_by(pair))
-    return ahead, behind, f"{points(abs(pair.difference))} points of {metric}, 95 % interval {between(interval)}"
+    by = f"{metric.number(abs(pair.difference))} {metric.differences} of {metric.title}"
+    return ahead, behind, f"{by}, 95 % interval {between(interval, metric)}"
 
 
 def answer(found: Compared, reference: str) -> Iterator[str]:
@@ -81,7 +65,7 @@ def answer(found: Compared, reference: str) -> Iterator[str]:
     Args:
         reference: level that the others are compared with.
     """
-    metric = NAMES.get(found.metric, found.metric)
+    metric = found.measure
     if len(found.levels) == 1:
         (level,) = found.levels
         yield f"{code(level.level)} has {_value(metric, level)}. There is nothing to compare it with."
@@ -93,27 +77,28 @@ def answer(found: Compared, reference: str) -> Iterator[str]:
     yield from _about_the_winner(found)
 
 
-def _value(metric: str, level: LevelResult) -> str:
+def _value(metric: Metric, level: LevelResult) -> str:
     about = "new seeds and images" if level.interval_kind == BOTH else "these runs on new images"
-    return f"{metric} {points(level.mean)} % (95 % interval for {about}: {between(level.interval)})"
+    value = f"{metric.title} {metric.shown(level.mean)}"
+    return f"{value} (95 % interval for {about}: {between(level.interval, metric)})"
 
 
-def _sentence(pair: PairResult, metric: str, found: Compared) -> str:
+def _sentence(pair: PairResult, metric: Metric, found: Compared) -> str:
     low, high = decided_by(pair)
     a, b = code(pair.a), code(pair.b)
     ahead, behind, by = _lead(pair, metric)
     data = f"these {found_seeds(pair)} and {found.levels[0].images} images"
     if pair.verdict in _OPPOSITE:
         return f"{ahead} beats {behind} by {by}."
-    apart = f"{points(pair.difference)} points of {metric}, 95 % interval"
+    apart = f"{metric.number(pair.difference)} {metric.differences} of {metric.title}, 95 % interval"
+    rope = f"{metric.number(found.rope)} {metric.differences}"
     if pair.verdict == "equivalent":
         return (
-            f"{a} and {b} are equivalent: the difference, {apart} {between((low, high))}, lies within "
-            f"{points(found.rope)} points."
+            f"{a} and {b} are equivalent: the difference, {apart} {between((low, high), metric)}, lies within {rope}."
         )
     if pair.p_kind == IMAGES:
         return (
-            f"Between {a} and {b} ({apart} for these very runs {between((low, high))}) one seed cannot "
+            f"Between {a} and {b} ({apart} for these very runs {between((low, high), metric)}) one seed cannot "
             "decide: more seeds would show how much they matter."
         )
     if low > found.rope or high < -found.rope:
@@ -123,10 +108,10 @@ def _sentence(pair: PairResult, metric: str, found: Compared) -> str:
         )
     if low > 0 or high < 0:
         return (
-            f"{ahead} is ahead of {behind} (by {by}), but it may be by less than the {points(found.rope)} points "
+            f"{ahead} is ahead of {behind} (by {by}), but it may be by less than the {rope} "
             f"that would matter; {_more(pair)}."
         )
-    return f"Between {a} and {b} ({apart} {between((low, high))}) {data} cannot decide; {_more(pair)}."
+    return f"Between {a} and {b} ({apart} {between((low, high), metric)}) {data} cannot decide; {_more(pair)}."
 
 
 def found_seeds(pair: PairResult) -> str:
@@ -152,7 +137,7 @@ def _more(pair: PairResult) -> str:
 
 def _about_the_winner(found: Compared) -> Iterator[str]:
     best = [code(name) for name in in_first_place(found)]
-    metric = NAMES.get(found.metric, found.metric)
+    metric = found.measure.title
     if len(best) > 1:
         yield f"{' and '.join(best)} share the best {metric}."
     elif (risk := doubt(found)) is not None:
@@ -181,10 +166,10 @@ def _uneven(found: Compared) -> Iterator[str]:
     name = max(variances, key=lambda level: variances[level])
     largest = variances.pop(name)
     if len(variances) > 1 and largest > sum(variances.values()):
-        ends = (math.sqrt(pick(variances.values())) for pick in (min, max))
+        ends, metric = (math.sqrt(pick(variances.values())) for pick in (min, max)), found.measure
         yield (
-            f"Seeds move {code(name)} by {points(math.sqrt(largest))} points (standard deviation), other levels by "
-            f"{' to '.join(map(points, ends))}: so few seeds are judged by the scatter of all levels, which is mostly "
+            f"Seeds move {code(name)} by {metric.number(math.sqrt(largest))} {metric.differences} (standard deviation), other levels by "
+            f"{' to '.join(map(metric.number, ends))}: so few seeds are judged by the scatter of all levels, which is mostly "
             "its own, so that they settle little; more seeds would settle more."
         )
 

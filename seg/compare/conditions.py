@@ -10,7 +10,7 @@ import numpy as np
 
 from seg import runs
 from seg.compare.evidence import Entry
-from seg.compare.sample import COUNTED, is_metric
+from seg.compare.sample import COUNTED, measure
 
 Kept = tuple[list[Entry], list[tuple[Entry, str]]]
 """Runs that go on, and those that do not, with the reason."""
@@ -121,8 +121,8 @@ def _with_metric(entries: list[Entry], metric: str) -> Kept:
     if metric in COUNTED:
         return entries, []
     kept = [entry for entry in entries if metric in entry.values]
-    if entries and not (kept and is_metric(metric)):
-        found = {name for entry in entries for name in entry.values if is_metric(name)}
+    if entries and not (kept and all(measure(metric, entry.catalogue) for entry in kept)):
+        found = {name for entry in entries for name in entry.values if measure(name, entry.catalogue)}
         known = ", ".join([*COUNTED, *sorted(found - set(COUNTED))])
         raise ValueError(f"metric: expected one that the runs have ({known}), got '{metric}'; choose one")
     return kept, [(entry, f"it has no {metric} for each image") for entry in entries if metric not in entry.values]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg import runs
+from seg.metrics.catalogue import KNOWN, SHARE, Metric, catalogue_of
 from seg.metrics.scores import by_class, by_image, image_ious, scores_of
 
 Floats = NDArray[np.float64]
@@ -40,6 +41,7 @@ class Entry:
         validated_on: names of the validation pairs.
         lines: one an epoch; none if they are not known.
         scores: of all images, by the names of ``metrics.jsonl`` without ``val_``.
+        catalogue: what is known of these scores, and of ``values``.
         judged: what the evaluation found, curves and tables; None for a run of an older version.
         memory: bytes that training took at most; None if it is not known.
     """
@@ -58,6 +60,7 @@ class Entry:
     validated_on: frozenset[str]
     lines: tuple[dict[str, Any], ...]
     scores: Mapping[str, Any]
+    catalogue: Mapping[str, Metric]
     judged: Mapping[str, Any] | None
     memory: int | None
 
@@ -131,6 +134,7 @@ def _read(folder: Path) -> Entry:
         validated_on=frozenset(row[1] for row in pairs if row[0] == "val"),
         lines=record.lines,
         scores=found,
+        catalogue=catalogue_of(judged or {}),
         judged=judged,
         memory=None if memory is None else _whole("peak_memory", memory),
     )
@@ -198,14 +202,13 @@ def _scores(told: Mapping[str, Any], counts: NDArray[np.int64]) -> dict[str, Any
                 f"expected one {key} in its files, got {number(told[key]):.6g} and, from {runs.PER_IMAGE}, "
                 f"{value:.6g}; they were edited"
             )
-    for key in _SHARES:
+    for key, metric in KNOWN.items():
+        if metric.unit != SHARE or metric.by_class:
+            continue
         told_one = told.get(key)
         if told_one is not None and not (_is_number(told_one) and (math.isnan(told_one) or 0 <= told_one <= 1)):
             raise ValueError(f"expected {key} from 0 to 1, got {told_one!r}; it was edited")
     return {**told, **counted}
-
-
-_SHARES = ("boundary_f1", "ece", "ap", "error_boundary", "error_extent", "error_missed")
 
 
 def _check_lines(record: runs.RunRecord) -> None:

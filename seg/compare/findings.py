@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from seg.compare.ranks import Ranks
 from seg.compare.spread import Interval, Spread
+from seg.metrics.catalogue import Metric
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +27,6 @@ class LevelResult:
         wide: 95 % interval that is about new seeds too; None for one seed.
         rank, rank_interval: 1 for the best.
         rank_shares: probability of each rank.
-        image_rank: mean over images (or groups) of its rank by the score of the image, averaged over seeds.
         spread: the variance of the mean, in parts.
     """
 
@@ -40,7 +40,6 @@ class LevelResult:
     rank: int
     rank_interval: tuple[int, int]
     rank_shares: tuple[float, ...]
-    image_rank: float
     spread: Spread
 
 
@@ -100,11 +99,11 @@ class Compared:
 
     Attributes:
         metric, rope, draws, seed: as asked for.
+        measure: what is known of the metric.
         units: number of images, or of groups.
         levels: in the order given.
         pairs: of all levels, the first named first; or of each with the reference.
         ranks: of the levels; with the winner and the probability that it is a false claim.
-        friedman_p: of Friedman's test that images rank all levels alike; NaN for fewer than three levels.
         rank_kind: `BOTH`; `IMAGES` if a level has one seed: ranks are about these very runs.
         class_iou: (L, C) IoU of each class over the dataset, mean over seeds; NaN where it does not occur.
         class_interval: (L, C, 2) their 95 % intervals, each of its level's kind; NaN for a class in fewer than two
@@ -112,6 +111,7 @@ class Compared:
     """
 
     metric: str
+    measure: Metric
     rope: float
     draws: int
     seed: int
@@ -119,7 +119,6 @@ class Compared:
     levels: tuple[LevelResult, ...]
     pairs: tuple[PairResult, ...]
     ranks: Ranks
-    friedman_p: float
     rank_kind: str
     class_iou: Floats
     class_interval: Floats

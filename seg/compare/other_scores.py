@@ -1,27 +1,27 @@
 """The same levels ranked by other metrics, and by another rule for classes that are absent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from seg.compare.answer import NAMES
 from seg.compare.evidence import Entry, number
 from seg.compare.study import Level
+from seg.metrics.catalogue import KNOWN, Metric
 from seg.metrics.scores import image_ious, image_means, mean, ratio, worst
 
-OTHERS = {
-    **{key: NAMES[key] for key in ("miou", "miou_i", "miou_c", "boundary_f1")},
-    "ece": "calibration error over all pixels",
-    "ap": NAMES["ap"],
-    "worst": "mIoU of the worst 10 % of images",
-    "target": "mIoU over the classes of the target alone",
-}
+
+def other_metrics(catalogue: Mapping[str, Metric]) -> dict[str, Metric]:
+    """Choose what levels are ranked by besides: a few of our metrics, all of the user's own, and two views of mIoU."""
+    ours = {key: KNOWN[key] for key in ("miou", "miou_i", "miou_c", "boundary_f1", "ece", "ap")}
+    own = {key: metric for key, metric in catalogue.items() if key not in KNOWN and not metric.by_class}
+    views = {"worst": "mIoU of the worst 10 % of images", "target": "mIoU over the classes of the target alone"}
+    return {**ours, **own, **{key: Metric(key, title) for key, title in views.items()}}
 
 
-def other_scores(levels: Sequence[Level]) -> dict[str, list[float]]:
-    """Metric of `OTHERS` -> score of each level, mean over its runs; without those that a run does not have."""
+def other_scores(levels: Sequence[Level], metrics: Mapping[str, Metric]) -> dict[str, list[float]]:
+    """Return the score of each level, mean over its runs, by metric; without those that a run does not have."""
     found = {
-        key: [float(np.mean([_score(entry, key) for entry in level.entries])) for level in levels] for key in OTHERS
+        key: [float(np.mean([_score(entry, key) for entry in level.entries])) for level in levels] for key in metrics
     }
     return {key: values for key, values in found.items() if not np.isnan(values).any()}
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from seg.compare import plots
-from seg.compare.answer import NAMES, between, doubt, in_first_place, points, seen_from
+from seg.compare.answer import between, doubt, in_first_place, seen_from
 from seg.compare.findings import BOTH, Compared, LevelResult, PairResult
 from seg.compare.ranks import agreement
-from seg.compare.sample import LOWER_IS_BETTER
 from seg.compare.spread import Interval, independent
 from seg.files import write_json, write_text
+from seg.metrics.catalogue import Metric
 from seg.report.document import Block, Bullets, Figure, Heading, Table, Text, to_markdown, to_page
 from seg.report.figure import add_legend, labels, looks, save_figure, short
 from seg.report.html import write
@@ -52,6 +52,11 @@ class Overview:
     found: Mapping[str, Compared]
     reference: str
     changes: tuple[Change, ...]
+
+    @property
+    def measure(self) -> Metric:
+        """What is compared."""
+        return next(iter(self.found.values())).measure
 
     @property
     def levels(self) -> list[str]:
@@ -141,22 +146,22 @@ def answer(overview: Overview) -> Iterator[str]:
         yield f"{overview.by} {value}: {_at_value(compared)}."
     if not _of_new_seeds(overview):
         return
-    lower = next(iter(overview.found.values())).metric in LOWER_IS_BETTER
+    metric = overview.measure
     first, last = (list(overview.found)[i] for i in (0, -1))
     for change in overview.changes:
         low, high = change.interval
         if low > 0 or high < 0:
-            moved = "gains" if (change.change > 0) != lower else "loses"
+            moved = "gains" if (change.change > 0) != metric.lower else "loses"
             ends = (low, high) if change.change > 0 else (-high, -low)
             yield (
-                f"From {first} to {last}, {code(change.level)} {moved} {points(abs(change.change))} points on "
-                f"{code(overview.reference)}, 95 % interval {between(ends)}."
+                f"From {first} to {last}, {code(change.level)} {moved} {metric.number(abs(change.change))} {metric.differences} on "
+                f"{code(overview.reference)}, 95 % interval {between(ends, metric)}."
             )
 
 
 def _at_value(compared: Compared) -> str:
-    metric, best = NAMES.get(compared.metric, compared.metric), [code(name) for name in in_first_place(compared)]
-    score = f"{points(plots.in_order(compared)[0].mean)} %"
+    metric, best = compared.measure.title, [code(name) for name in in_first_place(compared)]
+    score = compared.measure.shown(plots.in_order(compared)[0].mean)
     if len(best) > 1:
         return f"{' and '.join(best)} share the best {metric}, {score}"
     if len(compared.levels) == 1:
@@ -180,17 +185,17 @@ def _blocks(
     yield Bullets(
         [*cautions, *(f"{value}: the full report is in folder {code(names[value])}" for value in overview.found)]
     )
-    metric = NAMES.get(next(iter(overview.found.values())).metric, "score")
-    yield Heading(f"{metric} % and rank")
+    metric = overview.measure
+    yield Heading(f"{metric.title} {metric.symbol} and rank")
     yield Table(("level", *overview.found), list(_scores(overview)), numbers=range(1, len(overview.found) + 1))
     about = "new seeds" if _of_new_seeds(overview) else "new seeds, or, of one seed, for these very runs"
-    yield Figure(_draw(folder, overview, metric), f"Mean over seeds of {metric}, with the interval for {about}.")
+    yield Figure(_draw(folder, overview, metric), f"Mean over seeds of {metric.title}, with the interval for {about}.")
     yield Heading(f"Compared with {overview.reference}")
     last = f"{' to '.join(list(overview.found)[i] for i in (0, -1))}: change"
     header = ("level", *overview.found, last, "95 % interval")
     yield Table(header, list(_differences(overview)), numbers=range(1, len(header)))
     yield Text(
-        "Differences in points and verdicts, which hold together at each value; the intervals of the changes hold one "
+        f"Differences in {metric.differences} and verdicts, which hold together at each value; the intervals of the changes hold one "
         "by one, and take the values as independent."
     )
     yield Heading("Do the values agree on the order?")
@@ -211,33 +216,33 @@ def _scores(overview: Overview) -> Iterator[tuple[str, ...]]:
             level = _by_level(compared).get(name)
             low, high = level.rank_interval if level else (0, 0)
             ranks = str(low) if low == high else f"{low} to {high}"
-            cells.append(f"{points(level.mean)} ({ranks})" if level else "")
+            cells.append(f"{overview.measure.number(level.mean)} ({ranks})" if level else "")
         yield (name, *cells)
 
 
 def _differences(overview: Overview) -> Iterator[tuple[str, ...]]:
-    changes = {change.level: change for change in overview.changes}
+    changes, metric = {change.level: change for change in overview.changes}, overview.measure
     for name in overview.levels:
         if name == overview.reference:
             continue
         pairs = [_against(compared, overview.reference).get(name) for compared in overview.found.values()]
-        cells = [f"{points(pair.difference)} ({pair.verdict})" if pair else "" for pair in pairs]
+        cells = [f"{metric.number(pair.difference)} ({pair.verdict})" if pair else "" for pair in pairs]
         change = changes.get(name)
-        yield (name, *cells, points(change.change) if change else "", between(change.interval) if change else "")
+        moved = (metric.number(change.change), between(change.interval, metric)) if change else ("", "")
+        yield (name, *cells, *moved)
 
 
 def _taus(overview: Overview) -> Iterator[tuple[str, ...]]:
     each = [_by_level(compared) for compared in overview.found.values()]
     shared = [name for name in overview.levels if all(name in levels for levels in each)]
-    lower = next(iter(overview.found.values())).metric in LOWER_IS_BETTER
     scores = {
-        str(place): [levels[name].mean * (-1 if lower else 1) for name in shared] for place, levels in enumerate(each)
+        str(place): [overview.measure.sign * levels[name].mean for name in shared] for place, levels in enumerate(each)
     }
     for value, row in zip(overview.found, agreement(scores), strict=True):
         yield (value, *("" if np.isnan(tau) else f"{tau:.2f}" for tau in row))
 
 
-def _draw(folder: Path, overview: Overview, metric: str) -> str:
+def _draw(folder: Path, overview: Overview, metric: Metric) -> str:
     look = looks(overview.levels)
 
     def draw(figure: Any) -> None:
@@ -247,14 +252,14 @@ def _draw(folder: Path, overview: Overview, metric: str) -> str:
                 (x, level) for x, found in enumerate(overview.found.values()) if (level := _by_level(found).get(name))
             ]
             shift = min(0.02, 0.7 / len(overview.levels)) * (place - len(overview.levels) / 2)
-            x, means = [x + shift for x, _ in shown], [100 * level.mean for _, level in shown]
-            ends = np.array([[100 * end for end in level.wide or level.interval] for _, level in shown]).T
+            x, means = [x + shift for x, _ in shown], [metric.scale * level.mean for _, level in shown]
+            ends = np.array([[metric.scale * end for end in level.wide or level.interval] for _, level in shown]).T
             style = {"color": look[name].color, "linestyle": look[name].line, "marker": look[name].marker}
             drawn[name] = axes.errorbar(x, means, np.abs(ends - means), markersize=4, capsize=2, **style)
         slanted = {"rotation": 40, "ha": "right"} if max(map(len, overview.found)) > 12 else {}
         axes.set_xticks(range(len(overview.found)), list(labels(overview.found).values()), **slanted)
         axes.set_xlabel(short(overview.by))
-        axes.set_ylabel(f"{metric} %")
+        axes.set_ylabel(f"{metric.title} {metric.symbol}")
         add_legend(figure, drawn, look)
 
     return save_figure(folder, "overview", draw, (7.0, 4.6))

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from seg.compare.answer import NAMES, decided_by, seen_from
+from seg.compare.answer import decided_by, seen_from
 from seg.compare.evidence import Entry
 from seg.compare.findings import Compared, LevelResult
-from seg.compare.sample import LOWER_IS_BETTER
 from seg.compare.study import Level
 from seg.metrics.scores import image_ious, image_means, ratio, worst
 from seg.report.figure import Look, add_legend, labels, looks, save_figure
@@ -28,20 +27,20 @@ def draw_forest(folder: Path, found: Compared, reference: str) -> str:
     """Differences from the reference, with their intervals, and the region where they do not matter."""
     pairs = [seen_from(pair, reference) for pair in found.pairs if reference in (pair.a, pair.b)]
     pairs.sort(key=lambda pair: -pair.difference)
-    shown = labels(level.level for level in found.levels)
+    shown, metric, scale = labels(level.level for level in found.levels), found.measure, found.measure.scale
 
     def draw(axes: Any) -> None:
-        axes.axvspan(-100 * found.rope, 100 * found.rope, color="#e3e8ee", zorder=0, label="does not matter")
+        axes.axvspan(-scale * found.rope, scale * found.rope, color="#e3e8ee", zorder=0, label="does not matter")
         axes.axvline(0, color="#8c96a0", linewidth=0.8)
         for row, pair in enumerate(pairs):
             color = COLORS[pair.verdict]
             low, high = decided_by(pair)
-            axes.plot([100 * low, 100 * high], [row, row], color=color, linewidth=2)
-            axes.plot(100 * pair.difference, row, "o", color=color)
+            axes.plot([scale * low, scale * high], [row, row], color=color, linewidth=2)
+            axes.plot(scale * pair.difference, row, "o", color=color)
         axes.set_yticks(range(len(pairs)), [f"{shown[pair.b]}: {pair.verdict}" for pair in pairs])
         axes.set_title(f"verdict on {shown[reference]}, against", loc="left", fontsize=10)
         axes.set_ylim(-0.7, len(pairs) - 0.3)
-        axes.set_xlabel(f"{shown[reference]} minus the other, points of {NAMES.get(found.metric, found.metric)}")
+        axes.set_xlabel(f"{shown[reference]} minus the other, {metric.differences} of {metric.title}")
 
     return _saved(folder, "forest", draw, (7.5, 1.2 + 0.36 * len(pairs)))
 
@@ -52,18 +51,18 @@ def draw_seeds(folder: Path, found: Compared, scores: Mapping[str, Sequence[floa
     Args:
         scores: level -> score of each of its runs.
     """
-    levels = in_order(found)
+    levels, metric, scale = in_order(found), found.measure, found.measure.scale
     shown = labels(scores)
 
     def draw(axes: Any) -> None:
         for row, level in enumerate(reversed(levels)):
             low, high = level.wide or level.interval
-            axes.plot([100 * low, 100 * high], [row, row], color="#b6bec7", linewidth=5, solid_capstyle="butt")
-            axes.plot([100 * s for s in scores[level.level]], [row] * len(scores[level.level]), "o", color="#4a78a8")
-            axes.plot(100 * level.mean, row, "|", color="black", markersize=14)
+            axes.plot([scale * low, scale * high], [row, row], color="#b6bec7", linewidth=5, solid_capstyle="butt")
+            axes.plot([scale * s for s in scores[level.level]], [row] * len(scores[level.level]), "o", color="#4a78a8")
+            axes.plot(scale * level.mean, row, "|", color="black", markersize=14)
         axes.set_yticks(range(len(levels)), [shown[level.level] for level in reversed(levels)])
         axes.set_ylim(-0.7, len(levels) - 0.3)
-        axes.set_xlabel(f"{NAMES.get(found.metric, found.metric)} %: runs, mean, 95 % interval")
+        axes.set_xlabel(f"{metric.title} {metric.symbol}: runs, mean, 95 % interval")
 
     return _saved(folder, "seeds", draw, (7.5, 1.2 + 0.36 * len(levels)))
 
@@ -241,7 +240,7 @@ def draw_cost(folder: Path, found: Compared, levels: Sequence[Level]) -> tuple[s
     known = {name: np.mean([s for s in some if s is not None]) for name, some in seconds.items() if None not in some}
     if len(levels) < 2 or len(known) < len(levels):
         return None
-    sign = -1 if found.metric in LOWER_IS_BETTER else 1
+    metric, sign, scale = found.measure, found.measure.sign, found.measure.scale
     by_time = sorted(found.levels, key=lambda level: (known[level.level], -sign * level.mean))
     front, best = [], -math.inf
     for level in by_time:
@@ -252,12 +251,12 @@ def draw_cost(folder: Path, found: Compared, levels: Sequence[Level]) -> tuple[s
 
     def draw(axes: Any) -> None:
         dots = {}
-        axes.plot([known[level.level] for level in front], [100 * level.mean for level in front], color="#b6bec7")
+        axes.plot([known[level.level] for level in front], [scale * level.mean for level in front], color="#b6bec7")
         for level in in_order(found):
             at, (marker, color) = known[level.level], (look[level.level].marker, look[level.level].color)
-            (dots[level.level],) = axes.plot(at, 100 * level.mean, marker, color=color)
+            (dots[level.level],) = axes.plot(at, scale * level.mean, marker, color=color)
         axes.set_xlabel("seconds of training, mean over seeds")
-        axes.set_ylabel(f"{NAMES.get(found.metric, found.metric)} %")
+        axes.set_ylabel(f"{metric.title} {metric.symbol}")
         add_legend(axes.figure, dots, look)
 
     return _saved(folder, "cost", draw, _SIZE), [level.level for level in front]

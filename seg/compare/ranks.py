@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import friedmanchisquare, kendalltau, rankdata
+from scipy.stats import kendalltau, rankdata
 
-from seg.compare.sample import LOWER_IS_BETTER
 from seg.compare.spread import Interval, Scatter, covariance, image_degrees, image_parts
 
 Floats = NDArray[np.float64]
@@ -121,20 +120,6 @@ def joint_draws(
     return found
 
 
-def image_ranks(scores: Floats) -> tuple[Floats, float]:
-    """Mean rank of each level over images (L,), 1 for the best, and the p of Friedman's test that they are equal.
-
-    Args:
-        scores: (L, images), the higher the better; an image counts if all levels have a score.
-    """
-    known = scores[:, ~np.isnan(scores).any(0)]
-    found: Floats = rankdata(-known, axis=0).mean(1)
-    if len(known) < 3:
-        return found, float("nan")
-    equal = bool((known == known[0]).all())  # where the statistic is 0 / 0
-    return found, 1.0 if equal else float(friedmanchisquare(*known).pvalue)
-
-
 def _mended(matrix: Floats) -> Floats:
     """The nearest matrix without negative directions."""
     values, vectors = np.linalg.eigh(matrix)
@@ -156,9 +141,9 @@ def agreement(scores: Mapping[str, Sequence[float]]) -> Floats:
     NaN where a metric has no order: all of its scores are equal, or one is NaN.
 
     Args:
-        scores: metric -> score of each level; for the names in `LOWER_IS_BETTER` the lowest is the best.
+        scores: metric -> score of each level; the higher the better.
     """
-    values = [np.asarray(each) * (-1 if name in LOWER_IS_BETTER else 1) for name, each in scores.items()]
+    values = [np.asarray(each) for each in scores.values()]
     return np.array([[_tau(a, b) for b in values] for a in values])
 
 

@@ -5,16 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from seg.compare import critical, plots
-from seg.compare.about import about, card
-from seg.compare.answer import NAMES, answer, between, cautions, decided_by, points, seen_from
+from seg.compare import plots
+from seg.compare.about import about, definitions
+from seg.compare.answer import answer, between, cautions, decided_by, points, seen_from
 from seg.compare.findings import BOTH, Compared
 from seg.compare.gallery import Case, draw_case, encoded, find_cases
-from seg.compare.other_scores import OTHERS, other_scores
+from seg.compare.other_scores import other_metrics, other_scores
 from seg.compare.ranks import agreement
-from seg.compare.sample import LOWER_IS_BETTER, sums
+from seg.compare.sample import sums
 from seg.compare.study import Level, Study
 from seg.files import write_text
+from seg.metrics.catalogue import Metric
 from seg.report.document import Block, Bullets, Figure, Heading, Table, Text, Views, to_markdown, to_page
 from seg.report.figure import remove_others
 from seg.report.html import write
@@ -23,25 +24,22 @@ from seg.report.inline_markup import code
 _CASE = "image"
 
 
-def write_report(folder: Path, study: Study, found: Compared, reference: str, *, cd: bool = False) -> None:
+def write_report(folder: Path, study: Study, found: Compared, reference: str) -> None:
     """Write the report and its plots.
-
-    Args:
-        cd: whether to add a critical-difference diagram.
 
     Raises:
         OSError: a file cannot be written.
     """
     what = "one level" if study.axis is None else f"{len(found.levels)} levels of {study.axis}"
     title = f"Comparison: {what}"
-    blocks = list(_blocks(folder, study, found, reference, cd))
+    blocks = list(_blocks(folder, study, found, reference))
     remove_others(folder, [block.name for block in blocks if isinstance(block, Figure | Views)])
     write_text(folder / "report.md", to_markdown(title, blocks))
     write(folder / "report.html", to_page(title, blocks, folder))
 
 
-def _blocks(folder: Path, study: Study, found: Compared, reference: str, cd: bool) -> Iterator[Block]:
-    metric = NAMES.get(found.metric, found.metric)
+def _blocks(folder: Path, study: Study, found: Compared, reference: str) -> Iterator[Block]:
+    metric = found.measure
     order = [level.level for level in plots.in_order(found)]
     levels = sorted(study.levels, key=lambda level: order.index(level.name))
     cases = list(find_cases(levels, reference)) if len(levels) > 1 else []
@@ -57,9 +55,7 @@ def _blocks(folder: Path, study: Study, found: Compared, reference: str, cd: boo
         yield Figure(
             plots.draw_forest(folder, found, reference), "Differences, 95 % intervals, and what does not matter."
         )
-        yield from _rankings(study.levels)
-        if cd:
-            yield from critical.section(folder, found)
+        yield from _rankings(study)
     yield Heading("Seeds")
     yield Figure(plots.draw_seeds(folder, found, _run_scores(study, found)), "A dot a run.")
     yield from _parts(found)
@@ -80,7 +76,7 @@ def _blocks(folder: Path, study: Study, found: Compared, reference: str, cd: boo
         yield Heading("Where they disagree")
         yield from _gallery(folder, cases, reference)
     yield from about(study, found)
-    yield from card(found)
+    yield from definitions(found)
 
 
 def _further(folder: Path, levels: Sequence[Level]) -> Iterator[Block]:
@@ -135,7 +131,7 @@ def _most_telling(cases: Sequence[Case], level: str, reference: str) -> str:
     return f"[image {number + 1}](#{_CASE}-{number + 1}-{titles.index(f'{level} against {reference}') + 1})"
 
 
-def _levels(study: Study, found: Compared, metric: str) -> Table:
+def _levels(study: Study, found: Compared, metric: Metric) -> Table:
     by_name = {level.name: level for level in study.levels}
     rows = []
     for level in plots.in_order(found):
@@ -144,8 +140,18 @@ def _levels(study: Study, found: Compared, metric: str) -> Table:
         rank = str(low) if low == high else f"{low} to {high}"
         kind = "new runs" if level.interval_kind == BOTH else "these runs"
         others = [_mean(by_name[level.level], key) for key in ("miou_i", "boundary_f1", "ece")]
-        rows.append((level.level, str(len(entries)), points(level.mean), between(level.interval), kind, rank, *others))
-    header = ("level", "runs", f"{metric} %", "95 % interval", "of", "rank", "by image %", "boundary F1 %")
+        mean, interval = metric.number(level.mean), between(level.interval, metric)
+        rows.append((level.level, str(len(entries)), mean, interval, kind, rank, *others))
+    header = (
+        "level",
+        "runs",
+        f"{metric.title} {metric.symbol}",
+        "95 % interval",
+        "of",
+        "rank",
+        "by image %",
+        "boundary F1 %",
+    )
     return Table((*header, "ECE %"), rows, numbers={1, 2, 3, 5, 6, 7, 8})
 
 
@@ -181,7 +187,7 @@ def _mean(level: Level, key: str) -> str:
     return points(sum(values) / len(values)) if len(values) == len(level.entries) else ""
 
 
-def _pairs(found: Compared, reference: str, metric: str, cases: Sequence[Case]) -> Iterator[Block]:
+def _pairs(found: Compared, reference: str, metric: Metric, cases: Sequence[Case]) -> Iterator[Block]:
     order = [level.level for level in plots.in_order(found)]
     by_names = {frozenset((pair.a, pair.b)): pair for pair in found.pairs}
     rows = []
@@ -192,17 +198,17 @@ def _pairs(found: Compared, reference: str, metric: str, cases: Sequence[Case]) 
                 cells.append("")
                 continue
             pair = seen_from(by_names[frozenset((name, other))], name)
-            cells.append(f"{points(pair.difference)} ({pair.verdict})")
+            cells.append(f"{metric.number(pair.difference)} ({pair.verdict})")
         rows.append((name, *cells))
-    yield Text(f"Row minus column, in points of {metric}, and the verdict on the row.")
+    yield Text(f"Row minus column, in {metric.differences} of {metric.title}, and the verdict on the row.")
     yield Table(("", *order), rows, numbers=range(1, len(order) + 1))
     yield Text(f"{code(reference)} minus another level, and the verdict on {code(reference)}:")
     pairs = [seen_from(pair, reference) for pair in found.pairs if reference in (pair.a, pair.b)]
     detail = [
         (
             pair.b,
-            points(pair.difference),
-            between(decided_by(pair)),
+            metric.number(pair.difference),
+            between(decided_by(pair), metric),
             pair.verdict,
             f"{pair.p_better:.2f} / {pair.p_equivalent:.2f} / {pair.p_worse:.2f}",
             f"{pair.wins} / {pair.ties} / {pair.losses}",
@@ -217,15 +223,17 @@ def _pairs(found: Compared, reference: str, metric: str, cases: Sequence[Case]) 
     yield Table((*header, "effect", "see"), detail, numbers=range(1, 9))
 
 
-def _rankings(levels: Sequence[Level]) -> Iterator[Block]:
-    """Whether other metrics would have ranked the levels alike."""
-    scores = other_scores(levels)
-    taus = agreement(scores)[0]
+def _rankings(study: Study) -> Iterator[Block]:
+    """Show whether other metrics would have ranked the levels alike."""
+    levels, metrics = study.levels, other_metrics(study.catalogue)
+    scores = other_scores(levels, metrics)
+    taus = agreement({key: [metrics[key].sign * value for value in values] for key, values in scores.items()})[0]
     rows = []
     for (key, values), tau in zip(scores.items(), taus, strict=True):
-        order = np.argsort(np.array(values) * (1 if key in LOWER_IS_BETTER else -1), kind="stable")
-        named = ", ".join(f"{levels[i].name} ({points(values[i])})" for i in order)
-        rows.append((OTHERS[key], "" if np.isnan(tau) else f"{tau:.2f}", named))
+        metric = metrics[key]
+        order = np.argsort(-metric.sign * np.array(values), kind="stable")
+        named = ", ".join(f"{levels[i].name} ({metric.number(values[i])})" for i in order)
+        rows.append((metric.title, "" if np.isnan(tau) else f"{tau:.2f}", named))
     yield Text("Ranked by other metrics, best first; tau is Kendall's, with the ranking by mIoU: 1 for the same order.")
     yield Table(("metric", "tau", "order"), rows, numbers={1})
 
@@ -235,10 +243,13 @@ def _run_scores(study: Study, found: Compared) -> dict[str, list[float]]:
 
 
 def _parts(found: Compared) -> Iterator[Block]:
-    rows = []
+    rows, metric = [], found.measure
     for level in plots.in_order(found):
         parts = level.spread
-        shown = [f"{100 * max(part, 0) ** 0.5:.2f}" for part in (parts.seeds or 0.0, parts.images, parts.remainder)]
+        shown = [
+            f"{metric.scale * max(part, 0) ** 0.5:.2f}" for part in (parts.seeds or 0.0, parts.images, parts.remainder)
+        ]
         rows.append((level.level, shown[0] if parts.seeds is not None else "unknown", *shown[1:]))
-    yield Text("What makes the mean of a level uncertain, as standard errors in points; squared, they add up.")
+    about = f"standard errors in {metric.differences}; squared, they add up."
+    yield Text(f"What makes the mean of a level uncertain, as {about}")
     yield Table(("level", "seeds", "images", "both together"), rows, numbers={1, 2, 3})

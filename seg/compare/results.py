@@ -1,18 +1,17 @@
 """``results.csv``, a row a run, and ``statistics.json``: for scripts and spreadsheets."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from seg.compare.findings import BOTH, Compared, LevelResult, PairResult
 from seg.compare.spread import Spread
 from seg.compare.study import Study
-from seg.files import write_csv, write_json
+from seg.files import checks, write_csv, write_json
 
 SCORES = ("miou", "miou_i", "miou_c", "mdice", "accuracy", "boundary_f1", "ece")
 COLUMNS = ("run", "level", "seed", "images", *SCORES, "seconds")
-"""Scores in 0..1, of all images; a score that a run does not have is left empty."""
+"""The first ones; scores of all images, shares in 0..1. A score that a run does not have is left empty."""
 
 
 def write_results(path: Path, study: Study) -> None:
@@ -21,21 +20,27 @@ def write_results(path: Path, study: Study) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    write_csv(path, COLUMNS, _rows(study))
+    further = _further(study)
+    write_csv(path, (*COLUMNS, *further), _rows(study, further))
 
 
-def _rows(study: Study) -> Iterator[tuple[str, ...]]:
+def _further(study: Study) -> list[str]:
+    """Name all other scores of the runs that are one number each, by the catalogue."""
+    single = [name for name, metric in study.catalogue.items() if not metric.by_class and name not in COLUMNS]
+    return [name for name in single if any(_text(entry.scores.get(name)) for entry in study.entries)]
+
+
+def _rows(study: Study, further: Sequence[str]) -> Iterator[tuple[str, ...]]:
     for level in study.levels:
         for entry in level.entries:
             values = [entry.scores.get(key) for key in SCORES]
             named = (study.named(entry), level.name, str(entry.seed), str(len(entry.images)))
-            yield (*named, *map(_text, values), _text(entry.seconds))
+            more = [entry.scores.get(key) for key in further]
+            yield (*named, *map(_text, [*values, entry.seconds, *more]))
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return ""
-    return f"{value:.6f}"
+    return f"{value:.6f}" if checks.is_number(value) else ""
 
 
 def write_statistics(path: Path, study: Study, found: Compared) -> None:

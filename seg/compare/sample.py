@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from seg.metrics.catalogue import KNOWN, Metric, of_images
 from seg.metrics.scores import image_means, mean, ratio
 
 Floats = NDArray[np.float64]
@@ -13,18 +14,10 @@ Floats = NDArray[np.float64]
 COUNTED = ("miou", "miou_i", "miou_c", "mdice", "accuracy")
 """Metrics that follow from pixel counts, in 0..1; others are means over images of given values."""
 
-LOWER_IS_BETTER = frozenset({"ece", "ece_i", "ece_tempered", "error_boundary", "error_extent", "error_missed", "hd95"})
 
-_GIVEN = {"ap", "boundary_f1", "boundary_iou", "ece", "ece_tempered", "nsd"}
-_GIVEN |= {"error_boundary", "error_extent", "error_missed"}
-
-
-def is_metric(name: str) -> bool:
-    """Whether runs can be compared by it: a share of which is known whether more or less is better.
-
-    ``hd95`` is none: it is a length.
-    """
-    return name.partition("@")[0] in {*COUNTED, *_GIVEN}
+def measure(name: str, catalogue: Mapping[str, Metric] = KNOWN) -> Metric | None:
+    """Describe what runs are compared by under this name; None if it is not known which way is better."""
+    return catalogue.get(name) if name in COUNTED else of_images(name, catalogue)
 
 
 @dataclass(frozen=True)

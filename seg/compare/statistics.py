@@ -27,15 +27,15 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata, wilcoxon
 
 from seg.compare.findings import BOTH, IMAGES, Compared, LevelResult, PairResult
-from seg.compare.ranks import Ranks, image_ranks, joint_draws, rank_draws
+from seg.compare.ranks import Ranks, joint_draws, rank_draws
 from seg.compare.sample import (
     COUNTED,
-    LOWER_IS_BETTER,
     Sample,
     Scored,
     check_samples,
     group_numbers,
     image_scores,
+    measure,
     scored,
 )
 from seg.compare.spread import (
@@ -48,6 +48,7 @@ from seg.compare.spread import (
     spread,
     strongest,
 )
+from seg.metrics.catalogue import Metric
 from seg.metrics.scores import mean
 
 Floats = NDArray[np.float64]
@@ -59,9 +60,9 @@ ENOUGH = 10
 def compare(
     samples: Mapping[str, Sample],
     *,
-    metric: str = "miou",
+    metric: str | Metric = "miou",
     groups: Sequence[Hashable] | None = None,
-    rope: float = 0.005,
+    rope: float | None = None,
     reference: str | None = None,
     draws: int = 10_000,
     seed: int = 0,
@@ -70,9 +71,11 @@ def compare(
 
     Args:
         samples: the runs of each level, by name.
-        metric: ``miou`` (D), ``miou_i``, ``miou_c``, ``mdice``, ``accuracy``, or the mean over images of given values.
+        metric: ``miou`` (D), ``miou_i``, ``miou_c``, ``mdice``, ``accuracy``, or the mean over images of given values;
+            a `Metric` says which way is better, and the unit, of one that is not ours.
         groups: one id an image, such as its scene or patient: images of one group count as one.
-        rope: difference that would not matter, in units of the metric; 0.005 is half a point of IoU.
+        rope: difference that would not matter, in units of the metric; by default 0.005 of a share, half a point,
+            and half a pixel of a length.
         reference: level with which the others are compared; by default all are compared with each other.
         draws: of the levels' true scores, for ranks and the probability of a false claim.
         seed: of these draws; the same one gives the same result to the bit.
@@ -80,20 +83,18 @@ def compare(
     Raises:
         ValueError: the levels cannot be compared, or a number is out of range.
     """
+    about = metric if isinstance(metric, Metric) else measure(metric) or Metric(metric, metric)
+    metric, rope = about.name, about.rope if rope is None else rope
     _check_numbers(rope, draws)
     check_samples(samples, metric, groups)
     if reference is not None and reference not in samples:
         raise ValueError(f"reference: expected one of {', '.join(samples)}, got '{reference}'; give another one")
     numbers = group_numbers(groups, next(iter(samples.values())).counts.shape[1])
     found = {name: scored(sample, metric, numbers) for name, sample in samples.items()}
-    sign = -1 if metric in LOWER_IS_BETTER else 1
-    pooled = _pooled(samples, found)
+    sign, pooled = about.sign, _pooled(samples, found)
     ranks = _ranks(samples, found, sign, pooled, draws, np.random.default_rng(seed))
     scores = {name: image_scores(sample, metric, numbers) for name, sample in samples.items()}
-    by_image, friedman_p = image_ranks(sign * np.stack(list(scores.values())))
-    levels = tuple(
-        _level(name, samples[name], found[name], metric, ranks, by_image, i) for i, name in enumerate(samples)
-    )
+    levels = tuple(_level(name, samples[name], found[name], metric, ranks, i) for i, name in enumerate(samples))
     wanted = [(name, reference) for name in samples if name != reference] if reference else None
     pairs = [
         _pair(names, samples, found, scores, sign=sign, rope=rope, pooled=pooled)
@@ -101,6 +102,7 @@ def compare(
     ]
     return Compared(
         metric=metric,
+        measure=about,
         rope=rope,
         draws=draws,
         seed=seed,
@@ -108,7 +110,6 @@ def compare(
         levels=levels,
         pairs=tuple(_together(pairs, sign, rope)),
         ranks=ranks,
-        friedman_p=friedman_p,
         rank_kind=BOTH if all(len(sample.seeds) > 1 for sample in samples.values()) else IMAGES,
         class_iou=np.stack([mean(found[name].class_iou, axis=0) for name in samples]),
         class_interval=np.stack([_class_intervals(samples[name], found[name], numbers) for name in samples]),
@@ -165,9 +166,7 @@ def _intervals(center: float, found: Spread, seeds: int) -> tuple[Interval, str,
     return found.interval(center, new_seeds=False), IMAGES, wide
 
 
-def _level(
-    name: str, sample: Sample, found: Scored, metric: str, ranks: Ranks, by_image: Floats, index: int
-) -> LevelResult:
+def _level(name: str, sample: Sample, found: Scored, metric: str, ranks: Ranks, index: int) -> LevelResult:
     center, parts = float(found.scores.mean()), spread(found.scores, found.without)
     interval, kind, wide = _intervals(center, parts, len(sample.seeds))
     bounds = (0.0, 1.0) if metric in COUNTED else (-np.inf, np.inf)
@@ -182,7 +181,6 @@ def _level(
         rank=ranks.ranks[index],
         rank_interval=ranks.intervals[index],
         rank_shares=tuple(ranks.shares[index].tolist()),
-        image_rank=float(by_image[index]),
         spread=parts,
     )
 

@@ -12,6 +12,7 @@ from seg import runs
 from seg.compare.conditions import conditions, level_of, only_axis, with_axis
 from seg.compare.evidence import Entry, is_entry, read_entry
 from seg.compare.sample import Sample
+from seg.metrics.catalogue import Metric
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Study:
     def named(self, entry: Entry) -> str:
         """The run's folder, seen from the root."""
         return _named(self.root, entry.folder.parent if self.on_test else entry.folder)
+
+    @property
+    def catalogue(self) -> dict[str, Metric]:
+        """What is known of the scores of its runs."""
+        return {name: metric for entry in self.entries for name, metric in entry.catalogue.items()}
 
     @property
     def entries(self) -> tuple[Entry, ...]:

@@ -1,28 +1,71 @@
 """Evaluation: meters over the batches of a set."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from seg.data.batches import Batch
-from seg.metrics import Meter, fit_temperature
+from seg.metrics import Column, Meter, Metric, Pass, fit_temperature
 from seg.metrics.calibration import labelled_pixels
+from seg.metrics.scores import Floats, image_ious, image_means
 
 
 @dataclass(frozen=True)
-class Validation:
-    """What `evaluate` found.
+class Evaluation:
+    """What was found about a set of images.
 
     Attributes:
         totals: what the meters counted, over all processes, by the names that they give it.
         scores: plain data that follow from it, of all meters in their order.
+        meters: that counted it.
+        images: names of the images.
+        names: of the classes.
+        late: names of the scores that only the last evaluation of a run has.
     """
 
     totals: dict[str, Tensor]
     scores: dict[str, Any]
+    meters: Sequence[Meter] = ()
+    images: Sequence[str] = ()
+    names: Sequence[str] = ()
+    late: frozenset[str] = frozenset()
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """The catalogue: what is known of each score."""
+        all_of_them = [metric for meter in self.meters for metric in meter.metrics]
+        return {m.name: replace(m, when="end" if m.name in self.late else "epoch") for m in all_of_them}
+
+    @property
+    def early(self) -> "Evaluation":
+        """The same without the scores that only the last evaluation of a run has."""
+        return replace(self, scores={key: value for key, value in self.scores.items() if key not in self.late})
+
+    def total(self, name: str) -> NDArray[Any]:
+        """Return what was counted under this name, as an array."""
+        total: NDArray[Any] = self.totals[name].numpy()
+        return total
+
+    def columns(self) -> Iterable[Column]:
+        """List metric, class or "", and a value of each image, of everything that single images have."""
+        for meter in self.meters:
+            yield from meter.per_image(self.totals)
+
+    def tables(self) -> dict[str, Any]:
+        """Return what ``metrics.json`` holds besides scores: curves, tables, scores of the classes."""
+        tables: dict[str, Any] = {}
+        for meter in self.meters:
+            tables |= getattr(meter, "tables", lambda _: {})(self.totals)
+        return tables
+
+    @property
+    def mious(self) -> Floats:
+        """mIoU (I) of each image."""
+        return image_means(image_ious(self.total("counts")))
 
 
 @torch.inference_mode()
@@ -31,27 +74,48 @@ def evaluate(
     loader: Iterable[Batch],
     meters: Sequence[Meter],
     *,
+    split: Callable[[Tensor], tuple[Tensor, Mapping[str, Tensor]]] = lambda logits: (logits, {}),
+    outputs: Mapping[str, Meter] | None = None,
+    images: Sequence[str] = (),
+    names: Sequence[str] = (),
+    late: Iterable[str] = (),
     reduce: Callable[[Tensor], Tensor] = lambda tensor: tensor,
-) -> Validation:
-    """Feed predictions and masks to meters.
+) -> Evaluation:
+    """Feed predictions and masks to meters, in one pass.
 
     Args:
-        predict: images (N, 3, H, W) -> logits (N, C, H, W).
+        predict: images (N, 3, H, W) -> logits (N, C, H, W), or what ``split`` takes.
         loader: yields batches; the processes of a run share the images among them.
-        meters: new ones; each is fed every batch.
+        meters: new ones; see `seg.metrics.meters` for what they are fed.
+        split: parts what is predicted into logits and the outputs of heads by name; see `seg.inference.heads`.
+        outputs: meters of these heads.
+        images, names, late: see `Evaluation`.
         reduce: sum of a tensor over all processes, on the CPU.
     """
+    outputs = outputs or {}
+    feed = Pass(meters, outputs)
     for batch in loader:
-        logits = predict(batch.images)
-        for meter in meters:
-            meter.update(logits, batch.masks, batch.index)
+        logits, more = split(predict(batch.images))
+        feed.logits(logits, batch.masks, batch.index, more)
+    return evaluation_of([*meters, *outputs.values()], images=images, names=names, late=late, reduce=reduce)
+
+
+def evaluation_of(
+    meters: Sequence[Meter],
+    *,
+    images: Sequence[str],
+    names: Sequence[str],
+    late: Iterable[str] = (),
+    reduce: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+) -> Evaluation:
+    """Return what meters have counted, over all processes, and its scores; see `evaluate`."""
     totals: dict[str, Tensor] = {}
     scores: dict[str, Any] = {}
     for meter in meters:
         summed = {name: reduce(total) for name, total in meter.totals().items()}
         totals |= summed
         scores |= meter.scores(summed)
-    return Validation(totals, scores)
+    return Evaluation(totals, scores, meters, images, names, frozenset(late))
 
 
 @torch.inference_mode()

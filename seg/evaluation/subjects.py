@@ -1,9 +1,15 @@
-"""What ``seg-evaluate`` evaluates: a checkpoint, or masks that were predicted elsewhere."""
+"""What is evaluated: a checkpoint, or masks that were predicted elsewhere.
+
+subject = of_checkpoint("runs/camvid/last.pt", Pairing("val/images", "val/masks"))
+found = subject.evaluate([Wanted("pixels", PixelCounts, ("images", "names"))])
+found.scores["miou"]
+"""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,19 +22,73 @@ from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import Pair, list_both, pair, with_instances
 from seg.data.pairs.names import one_each
 from seg.data.source import check, check_classes, check_labels, load_labels
-from seg.evaluation.evaluate import Validation, evaluate, find_temperature
+from seg.evaluation.evaluate import Evaluation, evaluate, evaluation_of, find_temperature
+from seg.files import checks
 from seg.images import Image, read_image, read_mask
 from seg.inference import trained
+from seg.inference.heads import Heads
+from seg.inference.memory import memory_for
 from seg.labels import IGNORE, LabelMap
-from seg.metrics import AtTemperature, Meter, PixelCounts
+from seg.metrics import AtTemperature, Meter, Pass, Wanted, build
 from seg.report.progress import track
-from seg.tasks.boxes import BoxMeter, head_of, joined
-from seg.tasks.building import check_boxes, instances_of
-from seg.training.preflight import memory_for
 
 log = logging.getLogger(__name__)
 
 FIT = "fit"
+
+Folders = str | Path | Sequence[str | Path]
+Example = tuple[Image, Image, Callable[[Image], Image] | None]
+"""Image, predicted mask, and what draws the rest of the prediction on a picture."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Which images have which masks.
+
+    Attributes:
+        images, masks: folders, or several of each; no images for predicted masks without pictures.
+        instances: of the number of the object at each pixel.
+        image_template, template, instance_template: file names; {} is what the files of a pair share.
+        names: file of names, one a line: only these.
+    """
+
+    images: Folders
+    masks: Folders
+    instances: Folders | None = None
+    image_template: str = "{}"
+    template: str = "{}"
+    instance_template: str = "{}"
+    names: str | Path | None = None
+
+    def described(self) -> dict[str, Any]:
+        """Return plain data for ``metrics.json``."""
+        keys = ("images", "masks", "instances", "image_template", "template")
+        return {key: getattr(self, key) or None for key in keys}
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """A number that divides the logits before the calibration error, or ``fit``, and what to fit it on.
+
+    Raises:
+        ValueError: something else, or folders without ``fit``.
+    """
+
+    value: float | str
+    images: Folders = ()
+    masks: Folders = ()
+
+    def __post_init__(self) -> None:
+        number = checks.is_number(self.value) and self.value > 0  # type: ignore[operator]
+        if not (self.value in (FIT, None) or number):
+            raise ValueError(f"temperature: expected a positive number, or fit, got {self.value!r}; give one of them")
+        given = [f"temperature_{key}" for key in ("images", "masks") if getattr(self, key)]
+        if self.value is None or len(given) != (2 if self.value == FIT else 0):
+            raise ValueError(
+                "temperature: expected temperature=fit with temperature_images and temperature_masks, or none of the "
+                f"three, got temperature={self.value} with {' and '.join(given) or 'neither'}; give all, or leave them "
+                "out"
+            )
 
 
 @dataclass(frozen=True)
@@ -38,56 +98,131 @@ class Subject:
     Attributes:
         named: option and file or folder, for ``metrics.json``.
         pairs: of image and mask; of predicted and true mask where these are evaluated.
-        count: feeds a meter, and perhaps others, with the set; what they found, and what else is to be told.
-        seen: position in ``pairs`` -> image and predicted mask, for a picture; None where there are no images.
+        count: feeds the meters with the set; returns what they found.
+        example: position in ``pairs`` -> image and prediction, for a picture; None where there are no images.
         certain: it gives masks alone, without confidence.
+        facts: what else is to be told, once it was evaluated.
     """
 
     named: dict[str, str]
     labels: LabelMap
     pairs: list[Pair]
-    count: Callable[[PixelCounts], tuple[Validation, dict[str, Any]]]
-    seen: Callable[[int], tuple[Image, Image]] | None
+    count: Callable[[Sequence[Meter], dict[str, Any]], Evaluation]
+    example: Callable[[int], Example] | None
     certain: bool
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def images(self) -> list[str]:
+        """The names of the images."""
+        return [one.name for one in self.pairs]
+
+    def evaluate(self, wanted: Sequence[Wanted], sinks: Sequence[Meter] = ()) -> Evaluation:
+        """Compute metrics; those of confidence are left out of masks alone, which have none.
+
+        Args:
+            sinks: further meters, such as one that keeps predicted masks.
+        """
+        names = self.labels.names
+        meters = build(wanted, images=len(self.pairs), names=names, classes=len(names), final=True)
+        fed = [one for one in meters.values() if not (self.certain and getattr(one, "confident", False))]
+        return self.count([*fed, *sinks], self.facts)
 
 
 def of_checkpoint(
-    cfg: dict[str, Any], infer: Callable[[inference.Model], inference.Model], trust: Sequence[str]
+    checkpoint: str | Path,
+    where: Pairing,
+    *,
+    infer: Callable[[inference.Model], inference.Model] = inference.whole,
+    device: str = "auto",
+    trust: Sequence[str] = (),
+    temperature: Temperature | None = None,
+    batch: int = 1,
+    workers: int = 0,
 ) -> Subject:
-    """A model on images with masks.
+    """Take a model on images with masks.
 
     Raises:
         ValueError: files that do not pair up, or classes of others.
     """
-    model = replace(trained.load(cfg["checkpoint"], cfg["device"], trust=trust), infer=infer)
-    if model.certain and cfg["temperature"] is not None:
+    model = replace(trained.load(checkpoint, device, trust=trust), infer=infer)
+    if model.certain and temperature is not None:
         raise ValueError(
-            f"temperature: expected none with '{cfg['checkpoint']}', which gives masks alone (argmax=true), got "
-            f"{cfg['temperature']!r}; leave it out, or export with argmax=false"
+            f"temperature: expected none with '{checkpoint}', which gives masks alone (argmax=true), got "
+            f"{temperature.value!r}; leave it out, or export with argmax=false"
         )
-    by_name = partial(pair, image_template=cfg["image_template"], template=cfg["template"])
-    check_labels(model.labels, cfg["masks"], cfg["checkpoint"])
-    pairs = by_name(cfg["images"], cfg["masks"], only=cfg["list"])
-    if cfg["instances"] is not None:
-        if head_of(model.model) is None:
+    by_name = partial(pair, image_template=where.image_template, template=where.template)
+    check_labels(model.labels, where.masks, str(checkpoint))
+    pairs = by_name(where.images, where.masks, only=where.names)
+    heads = Heads(model.model)
+    if where.instances is not None:
+        if not heads:
             raise ValueError(
-                f"instances: expected none with '{cfg['checkpoint']}', which predicts no boxes, got "
-                f"{cfg['instances']!r}; leave it out"
+                f"instances: expected none with '{checkpoint}', which predicts no boxes, got "
+                f"{where.instances!r}; leave it out"
             )
-        templates = {key: cfg[key] for key in ("template", "instance_template")}
-        pairs = with_instances(pairs, cfg["masks"], cfg["instances"], **templates)
+        templates = {"template": where.template, "instance_template": where.instance_template}
+        pairs = with_instances(pairs, where.masks, where.instances, **templates)
     others: list[Pair] = []
-    if cfg["temperature"] == FIT:
-        check_labels(model.labels, cfg["temperature_masks"], cfg["checkpoint"])
-        others = by_name(cfg["temperature_images"], cfg["temperature_masks"])
+    if temperature is not None and temperature.value == FIT:
+        check_labels(model.labels, temperature.masks, str(checkpoint))
+        others = by_name(temperature.images, temperature.masks)
         _warn_of_same(pairs, others)
+    heads = _judged(heads, model)
+    batches = partial(_batches, model, batch=batch, workers=workers)
 
-    def seen(index: int) -> tuple[Image, Image]:
+    def example(index: int) -> Example:
         image = model.read(pairs[index].image)
-        return image, model.predict_read(image)
+        if not heads:
+            return image, model.predict_read(image), None
+        images = inference.normalized(inference.as_tensor(image), model.mean, model.std, model.device)
+        return image, *heads.marked(model.model, images, model.infer, model.labels.palette)
 
-    count = partial(_evaluate, model, pairs, others, cfg)
-    return Subject({"checkpoint": str(cfg["checkpoint"])}, model.labels, pairs, count, seen, model.certain)
+    def count(meters: Sequence[Meter], facts: dict[str, Any]) -> Evaluation:
+        predict, more = model.infer(heads.joined(model.model)), list(meters)
+        with memory_for("lower batch, cut the images into tiles, or give device=cpu"):
+            if temperature is not None:
+                value = _temperature(temperature, model, others, batches, facts)
+                more.append(AtTemperature(len(pairs), value))
+            return evaluate(
+                predict,
+                batches(pairs, "evaluation", "evaluating"),
+                more,
+                split=heads.split,
+                outputs=heads.meters(model.labels.names, pairs),
+                images=[one.name for one in pairs],
+                names=model.labels.names,
+            )
+
+    return Subject({"checkpoint": str(checkpoint)}, model.labels, pairs, count, example, model.certain)
+
+
+def _judged(heads: Heads, model: trained.Trained) -> Heads:
+    """Leave out heads that cannot be judged here, and say so."""
+    try:
+        heads.check(model.infer)
+    except ValueError as error:
+        log.warning(f"{' and '.join(heads.named)} are left out: {error}")
+        heads.named = {}
+    return heads
+
+
+def _temperature(
+    asked: Temperature,
+    model: trained.Trained,
+    others: list[Pair],
+    batches: Callable[..., Iterable[Batch]],
+    facts: dict[str, Any],
+) -> float:
+    """Return the temperature, which ``others`` may have to fit, and note it among the facts."""
+    value, fitted = asked.value, {}
+    if value == FIT:
+        most = max(64, min(10_000, 2**26 // (model.labels.classes * len(others))))  # 256 MB of logits
+        loader = batches(others, "temperature", "fitting the temperature")
+        value = find_temperature(model.infer(model.model), loader, most=most)
+        fitted = {"temperature_fitted_on": {"images": len(others), "pixels_per_image": most}}
+    facts |= {"temperature": value, **fitted}
+    return float(value)
 
 
 def _warn_of_same(pairs: list[Pair], others: list[Pair]) -> None:
@@ -98,91 +233,57 @@ def _warn_of_same(pairs: list[Pair], others: list[Pair]) -> None:
         )
 
 
-def _evaluate(
-    model: trained.Trained, pairs: list[Pair], others: list[Pair], cfg: dict[str, Any], meter: PixelCounts
-) -> tuple[Validation, dict[str, Any]]:
-    """Evaluate a model, at a temperature too if one is asked for, which ``others`` may have to fit."""
-    predict, temperature = model.infer(model.model), cfg["temperature"]
-    boxes = _box_meter(model, pairs)
-    batches = _batches(model, pairs, cfg, "evaluation", "evaluating")
-    more: dict[str, Any] = {}
-    meters: list[Meter] = [meter]
-    with memory_for("lower batch, cut the images into tiles, or give device=cpu"):
-        if temperature == FIT:
-            most = max(64, min(10_000, 2**26 // (model.labels.classes * len(others))))  # 256 MB of logits
-            temperature = find_temperature(
-                predict, _batches(model, others, cfg, "temperature", "fitting the temperature"), most=most
-            )
-            more = {"temperature_fitted_on": {"images": len(others), "pixels_per_image": most}}
-        if temperature is not None:
-            meters.append(AtTemperature(len(pairs), temperature))
-            more = {"temperature": temperature, **more}
-        if boxes is not None:
-            meters.append(boxes)
-            predict = boxes.reading(model.infer(joined(model.model)))
-        return evaluate(predict, batches, meters), more
-
-
-def _box_meter(model: trained.Trained, pairs: list[Pair]) -> BoxMeter | None:
-    """For a model that predicts boxes; says so if they cannot be judged here."""
-    if (head := head_of(model.model)) is None:
-        return None
-    try:
-        check_boxes(model.infer)
-    except ValueError as error:
-        log.warning(f"boxes are left out: {error}")
-        return None
-    return BoxMeter(len(pairs), model.labels.names, head, instances_of(pairs))
-
-
-def _batches(model: trained.Trained, pairs: list[Pair], cfg: dict[str, Any], part: str, title: str) -> Iterable[Batch]:
-    """Checked pairs, as batches on the device of the model."""
+def _batches(
+    model: trained.Trained, pairs: list[Pair], part: str, title: str, *, batch: int, workers: int
+) -> Iterable[Batch]:
+    """Check pairs, and return them as batches on the device of the model."""
     classes, device = model.labels.classes, torch.device(model.device)
     dataset = SegmentationDataset(pairs, classes=classes, mean=model.mean, std=model.std, reading=model.reading)
     checked = check(pairs, classes, model.reading, part)
     check_classes(checked, model.labels, part)
-    batches = EvaluationBatches(checked.sizes, batch=cfg["batch"])
-    loader = make_loader(dataset, batches, workers=cfg["workers"], device=device)
+    batches = EvaluationBatches(checked.sizes, batch=batch)
+    loader = make_loader(dataset, batches, workers=workers, device=device)
     return (Batch(b.images.to(device), b.masks.to(device), b.index, b.extra) for b in track(loader, title, len(loader)))
 
 
-def of_predictions(cfg: dict[str, Any]) -> Subject:
-    """Predicted masks beside true ones.
+def of_predictions(
+    predictions: Folders, where: Pairing, *, labels: str | None = None, prediction_template: str = "{}"
+) -> Subject:
+    """Take predicted masks beside true ones.
 
     Raises:
         ValueError: a mask without a prediction, or classes of others.
     """
-    labels = load_labels(cfg["labels"], cfg["masks"])
-    check_labels(labels, cfg["predictions"], "the masks")
-    pairs = _paired(cfg["predictions"], cfg["prediction_template"], "predictions", cfg)
-    count = partial(_judge, labels, pairs)
-    subject = partial(Subject, {"predictions": str(cfg["predictions"])}, labels, pairs, count)
-    if cfg["images"] is None:
+    known = load_labels(labels, where.masks)
+    check_labels(known, predictions, "the masks")
+    pairs = _paired(predictions, prediction_template, "predictions", where)
+    subject = partial(Subject, {"predictions": str(predictions)}, known, pairs, partial(_judge, known, pairs))
+    if not where.images:
         return subject(None, certain=True)
-    images = {p.mask: p.image for p in _paired(cfg["images"], cfg["image_template"], "images", cfg)}
+    images = {p.mask: p.image for p in _paired(where.images, where.image_template, "images", where)}
 
-    def seen(index: int) -> tuple[Image, Image]:
+    def example(index: int) -> Example:
         found = pairs[index]
-        image, prediction = read_image(images[found.mask]), read_mask(found.image, labels.classes)
+        image, prediction = read_image(images[found.mask]), read_mask(found.image, known.classes)
         if image.shape[:2] != prediction.shape:
             raise ValueError(
                 f"images: expected {_size(prediction)} as the mask, got {_size(image)} of '{images[found.mask]}'; give "
                 "the images that belong to the masks, or leave images out"
             )
-        return image, prediction
+        return image, prediction, None
 
-    return subject(seen, certain=True)
+    return subject(example, certain=True)
 
 
-def _paired(folders: Any, file_template: str, what: str, cfg: dict[str, Any]) -> list[Pair]:
-    """Each true mask with the file of its name; files of other names are left out, which is said.
+def _paired(folders: Folders, file_template: str, what: str, where: Pairing) -> list[Pair]:
+    """Pair each true mask with the file of its name; files of other names are left out, which is said.
 
     Raises:
         ValueError: a mask without one.
     """
-    templates = {"image_template": file_template, "template": cfg["template"]}
+    templates = {"image_template": file_template, "template": where.template}
     try:
-        files, masks = (one_each(found) for found in list_both(folders, cfg["masks"], **templates, only=cfg["list"]))
+        files, masks = (one_each(found) for found in list_both(folders, where.masks, **templates, only=where.names))
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from None
     if missing := [name for name in masks if name not in files]:
@@ -197,12 +298,13 @@ def _paired(folders: Any, file_template: str, what: str, cfg: dict[str, Any]) ->
     return [Pair(name, files[name], masks[name]) for name in sorted(masks)]
 
 
-def _judge(labels: LabelMap, pairs: list[Pair], meter: PixelCounts) -> tuple[Validation, dict[str, Any]]:
+def _judge(labels: LabelMap, pairs: list[Pair], meters: Sequence[Meter], _: dict[str, Any]) -> Evaluation:
     """Count predicted masks.
 
     Raises:
         ValueError: files that are no such masks; the message names the first and says how many there are.
     """
+    feed = Pass(meters)
     problems: list[str] = []
     sizes = []
     for index, found in enumerate(track(pairs, "evaluating", len(pairs), unit="masks")):
@@ -212,22 +314,23 @@ def _judge(labels: LabelMap, pairs: list[Pair], meter: PixelCounts) -> tuple[Val
             problems.append(str(error))
             continue
         sizes.append((mask.shape[0], mask.shape[1]))
-        meter.judge(torch.from_numpy(prediction)[None], torch.from_numpy(mask)[None], torch.tensor([index]))
+        pixels = torch.from_numpy(prediction)[None], torch.from_numpy(mask)[None]
+        feed.masks(*pixels, torch.tensor([index]), labels.classes)
     if problems:
         more = f" (and {len(problems) - 1} more of {len(pairs)})" if len(problems) > 1 else ""
         raise ValueError(problems[0] + more)
-    totals = meter.totals()
-    targets = totals["counts"][..., 2].numpy()
+    evaluation = evaluation_of(meters, images=[one.name for one in pairs], names=labels.names)
+    targets = evaluation.totals["counts"][..., 2].numpy()
     if not targets.sum():
         raise ValueError(
             f"masks: expected labelled pixels, got 255 (ignore) everywhere in all {len(pairs)}; give others"
         )
     check_classes(Checked(targets, sizes, [], None), labels, "evaluation")
-    return Validation(totals, meter.scores(totals)), {}
+    return evaluation
 
 
 def _read(found: Pair, classes: int) -> tuple[Image, Image]:
-    """A predicted mask and the true one.
+    """Read a predicted mask and the true one.
 
     Raises:
         ValueError: not masks of one size, or the prediction lacks an answer: it would have to be called wrong, or left

@@ -2,15 +2,15 @@
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
-from seg.evaluation.files import Judged
-from seg.metrics import BINS, SIZES
-from seg.metrics.scores import POLICY, Scores, class_means, image_ious, majority_scores, scores_of
+from seg.evaluation.evaluate import Evaluation
+from seg.metrics import BINS, SIZES, at_tolerance
+from seg.metrics.scores import POLICY, Scores, boundary_f1, class_means, image_ious, majority_scores, scores_of
 from seg.report import tables
 from seg.report.console import console
 from seg.report.tables import percent
@@ -18,8 +18,13 @@ from seg.report.tables import percent
 log = logging.getLogger(__name__)
 
 
-def print_tables(judged: Judged, data: dict[str, Any], *, title: str, sizes: Sequence[int]) -> None:
-    """Scores by class, the three means, components by size, and what the means hide.
+_SHOWN = {"miou", "mdice", "accuracy", "miou_i", "miou_c", "boundary_iou", "boundary_iou_i", "boundary_iou_c"}
+_SHOWN |= {"boundary_f1", "nsd", "hd95", "ece", "ece_i", "ece_tempered", "ece_tempered_i", "ap", "ap50", "loss"}
+"""Scores that have their place in tables or lines of their own; all others stand in one table."""
+
+
+def print_tables(judged: Evaluation, data: dict[str, Any], *, title: str, sizes: Sequence[int]) -> None:
+    """Print scores by class, the three means, components by size, all other scores, and what the means hide.
 
     Args:
         data: what ``metrics.json`` holds.
@@ -27,32 +32,43 @@ def print_tables(judged: Judged, data: dict[str, Any], *, title: str, sizes: Seq
     """
     total = judged.total("counts").sum(0)
     final, majority = scores_of(total), majority_scores(total)
-    for table in (
-        scores_table(final, judged.names, title=title),
-        _class_table(judged),
-        _size_table(data["components"], sizes),
-        _means_table(data),
-    ):
-        console.print(table)
+    console.print(scores_table(final, judged.names, title=title))
+    console.print(_class_table(judged))
+    if "components" in data:
+        console.print(_size_table(data["components"], sizes))
+    console.print(_means_table(data))
+    console.print(further_table(judged, without=_SHOWN))
     for line in (*_lines(judged, data), verdict(final, majority, data["majority"]["class"])):
         log.info(line)
 
 
-def _class_table(judged: Judged) -> Table:
-    """One row a class: the IoU over pixels and that over images, and how well boundaries are placed."""
-    headings = ("images", "IoU %\n(D)", "IoU %\n(C)", "boundary\nIoU % (D)", "boundary\nF1 % (C)")
-    table = tables.table(f"boundary F1 within {tolerance(judged.tolerances[0])}", "class", headings)
+def further_table(found: Evaluation, without: Collection[str] = ("miou", "mdice", "accuracy", "loss")) -> Table:
+    """Make a table of the scores that are one number each, but for those that stand elsewhere."""
+    table = tables.table("further scores", "score", ("value", "better"))
+    for name, metric in found.metrics.items():
+        if name not in without and not metric.by_class:
+            table.add_row(metric.title, metric.shown(found.scores.get(name)), metric.better)
+    return table
+
+
+def _class_table(found: Evaluation) -> Table:
+    """Make a table of one row a class: the IoU over pixels and that over images, and how well boundaries are placed."""
+    counts, headings = found.total("counts"), ["images", "IoU %\n(D)", "IoU %\n(C)"]
+    columns = [scores_of(counts.sum(0)).iou, class_means(image_ious(counts))]
+    title = "IoU"
+    if "boundary_f1_curve" in (told := found.tables()):
+        reach = told["boundary_f1_curve"]["tolerances"][0]
+        title, headings = f"boundary F1 within {tolerance(reach)}", [*headings, *_OF_BOUNDARIES]
+        f1 = boundary_f1(at_tolerance(found.total("edges"), 0))
+        columns += [scores_of(found.total("bands").sum(0)).iou, class_means(f1)]
+    table = tables.table(title, "class", headings)
     table.caption = "D: pixels of all images summed; C: mean over the images whose target has the class"
-    counts = judged.total("counts")
-    columns = (
-        scores_of(counts.sum(0)).iou,
-        class_means(image_ious(counts)),
-        scores_of(judged.total("bands").sum(0)).iou,
-        class_means(judged.boundary_f1()),
-    )
-    for name, images, *values in zip(judged.names, (counts[..., 2] > 0).sum(0), *columns, strict=True):
+    for name, images, *values in zip(found.names, (counts[..., 2] > 0).sum(0), *columns, strict=True):
         table.add_row(name, f"{images:,}", *map(percent, values))
     return table
+
+
+_OF_BOUNDARIES = ("boundary\nIoU % (D)", "boundary\nF1 % (C)")
 
 
 def _size_table(components: dict[str, Any], sizes: Sequence[int]) -> Table:
@@ -70,8 +86,10 @@ def _means_table(data: dict[str, Any]) -> Table:
     table = tables.table("means %", "", ("D", "I", "C"))
     table.caption = POLICY
     for name, key in (("mIoU", "miou"), ("boundary IoU", "boundary_iou")):
-        table.add_row(name, *(percent(data[f"{key}{mean}"]) for mean in ("", "_i", "_c")))
-    curve = data["boundary_f1_curve"]
+        if key in data:
+            table.add_row(name, *(percent(data[f"{key}{mean}"]) for mean in ("", "_i", "_c")))
+    if (curve := data.get("boundary_f1_curve")) is None:
+        return table
     for reach, by_image, by_class in zip(curve["tolerances"], curve["i"], curve["c"], strict=True):
         table.add_row(f"boundary F1, {tolerance(reach)}", "", percent(by_image), percent(by_class))
     if "nsd" in data:
@@ -84,7 +102,7 @@ def tolerance(value: float) -> str:
     return f"{value:g} px" if value >= 1 else f"{100 * value:g} % of diagonal"
 
 
-def _lines(judged: Judged, data: dict[str, Any]) -> Iterator[str]:
+def _lines(judged: Evaluation, data: dict[str, Any]) -> Iterator[str]:
     curve, worst = data["worst"], np.argsort(judged.mious, kind="stable")[:3]
     lowest = ", ".join(f"worst {q} %: {percent(curve[q - 1])} %" for q in (1, 5, 10, 25))
     yield f"mIoU (I) of the images: {lowest}, all: {percent(curve[-1])} %"

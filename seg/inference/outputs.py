@@ -17,8 +17,8 @@ from seg.files import whole, write_json, write_png
 from seg.images import Image, as_rgb
 from seg.labels import LabelMap
 from seg.report import pictures
-from seg.tasks.boxes import CHANNELS, Boxes, Candidates, Joined, as_coco, candidates, select
-from seg.tasks.boxes.drawing import for_panel
+from seg.tasks.boxes import CHANNELS, Boxes, Candidates, JoinedBoxes, as_coco, candidates, select
+from seg.tasks.boxes.drawing import shown
 
 Kind = Literal["mask", "overlays", "colors", "confidence", "probabilities", "geotiff", "boxes"]
 
@@ -85,7 +85,7 @@ class Outputs:
         image: Image | None = None,
         geo: Sequence[Any] = (),
         halves: bool = False,
-        boxes: Joined | None = None,
+        boxes: JoinedBoxes | None = None,
         name: str = "",
     ) -> None:
         self.paths, self.height, self.width, self.labels = paths, height, width, labels
@@ -152,7 +152,9 @@ class Outputs:
         boxes = self._boxes() if "boxes" in self.paths else None
         if "overlays" in self.paths and self.image is not None:
             mask, labels = np.concatenate(self.masks), self.labels
-            panel = pictures.panel(as_rgb(self.image), mask, labels.palette, labels.names, boxes=for_panel(boxes))
+            rgb = as_rgb(self.image)
+            mark = None if boxes is None else lambda tile: pictures.outlined(tile, *shown(boxes), labels.palette)
+            panel = pictures.panel(rgb, mask, labels.palette, labels.names, mark=mark)
             write_png(self.paths["overlays"], panel)
         if "probabilities" in self.paths:
             path = self.paths["probabilities"]

@@ -9,7 +9,7 @@ What all of them mean by a boundary:
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,8 +20,20 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from seg.files import checks
 from seg.labels import IGNORE
-from seg.metrics.scores import boundary_f1, by_class, by_image, image_ious, scores_of, surface_dice
+from seg.metrics.catalogue import BOUNDARIES, SURFACE, Metric
+from seg.metrics.meters import Column, with_classes
+from seg.metrics.scores import (
+    boundary_f1,
+    by_class,
+    by_image,
+    class_means,
+    image_ious,
+    image_means,
+    scores_of,
+    surface_dice,
+)
 
 Mask = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
@@ -61,22 +73,34 @@ class Boundaries:
 
     Args:
         images: number of images in the set, over all processes.
-        classes: number of classes C.
+        names: of the classes.
         tolerances: of at least 1: pixels; below: a share of the diagonal, rounded up to whole pixels.
         surface: count `hd95` too, which takes longer.
+        final: false in the epochs of a training, of which the first tolerance is enough.
 
     Raises:
         ValueError: no tolerance, one that is no positive number, or twice the same.
     """
 
-    def __init__(self, images: int, classes: int, *, tolerances: Sequence[float] = (TOLERANCE,), surface: bool = False):
+    def __init__(
+        self,
+        images: int,
+        names: Sequence[str],
+        *,
+        tolerances: Sequence[float] = TOLERANCES,
+        surface: bool = False,
+        final: bool = True,
+    ) -> None:
+        checks.flag("surface", surface)
         listed = list(tolerances) if isinstance(tolerances, Sequence) else []
-        if not listed or not all(_is_number(t) and 0 < t < math.inf for t in listed) or len({*listed}) < len(listed):
+        if not listed or not all(checks.is_number(t) and t > 0 for t in listed) or len({*listed}) < len(listed):
             raise ValueError(
                 "tolerances: expected a list of different positive numbers (pixels, or below 1 shares of the diagonal),"
                 f" got {tolerances!r}; give a list such as [0.0075,3]"
             )
-        self.tolerances, self.surface, self.classes = tuple(tolerances), surface, classes
+        self.tolerances, self.surface, self.names = tuple(tolerances)[: None if final else 1], surface, tuple(names)
+        self.metrics: tuple[Metric, ...] = (*BOUNDARIES, *(SURFACE if surface else ()))
+        self.classes = classes = len(self.names)
         self.bands = torch.zeros(images, classes, 3, dtype=torch.int64)
         self.edges = torch.zeros(images, classes, 2 + 2 * len(self.tolerances), dtype=torch.int32)
         self.hd95 = torch.zeros(images, classes, dtype=torch.float64)
@@ -106,6 +130,31 @@ class Boundaries:
         if self.surface:
             found |= {"nsd": by_image(surface_dice(near)), "hd95": by_image(totals["hd95"].numpy())}
         return found
+
+    def per_image(self, totals: dict[str, Tensor]) -> Iterable[Column]:
+        edges = totals["edges"].numpy()
+        yield from with_classes("boundary_iou", image_ious(totals["bands"].numpy()), self.names)
+        yield from with_classes("boundary_f1", boundary_f1(at_tolerance(edges, 0)), self.names)
+        for number, tolerance in enumerate(self.tolerances[1:], start=1):
+            yield f"boundary_f1@{tolerance:g}", "", image_means(boundary_f1(at_tolerance(edges, number)))
+        if self.surface:
+            yield from with_classes("nsd", surface_dice(at_tolerance(edges, 0)), self.names)
+            yield from with_classes("hd95", totals["hd95"].numpy(), self.names)
+
+    def tables(self, totals: dict[str, Tensor]) -> dict[str, Any]:
+        """Return the scores (C) of each class, and boundary F1 by tolerance."""
+        edges = totals["edges"].numpy()
+        f1 = [boundary_f1(at_tolerance(edges, number)) for number in range(len(self.tolerances))]
+        ious = class_means(image_ious(totals["bands"].numpy())).tolist()
+        return {
+            "boundary_iou_c_by_class": dict(zip(self.names, ious, strict=True)),
+            "boundary_f1_c_by_class": dict(zip(self.names, class_means(f1[0]).tolist(), strict=True)),
+            "boundary_f1_curve": {
+                "tolerances": list(self.tolerances),
+                "i": [by_image(values) for values in f1],
+                "c": [by_class(values) for values in f1],
+            },
+        }
 
 
 def at_tolerance(edges: NDArray[np.int32], number: int) -> NDArray[np.int32]:
@@ -225,7 +274,3 @@ def hausdorff95(ways: tuple[Distances, Distances], classes: int) -> NDArray[np.f
     for index in np.intersect1d(ways[0][0], ways[1][0]):
         found[index] = max(np.percentile(far[labels == index], 95) for labels, far in ways)
     return found
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

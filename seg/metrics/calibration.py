@@ -1,16 +1,116 @@
-"""The temperature that calibrates a model: fitted on pixels of a split that it was not trained on."""
+"""Calibration: how right a model is at each confidence, and the temperature that mends it, fitted on another split."""
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from seg.files import checks
 from seg.labels import IGNORE
+from seg.metrics.catalogue import CALIBRATION, TEMPERED
+from seg.metrics.counting import Counted, count
+from seg.metrics.meters import Column
+from seg.metrics.scores import calibration_error, mean, ratio
+
+BINS = 15
+"""Bins of confidence that the calibration error is computed of."""
 
 RANGE = (0.05, 20.0)
 """Temperatures that `fit_temperature` looks among."""
+
+
+class Calibration:
+    """How right the model is at each confidence, and the expected calibration error.
+
+    Totals: ``confidence (images, B, 3)``, see `seg.metrics.count`. Scores: ``ece`` over all pixels, and ``ece_i``, the
+    mean over images.
+
+    Args:
+        images: number of images in the set, over all processes.
+        bins: of confidence.
+    """
+
+    metrics, confident = CALIBRATION, True
+
+    def __init__(self, images: int, *, bins: int = BINS) -> None:
+        checks.whole("metric.calibration.bins", bins, 1)
+        self.bins = bins
+        self.confidence = torch.zeros(images, bins, 3, dtype=torch.float64)
+
+    def update(self, counted: Counted, index: Tensor) -> None:
+        self.confidence[index.cpu()] = counted.bins.cpu()
+
+    def totals(self) -> dict[str, Tensor]:
+        return {"confidence": self.confidence}
+
+    def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]:
+        return _errors("ece", totals["confidence"])
+
+    def per_image(self, totals: dict[str, Tensor]) -> Iterator[Column]:
+        yield "ece", "", calibration_error(totals["confidence"].numpy())
+
+    def tables(self, totals: dict[str, Tensor]) -> dict[str, Any]:
+        """Return pixels, mean confidence and accuracy of each bin."""
+        return {"reliability": _reliability(totals["confidence"].sum(0).numpy())}
+
+
+class AtTemperature:
+    """Calibration of logits that are divided by a temperature; Guo et al., "On calibration of modern neural networks"
+    (ICML 2017).
+
+    Totals: ``tempered (images, B, 3)``, see `seg.metrics.count`. Scores: ``ece_tempered`` over all pixels,
+    ``ece_tempered_i``.
+
+    Args:
+        images: number of images in the set, over all processes.
+        temperature: above 1 makes the model less confident.
+        bins: of confidence.
+    """
+
+    metrics, confident = TEMPERED, True
+
+    def __init__(self, images: int, temperature: float, *, bins: int = BINS) -> None:
+        self.temperature = temperature
+        self.confidence = torch.zeros(images, bins, 3, dtype=torch.float64)
+
+    def update(self, logits: Tensor, mask: Tensor, index: Tensor) -> None:
+        counted = count(logits.float() / self.temperature, mask, bins=self.confidence.shape[1])
+        self.confidence[index.cpu()] = counted.bins.cpu()
+
+    def totals(self) -> dict[str, Tensor]:
+        return {"tempered": self.confidence}
+
+    def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]:
+        return _errors("ece_tempered", totals["tempered"])
+
+    def per_image(self, totals: dict[str, Tensor]) -> Iterator[Column]:
+        yield "ece_tempered", "", calibration_error(totals["tempered"].numpy())
+
+    def tables(self, totals: dict[str, Tensor]) -> dict[str, Any]:
+        """Return pixels, mean confidence and accuracy of each bin."""
+        return {"reliability_tempered": _reliability(totals["tempered"].sum(0).numpy())}
+
+
+def _errors(name: str, confidence: Tensor) -> dict[str, float]:
+    """Compute the calibration error from bins (images, B, 3): over all pixels, and the mean over images."""
+    bins = confidence.numpy()
+    return {name: float(calibration_error(bins.sum(0))), f"{name}_i": float(mean(calibration_error(bins)))}
+
+
+def _reliability(bins: NDArray[np.float64]) -> dict[str, Any]:
+    """Return bins (B, 3) of confidence by column."""
+    pixels, confidence, right = bins.T
+    return {
+        "pixels": pixels.astype(np.int64).tolist(),
+        "confidence": ratio(confidence, pixels).tolist(),
+        "accuracy": ratio(right, pixels).tolist(),
+    }
 
 
 def labelled_pixels(logits: Tensor, mask: Tensor, most: int) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """Which sizes of things are found: connected components of the target, small, medium and large."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cv2
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seg.labels import IGNORE
+from seg.metrics.catalogue import COMPONENTS
+from seg.metrics.meters import Column
 from seg.metrics.scores import class_means, ratio
 
 Mask = NDArray[np.uint8]
@@ -31,22 +33,24 @@ class Components:
     Scores: ``size_iou`` and ``size_recall`` by size: means over the components of a class, then over classes.
 
     Args:
-        classes: number of classes C.
+        names: of the classes.
         bounds: pixels from which a component is medium and large.
 
     Raises:
         ValueError: not two rising positive numbers.
     """
 
-    def __init__(self, classes: int, *, bounds: Sequence[int] = BOUNDS) -> None:
+    metrics = COMPONENTS
+
+    def __init__(self, names: Sequence[str], *, bounds: Sequence[int] = BOUNDS) -> None:
         listed = list(bounds) if isinstance(bounds, Sequence) else []
         if len(listed) != 2 or not all(type(bound) is int for bound in listed) or not 0 < listed[0] < listed[1]:
             raise ValueError(
                 f"sizes: expected two rising whole numbers of pixels, got {bounds!r}; give a list such "
                 f"as {list(BOUNDS)}"
             )
-        self.bounds = tuple(listed)
-        self.components = torch.zeros(classes, len(SIZES), 4, dtype=torch.float64)
+        self.bounds, self.names = tuple(listed), tuple(names)
+        self.components = torch.zeros(len(self.names), len(SIZES), 4, dtype=torch.float64)
 
     def update(self, prediction: Mask, target: Mask, position: int) -> None:
         valid = target != IGNORE
@@ -63,6 +67,27 @@ class Components:
         number, _, recall, iou = np.moveaxis(totals["components"].numpy(), -1, 0)
         named = {"size_iou": class_means(ratio(iou, number)), "size_recall": class_means(ratio(recall, number))}
         return {name: dict(zip(SIZES, values.tolist(), strict=True)) for name, values in named.items()}
+
+    def per_image(self, totals: dict[str, Tensor]) -> Iterable[Column]:
+        return ()
+
+    def tables(self, totals: dict[str, Tensor]) -> dict[str, Any]:
+        """Return number, recall and IoU of the components of each class, by size."""
+        by_class = [_by_size(table) for table in totals["components"].tolist()]
+        return {"components": dict(zip(self.names, by_class, strict=True))}
+
+
+def _by_size(table: list[list[float]]) -> dict[str, Any]:
+    """Name the components of one class (sizes, 4)."""
+    return {
+        size: {
+            "number": int(number),
+            "missed": int(missed),
+            "recall": float(ratio(recall, number)),
+            "iou": float(ratio(iou, number)),
+        }
+        for size, (number, missed, recall, iou) in zip(SIZES, table, strict=True)
+    }
 
 
 def component_scores(

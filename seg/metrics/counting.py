@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from seg.labels import IGNORE
-from seg.metrics.counts import confusion_matrix
 
 
 class Counted(NamedTuple):
@@ -102,3 +101,38 @@ def _plain(logits: Tensor, mask: Tensor, bins: int) -> Counted:
         columns = torch.ones_like(sure), sure, prediction == mask
         table.index_add_(0, place, torch.stack([column.double().flatten() for column in columns], 1))
     return Counted(prediction.to(torch.uint8), confusion.view(n, classes, classes), table[:-1].view(n, bins, 3))
+
+
+def confusion_matrix(prediction: Tensor, target: Tensor, classes: int) -> Tensor:
+    """Count the pixels of every (target, prediction) pair.
+
+    Args:
+        prediction: class indices, any shape, integer.
+        target: class indices of the same shape, integer, 255 = ignore.
+        classes: number of classes C.
+
+    Returns:
+        (C, C) int64; row = target, column = prediction.
+
+    Raises:
+        ValueError: shapes differ, or an index is outside 0..C-1 where the target is not ignored.
+    """
+    if prediction.shape != target.shape:
+        raise ValueError(f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} differ in shape")
+    valid = target != IGNORE
+    target, prediction = target[valid].long(), prediction[valid].long()
+    for name, index in (("target", target), ("prediction", prediction)):
+        if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < classes:
+            raise ValueError(f"{name}: class indices are 0..{classes - 1}, got {int(index.min())}..{int(index.max())}")
+    return torch.bincount(target * classes + prediction, minlength=classes**2).view(classes, classes)
+
+
+def counted_masks(prediction: Tensor, mask: Tensor, classes: int) -> Counted:
+    """Count predicted masks (N, H, W) uint8 instead of logits; without confidences.
+
+    Raises:
+        ValueError: one of them has no class at a pixel that is labelled.
+    """
+    pairs = zip(prediction, mask, strict=True)
+    confusion = torch.stack([confusion_matrix(one, target, classes) for one, target in pairs])
+    return Counted(prediction, confusion, torch.zeros(len(mask), 0, 3, dtype=torch.float64))

@@ -1,5 +1,6 @@
 """Where a prediction is wrong: at boundaries, in the extent of things, or by missing them."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from seg.labels import IGNORE
 from seg.metrics.boundaries import TOLERANCE, pixels
+from seg.metrics.catalogue import ERRORS
+from seg.metrics.meters import Column
 from seg.metrics.scores import ratio
 
 Mask = NDArray[np.uint8]
@@ -33,6 +36,8 @@ class ErrorKinds:
         tolerance: pixels, or below 1 a share of the image's diagonal.
     """
 
+    metrics = ERRORS
+
     def __init__(self, images: int, *, tolerance: float = TOLERANCE) -> None:
         self.tolerance = tolerance
         self.errors = torch.zeros(images, len(KINDS) + 1, dtype=torch.int64)
@@ -52,6 +57,10 @@ class ErrorKinds:
     def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]:
         shares = error_shares(totals["errors"].sum(0, keepdim=True).numpy())[0]
         return {f"error_{kind}": float(share) for kind, share in zip(KINDS, shares, strict=True)}
+
+    def per_image(self, totals: dict[str, Tensor]) -> Iterator[Column]:
+        for kind, shares in zip(KINDS, error_shares(totals["errors"].numpy()).T, strict=True):
+            yield f"error_{kind}", "", shares
 
 
 def error_shares(errors: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -1,10 +1,19 @@
-"""Meters: what an evaluation counts, batch by batch.
+"""Meters: what an evaluation counts, batch by batch, in one pass over the logits.
 
 A meter's totals are tensors that add up, over batches and over the processes of a run; its scores follow from totals
-alone.
+alone. What it is fed with, it says by the parameters of its ``update``:
+
+- ``update(logits, mask, index)``: logits (N, C, H, W), masks (N, H, W) uint8, 255 = ignore, and the positions (N,) of
+  the images in the set. Of masks that were predicted elsewhere the logits are 0 at the class and -100 elsewhere;
+- ``update(prediction, target, position)``: of one image on the CPU, (H, W) uint8 class indices, 255 = ignore in the
+  target, and its position;
+- ``update(counted, index)``: what `seg.metrics.count` found in a batch, once for all meters that take it, with the
+  ``bins`` of confidence that a meter has as an attribute;
+- ``update(output, logits, mask, index)``: of a head, what it predicts (N, K, H, W) at every pixel of the images.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import signature
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,141 +21,96 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seg.metrics.counting import count
-from seg.metrics.counts import confusion_matrix, image_counts
-from seg.metrics.scores import by_class, by_image, calibration_error, image_ious, mean, scores_of
+from seg.metrics.catalogue import LOSS, Metric
+from seg.metrics.counting import Counted, count, counted_masks
+from seg.metrics.scores import image_means
 
-BINS = 15
-"""Bins of confidence that the calibration error is computed of."""
+Column = tuple[str, str, NDArray[np.float64]]
+"""Metric, class or "" for the whole image, and a value of each image, NaN where it is not defined."""
+
+LOGITS, MASKS = ("logits", "mask", "index"), ("prediction", "target", "position")
+COUNTED, OUTPUT = ("counted", "index"), ("output", *LOGITS)
 
 
 class Meter(Protocol):
-    """Counts over the batches of one evaluation."""
+    """Counts over the images of one evaluation.
 
-    def update(self, logits: Tensor, mask: Tensor, index: Tensor) -> None:
-        """Count a batch.
-
-        Args:
-            logits: (N, C, H, W).
-            mask: (N, H, W) uint8, 255 = ignore.
-            index: (N,) positions of the images in the set.
-        """
-
-    def totals(self) -> dict[str, Tensor]:
-        """What was counted so far, by names that no other meter uses; adds up over processes."""
-
-    def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]:
-        """Plain data from totals, this meter's or the sums over all processes."""
-
-
-class MaskMeter(Protocol):
-    """Counts over predicted masks, which `PixelCounts` hands on; otherwise like a `Meter`."""
-
-    def update(self, prediction: NDArray[np.uint8], target: NDArray[np.uint8], position: int) -> None:
-        """Count an image: (H, W) class indices, 255 = ignore in the target, and its position in the set."""
-
-    def totals(self) -> dict[str, Tensor]: ...
-
-    def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]: ...
-
-
-class PixelCounts:
-    """Intersection, prediction and target of every class in every image, and the confusion matrix of the set.
-
-    Totals: ``counts (images, C, 3)`` int64 pixels, see `image_counts`; ``confusion (C, C)`` int64, row = target,
-    column = prediction; with bins ``confidence (images, B, 3)``, see `count`; and those of ``masks``. Scores: ``miou``
-    (D), ``mdice``, ``accuracy``, ``iou`` and ``dice`` by class name, ``miou_i``, ``miou_c``; with bins ``ece`` over
-    all pixels and ``ece_i``, the mean over images; and those of ``masks``.
-
-    Args:
-        images: number of images in the set, over all processes.
-        names: of the classes.
-        bins: of confidence, for the calibration error; 0: none.
-        masks: meters of predicted masks, so that the logits are gone through once.
+    A meter may have ``tables(totals) -> dict``, what ``metrics.json`` holds of it besides scores; ``save(totals, images,
+    folder)``, which writes files of its own; and ``confident = True``, for what masks alone do not show.
     """
 
-    def __init__(self, images: int, names: Sequence[str], *, bins: int = 0, masks: Sequence[MaskMeter] = ()) -> None:
-        self.names, self.masks = tuple(names), tuple(masks)
-        classes = len(self.names)
-        self.counts = torch.zeros(images, classes, 3, dtype=torch.int64)
-        self.confusion = torch.zeros(classes, classes, dtype=torch.int64)
-        self.confidence = torch.zeros(images, bins, 3, dtype=torch.float64)
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """One for each of its scores."""
 
-    def update(self, logits: Tensor, mask: Tensor, index: Tensor) -> None:
-        counted = count(logits, mask, bins=self.confidence.shape[1])
-        self.confidence[index.cpu()] = counted.bins.cpu()
-        self._add(counted.prediction, counted.confusion, mask, index)
+    @property
+    def update(self) -> Callable[..., None]:
+        """Count a batch, or an image; see `seg.metrics.meters` for what it may take."""
 
-    def judge(self, prediction: Tensor, mask: Tensor, index: Tensor) -> None:
-        """Count predicted masks (N, H, W) uint8 instead of logits.
+    def totals(self) -> dict[str, Tensor]:
+        """Return what was counted so far, by names that no other meter uses; it adds up over processes."""
+
+    def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]:
+        """Compute plain data from totals, this meter's or the sums over all processes."""
+
+    def per_image(self, totals: dict[str, Tensor]) -> Iterable[Column]:
+        """List the values of each image; none for a metric that is none of single images."""
+
+
+class Pass:
+    """Meters that share one pass over the logits, or over predicted masks.
+
+    Args:
+        meters: new ones.
+        outputs: those of heads, by the name of the head.
+    """
+
+    def __init__(self, meters: Sequence[Meter], outputs: Mapping[str, Meter] = {}) -> None:
+        self.meters, self.outputs = meters, outputs
+        kinds = [(tuple(signature(meter.update).parameters), meter) for meter in meters]
+        self._logits, self._masks, self._counted = (
+            [meter for kind, meter in kinds if kind == wanted] for wanted in (LOGITS, MASKS, COUNTED)
+        )
+        self._bins = {bins for meter in self._counted if (bins := getattr(meter, "bins", 0))} or {0}
+
+    def logits(self, logits: Tensor, mask: Tensor, index: Tensor, outputs: Mapping[str, Tensor] = {}) -> None:
+        """Count a batch by its logits, and by what heads predict."""
+        for meter in self._logits:
+            meter.update(logits, mask, index)
+        if self._counted or self._masks:
+            self._add({bins: count(logits, mask, bins=bins) for bins in self._bins}, mask, index)
+        for name, output in outputs.items():
+            self.outputs[name].update(output, logits, mask, index)
+
+    def masks(self, prediction: Tensor, mask: Tensor, index: Tensor, classes: int) -> None:
+        """Count masks (N, H, W) uint8 that were predicted elsewhere.
 
         Raises:
             ValueError: one of them has no class at a pixel that is labelled.
         """
-        pairs = zip(prediction, mask, strict=True)
-        confusion = torch.stack([confusion_matrix(one, target, len(self.names)) for one, target in pairs])
-        self._add(prediction, confusion, mask, index)
+        self._add({0: counted_masks(prediction, mask, classes)}, mask, index)
+        if self._logits:
+            places = prediction.long().clamp(max=classes - 1)[:, None]
+            logits = torch.full((len(mask), classes, *mask.shape[1:]), -100.0).scatter_(1, places, 0.0)
+            for meter in self._logits:
+                meter.update(logits, mask, index)
 
-    def _add(self, prediction: Tensor, confusion: Tensor, mask: Tensor, index: Tensor) -> None:
-        confusion, index = confusion.cpu(), index.cpu()
-        self.counts[index] = torch.stack([image_counts(matrix) for matrix in confusion])
-        self.confusion += confusion.sum(0)
-        if self.masks:
-            images = zip(prediction.cpu().numpy(), mask.cpu().numpy(), index.tolist(), strict=True)
-            for one, target, position in images:
-                for meter in self.masks:
-                    meter.update(one, target, position)
-
-    def totals(self) -> dict[str, Tensor]:
-        totals = {"counts": self.counts, "confusion": self.confusion}
-        if self.confidence.shape[1]:
-            totals["confidence"] = self.confidence
-        for meter in self.masks:
-            totals |= meter.totals()
-        return totals
-
-    def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]:
-        counts = totals["counts"].numpy()
-        ious = image_ious(counts)
-        found = {**scores_of(counts.sum(0)).named(self.names), "miou_i": by_image(ious), "miou_c": by_class(ious)}
-        if "confidence" in totals:
-            found |= _calibration(totals["confidence"])
-        for meter in self.masks:
-            found |= meter.scores(totals)
-        return found
+    def _add(self, counted: Mapping[int, Counted], mask: Tensor, index: Tensor) -> None:
+        first = next(iter(counted.values()))
+        for meter in self._counted:
+            meter.update(counted.get(getattr(meter, "bins", 0), first), index)
+        if self._masks:
+            images = zip(first.prediction.cpu().numpy(), mask.cpu().numpy(), index.tolist(), strict=True)
+            for prediction, target, position in images:
+                for meter in self._masks:
+                    meter.update(prediction, target, position)
 
 
-class AtTemperature:
-    """Calibration of logits that are divided by a temperature; Guo et al., "On calibration of modern neural networks"
-    (ICML 2017).
-
-    Totals: ``tempered (images, B, 3)``, see `count`. Scores: ``ece_tempered`` over all pixels, ``ece_tempered_i``.
-
-    Args:
-        images: number of images in the set, over all processes.
-        temperature: above 1 makes the model less confident.
-        bins: of confidence.
-    """
-
-    def __init__(self, images: int, temperature: float, *, bins: int = BINS) -> None:
-        self.temperature = temperature
-        self.confidence = torch.zeros(images, bins, 3, dtype=torch.float64)
-
-    def update(self, logits: Tensor, mask: Tensor, index: Tensor) -> None:
-        counted = count(logits.float() / self.temperature, mask, bins=self.confidence.shape[1])
-        self.confidence[index.cpu()] = counted.bins.cpu()
-
-    def totals(self) -> dict[str, Tensor]:
-        return {"tempered": self.confidence}
-
-    def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]:
-        return {f"ece_tempered{means[3:]}": error for means, error in _calibration(totals["tempered"]).items()}
-
-
-def _calibration(confidence: Tensor) -> dict[str, float]:
-    """Calibration error from bins (images, B, 3): over all pixels, and the mean over images."""
-    bins = confidence.numpy()
-    return {"ece": float(calibration_error(bins.sum(0))), "ece_i": float(mean(calibration_error(bins)))}
+def with_classes(metric: str, values: NDArray[np.float64], names: Sequence[str]) -> Iterable[Column]:
+    """List values (images, C): the mean over the classes of each image, then class by class."""
+    yield metric, "", image_means(values)
+    for name, column in zip(names, values.T, strict=True):
+        yield metric, name, column
 
 
 class MeanLoss:
@@ -155,6 +119,8 @@ class MeanLoss:
     Args:
         loss: ``(logits (1, C, H, W), mask (1, H, W)) -> scalar``.
     """
+
+    metrics, confident = LOSS, True
 
     def __init__(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.loss = loss
@@ -170,3 +136,6 @@ class MeanLoss:
 
     def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]:
         return {"loss": float(totals["loss"][0] / totals["loss"][1])}
+
+    def per_image(self, totals: dict[str, Tensor]) -> Iterable[Column]:
+        return ()

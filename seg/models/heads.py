@@ -1,9 +1,10 @@
 """Further heads on the decoder of a model, for tasks beside the segmentation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from segmentation_models_pytorch.base import SegmentationModel
 from torch import Tensor, nn
 
@@ -62,3 +63,29 @@ def features_of(model: nn.Module) -> int:
         )
     head: nn.Module = model.segmentation_head  # type: ignore[assignment]
     return next(module.in_channels for module in head.modules() if isinstance(module, nn.Conv2d))
+
+
+class Joined(nn.Module):
+    """A model with heads as one that returns logits and what these heads predict: images -> (N, C + K, H, W).
+
+    That way whole images and windows of all sizes are predicted as logits are (`seg.inference.whole`, `sliding`).
+
+    Args:
+        model: ``(images, heads=True) -> (logits, {name: maps (N, K, h, w)})``.
+        heads: names of those that are joined, in this order.
+    """
+
+    def __init__(self, model: nn.Module, heads: Sequence[str]) -> None:
+        super().__init__()
+        self.model, self.joined = model, tuple(heads)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits, outputs = self.model(images, heads=True)
+        return torch.cat([logits, *(at_pixels(outputs[name], logits.shape[-2:]) for name in self.joined)], 1)
+
+
+def at_pixels(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize maps (N, K, h, w) to every pixel (N, K, H, W); linearly, as distances are within an object."""
+    if maps.shape[-2:] == tuple(size):
+        return maps
+    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)

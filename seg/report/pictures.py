@@ -1,6 +1,6 @@
 """Pictures of masks: colours, overlays, panels with a legend."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -43,7 +43,7 @@ def panel(
     names: Sequence[str],
     *,
     target: Image | None = None,
-    boxes: tuple[Iterable[Sequence[float]], Iterable[int]] = ((), ()),
+    mark: Callable[[Image], Image] | None = None,
 ) -> Image:
     """One picture: image | target, if given | prediction, over a legend of the classes that occur.
 
@@ -51,13 +51,14 @@ def panel(
         image: (H, W, 3) RGB.
         prediction, target: (H, W) class indices, 255 = ignore.
         palette, names: colour and name of each class.
-        boxes: predicted ones, xyxy, and their classes.
+        mark: draws on the picture of the prediction what else was predicted.
 
     Returns:
         RGB picture, uint8.
     """
     tiles = [image, *([overlay(image, target, palette)] if target is not None else [])]
-    tiles.append(outlined(overlay(image, prediction, palette), *boxes, palette))
+    tile = overlay(image, prediction, palette)
+    tiles.append(tile if mark is None else mark(tile))
     gap = np.full((image.shape[0], 4, 3), 255, np.uint8)
     row = tiles[0]
     for tile in tiles[1:]:

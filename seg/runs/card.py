@@ -12,24 +12,11 @@ from numpy.typing import NDArray
 from seg import runs
 from seg.images import Reading
 from seg.labels import LabelMap
+from seg.metrics.catalogue import Metric
 from seg.metrics.scores import POLICY, majority_scores
 from seg.report.tables import percent
 
 NOT_STATED = "Not stated."
-
-_SCORES = {
-    "miou": "mIoU (D)",
-    "miou_i": "mIoU (I)",
-    "miou_c": "mIoU (C)",
-    "mdice": "mean Dice (D)",
-    "accuracy": "pixel accuracy",
-    "boundary_iou": "boundary IoU (D)",
-    "boundary_f1": "boundary F1",
-    "ece": "calibration error (ECE), 0 is best",
-    "ap": "boxes, AP",
-    "ap50": "boxes, AP at IoU 0.5",
-}
-"""Of a line of ``metrics.jsonl``, in percent here."""
 
 _GROUPS = (
     *("model", "regularizer", "loss", "task", "weighting"),
@@ -52,6 +39,7 @@ class Card:
         majority: the class that the baseline predicts.
         normalization: mean and deviation of each channel, of images scaled to 0..1.
         reading: how images are read.
+        metrics: the catalogue of its scores.
     """
 
     record: runs.RunRecord
@@ -64,6 +52,7 @@ class Card:
     majority: int
     normalization: tuple[Sequence[float], Sequence[float]]
     reading: Reading
+    metrics: Mapping[str, Metric]
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -140,20 +129,24 @@ class Card:
         baseline = majority_scores(counts, self.majority)
         name = self.labels.names[self.majority]
         after = f"best.pt, epoch {best['epoch'] + 1}" if best else "best.pt"
-        header = ("%", after, f"last.pt, epoch {self.done['epochs']}", f"always '{name}'")
+        columns = (after, f"last.pt, epoch {self.done['epochs']}", f"always '{name}'")
         simple = {"miou": baseline.miou, "mdice": baseline.mdice, "accuracy": baseline.accuracy}
         yield f"## Scores\n\nOn the {self.pairs[1]} validation images:\n"
         yield from _table(
-            header,
+            ("", *columns),
             [
-                (title, _percent(_value(best, f"val_{key}")), _percent(last.get(key)), _percent(simple.get(key)))
-                for key, title in _SCORES.items()
+                (
+                    f"{metric.title}{', lower is better' * metric.lower}",
+                    *(metric.shown(value) for value in (_value(best, f"val_{key}"), last.get(key), simple.get(key))),
+                )
+                for key, metric in self.metrics.items()
+                if not metric.by_class
             ],
         )
         yield "IoU of each class (D):\n"
         of_best = (best or {}).get("val_iou", {})
         yield from _table(
-            header,
+            ("%", *columns),
             [
                 (name, _percent(of_best.get(name)), _percent(last["iou"].get(name)), _percent(baseline.iou[index]))
                 for index, name in enumerate(self.labels.names)

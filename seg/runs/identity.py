@@ -17,6 +17,7 @@ MACHINE = (
     "name",
     "pictures",
     "logger",
+    "metric",
     "sweep",
     "seeds",
     "data.cache",

@@ -13,6 +13,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from seg.metrics.catalogue import Metric, catalogue_of
+
 CONFIG, ENVIRONMENT, METRICS = "config.yaml", "environment.json", "metrics.jsonl"
 LAST, BEST, PER_IMAGE, DONE = "last.pt", "best.pt", "per_image.csv", "done.json"
 PER_IMAGE_METRICS = "per_image_metrics.csv"
@@ -53,6 +55,16 @@ class RunRecord:
         """The chosen option of each configuration group."""
         choices: dict[str, Any] = self.environment["choices"]
         return choices
+
+    @property
+    def catalogue(self) -> dict[str, Metric]:
+        """What is known of its scores.
+
+        Raises:
+            ValueError: its ``metrics.json`` cannot be read.
+        """
+        path = self.folder / JUDGED
+        return catalogue_of(_read_json(path) if path.exists() else {})
 
     @property
     def seconds(self) -> float:

@@ -5,19 +5,10 @@ and a ``weight``. Constructors that take ``in_channels``, ``classes``, ``names``
 run; ``countable`` classes are named by name or index, and told by index.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from seg import inference
-from seg.data.pairs import Pair
-from seg.images import read_instances
-from seg.tasks.boxes import Instances, check_library
 from seg.tasks.objective import SEGMENTATION
-
-BOX_HEAD = "seg.tasks.boxes.BoxHead"
 
 
 def check_tasks(tasks: Any) -> None:
@@ -40,46 +31,6 @@ def check_tasks(tasks: Any) -> None:
                     f"task.{name}.{part}: expected a _target_ and its arguments, got {task[part]!r}; correct its "
                     "file in conf/task"
                 )
-
-
-def has_boxes(tasks: Any) -> bool:
-    """Whether one of the tasks predicts boxes."""
-    return any(task["head"]["_target_"] == BOX_HEAD for task in (tasks or {}).values())
-
-
-def check_boxes(infer: Callable[..., Any]) -> None:
-    """Refuse what boxes cannot be predicted or judged with.
-
-    Raises:
-        ValueError: a library is missing, or see `check_views`.
-    """
-    check_library()
-    check_views(infer)
-
-
-def check_views(infer: Callable[..., Any]) -> None:
-    """Refuse what boxes cannot be predicted with.
-
-    Raises:
-        ValueError: images are flipped, turned or scaled, which distances to sides do not follow.
-    """
-    function = getattr(infer, "func", infer)
-    if function not in (inference.whole, inference.sliding):
-        raise ValueError(
-            f"inference: expected whole or sliding with boxes, got {function.__name__}, whose views are flipped or "
-            "scaled; choose one of the two, or leave boxes out"
-        )
-
-
-def instances_of(pairs: Sequence[Pair]) -> Instances | None:
-    """What a `seg.tasks.boxes.BoxMeter` asks for the numbers of objects; None if these pairs have none."""
-
-    def numbers(position: int) -> NDArray[np.int32]:
-        path = pairs[position].instances
-        assert path is not None
-        return read_instances(path).astype(np.int32)
-
-    return numbers if pairs and pairs[0].instances is not None else None
 
 
 def class_indices(countable: Any, names: Sequence[str]) -> list[int]:

@@ -8,14 +8,14 @@ import numpy as np
 
 from seg import runs
 from seg.data.source import Data
-from seg.evaluation.files import Judged, as_data, write
+from seg.evaluation.evaluate import Evaluation
+from seg.evaluation.files import as_data, write
 from seg.evaluation.plots import draw_curves
-from seg.evaluation.tables import scores_table, verdict
+from seg.evaluation.tables import further_table, scores_table, verdict
 from seg.files import write_json, write_text
 from seg.inference.trained import Description
 from seg.metrics.scores import majority_scores, scores_of
 from seg.report.console import console
-from seg.report.tables import percent
 from seg.runs.card import Card
 from seg.training.options import FitOptions
 from seg.training.state import Position
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def write_results(
     folder: Path,
-    judged: Judged,
+    judged: Evaluation,
     data: Data,
     options: FitOptions,
     position: Position,
@@ -48,21 +48,23 @@ def write_results(
         "peak_memory": memory,
         "best": {"monitor": options.monitor, "score": best, "epoch": position.top[0][1] if position.top else None},
         "best_miou": max((line["val_miou"] for line in lines if line.get("val_miou") is not None), default=None),
-        "last": judged.found.scores,
+        "last": judged.scores,
         "majority": {"class": labels.names[majority_class], "miou": majority.miou, "accuracy": majority.accuracy},
     }
-    write_text(folder / runs.CARD, _card(folder, data, about, np.asarray(counts.sum(0))[:, 2], done).text())
+    write_text(folder / runs.CARD, _card(folder, judged, data, about, done).text())
     runs.mark_complete(folder, done)
     title = f"validation, {len(data.val)} images, last epoch"
     console.print(scores_table(final, labels.names, title=title))
+    console.print(further_table(judged))
     log.info(verdict(final, majority, labels.names[majority_class]))
     if position.stopped:
         log.info(f"ended early: {options.monitor} has not been better for {options.patience} validations")
-    shown = f"mIoU {percent(best)} %" if options.monitor == "miou" else f"{options.monitor} {best:.4g}"
+    metric = judged.metrics.get(options.monitor)
+    shown = f"{metric.title} {metric.shown(best)}" if metric else f"{options.monitor} {best:.4g}"
     log.info(f"best {shown} in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
 
 
-def _card(folder: Path, data: Data, about: Description, val: Any, done: dict[str, Any]) -> Card:
+def _card(folder: Path, judged: Evaluation, data: Data, about: Description, done: dict[str, Any]) -> Card:
     return Card(
         runs.read(folder),
         done,
@@ -70,10 +72,11 @@ def _card(folder: Path, data: Data, about: Description, val: Any, done: dict[str
         (len(data.train), len(data.val)),
         (_pixels(data.train_sizes), _pixels(data.val_sizes)),
         data.train_counts.sum(0),
-        val,
+        np.asarray(judged.total("counts").sum(0))[:, 2],
         data.majority,
         about.normalization,
         data.reading,
+        judged.metrics,
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from seg.data.batches import Batch, TrainBatches
-from seg.evaluation.evaluate import Validation
+from seg.evaluation.evaluate import Evaluation
 from seg.tasks.objective import Losses
 from seg.training.options import FitOptions
 from seg.training.state import State
@@ -165,11 +165,11 @@ def fit(
     batches: TrainBatches,
     *,
     options: FitOptions,
-    validate: Callable[[], Validation],
+    validate: Callable[[], Evaluation],
     watcher: Watcher,
     stop: Callable[[], bool] = lambda: False,
     track: Track[Any] = lambda items, *_: items,
-) -> Validation | None:
+) -> Evaluation | None:
     """Train until ``options.epochs`` or ``options.steps`` are done, or ``options.patience`` is at its end.
 
     Args:

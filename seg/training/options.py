@@ -54,6 +54,11 @@ class FitOptions:
             raise ValueError(f"fit.clip: expected a positive norm, got {self.clip!r}; null does not clip")
         if self.mode not in ("max", "min"):
             raise ValueError(f"fit.mode: expected max or min, got {self.mode!r}; choose one")
+        if self.patience is not None and self.validate_every > self.epochs and self.steps is None:
+            raise ValueError(
+                f"fit.patience: expected validations to wait for, got one every {self.validate_every} of "
+                f"{self.epochs} epochs; lower fit.validate_every"
+            )
         if not isinstance(self.monitor, str) or not self.monitor:
             raise ValueError(f"fit.monitor: expected the name of a score, got {self.monitor!r}; give miou, or another")
 

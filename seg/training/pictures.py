@@ -8,15 +8,15 @@ from torch import nn
 
 from seg import inference
 from seg.data.pairs import Pair
-from seg.evaluation.pictures import draw
+from seg.evaluation.files import draw
 from seg.images import Image, Reading, read_image
+from seg.inference.heads import Heads
 from seg.labels import LabelMap
 from seg.models import Normalization
-from seg.tasks.boxes import CHANNELS, Boxes, decode, head_of, joined
 
 
 class ValidationPictures:
-    """Predictions of the same few validation images, with boxes if there are any, whenever they are asked for.
+    """Predictions of the same few validation images, with what further heads draw, whenever they are asked for.
 
     Args:
         number: how many are drawn, spread over the set: neighbours in a list of names are often neighbours in the
@@ -45,18 +45,13 @@ class ValidationPictures:
         drawn = []
         for pair in self.pairs:
             image = read_image(pair.image, self.reading)
-            mask, boxes = self._predicted(model, image)
-            drawn.append((pair.name, draw(folder / f"{pair.name}.png", pair, image, mask, self.labels, boxes)))
+            mask, mark = self._predicted(model, image)
+            drawn.append((pair.name, draw(folder / f"{pair.name}.png", pair, image, mask, self.labels, mark)))
         return drawn
 
-    @torch.inference_mode()
-    def _predicted(self, model: nn.Module, image: Image) -> tuple[Image, Boxes | None]:
+    def _predicted(self, model: nn.Module, image: Image) -> tuple[Image, Callable[[Image], Image] | None]:
         mean, std = self.normalization
-        if (head := head_of(model)) is None:
+        if not (heads := Heads(model)):
             return inference.predict(model, image, mean=mean, std=std, device=self.device, infer=self.infer), None
-        images = inference.normalized(torch.from_numpy(image).permute(2, 0, 1)[None], mean, std, self.device)
-        both = self.infer(joined(model))(images)
-        logits, maps = both[:, :-CHANNELS], both[:, -CHANNELS:]
-        (boxes,) = decode(logits, maps, countable=head.countable, min_area=head.min_area)
-        mask = logits.argmax(1)[0].byte().cpu().numpy()
-        return mask, Boxes(*(part.cpu() for part in boxes))
+        images = inference.normalized(inference.as_tensor(image), mean, std, self.device)
+        return heads.marked(model, images, self.infer, self.labels.palette)

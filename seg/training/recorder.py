@@ -11,7 +11,7 @@ from seg import runs
 from seg.data.batches import Batch
 from seg.files import second_name
 from seg.inference import trained
-from seg.report.tables import percent
+from seg.metrics import Metric
 from seg.training import State, replay
 from seg.training.pictures import ValidationPictures
 
@@ -30,6 +30,7 @@ class Recorder:
         about: what its checkpoints say besides the state.
         make_logger: ``(log_dir, purge_step)`` -> a `seg.training.trackers.Writer`, such as TensorBoard's, or None.
         pictures: drawn for the logger after every validation.
+        shown: scores that stand in the line of an epoch.
         told: called with (epochs done, epochs) after each.
     """
 
@@ -42,10 +43,11 @@ class Recorder:
         about: trained.Description,
         make_logger: Callable[..., Any] | None,
         pictures: ValidationPictures,
+        shown: Sequence[Metric],
         told: Callable[[int, int], None] = lambda epoch, epochs: None,
     ) -> None:
         self.folder, self.state, self.epochs, self.names, self.about = folder, state, epochs, names, about
-        self.pictures, self.told = pictures, told
+        self.pictures, self.shown, self.told = pictures, shown, told
         self.writes = state.fabric.is_global_zero
         # events of the epochs that will be trained again are struck out
         logs = self.writes and make_logger is not None
@@ -60,9 +62,9 @@ class Recorder:
         runs.append_line(self.folder, {key: value for key, value in line.items() if key != "wait"})
         self._log(line)
         self.told(line["epoch"] + 1, self.epochs)
-        validated = (
-            f"  val loss {line['val_loss']:.3f}  mIoU {percent(line['val_miou'])} %" if "val_miou" in line else ""
-        ) + (f"  AP {percent(line['val_ap'])} %" if "val_ap" in line else "")
+        validated = f"  val loss {line['val_loss']:.3f}" if "val_loss" in line else ""
+        for metric in self.shown if "val_miou" in line else ():
+            validated += f"  {metric.title} {metric.shown(line.get(f'val_{metric.name}'))}"
         log.info(
             f"epoch {line['epoch'] + 1:>3}/{self.epochs}  loss {line['loss']:.3f}{validated}  "
             f"{line['seconds']:.0f} s  {line['images_per_second']:.1f} images/s"

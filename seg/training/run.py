@@ -1,8 +1,8 @@
 """A training run: built objects, trained from where its folder stands to its end."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -15,14 +15,13 @@ from torch.utils.data import DataLoader
 from seg import inference, runs
 from seg.data.batches import TrainBatches
 from seg.data.source import Data
-from seg.evaluation.evaluate import Validation, evaluate
-from seg.evaluation.files import Judged, Predictions
+from seg.evaluation.evaluate import Evaluation, evaluate
+from seg.evaluation.files import Predictions
+from seg.inference.heads import Heads
 from seg.inference.trained import Description
-from seg.metrics import BINS, KINDS, TOLERANCE, TOLERANCES, Boundaries, Components, ErrorKinds, MeanLoss, PixelCounts
-from seg.metrics.meters import MaskMeter, Meter
+from seg.metrics import Meter, Metric, Wanted, build
+from seg.metrics.wanted import late
 from seg.report.progress import track
-from seg.tasks import boxes
-from seg.tasks.building import instances_of
 from seg.tasks.objective import MultiTask, Segmentation
 from seg.training.device import forget_peak, peak_memory
 from seg.training.finish import write_results
@@ -37,9 +36,6 @@ from seg.training.state import Position, State
 
 log = logging.getLogger(__name__)
 
-_ONLY_JUDGED = {"size_iou", "size_recall", *(f"error_{kind}" for kind in KINDS)}
-"""Scores left out of the epoch lines, because they are slow to compute."""
-
 
 @dataclass(frozen=True)
 class Run:
@@ -48,6 +44,7 @@ class Run:
     Attributes:
         about: what its checkpoints say besides the state.
         infer: wraps the model so that it accepts images of any size.
+        metrics: that are computed of the validation set; ``catalogue``: what is known of their scores.
         make_logger: ``(log_dir, purge_step)`` -> a `seg.training.trackers.Writer`; None without one.
         extend: a run that had ended goes on.
         told: called with (epochs done, epochs) after each.
@@ -63,6 +60,8 @@ class Run:
     pictures: ValidationPictures
     about: Description
     infer: Callable[[inference.Model], inference.Model]
+    metrics: Sequence[Wanted]
+    catalogue: Mapping[str, Metric]
     make_logger: Callable[..., Any] | None = None
     extend: bool = False
     told: Callable[[int, int], None] = lambda epoch, epochs: None
@@ -88,45 +87,40 @@ class Run:
         converted: Tensor = precision.convert_output(logits)
         return converted
 
-    def validate(self, stop: Callable[[], bool]) -> Validation:
+    def validate(self, stop: Callable[[], bool]) -> Evaluation:
         """Evaluate the validation set by what each epoch tells; stop early, with partial counts, once ``stop()``."""
-        masks = [Boundaries(len(self.data.val), self.data.labels.classes, tolerances=[TOLERANCE])]
-        return self._evaluated(masks, stop)
+        return self._evaluated([one for one in self.metrics if one.when == "epoch"], stop, final=False)
 
-    def judge(self, folder: Path, stop: Callable[[], bool] = lambda: False) -> Judged:
-        """Evaluate the validation set by all that ``seg-evaluate`` finds, and write the predicted masks.
+    def judge(self, folder: Path, stop: Callable[[], bool] = lambda: False) -> Evaluation:
+        """Evaluate the validation set by all metrics, and write the predicted masks.
 
         Args:
             folder: of the run.
             stop: once true, it stops early, with partial counts.
         """
-        names, classes = [pair.name for pair in self.data.val], self.data.labels.classes
-        masks: list[MaskMeter] = [
-            Boundaries(len(names), classes, tolerances=TOLERANCES),
-            Components(classes),
-            ErrorKinds(len(names)),
-            Predictions(folder / runs.PREDICTIONS, names),
-        ]
-        return Judged(names, self.data.labels.names, TOLERANCES, self._evaluated(masks, stop))
+        sinks = [Predictions(folder / runs.PREDICTIONS, [pair.name for pair in self.data.val])]
+        return self._evaluated(self.metrics, stop, sinks, final=True)
 
-    def _evaluated(self, masks: Sequence[MaskMeter], stop: Callable[[], bool]) -> Validation:
+    def _evaluated(
+        self, wanted: Sequence[Wanted], stop: Callable[[], bool], sinks: Sequence[Meter] = (), *, final: bool
+    ) -> Evaluation:
         if self.state.fabric.world_size > 1:  # the running statistics of each process are those of its own images
             models = dict.fromkeys((self.state.model, self.state.evaluated))  # in one order on all of them
             for buffer in (buffer for model in models for buffer in model.buffers()):
                 torch.distributed.broadcast(buffer, 0)
-        images, names = len(self.data.val), self.data.labels.names
-        meters: list[Meter] = [
-            MeanLoss(lambda logits, mask: self.objective.losses(logits, mask).total),
-            PixelCounts(images, names, bins=BINS, masks=masks),
-        ]
-        predict: inference.Model = self.predict
-        if (head := boxes.head_of(model := self.state.evaluated)) is not None:
-            meters.append(meter := boxes.BoxMeter(images, names, head, instances_of(self.data.val)))
-            predict = meter.reading(partial(self._predicted, boxes.joined(model).eval()))
+        pairs, names, model = self.data.val, self.data.labels.names, self.state.evaluated
+        known = {"images": len(pairs), "names": names, "classes": len(names), "final": final}
+        meters = build(wanted, **known, loss=lambda logits, mask: self.objective.losses(logits, mask).total)
+        heads = Heads(model)
         return evaluate(
-            predict,
+            partial(self._predicted, heads.joined(model).eval()),
             takewhile(lambda _: not stop(), track(self.val_loader, "validation", len(self.val_loader))),
-            meters,
+            [*meters.values(), *sinks],
+            split=heads.split,
+            outputs=heads.meters(names, pairs),
+            images=[pair.name for pair in pairs],
+            names=names,
+            late=late(wanted, meters),
             reduce=self.reduce,
         )
 
@@ -150,7 +144,10 @@ class Run:
                 try_sizes(self.predict, self.train_loader.dataset, self.data, self.batches, fabric.device)
         epochs, _ = self.options.length(len(self.batches))
         names = [pair.name for pair in self.data.train]
-        recorder = Recorder(folder, self.state, epochs, names, self.about, self.make_logger, self.pictures, self.told)
+        shown = self._shown()
+        recorder = Recorder(
+            folder, self.state, epochs, names, self.about, self.make_logger, self.pictures, shown, self.told
+        )
         with stop_signals() as stop, explained(fitting):
             judged = self._fit(folder, recorder, epochs, stop)
         if judged is None:  # patience was at its end, or the epochs were done before
@@ -161,18 +158,23 @@ class Run:
             memory = peak_memory(fabric.device)
             write_results(folder, judged, self.data, self.options, self.state.position, self.about, memory)
 
-    def _fit(self, folder: Path, recorder: Recorder, epochs: int, stop: Callable[[], bool]) -> Judged | None:
-        """Run the loop; return the judgement of the last epoch, if that was validated."""
-        judged: Judged | None = None
+    def _shown(self) -> list[Metric]:
+        """List the scores that the line of an epoch shows: mIoU, the monitored one, and the first of each head."""
+        of_heads = [head.metrics[0].name for head in Heads(self.state.evaluated).named.values()]
+        names = dict.fromkeys(["miou", self.options.monitor.partition(".")[0], *of_heads])
+        return [self.catalogue[name] for name in names if name != "loss" and not self.catalogue[name].by_class]
 
-        def validate() -> Validation:
+    def _fit(self, folder: Path, recorder: Recorder, epochs: int, stop: Callable[[], bool]) -> Evaluation | None:
+        """Run the loop; return the judgement of the last epoch, if that was validated."""
+        judged: Evaluation | None = None
+
+        def validate() -> Evaluation:
             # the last validation is the judgement, so that no image is predicted twice
             nonlocal judged
             if self.state.position.epoch + 1 < epochs:
                 return self.validate(stop)
             judged = self.judge(folder, stop)
-            scores = {key: value for key, value in judged.found.scores.items() if key not in _ONLY_JUDGED}
-            return replace(judged.found, scores=scores)
+            return judged.early
 
         alone = self.state.fabric.world_size == 1
         fit(

@@ -21,7 +21,7 @@ from torch.utils.data import default_collate
 from seg import training
 from seg.commands.cli.help import conf_dir
 from seg.data.batches import Batch, TrainBatches
-from seg.evaluation.evaluate import Validation
+from seg.evaluation.evaluate import Evaluation
 from seg.losses import CrossEntropy, Dice, Focal, LovaszSoftmax, WeightedSum, over_processes
 from seg.losses.boxes import giou
 from seg.losses.weighting import DynamicWeightAverage, Fixed, SoftOptimalUncertainty, Uncertainty, Weighting
@@ -196,7 +196,7 @@ class Run:
                 self,
                 self.batches,
                 options=options,
-                validate=lambda: Validation({}, {"miou": 0.0}),
+                validate=lambda: Evaluation({}, {"miou": 0.0}),
                 watcher=self,
                 stop=lambda: steps < STEPS and next(done) == steps,
             )

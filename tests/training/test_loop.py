@@ -17,7 +17,7 @@ from seg import training
 from seg.data.batches import Batch, EvaluationBatches, TrainBatches, make_loader
 from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import pair
-from seg.evaluation.evaluate import Validation, evaluate
+from seg.evaluation.evaluate import Evaluation, evaluate
 from seg.losses import Boundary, CrossEntropy, Dice, Ramp, WeightedSum, fused
 from seg.metrics import MeanLoss, PixelCounts
 from seg.models import checkpoint
@@ -80,7 +80,7 @@ class Experiment:
         fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
         self.state = State(model, self.objective, optimizer, scheduler, fabric, average=average)
 
-    def validate(self) -> Validation:
+    def validate(self) -> Evaluation:
         self.state.evaluated.eval()
         loss = MeanLoss(lambda logits, mask: self.objective.losses(logits, mask).total)
         return evaluate(self.state.evaluated, self.val_loader, [loss, PixelCounts(6, ["sky", "road", "car"])])
@@ -175,7 +175,7 @@ def test_a_stop_during_the_validation(folder: Path) -> None:
     first, asked = Experiment(folder), []
     validate = first.validate
 
-    def interrupted() -> Validation:
+    def interrupted() -> Evaluation:
         asked.append(True)
         return validate()
 
@@ -325,7 +325,7 @@ def test_a_validation_that_failed_is_run_again(folder: Path) -> None:
     first = Experiment(folder)
     validate, calls = first.validate, iter(range(9))
 
-    def failing() -> Validation:
+    def failing() -> Evaluation:
         if next(calls) == 1:
             raise MemoryError("no memory for whole images")
         return validate()
@@ -455,7 +455,7 @@ def test_patience_and_other_scores(folder: Path) -> None:
     experiment = Experiment(folder, options=options)
     losses = iter([3.0, 1.0, 2.0, math.nan, 0.5])
     validate = experiment.validate
-    experiment.validate = lambda: Validation({}, validate().scores | {"loss": next(losses)})  # type: ignore[method-assign]
+    experiment.validate = lambda: Evaluation({}, validate().scores | {"loss": next(losses)})  # type: ignore[method-assign]
     experiment.fit()
     assert [line["val_loss"] for line in experiment.lines][:3] == [3.0, 1.0, 2.0]
     assert len(experiment.lines) == 4
@@ -475,7 +475,7 @@ def test_a_plateau_lowers_the_rate(folder: Path) -> None:
     experiment = Experiment(folder, schedule=plateau, options=FitOptions(epochs=4, monitor="loss", mode="min"))
     losses = iter([1.0, 2.0, 3.0, 0.5])
     validate = experiment.validate
-    experiment.validate = lambda: Validation({}, validate().scores | {"loss": next(losses)})  # type: ignore[method-assign]
+    experiment.validate = lambda: Evaluation({}, validate().scores | {"loss": next(losses)})  # type: ignore[method-assign]
     experiment.fit()
     assert [line["lr"] for line in experiment.lines] == [0.01, 0.01, 0.005, 0.0025]
 
@@ -490,7 +490,7 @@ def test_a_step_that_is_not_finite_is_left_out(folder: Path) -> None:
 
     bad, steps = {2}, list[int]()
     experiment = Experiment(folder, loss=Broken(), options=FitOptions(epochs=1, skip=1, validate_every=1))
-    experiment.validate = lambda: Validation({}, {"miou": 0.0})  # type: ignore[method-assign]
+    experiment.validate = lambda: Evaluation({}, {"miou": 0.0})  # type: ignore[method-assign]
     experiment.fit()
     assert experiment.state.position.skipped == 1
     assert experiment.bad[0][1] is True

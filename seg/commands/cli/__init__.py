@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import seg
 from seg.commands.cli.help import conf_dir, help_text
-from seg.commands.cli.overrides import quoted
+from seg.commands.cli.overrides import beside_groups, quoted
 from seg.commands.cli.targets import instantiate, trusted_modules
 from seg.commands.cli.terminal import end_by_signal, print_anything, print_logs
 from seg.files.errors import WRONG_REQUEST, AlreadyTold
@@ -41,6 +41,8 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
         return
     try:
         sys.argv[1:] = quoted(sys.argv[1:])
+        if config_name == "compare":
+            sys.argv[1:] = beside_groups(sys.argv[1:], ["metric"])
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(WRONG_REQUEST)

@@ -27,6 +27,19 @@ def quoted(arguments: Sequence[str]) -> list[str]:
     return sorted((_quoted(argument, sweeps) for argument in arguments), key=_is_override)
 
 
+def beside_groups(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """Return the arguments with the values of some keys as ``{name: value}``.
+
+    Hydra takes ``metric=miou`` for a choice among ``conf/metric``, also of a command that has no such group.
+    """
+    found = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        value = value.strip("'\"").replace("\\", "").replace("'", "")
+        found.append(f"{key}={{name:'{value}'}}" if equals and key in keys else argument)
+    return found
+
+
 def _is_override(argument: str) -> bool:
     return argument[:1] == "~" or ("=" in argument and argument[:1] != "-")
 

@@ -7,9 +7,9 @@ of the segmentation.
 """
 
 from seg.tasks.boxes.coco import as_coco
-from seg.tasks.boxes.decode import Boxes, Candidates, candidates, decode, select
-from seg.tasks.boxes.head import CHANNELS, BoxHead, BoxRules, Joined, at_pixels, head_of, joined
-from seg.tasks.boxes.meter import BoxMeter, Instances, average_precision, check_library, found_in, image_precisions
+from seg.tasks.boxes.decode import CHANNELS, Boxes, Candidates, candidates, decode, select
+from seg.tasks.boxes.head import BoxHead, BoxRules, JoinedBoxes, head_of, joined
+from seg.tasks.boxes.meter import BoxMeter, Instances, average_precision, check_library, image_precisions
 from seg.tasks.boxes.targets import MOST, Objects, find_objects
 from seg.tasks.boxes.task import BoxTask, prepare
 
@@ -23,16 +23,14 @@ __all__ = [
     "Boxes",
     "Candidates",
     "Instances",
-    "Joined",
+    "JoinedBoxes",
     "Objects",
     "as_coco",
-    "at_pixels",
     "average_precision",
     "candidates",
     "check_library",
     "decode",
     "find_objects",
-    "found_in",
     "head_of",
     "image_precisions",
     "joined",

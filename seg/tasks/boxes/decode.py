@@ -8,6 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import batched_nms
 
+CHANNELS = 5
+"""Distances to the left, top, right and bottom side in pixels, and the logit of the centerness."""
+
 MOST_FOUND = 100
 """Boxes of an image at most, as COCO counts them."""
 

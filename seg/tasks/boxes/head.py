@@ -1,20 +1,48 @@
 """The head that predicts a box at every pixel, on the last features of a decoder."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-CHANNELS = 5
-"""Distances to the left, top, right and bottom side in pixels, and the logit of the centerness."""
+from seg.images import Image
+from seg.labels import Color
+from seg.models.heads import Joined
+from seg.report.pictures import outlined
+from seg.tasks.boxes.decode import CHANNELS, decode
+from seg.tasks.boxes.drawing import shown
+from seg.tasks.boxes.meter import BoxMeter, Instances, check_library
 
 _GROUPS = 8
 _UNIT = 16.0  # pixels: what a new head answers with, more or less
 
 
-class BoxHead(nn.Module):
+class BoxRules:
+    """What whoever decodes, judges or draws boxes must know of the head that predicted them; see `BoxHead`."""
+
+    metrics = BoxMeter.metrics
+    channels = CHANNELS
+
+    def __init__(self, countable: Sequence[int] | None, min_area: int) -> None:
+        self.countable, self.min_area = None if countable is None else tuple(countable), min_area
+
+    @staticmethod
+    def check() -> None:
+        """Refuse to judge boxes without what computes their average precision; see `check_library`."""
+        check_library()
+
+    def meter(self, images: int, names: Sequence[str], instances: Instances | None = None) -> BoxMeter:
+        """Return what judges the boxes of a set."""
+        return BoxMeter(images, names, countable=self.countable, min_area=self.min_area, instances=instances)
+
+    def draw(self, picture: Image, output: Tensor, logits: Tensor, palette: Sequence[Color]) -> Image:
+        """Draw the good boxes of an image, of maps (5, H, W) and logits (C, H, W)."""
+        (boxes,) = decode(logits[None], output[None], countable=self.countable, min_area=self.min_area)
+        return outlined(picture, *shown(boxes), palette)
+
+
+class BoxHead(nn.Module, BoxRules):
     """Distances to the sides of the object that a pixel belongs to, and how central the pixel is in it.
 
     Without anchors, as FCOS (Tian et al. 2019), but on one scale: a decoder has put all of them together. Forward:
@@ -40,11 +68,11 @@ class BoxHead(nn.Module):
         countable: Sequence[int] | None = None,
         min_area: int = 16,
     ) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         for name, value, step in (("width", width, _GROUPS), ("depth", depth, 1), ("min_area", min_area, 1)):
             if not isinstance(value, int) or isinstance(value, bool) or value < step or value % step:
                 raise ValueError(f"{name}: expected a positive multiple of {step}, got {value!r}; give one")
-        self.countable, self.min_area = None if countable is None else tuple(countable), min_area
+        BoxRules.__init__(self, countable, min_area)
         layers: list[nn.Module] = []
         for number in range(depth):
             layers.append(nn.Conv2d(width if number else in_channels, width, 3, padding=1, bias=False))
@@ -64,35 +92,27 @@ class BoxHead(nn.Module):
         return torch.cat([_UNIT * raw[:, :4].exp(), raw[:, 4:]], 1)
 
 
-def at_pixels(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Maps (N, 5, h, w) at every pixel (N, 5, H, W): distances are linear within an object, and so is this."""
-    if maps.shape[-2:] == tuple(size):
-        return maps
-    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
+def head_of(model: nn.Module) -> BoxHead | BoxRules | None:
+    """Return the `BoxHead` of a model, or what an exported file says of the one that it has; None without one."""
+    named = _named(model)
+    return named and named[1]
 
 
-class BoxRules(NamedTuple):
-    """What whoever decodes or judges boxes must know; see `BoxHead`."""
-
-    countable: Sequence[int] | None
-    min_area: int
-
-
-class Joined(nn.Module):
+class JoinedBoxes(Joined):
     """A model with a `BoxHead` as one that returns logits and maps together: images -> (N, C + 5, H, W).
 
-    That way whole images and windows of all sizes are predicted as logits are (`seg.inference.whole`, `sliding`):
-    distances to sides do not depend on where a window lies. They do on how a view is turned or scaled.
+    Distances to sides do not depend on where a window lies; they do on how a view is turned or scaled.
     """
 
     def __init__(self, model: nn.Module, name: str, head: BoxHead | BoxRules) -> None:
-        super().__init__()
-        self.model, self.name = model, name
+        super().__init__(model, [name])
         self.countable, self.min_area = head.countable, head.min_area
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits, outputs = self.model(images, heads=True)
-        return torch.cat([logits, at_pixels(outputs[self.name], logits.shape[-2:])], 1)
+
+def joined(model: nn.Module) -> nn.Module:
+    """Return the model as `JoinedBoxes`, if it predicts boxes; else as it is."""
+    named = _named(model)
+    return model if named is None else JoinedBoxes(model, *named)
 
 
 def _named(model: nn.Module) -> tuple[str, BoxHead | BoxRules] | None:
@@ -101,15 +121,3 @@ def _named(model: nn.Module) -> tuple[str, BoxHead | BoxRules] | None:
     heads: Any = getattr(model, "heads", None)
     found = heads.items() if isinstance(heads, nn.ModuleDict) else ()
     return next(((name, head) for name, head in found if isinstance(head, BoxHead)), None)
-
-
-def head_of(model: nn.Module) -> BoxHead | BoxRules | None:
-    """The `BoxHead` of a model, or what an exported file says of the one that it has; None without one."""
-    named = _named(model)
-    return named and named[1]
-
-
-def joined(model: nn.Module) -> nn.Module:
-    """The model as a `Joined` one, if it predicts boxes; else as it is."""
-    named = _named(model)
-    return model if named is None else Joined(model, *named)

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seg import runs
+from seg.files import write_json
+from seg.metrics import Column
+from seg.metrics.catalogue import BOXES
+from seg.metrics.scores import mean
+from seg.tasks.boxes.coco import as_coco
 from seg.tasks.boxes.decode import MOST_FOUND, Boxes, candidates, select
-from seg.tasks.boxes.head import CHANNELS, BoxHead, BoxRules
 from seg.tasks.boxes.targets import MOST, find_objects
 
 Instances = Callable[[int], NDArray[np.int32] | None]
@@ -35,8 +41,8 @@ def check_library() -> None:
 class BoxMeter:
     """Boxes that are found and those of the masks, and the average precision (AP) of the set.
 
-    It is fed logits like every meter, and needs the maps of the head too: `reading` takes them from a prediction of
-    `seg.tasks.boxes.Joined`. The boxes of a mask are those of `find_objects`, in all masks.
+    It is fed what a `seg.tasks.boxes.BoxHead` predicts, beside the logits. The boxes of a mask are those of
+    `find_objects`, in all masks.
 
     Totals: ``boxes_found (images, 100, 6)`` float32: xyxy, score, class, a row of score 0 is none; ``boxes_wanted
     (images, 255, 6)``: xyxy, area, class, a row of area 0 is none; ``boxes_sizes (images, 2)``: height and width.
@@ -46,37 +52,34 @@ class BoxMeter:
     Args:
         images: number of images in the set, over all processes.
         names: of the classes.
-        head: says which classes are countable, and the smallest area.
+        countable: indices of the classes that have objects, None = all.
+        min_area: pixels of the smallest object.
         instances: position in the set -> number of the object at each pixel (H, W), or None; None = none has numbers.
     """
 
+    metrics = BOXES
+
     def __init__(
-        self, images: int, names: Sequence[str], head: BoxHead | BoxRules, instances: Instances | None = None
+        self,
+        images: int,
+        names: Sequence[str],
+        *,
+        countable: Sequence[int] | None = None,
+        min_area: int = 16,
+        instances: Instances | None = None,
     ) -> None:
-        self.names, self.head, self.instances = tuple(names), head, instances
+        self.names, self.countable, self.min_area, self.instances = tuple(names), countable, min_area, instances
         self.found, self.wanted = torch.zeros(images, MOST_FOUND, 6), torch.zeros(images, MOST, 6)
         self.sizes = torch.zeros(images, 2, dtype=torch.int64)
-        self._maps: Tensor | None = None
 
-    def reading(self, predict: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        """A function that returns the logits (N, C, H, W) of ``predict``, and keeps its maps for `update`."""
-
-        def logits(images: Tensor) -> Tensor:
-            both = predict(images)
-            self._maps = both[:, -CHANNELS:]
-            return both[:, :-CHANNELS].contiguous()
-
-        return logits
-
-    def update(self, logits: Tensor, mask: Tensor, index: Tensor) -> None:
-        assert self._maps is not None, "predict through reading()"
+    def update(self, output: Tensor, logits: Tensor, mask: Tensor, index: Tensor) -> None:
         self.sizes[index.cpu()] = torch.tensor(mask.shape[1:])
-        found = select(candidates(logits, self._maps, self.head.countable), min_area=self.head.min_area)
+        found = select(candidates(logits, output, self.countable), min_area=self.min_area)
         for position, one, target in zip(index.tolist(), found, mask.cpu().numpy(), strict=True):
             rows = torch.cat([one.boxes, one.scores[:, None], one.classes[:, None]], 1)
             self.found[position, : len(rows)] = rows.cpu()
             numbers = None if self.instances is None else self.instances(position)
-            own = find_objects(target, instances=numbers, classes=self.head.countable, min_area=self.head.min_area)
+            own = find_objects(target, instances=numbers, classes=self.countable, min_area=self.min_area)
             table = np.concatenate([own.boxes, own.areas[:, None], own.classes[:, None]], 1)
             self.wanted[position, : len(table)] = torch.from_numpy(table)
 
@@ -94,9 +97,21 @@ class BoxMeter:
             "ap_by_class": {self.names[index]: _known(value) for index, value in by_class if value >= 0},
         }
 
+    def per_image(self, totals: dict[str, Tensor]) -> Iterator[Column]:
+        yield "ap", "", image_precisions(totals["boxes_found"], totals["boxes_wanted"])
+
+    def tables(self, totals: dict[str, Tensor]) -> dict[str, Any]:
+        """Return the mean over images of the average precision."""
+        return {"ap_i": float(mean(image_precisions(totals["boxes_found"], totals["boxes_wanted"])))}
+
+    def save(self, totals: dict[str, Tensor], images: Sequence[str], folder: Path) -> None:
+        """Write the boxes in COCO's form."""
+        sizes = zip(images, *totals["boxes_sizes"].T.tolist(), strict=True)
+        write_json(folder / runs.BOXES, as_coco(list(sizes), list(_boxes(totals["boxes_found"])), self.names))
+
 
 def average_precision(found: Tensor, wanted: Tensor) -> dict[str, Tensor]:
-    """What torchmetrics' ``MeanAveragePrecision`` says of the tables of a `BoxMeter`.
+    """Ask torchmetrics' ``MeanAveragePrecision`` for that of the tables of a `BoxMeter`.
 
     Raises:
         ValueError: it is not installed.
@@ -117,7 +132,7 @@ def average_precision(found: Tensor, wanted: Tensor) -> dict[str, Tensor]:
 
 
 def image_precisions(found: Tensor, wanted: Tensor) -> NDArray[np.float64]:
-    """AP of each image by itself (images,), NaN where the mask has no objects."""
+    """Compute the AP of each image by itself (images,), NaN where the mask has no objects."""
     some = (wanted[..., 4] > 0).any(1).tolist()
     return np.array(
         [
@@ -125,11 +140,6 @@ def image_precisions(found: Tensor, wanted: Tensor) -> NDArray[np.float64]:
             for i, any_ in enumerate(some)
         ]
     )
-
-
-def found_in(totals: Tensor) -> list[Boxes]:
-    """The boxes of each image, of ``boxes_found``."""
-    return list(_boxes(totals))
 
 
 def _boxes(table: Tensor) -> Iterator[Boxes]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seg.data.batches import Batch
 from seg.losses import over_processes
-from seg.tasks.boxes.head import at_pixels
+from seg.models.heads import at_pixels
 from seg.tasks.boxes.targets import MOST, find_objects
 from seg.tasks.objective import Losses
 

@@ -1,0 +1,54 @@
+"""The metrics that the group ``metric`` names, built for whoever computes them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from seg.commands.cli.targets import Deferred
+from seg.files import checks
+from seg.metrics import Wanted
+from seg.metrics.catalogue import Metric
+from seg.metrics.wanted import catalogue
+
+_TRIAL = {"images": 1, "names": ("a", "b"), "classes": 2, "final": True}
+"""A set that does not exist: wrong options are refused on it, before data are read."""
+
+
+def wanted_metrics(config: Any, options: Mapping[str, Mapping[str, Any]] | None = None) -> list[Wanted]:
+    """Return the metrics that a configuration names.
+
+    Args:
+        config: the group ``metric``: by name, ``_target_``, its arguments and ``when``.
+        options: of a command, by the name of the metric: for arguments that the configuration leaves open.
+
+    Raises:
+        ValueError: something else.
+    """
+    if not isinstance(config, Mapping) or not config:
+        raise ValueError(f"metric: expected metrics by name, got {config!r}; give such as metric=[default,mine]")
+    return [_wanted(str(name), node, (options or {}).get(str(name), {})) for name, node in config.items()]
+
+
+def _wanted(name: str, node: Any, options: Mapping[str, Any]) -> Wanted:
+    if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
+        raise ValueError(
+            f"metric.{name}: expected a _target_ and its arguments, got {node!r}; correct its file in conf/metric"
+        )
+    when = node.get("when", "epoch")
+    checks.choice(f"metric.{name}.when", when, ("epoch", "end"))
+    arguments = {key: value for key, value in node.items() if key != "when"}
+    deferred = Deferred(arguments, f"metric.{name}").told(**options)
+    takes = [key for key in deferred.takes if key not in deferred.config]
+    return Wanted(name, deferred, takes, when)
+
+
+def checked_catalogue(wanted: list[Wanted], *, loss: bool) -> dict[str, Metric]:
+    """Describe their scores, by building each once on a set that does not exist.
+
+    Args:
+        loss: there is one, as in a training.
+
+    Raises:
+        ValueError: an option that a metric refuses, or no metric.
+    """
+    known = {**_TRIAL, "loss": lambda logits, mask: logits.sum()} if loss else _TRIAL
+    return catalogue(wanted, known)
