@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("seg")
 
 
 _ON_BRANCHES = ("(StochasticDepth)", "(DropPath)", "(drop connect)")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from seg.evaluation.files import Judged
     from seg.evaluation.subjects import Subject
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("seg")
 
 _RANKED = re.compile(r"\d{2,}_(\d+\.\d|-)_.*\.png")  # how `_draw_worst` calls its pictures
 _READ = ("images", "masks", "instances", "predictions", "temperature_images", "temperature_masks")

@@ -24,7 +24,6 @@ from seg.metrics import AtTemperature, Meter, PixelCounts
 from seg.report.progress import track
 from seg.tasks.boxes import BoxMeter, head_of, joined
 from seg.tasks.building import check_boxes, instances_of
-from seg.training.preflight import memory_for
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +106,7 @@ def _evaluate(
     batches = _batches(model, pairs, cfg, "evaluation", "evaluating")
     more: dict[str, Any] = {}
     meters: list[Meter] = [meter]
-    with memory_for("lower batch, cut the images into tiles, or give device=cpu"):
+    with inference.memory_for("lower batch, cut the images into tiles, or give device=cpu"):
         if temperature == FIT:
             most = max(64, min(10_000, 2**26 // (model.labels.classes * len(others))))  # 256 MB of logits
             temperature = find_temperature(

@@ -42,6 +42,7 @@ class Trained:
         regularizer: settings of `seg.regularizers.attach` that it was trained with.
         infer: makes of the model one for images of any size, see `seg.inference`.
         certain: it gives masks alone (exported with argmax=true), so that its probabilities mean nothing.
+        path: of the file that it was loaded from, for messages.
     """
 
     model: nn.Module
@@ -53,6 +54,7 @@ class Trained:
     reading: Reading = RGB
     infer: Callable[[inference.Model], inference.Model] = inference.whole
     certain: bool = False
+    path: str = "model"
 
     def predict(self, pixels: NDArray[Any]) -> Image:
         """Mask (H, W) uint8 of the values of a file of any size, (H, W) or (H, W, bands), red first.
@@ -141,7 +143,7 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
             f"one for {channels!r}; the file was edited"
         )
     mean, std = (tuple(state["normalization"][key]) for key in ("mean", "std"))
-    return Trained(model.to(device), labels, mean, std, device, _regularizer(state), reading)
+    return Trained(model.to(device), labels, mean, std, device, _regularizer(state), reading, path=str(path))
 
 
 def _load_exported(path: str | os.PathLike[str], device: str) -> Trained:
@@ -149,7 +151,8 @@ def _load_exported(path: str | os.PathLike[str], device: str) -> Trained:
     _check_fields(path, description, ("labels", "normalization", "reading"))
     labels, reading = labels_of(path, description), reading_of(path, description)
     mean, std = (tuple(description["normalization"][key]) for key in ("mean", "std"))
-    return Trained(model, labels, mean, std, device, reading=reading, certain=description["output"] == "mask")
+    certain = description["output"] == "mask"
+    return Trained(model, labels, mean, std, device, reading=reading, certain=certain, path=str(path))
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:

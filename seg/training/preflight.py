@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from traceback import clear_frames
 from typing import Any
 
 import torch
@@ -11,8 +10,7 @@ from torch.utils.data import DataLoader
 
 from seg.data.batches import Batch, TrainBatches
 from seg.data.source import Data
-from seg.files.errors import Failed
-from seg.inference import out_of_memory
+from seg.inference import memory_for, out_of_memory
 from seg.models import first_line
 from seg.training import State
 
@@ -109,16 +107,3 @@ def _step_fits(state: State, batch: int, size: tuple[int, ...]) -> bool:
         if device.type == "cuda":
             torch.cuda.empty_cache()
     return True
-
-
-@contextmanager
-def memory_for(advise: str | Callable[[], str]) -> Iterator[None]:
-    """Within it, running out of memory is failed work that comes with advice."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        clear_frames(error.__traceback__)  # which hold what filled the memory
-        advice = advise if isinstance(advise, str) else advise()
-        raise Failed(f"expected enough memory, got none left ({first_line(error)}); {advice}") from None
