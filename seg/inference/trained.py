@@ -25,6 +25,7 @@ from seg.images import RGB, Image, Reading, read_image
 from seg.inference import exported
 from seg.labels import LabelMap
 from seg.models import checkpoint
+from seg.regularizers import attach
 
 FORMAT = 5
 
@@ -103,6 +104,20 @@ class Trained:
             "reading": self.reading.to_dict(),
         }
 
+    def regularized(self) -> nn.Module:
+        """Return the model with the regularizers that it was trained with.
+
+        Raises:
+            ValueError: settings that none could have been trained with.
+        """
+        try:
+            return attach(self.model, **self.regularizer)
+        except Exception as error:  # what a damaged or edited file names
+            raise ValueError(
+                f"checkpoint: expected settings of regularizers in '{self.path}', got {dict(self.regularizer)} "
+                f"({error}); give a checkpoint that seg-train wrote"
+            ) from None
+
     def predict_read(self, image: Image) -> Image:
         """Mask (H, W) uint8 of what `read` gives."""
         return inference.predict(self.model, image, mean=self.mean, std=self.std, device=self.device, infer=self.infer)
@@ -123,9 +138,7 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
     """
     is_exported = Path(path).suffix.lower() in exported.SUFFIXES
     state = {} if is_exported else read(path)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    _check_device(device)
+    device = device_of(device)
     if is_exported:
         return _load_exported(path, device)
     labels = labels_of(path, state)
@@ -297,13 +310,21 @@ def _check_fields(path: str | os.PathLike[str], state: Mapping[str, Any], names:
             )
 
 
-def _check_device(device: str) -> None:
+def device_of(device: str) -> str:
+    """Return the device that is meant: for ``auto`` a GPU where there is one.
+
+    Raises:
+        ValueError: it is not usable here.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch's answers to a device that is not there
         raise ValueError(
             f"device: expected one that is usable here, got '{device}' ({str(error).splitlines()[0]}); try device=cpu"
         ) from None
+    return device
 
 
 def _regularizer(state: Mapping[str, Any]) -> dict[str, Any]:
