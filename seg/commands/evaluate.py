@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from seg.evaluation.subjects import Pairing, Subject
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("seg")
 
 _READ = ("images", "masks", "instances", "predictions", "temperature_images", "temperature_masks")
 

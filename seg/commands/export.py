@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from seg.inference.trained import Trained
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("seg")
 
 _MOST = 64  # images to calibrate with
 

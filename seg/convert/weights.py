@@ -11,10 +11,11 @@ import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 BETA = 0.999
 """Default of ``beta`` for ``effective_number``: one of the four values that Cui et al. try."""
@@ -135,7 +136,7 @@ def _check_counts(name: str, counts: Sequence[int]) -> None:
             raise ValueError(f"{name}: expected whole numbers from 0, got {count!r} for class {index}; count again")
 
 
-def with_weights(loss: Any, counts: NDArray[np.int64]) -> Any:
+def with_weights(loss: Any, counts: "NDArray[np.int64]") -> Any:
     """Return the plain data of a loss with every named rule (``weight: median_frequency``) made a class vector.
 
     Args:

@@ -79,7 +79,7 @@ class Temperature:
     masks: Folders = ()
 
     def __post_init__(self) -> None:
-        number = checks.is_number(self.value) and self.value > 0  # type: ignore[operator]
+        number = checks.is_number(self.value) and self.value > 0
         if not (self.value in (FIT, None) or number):
             raise ValueError(f"temperature: expected a positive number, or fit, got {self.value!r}; give one of them")
         given = [f"temperature_{key}" for key in ("images", "masks") if getattr(self, key)]

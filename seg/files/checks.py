@@ -1,40 +1,37 @@
-"""Checks of single options, whose texts stand here once: what was expected, what came, what to do."""
+"""Checks of single options, whose texts stand here once: what was expected, what came, what to do.
+
+Each raises ValueError with a message that begins with the name of the option, and returns nothing, so that an option
+that may be left out is checked where it is given.
+"""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeGuard
 
 
-def whole(name: str, value: object, least: int) -> None:
-    """Refuse what is not a whole number of at least ``least``.
-
-    Raises:
-        ValueError: the message begins with ``name``.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value!r}; give one")
+def whole(name: str, value: object, least: int, most: int | None = None, *, remedy: str = "give one") -> None:
+    """Refuse what is not a whole number of at least ``least``, and at most ``most`` where that is given."""
+    if not is_whole(value) or value < least or (most is not None and value > most):
+        wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name}: expected a whole number {wanted}, got {value!r}; {remedy}")
 
 
-def flag(name: str, value: object) -> None:
-    """Refuse what is neither true nor false.
-
-    Raises:
-        ValueError: the message begins with ``name``.
-    """
-    if not isinstance(value, bool):
-        raise ValueError(f"{name}: expected true or false, got {value!r}; give one")
-
-
-def choice(name: str, value: object, choices: Iterable[str | None]) -> None:
-    """Refuse what is not one of ``choices``, of which None is shown as null.
-
-    Raises:
-        ValueError: the message begins with ``name`` and lists the choices.
-    """
-    known = list(choices)
-    if not isinstance(value, str | None) or value not in known:
-        *others, last = ("null" if each is None else each for each in known)
-        shown = f"{', '.join(others)} or {last}" if others else last
-        raise ValueError(f"{name}: expected {shown}, got {value!r}; choose one")
+def number(
+    name: str,
+    value: object,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
+    remedy: str = "give one",
+) -> None:
+    """Refuse what is not a finite number within the bounds: ``least <= value <= most``, ``above < value < below``."""
+    if is_number(value) and least <= value <= most and above < value < below:
+        return
+    bounds = {"of at least": least, "above": above, "at most": most, "below": below}
+    wanted = " and ".join(f"{words} {bound}" for words, bound in bounds.items() if math.isfinite(bound))
+    raise ValueError(f"{name}: expected a number{' ' * bool(wanted)}{wanted}, got {_shown(value)}; {remedy}")
 
 
 def share(name: str, value: object, of: str, *, least: bool = False, most: bool = True) -> None:
@@ -43,16 +40,70 @@ def share(name: str, value: object, of: str, *, least: bool = False, most: bool 
     Args:
         of: what it is a share of, for the message.
         least, most: 0, or 1, is allowed too.
-
-    Raises:
-        ValueError: the message begins with ``name``.
     """
-    number = is_number(value) and (0 < value < 1 or (least and value == 0) or (most and value == 1))  # type: ignore[operator]
-    if not number:
+    if not (is_number(value) and (0 < value < 1 or (least and value == 0) or (most and value == 1))):
         low, high = ("at least 0" if least else "above 0"), ("at most 1" if most else "below 1")
         raise ValueError(f"{name}: expected a share of {of}, {low} and {high}, got {value!r}; give such as 0.5")
 
 
-def is_number(value: object) -> bool:
+def flag(name: str, value: object) -> None:
+    """Refuse what is neither true nor false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name}: expected true or false, got {value!r}; give one")
+
+
+def choice(name: str, value: object, choices: Iterable[str | None]) -> None:
+    """Refuse what is not one of ``choices``, of which None is shown as null."""
+    known = list(choices)
+    if not isinstance(value, str | None) or value not in known:
+        *others, last = ("null" if each is None else each for each in known)
+        shown = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"{name}: expected {shown}, got {value!r}; choose one")
+
+
+def text(name: str, value: object) -> None:
+    """Refuse what is not a text with something in it."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name}: expected a text, got {value!r}; give one")
+
+
+def sides(name: str, value: object, *, multiple: int = 1, most: int = 1 << 16) -> None:
+    """Refuse what is not height and width in pixels, at most ``most``, in multiples of ``multiple``."""
+    pair = value if is_list(value) and len(value) == 2 else [0]
+    if not all(is_whole(side) and 0 < side <= most and side % multiple == 0 for side in pair):
+        unit = f"pixels from 1 to {most}" if multiple == 1 else f"multiples of {multiple} pixels"
+        example = -(-256 // multiple) * multiple
+        raise ValueError(
+            f"{name}: expected [HEIGHT,WIDTH] in {unit}, got {_shown(value)}; give such as [{example},{example}]"
+        )
+
+
+def bounds(name: str, value: object, *, above: float = -math.inf, most: float = math.inf) -> None:
+    """Refuse what is not two numbers in order, the first one above ``above``, the second one at most ``most``."""
+    pair = value if is_list(value) and len(value) == 2 and all(map(is_number, value)) else [1, 0]
+    if not above < pair[0] <= pair[1] <= most:
+        low = f"{above} < " if math.isfinite(above) else ""
+        high = f" <= {most}" if math.isfinite(most) else ""
+        raise ValueError(
+            f"{name}: expected two numbers, {low}least <= greatest{high}, got {_shown(value)}; give such as [0.5,1]"
+        )
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Tell whether a value is a whole number, which true and false are not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> TypeGuard[float]:
     """Tell whether a value is a finite number, which true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    """Tell whether a value is a list or another sequence, which a text is not."""
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _shown(value: object) -> str:
+    """Show a value as it is typed: a tuple, which the command line cannot have, as a list."""
+    return repr(list(value)) if is_list(value) else repr(value)

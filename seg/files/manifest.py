@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Self
 
 Record = dict[str, Any]
-"""One line: ``file, status, reason`` or ``file, status, size, mtime_ns, crc32, mask_size, mask_mtime_ns, counts``, with
-``height, width`` for masks that were resized or cut; in a file also ``key``."""
+"""One line: ``file, status, reason`` or ``file, status, size, mtime_ns, mask_size, mask_mtime_ns`` and what the writer
+adds; in a file also ``key``. With ``crc32``, a source that was touched counts as unchanged if its bytes are the same;
+without, it counts as changed, which suits work whose sources it would take too long to read again."""
 
 _OFFSET_BITS = 36  # files up to 64 GB; the other 28 bits of an index entry are a hash of the name
 _OFFSET = (1 << _OFFSET_BITS) - 1
@@ -80,7 +81,7 @@ class Manifest:
                 if now.st_size != record["size"] or made(record) != (record["mask_size"], record["mask_mtime_ns"]):
                     continue
                 touched = now.st_mtime_ns != record["mtime_ns"]
-                if touched and _crc(source) != record["crc32"]:
+                if touched and ("crc32" not in record or _crc(source) != record["crc32"]):
                     continue
             except (OSError, ValueError):
                 continue

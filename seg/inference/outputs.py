@@ -1,10 +1,9 @@
 """What ``seg-predict`` writes for an image, as its logits come in from the top down."""
 
-import struct
 import tempfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -13,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seg.files import whole, write_json, write_png
+from seg.files import checks, whole, write_json, write_png
+from seg.files.png import PngRows
 from seg.images import Image, as_rgb
 from seg.labels import LabelMap
 from seg.report import pictures
@@ -37,33 +37,44 @@ _GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)  # of GeoTIFF 1.1: transf
 _TILE = 512
 
 
-class PngRows:
-    """A PNG file of 8 bits, gray or RGB, written some rows at a time (PNG specification, 3rd edition)."""
+@dataclass(frozen=True)
+class Products:
+    """What is written for an image besides its mask.
 
-    def __init__(self, file: IO[bytes], height: int, width: int, channels: int = 1) -> None:
-        self._file, self._packed, self._above = file, zlib.compressobj(4), np.zeros(width * channels, np.uint8)
-        file.write(b"\x89PNG\r\n\x1a\n")
-        self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0))
+    Args:
+        overlays: the image beside its tinted copy.
+        colors: the mask in the colours of the label map.
+        confidence: probability of the predicted class, 255 = 1.
+        probabilities: of all classes: None, or as ``uint8``, 255 = 1, or ``float16``.
+        geotiff: the mask with the coordinates of an image that is a GeoTIFF.
+        boxes: in COCO's form; None = if the model predicts them.
 
-    def write(self, rows: NDArray[np.uint8]) -> None:
-        """The next rows, (h, width) or (h, width, 3)."""
-        flat = rows.reshape(len(rows), -1)
-        lines = np.full((len(rows), flat.shape[1] + 1), 2, np.uint8)  # filter 2: the difference from the row above
-        np.subtract(flat, np.concatenate([self._above[None], flat[:-1]]), out=lines[:, 1:])
-        self._above = flat[-1].copy()
-        if data := self._packed.compress(lines.tobytes()):
-            self._chunk(b"IDAT", data)
+    Raises:
+        ValueError: another value.
+    """
 
-    def close(self) -> None:
-        """Write the end."""
-        self._chunk(b"IDAT", self._packed.flush())
-        self._chunk(b"IEND", b"")
+    overlays: bool = True
+    colors: bool = False
+    confidence: bool = False
+    probabilities: Literal["uint8", "float16"] | None = None
+    geotiff: bool = True
+    boxes: bool | None = None
 
-    def _chunk(self, kind: bytes, data: bytes) -> None:
-        self._file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
+    def __post_init__(self) -> None:
+        for name in ("overlays", "colors", "confidence", "geotiff"):
+            checks.flag(name, getattr(self, name))
+        if self.boxes is not None:
+            checks.flag("boxes", self.boxes)
+        checks.choice("probabilities", self.probabilities, ("uint8", "float16", None))
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """What is asked for; boxes too, unless they are declined."""
+        asked = {"mask": True, "boxes": self.boxes is not False}
+        return [kind for kind in FOLDERS if asked.get(kind, getattr(self, kind, False))]
 
 
-class Outputs:
+class ProductWriter:
     """The files of one image; all of them are written when the block ends without an error, or none.
 
     Args:
@@ -95,7 +106,7 @@ class Outputs:
         self.joined, self.name = boxes, name
         self.candidates: list[Candidates] = []
 
-    def __enter__(self) -> "Outputs":
+    def __enter__(self) -> "ProductWriter":
         with ExitStack() as stack:
             self.pictures = {  # the first one opened is the last to get its name: the mask, see FOLDERS
                 kind: self._picture(stack, self.paths[kind]) for kind in ("mask", "confidence") if kind in self.paths

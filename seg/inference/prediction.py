@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seg.images import Image
+from seg.inference.memory import out_of_memory
 from seg.inference.padding import Model, whole
 from seg.inference.windows import Sliding
 
@@ -98,11 +99,3 @@ def predict(
     found = strips(infer(model), rows, height, width, prepare, device)
     masks = [logits.argmax(1)[0].to(torch.uint8).cpu().numpy() for logits in found]
     return np.concatenate(masks) if len(masks) > 1 else masks[0]
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch's, on any device, means that memory ran out."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError)
-        and any(words in str(error) for words in ("DefaultCPUAllocator", "out of memory", "bad_alloc"))
-    )

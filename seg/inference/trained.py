@@ -25,6 +25,7 @@ from seg.images import RGB, Image, Reading, read_image
 from seg.inference import exported
 from seg.labels import LabelMap
 from seg.models import checkpoint
+from seg.regularizers import attach
 
 FORMAT = 5
 
@@ -42,6 +43,7 @@ class Trained:
         regularizer: settings of `seg.regularizers.attach` that it was trained with.
         infer: makes of the model one for images of any size, see `seg.inference`.
         certain: it gives masks alone (exported with argmax=true), so that its probabilities mean nothing.
+        path: of the file that it was loaded from, for messages.
     """
 
     model: nn.Module
@@ -53,6 +55,7 @@ class Trained:
     reading: Reading = RGB
     infer: Callable[[inference.Model], inference.Model] = inference.whole
     certain: bool = False
+    path: str = "model"
 
     def predict(self, pixels: NDArray[Any]) -> Image:
         """Mask (H, W) uint8 of the values of a file of any size, (H, W) or (H, W, bands), red first.
@@ -101,6 +104,20 @@ class Trained:
             "reading": self.reading.to_dict(),
         }
 
+    def regularized(self) -> nn.Module:
+        """Return the model with the regularizers that it was trained with.
+
+        Raises:
+            ValueError: settings that none could have been trained with.
+        """
+        try:
+            return attach(self.model, **self.regularizer)
+        except Exception as error:  # what a damaged or edited file names
+            raise ValueError(
+                f"checkpoint: expected settings of regularizers in '{self.path}', got {dict(self.regularizer)} "
+                f"({error}); give a checkpoint that seg-train wrote"
+            ) from None
+
     def predict_read(self, image: Image) -> Image:
         """Mask (H, W) uint8 of what `read` gives."""
         return inference.predict(self.model, image, mean=self.mean, std=self.std, device=self.device, infer=self.infer)
@@ -121,9 +138,7 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
     """
     is_exported = Path(path).suffix.lower() in exported.SUFFIXES
     state = {} if is_exported else read(path)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    _check_device(device)
+    device = device_of(device)
     if is_exported:
         return _load_exported(path, device)
     labels = labels_of(path, state)
@@ -141,7 +156,7 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
             f"one for {channels!r}; the file was edited"
         )
     mean, std = (tuple(state["normalization"][key]) for key in ("mean", "std"))
-    return Trained(model.to(device), labels, mean, std, device, _regularizer(state), reading)
+    return Trained(model.to(device), labels, mean, std, device, _regularizer(state), reading, path=str(path))
 
 
 def _load_exported(path: str | os.PathLike[str], device: str) -> Trained:
@@ -149,7 +164,8 @@ def _load_exported(path: str | os.PathLike[str], device: str) -> Trained:
     _check_fields(path, description, ("labels", "normalization", "reading"))
     labels, reading = labels_of(path, description), reading_of(path, description)
     mean, std = (tuple(description["normalization"][key]) for key in ("mean", "std"))
-    return Trained(model, labels, mean, std, device, reading=reading, certain=description["output"] == "mask")
+    certain = description["output"] == "mask"
+    return Trained(model, labels, mean, std, device, reading=reading, certain=certain, path=str(path))
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -294,13 +310,21 @@ def _check_fields(path: str | os.PathLike[str], state: Mapping[str, Any], names:
             )
 
 
-def _check_device(device: str) -> None:
+def device_of(device: str) -> str:
+    """Return the device that is meant: for ``auto`` a GPU where there is one.
+
+    Raises:
+        ValueError: it is not usable here.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch's answers to a device that is not there
         raise ValueError(
             f"device: expected one that is usable here, got '{device}' ({str(error).splitlines()[0]}); try device=cpu"
         ) from None
+    return device
 
 
 def _regularizer(state: Mapping[str, Any]) -> dict[str, Any]:

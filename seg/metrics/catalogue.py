@@ -93,7 +93,7 @@ class Metric:
         """Format a value with its unit; a dash for what is not defined."""
         if not checks.is_number(value):
             return "-"
-        return f"{self.number(float(value))} {self.symbol}"  # type: ignore[arg-type]
+        return f"{self.number(float(value))} {self.symbol}"
 
     def described(self) -> dict[str, Any]:
         """Return plain data for ``metrics.json``, where the name is the key."""

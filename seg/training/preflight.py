@@ -1,4 +1,4 @@
-"""Checks before the first step, for failures that would otherwise come after an epoch or as another library's error."""
+"""What would fail after the first epoch, or with words of others, tried before the first step."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +10,7 @@ from torch.utils.data import DataLoader
 
 from seg.data.batches import Batch, TrainBatches
 from seg.data.source import Data
-from seg.inference import out_of_memory
-from seg.inference.memory import memory_for
+from seg.inference import memory_for, out_of_memory
 from seg.models import first_line
 from seg.training import State
 
@@ -55,7 +54,7 @@ def try_sizes(
 
 @contextmanager
 def explained(advise: Callable[[], str]) -> Iterator[None]:
-    """Turn two torch errors into advice: batch normalisation over a single value, and out of memory.
+    """Say what to do about what torch says of batch normalisation in the first step, and of memory in any.
 
     Args:
         advise: what helps where memory runs out.
@@ -73,7 +72,7 @@ def explained(advise: Callable[[], str]) -> Iterator[None]:
 
 
 def fitting_batch(state: State, loader: DataLoader[Any], batches: TrainBatches) -> str:
-    """Say what helps a training whose memory ran out, found by trying steps of fewer images."""
+    """What helps a training whose memory ran out, found by trying steps of fewer images."""
     others = "augment.crop.size, device.precision=bf16-mixed or a smaller model need less"
     if state.fabric.world_size > 1:  # the others do not take part in a trial
         return f"lower loader.batch or loader.val_batch; {others}"
@@ -92,7 +91,7 @@ def fitting_batch(state: State, loader: DataLoader[Any], batches: TrainBatches) 
 
 
 def _step_fits(state: State, batch: int, size: tuple[int, ...]) -> bool:
-    """Tell whether there is memory for loss and gradient of so many empty images."""
+    """Whether loss and gradient of so many empty images can be had."""
     channels = next(p for p in state.model.parameters() if p.ndim == 4).shape[1]
     device = state.fabric.device
     try:

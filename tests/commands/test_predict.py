@@ -1,6 +1,7 @@
 """python -m pytest tests/commands/test_predict.py"""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -25,9 +26,11 @@ from seg.commands.evaluate import evaluate
 from seg.commands.predict import predict
 from seg.data.pairs.images import images_of
 from seg.files.errors import Failed
+from seg.files.png import PngRows
 from seg.images import read_image
 from seg.inference import export, trained
-from seg.inference.outputs import PngRows
+from seg.inference.folder import Summary, predict_folder
+from seg.inference.outputs import Products
 from seg.models import checkpoint
 
 tifffile = pytest.importorskip("tifffile")
@@ -97,13 +100,15 @@ def test_everything_that_is_written(run: Predict, kind: str) -> None:
     assert not Path("out/geotiff").exists()
 
 
-def test_what_is_done_is_left_out(run: Predict, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_done_is_left_out(run: Predict, caplog: pytest.LogCaptureFixture) -> None:
     def said(**options: object) -> str:
-        run(**options)
-        return capsys.readouterr().out
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "seg"):
+            run(**options)
+        return caplog.messages[-1]
 
     assert "2 masks written to out; overlays" in said()
-    assert said() == "0 masks written to out, 2 unchanged\n"
+    assert said() == "0 masks written to out, 2 unchanged"
     os.utime("images/a.png", (1, 1))
     assert "1 masks written to out, 1 unchanged" in said()
     Path("out/overlays/in/b.png").unlink()
@@ -121,13 +126,46 @@ def test_what_is_done_is_left_out(run: Predict, capsys: pytest.CaptureFixture[st
 
 
 def test_what_another_model_wrote_does_not_stay_beside_new_masks(
-    run: Predict, capsys: pytest.CaptureFixture[str]
+    run: Predict, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "seg")
     run(colors="true", confidence="true", probabilities="uint8")
     run(inference="tta")
     assert not [*Path("out").glob("colors/**/*.png"), *Path("out").glob("confidence/**/*.png")]
     assert not list(Path("out").glob("probabilities/**/*.npz"))
-    assert "belong to none" not in capsys.readouterr().out
+    assert "belong to none" not in caplog.text
+
+
+def test_masks_that_an_older_version_wrote_are_left_out(run: Predict, caplog: pytest.LogCaptureFixture) -> None:
+    """It wrote ``"crc32": -1``, which no file has."""
+    run()
+    lines = [json.loads(line) for line in Path("out/manifest.jsonl").read_text().splitlines()]
+    assert all("crc32" not in line for line in lines)
+    assert lines[0]["key"].startswith('{"model": "')
+    Path("out/manifest.jsonl").write_text("".join(json.dumps({**line, "crc32": -1}) + "\n" for line in lines))
+    with caplog.at_level(logging.INFO, "seg"):
+        run()
+        assert caplog.messages[-1] == "0 masks written to out, 2 unchanged"
+        os.utime("images/a.png", (1, 1))
+        run()
+        assert "1 masks written to out, 1 unchanged" in caplog.messages[-1]
+
+
+def test_a_folder_is_predicted_by_the_library(run: Predict) -> None:
+    model = trained.load(OLD, "cpu")
+    summary = predict_folder(model, "images", "out")
+    assert summary == Summary(written=2, unchanged=0, kinds=("overlays", "mask"), failures=())
+    assert predict_folder(model, "images", "out").written == 2  # nothing says that the model is the same
+    for made_by, written in (({"model": 1}, 2), ({"model": 1}, 0), ({"model": 2}, 2)):
+        assert predict_folder(model, "images", "out", made_by=made_by).written == written
+    Path("images/a.png").write_bytes(b"no image")
+    summary = predict_folder(model, "images", "out", Products(overlays=False), made_by={"model": 2})
+    assert (summary.written, summary.images, summary.kinds) == (1, 2, ("mask",))
+    assert "images/a.png" in summary.failures[0]
+    with pytest.raises(ValueError, match="boxes: expected a checkpoint that was trained with task=boxes, got '.*last"):
+        predict_folder(model, "images", "out", Products(boxes=True))
+    with pytest.raises(ValueError, match="colors: expected true or false, got 1"):
+        Products(colors=1)
 
 
 def test_a_failed_image_is_tried_again_and_leaves_no_older_mask(run: Predict) -> None:
@@ -144,7 +182,7 @@ def test_a_failed_image_is_tried_again_and_leaves_no_older_mask(run: Predict) ->
     assert Path("out/a.png").exists()
 
 
-def test_a_killed_run_goes_on(run: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_run_goes_on(run: Predict, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(60):
         shutil.copyfile("images/a.png", f"images/n{number:03}.png")
     words = [str(script_path("seg-predict")), "checkpoint=last.pt", "images=images", "destination=out", "device=cpu"]
@@ -155,8 +193,9 @@ def test_a_killed_run_goes_on(run: Predict, tmp_path: Path, capsys: pytest.Captu
         process.send_signal(signal.SIGKILL)
     done = len(Path("out/manifest.jsonl").read_text().splitlines())
     assert 0 < done < 62
-    run()
-    assert f"{62 - done} masks written to out, {done} unchanged" in capsys.readouterr().out
+    with caplog.at_level(logging.INFO, "seg"):
+        run()
+    assert f"{62 - done} masks written to out, {done} unchanged" in caplog.text
     masks = [path.read_bytes() for path in Path("out").glob("n*.png")]
     assert len(masks) == 60
     assert set(masks) == {Path("out/a.png").read_bytes()}
@@ -221,7 +260,7 @@ def test_files_that_opencv_does_not_decode_are_read_by_rows(run: Predict, monkey
     scene(Path("scenes/a.tif"))
     options = {"images": "scenes", "inference": "sliding", "inference.window": 64}
     run(destination="whole", **options)
-    for module in ("seg.images", "seg.images.decoding"):
+    for module in ("seg.inference.image", "seg.images.decoding"):
         monkeypatch.setattr(f"{module}.MOST_BYTES", 1000)
     run(destination="rows", **options)
     whole, rows = (cv2.imread(f"{out}/a.png", cv2.IMREAD_UNCHANGED) for out in ("whole", "rows"))
@@ -324,7 +363,7 @@ def test_an_image_is_not_overwritten(run: Predict, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"probabilities": "float32"}, "probabilities: expected uint8 or float16, or null for none, got 'float32'"),
+        ({"probabilities": "float32"}, "probabilities: expected uint8, float16 or null, got 'float32'"),
         ({"colors": "yes_please"}, "colors: expected true or false, got 'yes_please'"),
         ({"inference": "sliding", "inference.overlap": 512}, "overlap: expected pixels below the window of 512"),
         ({"inference": "sliding", "inference.window": 16}, "window: expected a whole number of at least 32"),

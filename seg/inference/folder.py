@@ -1,0 +1,239 @@
+"""A folder of images, or a list of them, to a folder of masks: what ``seg-predict`` does.
+
+from seg.inference.folder import predict_folder
+summary = predict_folder(seg.load("runs/camvid/best.pt"), "images", "predicted")
+"""
+
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from seg.data.pairs import one
+from seg.data.pairs.folders import check_apart, list_names
+from seg.data.pairs.images import images_of
+from seg.files import held, make_folder, write_json
+from seg.files.manifest import Manifest, Record
+from seg.inference.heads import check_views
+from seg.inference.image import TIFF, predict_image
+from seg.inference.outputs import FOLDERS, Kind, Products
+from seg.inference.trained import Trained
+from seg.report.progress import track
+from seg.runs import BOXES
+from seg.tasks.boxes import head_of, joined
+
+log = logging.getLogger(__name__)
+
+Paths = dict[Kind, Path]
+"""Where the files of one image lie, all that there may be."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a call did: how many masks it wrote and left as they were, kinds of files that it wrote, and what failed."""
+
+    written: int
+    unchanged: int
+    kinds: tuple[Kind, ...]
+    failures: tuple[str, ...]
+
+    @property
+    def images(self) -> int:
+        """Number of images in all."""
+        return self.written + self.unchanged + len(self.failures)
+
+
+def predict_folder(
+    trained: Trained,
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    products: Products | None = None,
+    *,
+    image_template: str = "{}",
+    made_by: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Summary:
+    """Write a mask for every image as ``seg-preprocess`` does, ``labels.yaml`` beside them, and what else is wanted.
+
+    Args:
+        trained: its ``infer`` says how images are predicted, see `seg.inference`.
+        source: a folder, a list or an image, see `seg.data.pairs.images.images_of`.
+        products: None = overlays, GeoTIFFs and boxes, where there can be any.
+        image_template: file name of an image in the folder.
+        made_by: plain data that says which model predicts, and how. Images whose masks are there already, by the same
+            and with the same products, are left out; with None, which may be anything, no image is.
+        overwrite: leave no image out.
+
+    Raises:
+        ValueError: a wrong option or folder. A bad image raises nothing; ``Summary.failures`` names it.
+    """
+    products = Products() if products is None else products
+    kinds = products.kinds
+    _check_certain(trained, kinds)
+    trained = _with_boxes(trained, kinds, products.boxes)
+    source = one(source, "images")
+    images = images_of(source, image_template)
+    folders = [source] if source.is_dir() else []
+    check_apart(destination, folders, "destination")
+    destination = make_folder(destination, "destination", {"images": source} if folders else None)
+    targets: dict[str, Paths] = {
+        name: {kind: destination / pattern.format(name) for kind, pattern in FOLDERS.items()} for name in images
+    }
+    _check_targets(targets, images, folders)
+    _check_geotiff(kinds, images.values())
+    key = json.dumps({**(made_by or {}), "kinds": kinds, "as": products.probabilities})
+    with held(destination, "destination: expected a folder that nobody writes to", "wait, or give another folder"):
+        trained.labels.save(destination / "labels.yaml")
+        _say_others(destination, {path for paths in targets.values() for path in paths.values()})
+        with Manifest(destination, "", key) as manifest:
+            again = overwrite or made_by is None
+            todo = [
+                name
+                for name, path in images.items()
+                if again or not manifest.unchanged(name, path, partial(_extent, targets[name]))
+            ]
+            failures, written = [], set()
+            for outcome in _predict_each(trained, todo, images, targets, manifest, kinds, products):
+                if isinstance(outcome, str):
+                    failures.append(outcome)
+                else:
+                    written |= {*outcome}
+        _join_boxes([paths["boxes"] for paths in targets.values()] if "boxes" in kinds else None, destination)
+    done = len(todo) - len(failures)
+    kinds_written = tuple(kind for kind in kinds if kind in written)
+    return Summary(done, len(images) - len(todo), kinds_written, tuple(failures))
+
+
+def _predict_each(
+    trained: Trained,
+    todo: Sequence[str],
+    images: Mapping[str, Path],
+    targets: Mapping[str, Paths],
+    manifest: Manifest,
+    kinds: Sequence[Kind],
+    products: Products,
+) -> Iterator[list[Kind] | str]:
+    """Predict and record what is to do; yield the kinds that were written for each image, or why it failed."""
+    alone, halves, total = len(todo) == 1, products.probabilities == "float16", len(images)
+    for name in todo if len(todo) < 2 else track(todo, "predicting", total, total - len(todo), "images"):
+        path, paths = images[name], targets[name]
+        before = path.stat()
+        for older in paths.values():  # of an earlier call: it must not pass for what this one finds
+            older.unlink(missing_ok=True)
+        wanted = {kind: paths[kind] for kind in kinds}
+        try:
+            written = predict_image(trained, path, wanted, f"{name}{path.suffix}", halves=halves, alone=alone)
+        except ValueError as error:
+            yield str(error)
+            continue
+        record = {"file": name, "status": "converted", "size": before.st_size, "mtime_ns": before.st_mtime_ns}
+        record |= {"kinds": written}
+        size, time = _extent(paths, record)
+        manifest.append({**record, "mask_size": size, "mask_mtime_ns": time})
+        yield written
+
+
+def _extent(paths: Paths, record: Record) -> tuple[int, int]:
+    """Return size and time of a mask as they are now; OSError if it, or what else was written, is missing."""
+    for kind in record["kinds"]:
+        status = paths[kind].stat()
+    return status.st_size, status.st_mtime_ns  # the mask is the last
+
+
+def _check_certain(trained: Trained, kinds: Sequence[Kind]) -> None:
+    """Refuse probabilities of a model that has none."""
+    if trained.certain and (wanted := {"confidence", "probabilities"} & {*kinds}):
+        raise ValueError(
+            f"{min(wanted)}: expected a model that gives logits, got '{trained.path}', which was exported with "
+            "argmax=true; export it without, or leave this out"
+        )
+
+
+def _with_boxes(trained: Trained, kinds: list[Kind], asked: bool | None) -> Trained:
+    """Return the model that gives boxes too, if it has a head for them and they are wanted; else they leave ``kinds``.
+
+    Raises:
+        ValueError: they are asked for, and cannot be predicted.
+    """
+    if (has := head_of(trained.model) is not None) and asked is not False:
+        try:
+            check_views("boxes", trained.infer)
+            return replace(trained, model=joined(trained.model))
+        except ValueError as error:
+            if asked:
+                raise
+            log.warning(f"boxes are left out: {error}")
+    if asked and not has:
+        raise ValueError(
+            f"boxes: expected a checkpoint that was trained with task=boxes, got '{trained.path}'; give another one, "
+            "or leave boxes out"
+        )
+    if "boxes" in kinds:
+        kinds.remove("boxes")
+    return trained
+
+
+def _check_geotiff(kinds: list[Kind], images: Iterable[Path]) -> None:
+    """Leave GeoTIFFs out where nothing can write them, and say so where they are missed."""
+    if "geotiff" in kinds and find_spec("tifffile") is None:
+        kinds.remove("geotiff")  # also from the key: coordinates are carried over once it is installed
+        if any(path.suffix.lower() in TIFF for path in images):
+            log.warning(
+                "geotiff: expected tifffile to carry coordinates over, got none; pip install 'seg-toolkit[tiff]', or "
+                "give geotiff=false"
+            )
+
+
+def _check_targets(targets: Mapping[str, Paths], images: Mapping[str, Path], folders: Sequence[Path]) -> None:
+    """Make sure that nothing that is written replaces an image, be it through a link, or something else that is."""
+    paths = [path for all_paths in targets.values() for path in all_paths.values()]
+    read = {path.resolve() for path in images.values()}
+    real = {folder: folder.resolve() for folder in {path.parent for path in paths}}
+    within = [folder.resolve() for folder in folders]
+    for path in paths:
+        place = real[path.parent]
+        if place / path.name in read or any(place.is_relative_to(folder) for folder in within):
+            raise ValueError(
+                f"destination: expected a folder whose files lie outside images, got '{path}' within "
+                f"'{', '.join(map(str, folders)) or path.parent}'; give another folder"
+            )
+    if len({*paths}) < len(paths):
+        twice = min(path for path, count in Counter(paths).items() if count > 1)
+        inside = twice.relative_to(min(real, key=lambda folder: len(folder.parts)))
+        raise ValueError(
+            f"images: expected no image whose mask has the file name of another picture, got '{twice}'; rename the "
+            f"folder '{inside.parts[0]}' in images"
+        )
+
+
+def _say_others(destination: Path, targets: set[Path]) -> None:
+    """Name what lies in the destination and will not be written by this call."""
+    others = [name for name in list_names(destination) if name.endswith(".png") and destination / name not in targets]
+    if others:
+        log.info(
+            f"warning: {len(others)} pictures in {destination} belong to none of these images, such as {others[0]}; "
+            "they stay"
+        )
+
+
+def _join_boxes(parts: Sequence[Path] | None, destination: Path) -> None:
+    """Write the boxes of all images that have been predicted as one file; with None, remove that of an earlier call."""
+    path = destination / BOXES
+    if parts is None:
+        if (destination / "boxes").is_dir():  # else it is not ours
+            path.unlink(missing_ok=True)
+        return
+    whole: dict[str, Any] = {"images": [], "categories": [], "annotations": []}
+    for part in (part for part in parts if part.is_file()):
+        data = json.loads(part.read_text(encoding="utf-8"))
+        number, first = len(whole["images"]) + 1, len(whole["annotations"])
+        whole["images"] += [{**image, "id": number} for image in data["images"]]
+        whole["categories"] = data["categories"]
+        whole["annotations"] += [{**box, "id": first + box["id"], "image_id": number} for box in data["annotations"]]
+    write_json(path, whole)

@@ -1,0 +1,116 @@
+"""An image file to its mask and the other products, in memory or, where it is too large, some rows at a time."""
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import Tensor
+
+from seg.files import naming
+from seg.images import MOST_BYTES, Image, limit, tiff_rows
+from seg.images.headers import read_header
+from seg.inference.outputs import Kind, ProductWriter, geo_tags
+from seg.inference.trained import Trained
+from seg.inference.windows import Sliding
+from seg.models import first_line
+from seg.report.console import console
+from seg.report.progress import bulk_progress
+from seg.tasks.boxes import JoinedBoxes
+
+log = logging.getLogger(__name__)
+
+TIFF = {".tif", ".tiff"}
+
+
+def predict_image(
+    trained: Trained, path: Path, paths: Mapping[Kind, Path], name: str, *, halves: bool, alone: bool
+) -> list[Kind]:
+    """Predict an image and write what is wanted, all of it or nothing; return the kinds that were written.
+
+    Args:
+        paths: of the kinds that are wanted.
+        name: of the image, for boxes.
+        halves: probabilities as float16.
+        alone: show how far it is.
+
+    Raises:
+        ValueError: the image cannot be read or predicted.
+    """
+    geo = geo_tags(path) if "geotiff" in paths else []
+    with _opened(trained, path) as (image, rows, height, width):
+        if image is None:
+            _check_rows(path, paths, height, width)
+        left_out = {*(() if geo else ("geotiff",)), *(() if image is not None else ("overlays", "boxes"))}
+        paths = {kind: target for kind, target in paths.items() if kind not in left_out}
+        boxes = trained.model if isinstance(trained.model, JoinedBoxes) else None
+        writer = ProductWriter(
+            paths, height, width, trained.labels, image=image, geo=geo, halves=halves, boxes=boxes, name=name
+        )
+        with naming(paths["mask"]), writer:
+            try:
+                strips = trained.strips(rows, height, width)
+                for logits in _shown(strips, height) if alone else strips:
+                    writer.add(logits)
+            except OSError:  # of writing: no image would fare better
+                raise
+            except Exception as error:  # memory, a size that the model refuses: other images may well go
+                text = first_line(error)
+                raise ValueError(text if text.startswith("image '") else f"image '{path}': {text}") from None
+    return list(paths)
+
+
+def _check_rows(path: Path, kinds: Collection[Kind], height: int, width: int) -> None:
+    """Say what an image that is read some rows at a time goes without.
+
+    Raises:
+        ValueError: probabilities, which would fill the memory.
+    """
+    if "probabilities" in kinds:
+        raise ValueError(
+            f"image '{path}': expected at most max_pixels for probabilities, got {height}x{width} pixels; leave them "
+            "out, or cut it into tiles"
+        )
+    if "overlays" in kinds:
+        log.warning(
+            f"image '{path}' is larger than max_pixels: read and predicted some rows at a time, without overlay or "
+            "boxes"
+        )
+
+
+@contextmanager
+def _opened(trained: Trained, path: Path) -> Iterator[tuple[Image | None, Callable[[int, int], Image], int, int]]:
+    """Yield the image, a function (first, last) -> rows of it, height and width.
+
+    There is no image where it is too large for memory, and the model slides over it.
+    """
+    if isinstance(trained.infer(trained.model), Sliding) and path.suffix.lower() in TIFF and _is_large(path):
+        with tiff_rows(path, trained.reading) as rows:
+            yield None, rows, rows.height, rows.width
+        return
+    try:
+        image = trained.read(path)
+    except ValueError as error:
+        more = ", or, if it is a TIFF file, give inference=sliding" if "max_pixels" in str(error) else ""
+        raise ValueError(f"{error}{more}") from None
+    yield image, lambda first, last: image[first:last], *image.shape[:2]
+
+
+def _is_large(path: Path) -> bool:
+    """Tell whether an image is larger than what is decoded at once; a damaged one is not, and its reader says so."""
+    try:
+        with path.open("rb") as file:
+            header = read_header(file, any_form=True)
+        return header.width * header.height > limit() or path.stat().st_size > MOST_BYTES
+    except (ValueError, OSError):
+        return False
+
+
+def _shown(strips: Iterator[Tensor], height: int) -> Iterator[Tensor]:
+    """Yield the strips, while a bar or a line now and then says how far they are."""
+    with bulk_progress("predicting", "rows", console) as tell:
+        done = 0
+        for strip in strips:
+            yield strip
+            done += strip.shape[2]
+            tell(done, total=height)
