@@ -23,8 +23,8 @@ ALLOWED = {
     "compare": {"data", "files", "labels", "metrics", "report", "runs"},
     "evaluation": {"data", "files", "images", "inference", "labels", "metrics", "report", "runs", "tasks"},
     # where model, loss and data meet, and what was trained
-    "tasks": {"data", "files", "images", "inference", "labels", "losses", "metrics"},
-    "inference": {"data", "files", "images", "labels", "models", "report", "runs"},
+    "inference": {"data", "files", "images", "labels", "metrics", "models", "regularizers", "report", "runs", "tasks"},
+    "tasks": {"data", "files", "images", "labels", "losses", "metrics", "models", "report", "runs"},
     "models": {"files", "regularizers"},
     "runs": {"files", "images", "labels", "metrics", "report"},
     "metrics": {"_losses", "files", "labels"},

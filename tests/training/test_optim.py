@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts as WarmRestarts
 
 from seg import models
 from seg.training import optim
+from seg.training.optim import RateOptions
 
 
 def test_cosine_warms_up_and_falls() -> None:
@@ -86,7 +87,7 @@ def test_schedules_out_of_range(schedule: Callable[..., Any], options: dict[str,
 
 def test_encoder_and_layers_have_rates_of_their_own() -> None:
     model = models.build("unet", classes=2, encoder_name="resnet18", decoder_channels=[16, 16, 16, 16, 16])
-    groups = optim.parameter_groups(model, lr=0.1, encoder=0.5, layer_decay=0.8)
+    groups = optim.parameter_groups(model, lr=0.1, rates=RateOptions(0.5, 0.8))
     rate = {id(p): group.get("lr", 0.1) for group in groups for p in group["params"]}
     assert len(rate) == len(list(model.parameters()))
     expected = {"layer4.1": 0, "layer4.0": 1, "layer3.1": 2, "layer1.0": 7, "bn1": 8, "conv1": 9}
@@ -98,17 +99,19 @@ def test_encoder_and_layers_have_rates_of_their_own() -> None:
     assert all(p.ndim > 1 for group in groups if "weight_decay" not in group for p in group["params"])
     for encoder in ("tu-convnext_atto", "mit_b0"):  # behind a wrapper, with lists, with parameters beside modules
         other = models.build("fpn", classes=2, encoder_name=encoder)
-        found = [p for group in optim.parameter_groups(other, lr=1.0, layer_decay=0.9) for p in group["params"]]
+        groups = optim.parameter_groups(other, lr=1.0, rates=RateOptions(layer_decay=0.9))
+        found = [p for group in groups for p in group["params"]]
         assert {id(p) for p in found} == {id(p) for p in other.parameters()}
     for options, message in (
-        ({"encoder": 0.0, "lr": 1.0}, "rates.encoder: expected a positive share, got 0.0"),
-        ({"layer_decay": -1, "lr": 1.0}, "rates.layer_decay: expected a positive share, got -1"),
-        ({"encoder": 0.1}, "rates: expected optimizer.lr, got none"),
+        ({"encoder": 0.0}, "rates.encoder: expected a positive share, got 0.0"),
+        ({"layer_decay": -1}, "rates.layer_decay: expected a positive share, got -1"),
     ):
         with pytest.raises(ValueError, match=message):
-            optim.parameter_groups(model, **options)
+            RateOptions(**options)
+    with pytest.raises(ValueError, match="rates: expected optimizer.lr, got none"):
+        optim.parameter_groups(model, rates=RateOptions(0.1))
     with pytest.raises(ValueError, match="rates: expected a model with an encoder, got Linear"):
-        optim.parameter_groups(nn.Linear(1, 1), lr=1.0, encoder=0.1)
+        optim.parameter_groups(nn.Linear(1, 1), lr=1.0, rates=RateOptions(0.1))
 
 
 def test_a_part_of_the_objective_has_a_rate_of_its_own() -> None:

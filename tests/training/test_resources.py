@@ -15,7 +15,8 @@ import torch
 from conftest import Script, Started, fails, train_options
 
 from seg.inference import out_of_memory
-from seg.report import progress, tables
+from seg.report import progress
+from seg.report.console import console
 from seg.training.state import _wide
 
 MODELS = """\
@@ -161,14 +162,14 @@ def test_a_line_now_and_then_within_an_epoch(
         return now
 
     monkeypatch.setattr(progress.time, "monotonic", clock)
-    for _ in tables.track(range(30), "epoch 3/40", 40, 10):
+    for _ in progress.track(range(30), "epoch 3/40", 40, 10):
         now += 10.0
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10  # every 30 s
     assert lines[0].startswith("epoch 3/40: 13 of 40, ")
     assert "min left, 0.1" in lines[-1]
-    monkeypatch.setattr(tables.console, "quiet", True)
-    for _ in tables.track(range(30), "epoch 3/40", 40, 10):
+    monkeypatch.setattr(console, "quiet", True)
+    for _ in progress.track(range(30), "epoch 3/40", 40, 10):
         now += 100.0
     assert not capsys.readouterr().err
 
