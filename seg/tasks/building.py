@@ -5,10 +5,15 @@ and a ``weight``. Constructors that take ``in_channels``, ``classes``, ``names``
 run; ``countable`` classes are named by name or index, and told by index.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from seg.tasks.objective import SEGMENTATION
+from torch import nn
+
+from seg.labels import LabelMap
+from seg.losses import WeightedSum
+from seg.losses.weighting import Fixed, Weighting
+from seg.tasks.objective import SEGMENTATION, MultiTask, Segmentation
 
 
 def check_tasks(tasks: Any) -> None:
@@ -48,3 +53,27 @@ def class_indices(countable: Any, names: Sequence[str]) -> list[int]:
             "names or indices"
         )
     return sorted({known[item] for item in listed})
+
+
+def make_objective(
+    loss: nn.Module,
+    labels: LabelMap,
+    make_weighting: Callable[[list[str]], Weighting],
+    tasks: Mapping[str, nn.Module],
+    weights: Mapping[str, float],
+) -> Segmentation | MultiTask:
+    """Build what is minimised: the loss, its terms weighed, or the loss and those of further tasks.
+
+    Args:
+        make_weighting: names of the losses -> what weighs them.
+        tasks: beside the segmentation, by name.
+        weights: of these tasks.
+
+    Raises:
+        ValueError: a weighting that does not fit the losses.
+    """
+    if tasks:
+        segmentation = Segmentation(loss, labels.classes)
+        return MultiTask(segmentation, tasks, make_weighting([SEGMENTATION, *tasks]), weights)
+    weighting = make_weighting(list(loss.terms) if isinstance(loss, WeightedSum) else [SEGMENTATION])
+    return Segmentation(loss, labels.classes, None if type(weighting) is Fixed else weighting)

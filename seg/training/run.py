@@ -10,10 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from seg import inference, runs
-from seg.data.batches import TrainBatches
 from seg.data.source import Data
 from seg.evaluation.evaluate import Evaluation, evaluate
 from seg.evaluation.files import Predictions
@@ -25,6 +23,7 @@ from seg.report.progress import track
 from seg.tasks.objective import MultiTask, Segmentation
 from seg.training.device import forget_peak, peak_memory
 from seg.training.finish import write_results
+from seg.training.loaders import Loaders
 from seg.training.loop import fit
 from seg.training.options import FitOptions
 from seg.training.pictures import ValidationPictures
@@ -54,9 +53,7 @@ class Run:
     data: Data
     state: State
     objective: Segmentation | MultiTask
-    batches: TrainBatches
-    train_loader: DataLoader[Any]
-    val_loader: DataLoader[Any]
+    loaders: Loaders
     pictures: ValidationPictures
     about: Description
     infer: Callable[[inference.Model], inference.Model]
@@ -114,7 +111,7 @@ class Run:
         heads = Heads(model)
         return evaluate(
             partial(self._predicted, heads.joined(model).eval()),
-            takewhile(lambda _: not stop(), track(self.val_loader, "validation", len(self.val_loader))),
+            takewhile(lambda _: not stop(), track(self.loaders.val, "validation", len(self.loaders.val))),
             [*meters.values(), *sinks],
             split=heads.split,
             outputs=heads.meters(names, pairs),
@@ -138,11 +135,11 @@ class Run:
         fabric = self.state.fabric
         forget_peak(fabric.device)
         resume(self.state, folder, extend=self.extend)
-        fitting = partial(fitting_batch, self.state, self.train_loader, self.batches)
+        fitting = partial(fitting_batch, self.state, self.loaders.train, self.loaders.batches)
         if self.state.position == Position():
             with explained(fitting):
-                try_sizes(self.predict, self.train_loader.dataset, self.data, self.batches, fabric.device)
-        epochs, _ = self.options.length(len(self.batches))
+                try_sizes(self.predict, self.loaders.train.dataset, self.data, self.loaders.batches, fabric.device)
+        epochs, _ = self.options.length(len(self.loaders.batches))
         names = [pair.name for pair in self.data.train]
         shown = self._shown()
         recorder = Recorder(
@@ -179,8 +176,8 @@ class Run:
         alone = self.state.fabric.world_size == 1
         fit(
             self.state,
-            self.train_loader,
-            self.batches,
+            self.loaders.train,
+            self.loaders.batches,
             options=self.options,
             validate=validate,
             watcher=recorder,

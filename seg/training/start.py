@@ -1,19 +1,24 @@
 """What a training begins with: the first weights of its model, and the normalisation of its images."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 
-from seg import models
-from seg.data.source import Data
+from seg import models, runs
+from seg.data.pairs.folders import check_apart
+from seg.data.source import Data, Source, file_sizes
 from seg.files import checks
 from seg.images import Reading
 from seg.inference import trained
 from seg.labels import LabelMap
 from seg.models import checkpoint
 from seg.regularizers import describe
+from seg.training.resume import kept_reading
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +30,7 @@ class NormalizationOptions:
     """Mean and deviation of each channel of images scaled to 0..1: the group ``normalization``.
 
     Args:
-        mean, std: a number for each channel; None = see `first_normalization`.
+        mean, std: a number for each channel; None = that of the encoder's weights, or of the training images.
     """
 
     mean: list[float] | None = None
@@ -55,7 +60,7 @@ class NormalizationOptions:
         return mean, std
 
 
-def first_normalization(
+def _first_normalization(
     given: NormalizationOptions, data: Data, encoder_name: str, encoder_weights: str | None
 ) -> models.Normalization:
     """Choose the normalisation of a run: what was given, that of the encoder's weights, or that of other bands."""
@@ -64,7 +69,7 @@ def first_normalization(
     return models.normalization(encoder_name, encoder_weights) if data.moments is None else _own_normalization(data)
 
 
-def with_encoder_file(build: "partial[nn.Module]", path: str, normalization: models.Normalization) -> nn.Module:
+def _with_encoder_file(build: "partial[nn.Module]", path: str, normalization: models.Normalization) -> nn.Module:
     """Build a model, take what a file has for its encoder, and say what that was.
 
     Args:
@@ -80,7 +85,65 @@ def with_encoder_file(build: "partial[nn.Module]", path: str, normalization: mod
     return model
 
 
-def tell_regularizers(model: nn.Module) -> None:
+def read_data(
+    source: Source, folder: Path, labels: str | None, *, overfit: int | None = None, few: tuple[int, int] | None = None
+) -> Data:
+    """Pair, split and check the images and masks of a run.
+
+    Args:
+        source: where they lie.
+        folder: of the run, which may be one that goes on, with the same data.
+        labels: the label map; None = that beside the masks.
+        overfit, few: see `seg.data.source.Source.take`.
+
+    Raises:
+        ValueError: whatever is wrong with them.
+    """
+    train, val = source.take(overfit=overfit, few=few)
+    check_apart(folder, source.folders, "runs")
+    runs.check_pairs(folder, {"train": file_sizes(train), "val": file_sizes(val)})
+    return source.read((train, val), source.load_labels(labels), kept_reading(source.reading, folder))
+
+
+def first_model(
+    build: "partial[nn.Module]",
+    data: Data,
+    given: NormalizationOptions,
+    *,
+    make_heads: Callable[[int], dict[str, nn.Module]] | None,
+    regularize: Callable[[nn.Module], nn.Module] | None,
+    sync_batchnorm: bool,
+    init: str | None,
+) -> tuple[nn.Module, models.Normalization]:
+    """Build a model with its heads, regularizers and first weights.
+
+    Args:
+        build: with all arguments.
+        given: normalisation of the images, if any.
+        make_heads: number of the decoder's channels -> further heads by name.
+        regularize: puts regularizers into the model.
+        init: checkpoint, or file of weights, to start from.
+
+    Returns:
+        the model, and the normalisation of its images.
+    """
+    encoder, path = build.keywords.get("encoder_name", ""), build.keywords.get("encoder_weights")
+    normalization = _first_normalization(given, data, encoder, path)
+    from_file = build.func is models.build and models.is_file(path)
+    model = _with_encoder_file(build, str(path), normalization) if from_file else build()
+    if make_heads is not None:
+        model = models.WithHeads(model, make_heads(models.features_of(model)))
+    if sync_batchnorm:  # before regularizers find their places among the normalisations
+        model = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    if regularize is not None:
+        model = regularize(model)
+    _tell_regularizers(model)
+    if init is not None:
+        normalization = _take_weights(init, model, data.labels, data.reading) or normalization
+    return model, normalization
+
+
+def _tell_regularizers(model: nn.Module) -> None:
     """Say which regularizers a model has, if any."""
     if (lines := describe(model).splitlines()) != ["no regularizers"]:
         log.info("\n  ".join(["regularizers:", *lines]))
@@ -113,7 +176,7 @@ def _own_normalization(data: Data) -> models.Normalization:
     return tuple(mean.tolist()), tuple(deviation.clip(_LEAST_DEVIATION).tolist())
 
 
-def take_weights(path: str, model: nn.Module, labels: LabelMap, reading: Reading) -> models.Normalization | None:
+def _take_weights(path: str, model: nn.Module, labels: LabelMap, reading: Reading) -> models.Normalization | None:
     """Take the weights that ``init`` names, of the head by class name, and say what was left.
 
     Returns:

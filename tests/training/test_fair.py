@@ -34,7 +34,7 @@ def stream(run: Run) -> list[torch.Tensor]:
     """The images and masks of two epochs, as a model is shown them."""
     found = []
     for _ in range(2):
-        for batch in run.train_loader:
+        for batch in run.loaders.train:
             found += [batch.images, batch.masks]
     return found
 
@@ -61,7 +61,7 @@ def test_augmentations_see_the_same_order_and_weights(built: Any) -> None:
     orders, weights = [], []
     for word in ("augment=none", "augment=cutout", "augment=strong"):
         run = built("seed=3", word)
-        orders.append([batch.index.tolist() for _ in range(2) for batch in run.train_loader])
+        orders.append([batch.index.tolist() for _ in range(2) for batch in run.loaders.train])
         weights.append(run.state.model.state_dict())
     assert orders[0] == orders[1] == orders[2]
     for others in weights[1:]:
