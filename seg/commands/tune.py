@@ -17,20 +17,15 @@ from omegaconf import DictConfig, OmegaConf
 from seg import runs
 from seg.commands.cli import plain
 from seg.commands.sweep import paused
-from seg.files import write_json
-from seg.files.errors import Failed
-from seg.report.tables import percent
+from seg.training.search import BEST, SEED, TuneOptions, search
 
 log = logging.getLogger(__name__)
-
-_SEED = 10_000  # of trials; those that are compared begin at 0
-_BEST = "best.json"
 
 Train = Callable[[DictConfig], Path | None]
 
 
 def tuned(config: DictConfig, train: Train) -> DictConfig:
-    """The configuration with the best values that were found for its level; the same one if none are looked for.
+    """Return the configuration with the best values that were found for its level; the same one if none are wanted.
 
     Raises:
         ValueError: a request that makes no sense, or optuna is not installed.
@@ -38,6 +33,7 @@ def tuned(config: DictConfig, train: Train) -> DictConfig:
     if config.tune.trials == 0:
         return config
     cfg = plain(config)
+    tune = TuneOptions(**cfg["tune"])
     _check(cfg)
     space = _space(config)
     try:
@@ -50,23 +46,14 @@ def tuned(config: DictConfig, train: Train) -> DictConfig:
     folder = Path(str(config.runs), ".tune", level)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".searching"):  # another process may be at the same level for another seed
-        if not (folder / _BEST).is_file():
+        if not (folder / BEST).is_file():
             with paused():
-                _search(config, space, train, folder)
-    best = json.loads((folder / _BEST).read_text(encoding="utf-8"))
+                search(lambda number, values: train(_trial(config, values, folder, number)), space, tune.trials, folder)
+    best = json.loads((folder / BEST).read_text(encoding="utf-8"))
     return _with(config, best["values"])
 
 
 def _check(cfg: dict[str, Any]) -> None:
-    tune = cfg["tune"]
-    for key, value, least in (("trials", tune["trials"], 1), ("epochs", tune["epochs"] or 1, 1)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"tune.{key}: expected a whole number of at least {least}, got {value!r}; give one")
-    share = tune["share"]
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-        raise ValueError(
-            f"tune.share: expected a share of the training images, between 0 and 1, got {share!r}; give one"
-        )
     if not (cfg["data"]["val"] or {}).get("images"):
         raise ValueError(
             "tune.trials: expected data.val.images, so that trials can be judged on training images alone, got a share "
@@ -77,7 +64,7 @@ def _check(cfg: dict[str, Any]) -> None:
 
 
 def _space(config: DictConfig) -> dict[str, Callable[[Any], Any]]:
-    """Key -> what asks a trial of optuna for a value.
+    """Return, by key, what asks a trial of optuna for a value.
 
     Raises:
         ValueError: a text that is no such thing, or no key that this run has.
@@ -125,43 +112,12 @@ def _suggestion(override: Any) -> Callable[[Any], Any]:
     raise ValueError
 
 
-def _search(config: DictConfig, space: dict[str, Callable[[Any], Any]], train: Train, folder: Path) -> None:
-    """Train the trials, and write down the best."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    told: list[dict[str, Any]] = []
-
-    def judge(trial: Any) -> float:
-        values = {key: suggest(trial) for key, suggest in space.items()}
-        trained = train(_trial(config, values, folder, trial.number))
-        assert trained is not None  # there is one process
-        record = runs.read(trained)
-        score = float((record.done or {})["last"]["miou"] or 0.0)
-        told.append({"values": values, "miou": score, "seconds": record.seconds})
-        shown = ", ".join(f"{key}={_short(value)}" for key, value in values.items())
-        print(f"trial {trial.number + 1}/{config.tune.trials}: {shown}: mIoU {percent(score)} %", flush=True)
-        return score
-
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=_SEED))
-    study.optimize(judge, n_trials=config.tune.trials, catch=(Failed,))
-    if not told:
-        raise Failed(
-            f"tune.trials: expected that one trial of {config.tune.trials} can be trained, got none; narrow tune.space"
-        )
-    write_json(folder / _BEST, {"values": max(told, key=lambda each: each["miou"])["values"], "trials": told})
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def _trial(config: DictConfig, values: dict[str, Any], folder: Path, number: int) -> DictConfig:
-    """The run of a trial."""
+    """Return the configuration of a trial's run."""
     changed: dict[str, Any] = {
         "runs": str(folder),
         "name": f"trial-{number:03}",
-        "seed": _SEED,
+        "seed": SEED,
         "logger": None,
         "pictures": 0,
         "tune.trials": 0,
