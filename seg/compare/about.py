@@ -73,6 +73,7 @@ def definitions(found: Compared) -> Iterator[Block]:
     yield Heading("How to read this")
     metric = found.measure
     better = "less is better" if metric.lower else "more is better"
+    rope = f"{metric.number(found.rope)} {metric.differences}"
     unit = "points (hundredths)" if metric.differences == "points" else metric.differences
     yield Bullets(
         [
@@ -83,8 +84,8 @@ def definitions(found: Compared) -> Iterator[Block]:
             f"compared: {metric.title}, {better}; differences are the first level minus the second, in {unit}",
             "interval: Student's t around the mean, with the variance that images and seeds give it; with fewer than "
             "10 seeds that of a level is about these very runs on new images",
-            f"verdict: better or worse if the interval for new seeds and images lies beyond {metric.number(found.rope)} "
-            f"{metric.differences}, equivalent if within, else inconclusive, so that with 95 % probability all verdicts hold together "
+            f"verdict: better or worse if the interval for new seeds and images lies beyond {rope}, "
+            "equivalent if within, else inconclusive, so that with 95 % probability all verdicts hold together "
             f"(Holm, {len(found.pairs)} pairs); of fewer than 10 seeds the scatter over all levels counts for each "
             "pair; one seed leaves it open",
             "better / equivalent / worse: probabilities of that, as far as the t distribution holds",

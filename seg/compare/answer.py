@@ -167,10 +167,11 @@ def _uneven(found: Compared) -> Iterator[str]:
     largest = variances.pop(name)
     if len(variances) > 1 and largest > sum(variances.values()):
         ends, metric = (math.sqrt(pick(variances.values())) for pick in (min, max)), found.measure
+        by = f"{metric.number(math.sqrt(largest))} {metric.differences}"
         yield (
-            f"Seeds move {code(name)} by {metric.number(math.sqrt(largest))} {metric.differences} (standard deviation), other levels by "
-            f"{' to '.join(map(metric.number, ends))}: so few seeds are judged by the scatter of all levels, which is mostly "
-            "its own, so that they settle little; more seeds would settle more."
+            f"Seeds move {code(name)} by {by} (standard deviation), other levels by "
+            f"{' to '.join(map(metric.number, ends))}: so few seeds are judged by the scatter of all levels, which is "
+            "mostly its own, so that they settle little; more seeds would settle more."
         )
 
 

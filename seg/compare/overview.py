@@ -153,8 +153,9 @@ def answer(overview: Overview) -> Iterator[str]:
         if low > 0 or high < 0:
             moved = "gains" if (change.change > 0) != metric.lower else "loses"
             ends = (low, high) if change.change > 0 else (-high, -low)
+            by = f"{metric.number(abs(change.change))} {metric.differences}"
             yield (
-                f"From {first} to {last}, {code(change.level)} {moved} {metric.number(abs(change.change))} {metric.differences} on "
+                f"From {first} to {last}, {code(change.level)} {moved} {by} on "
                 f"{code(overview.reference)}, 95 % interval {between(ends, metric)}."
             )
 
@@ -195,8 +196,8 @@ def _blocks(
     header = ("level", *overview.found, last, "95 % interval")
     yield Table(header, list(_differences(overview)), numbers=range(1, len(header)))
     yield Text(
-        f"Differences in {metric.differences} and verdicts, which hold together at each value; the intervals of the changes hold one "
-        "by one, and take the values as independent."
+        f"Differences in {metric.differences} and verdicts, which hold together at each value; the intervals of the "
+        "changes hold one by one, and take the values as independent."
     )
     yield Heading("Do the values agree on the order?")
     yield Table(("Kendall's tau", *overview.found), list(_taus(overview)), numbers=range(1, len(overview.found) + 1))

@@ -1,7 +1,8 @@
 """What a metric is called, which way is better, and in which unit: what monitors, tables, cards and reports go by.
 
-A meter has a `Metric` for each of its scores. A run writes them into its ``metrics.json``, so that whoever compares runs
-needs neither torch nor the meters; `KNOWN` are ours, for the runs of versions that did not write them. Needs no torch.
+A meter has a `Metric` for each of its scores. A run writes them into its ``metrics.json``, so that whoever compares
+runs needs neither torch nor the meters; `KNOWN` are ours, for the runs of versions that did not write them. Needs no
+torch.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ from seg.files import checks
 Better = Literal["high", "low"]
 When = Literal["epoch", "end"]
 
-SHARE, PIXELS = "share", "pixels"
+SHARE, PIXELS, NUMBER = "share", "pixels", "number"
 KEY = "metrics"
 """Of ``metrics.json``, where the catalogue stands."""
 
@@ -29,7 +30,8 @@ class Metric:
             of what ``per_image_metrics.csv`` holds as ``NAME``, where ``NAME`` is another number.
         title: for people.
         better: ``high`` or ``low``.
-        unit: ``share`` is shown in percent, and differences in points; ``pixels``, or any other word, as it is.
+        unit: ``share`` is shown in percent, and differences in points; ``pixels``, or any other word, as it is;
+            ``number`` is none.
         when: ``epoch``: computed at every validation; ``end``: after the last epoch alone.
         by_class: it holds a value for each class, by name.
 
@@ -72,12 +74,12 @@ class Metric:
     @property
     def symbol(self) -> str:
         """What stands behind a value."""
-        return {SHARE: "%", PIXELS: "px"}.get(self.unit, self.unit)
+        return {SHARE: "%", PIXELS: "px", NUMBER: ""}.get(self.unit, self.unit)
 
     @property
     def differences(self) -> str:
         """What differences are counted in."""
-        return "points" if self.unit == SHARE else self.unit
+        return {SHARE: "points", NUMBER: "units"}.get(self.unit, self.unit)
 
     @property
     def rope(self) -> float:
@@ -93,7 +95,7 @@ class Metric:
         """Format a value with its unit; a dash for what is not defined."""
         if not checks.is_number(value):
             return "-"
-        return f"{self.number(float(value))} {self.symbol}"
+        return f"{self.number(float(value))} {self.symbol}".rstrip()
 
     def described(self) -> dict[str, Any]:
         """Return plain data for ``metrics.json``, where the name is the key."""
@@ -168,7 +170,7 @@ def check_monitor(
         raise ValueError(f"fit.mode: expected {best} with fit.monitor={monitor}, got {mode}; give {best}")
 
 
-LOSS = (Metric("loss", "loss", "low", "loss"),)
+LOSS = (Metric("loss", "loss", "low", NUMBER),)
 PIXEL_COUNTS = (
     Metric("miou", "mIoU"),
     Metric("mdice", "mean Dice"),

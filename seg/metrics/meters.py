@@ -35,8 +35,8 @@ COUNTED, OUTPUT = ("counted", "index"), ("output", *LOGITS)
 class Meter(Protocol):
     """Counts over the images of one evaluation.
 
-    A meter may have ``tables(totals) -> dict``, what ``metrics.json`` holds of it besides scores; ``save(totals, images,
-    folder)``, which writes files of its own; and ``confident = True``, for what masks alone do not show.
+    A meter may have ``tables(totals) -> dict``, what ``metrics.json`` holds of it besides scores; ``save(totals,
+    images, folder)``, which writes files of its own; and ``confident = True``, for what masks alone do not show.
     """
 
     @property

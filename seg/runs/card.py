@@ -152,7 +152,7 @@ class Card:
                 for index, name in enumerate(self.labels.names)
             ],
         )
-        yield f"{POLICY[0].upper()}{POLICY[1:]}.\n"
+        yield f"By image: I; by class: C; other means over classes: D. {POLICY}.\n"
         yield from self._caveats()
 
     def _caveats(self) -> Iterator[str]:

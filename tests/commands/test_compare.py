@@ -20,7 +20,7 @@ from seg.compare.about import about
 from seg.compare.answer import answer, cautions, points, seen_from
 from seg.compare.findings import Compared
 from seg.compare.gallery import CHANGE_COLORS, changes, encoded, find_cases
-from seg.compare.other_scores import OTHERS, other_scores
+from seg.compare.other_scores import other_metrics, other_scores
 from seg.compare.statistics import compare
 from seg.compare.study import Study, read_study
 from seg.metrics.scores import by_class, by_image, image_ious, scores_of
@@ -132,20 +132,6 @@ def test_nothing_is_complete_yet(tmp_path: Path, script: Script) -> None:
 )
 def test_wrong_requests(root: Path, script: Script, options: dict[str, object], message: str) -> None:
     fails(script("seg-compare", **{"runs": root, "destination": "out", "draws": 200, **options}), 2, message)
-
-
-def test_a_critical_difference_diagram_is_drawn_if_asked_for(root: Path, tmp_path: Path, script: Script) -> None:
-    assert script("seg-compare", runs=root, destination="out", draws=200).returncode == 0
-    assert not (tmp_path / "out/critical.png").exists()
-    result = script("seg-compare", runs=root, destination="out", draws=200, cd=True)
-    assert result.returncode == 0, result.stderr
-    assert "warning: A critical-difference diagram says nothing of new seeds" in result.stderr
-    text = (tmp_path / "out/report.md").read_text()
-    assert re.search(r"A critical-difference diagram says nothing.*\(critical\.png\)", text, re.DOTALL)
-    drawn = (tmp_path / "out/critical.svg").read_text()
-    assert all(f"<!-- {level} (" in drawn for level in ("dice", "focal", "tversky"))
-    _, compared = found(root)
-    assert f"Friedman's test over all: p = {compared.friedman_p:.3g}" in text
 
 
 def test_the_report_says_what_made_the_runs(tmp_path: Path) -> None:
@@ -339,15 +325,16 @@ def test_what_another_level_fixes_and_breaks() -> None:
 
 def test_other_metrics_rank_the_levels(root: Path) -> None:
     study = read_study(root)
-    found = other_scores(study.levels)
-    assert list(found) == [metric for metric in OTHERS if metric != "ap"]  # these runs have no boxes
+    metrics = other_metrics(study.catalogue)
+    found = other_scores(study.levels, metrics)
+    assert list(found) == [metric for metric in metrics if metric != "ap"]  # these runs have no boxes
     for level, miou, by_target in zip(study.levels, found["miou"], found["target"], strict=True):
         totals = [entry.counts.sum(0) for entry in level.entries]
         assert miou == pytest.approx(np.mean([scores_of(total).miou for total in totals]))
         assert by_target == pytest.approx(miou)  # every class is in the target
     entry = replace(study.levels[0].entries[0], counts=np.array([[[0, 5, 0], [4, 4, 8]]]))
     one = [replace(study.levels[0], entries=(entry,))]
-    assert other_scores(one)["target"] == [0.5]  # the first class is predicted where there is none
+    assert other_scores(one, metrics)["target"] == [0.5]  # the first class is predicted where there is none
 
 
 def test_scores_that_a_run_lacks_are_left_empty(tmp_path: Path, script: Script) -> None:

@@ -9,7 +9,10 @@ import pytest
 from conftest import Script, fails, train_options
 from made_runs import write_run
 
-from seg.commands.sweep import Overall, is_tested, print_table
+from seg import runs
+from seg.commands.sweep import Overall, is_tested
+from seg.report.console import console
+from seg.runs.table import results_table
 
 
 def test_what_differs_has_a_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,7 +21,7 @@ def test_what_differs_has_a_column(tmp_path: Path, capsys: pytest.CaptureFixture
         for seed in range(2):
             config = {"model": {"encoder_name": encoder}}
             folders.append(write_run(tmp_path / f"{encoder}-{seed}", "dice", seed, config=config))
-    print_table(folders)
+    console.print(results_table([runs.read(folder) for folder in folders]))
     shown = capsys.readouterr().out
     assert "encoder_name" in shown
     assert all(re.search(rf"{encoder} .* 2 ", shown) for encoder in ("resnet18", "mit_b0"))
@@ -26,7 +29,8 @@ def test_what_differs_has_a_column(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_the_table_fits_eighty_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     losses = ("weighted_cross_entropy", "generalized_dice")
-    print_table([write_run(tmp_path / f"{loss}-{seed}", loss, seed) for loss in losses for seed in range(3)])
+    folders = [write_run(tmp_path / f"{loss}-{seed}", loss, seed) for loss in losses for seed in range(3)]
+    console.print(results_table([runs.read(folder) for folder in folders]))
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
     assert "…" not in shown

@@ -16,7 +16,7 @@ from made_runs import made_counts, write_run
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from seg.compare import critical, plots
+from seg.compare import plots
 from seg.compare.findings import Compared
 from seg.compare.gallery import Case, draw_case, encoded, find_cases
 from seg.compare.overview import look_over, write_overview
@@ -99,7 +99,6 @@ def draw_all(folder: Path, levels: list[Level], classes: list[str]) -> dict[str,
     plots.draw_cost(folder, found, levels)
     for draw in (plots.draw_errors, plots.draw_tolerances, plots.draw_reliability):
         assert draw(folder, ranked) is not None
-    critical.draw(folder, found)
     return {path.stem: path for path in folder.glob("*.png")}
 
 
@@ -112,7 +111,7 @@ def legend_of(figure: Any) -> dict[str, Any]:
 def test_any_name_is_drawn_letter_by_letter(tmp_path: Path, template: Level, drawn: list[Any]) -> None:
     """No formula, no hidden label, no warning (these are errors here), and nothing is cut off."""
     found = draw_all(tmp_path, made_levels(template, NAMES), ["$c$", "_c", LONG])
-    assert len(found) == 10
+    assert len(found) == 9
     for path in found.values():
         with Image.open(path) as picture:
             pixels = np.asarray(picture.convert("L"))
@@ -378,7 +377,7 @@ def test_a_report_says_what_it_shows_and_keeps_no_old_pictures(tmp_path: Path) -
     with_files(tmp_path, 8)
     study, out = read_study(tmp_path / "runs"), tmp_path / "out"
     out.mkdir()
-    write_report(out, study, compared(list(study.levels)), "l7", cd=True)
+    write_report(out, study, compared(list(study.levels)), "l7")
     text = (out / "report.md").read_text()
     assert "the mIoU of `l7` and the 5 best of the others, averaged over seeds" in text
     assert set(re.findall(r"\(#([\w-]*)\)", text)) <= set(re.findall(r'id="([^"]*)"', text))
@@ -387,7 +386,6 @@ def test_a_report_says_what_it_shows_and_keeps_no_old_pictures(tmp_path: Path) -
         path.unlink()
     write_report(out, study, compared(list(study.levels)), "l7")
     assert not list(out.glob("image-*.png"))
-    assert not list(out.glob("critical.*"))
     assert (out / "worst.svg").exists()
 
 

@@ -9,8 +9,7 @@ import pytest
 from made_scores import World
 from scipy import stats
 
-from seg.compare import critical
-from seg.compare.ranks import agreement, image_ranks, joint_draws, rank_draws
+from seg.compare.ranks import agreement, joint_draws, rank_draws
 from seg.compare.sample import COUNTED, Sample, group_numbers, image_scores, scored
 from seg.compare.spread import (
     Scatter,
@@ -648,48 +647,9 @@ def test_ranks_of_few_seeds_follow_all_levels() -> None:
     assert compare(many, draws=500).ranks.shares.tolist() == rank_draws(means, own).shares.tolist()
 
 
-@pytest.mark.parametrize("metric", ["miou", "ece"])
-def test_image_ranks_are_means_over_images(metric: str) -> None:
-    samples = made(*[(0, 1, 2)] * 4)
-    found = compare(samples, metric=metric, draws=100)
-    scores = np.stack([image_scores(sample, metric, np.arange(30)) for sample in samples.values()])
-    scores = scores[:, ~np.isnan(scores).any(0)] * (1 if metric == "ece" else -1)
-    ranks = np.stack([stats.rankdata(image) for image in scores.T])
-    assert [level.image_rank for level in found.levels] == pytest.approx(ranks.mean(0))
-    assert all(len(set(image)) == 4 for image in ranks)  # no ties
-    chi = 12 * len(ranks) / (4 * 5) * ((ranks.mean(0) - 2.5) ** 2).sum()
-    assert found.friedman_p == pytest.approx(stats.chi2.sf(chi, 3), rel=1e-6)
-
-
-def test_image_ranks_of_few_or_equal_levels() -> None:
-    assert np.isnan(image_ranks(np.array([[0.1, 0.2], [0.3, 0.1]]))[1])
-    means, p = image_ranks(np.tile([0.1, 0.2, np.nan], (3, 1)))
-    assert (means.tolist(), p) == ([2.0, 2.0, 2.0], 1.0)
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_groups_of_the_critical_difference_are_the_largest(seed: int) -> None:
-    """Against all runs of places: each of levels that are not told apart, and within no larger one."""
-    rng, found = np.random.default_rng(seed), compare(made(*[(0, 1)] * 6), draws=100)
-    levels = tuple(dataclasses.replace(level, image_rank=rng.random()) for level in found.levels)
-    pairs = tuple(dataclasses.replace(pair, p_holm=0.2 * rng.random()) for pair in found.pairs)
-    found = dataclasses.replace(found, levels=levels, pairs=pairs, friedman_p=0.01)
-    order = sorted(levels, key=lambda level: level.image_rank)
-    p = {frozenset((pair.a, pair.b)): pair.p_holm for pair in pairs}
-    alike = {
-        (a, b)
-        for a in range(6)
-        for b in range(a + 1, 6)
-        if all(p[frozenset((x.level, y.level))] >= 0.05 for x, y in itertools.combinations(order[a : b + 1], 2))
-    }
-    largest = {(a, b) for a, b in alike if not any((x, y) != (a, b) and x <= a and b <= y for x, y in alike)}
-    assert set(critical.groups(found)) == largest
-    assert critical.groups(dataclasses.replace(found, friedman_p=0.06)) == [(0, 5)]
-
-
 def test_agreement_of_metrics() -> None:
     found = agreement(
-        {"miou": [0.5, 0.6, 0.7], "ece": [0.3, 0.2, 0.1], "boundary_f1": [0.5, 0.7, 0.6], "accuracy": [np.nan, 1, 1]}
+        {"miou": [0.5, 0.6, 0.7], "ece": [-0.3, -0.2, -0.1], "boundary_f1": [0.5, 0.7, 0.6], "accuracy": [np.nan, 1, 1]}
     )
     assert found[:3, :3] == pytest.approx(np.array([[1, 1, 1 / 3], [1, 1, 1 / 3], [1 / 3, 1 / 3, 1]]))
     assert np.isnan(found[3]).all()

@@ -26,11 +26,12 @@ from seg.data.checked import check
 from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import Pair, pair, with_instances
 from seg.images import read_instances, read_mask
+from seg.inference.heads import Heads
 from seg.labels import IGNORE, Label, LabelMap
 from seg.losses import CrossEntropy, boxes
 from seg.losses.weighting import Fixed
 from seg.models import WithHeads, build
-from seg.tasks.boxes import BoxHead, BoxMeter, BoxTask, find_objects, head_of, joined, prepare
+from seg.tasks.boxes import BoxHead, BoxTask, find_objects, prepare
 from seg.tasks.objective import MultiTask, Segmentation
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
@@ -245,13 +246,12 @@ def test_a_head_learns_to_divide_objects_that_touch() -> None:
         objective(model, batch).total.backward()
         optimizer.step()
         schedule.step()
-    head = head_of(model)
-    assert head is not None
-    scores = []
+    heads, scores = Heads(model), []
     for instances in (lambda index: scenes[index][2], None):
-        meter = BoxMeter(4, ["ground", "block"], head, instances)
+        meter = heads.named["boxes"].meter(4, ["ground", "block"], instances)
         with torch.inference_mode():
-            meter.update(meter.reading(joined(model.eval()))(images), masks, batch.index)
+            logits, outputs = heads.split(heads.joined(model.eval())(images))
+        meter.update(outputs["boxes"], logits, masks, batch.index)
         scores.append(meter.scores(meter.totals())["ap"])
     assert scores[0] > 0.9
     assert scores[1] < 0.1

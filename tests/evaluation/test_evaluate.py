@@ -11,7 +11,7 @@ from seg.data.batches import EvaluationBatches, make_loader
 from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import pair
 from seg.evaluation.evaluate import evaluate
-from seg.metrics import BINS, AtTemperature, Boundaries, Components, MeanLoss, Meter, PixelCounts
+from seg.metrics import AtTemperature, Boundaries, Calibration, Components, MeanLoss, Meter, PixelCounts
 
 NAMES = ("sky", "road", "car")
 
@@ -50,10 +50,12 @@ def unsure(images: Tensor) -> Tensor:
 
 
 def every_meter() -> list[Meter]:
-    masks = [Boundaries(6, 3, tolerances=[1, 3], surface=True), Components(3, bounds=(100, 1000))]
     return [
         MeanLoss(share_of_road),
-        PixelCounts(6, NAMES, bins=BINS, masks=masks),
+        PixelCounts(6, NAMES),
+        Calibration(6),
+        Boundaries(6, NAMES, tolerances=[1, 3], surface=True),
+        Components(NAMES, bounds=(100, 1000)),
         AtTemperature(6, 2.0),
     ]
 

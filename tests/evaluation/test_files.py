@@ -14,21 +14,22 @@ import numpy as np
 import pytest
 import torch
 from conftest import train_options
-from seg.commands._request import BEST_LOW, MONITORED, check_monitor
+from seg.commands._request import check_monitor
 
 from seg import runs
 from seg.evaluation import files, plots
 from seg.evaluation import tables as printed
-from seg.evaluation.evaluate import Validation
-from seg.metrics import BINS, AtTemperature, Boundaries, Components, PixelCounts
+from seg.evaluation.evaluate import Evaluation, evaluation_of
+from seg.metrics import AtTemperature, Boundaries, Calibration, Components, Pass, PixelCounts
+from seg.metrics.catalogue import KNOWN, check_monitor, direction
+from seg.metrics.pixels import confused
 from seg.metrics.scores import calibration_error
-from seg.training import FitOptions
 
 NAMES = ("sky", "[/red] $x$", "car")
 IMAGES = ("a", "b/c", "d")
 
 
-def judged(*, bins: int = BINS, surface: bool = False) -> files.Judged:
+def judged(*, confident: bool = True, surface: bool = False) -> Evaluation:
     """Of random logits that favour the target; the last image is ignored everywhere."""
     generator = torch.Generator().manual_seed(0)
     mask = torch.zeros(3, 30, 40, dtype=torch.uint8)
@@ -38,14 +39,11 @@ def judged(*, bins: int = BINS, surface: bool = False) -> files.Judged:
     logits += torch.nn.functional.one_hot(mask.long(), 3).permute(0, 3, 1, 2)
     mask[2] = 255
     tolerances = (0.02, 3)
-    masks = [Boundaries(3, 3, tolerances=tolerances, surface=surface), Components(3)]
-    meters: list[Any] = [PixelCounts(3, NAMES, bins=bins, masks=masks), *([AtTemperature(3, 0.5)] if bins else [])]
-    totals, scores = {}, {}
-    for meter in meters:
-        meter.update(logits, mask, torch.arange(3))
-        totals |= meter.totals()
-        scores |= meter.scores(meter.totals())
-    return files.Judged(IMAGES, NAMES, tolerances, Validation(totals, scores))
+    sure: list[Any] = [Calibration(3), AtTemperature(3, 0.5)] if confident else []
+    boundaries = Boundaries(3, NAMES, tolerances=tolerances, surface=surface)
+    meters = [PixelCounts(3, NAMES), *sure, boundaries, Components(NAMES)]
+    Pass(meters).logits(logits, mask, torch.arange(3))
+    return evaluation_of(meters, images=IMAGES, names=NAMES)
 
 
 def test_files(tmp_path: Path) -> None:
@@ -61,9 +59,9 @@ def test_files(tmp_path: Path) -> None:
         "miou", "accuracy", "ece", "ece_tempered", "boundary_iou", "boundary_f1", "boundary_f1@3", "nsd", "hd95",
     ]  # fmt: skip
     assert {image for image, _ in values["miou"]} == {"a", "b/c"}, "the ignored image has no score"
-    assert np.mean(list(values["miou"].values())) == pytest.approx(found.found.scores["miou_i"], abs=1e-5)
+    assert np.mean(list(values["miou"].values())) == pytest.approx(found.scores["miou_i"], abs=1e-5)
     f1 = [value for (_, name), value in values["boundary_f1"].items() if not name]
-    assert np.mean(f1) == pytest.approx(found.found.scores["boundary_f1"], abs=1e-5)
+    assert np.mean(f1) == pytest.approx(found.scores["boundary_f1"], abs=1e-5)
     assert values["ece"]["a", ""] == pytest.approx(float(calibration_error(found.total("confidence")[0])), abs=1e-5)
     assert ("a", "car") not in values["boundary_iou"], "the target lacks it"
     counts = runs.read_per_image(tmp_path / runs.PER_IMAGE).counts
@@ -72,7 +70,7 @@ def test_files(tmp_path: Path) -> None:
 
 def test_plots_of_an_earlier_evaluation_do_not_stay(tmp_path: Path) -> None:
     files.write(judged(), tmp_path)
-    files.write(judged(bins=0), tmp_path)
+    files.write(judged(confident=False), tmp_path)
     assert not (tmp_path / "reliability.png").exists()
     assert "ece" not in runs.read_per_image_metrics(tmp_path / runs.PER_IMAGE_METRICS)
 
@@ -85,7 +83,7 @@ def test_a_picture_of_many_classes(tmp_path: Path) -> None:
 
 def test_confused_pairs() -> None:
     confusion = np.array([[50, 10, 0], [30, 5, 5], [0, 0, 0]])
-    found = files.confused(confusion, NAMES)
+    found = confused(confusion, NAMES)
     assert [(pair["target"], pair["prediction"], pair["pixels"]) for pair in found] == [
         (NAMES[1], "sky", 30), ("sky", NAMES[1], 10), (NAMES[1], "car", 5),
     ]  # fmt: skip
@@ -114,7 +112,7 @@ def test_tables_name_their_means_within_80_columns(capsys: pytest.CaptureFixture
         "HD95 (I) ",
     ):
         assert words in joined
-    found = judged(bins=0)
+    found = judged(confident=False)
     printed.print_tables(found, files.as_data(found), title="predicted on 3 images", sizes=(1024, 9216))
     assert "calibration error (ECE): none, because predicted masks have no confidence" in capsys.readouterr().out
 
@@ -133,12 +131,19 @@ def test_data_are_complete_and_plain() -> None:
 
 
 def test_what_can_be_monitored_is_computed_and_the_right_way_round() -> None:
-    assert set(MONITORED) - {"loss"} <= judged().found.scores.keys()
-    for name in MONITORED:
-        best, worst = ("min", "max") if name in BEST_LOW else ("max", "min")
-        check_monitor(FitOptions(monitor=name, mode=best))
-        with pytest.raises(ValueError, match=f"fit.mode: expected {best} with fit.monitor={name}, got {worst}; give"):
-            check_monitor(FitOptions(monitor=name, mode=worst))
+    known = judged(surface=True).metrics
+    for name, metric in known.items():
+        monitor = f"{name}.sky" if metric.by_class else name
+        best, worst = ("min", "max") if metric.lower else ("max", "min")
+        assert direction(monitor, known) == best
+        if metric.when == "epoch":
+            check_monitor(monitor, best, known, NAMES)
+            with pytest.raises(ValueError, match=f"fit.mode: expected {best} with fit.monitor={monitor}, got {worst}"):
+                check_monitor(monitor, worst, known, NAMES)
+    with pytest.raises(ValueError, match="fit.monitor: expected one of miou, .*, or iou.NAME or dice.NAME of a class"):
+        check_monitor("loss", "min", known)
+    with pytest.raises(ValueError, match="fit.monitor: expected a class among sky, .*, got 'boat'"):
+        check_monitor("iou.boat", "max", KNOWN, NAMES)
 
 
 COUNTING = """

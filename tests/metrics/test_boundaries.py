@@ -19,6 +19,7 @@ from seg.metrics.boundaries import band_counts, pixels
 from seg.metrics.scores import boundary_f1, surface_dice
 
 CLASSES = 4
+NAMES = [f"class {index}" for index in range(CLASSES)]
 
 
 def blobs(seed: int, height: int = 40, width: int = 52, *, ignored: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -48,7 +49,7 @@ def edge_by_loop(mask: np.ndarray, ignored: np.ndarray) -> dict[int, list[tuple[
 
 
 def measured(prediction: np.ndarray, target: np.ndarray, **options: Any) -> Boundaries:
-    meter = Boundaries(1, CLASSES, **options)
+    meter = Boundaries(1, NAMES, **options)
     meter.update(prediction, target, 0)
     return meter
 
@@ -127,13 +128,13 @@ def test_tolerances() -> None:
     wrongs: list[Any] = [[], [0], [-1], ["a"], [math.inf], [True], [1, 3, 3], 3, None, "abc"]
     for wrong in wrongs:
         with pytest.raises(ValueError, match=r"tolerances: expected a list of different positive numbers .*, got .*;"):
-            Boundaries(1, 2, tolerances=wrong)
+            Boundaries(1, "ab", tolerances=wrong)
 
 
 def test_images_of_processes_add_up() -> None:
     """Totals of two meters that saw an image each, summed, are those of one that saw both."""
     images = [blobs(seed) for seed in (5, 6)]
-    both, *alone = (Boundaries(2, CLASSES, tolerances=[1, 3], surface=True) for _ in range(3))
+    both, *alone = (Boundaries(2, NAMES, tolerances=[1, 3], surface=True) for _ in range(3))
     for position, pair in enumerate(images):
         both.update(*pair, position)
         alone[position].update(*pair, position)
@@ -160,7 +161,7 @@ def test_hd95_and_surface_dice_are_those_of_monai(seed: int) -> None:
     """Where no class reaches the image border, which MONAI takes for a boundary."""
     monai = imported("monai.metrics")
     prediction, target = (np.pad(mask, 3, constant_values=CLASSES) for mask in blobs(seed, ignored=False))
-    meter = Boundaries(1, CLASSES + 1, tolerances=[2], surface=True)
+    meter = Boundaries(1, [*NAMES, "absent"], tolerances=[2], surface=True)
     meter.update(prediction, target, 0)
     pair = one_hot(prediction), one_hot(target)
     distance = monai.compute_hausdorff_distance(*pair, include_background=True, percentile=95)[0].numpy()

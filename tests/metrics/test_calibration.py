@@ -10,7 +10,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from seg.data.batches import Batch
 from seg.evaluation.evaluate import find_temperature
-from seg.metrics import BINS, AtTemperature, PixelCounts, fit_temperature
+from seg.metrics import BINS, AtTemperature, Calibration, Pass, fit_temperature
 from seg.metrics.calibration import labelled_pixels
 
 NAMES = ("a", "b", "c", "d")
@@ -29,9 +29,9 @@ def some(images: int = 3, scale: float = 2.0, seed: int = 0) -> tuple[torch.Tens
 def test_calibration_error_is_that_of_torchmetrics() -> None:
     logits, mask = some()
     mask[2] = 255
-    meter = PixelCounts(3, NAMES, bins=BINS)
+    meter = Calibration(3, bins=BINS)
     for index in range(3):
-        meter.update(logits[index : index + 1], mask[index : index + 1], torch.tensor([index]))
+        Pass([meter]).logits(logits[index : index + 1], mask[index : index + 1], torch.tensor([index]))
     found = meter.scores(meter.totals())
 
     def theirs(images: slice) -> float:
@@ -43,13 +43,6 @@ def test_calibration_error_is_that_of_torchmetrics() -> None:
     assert meter.confidence[..., 0].sum() == (mask != 255).sum()
 
 
-def test_no_calibration_without_bins() -> None:
-    meter = PixelCounts(3, NAMES)
-    meter.update(*some(), torch.arange(3))
-    assert "confidence" not in meter.totals()
-    assert "ece" not in meter.scores(meter.totals())
-
-
 def test_temperature_calibrates() -> None:
     logits, mask = some(scale=2.5)
     valid = mask != 255
@@ -59,9 +52,8 @@ def test_temperature_calibrates() -> None:
     losses = torch.stack([F.cross_entropy(pixels / t, classes) for t in grid])
     assert found == pytest.approx(float(grid[losses.argmin()]), abs=0.011)
     assert found == pytest.approx(2.5, rel=0.05)
-    raw, tempered = PixelCounts(3, NAMES, bins=BINS), AtTemperature(3, found)
-    for meter in (raw, tempered):
-        meter.update(logits, mask, torch.arange(3))
+    raw, tempered = Calibration(3), AtTemperature(3, found)
+    Pass([raw, tempered]).logits(logits, mask, torch.arange(3))
     scores = tempered.scores(tempered.totals())
     assert list(scores) == ["ece_tempered", "ece_tempered_i"]
     assert scores["ece_tempered"] < 0.02 < 0.1 < raw.scores(raw.totals())["ece"]

@@ -52,7 +52,7 @@ def test_by_size_and_class() -> None:
     prediction[2:4, 2:4] = 1
     prediction[20:30, 20:25] = 1
     prediction[40:50, 40:50] = 1  # ignored
-    meter = Components(3, bounds=(16, 1000))
+    meter = Components("abc", bounds=(16, 1000))
     meter.update(prediction, target, 0)
     assert meter.components[1].tolist() == [[2, 1, 1, 1], [1, 0, 0.5, 0.5], [0, 0, 0, 0]]
     assert meter.components[0, 2, 0] == 1
@@ -61,7 +61,7 @@ def test_by_size_and_class() -> None:
     assert list(scores) == ["size_iou", "size_recall"]
     assert scores["size_recall"]["small"] == 0.5
     assert scores["size_iou"]["medium"] == 0.5
-    again = Components(3, bounds=(16, 1000))
+    again = Components("abc", bounds=(16, 1000))
     again.update(prediction, target, 0)
     twice = meter.scores({"components": meter.components + again.components})
     for name, by_size in scores.items():
@@ -71,4 +71,4 @@ def test_by_size_and_class() -> None:
 @pytest.mark.parametrize("bounds", [(1,), (5, 5), (0, 4), (9, 4), (1.5, 4), (1, 2, 3), 5, None])
 def test_wrong_bounds(bounds: Any) -> None:
     with pytest.raises(ValueError, match="sizes: expected two rising whole numbers of pixels, got"):
-        Components(2, bounds=bounds)
+        Components("ab", bounds=bounds)

@@ -251,7 +251,7 @@ def test_pixel_counts_in_any_order() -> None:
     logits, mask = batch(5, 4, 9, 8)
     meter = PixelCounts(5, "abcd")
     for part in ([3, 1], [0, 4, 2]):
-        meter.update(logits[part], mask[part], torch.tensor(part))
+        meter.update(count(logits[part], mask[part]), torch.tensor(part))
     totals = meter.totals()
     matrices = [confusion_matrix(p, m, 4) for p, m in zip(logits.argmax(1), mask, strict=True)]
     assert torch.equal(totals["counts"], torch.stack([image_counts(matrix) for matrix in matrices]))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from seg.labels import IGNORE
-from seg.metrics import PixelCounts
+from seg.metrics import Pass, PixelCounts
 from seg.metrics.errors import ErrorKinds, error_shares
 
 Mask = NDArray[np.uint8]
@@ -71,7 +71,7 @@ def test_all_wrong_pixels_are_in_one_kind() -> None:
     torch.manual_seed(0)
     logits, mask = torch.randn(2, 3, 24, 32), torch.randint(0, 3, (2, 24, 32), dtype=torch.uint8)
     kinds = ErrorKinds(2)
-    counts = PixelCounts(2, ("a", "b", "c"), masks=[kinds])
-    counts.update(logits, mask, torch.arange(2))
+    counts = PixelCounts(2, ("a", "b", "c"))
+    Pass([kinds, counts]).logits(logits, mask, torch.arange(2))
     wrong = counts.counts[..., 2].sum(1) - counts.counts[..., 0].sum(1)
     assert kinds.errors[:, :3].sum(1).tolist() == wrong.tolist()

@@ -14,6 +14,7 @@ import yaml
 from seg import runs
 from seg.images import RGB
 from seg.labels import Label, LabelMap
+from seg.metrics.catalogue import KNOWN
 from seg.runs.card import Card, check_license, shown
 
 CONFIG: dict[str, Any] = {
@@ -44,13 +45,14 @@ def made(**changes: Any) -> Card:
     labels = LabelMap([Label(name, ((i, 0, 255),)) for i, name in enumerate(VAL)])
     record = runs.RunRecord(Path("nowhere"), {**copy.deepcopy(CONFIG), **changes}, ENVIRONMENT, lines, None)
     train, val = np.array([60, 40, 0, 0]), np.array([10, 30, 20, 0])
-    return Card(record, done, labels, (8, 2), (125, 80), train, val, 1, ((0.5,) * 3, (0.25,) * 3), RGB)
+    return Card(record, done, labels, (8, 2), (125, 80), train, val, 1, ((0.5,) * 3, (0.25,) * 3), RGB, KNOWN)
 
 
 def test_numbers_and_what_they_do_not_say() -> None:
     text = made().text()
-    assert "| mIoU (D) | 50.0 | 30.0 | 16.7 |" in text  # best, last, and 30/60 of one class of three that occur
+    assert "| mIoU | 50.0 % | 30.0 % | 16.7 % |" in text  # best, last, and 30/60 of one class of three that occur
     assert "| % | best.pt, epoch 1 | last.pt, epoch 2 | always 'road' |" in text
+    assert "| calibration error over all pixels, lower is better | - | - | - |" in text
     assert "| road | 25.0 | 12.5 | 50.0 |" in text
     assert "| boat | - | - | - |" in text
     assert "| 0 | sky\\|blue | #0000ff | 60.0 | 16.7 |" in text

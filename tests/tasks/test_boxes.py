@@ -17,10 +17,12 @@ from torchvision.ops import nms
 
 from seg.data.batches import Batch
 from seg.inference import sliding, whole_image
+from seg.inference.heads import Heads
 from seg.labels import IGNORE
 from seg.losses import CrossEntropy, boxes
 from seg.losses.weighting import Fixed
 from seg.models import WithHeads, build
+from seg.models.heads import at_pixels
 from seg.synthetic import render_scene, scene_things
 from seg.tasks.boxes import (
     MOST,
@@ -28,9 +30,8 @@ from seg.tasks.boxes import (
     BoxHead,
     BoxMeter,
     BoxTask,
-    Joined,
+    JoinedBoxes,
     as_coco,
-    at_pixels,
     average_precision,
     candidates,
     decode,
@@ -339,7 +340,7 @@ def test_a_model_with_a_head(architecture: str) -> None:
     with torch.no_grad():
         before = model(images)
         both = WithHeads(model, {"boxes": BoxHead(16 if architecture == "unet" else 128, countable=[1])}).eval()
-        assert isinstance(one := joined(both), Joined)
+        assert isinstance(one := joined(both), JoinedBoxes)
         assert (one(images)[:, :3] == before).all()
         assert one(images).shape == (1, 8, 64, 96)
         assert (one(images)[:, 3:7] > 0).all()
@@ -387,10 +388,9 @@ def test_wrong_options_of_the_head(options: dict[str, Any], message: str) -> Non
 
 
 def filled_meter(found: list[Boxes], masks: list[np.ndarray]) -> BoxMeter:
-    meter = BoxMeter(len(masks), ["ground", "car", "tree"], BoxHead(8, countable=[1, 2], min_area=1))
+    meter = BoxMeter(len(masks), ["ground", "car", "tree"], countable=[1, 2], min_area=1)
     logits, maps = perfect(masks)
-    predict = meter.reading(lambda images: torch.cat([logits, maps], 1))
-    meter.update(predict(torch.zeros(1)), torch.from_numpy(np.stack(masks)), torch.arange(len(masks)))
+    meter.update(maps, logits, torch.from_numpy(np.stack(masks)), torch.arange(len(masks)))
     for image, one in enumerate(found):
         rows = torch.cat([one.boxes, one.scores[:, None], one.classes[:, None]], 1)
         meter.found[image] = 0
@@ -425,16 +425,15 @@ def test_the_tables_of_processes_add_up() -> None:
     parts = []
     for index in (0, 1):
         logits, maps = perfect(masks)
-        meter = BoxMeter(2, whole.names, whole.head)
-        predict = meter.reading(lambda images, i=index: torch.cat([logits, maps], 1)[i : i + 1])  # noqa: B023
-        meter.update(predict(torch.zeros(1)), torch.from_numpy(masks[index])[None], torch.tensor([index]))
+        meter, one = BoxMeter(2, whole.names, countable=[1, 2], min_area=1), slice(index, index + 1)
+        meter.update(maps[one], logits[one], torch.from_numpy(masks[index])[None], torch.tensor([index]))
         parts.append(meter.totals())
     for name, total in whole.totals().items():
         assert (parts[0][name] + parts[1][name] == total).all()
 
 
 def test_a_set_without_objects_has_no_precision() -> None:
-    meter = BoxMeter(2, ["ground", "car"], BoxHead(8))
+    meter = BoxMeter(2, ["ground", "car"])
     scores = meter.scores(meter.totals())
     assert math.isnan(scores["ap"])
     assert scores["ap_by_class"] == {}
@@ -490,10 +489,10 @@ def test_a_head_overfits_four_images() -> None:
         objective(model, batch).total.backward()
         optimizer.step()
         schedule.step()
-    head = head_of(model)
-    assert head is not None
-    meter = BoxMeter(4, [str(index) for index in range(10)], head)
+    heads = Heads(model)
+    meter = heads.named["boxes"].meter(4, [str(index) for index in range(10)])
     with torch.inference_mode():
-        meter.update(meter.reading(joined(model.eval()))(images), masks, batch.index)
+        logits, outputs = heads.split(heads.joined(model.eval())(images))
+    meter.update(outputs["boxes"], logits, masks, batch.index)
     scores = meter.scores(meter.totals())
     assert scores["ap"] > 0.9

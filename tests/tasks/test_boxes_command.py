@@ -5,6 +5,7 @@ python -m pytest tests/tasks/test_boxes_command.py
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,18 @@ import onnxruntime
 import pytest
 import torch
 from conftest import LABELS, Script, fails, train_options
+from seg.commands.training import _told
 
+from seg.commands.cli.targets import Deferred
 from seg.compare.study import read_study
 from seg.data.pairs import pair
-from seg.evaluation.evaluate import plots
 from seg.images import RGB, read_image, read_mask
-from seg.inference import export, exported, normalized
+from seg.inference import augmented, export, exported, normalized
+from seg.inference.heads import check_views
 from seg.models import WithHeads, build
 from seg.report import pictures
-from seg.tasks.boxes import BoxHead, decode, head_of, joined
-from seg.tasks.building import check_boxes, head_configs
+from seg.tasks.boxes import BoxHead, decode, drawing, head_of, joined
+from seg.training.pictures import ValidationPictures
 
 OPTIONS = ["task=boxes", "task.boxes.head.countable=[car]", "device.precision=32-true", "logger=none"]
 
@@ -93,8 +96,8 @@ def test_wrong_requests(tmp_path: Path, data: Path, script: Script) -> None:
         r"countable: expected 1 to 64 classes among sky, road, car, or null for all, got \['cat'\]; give names",
     )
     assert not list((tmp_path / "runs").glob("*/last.pt"))
-    with pytest.raises(ValueError, match="inference: expected whole or sliding with boxes, got seg.inference.augm"):
-        check_boxes({"_target_": "seg.inference.augmented"})
+    with pytest.raises(ValueError, match="inference: expected whole or sliding with boxes, got augmented, whose"):
+        check_views("boxes", partial(augmented))
 
 
 def test_a_sweep_compares_box_losses(tmp_path: Path, data: Path, script: Script) -> None:
@@ -127,13 +130,12 @@ def test_a_sweep_of_weightings_takes_options_of_the_task(tmp_path: Path, data: P
 
 
 def test_countable_classes_by_name_and_index() -> None:
-    cfg = {"head": {"_target_": "seg.tasks.boxes.BoxHead", "countable": ["car", 0]}, "task": {}}
-    model = build("unet", classes=3, encoder_name="resnet18")
-    (head,) = head_configs({"boxes": cfg}, model, LABELS).values()
-    assert head["countable"] == [0, 2]
+    head = {"_target_": "seg.tasks.boxes.BoxHead", "countable": ["car", 0]}
+    told = _told(Deferred(head, "task.boxes.head"), LABELS, in_channels=16)
+    assert told.config["countable"] == told().countable == [0, 2]
     for wrong in ([], ["cat"], [3], [True], "cat"):
         with pytest.raises(ValueError, match="countable: expected 1 to 64 classes among sky, road, car, or null"):
-            head_configs({"boxes": {**cfg, "head": {**cfg["head"], "countable": wrong}}}, model, LABELS)
+            _told(Deferred({**head, "countable": wrong}, "task.boxes.head"), LABELS, in_channels=16)
 
 
 def test_an_exported_model_gives_the_maps(tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ def test_an_exported_model_gives_the_maps(tmp_path: Path) -> None:
     masks, _ = exported.read(tmp_path / "b.onnx", "cpu")
     head = head_of(masks)
     assert head is not None
-    assert (head.countable, head.min_area) == ([1], 9)
+    assert (head.countable, head.min_area) == ((1,), 9)
     assert torch.equal(joined(masks)(images)[:, 3:], maps)
     assert torch.equal(joined(masks)(images)[:, :3].argmax(1), logits.argmax(1))
     wrong = {**about, "boxes": {"countable": [1], "min_area": "9"}}
@@ -169,11 +171,11 @@ def test_an_exported_model_gives_the_maps(tmp_path: Path) -> None:
 
 
 def test_training_draws_boxes(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plots, "SHOWN", 0.0)
+    monkeypatch.setattr(drawing, "SHOWN", 0.0)
     torch.manual_seed(0)
     model = WithHeads(build("fpn", classes=3, encoder_name="tu-test_resnet"), {"boxes": BoxHead(128, width=8)}).eval()
     pairs = pair(data / "val/images", data / "val/masks")[:1]
-    drawer = plots.ValidationPictures(pairs, 1, LABELS, ([0.5] * 3, [0.2] * 3), RGB, torch.device("cpu"))
+    drawer = ValidationPictures(pairs, 1, LABELS, ([0.5] * 3, [0.2] * 3), RGB, torch.device("cpu"))
     ((_, with_boxes),) = drawer.draw(model, tmp_path)
     image = read_image(pairs[0].image)
     images = normalized(torch.from_numpy(image).permute(2, 0, 1)[None], [0.5] * 3, [0.2] * 3, "cpu")
@@ -182,8 +184,11 @@ def test_training_draws_boxes(tmp_path: Path, data: Path, monkeypatch: pytest.Mo
     (boxes,) = decode(both[:, :3], both[:, 3:], min_area=16)
     assert len(boxes.scores)
     mask = both[0, :3].argmax(0).byte().numpy()
-    about = {"target": read_mask(pairs[0].mask, 3), "boxes": (boxes.boxes.tolist(), boxes.classes.tolist())}
-    expected = pictures.panel(image, mask, LABELS.palette, LABELS.names, **about)
+    about = {"target": read_mask(pairs[0].mask, 3)}
+    boxed = partial(
+        pictures.outlined, boxes=boxes.boxes.tolist(), classes=boxes.classes.tolist(), palette=LABELS.palette
+    )
+    expected = pictures.panel(image, mask, LABELS.palette, LABELS.names, **about, mark=boxed)
     np.testing.assert_array_equal(with_boxes, expected)
-    without = pictures.panel(image, mask, LABELS.palette, LABELS.names, target=about["target"])
+    without = pictures.panel(image, mask, LABELS.palette, LABELS.names, **about)
     assert (with_boxes != without).any()

@@ -7,18 +7,22 @@ import json
 import re
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from conftest import Script, fails, train_options
+from seg.commands.training import _objective
 
 from seg import models, runs
+from seg.commands.cli.targets import Deferred
+from seg.commands.request import FurtherTask
 from seg.inference import trained
 from seg.labels import LabelMap
 from seg.losses import CrossEntropy, Dice, WeightedSum
 from seg.tasks import objective
-from seg.tasks.building import check_tasks, make_objective
+from seg.tasks.building import check_tasks
 from seg.tasks.objective import MultiTask, Segmentation
 
 LABELS = LabelMap.load("camvid")
@@ -91,6 +95,17 @@ def test_tasks_that_are_none(tasks: Any, message: str) -> None:
     check_tasks(None)
 
 
+def made_objective(config: dict[str, Any], loss: torch.nn.Module) -> Any:
+    """What a run with this loss and these groups minimises."""
+    tasks = {
+        name: FurtherTask(Deferred(task["head"], ""), Deferred(task["task"], ""), task["weight"])
+        for name, task in (config["task"] or {}).items()
+    }
+    weighting = Deferred(config["weighting"], "weighting")
+    asked = SimpleNamespace(loss=loss, tasks=tasks, box_loss=None, weighting=weighting)
+    return _objective(asked, SimpleNamespace(labels=LABELS))  # type: ignore[arg-type]
+
+
 def configured(weighting: str, **options: Any) -> dict[str, Any]:
     return {"task": None, "weighting": {"_target_": f"seg.losses.weighting.{weighting}", **options}}
 
@@ -98,21 +113,21 @@ def configured(weighting: str, **options: Any) -> dict[str, Any]:
 def test_the_weighting_of_a_composite_loss() -> None:
     """Without further tasks its terms are weighed; the sum is left to the loss, to the bit."""
     loss = WeightedSum(terms={"cross": CrossEntropy(), "dice": Dice()}, weights={"cross": 1.0, "dice": 1.0})
-    plain = make_objective(configured("Fixed"), loss, LABELS)
+    plain = made_objective(configured("Fixed"), loss)
     assert isinstance(plain, Segmentation)
     assert plain.weighting is None
-    weighed = make_objective(configured("DynamicWeightAverage", temperature=1.0), loss, LABELS)
+    weighed = made_objective(configured("DynamicWeightAverage", temperature=1.0), loss)
     assert isinstance(weighed, Segmentation)
     assert weighed.weighting is not None
     assert weighed.weighting.names == ("cross", "dice")
     with pytest.raises(
         ValueError, match="weighting: expected several losses to weigh, got Dice alone; give weighting="
     ):
-        make_objective(configured("Uncertainty"), Dice(), LABELS)
+        made_objective(configured("Uncertainty"), Dice())
     with pytest.raises(
         ValueError, match="expected arguments among names, positive, rate, got temperature; .* ~weighting.temp"
     ):
-        make_objective(configured("Uncertainty", temperature=1.0), loss, LABELS)
+        made_objective(configured("Uncertainty", temperature=1.0), loss)
 
 
 def test_constructors_are_told_what_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +141,7 @@ def test_constructors_are_told_what_they_take(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("seg.tasks.objective.Told", Told, raising=False)
     tasks = {"mine": {"head": SIZE, "task": {"_target_": "seg.tasks.objective.Told", "scale": 2.0}, "weight": 0.25}}
-    found = make_objective({**configured("Fixed"), "task": tasks}, Dice(), LABELS)
+    found = made_objective({**configured("Fixed"), "task": tasks}, Dice())
     assert isinstance(found, MultiTask)
     assert found.tasks["mine"].told == (LABELS.classes, list(LABELS.names), 2.0)
     assert found.weights == {"mine": 0.25}
