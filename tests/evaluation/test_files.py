@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import train_options
-from seg.commands._request import check_monitor
 
 from seg import runs
 from seg.evaluation import files, plots

@@ -14,8 +14,8 @@ import onnxruntime
 import pytest
 import torch
 from conftest import LABELS, Script, fails, train_options
-from seg.commands.training import _told
 
+from seg.commands.build import _told
 from seg.commands.cli.targets import Deferred
 from seg.compare.study import read_study
 from seg.data.pairs import pair

@@ -7,22 +7,20 @@ import json
 import re
 from pathlib import Path
 from textwrap import dedent
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from conftest import Script, fails, train_options
-from seg.commands.training import _objective
 
 from seg import models, runs
+from seg.commands.build import _told
 from seg.commands.cli.targets import Deferred
-from seg.commands.request import FurtherTask
 from seg.inference import trained
 from seg.labels import LabelMap
 from seg.losses import CrossEntropy, Dice, WeightedSum
 from seg.tasks import objective
-from seg.tasks.building import check_tasks
+from seg.tasks.building import check_tasks, make_objective
 from seg.tasks.objective import MultiTask, Segmentation
 
 LABELS = LabelMap.load("camvid")
@@ -97,13 +95,10 @@ def test_tasks_that_are_none(tasks: Any, message: str) -> None:
 
 def made_objective(config: dict[str, Any], loss: torch.nn.Module) -> Any:
     """What a run with this loss and these groups minimises."""
-    tasks = {
-        name: FurtherTask(Deferred(task["head"], ""), Deferred(task["task"], ""), task["weight"])
-        for name, task in (config["task"] or {}).items()
-    }
-    weighting = Deferred(config["weighting"], "weighting")
-    asked = SimpleNamespace(loss=loss, tasks=tasks, box_loss=None, weighting=weighting)
-    return _objective(asked, SimpleNamespace(labels=LABELS))  # type: ignore[arg-type]
+    parts = config["task"] or {}
+    tasks = {name: _told(Deferred(part["task"], ""), LABELS)() for name, part in parts.items()}
+    weights = {name: part["weight"] for name, part in parts.items()}
+    return make_objective(loss, LABELS, Deferred(config["weighting"], "weighting"), tasks, weights)
 
 
 def configured(weighting: str, **options: Any) -> dict[str, Any]:
