@@ -158,7 +158,7 @@ def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None
 
 def _told(deferred: Deferred, labels: LabelMap, **known: Any) -> Deferred:
     """Tell a head or a task what it takes of what only a run knows."""
-    deferred = deferred.told(classes=labels.classes, names=labels.names, **known)
+    deferred = deferred.told(classes=labels.classes, names=list(labels.names), **known)
     if (countable := deferred.config.get("countable")) is None:
         return deferred
     return deferred.given(countable=class_indices(countable, labels.names))

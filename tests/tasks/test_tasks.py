@@ -80,10 +80,6 @@ def test_a_users_own_second_task(tmp_path: Path, data: Path, script: Script) -> 
             {"edges": {"head": {"channels": 3}, "task": SIZE}},
             r"task.edges.head: expected a _target_ and its .* got \{'c",
         ),
-        (
-            {"edges": {"head": SIZE, "task": {"_target_": "my_lost.Edges"}}},
-            "my_lost.Edges: .*No module named 'my_lost'",
-        ),
     ],
 )
 def test_tasks_that_are_none(tasks: Any, message: str) -> None:
@@ -91,6 +87,8 @@ def test_tasks_that_are_none(tasks: Any, message: str) -> None:
         check_tasks(tasks)
     check_tasks({"edges": {"head": SIZE, "task": SIZE, "weight": 2.0}})
     check_tasks(None)
+    with pytest.raises(ValueError, match="my_lost.Edges: .*No module named 'my_lost'"):
+        Deferred({"_target_": "my_lost.Edges"}, "task.edges.task")
 
 
 def made_objective(config: dict[str, Any], loss: torch.nn.Module) -> Any:
