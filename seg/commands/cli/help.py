@@ -7,7 +7,10 @@ from pathlib import Path
 
 import seg
 
-_BLOCKS = re.compile(r"^(?:defaults|hydra):.*\n(?: .*\n|\n)*", re.MULTILINE)  # what is Hydra's, not the user's
+# what is Hydra's, not the user's; and the names of options that nobody would replace
+_BLOCKS = re.compile(
+    r"^(?:defaults|hydra):.*\n(?: .*\n|\n)*|^ *_target_: seg\.[\w.]*\.(?:\w*Options|Source|Part)\n", re.MULTILINE
+)
 
 
 def conf_dir() -> Path:
