@@ -78,8 +78,8 @@ and, in ``my_conf/task/edges.yaml``::
 ``meter`` is evaluated (`seg.inference.heads`): its scores stand where all others do, ``fit.monitor=edge_error`` goes by
 them, and ``seg-compare metric=edge_error`` compares runs; what it draws is on the pictures. One without is trained
 alone. ``seg-evaluate trust=[my_edges]`` evaluates it in a checkpoint. Masks are predicted as without the head, and
-``seg-export`` leaves it out, and says so; ``seg.load(FILE, trust=["my_edges"]).model(images, heads=True)`` gives what it
-returns.
+``seg-export`` leaves it out, and says so; ``seg.load(FILE, trust=["my_edges"]).model(images, heads=True)`` gives what
+it returns.
 """
 
 import math

@@ -64,7 +64,9 @@ def composed(name: str, overrides: list[str]) -> Any:
 def check_signature(config: dict[str, Any]) -> None:
     constructor = get_object(config["_target_"])
     parameters = inspect.signature(constructor).parameters
-    given = {key for key in config if not key.startswith("_")} - ({"when"} if hasattr(constructor, "per_image") else set())
+    given = {key for key in config if not key.startswith("_")} - (
+        {"when"} if hasattr(constructor, "per_image") else set()
+    )
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     assert takes_any or given <= set(parameters), f"{given - set(parameters)} is not a parameter"
     required = {

@@ -185,9 +185,9 @@ def test_the_last_validation_is_the_judgement(data: Path, tmp_path: Path, option
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
     images = len(list((data / "val/images").iterdir()))
     assert done.stdout.splitlines()[-1] == " ".join(["passes", *[str(images)] * passes])
-    lines = [line for line in runs.read_lines(tmp_path / "a" / runs.METRICS) if "val_miou" in line]
+    lines = [line for line in runs.read_lines(tmp_path / "a" / runs.EPOCHS) if "val_miou" in line]
     assert lines[0].keys() == lines[-1].keys()
-    found = json.loads((tmp_path / "a" / runs.JUDGED).read_text())
+    found = json.loads((tmp_path / "a" / runs.EVALUATION).read_text())
     assert found["error_missed"] >= 0
     for key, value in lines[-1].items():
         if key.startswith("val_"):

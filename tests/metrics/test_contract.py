@@ -186,7 +186,9 @@ def test_a_newcomer_learns_what_is_missing(made: Any, message: str) -> None:
 
 
 def test_a_choice_without_pixels_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"expected pixels among them, .* got loss; give such as metric=\[default,mine"):
+    with pytest.raises(
+        ValueError, match=r"expected pixels among them, .* got loss; give such as metric=\[default,mine"
+    ):
         build(wanted_metrics(enrolled()["loss"]), **known())
     for wrong, message in (
         (None, "metric: expected metrics by name, got None"),
