@@ -45,14 +45,15 @@ costs. For example, the edges between classes, in ``my_edges.py``::
             self.pixels[index] = torch.stack([(wrong & known).sum((1, 2)), known.sum((1, 2))], 1).double().cpu()
 
         def totals(self):
-            return {"edges": self.pixels}
+            return {"edge_pixels": self.pixels}
 
         def scores(self, totals):
-            wrong, known = totals["edges"].sum(0).tolist()
+            wrong, known = totals["edge_pixels"].sum(0).tolist()
             return {"edge_error": wrong / known}
 
         def per_image(self, totals):
-            yield "edge_error", "", (totals["edges"][:, 0] / totals["edges"][:, 1]).numpy()
+            wrong, known = totals["edge_pixels"].T
+            yield "edge_error", "", (wrong / known).numpy()
 
 
     class Edges(nn.Module):
