@@ -140,8 +140,8 @@ def _check(cfg: dict[str, Any]) -> None:
         if not (cfg[key] is None and optional) and not (isinstance(cfg[key], str) and cfg[key]):
             raise ValueError(f"{key}: expected a text{' or null' if optional else ''}, got {cfg[key]!r}; give one")
     rope, known = cfg["rope"], measure(cfg["metric"])
-    widest = 1.0 if known is not None and known.unit == SHARE else math.inf
-    if rope is not None and not (checks.is_number(rope) and 0 <= rope < widest):
+    limit = 1.0 if known is not None and known.unit == SHARE else math.inf
+    if rope is not None and not (checks.is_number(rope) and 0 <= rope < limit):
         raise ValueError(
             f"rope: expected a difference in units of the metric, 0 or more, got {rope!r}; give 0.005 for half a point"
         )

@@ -81,8 +81,11 @@ def export(config: "DictConfig") -> None:
 
 def _model(trained: "Trained", int8: bool, description: dict[str, Any]) -> "tuple[nn.Module, int]":
     """What is exported, and how many channels it gives after the logits: the maps of boxes, which are described."""
-    from seg.tasks.boxes import CHANNELS, head_of, joined
+    from seg.tasks.boxes import CHANNELS, BoxHead, head_of, joined
 
+    named: Any = getattr(trained.model, "heads", {})
+    if own := [name for name, one in named.items() if not isinstance(one, BoxHead)]:
+        log.warning(f"{' and '.join(own)}: left out, because an exported file holds the segmentation, and boxes, alone")
     if (head := head_of(trained.model)) is None:
         return trained.model, 0
     if int8:

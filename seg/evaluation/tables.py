@@ -37,7 +37,8 @@ def print_tables(judged: Evaluation, data: dict[str, Any], *, title: str, sizes:
     if "components" in data:
         console.print(_size_table(data["components"], sizes))
     console.print(_means_table(data))
-    console.print(further_table(judged, without=_SHOWN))
+    if (further := further_table(judged, without=_SHOWN)).row_count:
+        console.print(further)
     for line in (*_lines(judged, data), verdict(final, majority, data["majority"]["class"])):
         log.info(line)
 
