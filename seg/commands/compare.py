@@ -69,7 +69,7 @@ def _compare_each(studies: "dict[str, Study]", cfg: dict[str, Any]) -> None:
 
 
 def _compared(study: "Study", cfg: dict[str, Any]) -> "Compared":
-    from seg.compare.sample import measure
+    from seg.compare.scores import measure
     from seg.compare.statistics import compare
 
     if not study.levels:
@@ -128,7 +128,7 @@ def _check(cfg: dict[str, Any]) -> None:
     Raises:
         ValueError: what was expected.
     """
-    from seg.compare.sample import measure
+    from seg.compare.scores import measure
     from seg.files import checks
     from seg.metrics.catalogue import SHARE
 
@@ -143,7 +143,8 @@ def _check(cfg: dict[str, Any]) -> None:
     limit = 1.0 if known is not None and known.unit == SHARE else math.inf
     if rope is not None and not (checks.is_number(rope) and 0 <= rope < limit):
         raise ValueError(
-            f"rope: expected a difference in units of the metric, 0 or more, got {rope!r}; give 0.005 for half a point"
+            f"rope: expected a difference in units of the metric, from 0{' to below 1' * (limit == 1)}, got {rope!r}; "
+            "give 0.005 for half a point"
         )
 
 

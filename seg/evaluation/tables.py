@@ -126,7 +126,8 @@ def _lines(judged: Evaluation, data: dict[str, Any]) -> Iterator[str]:
             f"{percent(data['ap_i'])} %" + (f"; {by_class}" if by_class else "")
         )
     if "ece" not in data:
-        yield "calibration error (ECE): none, because predicted masks have no confidence"
+        why = ", because predicted masks have no confidence" if "checkpoint" not in data else " computed"
+        yield f"calibration error (ECE): none{why}"
     else:
         yield _calibration("calibration error", data, "ece")
     if "temperature" in data:

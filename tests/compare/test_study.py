@@ -403,3 +403,25 @@ def test_other_versions_and_machines_are_told(tmp_path: Path) -> None:
     warnings = read_study(tmp_path).warnings
     assert "the runs were made with torch 2.11.0 and 2.14.1" in warnings
     assert "the runs were made on 2 kinds of machine: their times do not compare" in warnings
+
+
+def test_a_length_is_compared_in_pixels(tmp_path: Path, script: Script) -> None:
+    """Less is better, half a pixel does not matter, and nothing is taken for a share."""
+    rng = np.random.default_rng(0)
+    for folder in losses(tmp_path / "runs").iterdir():
+        far = (4.0 if folder.name.startswith("dice") else 9.0) + rng.uniform(0, 1, 12)
+        rows = "".join(f"val/{i:03},hd95,,{value:.4f}\n" for i, value in enumerate(far))
+        path = folder / runs.PER_IMAGE_METRICS
+        path.write_text(path.read_text() + rows)
+    result = script("seg-compare", runs="runs", destination="out", metric="hd95", draws=100)
+    assert result.returncode == 0, result.stderr
+    title = "95th percentile of the Hausdorff distance"
+    assert re.search(
+        rf"'dice' beats 'focal' by [45]\.\d\d pixels of {title}, 95 % interval [345]\.\d\d to", result.stdout
+    )
+    statistics = json.loads((tmp_path / "out/statistics.json").read_text())
+    assert (statistics["rope"], statistics["winner"]["level"]) == (0.5, "dice")
+    report = (tmp_path / "out/report.md").read_text()
+    assert f"{title} px" in report
+    assert "standard errors in pixels" in report
+    assert "less is better; differences are the first level minus the second, in pixels" in report
