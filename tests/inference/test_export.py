@@ -130,7 +130,7 @@ def test_a_model_of_one_size_says_so(tmp_path: Path) -> None:
     [
         ("a.pt", None, r"destination: expected a file that ends in .onnx or .pt2, got 'a.pt'; name one"),
         ("a", None, "got 'a'"),
-        ("a.pt2", [33, 64], r"size: expected \[HEIGHT,WIDTH\] in multiples of 32, got \[33, 64\]; give such as"),
+        ("a.pt2", [33, 64], r"size: expected \[HEIGHT,WIDTH\] in multiples of 32 pixels, got \[33, 64\]; give such as"),
         ("a.pt2", 64, "got 64"),
         ("a.pt2", [0, 32], r"got \[0, 32\]"),
         ("a.pt2", [True, 32], r"got \[True, 32\]"),
