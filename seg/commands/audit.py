@@ -8,7 +8,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from seg.commands.cli import instantiate, plain, run
+from seg.commands.cli import plain, run
+from seg.files import checks
 from seg.files.errors import FAILED
 
 if TYPE_CHECKING:
@@ -16,10 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from seg.audit import Audit, Split
-    from seg.data.pairs import Folders
+    from seg.data.source import Source
     from seg.labels import LabelMap
-
-_PARTS = ("train", "val", "test")
 
 
 def main() -> None:
@@ -32,19 +31,23 @@ def audit(config: "DictConfig") -> None:
     from omegaconf import OmegaConf
 
     from seg.audit.report import write_report
+    from seg.commands.cli.targets import source_of
+    from seg.data.source import named_labels
     from seg.files import finite, make_folder, write_json
     from seg.report.console import plain_console
 
     for key in config.data.train:  # mandatory for seg-train only
         if OmegaConf.is_missing(config.data.train, key):
             config.data.train[key] = None
-    if config.data.render is not None:
-        instantiate(plain(config.data.render))()
     cfg = plain(config)
-    splits = _splits(cfg)
-    labels = _labels(cfg, splits)
+    checks.flag("json", cfg["json"])
+    source = source_of(cfg["data"])
+    if source.render is not None:
+        source.render()
+    splits = _splits(cfg, source)
+    labels = named_labels(cfg["labels"], splits[0].masks, cfg["ignore"])
     console = plain_console(stderr=cfg["json"])
-    result = _look(splits, labels, cfg, console)
+    result = _look(splits, labels, cfg, source, console)
     destination = make_folder(cfg["destination"], "destination")
     write_json(destination / "audit.json", result.to_dict())
     write_report(destination / "audit.html", result)
@@ -59,68 +62,24 @@ def audit(config: "DictConfig") -> None:
         sys.exit(FAILED)
 
 
-def _splits(cfg: dict[str, Any]) -> "list[Split]":
-    """The splits that the request names: one by ``images`` and ``masks``, or those of the ``data`` group.
+def _splits(cfg: dict[str, Any], source: "Source") -> "list[Split]":
+    """Return the splits that the request names: one by ``images`` and ``masks``, or those of the ``data`` group."""
+    from seg.audit.splits import is_given, one_split, splits_of
 
-    Raises:
-        ValueError: none, half of one, or both.
-    """
-    from seg.audit import Split
-
-    data = cfg["data"]
     templates = {key: cfg[key] for key in ("image_template", "template")}
-    named = {part: data[part] for part in _PARTS if any(data[part].values())}
-    if cfg["images"] or cfg["masks"]:
-        if named:
-            raise ValueError(
-                "expected images= and masks= for one split, or data.* for several, got both; give one or the other"
-            )
-        return [Split("data", *_folders(cfg, ""), **templates)]
-    if not named:
-        raise ValueError("missing on the command line: images=... masks=... (or data.train.images=... and so on)")
-    folders = {part: _folders(about, f"data.{part}.", data["train"]) for part, about in named.items()}
-    if [*named] == ["train"]:
-        return _share(folders["train"], data, templates)
-    return [Split(part, *folders[part], **templates, listed=about["list"]) for part, about in named.items()]
-
-
-def _folders(about: dict[str, Any], prefix: str, default: dict[str, Any] | None = None) -> "tuple[Folders, Folders]":
-    """Folders of images and masks; a part that has a list alone shares those of ``default``."""
-    if default and about["list"] and not about["images"] and not about["masks"]:
-        about = default
-    for key in ("images", "masks"):
-        if about[key] is None:
-            raise ValueError(f"missing on the command line: {prefix}{key}=...; a split needs images and masks")
-    return about["images"], about["masks"]
-
-
-def _share(folders: "tuple[Folders, Folders]", data: dict[str, Any], templates: dict[str, str]) -> "list[Split]":
-    """The seeded split that ``seg-train`` would make of these folders."""
-    from seg.audit import Split
-    from seg.data.pairs import pair, scenes_of, split
-
-    listed = data["train"]["list"]
-    pairs = pair(*folders, **templates, only=listed)
-    scenes = scenes_of([p.name for p in pairs], data["group"])
-    parts = zip(("train", "val"), split(pairs, data["val_share"], data["split_seed"], scenes), strict=True)
-    return [Split(name, *folders, **templates, only=[p.name for p in part], listed=listed) for name, part in parts]
-
-
-def _labels(cfg: dict[str, Any], splits: "list[Split]") -> "LabelMap":
-    from seg.data.pairs import as_list
-    from seg.labels import LabelMap
-
-    beside = as_list(splits[0].masks)[0] / "labels.yaml"
-    if cfg["labels"] is None and not beside.is_file():
+    if not cfg["images"] and not cfg["masks"]:
+        return splits_of(source, **templates)
+    if any(map(is_given, (source.train, source.val, source.test))):
         raise ValueError(
-            f"expected a labels.yaml in '{beside.parent}', which seg-preprocess writes, got none; give labels=FILE"
+            "expected images= and masks= for one split, or data.* for several, got both; give one or the other"
         )
-    return LabelMap.load(beside if cfg["labels"] is None else cfg["labels"], ignore=cfg["ignore"])
+    return one_split(cfg["images"], cfg["masks"], **templates)
 
 
-def _look(splits: "list[Split]", labels: "LabelMap", cfg: dict[str, Any], console: "Console") -> "Audit":
+def _look(
+    splits: "list[Split]", labels: "LabelMap", cfg: dict[str, Any], source: "Source", console: "Console"
+) -> "Audit":
     from seg.audit import audit as look_at
-    from seg.images import Reading
     from seg.report.progress import bulk_progress
 
     with bulk_progress("reading", "pairs", console) as tell:
@@ -128,8 +87,8 @@ def _look(splits: "list[Split]", labels: "LabelMap", cfg: dict[str, Any], consol
             splits,
             labels,
             read=cfg["read"],
-            reading=Reading.of(*(cfg["data"][key] for key in ("bands", "range", "exif")), prefix="data."),
-            group=cfg["data"]["group"],
+            reading=source.reading,
+            group=source.group,
             threads=cfg["threads"],
             progress=lambda done, total: tell(done, total=total),
         )

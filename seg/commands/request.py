@@ -9,7 +9,7 @@ from torch import nn
 
 from seg import models
 from seg.commands.cli import instantiate
-from seg.commands.cli.targets import Deferred
+from seg.commands.cli.targets import Deferred, source_of
 from seg.commands.metrics import checked_catalogue, wanted_metrics
 from seg.commands.sweep import check_test
 from seg.convert.weights import check_rules
@@ -118,7 +118,7 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
         choices=choices,
         folder=folder,
         fit=fit,
-        data=_source(cfg["data"]),
+        data=source_of(cfg["data"]),
         few=few,
         loader=loader,
         device=instantiate(cfg["device"], group="device"),
@@ -141,14 +141,6 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
     )
     _check_together(asked)
     return asked
-
-
-def _source(data: Mapping[str, Any]) -> Source:
-    """Build where the data lie; a group of the user's own need not name the targets."""
-    part = {"_target_": "seg.data.source.Part"}
-    parts = {name: {**part, **(data.get(name) or {})} for name in ("train", "val", "test")}
-    source: Source = instantiate({"_target_": "seg.data.source.Source", **data, **parts}, group="data")
-    return source
 
 
 def _deferred(config: Mapping[str, Any], group: str) -> Deferred | None:

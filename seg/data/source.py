@@ -313,14 +313,24 @@ def _spread(pairs: list[Pair], number: int) -> list[Pair]:
     return [pairs[i * len(pairs) // number] for i in range(number)] if len(pairs) > number else pairs
 
 
-def load_labels(labels: str | None, masks: Folders) -> LabelMap:
+def named_labels(labels: str | None, masks: Folders, ignore: Sequence[str] = ()) -> LabelMap:
     """Load the named label map, else the ``labels.yaml`` beside the masks, in the first of several folders."""
     beside = as_list(masks)[0] / "labels.yaml"
     if labels is None and not beside.is_file():
         raise ValueError(
             f"expected a labels.yaml in '{beside.parent}', which seg-preprocess writes, got none; give labels=FILE"
         )
-    label_map = LabelMap.load(beside if labels is None else labels)
+    return LabelMap.load(beside if labels is None else labels, ignore=ignore)
+
+
+def load_labels(labels: str | None, masks: Folders) -> LabelMap:
+    """Load the label map as `named_labels` does, and hold the masks against it.
+
+    Raises:
+        ValueError: it is missing, or the masks were made with other classes.
+    """
+    label_map = named_labels(labels, masks)
+    beside = as_list(masks)[0] / "labels.yaml"
     check_labels(label_map, masks, f"'{beside}'" if labels is None else f"labels={labels}")
     return label_map
 

@@ -16,6 +16,8 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,10 +27,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seg.files import whole
+import seg
+from seg.files import checks, whole
+from seg.files.errors import Failed
 from seg.inference import MULTIPLE, whole_image
-from seg.inference.exported import KEY, REMEDY, SUFFIXES, Onnx, Program, program_of
+from seg.inference.examples import as_inputs
+from seg.inference.runtime import KEY, REMEDY, SUFFIXES, Onnx, Program, program_of
+from seg.inference.trained import Trained
 from seg.models import first_line
+from seg.tasks.boxes import CHANNELS, BoxHead, head_of, joined
+
+log = logging.getLogger(__name__)
 
 OPSET = 18
 _LIBRARIES = ("onnx", "onnxruntime", "onnxscript")
@@ -51,6 +60,62 @@ def _apart(out: Tensor, argmax: bool, maps: int) -> tuple[Tensor, ...]:
     """Logits, or the mask, and boxes if there are maps of them."""
     logits, further = (out[:, :-maps], (out[:, -maps:],)) if maps else (out, ())
     return (logits.argmax(1).to(torch.uint8) if argmax else logits, *further)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was exported.
+
+    Attributes:
+        difference: see `write`.
+        maps: channels of the second output, for boxes; 0 without.
+        calibrated: number of images that 8 bits were calibrated with; 0 without.
+        changed: share of their pixels that get another class with 8 bits.
+    """
+
+    difference: float
+    maps: int = 0
+    calibrated: int = 0
+    changed: float = 0.0
+
+
+def export_trained(
+    trained: Trained,
+    path: str | os.PathLike[str],
+    *,
+    size: Sequence[int] | None = None,
+    argmax: bool = False,
+    calibrate: Sequence[Path] = (),
+) -> Export:
+    """Export a trained model with its boxes, if it predicts any, and all that says what its outputs mean.
+
+    Args:
+        path, size, argmax: see `write`.
+        calibrate: images like those to come, to compute with 8 bits; see `quantize`.
+
+    Raises:
+        ValueError: see `write`.
+        Failed: the model cannot be exported.
+    """
+    description = {**trained.describe(), "version": seg.__version__, "opset": OPSET}
+    model, maps, head = trained.model, 0, head_of(trained.model)
+    heads: Any = getattr(trained.model, "heads", {})
+    if own := [name for name, module in heads.items() if not isinstance(module, BoxHead)]:
+        log.warning(f"{' and '.join(own)}: left out, because an exported file holds the segmentation, and boxes, alone")
+    if head is not None and calibrate:
+        log.warning(
+            "int8: boxes are left out, because 8 bits would move their sides by pixels; they need an export without"
+        )
+    elif head is not None:
+        description["boxes"] = {"countable": head.countable, "min_area": head.min_area}
+        model, maps = joined(model), CHANNELS
+    try:
+        channels = trained.reading.channels
+        difference = write(path, model, channels, description, size=size, argmax=argmax, maps=maps)
+    except RuntimeError as error:
+        raise Failed(f"'{trained.path}' was not exported: {error}") from None
+    changed = quantize(path, partial(as_inputs, trained, calibrate)) if calibrate else 0.0
+    return Export(difference, maps, len(calibrate), changed)
 
 
 def write(
@@ -137,8 +202,11 @@ def _share_of_others(before: nn.Module, after: nn.Module, image: Tensor) -> floa
     return float((masks[0] != masks[1]).double().mean())
 
 
-def check_request(path: str | os.PathLike[str], size: Any) -> None:
+def check_request(path: str | os.PathLike[str], size: Any, *, int8: bool = False) -> None:
     """Refuse what `write` cannot do, before anything is read.
+
+    Args:
+        int8: it is to compute with 8 bits, see `quantize`.
 
     Raises:
         ValueError: another suffix, a missing library, or a size that is no multiple of 32.
@@ -146,17 +214,16 @@ def check_request(path: str | os.PathLike[str], size: Any) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"destination: expected a file that ends in {' or '.join(SUFFIXES)}, got '{path}'; name one")
-    if size is not None and not (
-        isinstance(size, list | tuple)
-        and len(size) == 2
-        and all(isinstance(s, int) and not isinstance(s, bool) and s > 0 and s % MULTIPLE == 0 for s in size)
-    ):
-        raise ValueError(
-            f"size: expected [HEIGHT,WIDTH] in multiples of {MULTIPLE}, got {size!r}; give such as [224,224], or null "
-            "for images of any size"
-        )
+    if size is not None:
+        checks.sides("size", size, multiple=MULTIPLE)
     if suffix == ".onnx" and (missing := [name for name in _LIBRARIES if find_spec(name) is None]):
         raise ValueError(f"destination: expected {', '.join(missing)} to write ONNX, got none; {REMEDY}")
+    if Path(path).is_dir():
+        raise ValueError(f"destination: expected a file, got the folder '{path}'; name a file in it")
+    if int8 and (suffix != ".onnx" or size is not None):
+        raise ValueError(
+            f"int8: expected an ONNX file for images of any size, got '{path}' with size={size}; leave one out"
+        )
 
 
 def _program(model: nn.Module, channels: int, size: Sequence[int] | None) -> torch.export.ExportedProgram:

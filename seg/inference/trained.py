@@ -22,7 +22,7 @@ from torch import nn
 
 from seg import inference, models
 from seg.images import RGB, Image, Reading, read_image
-from seg.inference import exported
+from seg.inference import runtime
 from seg.labels import LabelMap
 from seg.models import checkpoint
 from seg.regularizers import attach
@@ -136,7 +136,7 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
     Raises:
         ValueError: not such a checkpoint, or no such device.
     """
-    is_exported = Path(path).suffix.lower() in exported.SUFFIXES
+    is_exported = Path(path).suffix.lower() in runtime.SUFFIXES
     state = {} if is_exported else read(path)
     device = device_of(device)
     if is_exported:
@@ -160,7 +160,7 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
 
 
 def _load_exported(path: str | os.PathLike[str], device: str) -> Trained:
-    model, description = exported.read(path, device)
+    model, description = runtime.read(path, device)
     _check_fields(path, description, ("labels", "normalization", "reading"))
     labels, reading = labels_of(path, description), reading_of(path, description)
     mean, std = (tuple(description["normalization"][key]) for key in ("mean", "std"))

@@ -13,7 +13,7 @@ import torch
 from conftest import Script, fails
 from regularizers.test_attach import ALL, ONNX_SLICE, SLICE, build, side_of
 
-from seg.inference import export, exported, trained, whole_image
+from seg.inference import export, runtime, trained, whole_image
 from seg.regularizers import attach
 
 OLD = Path(__file__).parents[1] / "golden" / "format1" / "last.pt"
@@ -32,7 +32,7 @@ def _one_thread() -> Any:
 def forms() -> list[Any]:
     """The slice in every form; slow are models like others, and the program that an ONNX file is made from."""
     quick = {(*pair, ".onnx") for pair in ONNX_SLICE} | {("resnet18", "unet", ".pt2")}
-    found = [(*pair, suffix) for suffix in exported.SUFFIXES for pair in sorted(SLICE)]
+    found = [(*pair, suffix) for suffix in runtime.SUFFIXES for pair in sorted(SLICE)]
     return [pytest.param(*each, id="-".join(each), marks=() if each in quick else pytest.mark.slow) for each in found]
 
 
@@ -45,7 +45,7 @@ def test_files_compute_what_models_do(encoder: str, decoder: str, suffix: str, t
     size = [side, side] if (encoder, decoder) in FIXED else None
     path = tmp_path / f"a{suffix}"
     export.write(path, model, 3, {"classes": 3}, size=size)
-    file, description = exported.read(path, "cpu")
+    file, description = runtime.read(path, "cpu")
     assert description == {"classes": 3, "output": "logits", "size": size}
     for number, shape in enumerate([(side, side)] if size else [(64, 32), (45, 130)], start=1):
         images = torch.randn(number, 3, *shape)
@@ -100,7 +100,7 @@ def test_eight_bits_compute_nearly_the_same(files: Path, tmp_path: Path) -> None
     graph = onnx.load(tmp_path / "a.onnx").graph
     assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in graph.node}
     assert {i.data_type for i in graph.initializer if len(i.dims) == 4} == {onnx.TensorProto.INT8}
-    (before, about), (after, also) = (exported.read(folder / "a.onnx", "cpu") for folder in (files, tmp_path))
+    (before, about), (after, also) = (runtime.read(folder / "a.onnx", "cpu") for folder in (files, tmp_path))
     assert about == also
     others = [
         float((before(torch.from_numpy(x)).argmax(1) != after(torch.from_numpy(x)).argmax(1)).double().mean())
@@ -113,8 +113,8 @@ def test_eight_bits_compute_nearly_the_same(files: Path, tmp_path: Path) -> None
 
 def test_what_does_not_compute_the_same_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = trained.load(OLD, "cpu")
-    run = exported.Onnx.outputs
-    monkeypatch.setattr(exported.Onnx, "outputs", lambda self, images: tuple(out + 1 for out in run(self, images)))
+    run = runtime.Onnx.outputs
+    monkeypatch.setattr(runtime.Onnx, "outputs", lambda self, images: tuple(out + 1 for out in run(self, images)))
     with pytest.raises(
         RuntimeError, match="to compute what the model does, got a difference of 1 for images of 64x96;"
     ):
@@ -133,7 +133,7 @@ def test_a_model_of_one_size_says_so(tmp_path: Path) -> None:
     [
         ("a.pt", None, r"destination: expected a file that ends in .onnx or .pt2, got 'a.pt'; name one"),
         ("a", None, "got 'a'"),
-        ("a.pt2", [33, 64], r"size: expected \[HEIGHT,WIDTH\] in multiples of 32, got \[33, 64\]; give such as"),
+        ("a.pt2", [33, 64], r"size: expected \[HEIGHT,WIDTH\] in multiples of 32 pixels, got \[33, 64\]; give such as"),
         ("a.pt2", 64, "got 64"),
         ("a.pt2", [0, 32], r"got \[0, 32\]"),
         ("a.pt2", [True, 32], r"got \[True, 32\]"),
@@ -152,7 +152,7 @@ def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         export.check_request("a.onnx", None)
 
 
-@pytest.mark.parametrize("suffix", exported.SUFFIXES)
+@pytest.mark.parametrize("suffix", runtime.SUFFIXES)
 def test_files_of_others_are_refused(suffix: str, files: Path, tmp_path: Path) -> None:
     path = tmp_path / f"b{suffix}"
     with pytest.raises(ValueError, match="checkpoint: expected a file, got"):

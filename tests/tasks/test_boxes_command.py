@@ -21,7 +21,7 @@ from seg.commands.cli.targets import Deferred
 from seg.compare.study import read_study
 from seg.data.pairs import pair
 from seg.images import RGB, read_image, read_mask
-from seg.inference import augmented, export, exported, normalized
+from seg.inference import augmented, export, normalized, runtime
 from seg.inference.heads import check_views
 from seg.models import WithHeads, build
 from seg.report import pictures
@@ -150,12 +150,12 @@ def test_an_exported_model_gives_the_maps(tmp_path: Path) -> None:
     images = torch.randn(1, 3, 50, 71)
     logits, maps = map(torch.from_numpy, session.run(["logits", "boxes"], {"images": images.numpy()}))
     assert (logits.shape, maps.shape) == ((1, 3, 50, 71), (1, 5, 50, 71))
-    plain, _ = exported.read(tmp_path / "a.onnx", "cpu")
-    assert head_of(plain) is None  # nothing is said of boxes
-    assert torch.equal(plain(images), logits)
+    file, _ = runtime.read(tmp_path / "a.onnx", "cpu")
+    assert head_of(file) is None  # nothing is said of boxes
+    assert torch.equal(file(images), logits)
     about = {"classes": 3, "boxes": {"countable": [1], "min_area": 9}}
     export.write(tmp_path / "b.onnx", one, 3, about, maps=5, argmax=True)
-    masks, _ = exported.read(tmp_path / "b.onnx", "cpu")
+    masks, _ = runtime.read(tmp_path / "b.onnx", "cpu")
     head = head_of(masks)
     assert head is not None
     assert (head.countable, head.min_area) == ((1,), 9)
@@ -166,7 +166,7 @@ def test_an_exported_model_gives_the_maps(tmp_path: Path) -> None:
     onnx.helper.set_model_props(file, {"seg": json.dumps(wrong)})
     onnx.save(file, tmp_path / "c.onnx")
     with pytest.raises(ValueError, match="cannot be read as that .metadata of boxes that seg-export did not write"):
-        exported.read(tmp_path / "c.onnx", "cpu")
+        runtime.read(tmp_path / "c.onnx", "cpu")
     with torch.no_grad():
         expected = export.whole_image(one, images)
     torch.testing.assert_close(torch.cat([logits, maps], 1), expected, rtol=1e-3, atol=1e-3)

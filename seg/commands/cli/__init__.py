@@ -65,7 +65,7 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
 
     def job(config: "DictConfig") -> None:
         print_anything()  # a launcher's process has streams and loggers of its own
-        print_logs()
+        print_logs(stderr=config.get("json") is True)
         if HydraConfig.get().mode is RunMode.MULTIRUN:
             with suppress(AlreadyTold):
                 limited(config)  # the sweep goes on with the other jobs and reports the failed one at its end

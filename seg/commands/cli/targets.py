@@ -6,7 +6,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seg.data.source import Source
 
 _INSTALLED = {"lightning", "seg", "segmentation_models_pytorch", "timm", "torch", "torchvision"}
 
@@ -123,6 +126,18 @@ def inference_of(config: Mapping[str, Any]) -> Callable[..., Any]:
     infer = Deferred(config, "inference")
     infer(lambda images: images)  # wrong options are found before files are read
     return infer.make
+
+
+def source_of(data: Mapping[str, Any]) -> "Source":
+    """Build where the data lie; a group of the user's own need not name the targets.
+
+    Raises:
+        ValueError: an option that cannot work.
+    """
+    part = {"_target_": "seg.data.source.Part"}
+    parts = {name: {**part, **(data.get(name) or {})} for name in ("train", "val", "test")}
+    source: Source = instantiate({"_target_": "seg.data.source.Source", **data, **parts}, group="data")
+    return source
 
 
 def trusted_modules(names: Any) -> list[str]:

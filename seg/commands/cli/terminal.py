@@ -27,12 +27,15 @@ class _Lines(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.warned: set[str] = set()
+        self.stderr = False
 
     def emit(self, record: logging.LogRecord) -> None:
         from seg.report.console import console
 
         text = record.getMessage()
-        if record.levelno < logging.WARNING:
+        if record.levelno < logging.WARNING and self.stderr:
+            print(text, file=sys.stderr, flush=True)
+        elif record.levelno < logging.WARNING:
             console.print(text, soft_wrap=True)
         elif text not in self.warned:
             self.warned.add(text)
@@ -42,8 +45,9 @@ class _Lines(logging.Handler):
 _lines = _Lines()
 
 
-def print_logs() -> None:
-    """Print what the library logs, from now on."""
+def print_logs(*, stderr: bool = False) -> None:
+    """Print what the library logs, from now on; all on standard error where standard output is asked for JSON."""
+    _lines.stderr = stderr
     logger = logging.getLogger("seg")
     logger.setLevel(logging.INFO)
     logger.addHandler(_lines)

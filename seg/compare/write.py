@@ -1,0 +1,141 @@
+"""A comparison from its studies to its files, and the sentences of its answer: what ``seg-compare`` does."""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from seg.compare import overview
+from seg.compare.answer import answer, cautions
+from seg.compare.evidence import is_entry
+from seg.compare.findings import Compared
+from seg.compare.report import write_report
+from seg.compare.results import write_results, write_statistics
+from seg.compare.scores import measure
+from seg.compare.statistics import compare
+from seg.compare.study import Study
+from seg.files import make_folder
+from seg.runs import as_text
+
+log = logging.getLogger(__name__)
+
+
+def compare_study(
+    study: Study, metric: str, *, group: str | None, rope: float | None, draws: int, seed: int
+) -> Compared:
+    """Compare the levels of a study, see `seg.compare.statistics.compare`.
+
+    Args:
+        study: of complete runs, one at least.
+        group: a regular expression that finds in an image's name which images belong together.
+
+    Raises:
+        ValueError: a wrong option.
+    """
+    return compare(
+        {level.name: level.sample() for level in study.levels},
+        metric=measure(metric, study.catalogue) or metric,
+        groups=groups_of(group, study.levels[0].entries[0].images),
+        rope=rope,
+        draws=draws,
+        seed=seed,
+    )
+
+
+def write_comparison(destination: Path, study: Study, compared: Compared, reference: str | None = None) -> list[str]:
+    """Write the report and its tables; return the sentences of its answer.
+
+    Args:
+        reference: the level that others are compared with; None = the best.
+
+    Raises:
+        ValueError: no level is called so.
+    """
+    reference = reference_of(reference, compared)
+    make_folder(destination, "destination")
+    write_results(destination / "results.csv", study)
+    write_statistics(destination / "statistics.json", study, compared)
+    write_report(destination, study, compared, reference)
+    for warning in study.warnings:
+        log.warning(warning)
+    return [*answer(compared, reference), *_cautions(study, compared)]
+
+
+def write_overview(
+    destination: Path,
+    by: str,
+    studies: Mapping[str, Study],
+    compared: Mapping[str, Compared],
+    reference: str | None,
+) -> tuple[list[str], list[Path]]:
+    """Write a comparison for each value, in a folder of its own, and what they say together.
+
+    Returns:
+        The sentences of the answer, and the folders.
+    """
+    over = overview.look_over(by, dict(compared), None if reference is None else as_text(reference))
+    folders = {value: destination / name for value, name in overview.folders_of(studies).items()}
+    for value, study in studies.items():
+        write_comparison(folders[value], study, compared[value], over.reference)
+    excluded = [left_out for study in studies.values() for left_out in study.excluded]
+    warnings = [*dict.fromkeys(warning for study in studies.values() for warning in study.warnings)]
+    doubts = dict.fromkeys(text for value in studies for text in _cautions(studies[value], compared[value]))
+    overview.write_overview(destination, over, excluded, [*warnings, *doubts])
+    return list(overview.answer(over)), list(folders.values())
+
+
+def check_destination(destination: Path) -> None:
+    """Refuse the folder of a run, whose plots have the same names.
+
+    Raises:
+        ValueError: it is one, or lies within one.
+    """
+    for folder in (destination.resolve(), *destination.resolve().parents):
+        if is_entry(folder):
+            raise ValueError(f"destination: expected a folder of its own, got one of the run '{folder}'; give another")
+
+
+def groups_of(pattern: str | None, images: Sequence[str]) -> list[str] | None:
+    """Return what the pattern finds in each image's name: its first group, or all of it.
+
+    Raises:
+        ValueError: no pattern, or an image that it does not match.
+    """
+    if pattern is None:
+        return None
+    try:
+        matches = [re.search(pattern, image) for image in images]
+    except re.error as error:
+        raise ValueError(
+            f"group: expected a regular expression, got {pattern!r} ({error}); escape what is plain"
+        ) from None
+    if None in matches:
+        odd = images[matches.index(None)]
+        raise ValueError(
+            f"group: expected an expression that matches every image, got {pattern!r}, not in '{odd}'; widen it"
+        )
+    groups = [match[1] if match.re.groups else match[0] for match in matches if match is not None]
+    if len(set(groups)) < 2:
+        raise ValueError(
+            f"group: expected an expression that tells images apart, got {pattern!r}, which finds {groups[0]!r} in "
+            "all; let it find the part of the name that says which images belong together"
+        )
+    return groups
+
+
+def reference_of(wanted: str | None, compared: Compared) -> str:
+    """Return the level that others are compared with: by default the best.
+
+    Raises:
+        ValueError: no level is called so.
+    """
+    names = [level.level for level in compared.levels]
+    if wanted is None:
+        return names[compared.ranks.winner]
+    if (name := as_text(wanted)) not in names:
+        raise ValueError(f"reference: expected one of {', '.join(names)}, got '{name}'; choose a level")
+    return name
+
+
+def _cautions(study: Study, compared: Compared) -> list[str]:
+    return list(cautions(compared, [len(level.entries) for level in study.levels]))

@@ -1,0 +1,107 @@
+"""What is asked of a bulk run, whose options have to go together: the function that does it."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from seg.convert.annotations import AnnotationReader
+from seg.convert.folder import convert_folder, recolor_folder
+from seg.convert.labelme import ShapeReader
+from seg.convert.reader import ANNOTATIONS, LabelReader
+from seg.convert.summary import Summary
+from seg.convert.tiles import Cut, ImageTiles
+from seg.files import checks
+from seg.labels import LabelMap
+
+
+def work(
+    *,
+    inverse: bool = False,
+    size: Sequence[int] | None = None,
+    tile: int | None = None,
+    overlap: int = 0,
+    images: str | None = None,
+    images_destination: str | None = None,
+    image_template: str = "{}",
+    template: str = "{}",
+    instances_destination: str | None = None,
+    **options: Any,
+) -> Callable[..., Summary]:
+    """Return `convert_folder` or `recolor_folder` with all options but folders and label map.
+
+    Args:
+        inverse: colour masks.
+        size, tile, overlap: see `seg.convert.Cut`.
+        images, images_destination, image_template, template: see `seg.convert.ImageTiles`.
+        instances_destination: ``instances`` of `convert_folder`.
+        options: its others.
+
+    Raises:
+        ValueError: options that do not go together.
+    """
+    checks.flag("inverse", inverse)
+    checks.flag("overwrite", options["overwrite"])
+    if bool(images) != bool(images_destination):
+        raise ValueError("expected images and images_destination together, got one of them; give both, or neither")
+    cut = Cut(size, tile, overlap) if any((size, tile, overlap)) else None  # type: ignore[arg-type]
+    if inverse:
+        if options["background"] is not None:
+            raise ValueError(
+                "expected inverse=true without background, got both; leave it out: whole masks are coloured"
+            )
+        read = tuple(options[key] for key in ("unknown", "read", "transparent"))
+        if cut or images or instances_destination or read != ("error", "auto", "keep"):
+            raise ValueError(
+                "expected inverse=true without tile, size, images, instances_destination, unknown, read and "
+                "transparent, got some of them; leave them out: whole masks are coloured"
+            )
+        return partial(recolor_folder, **{key: options[key] for key in ("pattern", "threads", "overwrite")})
+    if images and images_destination:
+        if cut is None:
+            raise ValueError(
+                "expected tile or size with images, got neither; without them the images would stay what they are"
+            )
+        options["images"] = ImageTiles(
+            cut, images, images_destination, image_template=image_template, template=template
+        )
+    return partial(convert_folder, cut=cut, instances=instances_destination, **options)
+
+
+def suffixes_of(read: str) -> tuple[str, ...]:
+    """Return the suffixes, or names, of the files that are read so."""
+    annotated = {"labelme": ShapeReader.suffixes, "cityscapes_polygons": AnnotationReader.suffixes}
+    return annotated.get(read, LabelReader.suffixes)
+
+
+def ignoring_values(labels: LabelMap, values: Any, read: str) -> LabelMap:
+    """Return the label map with numbers in files of one channel that become 255.
+
+    Raises:
+        ValueError: no list, or files are not read by their numbers.
+    """
+    if not isinstance(values, list):
+        raise ValueError(f"ignore_values: expected a list, got {values!r}; give such as [-1, 255]")
+    if not values:
+        return labels
+    if read in ANNOTATIONS:
+        raise ValueError(f"ignore_values: expected only with images, got {values!r} with read={read}; leave it out")
+    if read != "index" and not any(label.values for label in labels.labels if not label.ignore):
+        raise ValueError(
+            "ignore_values: expected values in the label map, or read=index, got colours alone, by which images are "
+            "read; add values to the label map, or ignore a class by its name (ignore=[...])"
+        )
+    return labels.ignoring_values(values)
+
+
+def parse_shard(text: Any) -> tuple[int, int] | None:
+    """Return (i, n) of ``i/n``, where i counts from 1, or from 0; None of None.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if text is None:
+        return None
+    index, _, count = str(text).partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) <= int(count) != 0):
+        raise ValueError(f"shard: expected I/N with 1 <= I <= N, or I counted from 0, got '{text}'; give such as 1/8")
+    return int(index) or int(count), int(count)  # 0/N is N/N: both ways of counting give every part once
