@@ -14,4 +14,19 @@
 - `seg.compare.results`, `answer`, `plots`, `gallery`, `about`, `report`: tables for scripts, words,
   pictures, the page of them all, which `seg.report.document` writes as Markdown and HTML;
 - `seg.report.figure`, `inline_markup`: what names look like in all pictures, and in all text.
+
+What bites here:
+
+- Folders alone are read, by `seg.runs`. What must be known of a run, the run writes at its end; runs of older versions
+  lack it, and the report leaves that figure out. What is used of a run is checked in `seg.compare.evidence`, so that a
+  damaged one is left out by name.
+- After a change of intervals or verdicts: ``benchmarks/bench_statistics.py``, also with ``--verdicts`` and ``--ranks``,
+  and ``pytest tests/compare/test_coverage.py -m slow``. A percentile bootstrap over images and seeds is too narrow, and
+  so are Satterthwaite's degrees of freedom for few seeds. A level that scatters far more than the others makes all
+  pairs uncertain (`seg.compare.answer.cautions` says so): capping its part was tried, and gives more than 5 % of false
+  verdicts where two or three levels of a dozen scatter so.
 """
+
+from seg.compare.statistics import compare
+
+__all__ = ["compare"]

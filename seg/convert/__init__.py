@@ -5,6 +5,13 @@
 
 A mask is an 8-bit grayscale PNG of class indices, 255 = ignore. Nothing is guessed: a colour that the label map
 does not list fails its file, and the reason names the colour, its place and the nearest listed colour.
+
+What bites here:
+
+- pycocotools checks little: `seg.convert.coco` looks at every number before it is called, and unpacks run lengths
+  itself.
+- On a network file system two machines cannot append to one file: every shard writes its own manifest.
+- `seg.convert.pillow` knows what OpenCV misreads; see `seg.images`.
 """
 
 from seg.convert.folder import convert_folder, recolor_folder

@@ -44,6 +44,10 @@ metric=region_error`` says which runs are better by it. Constructors that take `
 have.
 
 Meters load on first use, so that what reads scores alone loads no torch.
+
+What bites here: counts become scores in `seg.metrics.scores` alone, without torch; a meter's totals must add up over
+processes. One erosion and one dilation of the class indices (ignored = 255, then 0) give the boundaries of all classes
+at once.
 """
 
 from importlib import import_module

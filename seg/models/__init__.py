@@ -1,4 +1,11 @@
-"""Encoder-decoder models of segmentation-models-pytorch: built from plain arguments, restored from checkpoints."""
+"""Encoder-decoder models of segmentation-models-pytorch: built from plain arguments, restored from checkpoints.
+
+What bites here:
+
+- smp swallows encoder arguments that the encoder does not take: `build` compares signatures first. Its
+  ``get_preprocessing_params`` uses the network even when the weights are cached.
+- A head of ours that a checkpoint may name stands in `seg.models.restoring.HEADS`.
+"""
 
 from seg.models.building import (
     IMAGENET_MEAN,

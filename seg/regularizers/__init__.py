@@ -1,4 +1,12 @@
-"""Regularizers: identity in evaluation, in training noise at a rate that a schedule may change."""
+"""Regularizers: identity in evaluation, in training noise at a rate that a schedule may change.
+
+What bites here:
+
+- smp's efficientnet, mit, FPN, PSPNet, DeepLab and DPT are regularized by default; `describe` shows it.
+- A residual block's ``downsample = None`` means identity in resnets, "take the input before it was normalised" in
+  resnetv2 and nfnets, no shortcut in regnetz: `seg.regularizers.sites.filled_slots` tries it out.
+- Neighbouring images look alike: batches of neighbours hide variance.
+"""
 
 from seg.regularizers.attach import attach
 from seg.regularizers.describe import describe

@@ -7,6 +7,9 @@ Lengths are pixels if they are whole numbers (``int``), and shares of the image'
 
 Where objects have numbers, the mask is int32 and holds the class in its lowest byte (``mask.byte()``) and the number
 above it, so that whatever moves a pixel moves both; 255 is an ignored pixel without a number.
+
+What bites here: images are kept in (H, W, C) memory behind a (C, H, W) view; a contiguous copy makes later steps
+several times slower. A recipe that inherits (``defaults: [standard, _self_]``) needs ``_self_``.
 """
 
 from seg.transforms.color import Blur, ColorJitter, Illumination, Noise

@@ -145,7 +145,7 @@ def test_a_step_that_is_not_finite_is_kept_and_looked_into(tmp_path: Path, data:
     fails(
         script("seg-train", *options, name="a"),
         1,
-        r"got none in epoch 1, step [23], with the images 's\d', 's\d'; replay=runs/a/replay-0.pt with the same opt",
+        r"got none in epoch 1, step [23], with the images 's\d', 's\d'; replay=runs/a/replay-0.pt with the same",
     )
     fails(
         script("seg-train", *options, name="a", replay="runs/a/replay-0.pt"),
