@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from made_runs import write_run
 from made_scores import World, miou
 
-from seg.compare.sample import Sample
+from seg.compare.scores import LevelScores
 from seg.compare.statistics import compare
 from seg.metrics.scores import scores_of
 
@@ -41,14 +41,14 @@ RESULTS = Path(__file__).parent / "results"
 LEVELS, SEEDS, IMAGES, CLASSES, DRAWS = 20, 5, 1000, 19, 10_000
 
 
-def made() -> dict[str, Sample]:
+def made() -> dict[str, LevelScores]:
     world, rng = World(presence=tuple(np.linspace(1, 0.2, CLASSES))), np.random.default_rng(0)
     runs = world.seeds(rng, LEVELS, SEEDS) + np.linspace(0, 0.3, LEVELS)[:, None, None]
     counts = world.counts(rng, runs, IMAGES)
-    return {f"level {i:02}": Sample(tuple(range(SEEDS)), each) for i, each in enumerate(counts)}
+    return {f"level {i:02}": LevelScores(tuple(range(SEEDS)), each) for i, each in enumerate(counts)}
 
 
-def bootstrap(samples: dict[str, Sample]) -> NDArray[np.float64]:
+def bootstrap(samples: dict[str, LevelScores]) -> NDArray[np.float64]:
     """Standard errors (levels,) of the means over seeds."""
     rng, chunk = np.random.default_rng(1), 250
     counts = np.stack([sample.counts for sample in samples.values()])
@@ -68,7 +68,7 @@ def timed(way: Callable[[], Any]) -> tuple[float, float, Any]:
     return time.perf_counter() - clock, time.process_time() - processor, found
 
 
-def whole_command(samples: dict[str, Sample]) -> tuple[float, float, float]:
+def whole_command(samples: dict[str, LevelScores]) -> tuple[float, float, float]:
     """Seconds, seconds of the processor and peak megabytes of ``seg-compare`` on 100 run folders."""
     classes = tuple(f"class {i:02}" for i in range(CLASSES))
     with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +111,7 @@ def main() -> None:
         times.setdefault(f"bootstrap of {DRAWS} draws, standard errors alone", []).append((theirs[0], theirs[1]))
     for level, error, sample in zip(whole.levels, errors, samples.values(), strict=True):
         assert np.isclose(level.mean, np.mean([scores_of(each.sum(0)).miou for each in sample.counts]), rtol=1e-12)
-        assert np.isclose(level.spread.error(new_seeds=False), error, rtol=0.05)
+        assert np.isclose(level.variance.error(new_seeds=False), error, rtol=0.05)
     seconds, processor, memory = whole_command(samples)
     name = f"`seg-compare` on {LEVELS * SEEDS} run folders, once, peak memory {memory:.0f} MB"
     times[name] = [(seconds, processor)]

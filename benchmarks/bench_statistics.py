@@ -12,10 +12,10 @@ for 100 images and 10, 5 or 3 seeds:
   bootstrap", The American Statistician 2015);
 - BCa: bias-corrected and accelerated (Efron, "Better bootstrap confidence intervals", JASA 1987); the acceleration is
   that of images and seeds together, each by the jackknife;
-- t, bootstrap: Student's t with the same parts of the variance as in `seg.compare.spread`, but those of images by the
+- t, bootstrap: Student's t with the same parts of the variance as in `seg.compare.variance`, but those of images by the
   bootstrap, with n - 1 degrees of freedom, and Satterthwaite's degrees of freedom for their sum;
-- t, jackknife: the same by the jackknife, with the degrees of freedom of `seg.compare.spread.image_degrees`;
-- ours: `seg.compare.spread`: the same with the quantiles of Cochran and Cox, which are more careful.
+- t, jackknife: the same by the jackknife, with the degrees of freedom of `seg.compare.variance.image_degrees`;
+- ours: `seg.compare.variance`: the same with the quantiles of Cochran and Cox, which are more careful.
 """
 
 import os
@@ -44,9 +44,17 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from made_scores import WORLDS, World, miou
 
 from seg.compare.ranks import joint_draws, rank_draws
-from seg.compare.sample import Sample, scored
-from seg.compare.spread import Spread, difference_spread, parts, scatter, spread, strongest, verdict
+from seg.compare.scores import LevelScores, scored
 from seg.compare.statistics import compare, holm
+from seg.compare.variance import (
+    VarianceParts,
+    difference_parts,
+    parts,
+    seed_interaction,
+    strongest,
+    variance_parts,
+    verdict,
+)
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -87,8 +95,8 @@ def bca(means: Floats, center: float, without: list[Floats]) -> Interval:
     return low, high
 
 
-def by_bootstrap(scores: Floats, draws: Floats) -> Spread:
-    """The same parts as `spread`, from the bootstrap (draws, S)."""
+def by_bootstrap(scores: Floats, draws: Floats) -> VarianceParts:
+    """The same parts as `variance_parts`, from the bootstrap (draws, S)."""
     unbiased, seeds = IMAGES / (IMAGES - 1), len(scores)
     together, apart = unbiased * draws.mean(1).var(), unbiased * draws.var(0).mean()
     remainder = max(apart - together, 0.0) / (seeds - 1)
@@ -96,7 +104,7 @@ def by_bootstrap(scores: Floats, draws: Floats) -> Spread:
     return parts(by_seeds, together, remainder, (seeds, IMAGES), (seeds - 1.0, IMAGES - 1.0))
 
 
-def satterthwaite(center: float, found: Spread, new_seeds: bool) -> Interval:
+def satterthwaite(center: float, found: VarianceParts, new_seeds: bool) -> Interval:
     by_seeds, degrees = (found.seeds or 0.0) + found.remainder, found.image_degrees
     if new_seeds:
         doubt = by_seeds**2 / found.seed_degrees + found.images**2 / found.image_degrees
@@ -106,7 +114,7 @@ def satterthwaite(center: float, found: Spread, new_seeds: bool) -> Interval:
 
 
 def intervals(
-    scores: Floats, without: Floats, draws: Floats, found: Spread, rng: np.random.Generator, new_seeds: bool
+    scores: Floats, without: Floats, draws: Floats, found: VarianceParts, rng: np.random.Generator, new_seeds: bool
 ) -> list[Interval]:
     """In the order of `WAYS`."""
     seeds, center = len(scores), float(scores.mean())
@@ -130,9 +138,9 @@ def once(
     runs = world.seeds(rng, 2, seeds)
     counts = world.counts(rng, runs, IMAGES, gap=gap)
     draws = bootstrap(counts, rng)
-    a, b = (scored(Sample(tuple(range(seeds)), each), "miou", np.arange(IMAGES)) for each in counts)
-    _, of_pair = difference_spread((a.scores, a.without), (b.scores, b.without), paired=True)
-    level = a.scores, a.without, draws[:, 0], spread(a.scores, a.without)
+    a, b = (scored(LevelScores(tuple(range(seeds)), each), "miou", np.arange(IMAGES)) for each in counts)
+    _, of_pair = difference_parts((a.scores, a.without), (b.scores, b.without), paired=True)
+    level = a.scores, a.without, draws[:, 0], variance_parts(a.scores, a.without)
     pair = a.scores - b.scores, a.without - b.without, draws[:, 0] - draws[:, 1], of_pair
     found = {
         f"{name}, {kind}": (float(each[0].mean()), intervals(*each, rng, kind == "new seeds"))
@@ -238,7 +246,7 @@ def verdicts(rounds: int = 300) -> None:
         "- **each pair alone**: by the interval about new seeds and images;",
         "- **own scatter**: by what seeds do to the pair itself, adjusted for all pairs after Holm;",
         "- **ours**: the same, but of fewer than 10 seeds by what they do to all levels "
-        "(`seg.compare.spread.scatter`).",
+        "(`seg.compare.variance.seed_interaction`).",
         "",
         "| world | levels | seeds | false: these runs | each pair alone | own scatter | ours | found: own scatter "
         "| ours |",
@@ -249,13 +257,13 @@ def verdicts(rounds: int = 300) -> None:
 
 
 def _calls(world: World, rng: np.random.Generator, levels: int, seeds: int, gap: float) -> list[list[str]]:
-    """What each way calls the pairs of new runs: these runs, each pair alone, own scatter, ours."""
+    """What each way calls the pairs of new runs: these runs, each pair alone, own seed_interaction, ours."""
     counts = world.counts(rng, world.seeds(rng, levels, seeds), IMAGES, gap=gap)
-    samples = {str(level): Sample(tuple(range(seeds)), each) for level, each in enumerate(counts)}
+    samples = {str(level): LevelScores(tuple(range(seeds)), each) for level, each in enumerate(counts)}
     pairs = compare(samples, rope=ROPE, draws=100).pairs
     found = {name: scored(sample, "miou", np.arange(IMAGES)) for name, sample in samples.items()}
     of = {name: (each.scores, each.without) for name, each in found.items()}
-    own = [strongest(*difference_spread(of[pair.a], of[pair.b], paired=True), ROPE) for pair in pairs]
+    own = [strongest(*difference_parts(of[pair.a], of[pair.b], paired=True), ROPE) for pair in pairs]
     adjusted = holm([p for _, p in own])
     return [
         [verdict(pair.interval, ROPE) for pair in pairs],
@@ -286,7 +294,7 @@ def ranks(rounds: int = 400) -> None:
         f"{hardware()} Made by `benchmarks/bench_statistics.py --ranks`.",
         "",
         "- **own scatter**: draws by what seeds do to each pair of levels;",
-        "- **ours**: of fewer than 10 seeds, by what they do to all levels (`seg.compare.spread.scatter`).",
+        "- **ours**: of fewer than 10 seeds, by what they do to all levels (`seg.compare.variance.seed_interaction`).",
         "",
         "Draws know nothing of how far apart levels may be: where that is less than the scatter, a winner is false "
         "more often than is said.",
@@ -308,7 +316,7 @@ def _ranked(
     levels = [(each, np.zeros((50, 1)) + each) for each in scores]
     places = (-truth).argsort().argsort() + 1
     ways = []
-    for pooled in (None, scatter(scores)):
+    for pooled in (None, seed_interaction(scores)):
         found = rank_draws(scores.mean(1), joint_draws(levels, DRAWS, rng, paired=True, pooled=pooled))
         low, high = np.transpose(found.intervals)
         ways.append((float(((low <= places) & (places <= high)).mean()), found.false_claim))

@@ -165,7 +165,8 @@ def become(scripts: dict[str, str], request: dict[str, Any]) -> int:
     command, *arguments = request["command"]
     sys.argv = [command, *arguments]
     module, _, function = scripts[Path(command).name].partition(":")
-    sys.path[0] = str(Path(command).parent)
+    paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:1] = [str(Path(command).parent), *paths]
     try:
         result = getattr(import_module(module), function)()
     except SystemExit as error:

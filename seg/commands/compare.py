@@ -75,7 +75,7 @@ def _check(cfg: dict[str, Any]) -> None:
     Raises:
         ValueError: what was expected.
     """
-    from seg.compare.sample import measure
+    from seg.compare.scores import measure
     from seg.files import checks
     from seg.metrics.catalogue import SHARE
 
@@ -85,10 +85,11 @@ def _check(cfg: dict[str, Any]) -> None:
         if cfg[key] is not None or key not in ("axis", "by", "group"):
             checks.text(key, cfg[key])
     rope, known = cfg["rope"], measure(cfg["metric"])
-    widest = 1.0 if known is not None and known.unit == SHARE else math.inf
-    if rope is not None and not (checks.is_number(rope) and 0 <= rope < widest):
+    limit = 1.0 if known is not None and known.unit == SHARE else math.inf
+    if rope is not None and not (checks.is_number(rope) and 0 <= rope < limit):
         raise ValueError(
-            f"rope: expected a difference in units of the metric, 0 or more, got {rope!r}; give 0.005 for half a point"
+            f"rope: expected a difference in units of the metric, from 0{' to below 1' * (limit == 1)}, got {rope!r}; "
+            "give 0.005 for half a point"
         )
 
 

@@ -229,7 +229,7 @@ def _last_change(test: Path) -> float:
 
 def is_tested(folder: Path, test: Path, changed: float) -> bool:
     """Whether the run in a folder was judged on this test set, since both of them changed last."""
-    path = folder / runs.TEST / runs.JUDGED
+    path = folder / runs.TEST / runs.EVALUATION
     try:
         data = json.loads(path.read_text(encoding="utf-8"))["data"]
         same = all(Path(data[kind]).resolve() == (test / kind).resolve() for kind in ("images", "masks"))

@@ -7,11 +7,11 @@
 - `seg.compare.evidence`: what one run folder, or one output folder of ``seg-evaluate``, contributes;
 - `seg.compare.study`: which runs are compared along which axis, and which are left out for which reason;
 - `seg.compare.statistics`: which level is better, how sure that is, and what more data would settle;
-- `seg.compare.sample`: what is compared, and metrics as ratios of sums over images;
-- `seg.compare.spread`: the variance that seeds and images give a mean, intervals, verdicts;
+- `seg.compare.scores`: what is compared, and metrics as ratios of sums over images;
+- `seg.compare.variance`: the variance that seeds and images give a mean, intervals, verdicts;
 - `seg.compare.ranks`: how firm a ranking is, and agreement between rankings;
 - `seg.compare.findings`: what is found, as plain data;
-- `seg.compare.results`, `answer`, `plots`, `critical`, `gallery`, `about`, `report`: tables for scripts, words,
+- `seg.compare.results`, `answer`, `plots`, `gallery`, `about`, `report`: tables for scripts, words,
   pictures, the page of them all, which `seg.report.document` writes as Markdown and HTML;
-- `seg.report.figure`, `marks`: what names look like in all pictures, and in all text.
+- `seg.report.figure`, `inline_markup`: what names look like in all pictures, and in all text.
 """

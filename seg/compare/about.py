@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from seg.compare.conditions import own_settings
+from seg.compare.conditions import settings_of_axis
 from seg.compare.evidence import Entry
 from seg.compare.findings import Compared
 from seg.compare.study import Level, Study
@@ -58,7 +58,7 @@ def _commit(state: object) -> str:
 
 
 def _settings(level: Level, axis: str) -> str:
-    found = own_settings(level.entries[0], axis)
+    found = settings_of_axis(level.entries[0], axis)
     shown = [f"{key.removeprefix(f'{axis}.')}={as_text(value)}" for key, value in sorted(found.items()) if key != axis]
     return ", ".join(shown)
 

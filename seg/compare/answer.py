@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from seg.compare.findings import BOTH, IMAGES, Compared, LevelResult, PairResult
-from seg.compare.spread import Interval
+from seg.compare.variance import Interval
 from seg.metrics.catalogue import Metric
 from seg.report.inline_markup import code
 
@@ -116,7 +116,7 @@ def _sentence(pair: PairResult, metric: Metric, found: Compared) -> str:
 
 def found_seeds(pair: PairResult) -> str:
     """How many seeds a pair was compared by."""
-    count = pair.spread.seed_count
+    count = pair.variance.seed_count
     return f"{count} seed{'s' * (count != 1)}"
 
 
@@ -177,7 +177,7 @@ def _uneven(found: Compared) -> Iterator[str]:
 
 def _of_seeds(level: LevelResult) -> float:
     """Variance of the scores of a level's seeds."""
-    return ((level.spread.seeds or 0.0) + level.spread.remainder) * level.spread.seed_count
+    return ((level.variance.seeds or 0.0) + level.variance.remainder) * level.variance.seed_count
 
 
 def cautions(found: Compared, seeds: Sequence[int]) -> Iterator[str]:
@@ -192,7 +192,7 @@ def cautions(found: Compared, seeds: Sequence[int]) -> Iterator[str]:
             "One run of a level does not show how much seeds matter: what is said holds for these very runs alone, and "
             "no verdict follows."
         )
-    elif min((pair.spread.seed_degrees for pair in found.pairs), default=2.0) < 2:
+    elif min((pair.variance.seed_degrees for pair in found.pairs), default=2.0) < 2:
         yield "Two seeds hardly show how much seeds matter: intervals for new seeds are very wide, rightly so."
     elif fewest < 10:
         yield (

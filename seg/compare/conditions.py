@@ -10,7 +10,7 @@ import numpy as np
 
 from seg import runs
 from seg.compare.evidence import Entry
-from seg.compare.sample import COUNTED, measure
+from seg.compare.scores import COUNTED, measure
 
 Kept = tuple[list[Entry], list[tuple[Entry, str]]]
 """Runs that go on, and those that do not, with the reason."""
@@ -26,7 +26,9 @@ def only_axis(entries: Sequence[Entry]) -> str | None:
     varying = {key: values for key, values in _varying(entries).items() if key not in tuned}
     if len(varying) > 1:
         for axis in varying:  # a few runs that differ in more are left out later, with the reason
-            (_, most), *_ = Counter(json.dumps(_rest(entry, axis), sort_keys=True) for entry in entries).most_common(1)
+            (_, most), *_ = Counter(
+                json.dumps(other_settings(entry, axis), sort_keys=True) for entry in entries
+            ).most_common(1)
             if most > 0.75 * len(entries):
                 return axis
         shown = "; ".join(f"{key}: {', '.join(values)}" for key, values in varying.items())
@@ -74,15 +76,17 @@ def conditions(axis: str | None, metric: str) -> list[Callable[[list[Entry]], Ke
         return _with_metric(entries, metric)
 
     def within(entries: list[Entry]) -> Kept:
-        return _each_level(entries, axis, lambda some: _alike(some, lambda entry: own_settings(entry, axis)))
+        return _each_level(entries, axis, lambda some: agree_on(some, lambda entry: settings_of_axis(entry, axis)))
 
     def rest(entries: list[Entry]) -> Kept:
         _check_rest(entries, axis)
-        return _alike(entries, lambda entry: _rest(entry, axis))
+        return agree_on(entries, lambda entry: other_settings(entry, axis))
 
     def training_set(entries: list[Entry]) -> Kept:
         def same(some: list[Entry]) -> Kept:
-            return _most(some, lambda e: e.trained_on, lambda e, _: "it was trained on other images than most runs")
+            return largest_group(
+                some, lambda e: e.trained_on, lambda e, _: "it was trained on other images than most runs"
+            )
 
         return _each_level(entries, axis, same) if of_data else same(entries)
 
@@ -92,7 +96,7 @@ def conditions(axis: str | None, metric: str) -> list[Callable[[list[Entry]], Ke
     def defined(entries: list[Entry]) -> Kept:
         if metric in COUNTED:
             return entries, []
-        return _most(
+        return largest_group(
             entries,
             lambda entry: np.isnan(entry.values[metric]).tobytes(),
             lambda *_: f"it has {metric} for other images than most runs",
@@ -128,7 +132,9 @@ def _with_metric(entries: list[Entry], metric: str) -> Kept:
     return kept, [(entry, f"it has no {metric} for each image") for entry in entries if metric not in entry.values]
 
 
-def _most(entries: list[Entry], key: Callable[[Entry], Hashable], reason: Callable[[Entry, Entry], str]) -> Kept:
+def largest_group(
+    entries: list[Entry], key: Callable[[Entry], Hashable], reason: Callable[[Entry, Entry], str]
+) -> Kept:
     """Those that agree with the most others; of as many, with the first."""
     if not entries:
         return [], []
@@ -149,7 +155,7 @@ def _each_level(entries: list[Entry], axis: str | None, same: Callable[[list[Ent
 
 
 def _same_classes(entries: list[Entry]) -> Kept:
-    return _most(
+    return largest_group(
         entries,
         lambda entry: entry.classes,
         lambda entry, main: f"its {len(entry.classes)} classes are not the {len(main.classes)} of most runs",
@@ -165,7 +171,7 @@ def _same_images(entries: list[Entry]) -> Kept:
             return f"it was judged on {len(entry.images)} of the {len(main.images)} images of most runs"
         return f"it was judged on {len(entry.images)} images, {new} of which are not among those of most runs"
 
-    return _most(entries, lambda entry: (entry.images, entry.counts[..., 2].tobytes()), reason)
+    return largest_group(entries, lambda entry: (entry.images, entry.counts[..., 2].tobytes()), reason)
 
 
 def _not_chosen(entries: list[Entry]) -> Kept:
@@ -180,8 +186,8 @@ def _not_chosen(entries: list[Entry]) -> Kept:
     return kept, others
 
 
-def own_settings(entry: Entry, axis: str | None) -> dict[str, Any]:
-    """The settings that the axis sets: those of its group, and what was tuned for it; all for one that sets others'."""
+def settings_of_axis(entry: Entry, axis: str | None) -> dict[str, Any]:
+    """Return the settings that the axis controls: its own group and tuned keys, or all if it overrides other groups."""
     if axis is None:
         return {}
     node = runs.package(axis)
@@ -193,7 +199,7 @@ def own_settings(entry: Entry, axis: str | None) -> dict[str, Any]:
 
 
 def _has(config: Any, node: str) -> bool:
-    """Whether the configuration has a node, if an empty one."""
+    """Tell whether the configuration has this node, even an empty one."""
     for part in node.split("."):
         if not isinstance(config, Mapping) or part not in config:
             return False
@@ -201,8 +207,8 @@ def _has(config: Any, node: str) -> bool:
     return True
 
 
-def _rest(entry: Entry, axis: str | None) -> dict[str, Any]:
-    own = own_settings(entry, axis)
+def other_settings(entry: Entry, axis: str | None) -> dict[str, Any]:
+    own = settings_of_axis(entry, axis)
     return {key: value for key, value in entry.settings.items() if key not in own}
 
 
@@ -212,7 +218,7 @@ def _check_rest(entries: Sequence[Entry], axis: str | None) -> None:
     Raises:
         ValueError: two parts of the same size do not; the message lists what they differ in.
     """
-    sizes = Counter(json.dumps(_rest(entry, axis), sort_keys=True) for entry in entries).most_common(2)
+    sizes = Counter(json.dumps(other_settings(entry, axis), sort_keys=True) for entry in entries).most_common(2)
     if len(sizes) == 2 and sizes[0][1] == sizes[1][1]:
         varying = {key: values for key, values in _varying(entries).items() if key != axis}
         shown = "; ".join(f"{key}: {', '.join(values)}" for key, values in varying.items())
@@ -222,7 +228,7 @@ def _check_rest(entries: Sequence[Entry], axis: str | None) -> None:
         )
 
 
-def _alike(entries: list[Entry], settings: Callable[[Entry], dict[str, Any]]) -> Kept:
+def agree_on(entries: list[Entry], settings: Callable[[Entry], dict[str, Any]]) -> Kept:
     def reason(entry: Entry, main: Entry) -> str:
         mine, others = settings(entry), settings(main)
         a, b = ({key: runs.as_text(value) for key, value in some.items()} for some in (mine, others))
@@ -230,7 +236,7 @@ def _alike(entries: list[Entry], settings: Callable[[Entry], dict[str, Any]]) ->
         shown = ", ".join(f"{key}: {a.get(key, 'nothing')} instead of {b.get(key, 'nothing')}" for key in keys[:3])
         return f"its settings differ from those of most runs ({shown}{', ...' if len(keys) > 3 else ''})"
 
-    return _most(entries, lambda entry: json.dumps(settings(entry), sort_keys=True), reason)
+    return largest_group(entries, lambda entry: json.dumps(settings(entry), sort_keys=True), reason)
 
 
 def _once(entries: list[Entry], axis: str | None) -> Kept:

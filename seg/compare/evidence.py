@@ -83,7 +83,7 @@ def is_entry(folder: Path) -> bool:
 
     By two of its files: a ``config.yaml`` alone may be of anything, and of a damaged run one may be missing.
     """
-    names = (runs.CONFIG, runs.ENVIRONMENT, runs.METRICS, runs.PER_IMAGE, runs.DONE)
+    names = (runs.CONFIG, runs.ENVIRONMENT, runs.EPOCHS, runs.PER_IMAGE, runs.DONE)
     return sum(os.path.lexists(folder / name) for name in names) > 1
 
 
@@ -145,7 +145,7 @@ def _is_within(key: str, group: str) -> bool:
 
 
 def _judged(folder: Path) -> dict[str, Any] | None:
-    path = folder / runs.JUDGED
+    path = folder / runs.EVALUATION
     if not path.is_file():
         return None
     try:
@@ -153,10 +153,12 @@ def _judged(folder: Path) -> dict[str, Any] | None:
     except ValueError:
         data = None
     if not isinstance(data, dict):
-        raise ValueError(f"expected scores in {runs.JUDGED}, got something else; the file was edited or cut short")
+        raise ValueError(f"expected scores in {runs.EVALUATION}, got something else; the file was edited or cut short")
     for key, columns in _CURVES.items():
         if (curve := data.get(key)) is not None and len({len(_numbers(key, curve[name])) for name in columns}) != 1:
-            raise ValueError(f"expected as many numbers in each column of {key}, got others; {runs.JUDGED} was edited")
+            raise ValueError(
+                f"expected as many numbers in each column of {key}, got others; {runs.EVALUATION} was edited"
+            )
     return data
 
 
@@ -166,7 +168,7 @@ _CURVES = {"boundary_f1_curve": ("tolerances", "i"), "reliability": ("pixels", "
 
 def _numbers(key: str, values: Any) -> list[float | None]:
     if not isinstance(values, list) or not all(value is None or _is_number(value) for value in values):
-        raise ValueError(f"expected lists of numbers in {key}, got something else; {runs.JUDGED} was edited")
+        raise ValueError(f"expected lists of numbers in {key}, got something else; {runs.EVALUATION} was edited")
     return values
 
 
@@ -222,13 +224,13 @@ def _check_lines(record: runs.RunRecord) -> None:
         return
     if [line["epoch"] for line in lines] != list(range(epochs)):
         raise ValueError(
-            f"expected each of {epochs} epochs once in {runs.METRICS}, got {len(lines)} lines with others; it was "
+            f"expected each of {epochs} epochs once in {runs.EPOCHS}, got {len(lines)} lines with others; it was "
             "edited or cut short"
         )
     for line in lines:
         optional = [line[key] for key in ("images_per_second", "val_miou") if line.get(key) is not None]
         if not all(_is_number(value) and 0 <= value < math.inf for value in (line["seconds"], *optional)):
-            raise ValueError(f"expected numbers in the line of epoch {line['epoch']} in {runs.METRICS}; it was edited")
+            raise ValueError(f"expected numbers in the line of epoch {line['epoch']} in {runs.EPOCHS}; it was edited")
     if not math.isfinite(number(lines[-1].get("loss"))):
         raise ValueError("its training loss is not a number")
 

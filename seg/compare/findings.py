@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg.compare.ranks import Ranks
-from seg.compare.spread import Interval, Spread
+from seg.compare.variance import Interval, VarianceParts
 from seg.metrics.catalogue import Metric
 
 Floats = NDArray[np.float64]
@@ -14,8 +14,24 @@ Floats = NDArray[np.float64]
 IMAGES, BOTH = "images only", "seeds and images"
 
 
-@dataclass(frozen=True)
-class LevelResult:
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean, or a difference of means, and how far the truth may be from it.
+
+    Attributes:
+        interval: 95 %; of ``interval_kind``: `IMAGES` or `BOTH`.
+        wide: 95 % interval that is about new seeds too; None for one seed.
+        variance: of the mean, in parts.
+    """
+
+    interval: Interval
+    interval_kind: str
+    wide: Interval | None
+    variance: VarianceParts
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelResult(Estimate):
     """What is known of one level.
 
     Attributes:
@@ -23,28 +39,21 @@ class LevelResult:
         seeds: of its runs.
         images: number of images.
         mean: of its seeds' scores.
-        interval: 95 %; of ``interval_kind``: `IMAGES` or `BOTH`.
-        wide: 95 % interval that is about new seeds too; None for one seed.
         rank, rank_interval: 1 for the best.
         rank_shares: probability of each rank.
-        spread: the variance of the mean, in parts.
     """
 
     level: str
     seeds: tuple[int, ...]
     images: int
     mean: float
-    interval: Interval
-    interval_kind: str
-    wide: Interval | None
     rank: int
     rank_interval: tuple[int, int]
     rank_shares: tuple[float, ...]
-    spread: Spread
 
 
-@dataclass(frozen=True)
-class PairResult:
+@dataclass(frozen=True, kw_only=True)
+class PairResult(Estimate):
     """What is known of the difference between two levels: a minus b.
 
     Attributes:
@@ -52,7 +61,6 @@ class PairResult:
         seeds: that were paired, those that both have. Of fewer than two, all seeds of both levels are compared, not
             paired, and this is empty.
         difference: of the means over these seeds.
-        interval, interval_kind, wide: as for a level.
         wins, ties, losses: images on which a's score, averaged over seeds, is better than, equal to, worse than b's.
         p_holm: paired Wilcoxon signed-rank test over images (or groups), adjusted for all pairs after Holm.
         effect: matched-pairs rank-biserial correlation, -1..1: the share of the ranks of differences between images
@@ -62,21 +70,17 @@ class PairResult:
         p_better, p_equivalent, p_worse: probabilities that a is better than b by more than the rope, that they differ
             by less, that it is worse: areas under the t distribution of the ``wide`` interval.
         p_kind: `BOTH`; for one seed `IMAGES`: these probabilities are about these very runs.
-        verdict: on a: better, worse, equivalent or inconclusive, after `seg.compare.spread.verdict` with the ``wide``
+        verdict: on a: better, worse, equivalent or inconclusive, after `seg.compare.variance.verdict` with the ``wide``
             interval; of several pairs each must have ``p_verdict`` below 0.05. For one seed always inconclusive.
-        p_verdict: that of `seg.compare.spread.strongest`, adjusted for all pairs after Holm.
+        p_verdict: that of `seg.compare.variance.strongest`, adjusted for all pairs after Holm.
         more_seeds, more_images: so many more, of one or the other (of groups, if there are any), would settle an
             inconclusive verdict if the difference stays as it is; None if no number would, or it is settled.
-        spread: the variance of the difference, in parts.
     """
 
     a: str
     b: str
     seeds: tuple[int, ...]
     difference: float
-    interval: Interval
-    interval_kind: str
-    wide: Interval | None
     wins: int
     ties: int
     losses: int
@@ -90,7 +94,6 @@ class PairResult:
     p_verdict: float
     more_seeds: int | None
     more_images: int | None
-    spread: Spread
 
 
 @dataclass(frozen=True)

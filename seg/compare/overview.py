@@ -14,7 +14,7 @@ from seg.compare import plots
 from seg.compare.answer import between, doubt, in_first_place, seen_from
 from seg.compare.findings import BOTH, Compared, LevelResult, PairResult
 from seg.compare.ranks import agreement
-from seg.compare.spread import Interval, independent
+from seg.compare.variance import Interval, independent
 from seg.files import write_json, write_text
 from seg.metrics.catalogue import Metric
 from seg.report.document import Block, Bullets, Figure, Heading, Table, Text, to_markdown, to_page
@@ -101,7 +101,7 @@ def _against(compared: Compared, reference: str) -> dict[str, PairResult]:
 
 
 def _change(level: str, first: PairResult, last: PairResult) -> Change:
-    parts = independent(first.spread, last.spread)
+    parts = independent(first.variance, last.variance)
     change = last.difference - first.difference
     return Change(level, change, parts.interval(change, new_seeds=parts.seeds is not None))
 

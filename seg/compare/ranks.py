@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, rankdata
 
-from seg.compare.spread import Interval, Scatter, covariance, image_degrees, image_parts
+from seg.compare.variance import Interval, SeedInteraction, covariance, image_degrees, image_parts
 
 Floats = NDArray[np.float64]
 
@@ -81,13 +81,13 @@ def joint_draws(
     rng: np.random.Generator,
     *,
     paired: bool,
-    pooled: Scatter | None = None,
+    pooled: SeedInteraction | None = None,
 ) -> Floats:
     """Draws (draws, L) of what the true scores of all levels may be together, around those found.
 
     To those a multivariate t is added for seeds, and one for images, as Behrens and Fisher would. Their covariances are
-    the parts of `seg.compare.spread.Spread`, between all levels at once, mended where chance gave a part a negative
-    direction. A level of one seed makes all of it about these very seeds.
+    the parts of `seg.compare.variance.VarianceParts`, between all levels at once, mended where chance gave a part a
+    negative direction. A level of one seed makes all of it about these very seeds.
 
     Args:
         levels: scores (S,) of each, and scores (n, S) without each image; images are the same in all.
@@ -121,7 +121,7 @@ def joint_draws(
 
 
 def _mended(matrix: Floats) -> Floats:
-    """The nearest matrix without negative directions."""
+    """Return the nearest positive semidefinite matrix."""
     values, vectors = np.linalg.eigh(matrix)
     found: Floats = (vectors * np.maximum(values, 0)) @ vectors.T
     return found

@@ -12,7 +12,7 @@ from seg.compare.findings import BOTH, Compared
 from seg.compare.gallery import Case, draw_case, encoded, find_cases
 from seg.compare.other_scores import other_metrics, other_scores
 from seg.compare.ranks import agreement
-from seg.compare.sample import sums
+from seg.compare.scores import sums
 from seg.compare.study import Level, Study
 from seg.files import write_text
 from seg.metrics.catalogue import Metric
@@ -245,7 +245,7 @@ def _run_scores(study: Study, found: Compared) -> dict[str, list[float]]:
 def _parts(found: Compared) -> Iterator[Block]:
     rows, metric = [], found.measure
     for level in plots.in_order(found):
-        parts = level.spread
+        parts = level.variance
         shown = [
             f"{metric.scale * max(part, 0) ** 0.5:.2f}" for part in (parts.seeds or 0.0, parts.images, parts.remainder)
         ]

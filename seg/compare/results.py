@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from seg.compare.findings import BOTH, Compared, LevelResult, PairResult
-from seg.compare.spread import Spread
 from seg.compare.study import Study
+from seg.compare.variance import VarianceParts
 from seg.files import checks, write_csv, write_json
 
 SCORES = ("miou", "miou_i", "miou_c", "mdice", "accuracy", "boundary_f1", "ece")
@@ -83,7 +83,7 @@ def _level(level: LevelResult) -> dict[str, Any]:
         "rank": level.rank,
         "rank_interval": list(level.rank_interval),
         "rank_shares": list(level.rank_shares),
-        "variance": _variance(level.spread),
+        "variance": _variance(level.variance),
     }
 
 
@@ -109,9 +109,9 @@ def _pair(pair: PairResult) -> dict[str, Any]:
         "p_verdict": pair.p_verdict,
         "more_seeds": pair.more_seeds,
         "more_images": pair.more_images,
-        "variance": _variance(pair.spread),
+        "variance": _variance(pair.variance),
     }
 
 
-def _variance(parts: Spread) -> dict[str, Any]:
+def _variance(parts: VarianceParts) -> dict[str, Any]:
     return {"seeds": parts.seeds, "images": parts.images, "both": parts.remainder}

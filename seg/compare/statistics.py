@@ -1,16 +1,16 @@
 """Which level is better, how sure that is, and what more data would settle: plain arrays in, plain data out.
 
-    compared = compare({"dice": Sample(seeds, counts), "focal": Sample(seeds, counts)}, metric="miou", rope=0.005)
+    compared = compare({"dice": LevelScores(seeds, counts), "focal": LevelScores(seeds, others)}, metric="miou")
 
 **What is estimated**: the score that such runs get on average with new seeds and as many new images like these; with
 ``interval_kind`` "images only", the score of these very runs on new images.
 
 **Intervals** are Student's t around the score that was found, with the variance that images and seeds give it; see
-`seg.compare.spread`. ``benchmarks/results/statistics-2026-11-26.md`` shows how often they hold the truth: more reliably
-than percentile, expanded percentile and BCa intervals of the bootstrap over images and seeds do, and without draws.
-Below `ENOUGH` seeds intervals are about these very runs; ``wide`` ones are about new seeds, and verdicts follow them:
-with few seeds they are wide, as they should be. So few seeds are not asked pair by pair: what all levels say of how
-the seeds that they share scatter counts for every pair (`seg.compare.spread.scatter`).
+`seg.compare.variance`. ``benchmarks/results/statistics-2026-11-26.md`` shows how often they hold the truth: more
+reliably than percentile, expanded percentile and BCa intervals of the bootstrap over images and seeds do, and without
+draws. Below `ENOUGH` seeds intervals are about these very runs; ``wide`` ones are about new seeds, and verdicts follow
+them: with few seeds they are wide, as they should be. So few seeds are not asked pair by pair: what all levels say of
+how the seeds that they share scatter counts for every pair (`seg.compare.variance.seed_interaction`).
 
 **Verdicts** hold together: if levels are equal, the probability that any pair is called better or worse is below 5 %,
 however many pairs there are. So a verdict may be open where a pair's own interval lies beyond the rope; fewer pairs, as
@@ -28,25 +28,25 @@ from scipy.stats import rankdata, wilcoxon
 
 from seg.compare.findings import BOTH, IMAGES, Compared, LevelResult, PairResult
 from seg.compare.ranks import Ranks, joint_draws, rank_draws
-from seg.compare.sample import (
+from seg.compare.scores import (
     COUNTED,
-    Sample,
+    LevelScores,
     Scored,
-    check_samples,
+    check_levels,
     group_numbers,
     image_scores,
     measure,
     scored,
 )
-from seg.compare.spread import (
+from seg.compare.variance import (
     Interval,
-    Scatter,
-    Spread,
-    difference_spread,
+    SeedInteraction,
+    VarianceParts,
+    difference_parts,
     more_needed,
-    scatter,
-    spread,
+    seed_interaction,
     strongest,
+    variance_parts,
 )
 from seg.metrics.catalogue import Metric
 from seg.metrics.scores import mean
@@ -58,7 +58,7 @@ ENOUGH = 10
 
 
 def compare(
-    samples: Mapping[str, Sample],
+    samples: Mapping[str, LevelScores],
     *,
     metric: str | Metric = "miou",
     groups: Sequence[Hashable] | None = None,
@@ -86,7 +86,7 @@ def compare(
     about = metric if isinstance(metric, Metric) else measure(metric) or Metric(metric, metric)
     metric, rope = about.name, about.rope if rope is None else rope
     _check_numbers(rope, draws)
-    check_samples(samples, metric, groups)
+    check_levels(samples, metric, groups)
     if reference is not None and reference not in samples:
         raise ValueError(f"reference: expected one of {', '.join(samples)}, got '{reference}'; give another one")
     numbers = group_numbers(groups, next(iter(samples.values())).counts.shape[1])
@@ -108,7 +108,7 @@ def compare(
         seed=seed,
         units=int(numbers.max()) + 1,
         levels=levels,
-        pairs=tuple(_together(pairs, sign, rope)),
+        pairs=tuple(adjust_for_multiplicity(pairs, sign, rope)),
         ranks=ranks,
         rank_kind=BOTH if all(len(sample.seeds) > 1 for sample in samples.values()) else IMAGES,
         class_iou=np.stack([mean(found[name].class_iou, axis=0) for name in samples]),
@@ -123,33 +123,33 @@ def _check_numbers(rope: float, draws: int) -> None:
         raise ValueError(f"draws: expected at least 100, got {draws}; 10000 give steady ranks")
 
 
-def _pooled(samples: Mapping[str, Sample], found: Mapping[str, Scored]) -> Scatter | None:
+def _pooled(samples: Mapping[str, LevelScores], found: Mapping[str, Scored]) -> SeedInteraction | None:
     """The scatter over all levels, by name, of the seeds that all have; None where it does not show."""
     shared = sorted(set[int].intersection(*(set(sample.seeds) for sample in samples.values())))
     if len(samples) < 3 or len(shared) < 2:
         return None
     runs = {name: [sample.seeds.index(seed) for seed in shared] for name, sample in samples.items()}
-    return scatter(np.stack([found[name].scores[runs[name]] for name in sorted(samples)]))
+    return seed_interaction(np.stack([found[name].scores[runs[name]] for name in sorted(samples)]))
 
 
 def _ranks(
-    samples: Mapping[str, Sample],
+    samples: Mapping[str, LevelScores],
     found: Mapping[str, Scored],
     sign: int,
-    pooled: Scatter | None,
+    pooled: SeedInteraction | None,
     draws: int,
     rng: np.random.Generator,
 ) -> Ranks:
     names = sorted(samples)  # random numbers go to levels by name: the order in which they are given does not matter
     paired = len({tuple(sorted(sample.seeds)) for sample in samples.values()}) == 1
-    inputs = [_of(found[name], _in_order(samples[name].seeds)) for name in names]
+    inputs = [scores_of_runs(found[name], _in_order(samples[name].seeds)) for name in names]
     if len(inputs[0][0]) >= ENOUGH:
         pooled = None
     joint = joint_draws(inputs, draws, rng, paired=paired, pooled=pooled)[:, [names.index(name) for name in samples]]
     return rank_draws(sign * np.array([found[name].scores.mean() for name in samples]), sign * joint)
 
 
-def _of(found: Scored, runs: list[int]) -> tuple[Floats, Floats]:
+def scores_of_runs(found: Scored, runs: list[int]) -> tuple[Floats, Floats]:
     """Scores and scores without each image, of some runs."""
     return found.scores[runs], found.without[:, runs]
 
@@ -158,7 +158,7 @@ def _in_order(seeds: Sequence[int]) -> list[int]:
     return sorted(range(len(seeds)), key=lambda i: seeds[i])
 
 
-def _intervals(center: float, found: Spread, seeds: int) -> tuple[Interval, str, Interval | None]:
+def _intervals(center: float, found: VarianceParts, seeds: int) -> tuple[Interval, str, Interval | None]:
     """The interval, its kind, and the wide one."""
     wide = None if found.seeds is None else found.interval(center, new_seeds=True)
     if wide is not None and seeds >= ENOUGH:
@@ -166,8 +166,8 @@ def _intervals(center: float, found: Spread, seeds: int) -> tuple[Interval, str,
     return found.interval(center, new_seeds=False), IMAGES, wide
 
 
-def _level(name: str, sample: Sample, found: Scored, metric: str, ranks: Ranks, index: int) -> LevelResult:
-    center, parts = float(found.scores.mean()), spread(found.scores, found.without)
+def _level(name: str, sample: LevelScores, found: Scored, metric: str, ranks: Ranks, index: int) -> LevelResult:
+    center, parts = float(found.scores.mean()), variance_parts(found.scores, found.without)
     interval, kind, wide = _intervals(center, parts, len(sample.seeds))
     bounds = (0.0, 1.0) if metric in COUNTED else (-np.inf, np.inf)
     return LevelResult(
@@ -181,7 +181,7 @@ def _level(name: str, sample: Sample, found: Scored, metric: str, ranks: Ranks, 
         rank=ranks.ranks[index],
         rank_interval=ranks.intervals[index],
         rank_shares=tuple(ranks.shares[index].tolist()),
-        spread=parts,
+        variance=parts,
     )
 
 
@@ -191,25 +191,25 @@ def _within(interval: Interval, bounds: Interval) -> Interval:
 
 def _pair(
     names: tuple[str, str],
-    samples: Mapping[str, Sample],
+    samples: Mapping[str, LevelScores],
     found: Mapping[str, Scored],
     scores: Mapping[str, Floats],
     *,
     sign: int,
     rope: float,
-    pooled: Scatter | None,
+    pooled: SeedInteraction | None,
 ) -> PairResult:
     """What is known of a pair; ``p_holm`` is not adjusted yet."""
     a, b = names
     seeds = tuple(sorted(set(samples[a].seeds) & set(samples[b].seeds)))
     paired = len(seeds) > 1
     inputs = [
-        _of(found[name], [samples[name].seeds.index(s) for s in (seeds if paired else samples[name].seeds)])
+        scores_of_runs(found[name], [samples[name].seeds.index(s) for s in (seeds if paired else samples[name].seeds)])
         for name in names
     ]
     if len(seeds) >= ENOUGH:
         pooled = None
-    difference, parts = difference_spread(inputs[0], inputs[1], paired=paired, pooled=pooled)
+    difference, parts = difference_parts(inputs[0], inputs[1], paired=paired, pooled=pooled)
     interval, kind, wide = _intervals(difference, parts, parts.seed_count)
     gain, new_seeds = sign * difference, wide is not None
     worse = parts.below(-rope, gain, new_seeds=new_seeds)
@@ -223,7 +223,7 @@ def _pair(
         interval=interval,
         interval_kind=kind,
         wide=wide,
-        **_by_image(sign * (scores[a] - scores[b])),
+        **image_test(sign * (scores[a] - scores[b])),
         p_better=better,
         p_equivalent=max(1 - better - worse, 0.0),
         p_worse=worse,
@@ -232,23 +232,23 @@ def _pair(
         p_kind=BOTH if new_seeds else IMAGES,
         more_seeds=None,
         more_images=None,
-        spread=parts,
+        variance=parts,
     )
 
 
-def _together(pairs: Sequence[PairResult], sign: int, rope: float) -> Iterator[PairResult]:
+def adjust_for_multiplicity(pairs: Sequence[PairResult], sign: int, rope: float) -> Iterator[PairResult]:
     """Pairs with p values that are adjusted for one another, and what follows from them."""
     wilcoxon_p, verdict_p = holm([pair.p_holm for pair in pairs]), holm([pair.p_verdict for pair in pairs])
     open_ones = sum(p >= 0.05 for p in verdict_p)
     for pair, p_holm, p in zip(pairs, wilcoxon_p, verdict_p, strict=True):
         together = replace(pair, p_holm=p_holm, p_verdict=p)
         if p >= 0.05:
-            needed = more_needed(sign * pair.difference, pair.spread, rope, level=1 - 0.05 / open_ones)
+            needed = more_needed(sign * pair.difference, pair.variance, rope, level=1 - 0.05 / open_ones)
             together = replace(together, verdict="inconclusive", more_seeds=needed[0], more_images=needed[1])
         yield together
 
 
-def _by_image(gains: Floats) -> dict[str, Any]:
+def image_test(gains: Floats) -> dict[str, Any]:
     """Wins, ties, losses, p and effect size of differences (images,), NaN where an image has no score."""
     gains = gains[~np.isnan(gains)]
     gains = np.where(np.abs(gains) < 1e-9, 0, gains)  # means of equal scores differ by rounding
@@ -272,14 +272,14 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def _class_intervals(sample: Sample, found: Scored, groups: NDArray[np.intp]) -> Floats:
+def _class_intervals(sample: LevelScores, found: Scored, groups: NDArray[np.intp]) -> Floats:
     """Intervals (C, 2) of the mean over seeds of each class's IoU."""
     intervals = np.full((sample.counts.shape[2], 2), np.nan)
     for index in range(len(intervals)):
         if len(np.unique(groups[sample.counts[0, :, index, 2] > 0])) > 1:
             scores = found.class_iou[:, index]
             interval, *_ = _intervals(
-                float(scores.mean()), spread(scores, found.class_without[:, :, index]), len(scores)
+                float(scores.mean()), variance_parts(scores, found.class_without[:, :, index]), len(scores)
             )
             intervals[index] = _within(interval, (0.0, 1.0))
     return intervals

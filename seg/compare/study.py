@@ -11,7 +11,7 @@ import numpy as np
 from seg import runs
 from seg.compare.conditions import conditions, level_of, only_axis, with_axis
 from seg.compare.evidence import Entry, is_entry, read_entry
-from seg.compare.sample import Sample
+from seg.compare.scores import LevelScores
 from seg.metrics.catalogue import Metric
 
 
@@ -27,11 +27,13 @@ class Level:
         """Of the runs, in order."""
         return tuple(entry.seed for entry in self.entries)
 
-    def sample(self) -> Sample:
+    def sample(self) -> LevelScores:
         """Its runs, for statistics."""
         metrics = set.intersection(*(set(entry.values) for entry in self.entries))
         counts = np.stack([entry.counts for entry in self.entries])
-        return Sample(self.seeds, counts, {m: np.stack([entry.values[m] for entry in self.entries]) for m in metrics})
+        return LevelScores(
+            self.seeds, counts, {m: np.stack([entry.values[m] for entry in self.entries]) for m in metrics}
+        )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from seg.compare.evidence import is_entry
 from seg.compare.findings import Compared
 from seg.compare.report import write_report
 from seg.compare.results import write_results, write_statistics
-from seg.compare.sample import measure
+from seg.compare.scores import measure
 from seg.compare.statistics import compare
 from seg.compare.study import Study
 from seg.files import make_folder

@@ -12,6 +12,7 @@ from seg.data.batches import Batch
 from seg.metrics import Column, Meter, Metric, Pass, fit_temperature
 from seg.metrics.calibration import labelled_pixels
 from seg.metrics.scores import Floats, image_ious, image_means
+from seg.metrics.wanted import check_apart
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def evaluate(
         reduce: sum of a tensor over all processes, on the CPU.
     """
     outputs = outputs or {}
+    check_apart({**{type(meter).__name__: meter for meter in meters}, **outputs})
     feed = Pass(meters, outputs)
     for batch in loader:
         logits, more = split(predict(batch.images))

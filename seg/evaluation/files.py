@@ -72,7 +72,7 @@ def evaluate_into(
     data = {**subject.named, **subject.facts, **as_data(found), "data": where.described()}
     write(found, destination)
     runs.copy_record(record, destination)
-    write_json(destination / runs.JUDGED, data)
+    write_json(destination / runs.EVALUATION, data)
     draw_worst(subject, found, destination / runs.PICTURES, number)
     return found, data
 

@@ -37,7 +37,8 @@ def print_tables(judged: Evaluation, data: dict[str, Any], *, title: str, sizes:
     if "components" in data:
         console.print(_size_table(data["components"], sizes))
     console.print(_means_table(data))
-    console.print(further_table(judged, without=_SHOWN))
+    if (further := further_table(judged, without=_SHOWN)).row_count:
+        console.print(further)
     for line in (*_lines(judged, data), verdict(final, majority, data["majority"]["class"])):
         log.info(line)
 
@@ -125,7 +126,8 @@ def _lines(judged: Evaluation, data: dict[str, Any]) -> Iterator[str]:
             f"{percent(data['ap_i'])} %" + (f"; {by_class}" if by_class else "")
         )
     if "ece" not in data:
-        yield "calibration error (ECE): none, because predicted masks have no confidence"
+        why = ", because predicted masks have no confidence" if "checkpoint" not in data else " computed"
+        yield f"calibration error (ECE): none{why}"
     else:
         yield _calibration("calibration error", data, "ece")
     if "temperature" in data:

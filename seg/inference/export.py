@@ -35,7 +35,7 @@ from seg.inference.examples import as_inputs
 from seg.inference.runtime import KEY, REMEDY, SUFFIXES, Onnx, Program, program_of
 from seg.inference.trained import Trained
 from seg.models import first_line
-from seg.tasks.boxes import CHANNELS, head_of, joined
+from seg.tasks.boxes import CHANNELS, BoxHead, head_of, joined
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,9 @@ def export_trained(
         Failed: the model cannot be exported.
     """
     description = {**trained.describe(), "version": seg.__version__, "opset": OPSET}
+    named: Any = getattr(trained.model, "heads", {})
+    if own := [name for name, other in named.items() if not isinstance(other, BoxHead)]:
+        log.warning(f"{' and '.join(own)}: left out, because an exported file holds the segmentation, and boxes, alone")
     model, maps, head = trained.model, 0, head_of(trained.model)
     if head is not None and calibrate:
         log.warning(

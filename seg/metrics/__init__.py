@@ -40,8 +40,8 @@ and, in ``my_conf/metric/regions.yaml``, with ``when: end`` for one that takes l
 ``seg-train --config-dir my_conf metric=[default,regions] fit.monitor=region_error ...`` computes it at every
 validation; it stands in ``metrics.jsonl``, tables, the model card and ``results.csv``, and ``seg-compare
 metric=region_error`` says which runs are better by it. Constructors that take ``images`` (their number), ``names`` or
-``classes``, ``loss`` or ``final`` are told those of the run. `seg.metrics.meters` says what else a meter may take and
-have.
+``classes``, ``loss`` or ``final`` are told those of the run. `seg.metrics.meters` says what else a meter may take
+and have.
 
 Meters load on first use, so that what reads scores alone loads no torch.
 """

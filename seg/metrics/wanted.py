@@ -48,7 +48,7 @@ def build(wanted: Sequence[Wanted], **known: Any) -> dict[str, Meter]:
             f"metric: expected pixels among them, of which per_image.csv is made, got {', '.join(meters) or 'none'}; "
             "give such as metric=[default,mine]"
         )
-    _check_apart(meters)
+    check_apart(meters)
     return meters
 
 
@@ -85,10 +85,14 @@ def check_meter(name: str, meter: Any) -> None:
         raise ValueError(f"{what} whose update takes ({', '.join(takes)}); let it take {known}")
 
 
-def _check_apart(meters: Mapping[str, Meter]) -> None:
-    """Refuse two meters that give one score, or count under one name."""
+def check_apart(meters: Mapping[str, Meter]) -> None:
+    """Refuse two meters that give one score, or count under one name.
+
+    Raises:
+        ValueError: which ones.
+    """
     owners: dict[str, str] = {}
     for name, meter in meters.items():
-        for key in [*(metric.name for metric in meter.metrics), *(f"totals {key!r}" for key in meter.totals())]:
+        for key in [*(metric.name for metric in meter.metrics), *(f"the totals {key!r}" for key in meter.totals())]:
             if (other := owners.setdefault(key, name)) != name:
                 raise ValueError(f"metric: expected each score once, got {key} of {other} and of {name}; rename one")

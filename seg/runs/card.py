@@ -3,10 +3,12 @@
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from jinja2 import Environment
 from numpy.typing import NDArray
 
 from seg import runs
@@ -15,8 +17,6 @@ from seg.labels import LabelMap
 from seg.metrics.catalogue import Metric
 from seg.metrics.scores import POLICY, majority_scores
 from seg.report.tables import percent
-
-NOT_STATED = "Not stated."
 
 _GROUPS = (
     *("model", "regularizer", "loss", "task", "weighting"),
@@ -65,149 +65,106 @@ class Card:
         epoch = self.done["best"]["epoch"]
         return next((line for line in self.record.lines if line["epoch"] == epoch and "val_miou" in line), None)
 
-    @property
-    def checkpoint(self) -> str:
-        """The file to use."""
-        return runs.BEST if (self.record.folder / runs.BEST).exists() else runs.LAST
-
     def text(self) -> str:
-        """Markdown, with front matter that the Hugging Face hub reads."""
-        sections = (self._head(), self._use(), self._data(), self._scores(), self._training(), self._rest())
-        return _front_matter(self.config) + "\n".join(line for section in sections for line in section)
+        """Write Markdown, with front matter that the Hugging Face hub reads."""
+        template = (Path(__file__).parent / "card.md.jinja").read_text(encoding="utf-8")
+        environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+        return environment.from_string(template).render(
+            config=self.config,
+            environment=self.record.environment,
+            front_matter=_front_matter(self.config),
+            labels=self.labels,
+            reading=self.reading,
+            checkpoint=runs.BEST if (self.record.folder / runs.BEST).exists() else runs.LAST,
+            done=self.done,
+            pairs=self.pairs,
+            policy=POLICY,
+            split=_split(self.config),
+            table=_table,
+            validated=sum("val_miou" in line for line in self.record.lines),
+            training=list(self._training()),
+            command=shlex.join(["seg-train", *self.record.environment["command"][1:]]),
+            **self._reading(),
+            **self._data(),
+            **self._scores(),
+        )
 
-    def _head(self) -> Iterator[str]:
-        model = self.config["model"]
+    def _reading(self) -> dict[str, Any]:
+        model, (mean, std) = self.config["model"], self.normalization
         parts = [model.get("architecture"), model.get("encoder_name")]
-        kind = " with the encoder ".join(str(part) for part in parts if part) or str(model["_target_"])
-        yield f"# {self.config['name']}\n"
-        yield f"Semantic segmentation with {self.labels.classes} classes: {kind}, trained by seg-toolkit"
-        yield f"{self.record.environment['seg']}. Written by `seg-train` from what the run knows; what it cannot know"
-        yield f'says "{NOT_STATED.lower().rstrip(".")}". A run that is extended writes this file anew.\n'
-        if self.config.get("smoke"):
-            yield "**A smoke test: two steps on few images. The scores mean nothing.**\n"
+        limits = self.reading.range
+        return {
+            "kind": " with the encoder ".join(str(part) for part in parts if part) or str(model["_target_"]),
+            "bands": "RGB" if self.reading.bands is None else f"bands {list(self.reading.bands)} of the file, from 0",
+            "limits": "all of 8 or 16 bits" if limits is None else str([list(limit) for limit in limits]),
+            "mean": ", ".join(f"{value:.4g}" for value in mean),
+            "std": ", ".join(f"{value:.4g}" for value in std),
+        }
 
-    def _use(self) -> Iterator[str]:
-        mean, std = (", ".join(f"{value:.4g}" for value in values) for values in self.normalization)
-        bands = "RGB" if self.reading.bands is None else f"bands {list(self.reading.bands)} of the file, from 0"
-        limits = "all of 8 or 16 bits" if self.reading.range is None else str([list(r) for r in self.reading.range])
-        yield "## Use\n"
-        yield f"```bash\nseg-predict checkpoint={self.checkpoint} images=PHOTOS destination=PREDICTED\n```"
-        yield "```python\nimport seg\n"
-        yield f"# (H, W, {self.reading.channels}) uint8 -> (H, W) uint8, the values below"
-        yield f'mask = seg.load("{self.checkpoint}").predict(image)\n```'
-        yield f"The checkpoint knows how to read and normalise images: {bands}; values from black to white: {limits};"
-        yield f"mean {mean} and deviation {std} of images scaled to 0..1.\n"
-
-    def _data(self) -> Iterator[str]:
-        data = self.config["data"]
-        yield "## Data\n"
-        rows = []
-        for part, number, pixels, labelled in zip(
-            ("train", "val"), self.pairs, self.pixels, (self.train.sum(), self.val.sum()), strict=True
-        ):
-            folders = [_folders(data[part][kind] or data["train"][kind]) for kind in ("images", "masks")]
-            rows.append((part, number, *folders, _percent(1 - int(labelled) / max(pixels, 1))))
-        yield from _table(("part", "pairs", "images", "masks", "pixels ignored %"), rows)
-        yield _split(self.config)
-        yield "\nLabel map, and shares of the labelled pixels:\n"
-        colours = {label.name: label for label in self.labels.labels}
-        train, val = (counts / max(counts.sum(), 1) for counts in (self.train, self.val))
-        yield from _table(
-            ("value in masks", "class", "colour or value", "train %", "val %"),
-            [
-                (index, name, _source(colours[name]), _percent(train[index]), _percent(val[index]))
-                for index, name in enumerate(self.labels.names)
-            ],
-        )
-        ignored = [label.name for label in self.labels.labels if label.ignore]
-        yield f"255 is ignored{': ' + ', '.join(ignored) if ignored else ''}."
-        yield "Licence and origin of the data: not stated.\n"
-
-    def _scores(self) -> Iterator[str]:
-        last, best = self.done["last"], self.best
-        counts = np.stack([np.zeros_like(self.val), np.zeros_like(self.val), self.val], 1)
-        baseline = majority_scores(counts, self.majority)
-        name = self.labels.names[self.majority]
-        after = f"best.pt, epoch {best['epoch'] + 1}" if best else "best.pt"
-        columns = (after, f"last.pt, epoch {self.done['epochs']}", f"always '{name}'")
-        simple = {"miou": baseline.miou, "mdice": baseline.mdice, "accuracy": baseline.accuracy}
-        yield f"## Scores\n\nOn the {self.pairs[1]} validation images:\n"
-        yield from _table(
-            ("", *columns),
-            [
-                (
-                    f"{metric.title}{', lower is better' * metric.lower}",
-                    *(metric.shown(value) for value in (_value(best, f"val_{key}"), last.get(key), simple.get(key))),
-                )
-                for key, metric in self.metrics.items()
-                if not metric.by_class
-            ],
-        )
-        yield "IoU of each class (D):\n"
-        of_best = (best or {}).get("val_iou", {})
-        yield from _table(
-            ("%", *columns),
-            [
-                (name, _percent(of_best.get(name)), _percent(last["iou"].get(name)), _percent(baseline.iou[index]))
-                for index, name in enumerate(self.labels.names)
-            ],
-        )
-        yield f"By image: I; by class: C; other means over classes: D. {POLICY}.\n"
-        yield from self._caveats()
-
-    def _caveats(self) -> Iterator[str]:
-        """Say what the scores do not say."""
-        validated = sum("val_miou" in line for line in self.record.lines)
-        yield (
-            f"- `best.pt` is the best of {validated} validations by {self.done['best']['monitor']}, chosen on the very "
-            "images that it is scored on here: on new ones expect less."
-        )
-        if self.config["fit"].get("overfit"):
-            yield "- **Validated on training images (`fit.overfit`): the scores say nothing of others.**"
-        yield f"- One run, seed {self.config['seed']}: how much scores vary from seed to seed was not measured."
-        yield "- No test images were looked at."
-        names = self.labels.names
-        if unseen := [name for name, pixels in zip(names, self.train, strict=True) if not pixels]:
-            yield f"- Without a training pixel: {', '.join(unseen)}. The model cannot know them."
-        if unjudged := [name for name, pixels in zip(names, self.val, strict=True) if not pixels]:
-            yield f"- Without a validation pixel, and so not judged: {', '.join(unjudged)}."
-        found = (self.best or {}).get("val_iou", self.done["last"]["iou"])
-        if missed := [name for name, pixels in zip(names, self.val, strict=True) if pixels and not found.get(name)]:
-            yield f"- In the validation images, but never found (IoU 0): {', '.join(missed)}."
-        yield ""
-
-    def _training(self) -> Iterator[str]:
-        config, environment, fit = self.config, self.record.environment, self.config["fit"]
-        rows = [(group, shown(config[group])) for group in _GROUPS if config.get(group) not in (None, {}, _USUAL)]
-        batch = f"{config['loader']['batch']} images a batch, {fit.get('accumulate', 1)} batches a step"
-        rows += [
-            ("length", f"{self.done['epochs']} epochs" + (", ended early" if self.done["stopped_early"] else "")),
-            ("batch", batch),
-            ("sampler", str(config["loader"].get("sampler") or "each image once an epoch")),
-            ("started from", str(config.get("init") or config["model"].get("encoder_weights") or "random weights")),
-            ("precision", str(environment.get("precision", config["device"]["precision"]))),
-            ("seed", str(config["seed"])),
-            ("training time", f"{self.record.seconds:.0f} s, without validation"),
-            ("hardware", _hardware(environment)),
-            ("versions", ", ".join(f"{key} {environment[key]}" for key in _versions(environment))),
-            ("commit", _commit(environment.get("git"))),
+    def _data(self) -> dict[str, Any]:
+        """Return the rows of the tables of data, and the classes that caveats are about."""
+        data, names, counts = self.config["data"], self.labels.names, (self.train, self.val)
+        parts = [
+            (
+                part,
+                number,
+                *(_folders(data[part][kind] or data["train"][kind]) for kind in ("images", "masks")),
+                _percent(1 - int(labelled.sum()) / max(pixels, 1)),
+            )
+            for part, number, pixels, labelled in zip(("train", "val"), self.pairs, self.pixels, counts, strict=True)
         ]
-        if self.done.get("skipped_steps"):
-            rows.append(("steps left out", f"{self.done['skipped_steps']}, because the loss was not finite"))
-        yield "## Training\n"
-        yield from _table(("", ""), rows)
-        yield f"Command of the last start (`{runs.CONFIG}` has every option):\n"
-        yield f"```bash\n{shlex.join(['seg-train', *environment['command'][1:]])}\n```\n"
+        colours = {label.name: label for label in self.labels.labels}
+        train, val = (labelled / max(labelled.sum(), 1) for labelled in counts)
+        ious = (self.best or {}).get("val_iou", self.done["last"]["iou"])
+        return {
+            "parts": parts,
+            "classes": [
+                (index, name, _source(colours[name]), _percent(train[index]), _percent(val[index]))
+                for index, name in enumerate(names)
+            ],
+            "ignored": [label.name for label in self.labels.labels if label.ignore],
+            "unseen": [name for name, pixels in zip(names, self.train, strict=True) if not pixels],
+            "unjudged": [name for name, pixels in zip(names, self.val, strict=True) if not pixels],
+            "missed": [n for n, pixels in zip(names, self.val, strict=True) if pixels and not ious.get(n)],
+        }
 
-    def _rest(self) -> Iterator[str]:
-        yield f"## Intended use\n\n{NOT_STATED}\n"
-        yield "## Limits\n"
-        yield "Only the scores above, and the caveats below them, are known. How the model does on images of another"
-        yield "origin, camera, season or size, and who could be harmed by its mistakes: not stated.\n"
-        yield f"## Licence\n\n{self.config.get('license') or NOT_STATED}"
-        if self.config["model"].get("encoder_weights") or self.config.get("init"):
-            yield "\nIt was started from other weights, whose licence was not looked into."
-        yield ""
+    def _scores(self) -> dict[str, Any]:
+        """Return the rows of the tables of scores."""
+        last, best, names = self.done["last"], self.best, self.labels.names
+        nothing = np.zeros_like(self.val)
+        baseline = majority_scores(np.stack([nothing, nothing, self.val], 1), self.majority)
+        after = f"best.pt, epoch {best['epoch'] + 1}" if best else "best.pt"
+        simple = {"miou": baseline.miou, "mdice": baseline.mdice, "accuracy": baseline.accuracy}
+        of_best = (best or {}).get("val_iou", {})
+        scored = [(key, metric) for key, metric in self.metrics.items() if not metric.by_class]
+        values = {key: ((best or {}).get(f"val_{key}"), last.get(key), simple.get(key)) for key, _ in scored}
+        return {
+            "columns": [after, f"last.pt, epoch {self.done['epochs']}", f"always '{names[self.majority]}'"],
+            "scores": [
+                (f"{metric.title}{', lower is better' * metric.lower}", *map(metric.shown, values[key]))
+                for key, metric in scored
+            ],
+            "by_class": [
+                (name, _percent(of_best.get(name)), _percent(last["iou"].get(name)), _percent(baseline.iou[index]))
+                for index, name in enumerate(names)
+            ],
+        }
+
+    def _training(self) -> Iterator[tuple[str, str]]:
+        config, environment, fit = self.config, self.record.environment, self.config["fit"]
+        yield from ((group, shown(config[group])) for group in _GROUPS if config.get(group) not in (None, {}, _USUAL))
+        yield "length", f"{self.done['epochs']} epochs" + (", ended early" if self.done["stopped_early"] else "")
+        yield "batch", f"{config['loader']['batch']} images a batch, {fit.get('accumulate', 1)} batches a step"
+        yield "sampler", str(config["loader"].get("sampler") or "each image once an epoch")
+        yield "started from", str(config.get("init") or config["model"].get("encoder_weights") or "random weights")
+        yield "precision", str(environment.get("precision", config["device"]["precision"]))
+        yield "seed", str(config["seed"])
+        yield "training time", f"{self.record.seconds:.0f} s, without validation"
+        yield "hardware", _hardware(environment)
+        yield "versions", ", ".join(f"{key} {environment[key]}" for key in _versions(environment))
+        yield "commit", _commit(environment.get("git"))
+        if self.done.get("skipped_steps"):
+            yield "steps left out", f"{self.done['skipped_steps']}, because the loss was not finite"
 
 
 def check_license(value: Any) -> None:
@@ -235,21 +192,16 @@ def _front_matter(config: Mapping[str, Any]) -> str:
         "tags": ["semantic-segmentation"],
     }
     known = {key: value for key, value in data.items() if value is not None}
-    return f"---\n{yaml.safe_dump(known, sort_keys=False, allow_unicode=True)}---\n"
+    return str(yaml.safe_dump(known, sort_keys=False, allow_unicode=True))
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
-    for row in (header, ["---"] * len(header), *rows):
-        yield f"| {' | '.join(' '.join(str(cell).split()).replace('|', chr(92) + '|') for cell in row)} |"
-    yield ""
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    cells = ([" ".join(str(cell).split()).replace("|", "\\|") for cell in row] for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *cells))
 
 
 def _percent(value: Any) -> str:
     return "-" if value is None else percent(float(value))
-
-
-def _value(line: Mapping[str, Any] | None, key: str) -> Any:
-    return None if line is None else line.get(key)
 
 
 def _folders(folders: Any) -> str:

@@ -20,10 +20,10 @@ from seg.runs.records import (
     CONFIG,
     DONE,
     ENVIRONMENT,
-    JUDGED,
+    EPOCHS,
+    EVALUATION,
     LAST,
     METRIC_COLUMNS,
-    METRICS,
     PAIRS,
     read_lines,
 )
@@ -48,7 +48,7 @@ def opened(
         with whole(folder / CONFIG) as temporary:
             temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
         write_json(folder / ENVIRONMENT, environment)
-        for name in (DONE, CARD, JUDGED):  # of a run that is extended
+        for name in (DONE, CARD, EVALUATION):  # of a run that is extended
             (folder / name).unlink(missing_ok=True)
         if pairs is not None:
             rows = ((part, *files) for part, listed in pairs.items() for files in listed)
@@ -88,7 +88,7 @@ def check_pairs(folder: Path, parts: Mapping[str, Sequence[PairFiles]]) -> None:
 
 def append_line(folder: Path, line: dict[str, Any]) -> None:
     """Add an epoch to ``metrics.jsonl``."""
-    with naming(folder / METRICS), (folder / METRICS).open("a", encoding="utf-8") as file:
+    with naming(folder / EPOCHS), (folder / EPOCHS).open("a", encoding="utf-8") as file:
         file.write(_json_line(line))
 
 
@@ -102,9 +102,9 @@ def cut_lines(folder: Path, epoch: int) -> list[int]:
     Returns:
         Epochs before ``epoch`` whose lines are not there.
     """
-    kept = [line for line in read_lines(folder / METRICS) if line["epoch"] < epoch]
-    if (folder / METRICS).exists():
-        with whole(folder / METRICS) as temporary:
+    kept = [line for line in read_lines(folder / EPOCHS) if line["epoch"] < epoch]
+    if (folder / EPOCHS).exists():
+        with whole(folder / EPOCHS) as temporary:
             temporary.write_text("".join(map(_json_line, kept)), encoding="utf-8")
     return sorted(set(range(epoch)) - {line["epoch"] for line in kept})
 
@@ -117,7 +117,7 @@ def copy_record(run: Path | None, folder: Path) -> None:
     Args:
         run: its folder; None, or a folder that holds no run, if it is not known.
     """
-    for name in (CONFIG, ENVIRONMENT, METRICS, PAIRS):
+    for name in (CONFIG, ENVIRONMENT, EPOCHS, PAIRS):
         if run is not None and (run / CONFIG).is_file() and (run / name).is_file():
             with whole(folder / name) as temporary:
                 temporary.write_bytes((run / name).read_bytes())

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from seg.metrics.catalogue import Metric, catalogue_of
 
-CONFIG, ENVIRONMENT, METRICS = "config.yaml", "environment.json", "metrics.jsonl"
+CONFIG, ENVIRONMENT, EPOCHS = "config.yaml", "environment.json", "metrics.jsonl"
 LAST, BEST, PER_IMAGE, DONE = "last.pt", "best.pt", "per_image.csv", "done.json"
 PER_IMAGE_METRICS = "per_image_metrics.csv"
 BOXES = "boxes.json"
 PAIRS = "pairs.csv"
-JUDGED, PREDICTIONS, TEST = "metrics.json", "predictions", "test"
+EVALUATION, PREDICTIONS, TEST = "metrics.json", "predictions", "test"
 CARD = "README.md"
 PREVIOUS, KEPT = "previous.pt", "epoch-{:04}.pt"
 REPLAY = "replay-{}.pt"
@@ -63,7 +63,7 @@ class RunRecord:
         Raises:
             ValueError: its ``metrics.json`` cannot be read.
         """
-        path = self.folder / JUDGED
+        path = self.folder / EVALUATION
         return catalogue_of(_read_json(path) if path.exists() else {})
 
     @property
@@ -98,7 +98,7 @@ def read(folder: str | os.PathLike[str]) -> RunRecord:
     config, environment = read_config(folder / CONFIG), _read_json(folder / ENVIRONMENT)
     if not isinstance(environment.get("choices"), dict):
         raise ValueError(f"run: expected 'choices' in '{folder / ENVIRONMENT}', got none; the file was edited")
-    lines = tuple(read_lines(folder / METRICS))
+    lines = tuple(read_lines(folder / EPOCHS))
     done = _read_json(folder / DONE) if (folder / DONE).exists() else None
     return RunRecord(folder, config, environment, lines, done)
 

@@ -28,11 +28,12 @@ def results_table(records: Sequence[RunRecord]) -> Table:
     shown = _shown(records)
     first, *others = (key.rpartition(".")[2] for key in varied)
     table = tables.table("last epoch, mean over seeds (standard deviation)", first, others)
-    table.caption = "I: by image; BF1: boundary F1; ECE: calibration error"
+    told = [f"{m.name}: {m.title}, {m.better} is better" for m in shown.values() if m.name not in KNOWN]
+    table.caption = "; ".join(["I: by image; BF1: boundary F1; ECE: calibration error", *told])
     for named in table.columns:
         named.overflow = "fold"
     for heading in ("seeds", "mIoU %", *shown, "seconds"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     for level, some in sorted(results.items(), key=lambda item: -_mean(item[1], "miou")):
         known = _known(some, "miou")
         scatter = statistics.stdev(known) if len(known) > 1 else math.nan

@@ -7,21 +7,58 @@ the tasks of further heads; `seg.losses.weighting` says how several losses becom
 A second task of your own is a module on the decoder's features, and one that knows what it needs of a mask and what it
 costs. For example, the edges between classes, in ``my_edges.py``::
 
+    import torch
     from torch import nn
     from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, max_pool2d
 
     from seg.losses import over_processes
+    from seg.metrics import Metric
+
+
+    def edges(masks):  # (N, H, W) -> where the class changes
+        values = masks[:, None].float()
+        return (max_pool2d(values, 3, 1, 1) + max_pool2d(-values, 3, 1, 1) > 0)[:, 0]
 
 
     class Head(nn.Conv2d):  # features (N, F, h, w) -> (N, 1, h, w)
+        channels, metrics = 1, (Metric("edge_error", "edges that are wrong", better="low"),)
+
         def __init__(self, in_channels):
             super().__init__(in_channels, 1, 1)
+
+        def meter(self, images, names):
+            return EdgeErrors(images)
+
+        def draw(self, picture, output, logits, palette):
+            picture[(output[0] > 0).numpy()] = 255
+            return picture
+
+
+    class EdgeErrors:
+        metrics = Head.metrics
+
+        def __init__(self, images):
+            self.pixels = torch.zeros(images, 2, dtype=torch.float64)  # wrong, all
+
+        def update(self, output, logits, mask, index):
+            wrong, known = (output[:, 0] > 0) != edges(mask), mask != 255
+            self.pixels[index] = torch.stack([(wrong & known).sum((1, 2)), known.sum((1, 2))], 1).double().cpu()
+
+        def totals(self):
+            return {"edge_pixels": self.pixels}
+
+        def scores(self, totals):
+            wrong, known = totals["edge_pixels"].sum(0).tolist()
+            return {"edge_error": wrong / known}
+
+        def per_image(self, totals):
+            wrong, known = totals["edge_pixels"].T
+            yield "edge_error", "", (wrong / known).numpy()
 
 
     class Edges(nn.Module):
         def prepare(self, mask):  # (H, W), in a loading worker
-            values = mask[None].float()
-            return {"edge": max_pool2d(values, 3, 1, 1) + max_pool2d(-values, 3, 1, 1) > 0}
+            return {"edge": edges(mask[None])}
 
         def forward(self, output, logits, batch):
             output = interpolate(output, batch.masks.shape[1:], mode="bilinear")[:, 0]
@@ -38,8 +75,12 @@ and, in ``my_conf/task/edges.yaml``::
       weight: 0.5
 
 ``seg-train --config-dir my_conf task=edges weighting=uncertainty ...`` trains both. What takes ``in_channels``,
-``classes`` or ``names`` (of the classes) is told those of the run. Masks are predicted, evaluated and exported as
-without the head; ``seg.load(FILE, trust=["my_edges"]).model(images, heads=True)`` gives what it returns too.
+``classes`` or ``names`` (of the classes) is told those of the run. A head that has ``channels``, ``metrics`` and
+``meter`` is evaluated (`seg.inference.heads`): its scores stand where all others do, ``fit.monitor=edge_error`` goes by
+them, and ``seg-compare metric=edge_error`` compares runs; what it draws is on the pictures. One without is trained
+alone. ``seg-evaluate trust=[my_edges]`` evaluates it in a checkpoint. Masks are predicted as without the head, and
+``seg-export`` leaves it out, and says so; ``seg.load(FILE, trust=["my_edges"]).model(images, heads=True)`` gives what
+it returns.
 """
 
 import math

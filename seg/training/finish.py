@@ -36,8 +36,8 @@ def write_results(
     labels, majority_class = data.labels, data.majority
     counts = judged.total("counts")
     write(judged, folder)
-    write_json(folder / runs.JUDGED, {"checkpoint": runs.LAST, **as_data(judged)})
-    lines = list(runs.read_lines(folder / runs.METRICS))
+    write_json(folder / runs.EVALUATION, {"checkpoint": runs.LAST, **as_data(judged)})
+    lines = list(runs.read_lines(folder / runs.EPOCHS))
     draw_curves(folder / runs.CURVES, lines)
     final, majority = scores_of(counts.sum(0)), majority_scores(counts.sum(0), majority_class)
     best = position.best if options.mode == "max" else -position.best

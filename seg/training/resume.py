@@ -47,7 +47,7 @@ def resume(state: State, folder: Path, *, extend: bool = False) -> None:
             )
     if state.fabric.is_global_zero and (lost := runs.cut_lines(folder, state.position.epoch)):
         log.warning(
-            f"'{folder / runs.METRICS}' lacks {len(lost)} of the {state.position.epoch} epochs that are done, such as "
+            f"'{folder / runs.EPOCHS}' lacks {len(lost)} of the {state.position.epoch} epochs that are done, such as "
             f"epoch {lost[0] + 1}; the curves and the training time will lack them too"
         )
 

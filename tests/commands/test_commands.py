@@ -70,7 +70,7 @@ def test_from_colours_to_predictions(tmp_path: Path, data: Path, script: Script)
     for key in ("miou_i", "miou_c", "accuracy", "boundary_f1", "boundary_iou", "ece"):
         assert 0 < last[f"val_{key}"] == done["last"][key] <= 1, key
     card = (run / "README.md").read_text()
-    assert f"| mIoU (D) | {100 * done['best']['score']:.1f} | {100 * done['last']['miou']:.1f} | " in card
+    assert f"| mIoU | {100 * done['best']['score']:.1f} % | {100 * done['last']['miou']:.1f} % | " in card
     assert "| train | 6 | " in card
 
     again = script("seg-train", *options, "data.train.masks=masks", "fit.epochs=6", name="spine", seed=3)

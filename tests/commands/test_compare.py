@@ -113,7 +113,7 @@ def test_nothing_is_complete_yet(tmp_path: Path, script: Script) -> None:
         ({"metric": "fps"}, "metric: expected one that the runs have .*got 'fps'"),
         ({"axis": "model.depth"}, "axis: expected a configuration group or key, got 'model.depth'"),
         ({"reference": "x"}, "reference: expected one of dice, focal, tversky, got 'x'"),
-        ({"cd": "maybe"}, "cd: expected true or false, got 'maybe'"),
+        ({"cd": "true"}, "unknown key 'cd'"),
         ({"group": "'('"}, "group: expected a regular expression"),
         (
             {"group": "val"},
@@ -281,7 +281,7 @@ def test_a_level_that_scatters_for_all_is_named(tmp_path: Path) -> None:
     a, b, c = (f"{100 * np.std(by_level[name], ddof=1):.1f}" for name in "abc")
     assert f"Seeds move `b` by {b} points (standard deviation), other levels by {a} to {c}:" in told
     even = {
-        level: replace(x, spread=compared.levels[0].spread) for level, x in zip("abc", compared.levels, strict=True)
+        level: replace(x, variance=compared.levels[0].variance) for level, x in zip("abc", compared.levels, strict=True)
     }
     assert not [x for x in cautions(replace(compared, levels=tuple(even.values())), [3] * 3) if "Seeds move" in x]
 

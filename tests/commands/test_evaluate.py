@@ -37,6 +37,11 @@ def judge(**options: Any) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def _all_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "seg")
+
+
 @pytest.fixture
 def val(data: Path) -> Path:
     """A folder with ``images/``, ``masks/`` and ``predicted/``, where car is missed and ignored pixels are anything."""
@@ -56,7 +61,7 @@ def paint(path: Path, change: Any) -> None:
     cv2.imwrite(str(path), mask)
 
 
-def test_predicted_masks_are_counted_as_by_hand(val: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predicted_masks_are_counted_as_by_hand(val: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = judge(predictions=val / "predicted", masks=val / "masks", destination=tmp_path / "out")
     targets = np.stack([scene(seed)[1] for seed in (100, 101)])
     predicted = np.where(targets == 2, 0, targets)
@@ -70,7 +75,7 @@ def test_predicted_masks_are_counted_as_by_hand(val: Path, tmp_path: Path, capsy
     assert not {"ece", "ece_i", "reliability"} & found.keys()
     assert found["components"]["car"]["small"] == {"number": 2, "missed": 2, "recall": 0.0, "iou": 0.0}
     assert not (tmp_path / "out/pictures").exists()
-    assert "have no confidence" in capsys.readouterr().out
+    assert "have no confidence" in caplog.text
     per_image = runs.read_per_image(tmp_path / "out/per_image.csv")
     assert per_image.images == ("s100", "s101")
     assert per_image.counts[..., 2].sum() == valid.sum()
@@ -88,7 +93,7 @@ def test_pictures_where_images_are_given(val: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out/metrics.json").exists()  # the scores are not lost for a picture
 
 
-def test_files_of_other_names(val: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_of_other_names(val: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Overlays of seg-predict are none of the masks; what has no mask is left out aloud."""
     predicted = val / "predicted"
     (predicted / "overlays").mkdir()
@@ -98,10 +103,10 @@ def test_files_of_other_names(val: Path, tmp_path: Path, capsys: pytest.CaptureF
     options = {"predictions": predicted, "masks": val / "masks", "destination": tmp_path / "out"}
     whole = judge(**options, prediction_template="{}_pred.png")
     assert whole["images"] == 2
-    assert "warning" not in capsys.readouterr().err
+    assert "WARNING" not in caplog.text
     (val / "masks/s101.png").unlink()
     assert judge(**options, prediction_template="{}_pred.png")["images"] == 1
-    assert "warning: predictions: 1 have no mask and are left out, such as" in capsys.readouterr().err
+    assert "predictions: 1 have no mask and are left out, such as" in caplog.text
     with pytest.raises(
         ValueError,
         match=r"predictions: expected a file like '{}' for each of 1 masks, got none for 1, the first '.*s100",
@@ -217,7 +222,7 @@ def street(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_checkpoint_at_a_temperature(street: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_checkpoint_at_a_temperature(street: Path, caplog: pytest.LogCaptureFixture) -> None:
     options = {"checkpoint": CHECKPOINT, "images": street / "images", "masks": street / "masks", "pictures": 1}
     fitted = judge(
         **options,
@@ -226,7 +231,7 @@ def test_a_checkpoint_at_a_temperature(street: Path, capsys: pytest.CaptureFixtu
         temperature_images=street / "images",
         temperature_masks=street / "masks",
     )
-    assert "warning: temperature_images: 2 of 2 are evaluated as well, such as" in capsys.readouterr().err
+    assert "temperature_images: 2 of 2 are evaluated as well, such as" in caplog.text
     assert fitted["temperature_fitted_on"] == {"images": 2, "pixels_per_image": 10_000}
     assert (street / "fit/reliability.png").exists()
     same = judge(**options, destination=street / "same", temperature=1)
@@ -265,6 +270,7 @@ def test_a_checkpoint_and_its_predicted_masks_agree(street: Path, script: Script
     found = json.loads(result.stdout)
     assert whole.pop("data")["masks"].endswith(found.pop("data")["masks"])
     assert found.keys() == whole.keys() - {"checkpoint", "ece", "ece_i", "reliability"} | {"predictions"}
+    assert found.pop("metrics").keys() == whole.pop("metrics").keys() - {"ece", "ece_i"}
     for key in found.keys() - {"predictions"}:
         assert found[key] == whole[key], key
     shutil.rmtree(street / "predicted")

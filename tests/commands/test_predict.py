@@ -4,10 +4,8 @@ import json
 import logging
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import Script, fails, script_path, train_options
+from conftest import Script, Started, fails, train_options
 from hydra import compose, initialize_config_dir
 from torch import nn
 
@@ -182,15 +180,12 @@ def test_a_failed_image_is_tried_again_and_leaves_no_older_mask(run: Predict) ->
     assert Path("out/a.png").exists()
 
 
-def test_a_killed_run_goes_on(run: Predict, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_killed_run_goes_on(run: Predict, start: Callable[..., Started], caplog: pytest.LogCaptureFixture) -> None:
     for number in range(60):
         shutil.copyfile("images/a.png", f"images/n{number:03}.png")
-    words = [str(script_path("seg-predict")), "checkpoint=last.pt", "images=images", "destination=out", "device=cpu"]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        end = time.monotonic() + 120
-        while len(list(Path("out").glob("n*.png"))) < 3 and time.monotonic() < end:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+    process = start("seg-predict", "checkpoint=last.pt", "images=images", "destination=out", "device=cpu")
+    process.until(lambda: len(list(Path("out").glob("n*.png"))) >= 3)
+    process.kill()
     done = len(Path("out/manifest.jsonl").read_text().splitlines())
     assert 0 < done < 62
     with caplog.at_level(logging.INFO, "seg"):

@@ -13,9 +13,9 @@ import pytest
 from made_scores import WORLDS, World
 
 from seg.compare.ranks import joint_draws, rank_draws
-from seg.compare.sample import Sample, Scored, scored
-from seg.compare.spread import difference_spread, scatter, spread, strongest, verdict
+from seg.compare.scores import LevelScores, Scored, scored
 from seg.compare.statistics import compare, holm
+from seg.compare.variance import difference_parts, seed_interaction, strongest, variance_parts, verdict
 
 IMAGES = 100
 
@@ -30,8 +30,8 @@ def experiments(world: World, seeds: int, rounds: int) -> Found:
     found: Found = defaultdict(list)
     for _ in range(rounds):
         a, b = judged(world.counts(rng, world.seeds(rng, 2, seeds), IMAGES))
-        level = spread(a.scores, a.without).interval(a.scores.mean(), new_seeds=True)
-        difference, parts = difference_spread((a.scores, a.without), (b.scores, b.without), paired=True)
+        level = variance_parts(a.scores, a.without).interval(a.scores.mean(), new_seeds=True)
+        difference, parts = difference_parts((a.scores, a.without), (b.scores, b.without), paired=True)
         found["level"].append((*level, truth))
         found["pair"].append((*parts.interval(difference, new_seeds=True), 0.0))
     return found
@@ -45,15 +45,15 @@ def experiments_with_these_seeds(world: World, seeds: int, rounds: int) -> Found
         runs = world.seeds(rng, 2, seeds)
         a, b = judged(world.counts(rng, runs, IMAGES))
         truth = world.truth(rng, runs, 3000)
-        level = spread(a.scores, a.without).interval(a.scores.mean(), new_seeds=False)
-        difference, parts = difference_spread((a.scores, a.without), (b.scores, b.without), paired=True)
+        level = variance_parts(a.scores, a.without).interval(a.scores.mean(), new_seeds=False)
+        difference, parts = difference_parts((a.scores, a.without), (b.scores, b.without), paired=True)
         found["level"].append((*level, truth[0]))
         found["pair"].append((*parts.interval(difference, new_seeds=False), truth[0] - truth[1]))
     return found
 
 
 def judged(counts: np.ndarray) -> list[Scored]:
-    return [scored(Sample(tuple(range(len(each))), each), "miou", np.arange(IMAGES)) for each in counts]
+    return [scored(LevelScores(tuple(range(len(each))), each), "miou", np.arange(IMAGES)) for each in counts]
 
 
 def check(found: Found, low: float, high: float) -> None:
@@ -86,7 +86,7 @@ def test_few_seeds_do_not_make_equal_levels_different() -> None:
     for _ in range(rounds):
         counts = world.counts(rng, world.seeds(rng, 2, 3), IMAGES)
         (pair,) = compare(
-            {name: Sample((0, 1, 2), each) for name, each in zip("ab", counts, strict=True)}, draws=100
+            {name: LevelScores((0, 1, 2), each) for name, each in zip("ab", counts, strict=True)}, draws=100
         ).pairs
         wrong += pair.verdict in ("better", "worse")
         apart += not pair.interval[0] <= 0 <= pair.interval[1]
@@ -103,19 +103,19 @@ def test_no_pair_of_many_is_called_different(name: str, levels: int, seeds: int)
     wrong = 0
     for _ in range(rounds):
         counts = world.counts(rng, world.seeds(rng, levels, seeds), IMAGES)
-        samples = {str(level): Sample(tuple(range(seeds)), each) for level, each in enumerate(counts)}
+        samples = {str(level): LevelScores(tuple(range(seeds)), each) for level, each in enumerate(counts)}
         wrong += any(pair.verdict in ("better", "worse") for pair in compare(samples, draws=100).pairs)
     assert wrong <= 0.05 * rounds + 2 * np.sqrt(0.05 * 0.95 * rounds)
 
 
 def called(scores: np.ndarray) -> dict[tuple[int, int], bool]:
     """Whether each pair of levels of scores (L, S) is called different; images do nothing."""
-    still, pooled = np.zeros((50, 1)), scatter(scores)
+    still, pooled = np.zeros((50, 1)), seed_interaction(scores)
     pairs = list(itertools.combinations(range(len(scores)), 2))
     found = []
     for a, b in pairs:
         each = [(scores[i], still + scores[i]) for i in (a, b)]
-        found.append(strongest(*difference_spread(each[0], each[1], paired=True, pooled=pooled), 0.0))
+        found.append(strongest(*difference_parts(each[0], each[1], paired=True, pooled=pooled), 0.0))
     return {pair: p < 0.05 for pair, p in zip(pairs, holm([p for _, p in found]), strict=True)}
 
 
@@ -146,7 +146,7 @@ def test_rank_intervals_of_few_seeds_hold_the_true_ranks(seeds: int, deviations:
         truth = 0.5 * rng.standard_normal(7)
         scores = truth[:, None] + np.array(deviations)[:, None] * rng.standard_normal((7, seeds))
         levels = [(each, np.zeros((50, 1)) + each) for each in scores]
-        draws = joint_draws(levels, 500, rng, paired=True, pooled=scatter(scores))
+        draws = joint_draws(levels, 500, rng, paired=True, pooled=seed_interaction(scores))
         low, high = np.transpose(rank_draws(scores.mean(1), draws).intervals)
         places = (-truth).argsort().argsort() + 1
         held.append(((low <= places) & (places <= high)).mean())

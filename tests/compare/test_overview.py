@@ -13,9 +13,9 @@ from made_runs import write_run
 from scipy.stats import norm
 
 from seg.compare.overview import Overview, answer, folders_of, look_over
-from seg.compare.spread import Spread, difference_spread, independent
 from seg.compare.statistics import compare
 from seg.compare.study import read_studies, read_study
+from seg.compare.variance import VarianceParts, difference_parts, independent
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_change_between_independent_samples_is_covered() -> None:
             scores = seeds[:, :, None] + images[:, None] + rng.normal(0, 0.05, (2, 4, 40))
             without = (scores.sum(2, keepdims=True) - scores) / 39
             pairs.append(
-                difference_spread(*((s.mean(1), w.T) for s, w in zip(scores, without, strict=True)), paired=True)
+                difference_parts(*((s.mean(1), w.T) for s, w in zip(scores, without, strict=True)), paired=True)
             )
         change = pairs[0][0] - pairs[1][0]
         low, high = independent(pairs[0][1], pairs[1][1]).interval(change, new_seeds=True)
@@ -88,13 +88,13 @@ def test_a_change_between_independent_samples_is_covered() -> None:
 
 
 def test_independent_variances_add_up() -> None:
-    a = Spread(4e-4, 1e-4, 2e-5, 3, 2.0, 50, 40.0)
-    b = Spread(1e-4, 3e-4, 1e-5, 5, 4.0, 30, 25.0)
+    a = VarianceParts(4e-4, 1e-4, 2e-5, 3, 2.0, 50, 40.0)
+    b = VarianceParts(1e-4, 3e-4, 1e-5, 5, 4.0, 30, 25.0)
     both = independent(a, b)
     assert both.error(new_seeds=True) ** 2 == pytest.approx(a.error(new_seeds=True) ** 2 + b.error(new_seeds=True) ** 2)
     assert both.seed_degrees == pytest.approx((5e-4) ** 2 / ((4e-4) ** 2 / 2 + (1e-4) ** 2 / 4))
     assert both.quantile(0.975, new_seeds=True) > norm.ppf(0.975)
-    one = independent(Spread(None, 1e-4, 0.0, 1, 0.0, 50, 40.0), b)
+    one = independent(VarianceParts(None, 1e-4, 0.0, 1, 0.0, 50, 40.0), b)
     assert one.seeds is None
     assert one.error(new_seeds=False) ** 2 == pytest.approx(1e-4 + 3e-4 + 1e-5)
 

@@ -26,7 +26,7 @@ from seg.compare.study import Level, read_study
 from seg.report.document import Bullets, Heading, Table, Text, Views, to_markdown, to_page
 from seg.report.figure import labels, looks, remove_others, save_figure, short
 from seg.report.inline_markup import code
-from seg.runs import JUDGED
+from seg.runs import EVALUATION
 
 LONG = "a_long_name_" * 25
 NAMES = [
@@ -364,7 +364,7 @@ def test_the_command_takes_any_name(tmp_path: Path, script: Script) -> None:
                 data = {"train": None, "render": {"kind": value}}
                 folder = tmp_path / f"runs/{value}-{place}-{seed}"
                 write_run(folder, name, seed, classes=("$", "_r", "\x02"), config={"data": data})
-                assert not (folder / JUDGED).exists()
+                assert not (folder / EVALUATION).exists()
     result = script("seg-compare", runs="runs", destination="out", by="data.render.kind", axis="loss", draws=100)
     assert result.returncode == 0, result.stderr
     assert "Warning" not in result.stderr

@@ -10,24 +10,26 @@ from made_scores import World
 from scipy import stats
 
 from seg.compare.ranks import agreement, joint_draws, rank_draws
-from seg.compare.sample import COUNTED, Sample, group_numbers, image_scores, scored
-from seg.compare.spread import (
-    Scatter,
-    Spread,
-    difference_spread,
+from seg.compare.scores import COUNTED, LevelScores, group_numbers, image_scores, scored
+from seg.compare.statistics import BOTH, IMAGES, Compared, compare, holm
+from seg.compare.variance import (
+    SeedInteraction,
+    VarianceParts,
+    difference_parts,
     image_degrees,
     more_needed,
-    scatter,
-    spread,
+    seed_interaction,
     strongest,
+    variance_parts,
     verdict,
 )
-from seg.compare.statistics import BOTH, IMAGES, Compared, compare, holm
 
 IMAGE_COUNT = 30
 
 
-def made(*levels: tuple[int, ...], seed: int = 0, gap: float = 0.0, images: int = IMAGE_COUNT) -> dict[str, Sample]:
+def made(
+    *levels: tuple[int, ...], seed: int = 0, gap: float = 0.0, images: int = IMAGE_COUNT
+) -> dict[str, LevelScores]:
     """Samples of levels named a, b, ... with the given seeds; level a is better by ``gap``."""
     world, rng = World(presence=(1.0, 0.7, 0.4)), np.random.default_rng(seed)
     most = max(len(seeds) for seeds in levels)
@@ -35,7 +37,9 @@ def made(*levels: tuple[int, ...], seed: int = 0, gap: float = 0.0, images: int 
     values = rng.uniform(0.1, 0.4, (len(levels), most, images))
     values[..., 3:4] = np.nan
     return {
-        name: Sample(seeds, each[: len(seeds)], {"ece": value[: len(seeds)], "boundary_f1": 1 - value[: len(seeds)]})
+        name: LevelScores(
+            seeds, each[: len(seeds)], {"ece": value[: len(seeds)], "boundary_f1": 1 - value[: len(seeds)]}
+        )
         for name, seeds, each, value in zip("abcdefg", levels, counts, values, strict=False)
     }
 
@@ -120,9 +124,9 @@ def test_the_parts_of_the_variance_are_those_of_an_analysis_of_variance() -> Non
     rng = np.random.default_rng(0)
     seeds, images = 6, 40
     values = 2 * rng.normal(size=(seeds, 1)) + 5 * rng.normal(size=images) + 4 * rng.normal(size=(seeds, images))
-    sample = Sample(tuple(range(seeds)), np.ones((seeds, images, 1, 3), np.int64), {"x": values})
+    sample = LevelScores(tuple(range(seeds)), np.ones((seeds, images, 1, 3), np.int64), {"x": values})
     found = scored(sample, "x", np.arange(images))
-    parts = spread(found.scores, found.without)
+    parts = variance_parts(found.scores, found.without)
     by_seed, by_image, residual = (square / seeds / images for square in anova(values))
     assert by_seed > residual  # or a part would be mended
     assert parts.remainder == pytest.approx(residual)
@@ -134,7 +138,7 @@ def test_the_parts_of_the_variance_are_those_of_an_analysis_of_variance() -> Non
 
 def test_one_seed_and_a_mean_over_images_give_the_t_interval() -> None:
     values = np.random.default_rng(1).uniform(size=(1, 40))  # flat tails, which take no degrees of freedom away
-    sample = Sample((0,), np.ones((1, 40, 1, 3), np.int64), {"x": values})
+    sample = LevelScores((0,), np.ones((1, 40, 1, 3), np.int64), {"x": values})
     (level,) = compare({"a": sample}, metric="x").levels
     reference = stats.ttest_1samp(values[0], 0).confidence_interval()
     assert level.interval == pytest.approx((reference.low, reference.high))
@@ -154,12 +158,12 @@ def test_the_jackknife_agrees_with_the_bootstrap_of_scipy() -> None:
     )
     (level,) = compare({"a": sample}).levels
     error = float(reference.standard_error)
-    assert level.spread.error(new_seeds=False) == pytest.approx(error, rel=0.05)  # scipy knows it to 1.3 %
+    assert level.variance.error(new_seeds=False) == pytest.approx(error, rel=0.05)  # scipy knows it to 1.3 %
     assert level.interval == pytest.approx(tuple(reference.confidence_interval), abs=0.25 * error)
 
 
-def made_spread(**changes: Any) -> Spread:
-    return dataclasses.replace(Spread(1.0, 1.0, 0.0, 5, 4.0, 50, 49.0), **changes)
+def made_spread(**changes: Any) -> VarianceParts:
+    return dataclasses.replace(VarianceParts(1.0, 1.0, 0.0, 5, 4.0, 50, 49.0), **changes)
 
 
 def test_quantiles_are_between_those_of_the_parts() -> None:
@@ -203,7 +207,7 @@ def test_without_paired_seeds_variances_add_up_after_welch() -> None:
     rng = np.random.default_rng(0)
     still = np.zeros((100, 1))  # images do nothing: what is left is Welch's test
     a, b = rng.normal(size=5), 3 * rng.normal(size=4)
-    difference, parts = difference_spread((a, still + a), (b, still + b), paired=False)
+    difference, parts = difference_parts((a, still + a), (b, still + b), paired=False)
     reference = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
     assert parts.interval(difference, new_seeds=True) == pytest.approx((reference.low, reference.high))
 
@@ -213,7 +217,7 @@ def test_paired_seeds_without_images_give_the_paired_t_test() -> None:
     a = rng.normal(size=5)
     b = a + 0.1 * rng.normal(size=5)
     still = np.zeros((100, 1))
-    difference, parts = difference_spread((a, still + a), (b, still + b), paired=True)
+    difference, parts = difference_parts((a, still + a), (b, still + b), paired=True)
     reference = stats.ttest_rel(a, b)
     interval = reference.confidence_interval()
     assert parts.interval(difference, new_seeds=True) == pytest.approx((interval.low, interval.high))
@@ -228,41 +232,41 @@ def test_the_scatter_of_all_levels_is_their_interaction_with_seeds() -> None:
     total = ((scores - scores.mean()) ** 2).sum()
     of_levels = 4 * ((scores.mean(1) - scores.mean()) ** 2).sum()
     of_seeds = 5 * ((scores.mean(0) - scores.mean()) ** 2).sum()
-    found = scatter(scores)
+    found = seed_interaction(scores)
     assert found.variance == pytest.approx(2 * (total - of_levels - of_seeds) / (4 * 3))
     assert 3 * 4 / 5 <= found.degrees <= 3 * 4
-    pair = scatter(scores[:2])
+    pair = seed_interaction(scores[:2])
     assert pair.variance == pytest.approx(np.var(scores[0] - scores[1], ddof=1))
     assert pair.degrees == pytest.approx(3)
-    alike = scatter(np.stack([np.roll([0.0, 1, 0, 0, 0], i) for i in range(5)]))
+    alike = seed_interaction(np.stack([np.roll([0.0, 1, 0, 0, 0], i) for i in range(5)]))
     assert alike.degrees == pytest.approx(4 * 4)
-    one = scatter(np.stack([[9.0, -9, 0, 0, 0], *np.zeros((4, 5))]))
+    one = seed_interaction(np.stack([[9.0, -9, 0, 0, 0], *np.zeros((4, 5))]))
     assert one.degrees < 7
-    assert scatter(np.ones((3, 4))) == Scatter(0.0, 6.0, (0.0, 0.0, 0.0))
+    assert seed_interaction(np.ones((3, 4))) == SeedInteraction(0.0, 6.0, (0.0, 0.0, 0.0))
 
 
 def test_few_seeds_count_for_all_pairs_together() -> None:
     """The larger one of a pair's own scatter and that of all levels, with the degrees of freedom of these."""
     samples = made(*[(0, 1, 2)] * 4)
     found = {name: scored(sample, "miou", np.arange(sample.counts.shape[1])) for name, sample in samples.items()}
-    pooled = scatter(np.stack([each.scores for each in found.values()]))
+    pooled = seed_interaction(np.stack([each.scores for each in found.values()]))
     pairs = compare(samples, draws=100).pairs
     own = [np.var(found[pair.a].scores - found[pair.b].scores, ddof=1) for pair in pairs]
     assert min(own) < pooled.variance < max(own)
     for pair, variance in zip(pairs, own, strict=True):
-        assert pair.spread.seed_degrees == pooled.degrees
-        parts = pair.spread
+        assert pair.variance.seed_degrees == pooled.degrees
+        parts = pair.variance
         assert (parts.seeds or 0) + parts.remainder == pytest.approx(max(variance, pooled.variance) / 3)
     alone = [*[tuple(range(10))] * 3], [(0, 1, 2), (0, 1, 2)], [(0, 1, 2), (0, 1, 2), (0, 3, 4)]
     for pair in itertools.chain(*(compare(made(*seeds), draws=100).pairs for seeds in alone)):
         if len(pair.seeds) > 1:
-            assert pair.spread.seed_degrees == len(pair.seeds) - 1
+            assert pair.variance.seed_degrees == len(pair.seeds) - 1
     uneven = made((0, 1, 2), (1, 2, 0), (2, 1))  # as while a sweep runs
     shared = np.stack([scored(s, "miou", np.arange(30)).scores[[s.seeds.index(1), s.seeds.index(2)]]
                        for s in uneven.values()])  # fmt: skip
-    degrees = scatter(shared).degrees
+    degrees = seed_interaction(shared).degrees
     for pair in compare(uneven, draws=100).pairs:
-        assert pair.spread.seed_degrees == max(degrees, len(pair.seeds) - 1)
+        assert pair.variance.seed_degrees == max(degrees, len(pair.seeds) - 1)
 
 
 # --- verdicts
@@ -288,7 +292,7 @@ def test_the_verdict(interval: tuple[float, float], rope: float, expected: str) 
 @pytest.mark.parametrize("rope", [0.0, 0.005])
 @pytest.mark.parametrize("level", [0.8, 0.95, 0.999])
 def test_the_strongest_claim_is_that_of_the_interval(rope: float, level: float) -> None:
-    found = Spread(2e-5, 2e-6, 3e-5, 5, 4.0, 40, 39.0)
+    found = VarianceParts(2e-5, 2e-6, 3e-5, 5, 4.0, 40, 39.0)
     for scale, difference in itertools.product((1e-6, 0.02, 1), np.linspace(-0.06, 0.06, 41)):
         small = dataclasses.replace(found, seeds=scale * 2e-5, images=scale * 2e-6, remainder=scale * 3e-5)
         claim, p = strongest(float(difference), small, rope)
@@ -298,9 +302,9 @@ def test_the_strongest_claim_is_that_of_the_interval(rope: float, level: float) 
 
 @pytest.mark.parametrize("difference", [0.02, -0.02, 0.001])
 def test_so_many_more_settle_it_and_one_less_does_not(difference: float) -> None:
-    found = Spread(2e-5, 2e-6, 3e-5, 3, 2.0, 40, 39.0)
+    found = VarianceParts(2e-5, 2e-6, 3e-5, 3, 2.0, 40, 39.0)
 
-    def decided(more: Spread) -> bool:
+    def decided(more: VarianceParts) -> bool:
         return verdict(more.interval(difference, new_seeds=True), 0.005) != "inconclusive"
 
     assert not decided(found)
@@ -312,14 +316,14 @@ def test_so_many_more_settle_it_and_one_less_does_not(difference: float) -> None
 
 
 def test_what_cannot_settle_it_is_not_asked_for() -> None:
-    assert more_needed(0.02, Spread(1e-3, 0.0, 0.0, 3, 2.0, 40, 39.0), 0.005)[1] is None  # seeds alone matter
-    assert more_needed(0.02, Spread(0.0, 1e-3, 0.0, 3, 2.0, 40, 39.0), 0.005)[0] is None  # images alone matter
-    assert more_needed(0.02, Spread(None, 1e-3, 0.0, 1, 0.0, 40, 39.0), 0.005) == (None, None)
-    assert more_needed(0.005, Spread(1e-3, 1e-3, 0.0, 3, 2.0, 40, 39.0), 0.005) == (None, None)  # at the rope
+    assert more_needed(0.02, VarianceParts(1e-3, 0.0, 0.0, 3, 2.0, 40, 39.0), 0.005)[1] is None  # seeds alone matter
+    assert more_needed(0.02, VarianceParts(0.0, 1e-3, 0.0, 3, 2.0, 40, 39.0), 0.005)[0] is None  # images alone matter
+    assert more_needed(0.02, VarianceParts(None, 1e-3, 0.0, 1, 0.0, 40, 39.0), 0.005) == (None, None)
+    assert more_needed(0.005, VarianceParts(1e-3, 1e-3, 0.0, 3, 2.0, 40, 39.0), 0.005) == (None, None)  # at the rope
 
 
 def test_parts_shrink_with_what_they_depend_on() -> None:
-    found = Spread(4.0, 6.0, 8.0, 2, 1.0, 10, 9.0).scaled(seeds=2, images=10)
+    found = VarianceParts(4.0, 6.0, 8.0, 2, 1.0, 10, 9.0).scaled(seeds=2, images=10)
     assert (found.seeds, found.images, found.remainder) == (2, 3, 2)
     assert (found.seed_count, found.seed_degrees, found.image_count, found.image_degrees) == (4, 3, 20, 18)
 
@@ -353,7 +357,7 @@ def test_verdicts_and_what_they_need_hold_for_all_pairs_together() -> None:
     samples = made(*[(0, 1, 2, 3)] * 5, gap=0.4, images=100)
     found = compare(samples, draws=100)
     assert len(found.pairs) == 10
-    single = [strongest(pair.difference, pair.spread, 0.005) for pair in found.pairs]
+    single = [strongest(pair.difference, pair.variance, 0.005) for pair in found.pairs]
     assert [pair.p_verdict for pair in found.pairs] == holm([p for _, p in single])
     decided = [pair for pair in found.pairs if pair.verdict != "inconclusive"]
     for pair, (claim, _) in zip(found.pairs, single, strict=True):
@@ -361,7 +365,7 @@ def test_verdicts_and_what_they_need_hold_for_all_pairs_together() -> None:
         if pair.more_seeds is not None:
             level = 1 - 0.05 / (10 - len(decided))
             for seeds, enough in ((pair.more_seeds, True), (pair.more_seeds - 1, False)):
-                more = pair.spread.scaled(seeds=seeds).interval(pair.difference, new_seeds=True, level=level)
+                more = pair.variance.scaled(seeds=seeds).interval(pair.difference, new_seeds=True, level=level)
                 assert (verdict(more, 0.005) != "inconclusive") == enough
     assert {p < 0.05 for _, p in single} == {True, False}
     with_reference = compare(samples, reference="c", draws=100)
@@ -382,7 +386,7 @@ def test_ten_seeds_are_enough_for_intervals_about_new_seeds() -> None:
 def test_one_seed_speaks_about_itself() -> None:
     found = compare(made((4,), (4,), gap=2.0), draws=20_000)
     assert [level.wide for level in found.levels] == [None, None]
-    assert found.levels[0].spread.seeds is None
+    assert found.levels[0].variance.seeds is None
     assert found.rank_kind == IMAGES
     (pair,) = found.pairs
     assert (pair.p_kind, pair.wide, pair.seeds, pair.more_seeds, pair.more_images) == (IMAGES, None, (), None, None)
@@ -390,7 +394,7 @@ def test_one_seed_speaks_about_itself() -> None:
     assert pair.p_better > 0.975
     assert (pair.verdict, pair.p_verdict) == ("inconclusive", 1)  # as far as one run can tell
     close = compare(made((4,), (4,), gap=0.1), draws=20_000)
-    expected = close.pairs[0].spread.below(0, abs(close.pairs[0].difference), new_seeds=False)
+    expected = close.pairs[0].variance.below(0, abs(close.pairs[0].difference), new_seeds=False)
     assert close.ranks.false_claim == pytest.approx(expected, abs=0.015)
 
 
@@ -398,8 +402,8 @@ def test_pairs_use_the_seeds_that_both_have() -> None:
     samples = made((2, 0, 1), (0, 1, 7))
     found = compare(samples, draws=200)
     same = {
-        "a": Sample((0, 1), samples["a"].counts[[1, 2]]),
-        "b": Sample((0, 1), samples["b"].counts[:2]),
+        "a": LevelScores((0, 1), samples["a"].counts[[1, 2]]),
+        "b": LevelScores((0, 1), samples["b"].counts[:2]),
     }
     (pair,), (alone,) = found.pairs, compare(same, draws=200).pairs
     assert pair.seeds == alone.seeds == (0, 1)
@@ -461,7 +465,7 @@ def test_the_same_seed_gives_the_same_numbers_in_any_order_of_levels(metric: str
 
 def test_the_order_of_seeds_does_not_matter() -> None:
     samples = made((0, 1, 2), (0, 1, 2))
-    turned = samples | {"b": Sample((2, 1, 0), samples["b"].counts[::-1])}
+    turned = samples | {"b": LevelScores((2, 1, 0), samples["b"].counts[::-1])}
     found, other = compare(samples, draws=200), compare(turned, draws=200)
     for a, b in zip(found.pairs, other.pairs, strict=True):
         assert (a.interval, a.wide) == (pytest.approx(b.interval), pytest.approx(b.wide))
@@ -471,7 +475,7 @@ def test_the_order_of_seeds_does_not_matter() -> None:
 def test_the_order_of_images_does_not_matter() -> None:
     samples = made((0, 1, 2), (0, 1, 2))
     order = np.random.default_rng(0).permutation(IMAGE_COUNT)
-    moved = {name: Sample(sample.seeds, sample.counts[:, order]) for name, sample in samples.items()}
+    moved = {name: LevelScores(sample.seeds, sample.counts[:, order]) for name, sample in samples.items()}
     (pair,), (other,) = compare(samples).pairs, compare(moved).pairs
     for name in ("difference", "interval", "wide", "p_holm", "effect", "p_better"):
         assert getattr(pair, name) == pytest.approx(getattr(other, name))
@@ -488,7 +492,8 @@ def test_images_of_a_group_are_one_large_image() -> None:
     groups = [i % 10 for i in range(IMAGE_COUNT)]
     found = compare(samples, groups=groups, draws=200)
     merged = {
-        name: Sample(sample.seeds, sample.counts.reshape(3, 3, 10, 3, 3).sum(1)) for name, sample in samples.items()
+        name: LevelScores(sample.seeds, sample.counts.reshape(3, 3, 10, 3, 3).sum(1))
+        for name, sample in samples.items()
     }
     other = compare(merged, draws=200)
     assert (found.units, found.levels[0].images) == (10, IMAGE_COUNT)
@@ -501,7 +506,7 @@ def test_images_of_a_group_are_one_large_image() -> None:
 def test_copies_of_images_in_a_group_teach_nothing() -> None:
     """What groups are for: the same scene four times is not four images."""
     samples = made((0, 1, 2), (0, 1, 2))
-    copied = {name: Sample(sample.seeds, np.repeat(sample.counts, 4, axis=1)) for name, sample in samples.items()}
+    copied = {name: LevelScores(sample.seeds, np.repeat(sample.counts, 4, axis=1)) for name, sample in samples.items()}
     once = compare(samples, draws=200).levels[0]
     honest = compare(copied, groups=np.repeat(np.arange(IMAGE_COUNT), 4).tolist(), draws=200).levels[0]
     naive = compare(copied, draws=200).levels[0]
@@ -539,7 +544,7 @@ def test_a_class_interval_is_that_of_the_class_alone() -> None:
     samples = made((0, 1, 2))
     found = compare(samples, draws=100)
     for index in range(3):
-        alone = {"a": Sample((0, 1, 2), samples["a"].counts[:, :, index : index + 1])}
+        alone = {"a": LevelScores((0, 1, 2), samples["a"].counts[:, :, index : index + 1])}
         (level,) = compare(alone, draws=100).levels
         assert found.class_iou[0, index] == pytest.approx(level.mean)
         assert found.class_interval[0, index] == pytest.approx(level.interval)
@@ -556,7 +561,7 @@ def test_a_class_in_one_image_or_none_has_no_interval() -> None:
     counts[:, :, 2] = 0
     counts[:, 1:, 1] = 0
     counts[:, 0, 1] = (5, 10, 20)
-    found = compare({"a": Sample((0, 1), counts)}, draws=200)
+    found = compare({"a": LevelScores((0, 1), counts)}, draws=200)
     assert np.isnan(found.class_interval[0, 1:]).all()
     assert np.isfinite(found.class_interval[0, 0]).all()
     assert found.class_iou[0, 1] == pytest.approx(5 / 25)
@@ -565,7 +570,7 @@ def test_a_class_in_one_image_or_none_has_no_interval() -> None:
 
 def test_images_without_labels_are_passed_over() -> None:
     counts = made((0, 1), (0, 1))
-    blank = {name: Sample(s.seeds, np.where(np.arange(IMAGE_COUNT)[:, None, None] < 2, s.counts, 0))
+    blank = {name: LevelScores(s.seeds, np.where(np.arange(IMAGE_COUNT)[:, None, None] < 2, s.counts, 0))
              for name, s in counts.items()}  # fmt: skip
     for metric in COUNTED:
         found = compare(blank, metric=metric, draws=500)
@@ -580,7 +585,7 @@ def test_a_false_claim_has_the_probability_that_the_pair_gives_it() -> None:
     samples = made(tuple(range(5)), tuple(range(5)), gap=0.1)
     found = compare(samples, draws=40_000)
     (pair,) = found.pairs
-    expected = pair.spread.below(0, abs(pair.difference), new_seeds=True)
+    expected = pair.variance.below(0, abs(pair.difference), new_seeds=True)
     assert found.ranks.false_claim == pytest.approx(expected, abs=0.03)  # Behrens and Fisher, Cochran and Cox
 
 
@@ -604,13 +609,13 @@ def test_the_covariance_of_joint_draws_has_the_parts(paired: bool) -> None:
     world, rng = World(presence=(1.0, 1.0), seed=0.3), np.random.default_rng(3)
     runs = world.seeds(rng, 3, 8)
     counts = world.counts(rng, runs, 60)
-    samples = {name: Sample(tuple(range(8)), each) for name, each in zip("abc", counts, strict=True)}
+    samples = {name: LevelScores(tuple(range(8)), each) for name, each in zip("abc", counts, strict=True)}
     found = {name: scored(sample, "miou", np.arange(60)) for name, sample in samples.items()}
     levels = [(found[name].scores, found[name].without) for name in "abc"]
     draws = joint_draws(levels, 100_000, rng, paired=paired)
     assert draws.mean(0) == pytest.approx([scores.mean() for scores, _ in levels], abs=0.001)
     for a, b in ((0, 1), (0, 2), (1, 2)):
-        _, parts = difference_spread(levels[a], levels[b], paired=paired)
+        _, parts = difference_parts(levels[a], levels[b], paired=paired)
         middle = np.quantile(draws[:, a] - draws[:, b], 0.75) - np.quantile(draws[:, a] - draws[:, b], 0.25)
         assert middle == pytest.approx(2 * stats.t.ppf(0.75, 10) * parts.error(new_seeds=True), rel=0.05)
 
@@ -618,7 +623,7 @@ def test_the_covariance_of_joint_draws_has_the_parts(paired: bool) -> None:
 def test_joint_draws_of_few_seeds_scatter_as_all_levels_do() -> None:
     rng = np.random.default_rng(0)
     scores = np.array([1.0, 1, 1, 5])[:, None] * rng.normal(size=(4, 3))
-    pooled = scatter(scores)
+    pooled = seed_interaction(scores)
     levels = [(each, np.zeros((20, 1)) + each) for each in scores]
     draws = joint_draws(levels, 200_000, rng, paired=True, pooled=pooled)
     assert pooled.levels[3] > 2 * pooled.levels[0]
@@ -635,7 +640,7 @@ def test_ranks_of_few_seeds_follow_all_levels() -> None:
     levels = [(each.scores, each.without) for each in found.values()]
     draws = [
         joint_draws(levels, 500, np.random.default_rng(0), paired=True, pooled=pooled)
-        for pooled in (scatter(np.stack([each.scores for each in found.values()])), None)
+        for pooled in (seed_interaction(np.stack([each.scores for each in found.values()])), None)
     ]
     means = np.array([each.scores.mean() for each in found.values()])
     assert compare(few, draws=500).ranks.shares.tolist() == rank_draws(means, draws[0]).shares.tolist()
@@ -660,15 +665,15 @@ def test_agreement_of_metrics() -> None:
 # --- nonsense
 
 
-def broken(**changes: Any) -> dict[str, Sample]:
+def broken(**changes: Any) -> dict[str, LevelScores]:
     samples = made((0, 1), (0, 1))
     return samples | {"b": dataclasses.replace(samples["b"], **changes)}
 
 
-def one_labelled() -> dict[str, Sample]:
+def one_labelled() -> dict[str, LevelScores]:
     counts = made((0, 1))["a"].counts.copy()
     counts[:, 1:] = 0
-    return {"a": Sample((0, 1), counts)}
+    return {"a": LevelScores((0, 1), counts)}
 
 
 def counts_with(index: tuple[int, ...], value: int) -> np.ndarray:
@@ -707,6 +712,6 @@ def counts_with(index: tuple[int, ...], value: int) -> np.ndarray:
         (one_labelled(), {"metric": "accuracy"}, "accuracy: expected a score in at least 2 images, got fewer; "),
     ],
 )  # fmt: skip
-def test_nonsense_is_refused(samples: dict[str, Sample], options: dict[str, Any], message: str) -> None:
+def test_nonsense_is_refused(samples: dict[str, LevelScores], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compare(samples, **{"draws": 100, **options})

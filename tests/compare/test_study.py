@@ -169,8 +169,8 @@ def test_what_does_not_compare_is_left_out_with_the_reason(tmp_path: Path) -> No
         (runs.ENVIRONMENT, "{}", "expected 'choices'"),
         (runs.PER_IMAGE, "image,class\n", "expected the columns"),
         (runs.PER_IMAGE_METRICS, "image,metric,class,value\na,b,,x\n", "expected one number"),
-        (runs.METRICS, "{}\n", "expected an epoch's numbers"),
-        (runs.JUDGED, "[]", "expected scores in metrics.json, got something else"),
+        (runs.EPOCHS, "{}\n", "expected an epoch's numbers"),
+        (runs.EVALUATION, "[]", "expected scores in metrics.json, got something else"),
     ],
 )
 def test_files_that_were_edited_are_named(tmp_path: Path, name: str, text: str, reason: str) -> None:
@@ -204,7 +204,7 @@ def in_config(**values: object) -> Callable[[Path], None]:
     return edit
 
 
-def in_lines(change: Callable[[list[str]], list[str]], name: str = runs.METRICS) -> Callable[[Path], None]:
+def in_lines(change: Callable[[list[str]], list[str]], name: str = runs.EPOCHS) -> Callable[[Path], None]:
     def edit(folder: Path) -> None:
         lines = (folder / name).read_text().splitlines()
         (folder / name).write_text("\n".join(change(lines)) + "\n")
@@ -217,7 +217,7 @@ def in_judged(**curves: object) -> Callable[[Path], None]:
 
     def edit(folder: Path) -> None:
         last = json.loads((folder / runs.DONE).read_text())["last"]
-        (folder / runs.JUDGED).write_text(json.dumps({**last, **curves}))
+        (folder / runs.EVALUATION).write_text(json.dumps({**last, **curves}))
 
     return edit
 
@@ -316,15 +316,15 @@ def test_a_metric_has_a_direction(tmp_path: Path) -> None:
         path = folder / runs.PER_IMAGE_METRICS
         rows = "".join(f"val/{i:03},{metric},,0.5\n" for i in range(12) for metric in ("hd95", "luck", "error_missed"))
         path.write_text(path.read_text() + rows)
-    for metric in ("hd95", "luck"):
-        with pytest.raises(ValueError, match=f"accuracy, boundary_f1, ece, error_missed.*got '{metric}'"):
-            read_study(tmp_path, metric=metric)
-    assert len(read_study(tmp_path, metric="error_missed").entries) == 6
+    with pytest.raises(ValueError, match="accuracy, boundary_f1, ece, error_missed, hd95.*got 'luck'"):
+        read_study(tmp_path, metric="luck")
+    for metric in ("hd95", "error_missed"):
+        assert len(read_study(tmp_path, metric=metric).entries) == 6
 
 
 def test_a_run_that_was_cut_off_before_its_last_file_is_not_complete(tmp_path: Path) -> None:
     losses(tmp_path)
-    (tmp_path / "dice-1" / runs.JUDGED).write_text((tmp_path / "dice-1" / runs.DONE).read_text())
+    (tmp_path / "dice-1" / runs.EVALUATION).write_text((tmp_path / "dice-1" / runs.DONE).read_text())
     (tmp_path / "dice-1" / runs.DONE).unlink()
     assert left_out(read_study(tmp_path)) == {"dice-1": "not complete: 2 of 2 epochs"}
 
@@ -353,7 +353,7 @@ def test_evaluations_compare_too(tmp_path: Path) -> None:
     for level in ("dice", "focal"):
         evaluation(tmp_path / level, level, 0, f"runs/{level}/last.pt")
     assert [level.seeds for level in read_study(tmp_path).levels] == [(0,), (0,)]
-    (tmp_path / "dice" / runs.METRICS).unlink()
+    (tmp_path / "dice" / runs.EPOCHS).unlink()
     evaluation(tmp_path / "dice", "dice", 0, "runs/dice/best.pt")
     assert "best.pt was chosen by the images" in left_out(read_study(tmp_path))["dice"]
 
@@ -403,3 +403,25 @@ def test_other_versions_and_machines_are_told(tmp_path: Path) -> None:
     warnings = read_study(tmp_path).warnings
     assert "the runs were made with torch 2.11.0 and 2.14.1" in warnings
     assert "the runs were made on 2 kinds of machine: their times do not compare" in warnings
+
+
+def test_a_length_is_compared_in_pixels(tmp_path: Path, script: Script) -> None:
+    """Less is better, half a pixel does not matter, and nothing is taken for a share."""
+    rng = np.random.default_rng(0)
+    for folder in losses(tmp_path / "runs").iterdir():
+        far = (4.0 if folder.name.startswith("dice") else 9.0) + rng.uniform(0, 1, 12)
+        rows = "".join(f"val/{i:03},hd95,,{value:.4f}\n" for i, value in enumerate(far))
+        path = folder / runs.PER_IMAGE_METRICS
+        path.write_text(path.read_text() + rows)
+    result = script("seg-compare", runs="runs", destination="out", metric="hd95", draws=100)
+    assert result.returncode == 0, result.stderr
+    title = "95th percentile of the Hausdorff distance"
+    assert re.search(
+        rf"'dice' beats 'focal' by [45]\.\d\d pixels of {title}, 95 % interval [345]\.\d\d to", result.stdout
+    )
+    statistics = json.loads((tmp_path / "out/statistics.json").read_text())
+    assert (statistics["rope"], statistics["winner"]["level"]) == (0.5, "dice")
+    report = (tmp_path / "out/report.md").read_text()
+    assert f"{title} px" in report
+    assert "standard errors in pixels" in report
+    assert "less is better; differences are the first level minus the second, in pixels" in report

@@ -245,12 +245,12 @@ def test_bands_that_are_left_out_are_said(tmp_path: Path, script: Script) -> Non
         assert torch.equal(tensor, states[1]["model"][key]), key
 
 
-def test_without_the_extra(tmp_path: Path, fresh_script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra(tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     data = write_set(tmp_path / "data", write_bands, ".tif")
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden/tifffile.py").write_text("raise ImportError\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hidden"))
-    result = fresh_script("seg-train", *train_options(data), "data.bands=[4]", name="a")
+    result = script("seg-train", *train_options(data), "data.bands=[4]", name="a")
     fails(result, 2, r"got 5 a page on 1, stored as OpenCV cannot read them; pip install 'seg-toolkit\[tiff\]'")
 
 

@@ -44,7 +44,7 @@ def test_what_was_written_is_read(folder: Path) -> None:
 
 
 def test_a_torn_last_line_is_left_out_and_others_are_named(folder: Path) -> None:
-    path = folder / runs.METRICS
+    path = folder / runs.EPOCHS
     path.write_text(path.read_text() + '{"epoch": 3, "lo')
     assert len(runs.read(folder).lines) == 3
     assert runs.cut_lines(folder, 2) == []

@@ -36,20 +36,27 @@ def example() -> dict[str, str]:
 def test_a_users_own_second_task(tmp_path: Path, data: Path, script: Script) -> None:
     files = example()
     assert list(files) == ["my_edges.py", "my_conf/task/edges.yaml"]
-    assert sum(len(text.splitlines()) for text in files.values()) < 40
+    assert sum(len(text.splitlines()) for text in files.values()) < 75
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     words = [*train_options(data), "logger=none", "--config-dir", "my_conf", "task=edges", "weighting=uncertainty"]
     result = script("seg-train", *words, "regularizer=all", "average=ema", "fit.freeze=1", name="own")
     assert result.returncode == 0, result.stderr
-    last = json.loads((tmp_path / "runs/own" / runs.METRICS).read_text().splitlines()[-1])
+    last = json.loads((tmp_path / "runs/own" / runs.EPOCHS).read_text().splitlines()[-1])
     assert list(last["terms"]) == list(last["weights"]) == ["segmentation", "edges"]
     assert last["weights"]["edges"] != 1
     total = sum(
         last["weights"][name] * factor * last["terms"][name] for name, factor in (("segmentation", 1), ("edges", 0.5))
     )
     assert last["loss"] == pytest.approx(total, abs=0.05)  # and half the log variances
+
+    assert 0 < last["val_edge_error"] < 1
+    judged = json.loads((tmp_path / "runs/own" / runs.EVALUATION).read_text())
+    assert judged["metrics"]["edge_error"]["better"] == "low"
+    assert re.search(r"epoch   2/2 .* edges that are wrong \d", result.stdout)
+    values = runs.read_per_image_metrics(tmp_path / "runs/own" / runs.PER_IMAGE_METRICS)["edge_error"]
+    assert sum(values.values()) / len(values) == pytest.approx(judged["edge_error"], abs=1e-5)
 
     path, images = tmp_path / "runs/own/best.pt", torch.randn(1, 3, 64, 64)
     alone = trained.load(path, "cpu").model
@@ -63,6 +70,28 @@ def test_a_users_own_second_task(tmp_path: Path, data: Path, script: Script) -> 
         assert outputs["edges"].shape == (1, 1, 64, 64)
     assert trained.read(path)["objective"]["weighting.log_variance"].abs().sum() > 0
 
+    folders = {"images": "data/val/images", "masks": "data/val/masks"}
+    options = {"checkpoint": "runs/own/last.pt", **folders, "destination": "judged", "pictures": 1}
+    result = script("seg-evaluate", "trust=[my_edges]", **options)
+    assert result.returncode == 0, result.stderr
+    assert "edges that are wrong" in result.stdout
+    again = json.loads((tmp_path / "judged" / runs.EVALUATION).read_text())
+    assert again["edge_error"] == pytest.approx(judged["edge_error"], abs=0.01)  # in float32 now
+    result = script("seg-evaluate", **options | {"destination": "alone"})  # nobody said that my_edges is to be trusted
+    assert "edge_error" not in (tmp_path / "alone" / runs.EVALUATION).read_text()
+    drawn, plain = (next((tmp_path / name / "pictures").iterdir()).read_bytes() for name in ("judged", "alone"))
+    assert drawn != plain
+    result = script("seg-export", "trust=[my_edges]", checkpoint="runs/own/last.pt", destination="a.pt2")
+    assert result.returncode == 0, result.stderr
+    assert (
+        "warning: edges: left out, because an exported file holds the segmentation, and boxes, alone" in result.stderr
+    )
+    fails(
+        script("seg-train", *words, "inference=tta", name="other"), 2, "inference: expected whole or sliding with edges"
+    )
+    result = script("seg-train", *words, name="second", seed=1)
+    result = script("seg-compare", runs="runs", destination="compared", metric="edge_error", axis="seed", draws=100)
+    assert "points of edges that are wrong" in result.stdout, result.stderr
     fails(
         script("seg-train", *words, "loss=boundary", name="other"), 2, r"never below 0, .*'segmentation' \(Boundary\)"
     )
@@ -85,6 +114,8 @@ def test_a_users_own_second_task(tmp_path: Path, data: Path, script: Script) -> 
 def test_tasks_that_are_none(tasks: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_tasks(tasks)
+    with pytest.raises(ValueError, match="No module named 'my_lost'"):
+        Deferred({"_target_": "my_lost.Edges"}, "task.edges.task")
     check_tasks({"edges": {"head": SIZE, "task": SIZE, "weight": 2.0}})
     check_tasks(None)
     with pytest.raises(ValueError, match="my_lost.Edges: .*No module named 'my_lost'"):
@@ -136,6 +167,6 @@ def test_constructors_are_told_what_they_take(monkeypatch: pytest.MonkeyPatch) -
     tasks = {"mine": {"head": SIZE, "task": {"_target_": "seg.tasks.objective.Told", "scale": 2.0}, "weight": 0.25}}
     found = made_objective({**configured("Fixed"), "task": tasks}, Dice())
     assert isinstance(found, MultiTask)
-    assert found.tasks["mine"].told == (LABELS.classes, list(LABELS.names), 2.0)
+    assert found.tasks["mine"].told == (LABELS.classes, LABELS.names, 2.0)
     assert found.weights == {"mine": 0.25}
     assert found.weighting.names == ("segmentation", "mine")

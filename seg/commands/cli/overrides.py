@@ -35,8 +35,9 @@ def beside_groups(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
     found = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        value = value.strip("'\"").replace("\\", "").replace("'", "")
-        found.append(f"{key}={{name:'{value}'}}" if equals and key in keys else argument)
+        plain = re.fullmatch(r"[\w.@]+|'[^']*'", value)
+        shown = value if plain else "'" + re.sub(r"['\\]", "", value) + "'"
+        found.append(f"{key}={{name:{shown}}}" if equals and key in keys else argument)
     return found
 
 

@@ -17,7 +17,7 @@ MOST = 1_000_000
 
 
 @dataclass(frozen=True)
-class Spread:
+class VarianceParts:
     """The variance of a mean over S seeds that were all judged on the same n images, in parts that add up.
 
     Seeds and images are crossed, as readers and cases are in radiology, and the variances are found as there: leaving
@@ -31,7 +31,7 @@ class Spread:
         images: variance that more images would reduce.
         remainder: variance that either would reduce; 0 for one seed, where it is part of ``images``.
         seed_count: S.
-        seed_degrees: degrees of freedom of the scatter of seeds, S - 1 or those of a `Scatter`.
+        seed_degrees: degrees of freedom of the scatter of seeds, S - 1 or those of a `SeedInteraction`.
         image_count: n, or the number of groups of images.
         image_degrees: degrees of freedom of the variance over images, see `image_degrees`.
     """
@@ -82,7 +82,7 @@ class Spread:
             share = brentq(lambda u: self.quantile(u, new_seeds=new_seeds) - distance, *ends, xtol=1e-15, rtol=1e-12)
         return float(share if bound < center else 1 - share)
 
-    def scaled(self, *, seeds: int = 0, images: int = 0) -> "Spread":
+    def scaled(self, *, seeds: int = 0, images: int = 0) -> "VarianceParts":
         """What is expected with so many more seeds or images of the same kind."""
         by_seeds, by_images = 1 + seeds / self.seed_count, 1 + images / self.image_count
         return replace(
@@ -98,7 +98,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Scatter:
+class SeedInteraction:
     """How differently a seed does on one level and on another, learnt from all levels together.
 
     Attributes:
@@ -113,7 +113,7 @@ class Scatter:
     levels: tuple[float, ...]
 
 
-def scatter(scores: Floats) -> Scatter:
+def seed_interaction(scores: Floats) -> SeedInteraction:
     """The scatter of seeds in a comparison of levels, of scores (L, S) of the same seeds.
 
     The interaction of levels and seeds, as Obuchowski and Rockette pool it over treatments: three seeds of two levels
@@ -127,10 +127,10 @@ def scatter(scores: Floats) -> Scatter:
     each = (levels - 1) * (seeds - 1) / levels  # degrees of freedom of a level
     degrees = each * squares.sum() ** 2 / (squares**2).sum() if squares.any() else each * levels
     common = float(squares.mean()) / each
-    return Scatter(2 * common, float(degrees), tuple(np.maximum(squares / each, common).tolist()))
+    return SeedInteraction(2 * common, float(degrees), tuple(np.maximum(squares / each, common).tolist()))
 
 
-def spread(scores: Floats, without: Floats, pooled: Scatter | None = None) -> Spread:
+def variance_parts(scores: Floats, without: Floats, pooled: SeedInteraction | None = None) -> VarianceParts:
     """The parts of the variance of the mean of several seeds.
 
     Args:
@@ -151,19 +151,19 @@ def spread(scores: Floats, without: Floats, pooled: Scatter | None = None) -> Sp
     return parts(variance / len(scores), by_images, remainder, counts, (seed_degrees, degrees))
 
 
-def difference_spread(
-    a: tuple[Floats, Floats], b: tuple[Floats, Floats], *, paired: bool, pooled: Scatter | None = None
-) -> tuple[float, Spread]:
+def difference_parts(
+    a: tuple[Floats, Floats], b: tuple[Floats, Floats], *, paired: bool, pooled: SeedInteraction | None = None
+) -> tuple[float, VarianceParts]:
     """The difference of the means of two levels, and the parts of its variance.
 
     Args:
         a, b: scores (S,) of a level, and scores (n, S) without each image, which are the same in both.
         paired: whether the seeds are the same ones in both, in the same order; if not, their variances add up (Welch).
-        pooled: see `spread`; only of paired seeds.
+        pooled: see `variance_parts`; only of paired seeds.
     """
     difference = float(a[0].mean() - b[0].mean())
     if paired:
-        return difference, spread(a[0] - b[0], a[1] - b[1], pooled)
+        return difference, variance_parts(a[0] - b[0], a[1] - b[1], pooled)
     together = a[1].mean(1) - b[1].mean(1)
     by_images, _ = image_parts(together[:, None])
     counts, degrees = (min(len(a[0]), len(b[0])), len(together)), image_degrees(together)
@@ -176,7 +176,7 @@ def difference_spread(
     return difference, parts(sum(each), by_images, remainder, counts, (by_seeds, degrees))
 
 
-def independent(a: Spread, b: Spread) -> Spread:
+def independent(a: VarianceParts, b: VarianceParts) -> VarianceParts:
     """Of the difference, or the sum, of two means that have neither runs nor images in common."""
 
     def degrees(one: float, n: float, other: float, m: float) -> float:  # Welch, Satterthwaite
@@ -185,7 +185,7 @@ def independent(a: Spread, b: Spread) -> Spread:
 
     known = a.seeds is not None and b.seeds is not None
     by_seeds = (a.seeds or 0.0, b.seeds or 0.0)
-    return Spread(
+    return VarianceParts(
         seeds=sum(by_seeds) if known else None,
         images=a.images + b.images,
         remainder=a.remainder + b.remainder,
@@ -231,7 +231,7 @@ def image_degrees(without: Floats) -> float:
 
 def parts(
     by_seeds: float | None, by_images: float, remainder: float, counts: tuple[int, int], degrees: tuple[float, float]
-) -> Spread:
+) -> VarianceParts:
     """Parts that add up, none of them negative, from two variances that both contain the remainder.
 
     Args:
@@ -239,7 +239,7 @@ def parts(
     """
     remainder = min(remainder, by_images)
     seeds = None if by_seeds is None else max(by_seeds - remainder, 0.0)
-    return Spread(seeds, by_images - remainder, remainder, counts[0], degrees[0], counts[1], degrees[1])
+    return VarianceParts(seeds, by_images - remainder, remainder, counts[0], degrees[0], counts[1], degrees[1])
 
 
 def verdict(interval: Interval, rope: float) -> str:
@@ -256,7 +256,7 @@ def verdict(interval: Interval, rope: float) -> str:
     return "equivalent" if -rope <= low and high <= rope else "inconclusive"
 
 
-def strongest(difference: float, found: Spread, rope: float) -> tuple[str, float]:
+def strongest(difference: float, found: VarianceParts, rope: float) -> tuple[str, float]:
     """What a difference speaks for most, and its p: that of the widest interval that still gives this verdict.
 
     Of one pair alone a claim with p < 0.05 is the `verdict` of the 95 % interval; p values of several can be adjusted.
@@ -273,7 +273,9 @@ def strongest(difference: float, found: Spread, rope: float) -> tuple[str, float
     return claim, min(2 * claims[claim], 1.0)
 
 
-def more_needed(difference: float, found: Spread, rope: float, *, level: float = 0.95) -> tuple[int | None, int | None]:
+def more_needed(
+    difference: float, found: VarianceParts, rope: float, *, level: float = 0.95
+) -> tuple[int | None, int | None]:
     """How many more seeds, or else images, would settle an inconclusive difference, if it stays as large as it is.
 
     By chance it will come out larger or smaller, so that this many settle it in about half of all cases.
@@ -287,7 +289,7 @@ def more_needed(difference: float, found: Spread, rope: float, *, level: float =
     if found.seeds is None:
         return None, None
 
-    def settled(more: Spread) -> bool:
+    def settled(more: VarianceParts) -> bool:
         return verdict(more.interval(difference, new_seeds=True, level=level), rope) != "inconclusive"
 
     return _least(lambda n: settled(found.scaled(seeds=n))), _least(lambda n: settled(found.scaled(images=n)))

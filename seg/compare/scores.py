@@ -21,7 +21,7 @@ def measure(name: str, catalogue: Mapping[str, Metric] = KNOWN) -> Metric | None
 
 
 @dataclass(frozen=True)
-class Sample:
+class LevelScores:
     """The runs of one level.
 
     Attributes:
@@ -75,7 +75,7 @@ class Sums:
         return ratio(self.numerator.sum(0) - self.numerator, self.denominator.sum(0) - self.denominator)
 
 
-def sums(sample: Sample, metric: str) -> Sums:
+def sums(sample: LevelScores, metric: str) -> Sums:
     """The metric as ratios of sums; see `seg.metrics.scores` for the means D (``miou``), I and C.
 
     Args:
@@ -115,7 +115,7 @@ class Scored:
     class_without: Floats
 
 
-def scored(sample: Sample, metric: str, groups: NDArray[np.intp]) -> Scored:
+def scored(sample: LevelScores, metric: str, groups: NDArray[np.intp]) -> Scored:
     """Scores with and without each image, or group.
 
     Args:
@@ -125,7 +125,7 @@ def scored(sample: Sample, metric: str, groups: NDArray[np.intp]) -> Scored:
     return Scored(wanted.scores(), mean(wanted.without_each(), axis=2), iou.ratios(), iou.without_each())
 
 
-def image_scores(sample: Sample, metric: str, groups: NDArray[np.intp]) -> Floats:
+def image_scores(sample: LevelScores, metric: str, groups: NDArray[np.intp]) -> Floats:
     """One score for each image or group (G,), averaged over seeds, then over the group's images; NaN if not defined.
 
     An image's score is the mean over the classes of its target of IoU or Dice, its accuracy, or its given value.
@@ -162,7 +162,7 @@ def _known(values: Floats) -> tuple[Floats, Floats]:
     return np.where(known, values, 0.0), known.astype(np.float64)
 
 
-def check_samples(samples: Mapping[str, Sample], metric: str, groups: Sequence[Hashable] | None) -> None:
+def check_levels(samples: Mapping[str, LevelScores], metric: str, groups: Sequence[Hashable] | None) -> None:
     """Make sure that the samples can be compared.
 
     Raises:
@@ -195,13 +195,13 @@ def check_samples(samples: Mapping[str, Sample], metric: str, groups: Sequence[H
         raise ValueError(f"{metric}: expected a score in at least 2 {what}, got fewer; judge the runs on more images")
 
 
-def _scored_in(sample: Sample, metric: str, groups: Sequence[Hashable] | None) -> set[Hashable]:
+def _scored_in(sample: LevelScores, metric: str, groups: Sequence[Hashable] | None) -> set[Hashable]:
     """The images or groups in which the metric is defined."""
     known = sample.counts[0, ..., 2].any(1) if metric in COUNTED else ~np.isnan(sample.values[metric][0])
     return {i if groups is None else groups[i] for i in np.flatnonzero(known).tolist()}
 
 
-def _check_counts(name: str, sample: Sample) -> None:
+def _check_counts(name: str, sample: LevelScores) -> None:
     counts, seeds = sample.counts, sample.seeds
     if counts.ndim != 4 or counts.shape[3] != 3 or counts.shape[0] != len(seeds) or not seeds or not counts.shape[2]:
         raise ValueError(
@@ -226,7 +226,7 @@ def _check_counts(name: str, sample: Sample) -> None:
         raise ValueError(f"{name}: expected labelled pixels, got none; judge the runs on images with labels")
 
 
-def _check_values(name: str, sample: Sample, metric: str, first: Sample) -> None:
+def _check_values(name: str, sample: LevelScores, metric: str, first: LevelScores) -> None:
     if metric in COUNTED:
         return
     if metric not in sample.values:
