@@ -107,7 +107,7 @@ def shifts(first: Sequence[Look], second: Sequence[Look]) -> Iterator[list[Shift
 
 
 def _sorted_anchors(looks: Sequence[Look]) -> tuple[_Codes, NDArray[np.int32]]:
-    """The anchors of all looks by their hashes, (N, 2), and the positions of their looks."""
+    """Return the anchors of all looks by their hashes, (N, 2), and the positions of their looks."""
     anchors = np.concatenate([np.zeros((0, 2), np.uint32), *(look.anchors for look in looks)])
     owners = np.repeat(np.arange(len(looks), dtype=np.int32), [len(look.anchors) for look in looks])
     order = np.argsort(anchors[:, 0], kind="stable")

@@ -116,7 +116,7 @@ class LabelLook(NamedTuple):
 
 
 def open_label(path: Path, reader: LabelReader, by_index: bool) -> LabelLook:
-    """The content of a mask or label image.
+    """Return the content of a mask or label image.
 
     Args:
         reader: one with ``unknown="ignore"``, so that unlisted pixels are counted and not refused.

@@ -87,7 +87,7 @@ def _shared(candidates: Iterable[list[Shift]], reading: Reading, threads: int) -
 
 
 def _compared(found: Sequence[Shift], opened: Open) -> Shared | None:
-    """The pixels of a look that are in the others; None if there are none after all."""
+    """Return the pixels of a look that are in the others; None if there are none after all."""
     look = found[0].second
     covered = np.zeros(look.size, bool)
     best: tuple[int, Look | None] = 0, None
@@ -119,7 +119,7 @@ def _equal(one: Shift, rows: slice, columns: slice, opened: Open) -> NDArray[np.
 
 
 def _held(look: Look, rows: slice, columns: slice) -> int:
-    """Number of anchors whose windows lie in a rectangle."""
+    """Count the anchors whose windows lie in a rectangle."""
     y, x = np.divmod(look.anchors[:, 1], look.size[1])
     inside = (y >= rows.start) & (y <= rows.stop - WINDOW) & (x >= columns.start) & (x <= columns.stop - WINDOW)
     return int(np.count_nonzero(inside))

@@ -27,7 +27,7 @@ class Pictures:
         self._masks = {text_of(look.mask): look for look in looks}
 
     def with_image(self, files: tuple[str, ...]) -> tuple[str, ...]:
-        """The files; a mask on its own is preceded by its image."""
+        """Return the files; a mask on its own is preceded by its image."""
         if len(files) == 1 and files[0] in self._masks:
             return text_of(self._masks[files[0]].image), *files
         return files
@@ -50,7 +50,7 @@ class Pictures:
 
 
 def highlighted(look: Look, index: int, labels: LabelMap, reading: Reading) -> bytes:
-    """The image with one class in its colour and everything else faded, at most 220 pixels wide and high."""
+    """Return the image with one class in its colour and everything else faded, at most 220 pixels wide and high."""
     image, mask = as_rgb(open_image(look.image, reading)[0]), _mask_of(look, labels)[0]
     small = _shrink(image, 220)
     size = small.shape[1], small.shape[0]
@@ -70,7 +70,7 @@ def _mask_of(look: Look, labels: LabelMap) -> tuple[Image, int]:
 
 
 def _painted(look: Look, labels: LabelMap) -> Image:
-    """The mask in the colours of the map; 255 is white, or magenta if it stands for unlisted pixels alone."""
+    """Return the mask in the colours of the map; 255 is white, or magenta if it stands for unlisted pixels alone."""
     mask, unlisted = _mask_of(look, labels)
     table = np.zeros((256, 3), np.uint8)
     table[: labels.classes] = labels.palette

@@ -70,7 +70,7 @@ class Finding:
 
 
 def text_of(path: str | os.PathLike[str]) -> str:
-    """A path as text that can be written: bytes that are not UTF-8 become ``\\xff``."""
+    """Return a path as text that can be written: bytes that are not UTF-8 become ``\\xff``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -110,7 +110,7 @@ class Look:
         return not self.image_error and not self.mask_error
 
     def measurements(self) -> dict[str, Any]:
-        """What was measured, as plain data; not which files."""
+        """Return what was measured, as plain data; not which files."""
         assert self.thumbnail is not None
         plain = {name: getattr(self, name) for name in self.__slots__ if name not in {"name", "image", "mask"}}
         return plain | {
@@ -122,7 +122,7 @@ class Look:
         }
 
     def with_measurements(self, plain: dict[str, Any]) -> Self:
-        """The same pair with what `measurements` gave."""
+        """Return the same pair with what `measurements` gave."""
         for name in ("size", "mean", "std", "mask_size"):
             plain[name] = tuple(plain[name])
         plain["seen"] = ValueFacts(*plain["seen"])
@@ -166,7 +166,7 @@ class Audit:
     reading: Reading = RGB
 
     def count(self, severity: str) -> int:
-        """Number of findings of one severity."""
+        """Count the findings of one severity."""
         return sum(finding.severity == severity for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:

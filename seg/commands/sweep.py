@@ -43,7 +43,7 @@ class Overall:
         self.tell(self.ended * epochs + epoch, self.failed, total=total)
 
     def end(self, how: str) -> None:
-        """The present run is ``trained``, ``complete`` before it began, or ``failed``."""
+        """Note that the present run is ``trained``, ``complete`` before it began, or ``failed``."""
         self.ended += how == "trained"
         self.failed += how == "failed"
         if self.left is not None:
@@ -177,7 +177,7 @@ def _note(notes: Path, **what: Any) -> None:
 
 
 def _read() -> list[dict[str, Any]]:
-    """The notes: the number of runs, then what each came to, the last word on it."""
+    """Return the notes: the number of runs, then what each came to, the last word on it."""
     path = Path(os.environ[_NOTES])
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 

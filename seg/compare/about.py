@@ -15,7 +15,7 @@ _ORDER = ("model", "loss", "regularizer", "augment", "optimizer", "scheduler", "
 
 
 def about(study: Study, found: Compared) -> Iterator[Block]:
-    """What was compared, by what it was made, and what was left out."""
+    """Yield what was compared, by what it was made, and what was left out."""
     yield Heading("What was compared")
     entries = study.entries
     first = entries[0]

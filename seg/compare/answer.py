@@ -23,12 +23,12 @@ def between(interval: Interval, metric: Metric) -> str:
 
 
 def decided_by(pair: PairResult) -> Interval:
-    """The interval that the verdict follows."""
+    """Return the interval that the verdict follows."""
     return pair.wide or pair.interval
 
 
 def seen_from(pair: PairResult, level: str) -> PairResult:
-    """The same pair with this level as a."""
+    """Return the same pair with this level as a."""
     if pair.a == level:
         return pair
     return replace(
@@ -147,12 +147,12 @@ def _about_the_winner(found: Compared) -> Iterator[str]:
 
 
 def in_first_place(found: Compared) -> list[str]:
-    """The levels that share the best score: one, as a rule."""
+    """Return the levels that share the best score: one, as a rule."""
     return [level.level for level in found.levels if level.rank == 1]
 
 
 def doubt(found: Compared) -> str | None:
-    """The probability that the winner is a false claim, in words; None of a single level, or where no seed shows it."""
+    """Return the probability that the winner is a false claim, in words; None of a single level, or where no seed shows it."""
     if len(found.levels) < 2 or found.rank_kind == IMAGES:
         return None
     risk = found.ranks.false_claim
@@ -161,7 +161,7 @@ def doubt(found: Compared) -> str | None:
 
 
 def _uneven(found: Compared) -> Iterator[str]:
-    """A level whose seeds make up most of the scatter of all levels, by which each pair is judged."""
+    """Yield a level whose seeds make up most of the scatter of all levels, by which each pair is judged."""
     variances = {level.level: _of_seeds(level) for level in found.levels}
     name = max(variances, key=lambda level: variances[level])
     largest = variances.pop(name)
@@ -181,7 +181,7 @@ def _of_seeds(level: LevelResult) -> float:
 
 
 def cautions(found: Compared, seeds: Sequence[int]) -> Iterator[str]:
-    """What such few runs cannot say.
+    """Yield what such few runs cannot say.
 
     Args:
         seeds: number of runs of each level.

@@ -17,7 +17,7 @@ Kept = tuple[list[Entry], list[tuple[Entry, str]]]
 
 
 def only_axis(entries: Sequence[Entry]) -> str | None:
-    """What varies, among more than three quarters of the runs; None if nothing does.
+    """Return what varies, among more than three quarters of the runs; None if nothing does.
 
     Raises:
         ValueError: several things do.
@@ -40,7 +40,7 @@ def only_axis(entries: Sequence[Entry]) -> str | None:
 
 
 def _varying(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    """Groups and keys with more than one value, and these values."""
+    """Return groups and keys with more than one value, and these values."""
     found = runs.differences([entry.choices for entry in entries], [entry.settings for entry in entries])
     return {name: sorted(set(values)) for name, values in found.items()}
 
@@ -66,7 +66,7 @@ def level_of(entry: Entry, axis: str | None) -> str:
 
 
 def conditions(axis: str | None, metric: str) -> list[Callable[[list[Entry]], Kept]]:
-    """What runs must agree in; one after the other."""
+    """Return what runs must agree in; one after the other."""
     of_data = axis is not None and runs.owns("data", axis)
 
     def on_axis(entries: list[Entry]) -> Kept:

@@ -88,7 +88,7 @@ def is_entry(folder: Path) -> bool:
 
 
 def read_entry(folder: Path) -> Entry:
-    """What a run, or the evaluation of one, contributes.
+    """Return what a run, or the evaluation of one, contributes.
 
     Raises:
         ValueError: the reason why it cannot be compared.
@@ -183,7 +183,7 @@ def _whole(key: str, value: Any) -> int:
 
 
 def _scores(told: Mapping[str, Any], counts: NDArray[np.int64]) -> dict[str, Any]:
-    """The scores that a file tells; those that follow from the counts are those of the counts.
+    """Return the scores that a file tells; those that follow from the counts are those of the counts.
 
     Raises:
         ValueError: it tells others, or no share.
@@ -249,7 +249,7 @@ def _check(table: runs.PerImage, folder: Path) -> None:
 
 
 def number(value: Any) -> float:
-    """A score as a file holds it; NaN where there is none."""
+    """Return a score as a file holds it; NaN where there is none."""
     return float(value) if _is_number(value) else math.nan
 
 

@@ -50,7 +50,7 @@ class Case:
 
 
 def find_cases(levels: Sequence[Level], reference: str) -> Iterator[Case]:
-    """The images whose mIoU differs the most between the levels that are shown, as far as their files can be read.
+    """Yield the images whose mIoU differs the most between the levels that are shown, as far as their files can be read.
 
     Args:
         levels: the best one first; of each its first run is shown.
@@ -71,7 +71,7 @@ def find_cases(levels: Sequence[Level], reference: str) -> Iterator[Case]:
 
 
 def _most_apart(levels: Sequence[Level]) -> list[int]:
-    """The images whose mIoU, averaged over seeds, differs the most between levels."""
+    """Return the images whose mIoU, averaged over seeds, differs the most between levels."""
     means = [np.mean([image_means(image_ious(e.counts)) for e in level.entries], axis=0) for level in levels]
     apart = np.max(means, axis=0) - np.min(means, axis=0)
     order = np.argsort(-np.where(np.isnan(apart), -1, apart), kind="stable")
@@ -177,13 +177,13 @@ def draw_case(folder: Path, name: str, case: Case) -> str:
 
 
 def _lines(title: str, reference: str) -> str:
-    """A title no wider than its picture."""
+    """Return a title no wider than its picture."""
     level = title.removesuffix(against := f" against {reference}")
     return short(title) if level == title or len(title) <= 32 else f"{short(level)}\n{short(against)}"
 
 
 def encoded(picture: Mask, kind: Literal["JPEG", "PNG"]) -> bytes:
-    """The bytes of a file, at most `_LONGEST` pixels long."""
+    """Return the bytes of a file, at most `_LONGEST` pixels long."""
     from PIL import Image
 
     image = Image.fromarray(picture)

@@ -85,7 +85,7 @@ def look_over(by: str, found: Mapping[str, Compared], reference: str | None) -> 
 
 
 def _best_everywhere(by: str, found: Mapping[str, Compared]) -> str:
-    """The best level at the first value of those that are there at all values."""
+    """Return the best level at the first value of those that are there at all values."""
     everywhere = set.intersection(*({level.level for level in compared.levels} for compared in found.values()))
     for level in plots.in_order(next(iter(found.values()))):
         if level.level in everywhere:
@@ -141,7 +141,7 @@ def folders_of(values: Iterable[str]) -> dict[str, str]:
 
 
 def answer(overview: Overview) -> Iterator[str]:
-    """What a reader wants to know first, made from the numbers."""
+    """Yield what a reader wants to know first, made from the numbers."""
     for value, compared in overview.found.items():
         yield f"{overview.by} {value}: {_at_value(compared)}."
     if not _of_new_seeds(overview):

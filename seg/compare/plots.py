@@ -46,7 +46,7 @@ def draw_forest(folder: Path, found: Compared, reference: str) -> str:
 
 
 def draw_seeds(folder: Path, found: Compared, scores: Mapping[str, Sequence[float]]) -> str:
-    """The score of every run, and the interval of every level.
+    """Return the score of every run, and the interval of every level.
 
     Args:
         scores: level -> score of each of its runs.
@@ -120,7 +120,7 @@ def draw_curves(folder: Path, levels: Sequence[Level]) -> str | None:
 
 
 def _line(axes: Any, look: Look, x: ArrayLike, y: ArrayLike, *, dots: bool = True) -> Any:
-    """The curve of a level; returns what stands for it in a legend."""
+    """Return the curve of a level; returns what stands for it in a legend."""
     marker = look.marker if dots else ""
     (line,) = axes.plot(x, y, color=look.color, linestyle=look.line, marker=marker, markersize=3, linewidth=1.4)
     return line

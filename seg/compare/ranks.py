@@ -128,7 +128,7 @@ def _mended(matrix: Floats) -> Floats:
 
 
 def _root(matrix: Floats) -> Floats:
-    """The symmetric square root, which does not depend on the order of the levels."""
+    """Return the symmetric square root, which does not depend on the order of the levels."""
     values, vectors = np.linalg.eigh(matrix)
     values[values < 1e-12 * values[-1]] = 0  # rounding, which the root would make larger
     found: Floats = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T

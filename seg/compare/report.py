@@ -80,7 +80,7 @@ def _blocks(folder: Path, study: Study, found: Compared, reference: str) -> Iter
 
 
 def _further(folder: Path, levels: Sequence[Level]) -> Iterator[Block]:
-    """What only runs have that were judged in full."""
+    """Yield what only runs have that were judged in full."""
     drawn = (
         (
             plots.draw_errors,
@@ -95,7 +95,7 @@ def _further(folder: Path, levels: Sequence[Level]) -> Iterator[Block]:
 
 
 def _gallery(folder: Path, cases: Sequence[Case], reference: str) -> Iterator[Block]:
-    """The images on which levels disagree the most."""
+    """Yield the images on which levels disagree the most."""
     if not cases:
         yield Text("The images, the masks or the predictions of these runs are not on this machine, or not readable.")
         return
@@ -120,7 +120,7 @@ def _gallery(folder: Path, cases: Sequence[Case], reference: str) -> Iterator[Bl
 
 
 def _most_telling(cases: Sequence[Case], level: str, reference: str) -> str:
-    """A link to what a level changes in the image where it is the farthest from the reference."""
+    """Return a link to what a level changes in the image where it is the farthest from the reference."""
     shown = [
         (abs(case.scores[level] - case.scores[reference]), i) for i, case in enumerate(cases) if level in case.scores
     ]
@@ -156,7 +156,7 @@ def _levels(study: Study, found: Compared, metric: Metric) -> Table:
 
 
 def _costs(levels: Sequence[Level], order: Sequence[str]) -> Iterator[Block]:
-    """What the training of a level took."""
+    """Yield what the training of a level took."""
     rows = []
     by_name = {level.name: level for level in levels}
     for name in order:

@@ -49,7 +49,7 @@ class Sums:
     denominator: Floats
 
     def grouped(self, groups: NDArray[np.intp]) -> "Sums":
-        """Sums over the images of each group; a group of one image is the image.
+        """Return sums over the images of each group; a group of one image is the image.
 
         Args:
             groups: (images,) in 0..G - 1.
@@ -63,7 +63,7 @@ class Sums:
         return Sums(numerator, denominator)
 
     def scores(self) -> Floats:
-        """The metric of each run (S,)."""
+        """Return the metric of each run (S,)."""
         return mean(self.ratios(), axis=1)
 
     def ratios(self) -> Floats:
@@ -76,7 +76,7 @@ class Sums:
 
 
 def sums(sample: LevelScores, metric: str) -> Sums:
-    """The metric as ratios of sums; see `seg.metrics.scores` for the means D (``miou``), I and C.
+    """Return the metric as ratios of sums; see `seg.metrics.scores` for the means D (``miou``), I and C.
 
     Args:
         metric: one of `COUNTED`, or a key of ``values``.
@@ -147,7 +147,7 @@ def image_scores(sample: LevelScores, metric: str, groups: NDArray[np.intp]) -> 
 
 
 def group_numbers(groups: Sequence[Hashable] | None, images: int) -> NDArray[np.intp]:
-    """Groups as numbers 0..G - 1 in order of appearance (images,); each image is its own by default."""
+    """Return groups as numbers 0..G - 1 in order of appearance (images,); each image is its own by default."""
     numbers: dict[Hashable, int] = {}
     found = range(images) if groups is None else [numbers.setdefault(group, len(numbers)) for group in groups]
     return np.array(found, np.intp)
@@ -196,7 +196,7 @@ def check_levels(samples: Mapping[str, LevelScores], metric: str, groups: Sequen
 
 
 def _scored_in(sample: LevelScores, metric: str, groups: Sequence[Hashable] | None) -> set[Hashable]:
-    """The images or groups in which the metric is defined."""
+    """Return the images or groups in which the metric is defined."""
     known = sample.counts[0, ..., 2].any(1) if metric in COUNTED else ~np.isnan(sample.values[metric][0])
     return {i if groups is None else groups[i] for i in np.flatnonzero(known).tolist()}
 

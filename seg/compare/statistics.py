@@ -124,7 +124,7 @@ def _check_numbers(rope: float, draws: int) -> None:
 
 
 def _pooled(samples: Mapping[str, LevelScores], found: Mapping[str, Scored]) -> SeedInteraction | None:
-    """The scatter over all levels, by name, of the seeds that all have; None where it does not show."""
+    """Return the scatter over all levels, by name, of the seeds that all have; None where it does not show."""
     shared = sorted(set[int].intersection(*(set(sample.seeds) for sample in samples.values())))
     if len(samples) < 3 or len(shared) < 2:
         return None
@@ -159,7 +159,7 @@ def _in_order(seeds: Sequence[int]) -> list[int]:
 
 
 def _intervals(center: float, found: VarianceParts, seeds: int) -> tuple[Interval, str, Interval | None]:
-    """The interval, its kind, and the wide one."""
+    """Return the interval, its kind, and the wide one."""
     wide = None if found.seeds is None else found.interval(center, new_seeds=True)
     if wide is not None and seeds >= ENOUGH:
         return wide, BOTH, wide
@@ -199,7 +199,7 @@ def _pair(
     rope: float,
     pooled: SeedInteraction | None,
 ) -> PairResult:
-    """What is known of a pair; ``p_holm`` is not adjusted yet."""
+    """Return what is known of a pair; ``p_holm`` is not adjusted yet."""
     a, b = names
     seeds = tuple(sorted(set(samples[a].seeds) & set(samples[b].seeds)))
     paired = len(seeds) > 1
@@ -264,7 +264,7 @@ def image_test(gains: Floats) -> dict[str, Any]:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjusted p values, in the same order: Holm, "A simple sequentially rejective multiple test procedure" (1979)."""
+    """Return adjusted p values, in the same order: Holm, "A simple sequentially rejective multiple test procedure" (1979)."""
     order = np.argsort(p)
     steps = np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1))
     adjusted = np.empty(len(p))

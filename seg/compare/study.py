@@ -57,7 +57,7 @@ class Study:
     on_test: bool
 
     def named(self, entry: Entry) -> str:
-        """The run's folder, seen from the root."""
+        """Return the run's folder, seen from the root."""
         return _named(self.root, entry.folder.parent if self.on_test else entry.folder)
 
     @property
@@ -89,7 +89,7 @@ def read_study(root: str | os.PathLike[str], axis: str | None = None, metric: st
 def read_studies(
     root: str | os.PathLike[str], by: str, axis: str | None = None, metric: str = "miou"
 ) -> dict[str, Study]:
-    """The same for each value of a second thing; the runs of one value are compared with each other alone.
+    """Return the same for each value of a second thing; the runs of one value are compared with each other alone.
 
     Args:
         by: configuration group or dotted key.
@@ -159,7 +159,7 @@ def _study(found: _Found, axis: str | None, metric: str) -> Study:
 
 
 def _folders(root: Path, unread: list[tuple[str, str]]) -> Iterator[Path]:
-    """The folders of runs, and by name those that cannot be looked into, with the reason."""
+    """Yield the folders of runs, and by name those that cannot be looked into, with the reason."""
 
     def closed(error: OSError) -> None:
         unread.append((_named(root, Path(error.filename)), f"cannot be read: {error.strerror}"))

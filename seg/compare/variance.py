@@ -45,7 +45,7 @@ class VarianceParts:
     image_degrees: float
 
     def error(self, *, new_seeds: bool) -> float:
-        """Standard error; of these very seeds on new images, or of new seeds on new images."""
+        """Return standard error; of these very seeds on new images, or of new seeds on new images."""
         return math.sqrt(self.images + self.remainder + ((self.seeds or 0.0) if new_seeds else 0.0))
 
     def quantile(self, share: float, *, new_seeds: bool) -> float:
@@ -64,7 +64,7 @@ class VarianceParts:
         return weight * float(stdtrit(self.seed_degrees, share)) + (1 - weight) * by_images
 
     def interval(self, center: float, *, new_seeds: bool, level: float = 0.95) -> Interval:
-        """The interval around a mean."""
+        """Return the interval around a mean."""
         reach = self.error(new_seeds=new_seeds) * self.quantile((1 + level) / 2, new_seeds=new_seeds)
         return center - reach, center + reach
 
@@ -83,7 +83,7 @@ class VarianceParts:
         return float(share if bound < center else 1 - share)
 
     def scaled(self, *, seeds: int = 0, images: int = 0) -> "VarianceParts":
-        """What is expected with so many more seeds or images of the same kind."""
+        """Return what is expected with so many more seeds or images of the same kind."""
         by_seeds, by_images = 1 + seeds / self.seed_count, 1 + images / self.image_count
         return replace(
             self,
@@ -114,7 +114,7 @@ class SeedInteraction:
 
 
 def seed_interaction(scores: Floats) -> SeedInteraction:
-    """The scatter of seeds in a comparison of levels, of scores (L, S) of the same seeds.
+    """Return the scatter of seeds in a comparison of levels, of scores (L, S) of the same seeds.
 
     The interaction of levels and seeds, as Obuchowski and Rockette pool it over treatments: three seeds of two levels
     have two degrees of freedom, which settle nothing among many pairs. Levels need not scatter alike: one that scatters
@@ -131,7 +131,7 @@ def seed_interaction(scores: Floats) -> SeedInteraction:
 
 
 def variance_parts(scores: Floats, without: Floats, pooled: SeedInteraction | None = None) -> VarianceParts:
-    """The parts of the variance of the mean of several seeds.
+    """Return the parts of the variance of the mean of several seeds.
 
     Args:
         scores: (S,) of each seed on all images.
@@ -154,7 +154,7 @@ def variance_parts(scores: Floats, without: Floats, pooled: SeedInteraction | No
 def difference_parts(
     a: tuple[Floats, Floats], b: tuple[Floats, Floats], *, paired: bool, pooled: SeedInteraction | None = None
 ) -> tuple[float, VarianceParts]:
-    """The difference of the means of two levels, and the parts of its variance.
+    """Return the difference of the means of two levels, and the parts of its variance.
 
     Args:
         a, b: scores (S,) of a level, and scores (n, S) without each image, which are the same in both.
@@ -257,7 +257,7 @@ def verdict(interval: Interval, rope: float) -> str:
 
 
 def strongest(difference: float, found: VarianceParts, rope: float) -> tuple[str, float]:
-    """What a difference speaks for most, and its p: that of the widest interval that still gives this verdict.
+    """Return what a difference speaks for most, and its p: that of the widest interval that still gives this verdict.
 
     Of one pair alone a claim with p < 0.05 is the `verdict` of the 95 % interval; p values of several can be adjusted.
     One seed leaves it open (p = 1): it does not tell a better level from a luckier run.
@@ -296,7 +296,7 @@ def more_needed(
 
 
 def _least(enough: Callable[[int], bool]) -> int | None:
-    """The least number that is enough, where every larger one is too."""
+    """Return the least number that is enough, where every larger one is too."""
     high = 1
     while not enough(high):
         if high > MOST:

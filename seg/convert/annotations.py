@@ -91,7 +91,7 @@ class AnnotationReader(ABC):
         """Mask of the content of a file that lies in ``folder``; raises as `file` does."""
 
     def empty(self, height: int, width: int) -> "Drawing":
-        """A mask (H, W) of background; raises ValueError if it is too large."""
+        """Return a mask (H, W) of background; raises ValueError if it is too large."""
         import numpy as np
 
         check_size(height, width, self.max_pixels)
@@ -103,7 +103,7 @@ class AnnotationReader(ABC):
         return label in self._classes
 
     def value(self, label: Any) -> int:
-        """The mask value of a name; raises ValueError if it is unknown."""
+        """Return the mask value of a name; raises ValueError if it is unknown."""
         if not isinstance(label, str):
             raise ValueError(f"label: expected a name, got {label!r}; name it")
         if label in self._classes:
@@ -142,24 +142,24 @@ class Drawing:
             self.groups += number == 0
 
     def mapped(self) -> Mapped:
-        """What was drawn, with the pixels of each mask value."""
+        """Return what was drawn, with the pixels of each mask value."""
         return Mapped(self.mask, count(self.mask), instances=self.numbers, groups=self.groups)
 
 
 def checked_number(number: int) -> int:
-    """The number of an object; raises ValueError if 16 bits do not hold it."""
+    """Return the number of an object; raises ValueError if 16 bits do not hold it."""
     if number > _MOST_OBJECTS:
         raise ValueError(f"expected at most {_MOST_OBJECTS} objects, got more; cut the image, or leave instances out")
     return number
 
 
 def counted(mask: "NDArray[np.uint8]") -> Mapped:
-    """A mask with the pixels of each of its values."""
+    """Return a mask with the pixels of each of its values."""
     return Mapped(mask, count(mask))
 
 
 def check_size(height: int, width: int, max_pixels: int) -> None:
-    """Raises ValueError for more than ``max_pixels``."""
+    """Raise ValueError for more than ``max_pixels``."""
     if height * width > max_pixels:
         raise ValueError(
             f"too large: expected at most {max_pixels} pixels (max_pixels), got {width} x {height}; raise max_pixels"
@@ -167,7 +167,7 @@ def check_size(height: int, width: int, max_pixels: int) -> None:
 
 
 def parsed(data: bytes, kind: str, key: str) -> dict[str, Any]:
-    """The JSON object of a file, with a list under ``key``.
+    """Return the JSON object of a file, with a list under ``key``.
 
     Args:
         kind: whose JSON it is, for the message.
@@ -204,7 +204,7 @@ def points_of(points: Any, what: str = "points") -> list[Point]:
 
 
 def check_polygon(points: list[Point], height: int, width: int) -> None:
-    """Raises ValueError for fewer than three corners, and if all of it lies outside the image."""
+    """Raise ValueError for fewer than three corners, and if all of it lies outside the image."""
     if len(points) < 3:
         raise ValueError(f"polygon: expected at least 3 points, got {len(points)}; mend or remove it")
     xs, ys = zip(*points, strict=True)

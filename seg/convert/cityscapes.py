@@ -50,7 +50,7 @@ class CityscapesReader(AnnotationReader):
         return drawing.mapped()
 
     def _value(self, item: Any) -> int | None:
-        """The mask value of an object; None = it is not drawn."""
+        """Return the mask value of an object; None = it is not drawn."""
         if not isinstance(item, dict):
             raise ValueError(f"expected an object with label and polygon, got {str(item)[:60]}; mend or remove it")
         label = item.get("label")

@@ -50,7 +50,7 @@ class Part(PosixPath):
 
     @classmethod
     def of(cls, path: Path, data: bytes) -> Self:
-        """The part ``data`` of a file."""
+        """Return the part ``data`` of a file."""
         part = cls(path)
         part.data = data
         return part
@@ -168,7 +168,7 @@ class CocoReader(AnnotationReader):
 
 
 def _sources(file: Source) -> list[Source]:
-    """The images of a file, each with its part of it or with the reason why there is none."""
+    """Return the images of a file, each with its part of it or with the reason why there is none."""
     try:
         content = parsed(file.path.read_bytes(), "as COCO has it", "images")
         images = _objects(content["images"], "images")
@@ -191,7 +191,7 @@ def _sources(file: Source) -> list[Source]:
 
 
 def _parts(content: dict[str, Any], path: Path) -> list[bytes]:
-    """What the file says of each image, as JSON."""
+    """Return what the file says of each image, as JSON."""
     images = content["images"]
     categories = _by_id(_objects(content.get("categories"), "categories"), "category")
     names = {str(number): category.get("name") for number, category in categories.items()}
@@ -223,7 +223,7 @@ def _parts(content: dict[str, Any], path: Path) -> list[bytes]:
 
 
 def _used(names: dict[str, Any], annotations: list[dict[str, Any]]) -> dict[str, Any]:
-    """The categories that annotations use, so that another's new name does not convert their image again."""
+    """Return the categories that annotations use, so that another's new name does not convert their image again."""
     lists = [item["segments_info"] for item in annotations if isinstance(item.get("segments_info"), list)]
     segments = [part for parts in lists for part in parts if isinstance(part, dict)]
     ids = {str(item.get("category_id")) for item in (*annotations, *segments)}
@@ -251,7 +251,7 @@ def _by_id(items: list[dict[str, Any]], what: str) -> dict[Any, dict[str, Any]]:
 
 
 def _name(file_name: Any) -> tuple[str, str]:
-    """The name of an image as a path within the folder, or "" and the reason why it has none."""
+    """Return the name of an image as a path within the folder, or "" and the reason why it has none."""
     path = PurePosixPath(file_name.replace("\\", "/")) if isinstance(file_name, str) else PurePosixPath()
     inside = path.name and not path.is_absolute() and ".." not in path.parts and ":" not in path.parts[0]
     with suppress(ValueError):  # half of a surrogate pair
@@ -280,7 +280,7 @@ def _segment(segment: dict[str, Any]) -> int:
 
 
 def _segment_ids(part: dict[str, Any], size: tuple[int, ...], max_pixels: int) -> "NDArray[np.int64]":
-    """The id of each pixel's segment (H, W)."""
+    """Return the id of each pixel's segment (H, W)."""
     import numpy as np
     from PIL.PngImagePlugin import PngImageFile
 
@@ -353,7 +353,7 @@ def _unpacked(text: bytes) -> list[int]:
 
 
 def _filled(polygons: list[Any], height: int, width: int) -> bytes:
-    """The packed run lengths of what polygons cover together."""
+    """Return the packed run lengths of what polygons cover together."""
     from pycocotools import mask
 
     outline = 0.0
@@ -376,7 +376,7 @@ def _filled(polygons: list[Any], height: int, width: int) -> bytes:
 
 
 def _pixels(runs: "NDArray[np.int64]", height: int, width: int) -> "NDArray[np.bool_]":
-    """The pixels (H, W) within the runs."""
+    """Return the pixels (H, W) within the runs."""
     import numpy as np
 
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T

@@ -135,7 +135,7 @@ def recolor_folder(
     shard: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """The inverse of `convert_folder`: every mask under ``source`` becomes a label image, see `recolor_array`.
+    """Undo `convert_folder`: every mask under ``source`` becomes a label image, see `recolor_array`.
 
     Arguments and files as for `convert_folder`, without ``labels.yaml`` and class weights, which belong to masks.
 
@@ -159,7 +159,7 @@ def recolor_folder(
 
 
 def _reader(labels: LabelMap, read: str, options: dict[str, Any], max_pixels: int) -> LabelReader | AnnotationReader:
-    """The reader of that name; options that it does not have must be left at their defaults."""
+    """Return the reader of that name; options that it does not have must be left at their defaults."""
     kinds: tuple[type[AnnotationReader], ...] = (ShapeReader, CocoReader, CityscapesReader)
     kind = next((kind for kind in kinds if kind.read == read), None)
     if not kind and "instances" in options:
@@ -195,7 +195,7 @@ def _numbers_folder(folder: Path, target: Path, source: Path) -> Path:
 
 
 def _named_as_pairs(sources: Iterator[Source], images: ImageTiles) -> Iterator[Source]:
-    """The labels that fit the template, with masks named like their image."""
+    """Yield the labels that fit the template, with masks named like their image."""
     for source in sources:
         name = images.name(source.name)
         if name is not None:
@@ -205,14 +205,14 @@ def _named_as_pairs(sources: Iterator[Source], images: ImageTiles) -> Iterator[S
 def _tasks(
     jobs: Iterator[Job], reader: LabelReader | AnnotationReader, outputs: Outputs, threads: int
 ) -> Iterator[Task]:
-    """What is left to do for each job, in the order of the jobs."""
+    """Yield what is left to do for each job, in the order of the jobs."""
     if isinstance(reader, LabelReader) and not outputs.cut:
         return _by_helper(jobs, reader, outputs, threads)
     return (job.record or partial(_make_mask, job, reader, outputs) for job in jobs)
 
 
 def _by_helper(jobs: Iterator[Job], reader: LabelReader, outputs: Outputs, threads: int) -> Iterator[Task]:
-    """The path of most files: the C++ helper does everything for PNG; other formats are left for Python."""
+    """Yield the path of most files: the C++ helper does everything for PNG; other formats are left for Python."""
     with closing(reader.files(jobs, threads)) as results:
         for result in results:
             job = result.job
@@ -290,7 +290,7 @@ def _recolor(job: Job, labels: LabelMap, outputs: Outputs) -> Record:
 
 
 def _odd(mapped: Mapped) -> dict[str, Any]:
-    """What a record says of a file that was converted although something about it is odd."""
+    """Return what a record says of a file that was converted although something about it is odd."""
     odd = {"lossy": mapped.lossy, "merged": mapped.merged, "transparent": mapped.clear}
     return {**odd, "groups": mapped.groups}
 

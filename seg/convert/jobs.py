@@ -35,7 +35,7 @@ class Job(NamedTuple):
 def list_jobs(
     sources: Iterator[Source], outputs: Outputs, manifest: Manifest | None, shard: tuple[int, int] | None
 ) -> Iterator[Job]:
-    """The jobs of a run, for all sources or those of a shard; unchanged ones come with their record."""
+    """Yield the jobs of a run, for all sources or those of a shard; unchanged ones come with their record."""
     for path, name, mask_name, reason in sources:
         # By the mask's name, not by position: a file added later moves no other file to another shard.
         if shard and zlib.crc32(os.fsencode(mask_name)) % shard[1] != shard[0] - 1:
@@ -55,7 +55,7 @@ Task = Record | Callable[[], Record]
 
 
 def in_order(tasks: Iterator[Task], threads: int) -> Iterator[Record]:
-    """The records in the order of their tasks; those that still have to be made are made on threads."""
+    """Yield the records in the order of their tasks; those that still have to be made are made on threads."""
     waiting: deque[Future[Record]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
@@ -105,7 +105,7 @@ def threads_of(threads: int) -> int:
 
 
 def shard_name(shard: tuple[int, int] | None) -> str:
-    """The part that marks a shard in file names, such as ``.1-of-4``; empty without a shard."""
+    """Return the part that marks a shard in file names, such as ``.1-of-4``; empty without a shard."""
     if shard is None:
         return ""
     if len(shard) != 2 or not all(isinstance(n, int) for n in shard) or not 1 <= shard[0] <= shard[1]:

@@ -115,7 +115,7 @@ class ShapeReader(AnnotationReader):
 
 
 def _indices(data: bytes, max_pixels: int) -> "NDArray[np.uint8]":
-    """The stored values of a palette or gray PNG, which most readers would turn into colours."""
+    """Return the stored values of a palette or gray PNG, which most readers would turn into colours."""
     import numpy as np
     from PIL.PngImagePlugin import PngImageFile
 
@@ -165,7 +165,7 @@ def _content(data: bytes, folder: Path | None) -> tuple[int, int, list[Any]]:
 
 
 def _pixels(shape: dict[str, Any], height: int, width: int) -> "NDArray[np.bool_]":
-    """The pixels that a shape covers (H, W)."""
+    """Return the pixels that a shape covers (H, W)."""
     import numpy as np
     from PIL import Image, ImageDraw
 
@@ -201,7 +201,7 @@ def _pixels(shape: dict[str, Any], height: int, width: int) -> "NDArray[np.bool_
 
 
 def _stored(data: Any, points: list[tuple[float, float]], height: int, width: int) -> "NDArray[np.bool_]":
-    """The pixels of a shape that is stored as a PNG, with the corners of its place in the image."""
+    """Return the pixels of a shape that is stored as a PNG, with the corners of its place in the image."""
     import numpy as np
     from PIL.PngImagePlugin import PngImageFile
 

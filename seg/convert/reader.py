@@ -171,7 +171,7 @@ class LabelReader:
         return self._mapped(pixels if pixels.ndim == 3 else _samples(pixels))._replace(lossy=lossy)
 
     def reason(self, missing: Unknown | None) -> str:
-        """The error text about pixels that the label map does not list, with what to do about them."""
+        """Return the error text about pixels that the label map does not list, with what to do about them."""
         assert missing is not None
         pixels, distinct, first, x, y, reach, level, clear = missing
         noun = "colour" if isinstance(first, tuple) else "value"
@@ -206,7 +206,7 @@ class LabelReader:
         )
 
     def _hint(self, value: int) -> str:
-        """What an unlisted 1 or 255 may mean: files of two values hold 0 and 1, or 0 and 255."""
+        """Return what an unlisted 1 or 255 may mean: files of two values hold 0 and 1, or 0 and 255."""
         other = {1: 255, 255: 1}.get(value)
         if other in self._values:
             name = self.labels.name_of(self._values[other])
@@ -230,7 +230,7 @@ def convert_array(
 
 
 def _samples(image: "NDArray[Any]") -> "NDArray[Any]":
-    """The array in one of the forms that the kernel takes."""
+    """Return the array in one of the forms that the kernel takes."""
     import numpy as np
 
     image = np.asarray(image)

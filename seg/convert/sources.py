@@ -71,7 +71,7 @@ def _chosen(
 
 
 def _walk(root: Path, target: Path, wanted: re.Pattern[str], suffixes: Collection[str]) -> Iterator[Source]:
-    """The images of each folder, then those of its subfolders."""
+    """Yield the images of each folder, then those of its subfolders."""
     for inner, files, reason in walk(root):
         if reason:
             yield Source(root / inner, inner, "", reason)
@@ -90,7 +90,7 @@ def _sources_of_mask(root: Path, target: Path, inner: str, name: str, files: lis
 
 
 def _regex(pattern: str) -> str:
-    """A glob as a regular expression over relative paths."""
+    """Return a glob as a regular expression over relative paths."""
     known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
     def translate(match: re.Match[str]) -> str:

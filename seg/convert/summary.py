@@ -71,7 +71,7 @@ class Tally:
         self._transparent = 0
 
     def add(self, record: Record, new: bool) -> list[tuple[str, int]]:
-        """Returns the record's rows for counts.csv: class name and pixels."""
+        """Return the record's rows for counts.csv: class name and pixels."""
         failed = record["status"] == "failed"
         self._kinds["failed" if failed else "converted" if new else "skipped"] += 1
         if failed and len(self._failures) < _FIRST_FAILURES:

@@ -82,7 +82,7 @@ class Cut:
                 yield y, x
 
     def paths(self, whole: Path, height: int, width: int) -> Iterator[Path]:
-        """The files that ``whole`` is cut into, in the order of `places`."""
+        """Yield the files that ``whole`` is cut into, in the order of `places`."""
         for y, x in self.places(height, width):
             yield whole.with_suffix("") / f"{whole.stem}_{y:05}_{x:05}.png" if self.tile else whole
 
@@ -197,7 +197,7 @@ class ImageTiles:
         return name
 
     def source(self, name: str) -> Path:
-        """The image file of a name.
+        """Return the image file of a name.
 
         Raises:
             ValueError: there is none.
@@ -209,7 +209,7 @@ class ImageTiles:
         return self._files[name]
 
     def paths(self, name: str, height: int, width: int) -> Iterator[Path]:
-        """The files that `write` writes for a mask of that size."""
+        """Yield the files that `write` writes for a mask of that size."""
         return self._cut.paths(self._destination / f"{name}.png", height, width)
 
     def write(self, name: str, size: tuple[int, int]) -> None:
@@ -265,7 +265,7 @@ class Outputs(NamedTuple):
         return mask.relative_to(self.target).with_suffix("").as_posix()
 
     def numbers(self, mask: Path) -> Path:
-        """The file beside a mask that holds the numbers of its objects."""
+        """Return the file beside a mask that holds the numbers of its objects."""
         assert self.instances is not None
         return self.instances / mask.relative_to(self.target)
 

@@ -52,7 +52,7 @@ def draw_confusion(path: Path, confusion: NDArray[np.int64], names: Sequence[str
 
 
 def draw_worst(path: Path, curve: Sequence[float]) -> None:
-    """The worst-q curve: mean mIoU of the worst q % of the images."""
+    """Return the worst-q curve: mean mIoU of the worst q % of the images."""
     with _figure(path, 4.5, 3.5) as figure:
         axes = figure.subplots()
         axes.plot(range(1, 101), [100 * value for value in curve])
@@ -81,7 +81,7 @@ def draw_reliability(path: Path, curves: Mapping[str, NDArray[np.float64]]) -> N
 
 @contextmanager
 def _figure(path: Path, width: float, height: float) -> Iterator["Figure"]:
-    """A figure of this size in inches, written as PNG when the block ends."""
+    """Yield a figure of this size in inches, written as PNG when the block ends."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

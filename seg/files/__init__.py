@@ -40,7 +40,7 @@ _LOCK = ".lock"
 
 @contextmanager
 def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path to write to; it replaces ``path`` when the block ends without error."""
+    """Yield a temporary path to write to; it replaces ``path`` when the block ends without error."""
     path = Path(path)
     # without the name in it, which may be as long as the file system allows; with "+", which the C++ helper's lack
     temporary = path.with_name(f"{_OURS}{os.getpid()}-{next(_numbers)}+.tmp")
@@ -184,7 +184,7 @@ def second_name(path: Path, other: Path) -> None:
 
 
 def decoded(data: bytes) -> str:
-    """The text of a file: UTF-8, or UTF-16 and UTF-32 that begin with their mark.
+    """Return the text of a file: UTF-8, or UTF-16 and UTF-32 that begin with their mark.
 
     Raises:
         ValueError: another encoding; the message says where, and which one it may be.
@@ -209,7 +209,7 @@ def _is_chinese(data: bytes) -> bool:
 
 
 def finite(data: Any) -> Any:
-    """The same plain data with None for every NaN and infinity."""
+    """Return the same plain data with None for every NaN and infinity."""
     if isinstance(data, dict):
         return {key: finite(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
@@ -247,7 +247,7 @@ def make_folder(
 
 
 def _below(top: str, what: str, read: Mapping[str, str]) -> Iterator[str]:
-    """The folder and all below it, each once: those behind links too if something must not be reached."""
+    """Yield the folder and all below it, each once: those behind links too if something must not be reached."""
     start = os.path.realpath(top)
     seen = {start}
     for folder, inner, _ in os.walk(top, followlinks=bool(read)):

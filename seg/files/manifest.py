@@ -67,7 +67,7 @@ class Manifest:
         return OSError(f"cannot write to '{self._own}': {why}; make room and repeat the command, finished work is kept")
 
     def unchanged(self, name: str, source: Path, made: Callable[[Record], tuple[int, int]]) -> Record | None:
-        """The record of a source if file, label map, options and mask are still as recorded, else None.
+        """Return the record of a source if file, label map, options and mask are still as recorded, else None.
 
         Args:
             made: returns bytes and time of what was written for the source, as they are now; OSError if it is missing.

@@ -103,7 +103,7 @@ class _Memory:
         return _hash(*(str(path.absolute()) for path in paths)), _hash(state)
 
     def get(self, mark: tuple[str, str] | None) -> Any:
-        """The value of files in this state, else None."""
+        """Return the value of files in this state, else None."""
         if mark is None:
             return None
         state, value = self.values.get(mark[0], ("", None))

@@ -34,7 +34,7 @@ def read_image(path: str | os.PathLike[str], reading: Reading = RGB) -> NDArray[
 
 
 def read_values(path: str | os.PathLike[str], reading: Reading = RGB) -> Values:
-    """What an image file holds, before bands and range are applied.
+    """Return what an image file holds, before bands and range are applied.
 
     Raises:
         ValueError: a file that cannot be read or decoded, or too large.
@@ -48,7 +48,7 @@ def read_values(path: str | os.PathLike[str], reading: Reading = RGB) -> Values:
 
 
 def _bytes_of(path: str | os.PathLike[str], what: str) -> bytes:
-    """The content of a file; raises ValueError, which calls it an image, mask or instances, if it cannot be read."""
+    """Return the content of a file; raises ValueError, which calls it an image, mask or instances, if it cannot be read."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -68,12 +68,12 @@ def decode_image(data: bytes, reading: Reading = RGB) -> NDArray[np.uint8]:
 
 
 def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What an image (H, W, channels) looks like: its first three channels, or its first one as gray; (H, W, 3)."""
+    """Return what an image (H, W, channels) looks like: its first three channels, or its first one as gray; (H, W, 3)."""
     return image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, 2)
 
 
 def limit() -> int:
-    """The most pixels that an image may have: ``SEG_MAX_PIXELS`` of the environment, which loading workers inherit and
+    """Return the most pixels that an image may have: ``SEG_MAX_PIXELS`` of the environment, which loading workers inherit and
     which the commands set from their option ``max_pixels``, else 2**28.
 
     Raises:
@@ -133,7 +133,7 @@ def decode_mask(data: bytes) -> NDArray[np.uint8]:
 
 
 def read_instances(path: str | os.PathLike[str]) -> NDArray[np.uint16]:
-    """Number of the object at each pixel (H, W) of a grayscale PNG of 8 or 16 bits, or of the indices of a palette PNG.
+    """Count the the object at each pixel (H, W) of a grayscale PNG of 8 or 16 bits, or of the indices of a palette PNG.
 
     Raises:
         ValueError: a file that cannot be read, another kind of file, or damaged.

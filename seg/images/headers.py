@@ -150,7 +150,7 @@ class Tiff(NamedTuple):
 
 
 def read_tiff(data: bytes) -> Tiff | None:
-    """What a TIFF file says of its values; None for another format, or a damaged header."""
+    """Return what a TIFF file says of its values; None for another format, or a damaged header."""
     if data[:4] not in _TIFF_FORMS:
         return None
     order, word = _TIFF_FORMS[data[:4]]
@@ -200,7 +200,7 @@ def _chunk_of_exif(data: bytes) -> int:
 
 
 def _tiff_pages(file: BinaryIO, order: str, word: int, most: int) -> Iterator[dict[int, int]]:
-    """The first value of every known tag, page by page."""
+    """Yield the first value of every known tag, page by page."""
     big = word == 8
     (at,) = _at(file, word, order + ("Q" if big else "I"))
     seen: set[int] = set()
@@ -239,7 +239,7 @@ def _tiff(file: BinaryIO, order: str, word: int, any_form: bool) -> Header:
 
 
 def _tiff_value(file: BinaryIO, entry: int, order: str, big: bool, kind: int) -> int:
-    """The first value of an entry of type SHORT, LONG or LONG8; several values lie at an offset."""
+    """Return the first value of an entry of type SHORT, LONG or LONG8; several values lie at an offset."""
     form = {3: "H", 4: "I", 16: "Q"}.get(kind)
     if form is None:
         raise ValueError(_BROKEN)
@@ -264,7 +264,7 @@ def _jpeg(file: BinaryIO) -> Header:
 
 
 def _webp(file: BinaryIO) -> Header:
-    """The first picture chunk (RFC 9649): VP8 is lossy, VP8L is not; VP8X announces either."""
+    """Return the first picture chunk (RFC 9649): VP8 is lossy, VP8L is not; VP8X announces either."""
     at, canvas = 12, (0, 0)
     while True:
         name, size = _at(file, at, "<4sI")

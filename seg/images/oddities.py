@@ -67,7 +67,7 @@ def value_facts(values: Values, reading: Reading) -> ValueFacts:
 
 
 def oddities(seen: Sequence[ValueFacts], reading: Reading) -> Iterator[Oddity]:
-    """What somebody who trains on these images, or evaluates on them, should know."""
+    """Yield what somebody who trains on these images, or evaluates on them, should know."""
     dropped = [i for i, one in enumerate(seen) if one.dropped]
     if dropped:
         most = max(seen[i].dropped for i in dropped)

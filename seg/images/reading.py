@@ -69,7 +69,7 @@ class Reading:
         return self.scaled(self.chosen(pixels[..., None] if pixels.ndim == 2 else pixels))
 
     def chosen(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """The chosen bands of (H, W, bands), in order.
+        """Return the chosen bands of (H, W, bands), in order.
 
         Raises:
             ValueError: there are not as many, or more than RGB and alpha and none was chosen.
@@ -122,7 +122,7 @@ class Reading:
         return ends[:, 0], ends[:, 1]
 
     def with_range(self, limits: Range) -> "Reading":
-        """The same with another range."""
+        """Return the same with another range."""
         return replace(self, range=limits)
 
     def text(self) -> str:
@@ -160,7 +160,7 @@ class Reading:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "Reading":
-        """What `to_dict` gave.
+        """Return what `to_dict` gave.
 
         Raises:
             ValueError: anything else.

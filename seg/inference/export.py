@@ -98,6 +98,9 @@ def export_trained(
         Failed: the model cannot be exported.
     """
     description = {**trained.describe(), "version": seg.__version__, "opset": OPSET}
+    named: Any = getattr(trained.model, "heads", {})
+    if own := [name for name, other in named.items() if not isinstance(other, BoxHead)]:
+        log.warning(f"{' and '.join(own)}: left out, because an exported file holds the segmentation, and boxes, alone")
     model, maps, head = trained.model, 0, head_of(trained.model)
     heads: Any = getattr(trained.model, "heads", {})
     if own := [name for name, module in heads.items() if not isinstance(module, BoxHead)]:
@@ -347,7 +350,7 @@ def _largest_difference(
 
 
 def _difference(expected: Tensor, found: Tensor, height: int, width: int) -> float:
-    """The largest difference of a number, or the share of pixels of a mask.
+    """Return the largest difference of a number, or the share of pixels of a mask.
 
     Raises:
         RuntimeError: it is too large.

@@ -127,7 +127,7 @@ class ProductWriter:
         return PngRows(file, self.height, self.width, channels)
 
     def add(self, logits: Tensor) -> None:
-        """The next rows: logits (1, classes, h, width), and the maps of boxes if there are any."""
+        """Return the next rows: logits (1, classes, h, width), and the maps of boxes if there are any."""
         if self.joined is not None:
             logits, maps = logits[:, :-CHANNELS], logits[:, -CHANNELS:]
             if "boxes" in self.paths:

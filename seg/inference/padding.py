@@ -28,5 +28,5 @@ def whole_image(model: Model, images: Tensor) -> Tensor:
 
 
 def whole(model: Model) -> Model:
-    """The model for images of any size, by `whole_image`."""
+    """Return the model for images of any size, by `whole_image`."""
     return partial(whole_image, model)

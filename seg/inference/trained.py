@@ -71,7 +71,7 @@ class Trained:
         return self.predict_read(self.reading.converted(pixels))
 
     def read(self, path: str | os.PathLike[str]) -> Image:
-        """The image (H, W, channels) uint8 of a file, as in training.
+        """Return the image (H, W, channels) uint8 of a file, as in training.
 
         Raises:
             ValueError: see `seg.images.read_image`.
@@ -169,7 +169,7 @@ def _load_exported(path: str | os.PathLike[str], device: str) -> Trained:
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The fields of a checkpoint, of this format or an older one.
+    """Return the fields of a checkpoint, of this format or an older one.
 
     Raises:
         ValueError: no such file, or not a checkpoint of this toolkit.
@@ -189,13 +189,13 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def weights_of(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The weights whose scores count: the average where a checkpoint that was read has one."""
+    """Return the weights whose scores count: the average where a checkpoint that was read has one."""
     weights: Mapping[str, Any] = state.get("average", state["model"])
     return weights
 
 
 def labels_of(path: str | os.PathLike[str], state: Mapping[str, Any]) -> LabelMap:
-    """The label map of a checkpoint that was read.
+    """Return the label map of a checkpoint that was read.
 
     Args:
         path: for the message.
@@ -339,7 +339,7 @@ _AT_START = {"epoch": 0, "step": 0, "loss_sum": 0.0, "term_sums": {}, "seconds":
 
 
 def _from_format_1(state: dict[str, Any]) -> dict[str, Any]:
-    """The loss became a part of the objective, and the position a part by itself (``best.pt`` held half of one)."""
+    """Migrate: the loss became a part of the objective, and the position a part by itself (``best.pt`` held half of one)."""
     return {
         **{key: value for key, value in state.items() if key not in ("loss", *_AT_START)},
         "format": 2,
@@ -354,14 +354,14 @@ def _from_format_2(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_format_3(state: dict[str, Any]) -> dict[str, Any]:
-    """The position learnt of waiting, of the best validations and of the end of patience."""
+    """Migrate: the position learnt of waiting, of the best validations and of the end of patience."""
     more = {"wait": 0.0, "since_best": 0, "top": [], "skipped": 0, "stopped": False}
     position = {**more, **state["position"]} if isinstance(state.get("position"), dict) else {}
     return {**state, "format": 4, **({"position": position} if position else {})}
 
 
 def _from_format_4(state: dict[str, Any]) -> dict[str, Any]:
-    """The head of boxes moved to the tasks."""
+    """Migrate: the head of boxes moved to the tasks."""
     config = state.get("model_config")
     if not isinstance(config, dict) or not isinstance(config.get("heads"), dict):
         return {**state, "format": 5}

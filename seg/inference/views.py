@@ -58,7 +58,7 @@ def augmented(
 
 
 def _turns(flips: Sequence[str], rotations: Sequence[int]) -> list[tuple[int, bool]]:
-    """The distinct (quarter turns after it, flip of left and right) of all combinations."""
+    """Return the distinct (quarter turns after it, flip of left and right) of all combinations."""
     mirrored = {(0, False)}
     for name in flips:
         mirrored |= {((_FLIPS[name] - k) % 4, not f) for k, f in mirrored}

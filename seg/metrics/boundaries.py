@@ -158,12 +158,12 @@ class Boundaries:
 
 
 def at_tolerance(edges: NDArray[np.int32], number: int) -> NDArray[np.int32]:
-    """The ``(images, C, 4)`` counts that `seg.metrics.scores.boundary_f1` takes, of one of the tolerances."""
+    """Return the ``(images, C, 4)`` counts that `seg.metrics.scores.boundary_f1` takes, of one of the tolerances."""
     return edges[..., [0, 1, 2 + 2 * number, 3 + 2 * number]]
 
 
 def pixels(tolerance: float, shape: tuple[int, ...]) -> float:
-    """A tolerance in pixels, for an image (H, W); shares of the diagonal are rounded up, as in DAVIS."""
+    """Return a tolerance in pixels, for an image (H, W); shares of the diagonal are rounded up, as in DAVIS."""
     return tolerance if tolerance >= 1 else math.ceil(tolerance * math.hypot(*shape))
 
 
@@ -198,7 +198,7 @@ def _near_others(mask: Mask, kernel: NDArray[Any], steps: int) -> Bools:
 
 
 def _edges_only(mask: Mask) -> Mask:
-    """The mask with all but its boundary pixels ignored."""
+    """Return the mask with all but its boundary pixels ignored."""
     return np.where(_near_others(mask, _CROSS, 1), mask, np.uint8(IGNORE))
 
 

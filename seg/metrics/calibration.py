@@ -132,7 +132,7 @@ def labelled_pixels(logits: Tensor, mask: Tensor, most: int) -> tuple[Tensor, Te
 
 
 def fit_temperature(logits: Tensor, target: Tensor) -> float:
-    """The temperature T for which softmax(logits / T) has the least negative log-likelihood.
+    """Return the temperature T for which softmax(logits / T) has the least negative log-likelihood.
 
     Guo et al., "On calibration of modern neural networks" (ICML 2017). It is convex in 1 / T, so that a search finds
     the only minimum.

@@ -106,27 +106,27 @@ def image_ious(counts: ArrayLike) -> Floats:
 
 
 def image_means(values: Floats) -> Floats:
-    """The mean over its classes of each image (images,), from values (images, C); NaN for an image without any."""
+    """Return the mean over its classes of each image (images,), from values (images, C); NaN for an image without any."""
     return mean(values, axis=1)
 
 
 def class_means(values: Floats) -> Floats:
-    """The mean over its images of each class (C,), from values (images, C); NaN for a class without any."""
+    """Return the mean over its images of each class (C,), from values (images, C); NaN for a class without any."""
     return mean(values, axis=0)
 
 
 def by_image(values: Floats) -> float:
-    """The mean I of values (images, C)."""
+    """Return the mean I of values (images, C)."""
     return float(mean(image_means(values)))
 
 
 def by_class(values: Floats) -> float:
-    """The mean C of values (images, C)."""
+    """Return the mean C of values (images, C)."""
     return float(mean(class_means(values)))
 
 
 def worst(values: Floats) -> Floats:
-    """The worst-q curve (100,): the mean of the lowest q % of the values (images,), q = 1..100.
+    """Return the worst-q curve (100,): the mean of the lowest q % of the values (images,), q = 1..100.
 
     Of N values that are not NaN, the lowest ``max(1, floor(q N / 100))`` count, as in the code of Wang et al.
     """
@@ -169,7 +169,7 @@ def surface_dice(counts: ArrayLike) -> Floats:
 
 
 def calibration_error(bins: ArrayLike) -> Floats:
-    """Expected calibration error, in 0..1: the mean over labelled pixels of |accuracy - confidence| of their bin.
+    """Return expected calibration error, in 0..1: the mean over labelled pixels of |accuracy - confidence| of their bin.
 
     Naeini et al., "Obtaining well calibrated probabilities using Bayesian binning" (AAAI 2015).
 

@@ -99,7 +99,7 @@ class Regularizer(nn.Module):
 
 
 def check_share(name: str, value: float) -> float:
-    """The value, if it is a number in 0..1.
+    """Return the value, if it is a number in 0..1.
 
     Raises:
         ValueError: it is not.

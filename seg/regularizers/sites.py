@@ -38,7 +38,7 @@ class Site:
 
 
 def find(model: nn.Module, seen: Trace, wanted: Sequence[str]) -> list[Site]:
-    """The sites that the words and patterns name, in the order in which the model runs them.
+    """Return the sites that the words and patterns name, in the order in which the model runs them.
 
     Raises:
         ValueError: this model has no site of one of these names; the message lists those that it has.
@@ -55,7 +55,7 @@ def find(model: nn.Module, seen: Trace, wanted: Sequence[str]) -> list[Site]:
 
 
 def possible(model: nn.Module, seen: Trace, *, maps_only: bool = False) -> str:
-    """The sites of this model, as text, with the number of each."""
+    """Return the sites of this model, as text, with the number of each."""
     words = []
     for word in WORDS:
         count = sum(site.is_map or not maps_only for site in _of(model, seen, word))
@@ -129,7 +129,7 @@ def _branch_ends(block: nn.Module) -> list[str]:
 
 
 def _of(model: nn.Module, seen: Trace, word: str) -> list[Site]:
-    """The sites of a word or pattern that the model runs, in the order in which it runs them."""
+    """Return the sites of a word or pattern that the model runs, in the order in which it runs them."""
     if word == "skips":
         return [Site(word, "encoder", i, "encoder", f"skip{i}", "encoder", True) for i in seen.features]
     if word == "decoder":
@@ -161,7 +161,7 @@ def _last_convolution(model: nn.Module, seen: Trace) -> str | None:
 
 
 def _owner(model: nn.Module, name: str) -> str:
-    """The nearest ancestor that is no container: an `nn.Sequential` would run one more child, and change its result."""
+    """Return the nearest ancestor that is no container: an `nn.Sequential` would run one more child, and change its result."""
     while name:
         name = name.rpartition(".")[0]
         if not isinstance(model.get_submodule(name), nn.Sequential | nn.ModuleList | nn.ModuleDict):

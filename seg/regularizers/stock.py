@@ -45,7 +45,7 @@ class Stock:
 
 
 def stock(model: nn.Module) -> list[Stock]:
-    """What regularizes a model besides `seg.regularizers`."""
+    """Return what regularizes a model besides `seg.regularizers`."""
     found = []
     for name, module in model.named_modules():
         if hasattr(module, DROP_CONNECT):

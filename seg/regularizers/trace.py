@@ -61,7 +61,7 @@ def trace(model: nn.Module) -> Trace:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode within; afterwards every module is back in its own mode."""
+    """Yield evaluation mode within; afterwards every module is back in its own mode."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -125,12 +125,12 @@ def _image(model: nn.Module, size: tuple[int, int]) -> Tensor:
 
 
 def features_of(output: Any) -> list[Tensor]:
-    """The feature maps that an smp encoder returned; plain transformers return prefix tokens besides."""
+    """Return the feature maps that an smp encoder returned; plain transformers return prefix tokens besides."""
     return list(output[0] if isinstance(output, tuple) and isinstance(output[0], list | tuple) else output)
 
 
 def with_features(output: Any, features: list[Tensor]) -> Any:
-    """What an encoder returned, with other feature maps."""
+    """Return what an encoder returned, with other feature maps."""
     if isinstance(output, tuple) and isinstance(output[0], list | tuple):
         return (features, *output[1:])
     return features

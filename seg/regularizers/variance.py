@@ -117,7 +117,7 @@ def _noisy(model: nn.Module) -> dict[str, str]:
 
 
 def _nearest(node: Node | None, tags: dict[Node, str], known: dict[Node, tuple[float, str]]) -> str:
-    """The tag the fewest steps upstream of ``node`` in autograd's graph, '' if there is none.
+    """Return the tag the fewest steps upstream of ``node`` in autograd's graph, '' if there is none.
 
     ``known`` keeps (steps, tag) of every node seen, for later calls: each node is visited once. An explicit stack,
     because the graph of a deep model exceeds Python's recursion limit.

@@ -138,7 +138,7 @@ class Task(Protocol):
         0 = none, or None where the data have no such numbers."""
 
     def __call__(self, output: Any, logits: Tensor, batch: Batch) -> Losses | Tensor:
-        """What a batch costs.
+        """Return what a batch costs.
 
         It should be the same function of all images of a step however many processes share them
         (`seg.losses.over_processes`), depend on every output of the head even where there is nothing to learn, so that
@@ -180,7 +180,7 @@ class Segmentation(nn.Module):
         return Losses(total, dict(self.loss.last), weights)
 
     def losses(self, logits: Tensor, masks: Tensor, extra: Mapping[str, Any] | None = None) -> Losses:
-        """What given logits (N, C, H, W) cost, without a weighting; the loss makes itself what ``extra`` lacks."""
+        """Return what given logits (N, C, H, W) cost, without a weighting; the loss makes itself what ``extra`` lacks."""
         total: Tensor = self.loss(logits, masks, **(extra or {}))
         return Losses(total, dict(getattr(self.loss, "last", {})))
 
@@ -245,11 +245,11 @@ class MultiTask(nn.Module):
         return Losses(total, terms, weights)
 
     def losses(self, logits: Tensor, masks: Tensor, extra: Mapping[str, Any] | None = None) -> Losses:
-        """What given logits (N, C, H, W) of the segmentation cost: the loss that runs with and without tasks share."""
+        """Return what given logits (N, C, H, W) of the segmentation cost: the loss that runs with and without tasks share."""
         return self.segmentation.losses(logits, masks, extra)
 
     def _prepared(self, name: str, masks: Tensor) -> Any:
-        """What the workers did not prepare."""
+        """Return what the workers did not prepare."""
         samples = [self.prepare.of_task(name, mask) for mask in masks.cpu()]
         return move_data_to_device(default_collate(samples), masks.device)
 
@@ -286,7 +286,7 @@ class _Preparations:
         return {**self.first(mask), **{name: self.of_task(name, mask, instances) for name in self.tasks}}
 
     def of_task(self, name: str, mask: Tensor, instances: Tensor | None = None) -> dict[str, Any]:
-        """What one of the further tasks needs."""
+        """Return what one of the further tasks needs."""
         more = {"instances": instances} if name in self._numbered else {}
         return self.tasks[name](mask, **more)
 

@@ -72,7 +72,7 @@ def explained(advise: Callable[[], str]) -> Iterator[None]:
 
 
 def fitting_batch(state: State, loader: DataLoader[Any], batches: TrainBatches) -> str:
-    """What helps a training whose memory ran out, found by trying steps of fewer images."""
+    """Return what helps a training whose memory ran out, found by trying steps of fewer images."""
     others = "augment.crop.size, device.precision=bf16-mixed or a smaller model need less"
     if state.fabric.world_size > 1:  # the others do not take part in a trial
         return f"lower loader.batch or loader.val_batch; {others}"

@@ -10,28 +10,28 @@ import torch
 
 
 def uniform(low: float, high: float) -> float:
-    """A number, uniform in low..high."""
+    """Return a number, uniform in low..high."""
     return float(torch.empty(()).uniform_(low, high))
 
 
 def integer(most: int) -> int:
-    """A whole number, uniform in 0..most, both included."""
+    """Return a whole number, uniform in 0..most, both included."""
     return int(torch.randint(most + 1, ()))
 
 
 def chance(p: float) -> bool:
-    """True with probability ``p``."""
+    """Return true with probability ``p``."""
     return uniform(0, 1) < p
 
 
 def ratio(bounds: tuple[float, float]) -> float:
-    """A factor in low..high, uniform in its logarithm: halving and doubling are equally likely."""
+    """Return a factor in low..high, uniform in its logarithm: halving and doubling are equally likely."""
     low, high = bounds
     return float(low * (high / low) ** uniform(0, 1))
 
 
 def check_share(name: str, value: float) -> float:
-    """The value, if it is a number in 0..1.
+    """Return the value, if it is a number in 0..1.
 
     Raises:
         ValueError: it is not.
@@ -42,7 +42,7 @@ def check_share(name: str, value: float) -> float:
 
 
 def check_least(name: str, value: float, least: float = 0) -> float:
-    """The value, if it is a number not below ``least``.
+    """Return the value, if it is a number not below ``least``.
 
     Raises:
         ValueError: it is below, or not a number.
@@ -53,7 +53,7 @@ def check_least(name: str, value: float, least: float = 0) -> float:
 
 
 def check_factors(name: str, value: Sequence[float]) -> tuple[float, float]:
-    """The pair, if it is two positive numbers in order.
+    """Return the pair, if it is two positive numbers in order.
 
     Raises:
         ValueError: it is not.
@@ -64,7 +64,7 @@ def check_factors(name: str, value: Sequence[float]) -> tuple[float, float]:
 
 
 def check_length(name: str, value: float) -> float:
-    """The length, if it is a number of pixels or a share of the side.
+    """Return the length, if it is a number of pixels or a share of the side.
 
     Raises:
         ValueError: neither a whole number of at least 1 nor a share in 0..1.
@@ -78,7 +78,7 @@ def check_length(name: str, value: float) -> float:
 
 
 def check_multiple(multiple: int) -> int:
-    """The number of pixels, if it is a whole number of at least 1.
+    """Return the number of pixels, if it is a whole number of at least 1.
 
     Raises:
         ValueError: it is not.
@@ -89,7 +89,7 @@ def check_multiple(multiple: int) -> int:
 
 
 def check_size(size: Sequence[int] | None, multiple: int = 1) -> tuple[int, int] | None:
-    """The (height, width) in pixels, or None.
+    """Return the (height, width) in pixels, or None.
 
     Raises:
         ValueError: anything else, or sides that are not multiples of ``multiple``.

@@ -13,7 +13,7 @@ from seg.transforms.pixels import array, tensor
 
 
 def _pad(image: Tensor, mask: Tensor, padding: list[int]) -> tuple[Tensor, Tensor]:
-    """The image padded with 0, the mask with 255; ``padding`` in pixels: left, top, right, bottom."""
+    """Return the image padded with 0, the mask with 255; ``padding`` in pixels: left, top, right, bottom."""
     if not any(padding):
         return image, mask
     left, top, right, bottom = padding
@@ -23,7 +23,7 @@ def _pad(image: Tensor, mask: Tensor, padding: list[int]) -> tuple[Tensor, Tenso
 
 
 def _resized(image: Tensor, mask: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """The image by bilinear interpolation, with antialiasing if it shrinks; the mask by the nearest pixel."""
+    """Return the image by bilinear interpolation, with antialiasing if it shrinks; the mask by the nearest pixel."""
     if mask.shape == size:
         return image, mask
     if size[0] >= mask.shape[0] and size[1] >= mask.shape[1]:

@@ -15,12 +15,12 @@ from seg.labels import IGNORE
 
 
 def array(image: Tensor) -> NDArray[Any]:
-    """A view (H, W, C) of an image (C, H, W)."""
+    """Return a view (H, W, C) of an image (C, H, W)."""
     return image.permute(1, 2, 0).numpy()
 
 
 def tensor(pixels: NDArray[Any], like: Tensor) -> Tensor:
-    """The image (C, H, W) of an array (H, W, C), or (H, W), which is what OpenCV returns for one channel."""
+    """Return the image (C, H, W) of an array (H, W, C), or (H, W), which is what OpenCV returns for one channel."""
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     # back to the type of the image, whatever the transform computed in; contiguous in (H, W, C), not in (C, H, W)
@@ -28,11 +28,11 @@ def tensor(pixels: NDArray[Any], like: Tensor) -> Tensor:
 
 
 def canvas(image: Tensor, mask: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """A black image of the type of ``image``, in channels-last memory, and a mask that is ignored everywhere."""
+    """Return a black image of the type of ``image``, in channels-last memory, and a mask that is ignored everywhere."""
     black = torch.zeros(height, width, len(image), dtype=image.dtype).permute(2, 0, 1)
     return black, torch.full((height, width), IGNORE, dtype=mask.dtype)
 
 
 def white(image: Tensor) -> float:
-    """The greatest value of an image: 255 for uint8, 1 for floats."""
+    """Return the greatest value of an image: 255 for uint8, 1 for floats."""
     return 1.0 if image.is_floating_point() else 255.0

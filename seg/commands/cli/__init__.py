@@ -98,7 +98,7 @@ def _limit_pixels(most: Any) -> None:
 
 
 def plain(config: Any) -> Any:
-    """Resolved plain data (dict, list, str, numbers) of a config.
+    """Return resolved plain data (dict, list, str, numbers) of a config.
 
     Raises:
         ValueError: a mandatory value is missing; the message names every missing key.

@@ -48,7 +48,7 @@ def _is_wrong(error: BaseException) -> bool:
 
 
 def one_line(error: BaseException, config_name: str) -> str:
-    """What went wrong, for people."""
+    """Return what went wrong, for people."""
     if isinstance(error, ConfigCompositionException) and (match := re.search(r"override '([^']*)'", str(error))):
         return _unknown_key(str(match[1]), config_name)
     if isinstance(error, OSError) and _is_full(error):
@@ -88,7 +88,7 @@ def _unknown_key(key: str, config_name: str) -> str:
 
 
 def _options(group: Any) -> list[str]:
-    """What the constructor of a group takes, whether or not it stands in the configuration."""
+    """Return what the constructor of a group takes, whether or not it stands in the configuration."""
     target = group.get("_target_") if isinstance(group, DictConfig) else None
     if not isinstance(target, str):
         return []
@@ -104,7 +104,7 @@ def _options(group: Any) -> list[str]:
 
 
 def _choices() -> Iterator[str]:
-    """The groups that the command line chose (augment=cutout): they decide which keys there are."""
+    """Yield the groups that the command line chose (augment=cutout): they decide which keys there are."""
     for argument in sys.argv[1:]:
         group, _, name = argument.partition("=")
         if name and (conf_dir() / group / f"{name}.yaml").is_file():

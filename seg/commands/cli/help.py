@@ -14,7 +14,7 @@ _BLOCKS = re.compile(
 
 
 def conf_dir() -> Path:
-    """The configuration folder: ``seg/conf`` in an installed wheel, ``conf`` beside the package in a checkout."""
+    """Return the configuration folder: ``seg/conf`` in an installed wheel, ``conf`` beside the package in a checkout."""
     package = Path(seg.__file__).resolve().parent
     for folder in (package / "conf", package.parent / "conf"):
         if folder.is_dir():
@@ -25,7 +25,7 @@ def conf_dir() -> Path:
 
 
 def help_text(conf: Path, name: str, arguments: Sequence[str]) -> str:
-    """What a command does, its options, and those of each group; ``loss=focal --help`` shows the group's other choice.
+    """Return what a command does, its options, and those of each group; ``loss=focal --help`` shows the group's other choice.
 
     Args:
         conf: the configuration folder.
@@ -56,14 +56,14 @@ def _searched(arguments: Sequence[str]) -> list[Path]:
 
 
 def _groups(text: str) -> list[tuple[str, str]]:
-    """The groups of a command and the option that each has by default."""
+    """Return the groups of a command and the option that each has by default."""
     block = re.search(r"^defaults:\n((?:  .*\n)*)", text, re.MULTILINE)
     found = re.findall(r"^  - (\w+): *(\w+)", block[1] if block else "", re.MULTILINE)
     return [(group, option) for group, option in found if group != "hydra"]
 
 
 def _texts(folders: Sequence[Path], group: str, option: str) -> list[str]:
-    """The file of an option, after those that it is built on."""
+    """Return the file of an option, after those that it is built on."""
     paths = (folder / group / f"{option}.yaml" for folder in folders)
     path = next((path for path in paths if path.is_file()), None)
     if path is None:

@@ -17,7 +17,7 @@ _LISTS = frozenset(("images", "instances", "list", "masks", "predictions", "temp
 
 
 def quoted(arguments: Sequence[str]) -> list[str]:
-    """The arguments with every value that Hydra would misread in quotes, options first.
+    """Return the arguments with every value that Hydra would misread in quotes, options first.
 
     Raises:
         ValueError: a path or name with nothing after the ``=``.

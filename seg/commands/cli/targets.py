@@ -141,7 +141,7 @@ def source_of(data: Mapping[str, Any]) -> "Source":
 
 
 def trusted_modules(names: Any) -> list[str]:
-    """What ``trust=[my_models]`` names: modules of the user's own, which may lie in the working directory.
+    """Return what ``trust=[my_models]`` names: modules of the user's own, which may lie in the working directory.
 
     Raises:
         ValueError: something that is no list of module names.
@@ -156,7 +156,7 @@ def trusted_modules(names: Any) -> list[str]:
 
 
 def _leftover(config: Any, group: str) -> str:
-    """What to drop, where another ``_target_`` was given and arguments of the one before stayed; else empty."""
+    """Return what to drop, where another ``_target_`` was given and arguments of the one before stayed; else empty."""
     for path, node in _nodes(config, f"{group}." if group else ""):
         target = node["_target_"]
         try:

@@ -47,7 +47,7 @@ class Candidates(NamedTuple):
 
 
 def candidates(logits: Tensor, maps: Tensor, countable: Sequence[int] | None = None) -> Candidates:
-    """A box at every pixel.
+    """Return a box at every pixel.
 
     Args:
         logits: (N, C, H, W) of the segmentation.

@@ -55,7 +55,7 @@ def find_objects(
     classes: Sequence[int] | None = None,
     min_area: int = 1,
 ) -> Objects:
-    """The objects of every class: what has one number in ``instances``, or the connected components without them.
+    """Return the objects of every class: what has one number in ``instances``, or the connected components without them.
 
     By runs of equal pixels and not by OpenCV, which needs one pass for each class: with 19 classes that takes ten times
     as long.
@@ -102,13 +102,13 @@ def _runs(values: NDArray[Any]) -> _Runs:
 
 
 def _numbered(values: NDArray[np.int32]) -> NDArray[np.int64]:
-    """The place (r,) of each value among the different ones."""
+    """Return the place (r,) of each value among the different ones."""
     labels: NDArray[np.int64] = np.unique(values, return_inverse=True)[1]
     return labels
 
 
 def _components(runs: _Runs, width: int) -> NDArray[np.int32]:
-    """The component (r,) of each run: runs of one value in neighbouring rows that touch, also at a corner."""
+    """Return the component (r,) of each run: runs of one value in neighbouring rows that touch, also at a corner."""
     first, end, value = runs
     above = np.searchsorted(end, first + width - (first % width > 0), side="right")  # the first run below that touches
     below = np.searchsorted(first, end + width + (end % width > 0), side="left")  # the one after the last such run
