@@ -43,7 +43,8 @@ def test_a_users_own_second_task(tmp_path: Path, data: Path, script: Script) -> 
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     words = [*train_options(data), "logger=none", "--config-dir", "my_conf", "task=edges", "weighting=uncertainty"]
-    result = script("seg-train", *words, "regularizer=all", "average=ema", "fit.freeze=1", name="own")
+    more = ["regularizer=all", "average=ema", "fit.freeze=1"]
+    result = script("seg-train", *words, *more, name="own")
     assert result.returncode == 0, result.stderr
     last = json.loads((tmp_path / "runs/own" / runs.EPOCHS).read_text().splitlines()[-1])
     assert list(last["terms"]) == list(last["weights"]) == ["segmentation", "edges"]
@@ -91,7 +92,7 @@ def test_a_users_own_second_task(tmp_path: Path, data: Path, script: Script) -> 
     fails(
         script("seg-train", *words, "inference=tta", name="other"), 2, "inference: expected whole or sliding with edges"
     )
-    result = script("seg-train", *words, name="second", seed=1)
+    result = script("seg-train", *words, *more, name="second", seed=1)
     result = script("seg-compare", runs="runs", destination="compared", metric="edge_error", axis="seed", draws=100)
     assert "points of edges that are wrong" in result.stdout, result.stderr
     fails(
