@@ -152,7 +152,7 @@ def in_first_place(found: Compared) -> list[str]:
 
 
 def doubt(found: Compared) -> str | None:
-    """Return the probability that the winner is a false claim, in words; None of a single level, or where no seed shows it."""
+    """Say how probable it is that the winner is a false claim; None for one level, or where no seed shows it."""
     if len(found.levels) < 2 or found.rank_kind == IMAGES:
         return None
     risk = found.ranks.false_claim

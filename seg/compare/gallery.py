@@ -50,7 +50,7 @@ class Case:
 
 
 def find_cases(levels: Sequence[Level], reference: str) -> Iterator[Case]:
-    """Yield the images whose mIoU differs the most between the levels that are shown, as far as their files can be read.
+    """Yield the images whose mIoU differs the most between the shown levels, as far as their files can be read.
 
     Args:
         levels: the best one first; of each its first run is shown.

@@ -264,7 +264,7 @@ def image_test(gains: Floats) -> dict[str, Any]:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Return adjusted p values, in the same order: Holm, "A simple sequentially rejective multiple test procedure" (1979)."""
+    """Adjust p values, in the same order: Holm, "A simple sequentially rejective multiple test procedure" (1979)."""
     order = np.argsort(p)
     steps = np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1))
     adjusted = np.empty(len(p))

@@ -105,7 +105,7 @@ def _stored(image: "Image", bits: int, by_number: bool) -> "NDArray[Any]":
 
 
 def _indexed(image: "Image", by_number: bool, clear: Any) -> "NDArray[Any]":
-    """Return indices (H, W) or colours (H, W, 3) of a palette image, with alpha behind if ``clear`` is a transparent index."""
+    """Return indices (H, W) or colours (H, W, 3) of a palette image; alpha is last if ``clear`` is an index."""
     import numpy as np
 
     index = np.array(image)

@@ -48,7 +48,7 @@ def read_values(path: str | os.PathLike[str], reading: Reading = RGB) -> Values:
 
 
 def _bytes_of(path: str | os.PathLike[str], what: str) -> bytes:
-    """Return the content of a file; raises ValueError, which calls it an image, mask or instances, if it cannot be read."""
+    """Read a file; raise ValueError, which calls it an image, mask or instances, if that fails."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -68,12 +68,12 @@ def decode_image(data: bytes, reading: Reading = RGB) -> NDArray[np.uint8]:
 
 
 def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return what an image (H, W, channels) looks like: its first three channels, or its first one as gray; (H, W, 3)."""
+    """Show an image (H, W, channels) by its first three channels, or its first one as gray; (H, W, 3)."""
     return image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, 2)
 
 
 def limit() -> int:
-    """Return the most pixels that an image may have: ``SEG_MAX_PIXELS`` of the environment, which loading workers inherit and
+    """Return the most pixels that an image may have: ``SEG_MAX_PIXELS``, which loading workers inherit and
     which the commands set from their option ``max_pixels``, else 2**28.
 
     Raises:

@@ -14,7 +14,7 @@ from seg.inference.windows import Sliding
 
 
 def composed(model: Model, **steps: Callable[[Model], Model]) -> Model:
-    """Return the model after several steps, the first one innermost: ``tta``, then ``sliding`` predicts every window of an
+    """Wrap a model in several steps, the first one innermost: ``tta``, then ``sliding`` predicts every window of an
     image several times.
 
     Args:

@@ -59,7 +59,7 @@ def read(path: str | os.PathLike[str], device: str) -> tuple[nn.Module, dict[str
 
 
 def _boxes_of(description: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what the metadata say of boxes: indices of the classes that have some, or None for all, and the least area."""
+    """Read what the metadata say of boxes: classes that have some by index, or None for all, and the least area."""
     if (boxes := description.get("boxes")) is None:
         return None
     countable, min_area = boxes["countable"], boxes["min_area"]

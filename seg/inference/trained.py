@@ -339,7 +339,7 @@ _AT_START = {"epoch": 0, "step": 0, "loss_sum": 0.0, "term_sums": {}, "seconds":
 
 
 def _from_format_1(state: dict[str, Any]) -> dict[str, Any]:
-    """Migrate: the loss became a part of the objective, and the position a part by itself (``best.pt`` held half of one)."""
+    """Migrate: the loss joined the objective, and the position is a part by itself (``best.pt`` held half of one)."""
     return {
         **{key: value for key, value in state.items() if key not in ("loss", *_AT_START)},
         "format": 2,

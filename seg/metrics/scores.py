@@ -106,7 +106,7 @@ def image_ious(counts: ArrayLike) -> Floats:
 
 
 def image_means(values: Floats) -> Floats:
-    """Return the mean over its classes of each image (images,), from values (images, C); NaN for an image without any."""
+    """Return the mean over the classes of each image (images,), of values (images, C); NaN without any."""
     return mean(values, axis=1)
 
 
@@ -169,7 +169,7 @@ def surface_dice(counts: ArrayLike) -> Floats:
 
 
 def calibration_error(bins: ArrayLike) -> Floats:
-    """Return expected calibration error, in 0..1: the mean over labelled pixels of |accuracy - confidence| of their bin.
+    """Return the expected calibration error, in 0..1: the mean over pixels of |accuracy - confidence| of their bin.
 
     Naeini et al., "Obtaining well calibrated probabilities using Bayesian binning" (AAAI 2015).
 

@@ -9,7 +9,7 @@ from seg.regularizers.stock import stock
 
 
 def describe(model: nn.Module) -> str:
-    """Return a line for each kind of regularizer and site: rates, number, first and last place; also for the model's own."""
+    """Return a line for each kind of regularizer and site, the model's own too: rates, number, first and last place."""
     groups = defaultdict(list)
     for name, module in model.named_modules():
         if isinstance(module, Regularizer):

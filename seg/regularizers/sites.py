@@ -161,7 +161,7 @@ def _last_convolution(model: nn.Module, seen: Trace) -> str | None:
 
 
 def _owner(model: nn.Module, name: str) -> str:
-    """Return the nearest ancestor that is no container: an `nn.Sequential` would run one more child, and change its result."""
+    """Return the nearest ancestor that is no container: an `nn.Sequential` would run one more child."""
     while name:
         name = name.rpartition(".")[0]
         if not isinstance(model.get_submodule(name), nn.Sequential | nn.ModuleList | nn.ModuleDict):

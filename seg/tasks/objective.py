@@ -180,7 +180,7 @@ class Segmentation(nn.Module):
         return Losses(total, dict(self.loss.last), weights)
 
     def losses(self, logits: Tensor, masks: Tensor, extra: Mapping[str, Any] | None = None) -> Losses:
-        """Return what given logits (N, C, H, W) cost, without a weighting; the loss makes itself what ``extra`` lacks."""
+        """Compute what given logits (N, C, H, W) cost, without a weighting; the loss makes what ``extra`` lacks."""
         total: Tensor = self.loss(logits, masks, **(extra or {}))
         return Losses(total, dict(getattr(self.loss, "last", {})))
 
@@ -245,7 +245,7 @@ class MultiTask(nn.Module):
         return Losses(total, terms, weights)
 
     def losses(self, logits: Tensor, masks: Tensor, extra: Mapping[str, Any] | None = None) -> Losses:
-        """Return what given logits (N, C, H, W) of the segmentation cost: the loss that runs with and without tasks share."""
+        """Compute what given logits (N, C, H, W) cost: the loss that runs with and without tasks share."""
         return self.segmentation.losses(logits, masks, extra)
 
     def _prepared(self, name: str, masks: Tensor) -> Any:

@@ -58,7 +58,7 @@ class _Eraser:
         return (shares if image.is_floating_point() else shares.round()).to(image.dtype)
 
     def paint(self, image: Tensor, mask: Tensor, boxes: Sequence[Box]) -> tuple[Tensor, Tensor]:
-        """Return copies of image and mask with these boxes erased: painted with ``fill``, or with noise if it is None."""
+        """Copy image and mask with these boxes erased: painted with ``fill``, or with noise if it is None."""
         image = image.clone()
         if self.label == "ignore":
             mask = mask.clone()

@@ -14,7 +14,7 @@ _BLOCKS = re.compile(
 
 
 def conf_dir() -> Path:
-    """Return the configuration folder: ``seg/conf`` in an installed wheel, ``conf`` beside the package in a checkout."""
+    """Find the configuration folder: ``seg/conf`` in an installed wheel, ``conf`` beside the package in a checkout."""
     package = Path(seg.__file__).resolve().parent
     for folder in (package / "conf", package.parent / "conf"):
         if folder.is_dir():
@@ -25,7 +25,7 @@ def conf_dir() -> Path:
 
 
 def help_text(conf: Path, name: str, arguments: Sequence[str]) -> str:
-    """Return what a command does, its options, and those of each group; ``loss=focal --help`` shows the group's other choice.
+    """Say what a command does, its options, and those of each group; ``loss=focal --help`` shows another choice.
 
     Args:
         conf: the configuration folder.

@@ -55,7 +55,7 @@ def find_objects(
     classes: Sequence[int] | None = None,
     min_area: int = 1,
 ) -> Objects:
-    """Return the objects of every class: what has one number in ``instances``, or the connected components without them.
+    """Find the objects of every class: what has one number in ``instances``, or else the connected components.
 
     By runs of equal pixels and not by OpenCV, which needs one pass for each class: with 19 classes that takes ten times
     as long.
