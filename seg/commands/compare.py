@@ -88,7 +88,8 @@ def _check(cfg: dict[str, Any]) -> None:
     widest = 1.0 if known is not None and known.unit == SHARE else math.inf
     if rope is not None and not (checks.is_number(rope) and 0 <= rope < widest):
         raise ValueError(
-            f"rope: expected a difference in units of the metric, 0 or more, got {rope!r}; give 0.005 for half a point"
+            f"rope: expected a difference in units of the metric, from 0{' to below 1' * (widest == 1)}, got {rope!r}; "
+            "give 0.005 for half a point"
         )
 
 
