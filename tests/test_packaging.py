@@ -29,7 +29,7 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> str:
 
 
 def test_a_bare_checkout(tmp_path: Path) -> None:
-    code = "import seg.commands; print(seg.commands.conf_dir())"
+    code = "from seg.commands.cli import conf_dir; print(conf_dir())"
     found = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert Path(found.strip()) == ROOT / "conf"
 
@@ -50,7 +50,8 @@ def test_the_wheel_holds_everything(wheel: Path, tmp_path: Path) -> None:
         names = set(archive.namelist())
         archive.extractall(tmp_path)
     expected = {f"seg/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / "conf").rglob("*.yaml")}
-    expected |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "seg").rglob("*.py")}
+    kept = {".py", ".yaml", ".md", ".jinja"}
+    expected |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "seg").rglob("*") if p.suffix in kept}
     assert expected <= names
     for module in ("_preproc", "_losses"):
         assert any(name.startswith(f"seg/{module}.") and name.endswith(".so") for name in names)
@@ -59,7 +60,7 @@ def test_the_wheel_holds_everything(wheel: Path, tmp_path: Path) -> None:
     path = os.pathsep.join([str(tmp_path), sysconfig.get_path("purelib")])
     found = run(sys.executable, "-S", "-m", "seg.commands.train", "--help", cwd=tmp_path, PYTHONPATH=path)
     assert "cross_entropy" in found
-    code = "import seg.commands, seg._preproc; print(seg.commands.conf_dir(), seg._preproc.__file__)"
+    code = "import seg._preproc; from seg.commands.cli import conf_dir; print(conf_dir(), seg._preproc.__file__)"
     conf, helper = run(sys.executable, "-S", "-c", code, cwd=tmp_path, PYTHONPATH=path).split()
     assert Path(conf) == tmp_path / "seg" / "conf"
     assert Path(helper).parent == tmp_path / "seg"
