@@ -22,6 +22,7 @@ from seg.metrics import Boundaries, Components, at_tolerance
 from seg.metrics.boundaries import band_counts
 
 HEIGHT, WIDTH, CLASSES = 1024, 2048, 19
+NAMES = [f"class {index}" for index in range(CLASSES)]
 TOLERANCES = (1, 2, 3, 5, 10, 18)
 RESULTS = Path(__file__).parent / "results"
 
@@ -86,7 +87,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     prediction, target = scene()
     plain = np.where(target == 255, np.uint8(0), prediction), np.where(target == 255, np.uint8(0), target)
-    boundaries, surface = (Boundaries(1, CLASSES, tolerances=TOLERANCES, surface=more) for more in (False, True))
+    boundaries, surface = (Boundaries(1, NAMES, tolerances=TOLERANCES, surface=more) for more in (False, True))
     ways = {
         "boundary IoU, published, class by class": lambda: published_bands(*plain),
         "boundary IoU, ours": lambda: band_counts(*plain, CLASSES),
@@ -95,7 +96,7 @@ def main() -> None:
         ),
         "boundary IoU and boundary F1 at 6 tolerances, ours": lambda: boundaries.update(prediction, target, 0),
         "the same with HD95": lambda: surface.update(prediction, target, 0),
-        "components by size": lambda: Components(CLASSES).update(prediction, target, 0),
+        "components by size": lambda: Components(NAMES).update(prediction, target, 0),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):

@@ -80,7 +80,7 @@ def test_it_stands_wherever_scores_stand(tmp_path: Path, data: Path, script: Scr
 
 
 def test_it_is_printed_and_judges_predicted_masks(tmp_path: Path, data: Path, script: Script, own: list[str]) -> None:
-    options = [*train_options(data), "logger=none", "fit.epochs=1", "name=a"]
+    options = [*train_options(data), "logger=none", "fit.epochs=1", "name=a", "device.precision=32-true"]
     result = script("seg-train", *options, *own, f"fit.monitor={NAME}")
     assert result.returncode == 0, result.stderr
     assert re.search(rf"epoch   1/1 .* mIoU \d.* {TITLE} \d+\.\d\d regions", result.stdout)

@@ -174,8 +174,14 @@ def test_runs_on_few_images(tmp_path: Path, data: Path, script: Script) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["fit.monitor=foo"], "fit.monitor: expected one of miou, .*, got 'foo'; choose a score that is computed"),
-        (["fit.monitor=iou"], "fit.monitor: expected one of miou, .*, got 'iou'; choose a score that is computed"),
+        (
+            ["fit.monitor=foo"],
+            "fit.monitor: expected one of loss, miou, .*, got 'foo'; choose a score that is computed",
+        ),
+        (
+            ["fit.monitor=iou"],
+            "fit.monitor: expected one of loss, miou, .*, got 'iou'; choose a score that is computed",
+        ),
         (["average=ema", "fit.freeze=2"], "average: expected a model that is trained, got fit.freeze=2 of 2 epochs"),
         (["fit.patience=1", "fit.validate_every=3"], "fit.patience: expected validations to wait for, got one every 3"),
         (["device.compile=perhaps"], "device.compile: expected true or false, got 'perhaps'"),
