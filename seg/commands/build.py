@@ -4,7 +4,6 @@ import logging
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -15,17 +14,16 @@ from torch import nn
 from seg import runs
 from seg.commands import sweep
 from seg.commands.cli import instantiate, plain
-from seg.commands.cli.targets import Deferred
 from seg.commands.cli.terminal import speak
 from seg.commands.request import Request, request
+from seg.commands.tasks import told_run
 from seg.convert.weights import with_weights
 from seg.data.cache import Cache
 from seg.data.source import Data, file_sizes
 from seg.inference.trained import Description
-from seg.labels import LabelMap
 from seg.metrics.catalogue import check_monitor
 from seg.runs.environment import environment
-from seg.tasks.building import class_indices, make_objective
+from seg.tasks.building import make_objective
 from seg.training.device import gpu_names, library_versions, make_fabric
 from seg.training.loaders import make_loaders
 from seg.training.optim import parameter_groups
@@ -107,7 +105,7 @@ def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None
     model_config = deferred.config
 
     def heads(in_channels: int) -> dict[str, nn.Module]:
-        told = {name: _told(task.head, labels, in_channels=in_channels) for name, task in asked.tasks.items()}
+        told = {name: told_run(task.head, labels, in_channels=in_channels) for name, task in asked.tasks.items()}
         model_config["heads"] = {name: head.config for name, head in told.items()}
         return {name: head() for name, head in told.items()}
 
@@ -124,7 +122,7 @@ def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None
     if loss is None:
         loss = instantiate(with_weights(asked["loss"], data.train_counts), group="loss")
     known = {} if asked.box_loss is None else {"box_loss": asked.box_loss}
-    tasks = {name: _told(task.task, labels, **known)() for name, task in asked.tasks.items()}
+    tasks = {name: told_run(task.task, labels, **known)() for name, task in asked.tasks.items()}
     weights = {name: task.weight for name, task in asked.tasks.items()}
     objective = make_objective(loss, labels, asked.weighting, tasks, weights)
     about = {"normalization": normalization, "seed": seed, "cache": cache}
@@ -154,11 +152,3 @@ def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None
         extend=asked["extend"],
         told=sweep.advance,
     )
-
-
-def _told(deferred: Deferred, labels: LabelMap, **known: Any) -> Deferred:
-    """Tell a head or a task what it takes of what only a run knows."""
-    deferred = deferred.told(classes=labels.classes, names=list(labels.names), **known)
-    if (countable := deferred.config.get("countable")) is None:
-        return deferred
-    return deferred.given(countable=class_indices(countable, labels.names))

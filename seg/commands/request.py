@@ -12,6 +12,7 @@ from seg.commands.cli import instantiate
 from seg.commands.cli.targets import Deferred, source_of
 from seg.commands.metrics import checked_catalogue, wanted_metrics
 from seg.commands.sweep import check_test
+from seg.commands.tasks import FurtherTask, further_tasks
 from seg.convert.weights import check_rules
 from seg.data.batches import LoaderOptions
 from seg.data.source import Source
@@ -20,7 +21,6 @@ from seg.inference.heads import check_views, is_evaluated
 from seg.metrics import Wanted
 from seg.metrics.catalogue import Metric, check_monitor, direction
 from seg.runs.card import check_license
-from seg.tasks.building import check_tasks
 from seg.training import FitOptions
 from seg.training.device import AUTO, DeviceOptions
 from seg.training.optim import RateOptions, parameter_groups
@@ -28,15 +28,6 @@ from seg.training.resume import settled_precision
 from seg.training.smoke import SHORT, few_pairs, smoke_folder
 from seg.training.start import NormalizationOptions
 from seg.training.trackers import check_installed
-
-
-@dataclass(frozen=True)
-class FurtherTask:
-    """A task beside the segmentation, as the group ``task`` names it."""
-
-    head: Deferred
-    task: Deferred
-    weight: float
 
 
 @dataclass(frozen=True)
@@ -96,13 +87,12 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
         checks.whole(key, cfg[key], 0)
     check_license(cfg["license"])
     check_test(cfg["sweep"]["test"])
-    check_tasks(cfg["task"])
     folder, few = Path(str(cfg["runs"]), str(cfg["name"])), None
     loader: LoaderOptions = instantiate(cfg["loader"], group="loader")
     if cfg["smoke"]:
         cfg["fit"] |= SHORT
         cfg["pictures"] = min(cfg["pictures"], 1)
-    tasks = {name: _task(name, task) for name, task in (cfg["task"] or {}).items()}
+    tasks = further_tasks(cfg["task"])
     metrics = wanted_metrics(cfg["metric"])
     scores = checked_catalogue(metrics, loss=True) | _of_heads(tasks)
     if cfg["fit"]["mode"] is None:
@@ -145,11 +135,6 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
 
 def _deferred(config: Mapping[str, Any], group: str) -> Deferred | None:
     return Deferred(config[group], group) if config.get(group) else None
-
-
-def _task(name: str, task: Mapping[str, Any]) -> FurtherTask:
-    head, loss = (Deferred(task[part], f"task.{name}.{part}") for part in ("head", "task"))
-    return FurtherTask(head, loss, task.get("weight", 1.0))
 
 
 def _try_out(asked: Request) -> None:

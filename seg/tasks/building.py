@@ -1,9 +1,4 @@
-"""Tasks beside the segmentation, and how their losses are weighed, from the groups ``task`` and ``weighting``.
-
-``task`` holds, by name, a ``head`` (a module on the decoder's features), a ``task`` (see `seg.tasks.objective.Task`)
-and a ``weight``. Constructors that take ``in_channels``, ``classes``, ``names`` or ``box_loss`` are told those of the
-run; ``countable`` classes are named by name or index, and told by index.
-"""
+"""The objective of a run: its loss, and those of tasks beside the segmentation, weighed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,28 +9,6 @@ from seg.labels import LabelMap
 from seg.losses import WeightedSum
 from seg.losses.weighting import Fixed, Weighting
 from seg.tasks.objective import SEGMENTATION, MultiTask, Segmentation
-
-
-def check_tasks(tasks: Any) -> None:
-    """Refuse a configuration of tasks that is none, before data are read.
-
-    Raises:
-        ValueError: it has other keys, names that cannot be those of modules, or targets that cannot be found.
-    """
-    for name, task in (tasks or {}).items():
-        if not isinstance(name, str) or not name.isidentifier() or name in (SEGMENTATION, "distance"):
-            raise ValueError(f"task: expected a name such as boxes, got {name!r}; choose another in conf/task")
-        if not isinstance(task, Mapping) or not {"head", "task"} <= set(task) <= {"head", "task", "weight"}:
-            raise ValueError(
-                f"task.{name}: expected head, task and perhaps weight, got "
-                f"{', '.join(task) if isinstance(task, Mapping) else repr(task)}; correct its file in conf/task"
-            )
-        for part in ("head", "task"):
-            if not isinstance(task[part], Mapping) or "_target_" not in task[part]:
-                raise ValueError(
-                    f"task.{name}.{part}: expected a _target_ and its arguments, got {task[part]!r}; correct its "
-                    "file in conf/task"
-                )
 
 
 def class_indices(countable: Any, names: Sequence[str]) -> list[int]:

@@ -16,8 +16,8 @@ import pytest
 import torch
 from conftest import LABELS, Script, fails, train_options
 
-from seg.commands.build import _told
 from seg.commands.cli.targets import Deferred
+from seg.commands.tasks import told_run
 from seg.compare.study import read_study
 from seg.data.pairs import pair
 from seg.images import RGB, read_image, read_mask
@@ -132,11 +132,11 @@ def test_a_sweep_of_weightings_takes_options_of_the_task(tmp_path: Path, data: P
 
 def test_countable_classes_by_name_and_index() -> None:
     head = {"_target_": "seg.tasks.boxes.BoxHead", "countable": ["car", 0]}
-    told = _told(Deferred(head, "task.boxes.head"), LABELS, in_channels=16)
+    told = told_run(Deferred(head, "task.boxes.head"), LABELS, in_channels=16)
     assert (told.config["countable"], told().countable) == ([0, 2], (0, 2))
     for wrong in ([], ["cat"], [3], [True], "cat"):
         with pytest.raises(ValueError, match="countable: expected 1 to 64 classes among sky, road, car, or null"):
-            _told(Deferred({**head, "countable": wrong}, "task.boxes.head"), LABELS, in_channels=16)
+            told_run(Deferred({**head, "countable": wrong}, "task.boxes.head"), LABELS, in_channels=16)
 
 
 def test_an_exported_model_gives_the_maps(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ import torch
 from conftest import Script, fails, train_options
 
 from seg import models, runs
-from seg.commands.build import _told
 from seg.commands.cli.targets import Deferred
+from seg.commands.tasks import check_tasks, told_run
 from seg.inference import trained
 from seg.labels import LabelMap
 from seg.losses import CrossEntropy, Dice, WeightedSum
 from seg.tasks import objective
-from seg.tasks.building import check_tasks, make_objective
+from seg.tasks.building import make_objective
 from seg.tasks.objective import MultiTask, Segmentation
 
 LABELS = LabelMap.load("camvid")
@@ -124,7 +124,7 @@ def test_tasks_that_are_none(tasks: Any, message: str) -> None:
 def made_objective(config: dict[str, Any], loss: torch.nn.Module) -> Any:
     """What a run with this loss and these groups minimises."""
     parts = config["task"] or {}
-    tasks = {name: _told(Deferred(part["task"], ""), LABELS)() for name, part in parts.items()}
+    tasks = {name: told_run(Deferred(part["task"], ""), LABELS)() for name, part in parts.items()}
     weights = {name: part["weight"] for name, part in parts.items()}
     return make_objective(loss, LABELS, Deferred(config["weighting"], "weighting"), tasks, weights)
 
