@@ -117,7 +117,7 @@ def test_a_range_travels_from_training_to_all_others(tmp_path: Path, script: Scr
     ends = np.percentile(values.astype(float), (0.5, 99.5)).tolist()
     best = tmp_path / "runs/a/best.pt"
     assert checkpoint.load(best)["reading"] == {"bands": None, "range": [ends] * 3, "exif": True}
-    assert f"data.range=percentiles: [[{ends[0]:g},{ends[1]:g}]," in result.stderr
+    assert f"data.range=percentiles: [[{ends[0]:g},{ends[1]:g}]," in result.stdout
 
     folders = {"images": data / "val/images", "masks": data / "val/masks"}
     result = script("seg-evaluate", checkpoint=best, **folders, destination="evaluation", json="true")
@@ -144,7 +144,7 @@ def test_a_range_travels_from_training_to_all_others(tmp_path: Path, script: Scr
     (tmp_path / "runs/a/done.json").unlink()  # goes on with what was kept
     write_12_bits(images[0], np.zeros((64, 96)), None)
     result = script("seg-train", *options, "runs=runs")
-    assert "data.range=percentiles" not in result.stderr
+    assert "data.range=percentiles: " not in result.stdout
 
 
 def test_a_range_that_cuts_off_or_is_too_wide(tmp_path: Path, script: Script) -> None:

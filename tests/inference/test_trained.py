@@ -87,7 +87,7 @@ def state(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (state(format=5), r"expected one that seg-train wrote, format 4 or older, got '.*a.pt' with format 5"),
+        (state(format=6), r"expected one that seg-train wrote, format 5 or older, got '.*a.pt' with format 6"),
         (state(format=[1]), r"got '.*a.pt' with format \[1\]"),
         ({"model": {}}, r"got '.*a.pt' with no format mark"),
         (
@@ -142,7 +142,7 @@ def test_what_is_saved_is_read(tmp_path: Path) -> None:
         "config": {"regularizer": {"_target_": "seg.regularizers.attach", "dropblock": {"p": 0.1}}},
     }
     for resumable, name in ((True, "last.pt"), (False, "best.pt")):
-        trained.save(tmp_path / name, whole, resumable=resumable, **description)
+        trained.save(tmp_path / name, whole, trained.Description(**description), resumable=resumable)
         again = trained.load(tmp_path / name, "cpu")
         assert (again.mean, again.std) == description["normalization"]
         assert again.reading == description["reading"]
