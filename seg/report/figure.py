@@ -144,4 +144,5 @@ def remove_others(folder: Path, kept: Collection[str]) -> None:
                 (folder / f"{name}.{ending}").unlink(missing_ok=True)
 
 
+# "critical" is a picture of older versions, which goes with the others
 _FIGURES = ("forest", "seeds", "classes", "curves", "worst", "tolerances", "reliability", "errors", "cost", "critical")
