@@ -16,10 +16,21 @@ from seg.audit.files import holds_indices, measure, pair_files
 from seg.audit.neighbours import check_neighbours
 from seg.audit.overlaps import check_overlaps
 from seg.audit.records import SEVERITIES, Audit, Example, Finding, Look, Split, Totals
+from seg.files import checks
 from seg.images import RGB, Reading, read_values
 from seg.images.oddities import percentiles
 from seg.images.reading import PERCENTILES
 from seg.labels import LabelMap
+
+
+def check_options(read: str, threads: int) -> None:
+    """Refuse options of `audit` that need no data to be known as wrong.
+
+    Raises:
+        ValueError: what was expected.
+    """
+    checks.choice("read", read, ("auto", "mask", "label"))
+    checks.whole("threads", threads, 0, 1024, remedy="give 0 for all cores")
 
 
 def audit(
@@ -50,10 +61,7 @@ def audit(
     names = [split.name for split in splits]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"splits: expected one or more of different names, got {names}; rename or add one")
-    if read not in {"auto", "mask", "label"}:
-        raise ValueError(f"read: expected auto, mask or label, got '{read}'; choose one of them")
-    if not isinstance(threads, int) or threads < 0:
-        raise ValueError(f"threads: expected 0 (all cores) or more, got {threads!r}; give a whole number")
+    check_options(read, threads)
     findings: list[Finding] = []
     paired: list[list[Look]] = []
     for split in splits:

@@ -30,6 +30,7 @@ def audit(config: "DictConfig") -> None:
     """Write ``audit.json`` and ``audit.html`` and print the findings; exit with 1 when one is an error."""
     from omegaconf import OmegaConf
 
+    from seg.audit import check_options
     from seg.audit.report import write_report
     from seg.commands.cli.targets import source_of
     from seg.data.source import named_labels
@@ -41,6 +42,7 @@ def audit(config: "DictConfig") -> None:
             config.data.train[key] = None
     cfg = plain(config)
     checks.flag("json", cfg["json"])
+    check_options(cfg["read"], cfg["threads"])
     source = source_of(cfg["data"])
     if source.render is not None:
         source.render()

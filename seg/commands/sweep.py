@@ -1,7 +1,7 @@
-"""Several runs by one command: a line for each, how far all of them are, and a table at the end.
+"""Several runs by one command: a line for each run, the progress of all of them, and a table at the end.
 
-What each run came to is noted in a file that the first process makes, because a launcher's runs are processes of their
-own. One that fails takes none of the others with it, and is tried again by the next call.
+Outcomes are recorded in a file that the first process makes, because a launcher's runs are processes of their own. A
+run that fails does not stop the others, and the next call tries it again.
 """
 
 import json
@@ -32,13 +32,13 @@ _NOTES = "SEG_SWEEP"  # the file, for the processes of launchers
 
 
 class Overall:
-    """How far all runs of this process are, in epochs; those that were complete before are none of its work."""
+    """Progress of all runs of this process, in epochs; runs that were already complete are not counted."""
 
     def __init__(self, jobs: int | None, tell: "Tell") -> None:
         self.left, self.tell, self.ended, self.failed = jobs, tell, 0, 0
 
     def at(self, epoch: int, epochs: int) -> None:
-        """So many epochs of the present run are done."""
+        """Show that the present run has completed so many epochs."""
         total = None if self.left is None else (self.ended + self.left) * epochs
         self.tell(self.ended * epochs + epoch, self.failed, total=total)
 
@@ -79,7 +79,7 @@ class Sweep(Callback):
 
 
 def _jobs(config: "DictConfig") -> int | None:
-    """How many runs Hydra's own sweeper will make; None for others, which may not know it themselves."""
+    """Count the runs that Hydra's own sweeper will make; None for others, which may not know it themselves."""
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -108,14 +108,14 @@ def check_test(folder: Any) -> None:
 
 
 def advance(epoch: int, epochs: int) -> None:
-    """So many epochs of a run are done; of interest in a sweep."""
+    """Show how far a run is, if it is one of a sweep."""
     for overall in _overall:
         overall.at(epoch, epochs)
 
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """Within it, epochs are none of the sweep's runs."""
+    """Pause the sweep's progress: epochs in this block (of trials) are not counted."""
     held, _overall[:] = list(_overall), []
     try:
         yield
@@ -124,7 +124,7 @@ def paused() -> Iterator[None]:
 
 
 def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> None:
-    """Train a run, alone or as one of several, of which each has a line."""
+    """Train one run; in a sweep, also print and record its outcome."""
     from seg.training.processes import is_first
 
     if HydraConfig.get().mode is not RunMode.MULTIRUN or not is_first() or _NOTES not in os.environ:
@@ -162,7 +162,7 @@ def _miou(done: dict[str, Any]) -> float:
 
 
 def _end(name: str, how: str, text: str, **more: Any) -> None:
-    """Say and note what a run came to."""
+    """Print and record the outcome of a run."""
     _note(Path(os.environ[_NOTES]), name=name, how=how, **more)
     jobs, number = _read()[0].get("jobs"), HydraConfig.get().job.num + 1
     place = f"{number:>{len(str(jobs))}}/{jobs}" if jobs else f"{number}"
@@ -183,7 +183,7 @@ def _read() -> list[dict[str, Any]]:
 
 
 def close() -> int:
-    """After a sweep, however it ended: a table of the runs, those that failed; returns the exit code."""
+    """Print the table of a sweep's runs and those that failed, however it ended, and return the exit code."""
     _stack.close()
     if not _overall:
         return 0

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg import runs
+from seg.files import checks
 from seg.metrics.catalogue import KNOWN, SHARE, Metric, catalogue_of
 from seg.metrics.scores import by_class, by_image, image_ious, scores_of
 
@@ -173,11 +174,11 @@ def _numbers(key: str, values: Any) -> list[float | None]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool)  # also the NaN of a run that failed
 
 
 def _whole(key: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not checks.is_whole(value):
         raise ValueError(f"expected a whole number as its {key}, got {value!r}; it was edited")
     return value
 

@@ -48,6 +48,7 @@ from seg.compare.variance import (
     strongest,
     variance_parts,
 )
+from seg.files import checks
 from seg.metrics.catalogue import Metric
 from seg.metrics.scores import mean
 
@@ -117,10 +118,8 @@ def compare(
 
 
 def _check_numbers(rope: float, draws: int) -> None:
-    if not 0 <= rope < np.inf:
-        raise ValueError(f"rope: expected a difference that would not matter, 0 or more, got {rope}; give 0.005, say")
-    if draws < 100:
-        raise ValueError(f"draws: expected at least 100, got {draws}; 10000 give steady ranks")
+    checks.number("rope", rope, least=0, what="a difference that would not matter", remedy="give such as 0.005")
+    checks.whole("draws", draws, 100, remedy="10000 give steady ranks")
 
 
 def _pooled(samples: Mapping[str, LevelScores], found: Mapping[str, Scored]) -> SeedInteraction | None:

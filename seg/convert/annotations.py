@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from seg.convert.reader import Mapped, Stamp, count
-from seg.files import decoded
+from seg.files import checks, decoded
 from seg.labels import IGNORE, LabelMap
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def parsed(data: bytes, kind: str, key: str) -> dict[str, Any]:
 
 def sides(height: Any, width: Any, keys: str, advice: str) -> tuple[int, int]:
     """Height and width, if both are sizes; else ValueError."""
-    if not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in (height, width)):
+    if not all(checks.is_whole(side) and side > 0 for side in (height, width)):
         raise ValueError(f"{keys}: expected whole numbers of at least 1, got {height!r} and {width!r}; {advice}")
     return height, width
 

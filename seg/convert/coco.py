@@ -34,6 +34,7 @@ from seg.convert.annotations import (
 )
 from seg.convert.reader import Mapped
 from seg.convert.sources import Source, list_sources
+from seg.files import checks
 from seg.labels import LabelMap
 
 if TYPE_CHECKING:
@@ -274,7 +275,7 @@ def _png(path: Path, annotations: list[dict[str, Any]]) -> list[Any]:
 
 def _segment(segment: dict[str, Any]) -> int:
     number = segment.get("id")
-    if isinstance(number, bool) or not isinstance(number, int):
+    if not checks.is_whole(number):
         raise ValueError(f"segments_info: expected a whole number as id, got {number!r}; mend it")
     return number
 
@@ -320,7 +321,7 @@ def _runs(segmentation: Any, height: int, width: int) -> "NDArray[np.int64]":
             f"{segmentation['size']}; export it again"
         )
     runs = _unpacked(counts.encode(errors="replace")) if isinstance(counts, str) else counts
-    whole = isinstance(runs, list) and all(isinstance(run, int) and not isinstance(run, bool) for run in runs)
+    whole = isinstance(runs, list) and all(checks.is_whole(run) for run in runs)
     if not whole or min(runs, default=0) < 0 or sum(runs) != height * width:
         got = f"a sum of {sum(runs)}" if whole else str(counts)[:60]
         raise ValueError(

@@ -17,7 +17,7 @@ import seg
 from seg.convert.sources import Source
 from seg.convert.summary import Summary, Tally
 from seg.convert.tiles import Outputs
-from seg.files import whole
+from seg.files import checks, whole
 from seg.files.manifest import Manifest, Record
 from seg.files.memo import usable_cores
 
@@ -99,9 +99,7 @@ def write_about(path: Path, summary: Summary, **about: Any) -> None:
 
 def threads_of(threads: int) -> int:
     """Check the option; 0 = all cores that this process may use."""
-    if not isinstance(threads, int) or isinstance(threads, bool) or not 0 <= threads <= 1024:
-        raise ValueError(f"threads: expected 0..1024 (0 = all cores), got {threads!r}; give a whole number")
-    return threads or usable_cores()
+    return checks.whole("threads", threads, 0, 1024, remedy="give 0 for all cores") or usable_cores()
 
 
 def shard_name(shard: tuple[int, int] | None) -> str:

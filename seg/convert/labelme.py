@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from seg.convert.annotations import BACKGROUND, AnnotationReader, check_size, counted, parsed, points_of
 from seg.convert.reader import Mapped, Stamp
-from seg.files import decoded
+from seg.files import checks, decoded
 from seg.labels import IGNORE
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _content(data: bytes, folder: Path | None) -> tuple[int, int, list[Any]]:
     sides = [content.get(key) for key in ("imageHeight", "imageWidth")]
     if sides == [None, None]:
         sides = _image_size(content, folder)
-    if not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):
+    if not all(checks.is_whole(side) and side > 0 for side in sides):
         raise ValueError(
             f"imageHeight and imageWidth: expected whole numbers of at least 1, or null and an image that can be read, "
             f"got {sides[0]!r} and {sides[1]!r}; save the file again in labelme"

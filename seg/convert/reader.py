@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seg import _preproc
 from seg.convert.opencv import open_other
-from seg.files import SUFFIXES
+from seg.files import SUFFIXES, checks
 from seg.labels import IGNORE, Color, LabelMap
 
 if TYPE_CHECKING:
@@ -79,11 +79,9 @@ class LabelReader:
         transparent: str = "keep",
         max_pixels: int = 1 << 28,
     ) -> None:
-        if not isinstance(max_pixels, int) or max_pixels < 1:
-            raise ValueError(f"max_pixels: expected 1..2**30, got {max_pixels!r}; give a whole number")
+        checks.whole("max_pixels", max_pixels, 1, 1 << 30)
         if read not in _WAYS:
-            ways = ", ".join((*_WAYS, *ANNOTATIONS[:-1]))
-            raise ValueError(f"read: expected {ways} or {ANNOTATIONS[-1]}, got {read!r}; choose one of them")
+            checks.choice("read", read, (*_WAYS, *ANNOTATIONS))
         self.labels, self.max_pixels = labels, max_pixels
         self.options: dict[str, Any] = {"unknown": unknown, "max_distance": max_distance, "read": read}
         self.options["transparent"] = transparent

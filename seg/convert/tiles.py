@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from seg import _preproc
-from seg.files import make_folder, write_png
+from seg.files import checks, make_folder, write_png
 from seg.files.manifest import Record
 
 if TYPE_CHECKING:
@@ -303,4 +303,4 @@ def _starts(length: int, tile: int, overlap: int) -> list[int]:
 
 
 def _is_int(value: Any, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+    return checks.is_whole(value) and least <= value <= most

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from seg.files import checks
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -98,13 +100,8 @@ def _mean_one(weights: list[float]) -> list[float]:
     return [weight / mean for weight in weights]
 
 
-def _check_rule(rule: str) -> None:
-    if rule not in RULES:
-        raise ValueError(f"rule: expected one of {', '.join(RULES)}, got {rule!r}; choose one of them")
-
-
 def _check(pixels: Sequence[int], rule: str, images: Sequence[int] | None, beta: float | None) -> None:
-    _check_rule(rule)
+    checks.choice("rule", rule, RULES)
     _check_counts("pixels", pixels)
     if not any(pixels):
         raise ValueError(f"pixels: expected a class that occurs, got {list(pixels)}; count the training masks")
@@ -126,8 +123,8 @@ def _check(pixels: Sequence[int], rule: str, images: Sequence[int] | None, beta:
                 )
     if beta is not None and rule != "effective_number":
         raise ValueError(f"beta: expected only with effective_number, got it with {rule}; leave it out")
-    if beta is not None and not 0 <= beta < 1:
-        raise ValueError(f"beta: expected at least 0 and less than 1, got {beta}; try {BETA}")
+    if beta is not None:
+        checks.number("beta", beta, least=0, below=1, remedy=f"try {BETA}")
 
 
 def _check_counts(name: str, counts: Sequence[int]) -> None:
@@ -165,7 +162,7 @@ def check_rules(loss: Any) -> bool:
     """
     rules = list(_rules_named(loss))
     for rule in rules:
-        _check_rule(rule)
+        checks.choice("rule", rule, RULES)
     return bool(rules)
 
 

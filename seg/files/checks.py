@@ -1,7 +1,6 @@
 """Checks of single options, whose texts stand here once: what was expected, what came, what to do.
 
-Each raises ValueError with a message that begins with the name of the option, and returns nothing, so that an option
-that may be left out is checked where it is given.
+Each raises ValueError with a message that begins with the name of the option; those of numbers return the number.
 """
 
 import math
@@ -9,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeGuard
 
 
-def whole(name: str, value: object, least: int, most: int | None = None, *, remedy: str = "give one") -> None:
-    """Refuse what is not a whole number of at least ``least``, and at most ``most`` where that is given."""
-    if not is_whole(value) or value < least or (most is not None and value > most):
-        wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name}: expected a whole number {wanted}, got {value!r}; {remedy}")
+def whole(name: str, value: object, least: int, most: int | None = None, *, remedy: str = "give one") -> int:
+    """Return a whole number of at least ``least``, and at most ``most`` where that is given; refuse anything else."""
+    if is_whole(value) and least <= value and (most is None or value <= most):
+        return value
+    wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise ValueError(f"{name}: expected a whole number {wanted}, got {value!r}; {remedy}")
 
 
 def number(
@@ -24,26 +24,39 @@ def number(
     above: float = -math.inf,
     most: float = math.inf,
     below: float = math.inf,
+    what: str = "a number",
     remedy: str = "give one",
-) -> None:
-    """Refuse what is not a finite number within the bounds: ``least <= value <= most``, ``above < value < below``."""
+) -> float:
+    """Return a finite number within the bounds, ``least <= value <= most`` and ``above < value < below``.
+
+    Anything else is refused, with ``what`` was expected.
+    """
     if is_number(value) and least <= value <= most and above < value < below:
-        return
+        return value
     bounds = {"of at least": least, "above": above, "at most": most, "below": below}
     wanted = " and ".join(f"{words} {bound}" for words, bound in bounds.items() if math.isfinite(bound))
-    raise ValueError(f"{name}: expected a number{' ' * bool(wanted)}{wanted}, got {_shown(value)}; {remedy}")
+    if math.isfinite(least) and math.isfinite(most):
+        wanted = f"from {least} to {most}"
+    raise ValueError(f"{name}: expected {what}{' ' * bool(wanted)}{wanted}, got {_shown(value)}; {remedy}")
 
 
-def share(name: str, value: object, of: str, *, least: bool = False, most: bool = True) -> None:
-    """Refuse what is not a share, between 0 and 1.
+def share(name: str, value: object, of: str = "", *, least: bool = True, most: bool = True) -> float:
+    """Return a share between 0 and 1; refuse anything else.
 
     Args:
         of: what it is a share of, for the message.
         least, most: 0, or 1, is allowed too.
     """
-    if not (is_number(value) and (0 < value < 1 or (least and value == 0) or (most and value == 1))):
-        low, high = ("at least 0" if least else "above 0"), ("at most 1" if most else "below 1")
-        raise ValueError(f"{name}: expected a share of {of}, {low} and {high}, got {value!r}; give such as 0.5")
+    return number(
+        name,
+        value,
+        least=0 if least else -math.inf,
+        above=-math.inf if least else 0,
+        most=1 if most else math.inf,
+        below=math.inf if most else 1,
+        what=f"a share of {of}" if of else "a share",
+        remedy="give such as 0.5",
+    )
 
 
 def flag(name: str, value: object) -> None:
@@ -67,8 +80,8 @@ def text(name: str, value: object) -> None:
         raise ValueError(f"{name}: expected a text, got {value!r}; give one")
 
 
-def sides(name: str, value: object, *, multiple: int = 1, most: int = 1 << 16) -> None:
-    """Refuse what is not height and width in pixels, at most ``most``, in multiples of ``multiple``."""
+def sides(name: str, value: object, *, multiple: int = 1, most: int = 1 << 16) -> tuple[int, int]:
+    """Return height and width in pixels, at most ``most``, in multiples of ``multiple``; refuse anything else."""
     pair = value if is_list(value) and len(value) == 2 else [0]
     if not all(is_whole(side) and 0 < side <= most and side % multiple == 0 for side in pair):
         unit = f"pixels from 1 to {most}" if multiple == 1 else f"multiples of {multiple} pixels"
@@ -76,10 +89,11 @@ def sides(name: str, value: object, *, multiple: int = 1, most: int = 1 << 16) -
         raise ValueError(
             f"{name}: expected [HEIGHT,WIDTH] in {unit}, got {_shown(value)}; give such as [{example},{example}]"
         )
+    return pair[0], pair[1]
 
 
-def bounds(name: str, value: object, *, above: float = -math.inf, most: float = math.inf) -> None:
-    """Refuse what is not two numbers in order, the first one above ``above``, the second one at most ``most``."""
+def bounds(name: str, value: object, *, above: float = -math.inf, most: float = math.inf) -> tuple[float, float]:
+    """Return two numbers in order, the first above ``above``, the second at most ``most``; refuse anything else."""
     pair = value if is_list(value) and len(value) == 2 and all(map(is_number, value)) else [1, 0]
     if not above < pair[0] <= pair[1] <= most:
         low = f"{above} < " if math.isfinite(above) else ""
@@ -87,6 +101,7 @@ def bounds(name: str, value: object, *, above: float = -math.inf, most: float = 
         raise ValueError(
             f"{name}: expected two numbers, {low}least <= greatest{high}, got {_shown(value)}; give such as [0.5,1]"
         )
+    return pair[0], pair[1]
 
 
 def is_whole(value: object) -> TypeGuard[int]:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from seg.files import checks
+
 Range = tuple[tuple[float, float], ...]
 """One (low, high) for all bands, or one for each, in units of the file."""
 
@@ -47,8 +49,7 @@ class Reading:
                 f"range: expected [low,high] in units of the files, one such pair for each of {self.channels} bands, "
                 f"or percentiles, got {_shown(limits)}; give such as [0,4095]"
             )
-        if not isinstance(self.exif, bool):
-            raise ValueError(f"exif: expected true or false, got {self.exif!r}; give one")
+        checks.flag("exif", self.exif)
 
     @property
     def channels(self) -> int:
@@ -149,7 +150,7 @@ class Reading:
         if exif in ("apply", "ignore"):
             exif = exif == "apply"
         elif not isinstance(exif, bool):
-            raise ValueError(f"{prefix}exif: expected apply or ignore, got {exif!r}; choose one of them")
+            checks.choice(f"{prefix}exif", exif, ("apply", "ignore"))
         if isinstance(range, Sequence) and not isinstance(range, str):
             pairs = [range] if range and not isinstance(range[0], Sequence) else range
             range = tuple(tuple(pair) if isinstance(pair, Sequence) else (pair,) for pair in pairs)
@@ -189,12 +190,12 @@ def check_finite(pixels: NDArray[Any]) -> None:
 
 
 def _is_index(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 65536
+    return checks.is_whole(value) and 0 <= value < 65536
 
 
 def _is_range(value: Any, channels: int) -> bool:
     def is_number(end: Any) -> bool:
-        return isinstance(end, int | float) and not isinstance(end, bool) and abs(end) < 1e30
+        return checks.is_number(end) and abs(end) < 1e30
 
     return (
         isinstance(value, tuple)

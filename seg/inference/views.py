@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seg.files import checks
 from seg.inference.padding import Model, whole_image
 
 _FLIPS = {"horizontal": 0, "vertical": 2}  # quarter turns after a flip of left and right
@@ -81,23 +82,19 @@ def _resized(images: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _check(flips: Sequence[str], scales: Sequence[float], rotations: Sequence[int]) -> None:
-    if not _is_list(flips) or not all(name in _FLIPS for name in flips):
+    if not checks.is_list(flips) or not all(name in _FLIPS for name in flips):
         raise ValueError(
             f"flips: expected some of {', '.join(_FLIPS)}, or none, got {flips!r}; give such as [horizontal]"
         )
-    if not _is_list(scales) or not scales or not all(map(_is_scale, scales)):
+    if not checks.is_list(scales) or not scales or not all(map(_is_scale, scales)):
         raise ValueError(
             f"scales: expected numbers above 0 and at most 8, got {scales!r}; give such as [0.75,1.0,1.25]"
         )
-    if not _is_list(rotations) or not rotations or not all(turn in _QUARTERS for turn in rotations):
+    if not checks.is_list(rotations) or not rotations or not all(turn in _QUARTERS for turn in rotations):
         raise ValueError(
             f"rotations: expected some of {', '.join(map(str, _QUARTERS))} degrees, got {rotations!r}; give such as [0]"
         )
 
 
-def _is_list(values: object) -> bool:
-    return isinstance(values, list | tuple)
-
-
 def _is_scale(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 8
+    return checks.is_number(value) and 0 < value <= 8

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from seg.files import checks
 from seg.inference.padding import Model, whole_image
 
 SMALLEST = 32
@@ -112,19 +113,15 @@ def sliding(
     Raises:
         ValueError: another value.
     """
-    if not _is_whole(window) or window < SMALLEST:
-        raise ValueError(
-            f"window: expected a whole number of at least {SMALLEST} pixels, got {window!r}; give such as 512"
-        )
-    if weighting not in ("gaussian", "constant"):
-        raise ValueError(f"weighting: expected gaussian or constant, got {weighting!r}; choose one of them")
+    checks.whole("window", window, SMALLEST, remedy="give such as 512")
+    checks.choice("weighting", weighting, ("gaussian", "constant"))
     return Sliding(model, window, _pixels(overlap, window), weighting)
 
 
 def _pixels(overlap: float, window: int) -> int:
-    number = isinstance(overlap, int | float) and not isinstance(overlap, bool)
-    pixels = overlap if isinstance(overlap, int) else round(overlap * window) if number and 0 <= overlap < 1 else -1
-    if not number or not 0 <= pixels < window:
+    share = checks.is_number(overlap) and 0 <= overlap < 1
+    pixels = overlap if checks.is_whole(overlap) else round(overlap * window) if share else -1
+    if not 0 <= pixels < window:
         raise ValueError(
             f"overlap: expected pixels below the window of {window}, or a share of it below 1, so that the next window "
             f"begins at least a pixel further, got {overlap!r}; give such as {window // 2}, or 0.5"
@@ -139,7 +136,3 @@ def _shift(rows: Tensor, count: int) -> None:
         last = min(first + count, height)
         rows[..., first - count : last - count, :] = rows[..., first:last, :]
     rows[..., height - count :, :] = 0
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

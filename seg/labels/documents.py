@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from seg.files import checks
 from seg.labels.label import Color, Label, color_of, with_ignored
 
 _MOST_ENTRIES = 200_000  # 65,536 values and what is around them fit
@@ -105,8 +106,7 @@ def _label(row: Any) -> Label:
     colors = [*([row["color"]] if "color" in row else []), *_listed(row, "colors")]
     values = [*([row["id"]] if "id" in row else []), *_listed(row, "values")]
     ignore = row.get("ignore", False)
-    if not isinstance(ignore, bool):
-        raise ValueError(f"ignore: expected true or false, got {ignore!r}; write one of them")
+    checks.flag("ignore", ignore)
     return Label(str(row["name"]), tuple(_color(color) for color in colors), tuple(values), ignore)
 
 

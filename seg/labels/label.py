@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from seg.files import checks
+
 IGNORE = 255
 """Mask value of pixels that losses and metrics leave out."""
 
@@ -66,11 +68,11 @@ def with_ignored(labels: Sequence[Label], values: Sequence[int]) -> Sequence[Lab
 
 
 def _is_any(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MOST_VALUE
+    return checks.is_whole(value) and abs(value) <= _MOST_VALUE
 
 
 def _is_int(value: object, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+    return checks.is_whole(value) and 0 <= value <= most
 
 
 def color_of(text: str) -> Color:

@@ -1,6 +1,5 @@
-"""Checks of the arguments and options that the losses have in common."""
+"""Checks of the tensors and classes that the losses are given."""
 
-import math
 from collections.abc import Iterable
 
 import torch
@@ -35,28 +34,6 @@ def check_indices(target: Tensor, classes: int) -> None:
             f"target: expected class indices 0..{classes - 1} or {IGNORE} (ignore), got {least}..{most}; "
             "check the label map that the masks were made with"
         )
-
-
-def check_choice(name: str, value: object, *choices: str) -> None:
-    """Refuse an option that is not one of ``choices``."""
-    if value not in choices:
-        raise ValueError(f"{name}: expected {' or '.join(map(repr, choices))}, got {value!r}")
-
-
-def check_number(name: str, value: float, *, least: float = 0, above: float | None = None) -> None:
-    """Refuse what is not a finite number ``>= least``, or ``> above`` where that is given."""
-    wanted = f">= {least}" if above is None else f"> {above}"
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name}: expected a number {wanted}, got {value!r}")
-    too_small = value < least if above is None else value <= above
-    if too_small:
-        raise ValueError(f"{name}: expected a number {wanted}, got {value!r}")
-
-
-def check_share(name: str, value: float) -> None:
-    """Refuse what is not a number in 0..1."""
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{name}: expected a number in 0..1, got {value!r}")
 
 
 def check_classes(classes: Iterable[int]) -> list[int]:

@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from seg.losses.arguments import check_choice, check_classes
+from seg.files import checks
+from seg.losses.arguments import check_classes
 from seg.losses.distance import signed_distance
 from seg.losses.native import native_sums
 from seg.losses.pixel_sums import FIELD, LABELLED, Need, PixelSums
@@ -47,7 +48,7 @@ class Boundary(nn.Module):
         classes: Iterable[int] | None = None,
     ) -> None:
         super().__init__()
-        check_choice("normalize", normalize, "none", "diagonal", "maximum")
+        checks.choice("normalize", normalize, ["none", "diagonal", "maximum"])
         self.normalize = normalize
         self.classes = None if classes is None else check_classes(classes)
 

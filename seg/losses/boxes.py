@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seg.losses.arguments import check_choice, check_number
+from seg.files import checks
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -27,7 +27,7 @@ def smooth_l1(
     pred: Tensor, target: Tensor, *, weight: Tensor | None = None, beta: float = 1.0, reduction: Reduction = "mean"
 ) -> Tensor:
     """``d^2 / (2 beta)`` where ``d = |pred - target| < beta``, else ``d - beta / 2``, per number (Girshick 2015)."""
-    check_number("beta", beta)
+    checks.number("beta", beta, least=0)
     pred, target = _checked(pred, target)
     if weight is None and reduction == "mean" and len(pred):  # in one pass
         return F.smooth_l1_loss(pred, target, beta=beta)
@@ -46,7 +46,7 @@ def iou(
 
     Boxes that do not overlap have no gradient.
     """
-    check_choice("form", form, "linear", "log")
+    checks.choice("form", form, ["linear", "log"])
     overlap = _overlap(*_prepare(pred, target)).iou
     if form == "linear":
         return _reduce(1 - overlap, weight, reduction)
@@ -146,7 +146,7 @@ def _checked(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 def _reduce(values: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     """Reduce values (N,) or (N, 4)."""
-    check_choice("reduction", reduction, "mean", "sum", "none")
+    checks.choice("reduction", reduction, ["mean", "sum", "none"])
     total = max(values.numel(), 1)
     if weight is not None:
         _check_weight(weight, len(values))

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seg.losses.arguments import check_choice, check_classes, check_number
+from seg.files import checks
+from seg.losses.arguments import check_classes
 from seg.losses.pixels import prepare
 from seg.losses.processes import over_processes
 from seg.losses.regions import Absent, class_mean, divide
@@ -47,10 +48,9 @@ class ClDice(nn.Module):
         absent: Absent = "skip",
     ) -> None:
         super().__init__()
-        if not isinstance(iterations, int) or iterations < 1:
-            raise ValueError(f"iterations: expected a whole number of at least 1, got {iterations!r}")
-        check_number("smooth", smooth, above=0)
-        check_choice("absent", absent, "skip", "count")
+        checks.whole("iterations", iterations, 1)
+        checks.number("smooth", smooth, above=0)
+        checks.choice("absent", absent, ["skip", "count"])
         self.iterations, self.smooth, self.batch = iterations, smooth, batch
         self.absent: Absent = absent
         self.classes = None if classes is None else check_classes(classes)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from seg.losses.arguments import check_choice, check_share
+from seg.files import checks
 from seg.losses.pixels import per_pixel
 from seg.losses.processes import over_processes
 from seg.losses.sums import Need, PixelSums, SumLoss, cross_entropy_needs
@@ -30,8 +30,8 @@ class CrossEntropy(SumLoss):
 
     def __init__(self, *, label_smoothing: float = 0.0, reduction: Literal["mean", "sum"] = "mean") -> None:
         super().__init__()
-        check_share("label_smoothing", label_smoothing)
-        check_choice("reduction", reduction, "mean", "sum")
+        checks.share("label_smoothing", label_smoothing)
+        checks.choice("reduction", reduction, ["mean", "sum"])
         self.label_smoothing = label_smoothing
         self.reduction = reduction
 

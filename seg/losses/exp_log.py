@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from seg.losses.arguments import check_choice, check_number
+from seg.files import checks
 from seg.losses.pixels import per_pixel, precise_minus_log, safe_power
 from seg.losses.processes import over_processes
 from seg.losses.regions import Absent, RegionSums, class_mean, divide, region_sums
@@ -51,12 +51,12 @@ class ExpLog(SumLoss):
         absent: Absent = "count",
     ) -> None:
         super().__init__()
-        check_number("dice_share", dice_share)
-        check_number("cross_share", cross_share)
-        check_number("gamma_dice", gamma_dice, above=0)
-        check_number("gamma_cross", gamma_cross, above=0)
-        check_number("smooth", smooth, above=0)
-        check_choice("absent", absent, "skip", "count")
+        checks.number("dice_share", dice_share, least=0)
+        checks.number("cross_share", cross_share, least=0)
+        checks.number("gamma_dice", gamma_dice, above=0)
+        checks.number("gamma_cross", gamma_cross, above=0)
+        checks.number("smooth", smooth, above=0)
+        checks.choice("absent", absent, ["skip", "count"])
         self.weight = ClassWeight(weight)
         self.dice_share, self.cross_share = dice_share, cross_share
         self.gamma_dice, self.gamma_cross = gamma_dice, gamma_cross

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from seg.losses.arguments import check_number
+from seg.files import checks
 from seg.losses.pixels import per_pixel
 from seg.losses.sums import LABELLED, Need, PixelSums, SumLoss, cross_entropy_needs
 from seg.losses.weight import ClassWeight
@@ -31,7 +31,7 @@ class Focal(SumLoss):
 
     def __init__(self, *, gamma: float = 2.0, weight: Iterable[float] | None = None) -> None:
         super().__init__()
-        check_number("gamma", gamma)
+        checks.number("gamma", gamma, least=0)
         self.gamma = gamma
         self.weight = ClassWeight(weight)
 

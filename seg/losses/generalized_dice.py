@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from seg.losses.arguments import check_choice
+from seg.files import checks
 from seg.losses.regions import Absent, divide, region_sums, row_mean
 from seg.losses.sums import HIT, LABELLED, PREDICTED, Need, PixelSums, SumLoss
 
@@ -27,7 +27,7 @@ class GeneralizedDice(SumLoss):
 
     def __init__(self, *, batch: bool = True, absent: Absent = "skip") -> None:
         super().__init__()
-        check_choice("absent", absent, "skip", "count")
+        checks.choice("absent", absent, ["skip", "count"])
         self.batch = batch
         self.absent: Absent = absent
 

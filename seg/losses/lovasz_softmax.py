@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from seg.losses.arguments import check_choice
+from seg.files import checks
 from seg.losses.native import native_lovasz
 from seg.losses.pixels import prepare
 from seg.losses.regions import Absent, class_mean
@@ -36,7 +36,7 @@ class LovaszSoftmax(nn.Module):
 
     def __init__(self, *, batch: bool = True, absent: Absent = "skip", weight: Iterable[float] | None = None) -> None:
         super().__init__()
-        check_choice("absent", absent, "skip", "count")
+        checks.choice("absent", absent, ["skip", "count"])
         self.batch = batch
         self.absent: Absent = absent
         self.weight = ClassWeight(weight)

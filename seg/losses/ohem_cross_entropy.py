@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seg.losses.arguments import check_share
+from seg.files import checks
 from seg.losses.native import native_hard
 from seg.losses.pixels import prepare
 from seg.losses.processes import over_processes
@@ -35,8 +35,8 @@ class OhemCrossEntropy(nn.Module):
 
     def __init__(self, *, threshold: float = 0.7, share: float = 0.0625) -> None:
         super().__init__()
-        check_share("threshold", threshold)
-        check_share("share", share)
+        checks.share("threshold", threshold)
+        checks.share("share", share)
         self.threshold, self.share = threshold, share
         self.limit = -math.log(threshold) if threshold > 0 else math.inf
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from seg.losses.arguments import check_number
+from seg.files import checks
 from seg.losses.pixels import per_pixel
 from seg.losses.sums import HIT, Need, PixelSums, SumLoss, cross_entropy_needs
 
@@ -24,7 +24,7 @@ class Poly1(SumLoss):
 
     def __init__(self, *, epsilon: float = 1.0) -> None:
         super().__init__()
-        check_number("epsilon", epsilon, least=-1)
+        checks.number("epsilon", epsilon, least=-1)
         self.epsilon = epsilon
 
     def sums_needed(self) -> tuple[Need, ...]:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from seg.losses.arguments import check_choice, check_number
+from seg.files import checks
 from seg.losses.processes import over_processes
 from seg.losses.sums import HIT, LABELLED, PREDICTED, SQUARES, Need, PixelSums, SumLoss
 from seg.losses.weight import ClassWeight
@@ -85,8 +85,8 @@ class RegionLoss(SumLoss):
 
     def __init__(self, *, smooth: float, batch: bool, absent: Absent, weight: Iterable[float] | None) -> None:
         super().__init__()
-        check_number("smooth", smooth)
-        check_choice("absent", absent, "skip", "count")
+        checks.number("smooth", smooth, least=0)
+        checks.choice("absent", absent, ["skip", "count"])
         self.smooth, self.batch = smooth, batch
         self.absent: Absent = absent
         self.weight = ClassWeight(weight)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from seg.losses.arguments import check_choice, check_number
+from seg.files import checks
 
 
 class Ramp:
@@ -16,10 +16,9 @@ class Ramp:
     """
 
     def __init__(self, start: float, end: float, *, until: float = 1.0) -> None:
-        check_number("start", start)
-        check_number("end", end)
-        if not isinstance(until, int | float) or not 0 < until <= 1:
-            raise ValueError(f"until: expected a share of the run, > 0 and <= 1, got {until!r}")
+        checks.number("start", start, least=0)
+        checks.number("end", end, least=0)
+        checks.share("until", until, "the run", least=False)
         self.start, self.end, self.until = start, end, until
 
     def __call__(self, progress: Tensor) -> Tensor:
@@ -47,9 +46,9 @@ def boundary_weights(
       falls from 1 to 0.1 in the first 90 % and stays there, that of the boundary term rises from ``start`` by 1.
       ``end`` is not used.
     """
-    check_choice("schedule", schedule, "constant", "increase", "rebalance", "steal")
-    check_number("start", start)
-    check_number("end", end)
+    checks.choice("schedule", schedule, ["constant", "increase", "rebalance", "steal"])
+    checks.number("start", start, least=0)
+    checks.number("end", end, least=0)
     if schedule == "constant":
         return {"region": 1.0, "boundary": start}
     if schedule == "increase":

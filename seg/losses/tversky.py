@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from seg.losses.arguments import check_number
+from seg.files import checks
 from seg.losses.pixels import safe_power
 from seg.losses.regions import Absent, RegionLoss, RegionSums, divide
 
@@ -45,9 +45,9 @@ class Tversky(RegionLoss):
         weight: Iterable[float] | None = None,
     ) -> None:
         super().__init__(smooth=smooth, batch=batch, absent=absent, weight=weight)
-        check_number("alpha", alpha)
-        check_number("beta", beta)
-        check_number("exponent", exponent, above=0)
+        checks.number("alpha", alpha, least=0)
+        checks.number("beta", beta, least=0)
+        checks.number("exponent", exponent, above=0)
         self.alpha, self.beta, self.exponent = alpha, beta, exponent
 
     def miss(self, sums: RegionSums) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from seg.losses.arguments import check_choice, check_share
+from seg.files import checks
 from seg.losses.processes import over_processes
 from seg.losses.regions import divide
 from seg.losses.sums import LABELLED, Need, PixelSums, SumLoss, cross_entropy_needs
@@ -40,8 +40,8 @@ class WeightedCrossEntropy(SumLoss):
         super().__init__()
         if weight is None:
             raise ValueError("weight: expected one number per class, got None; without weights use CrossEntropy")
-        check_share("label_smoothing", label_smoothing)
-        check_choice("reduction", reduction, "mean", "sum")
+        checks.share("label_smoothing", label_smoothing)
+        checks.choice("reduction", reduction, ["mean", "sum"])
         self.weight = ClassWeight(weight)
         self.label_smoothing = label_smoothing
         self.reduction = reduction

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from seg.losses.arguments import check_number
+from seg.files import checks
 from seg.losses.native import native_sums
 from seg.losses.pixel_sums import Need, PixelSums, needs_of
 from seg.losses.schedules import Ramp
@@ -109,5 +109,5 @@ def _weight(name: str, weight: float | Ramp | Mapping[str, float]) -> float | Ra
                 f"weights.{name}: expected a number, or start, end and optionally until, got {dict(weight)}"
             )
         return Ramp(**weight)
-    check_number(f"weights.{name}", weight)
+    checks.number(f"weights.{name}", weight, least=0)
     return float(weight)

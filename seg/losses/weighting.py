@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from seg.files import checks
 from seg.losses import over_processes
 
 
@@ -103,9 +104,8 @@ class Uncertainty(Weighting):
 
     def __init__(self, names: Sequence[str], *, positive: bool = False, rate: float = 10.0) -> None:
         super().__init__(names)
-        self.rate = _checked("rate", rate)
-        if not isinstance(positive, bool):
-            raise ValueError(f"weighting.positive: expected true or false, got {positive!r}; give one")
+        self.rate = float(checks.number("weighting.rate", rate, above=0))
+        checks.flag("weighting.positive", positive)
         self.positive = positive
         self.log_variance = nn.Parameter(torch.zeros(len(names)))
 
@@ -132,7 +132,7 @@ class SoftOptimalUncertainty(Weighting):
 
     def __init__(self, names: Sequence[str], *, temperature: float = 1.0) -> None:
         super().__init__(names)
-        self.temperature = _checked("temperature", temperature)
+        self.temperature = float(checks.number("weighting.temperature", temperature, above=0))
 
     def factors(self, means: Tensor) -> Tensor:
         scores = torch.where(means > 0, 1 / (self.temperature * means.clamp(min=1e-8)), -math.inf)
@@ -155,7 +155,7 @@ class DynamicWeightAverage(Weighting):
 
     def __init__(self, names: Sequence[str], *, temperature: float = 2.0) -> None:
         super().__init__(names)
-        self.temperature = _checked("temperature", temperature)
+        self.temperature = float(checks.number("weighting.temperature", temperature, above=0))
         self.register_buffer("sums", torch.zeros(len(names)))
         self.register_buffer("count", torch.zeros(()))
         self.register_buffer("epochs", torch.full((2, len(names)), math.nan))  # means, the older first
@@ -174,9 +174,3 @@ class DynamicWeightAverage(Weighting):
             self.epochs.copy_(torch.stack([self.epochs[1], self.sums / self.count]))
         self.sums.zero_()
         self.count.zero_()
-
-
-def _checked(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ValueError(f"weighting.{name}: expected a positive number, got {value!r}; give one")
-    return float(value)

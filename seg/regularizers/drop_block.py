@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seg.files import checks
 from seg.regularizers.rate import Regularizer
 
 
@@ -32,10 +33,8 @@ class DropBlock(Regularizer):
 
     def __init__(self, p: float, block_size: int = 7, per_channel: bool = False, *, ramp: float = 0.0) -> None:
         super().__init__(p, ramp=ramp)
-        if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
-            raise ValueError(f"block_size: expected a whole number of at least 1, got {block_size!r}")
-        if not isinstance(per_channel, bool):
-            raise ValueError(f"per_channel: expected true or false, got {per_channel!r}")
+        checks.whole("block_size", block_size, 1)
+        checks.flag("per_channel", per_channel)
         self.block_size, self.per_channel = block_size, per_channel
 
     def forward(self, x: Tensor) -> Tensor:

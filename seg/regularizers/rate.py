@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seg.files import checks
+
 
 class Regularizer(nn.Module):
     """Identity in evaluation; in training it perturbs its input at random, as strongly as its rate says.
@@ -32,8 +34,8 @@ class Regularizer(nn.Module):
 
     def __init__(self, p: float, *, ramp: float = 0.0) -> None:
         super().__init__()
-        self.p = check_share(self.parameter, p)
-        self.ramp = check_share("ramp", ramp)
+        self.p = float(checks.share(self.parameter, p))
+        self.ramp = float(checks.share("ramp", ramp, "the run"))
         self.site = self.instead = ""
         # the rate as a number beside the tensor: reading it back from a GPU would wait for the device
         self._value = 0.0 if self.ramp else self.p
@@ -46,7 +48,7 @@ class Regularizer(nn.Module):
         Raises:
             ValueError: ``value`` is outside 0..1.
         """
-        self._value = check_share(self.parameter, value)
+        self._value = float(checks.share(self.parameter, value))
         self.rate.fill_(self._value)
 
     def set_progress(self, step: int, total: int) -> None:
@@ -96,17 +98,6 @@ class Regularizer(nn.Module):
         return ", ".join(
             [f"{self.parameter}={self.p:g}", *(f"{key}={value}" for key, value in extras.items() if value)]
         )
-
-
-def check_share(name: str, value: float) -> float:
-    """Return the value, if it is a number in 0..1.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{name}: expected a number in 0..1, got {value!r}")
-    return float(value)
 
 
 def survivors_scale(rate: Tensor) -> Tensor:

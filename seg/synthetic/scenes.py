@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg.files import write_json, write_png
+from seg.files import checks, write_json, write_png
 from seg.images import Image
 from seg.labels import IGNORE, Label, LabelMap
 from seg.synthetic.street import CLASSES, Rng, Street, paint
@@ -96,16 +96,12 @@ def _swap_labels(mask: Image, rng: Rng, share: float) -> None:
 
 
 def _check(seed: int, height: int, width: int, imbalance: float, blur: float, label_noise: float) -> None:
-    if seed < 0:
-        raise ValueError(f"seed: expected 0 or more, got {seed}; choose another")
-    if min(height, width) < 32:
-        raise ValueError(f"height and width: expected at least 32 pixels, got {height} x {width}; enlarge them")
-    if not 0.2 <= imbalance <= 1e6:
-        raise ValueError(f"imbalance: expected 0.2 to 1e6 (1 = as designed), got {imbalance}; choose another")
-    if not 0 <= blur <= 32:
-        raise ValueError(f"blur: expected a radius of 0 to 32 pixels, got {blur}; choose another")
-    if not 0 <= label_noise <= 1:
-        raise ValueError(f"label_noise: expected a share from 0 to 1, got {label_noise}; choose another")
+    checks.whole("seed", seed, 0)
+    checks.whole("height", height, 32, remedy="enlarge it")
+    checks.whole("width", width, 32, remedy="enlarge it")
+    checks.number("imbalance", imbalance, least=0.2, most=1e6, remedy="give 1 for the shares as designed")
+    checks.number("blur", blur, least=0, most=32, what="a radius in pixels")
+    checks.share("label_noise", label_noise)
 
 
 def render_scene(

@@ -83,7 +83,6 @@ alone. ``seg-evaluate trust=[my_edges]`` evaluates it in a checkpoint. Masks are
 it returns.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
 from types import MappingProxyType
@@ -94,6 +93,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from seg.data.batches import Batch
+from seg.files import checks
 from seg.losses import WeightedSum, distances_for
 from seg.losses.weighting import Weighting
 
@@ -223,7 +223,7 @@ class MultiTask(nn.Module):
                 f"weighting: expected one of {expected}, got one of {weighting.names}; build it with these"
             )
         weighting.check({SEGMENTATION: segmentation.loss, **tasks})
-        self.weights = {name: _checked(name, (weights or {}).get(name, 1.0)) for name in tasks}
+        self.weights = {name: _weight(name, (weights or {}).get(name, 1.0)) for name in tasks}
         self.prepare = _Preparations(segmentation.prepare, {name: _preparation(task) for name, task in tasks.items()})
 
     def forward(self, model: Callable[..., Any], batch: Batch) -> Losses:
@@ -262,10 +262,8 @@ def _named(name: str, losses: Losses) -> dict[str, Tensor]:
     return {name: losses.total.detach(), **{f"{name}.{term}": value for term, value in losses.terms.items()}}
 
 
-def _checked(name: str, weight: float) -> float:
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
-        raise ValueError(f"task.{name}.weight: expected a positive number, got {weight!r}; give one, or task=none")
-    return float(weight)
+def _weight(name: str, weight: float) -> float:
+    return float(checks.number(f"task.{name}.weight", weight, above=0, remedy="give one, or task=none"))
 
 
 def _preparation(task: Any) -> Callable[..., dict[str, Any]]:

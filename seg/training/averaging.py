@@ -5,6 +5,8 @@ from typing import Any, Protocol
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
+from seg.files import checks
+
 
 class Average(Protocol):
     """What `seg.training.State` updates, evaluates and saves.
@@ -35,8 +37,7 @@ class EMA:
     """
 
     def __init__(self, model: nn.Module, *, decay: float = 0.999, warmup: bool = True) -> None:
-        if not (isinstance(decay, int | float) and 0 < decay < 1):
-            raise ValueError(f"average.decay: expected a share in (0, 1), got {decay!r}; 0.999 is usual")
+        checks.number("average.decay", decay, above=0, below=1, what="a share", remedy="0.999 is usual")
         self._ema = ModelEmaV3(model, decay=decay, use_warmup=warmup)
         self.model: nn.Module = self._ema.module.requires_grad_(False)
 

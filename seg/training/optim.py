@@ -32,8 +32,7 @@ class RateOptions:
 
     def __post_init__(self) -> None:
         for name, share in (("encoder", self.encoder), ("layer_decay", self.layer_decay)):
-            if not (checks.is_number(share) and share > 0):
-                raise ValueError(f"rates.{name}: expected a positive share, got {share!r}; 1.0 is the full rate")
+            checks.number(f"rates.{name}", share, above=0, what="a share", remedy="1.0 is the full rate")
 
 
 def parameter_groups(
@@ -134,8 +133,7 @@ def poly(
         ValueError: a share out of its range, or a power that is not positive.
     """
     _check_shares(floor=floor)
-    if not power > 0:
-        raise ValueError(f"scheduler.power: expected a positive number, got {power!r}; 0.9 is usual")
+    checks.number("scheduler.power", power, above=0, remedy="0.9 is usual")
     return _warmed(optimizer, steps, warmup, lambda done: floor + (1 - floor) * (1 - done) ** power)
 
 
@@ -173,8 +171,7 @@ def restarts(
         ValueError: a share out of its range, or no cycle.
     """
     _check_shares(floor=floor)
-    if not isinstance(cycles, int) or cycles < 1:
-        raise ValueError(f"scheduler.cycles: expected a whole number of at least 1, got {cycles!r}; give one")
+    checks.whole("scheduler.cycles", cycles, 1)
 
     def shape(done: float) -> float:
         within = done * cycles % 1 if done < 1 else 1.0
@@ -217,8 +214,7 @@ def constant(optimizer: Optimizer, *, steps: int, warmup: float = 0.0) -> LRSche
 
 def _warmed(optimizer: Optimizer, steps: int, warmup: float, shape: Callable[[float], float]) -> LRScheduler:
     """``shape`` of the share in [0, 1] that is done, of the steps after the warm-up."""
-    if not (isinstance(warmup, int | float) and 0 <= warmup < 1):
-        raise ValueError(f"scheduler.warmup: expected a share in [0, 1), got {warmup!r}; 0.05 is usual")
+    checks.share("scheduler.warmup", warmup, "the run", most=False)
     rising = round(warmup * steps)
 
     def factor(now: int) -> float:
@@ -231,5 +227,4 @@ def _warmed(optimizer: Optimizer, steps: int, warmup: float, shape: Callable[[fl
 
 def _check_shares(**shares: float) -> None:
     for name, share in shares.items():
-        if not (isinstance(share, int | float) and 0 <= share <= 1):
-            raise ValueError(f"scheduler.{name}: expected a share in [0, 1], got {share!r}; give one")
+        checks.share(f"scheduler.{name}", share)

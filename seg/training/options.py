@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from seg.files import checks
+
 
 @dataclass(frozen=True)
 class FitOptions:
@@ -47,20 +49,17 @@ class FitOptions:
             if getattr(self, name) is not None:
                 least[name] = 1
         for name, smallest in least.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
-                raise ValueError(f"fit.{name}: expected a whole number of at least {smallest}, got {value!r}; give one")
-        if self.clip is not None and not (isinstance(self.clip, int | float) and self.clip > 0):
-            raise ValueError(f"fit.clip: expected a positive norm, got {self.clip!r}; null does not clip")
-        if self.mode not in ("max", "min"):
-            raise ValueError(f"fit.mode: expected max or min, got {self.mode!r}; choose one")
+            checks.whole(f"fit.{name}", getattr(self, name), smallest)
+        if self.clip is not None:
+            checks.number("fit.clip", self.clip, above=0, what="a norm", remedy="null does not clip")
+        checks.choice("fit.mode", self.mode, ("max", "min"))
+        checks.text("fit.monitor", self.monitor)
+        checks.flag("fit.freeze_norm", self.freeze_norm)
         if self.patience is not None and self.validate_every > self.epochs and self.steps is None:
             raise ValueError(
                 f"fit.patience: expected validations to wait for, got one every {self.validate_every} of "
                 f"{self.epochs} epochs; lower fit.validate_every"
             )
-        if not isinstance(self.monitor, str) or not self.monitor:
-            raise ValueError(f"fit.monitor: expected the name of a score, got {self.monitor!r}; give miou, or another")
 
     def length(self, epoch: int) -> tuple[int, int]:
         """Epochs and steps of a run whose epochs have ``epoch`` steps; the last epoch may be cut short."""

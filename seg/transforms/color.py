@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from seg.transforms.draw import chance, check_factors, check_least, check_share, ratio, uniform
+from seg.files import checks
+from seg.transforms.draw import chance, ratio, uniform
 from seg.transforms.pixels import array, tensor, white
 
 _GRAY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in OpenCV and torchvision
@@ -32,10 +33,10 @@ class ColorJitter:
         saturation: float = 0.3,
         hue: float = 0.0,
     ) -> None:
-        if min(brightness, contrast, saturation) < 0 or not 0 <= hue <= 0.5:
-            got = (brightness, contrast, saturation, hue)
-            raise ValueError(f"brightness, contrast, saturation: expected numbers >= 0, and hue in 0..0.5, got {got}")
-        self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
+        self.brightness = checks.number("brightness", brightness, least=0)
+        self.contrast = checks.number("contrast", contrast, least=0)
+        self.saturation = checks.number("saturation", saturation, least=0)
+        self.hue = checks.number("hue", hue, least=0, most=0.5)
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         brighten, contrast, saturate = _bytes if image.dtype == torch.uint8 else _floats
@@ -107,8 +108,8 @@ class Illumination:
     """
 
     def __init__(self, *, gamma: tuple[float, float] = (0.7, 1.4), gradient: float = 0.3, p: float = 0.5) -> None:
-        self.gamma, self.gradient = check_factors("gamma", gamma), check_share("gradient", gradient)
-        self.p = check_share("p", p)
+        self.gamma, self.gradient = checks.bounds("gamma", gamma, above=0), checks.share("gradient", gradient)
+        self.p = checks.share("p", p)
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if not chance(self.p):
@@ -133,7 +134,7 @@ class Blur:
     """
 
     def __init__(self, *, sigma: tuple[float, float] = (0.1, 2.0), p: float = 0.5) -> None:
-        self.sigma, self.p = check_factors("sigma", sigma), check_share("p", p)
+        self.sigma, self.p = checks.bounds("sigma", sigma, above=0), checks.share("p", p)
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if not chance(self.p):
@@ -150,7 +151,7 @@ class Noise:
     """
 
     def __init__(self, *, sigma: float = 0.05, p: float = 0.5) -> None:
-        self.sigma, self.p = check_least("sigma", sigma), check_share("p", p)
+        self.sigma, self.p = checks.number("sigma", sigma, least=0), checks.share("p", p)
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if not chance(self.p):

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from seg.files import checks
 from seg.labels import IGNORE
 from seg.transforms.draw import (
     chance,
-    check_factors,
     check_length,
-    check_share,
     integer,
     pixels,
     ratio,
@@ -32,10 +31,11 @@ class _Eraser:
 
     def __init__(self, fill: Fill | None, label: str) -> None:
         shares = list(fill) if isinstance(fill, Sequence) else [fill]
-        if not all(share is None or (isinstance(share, int | float) and 0 <= share <= 1) for share in shares):
-            raise ValueError(f"fill: expected a number in 0..1, or one for each channel, got {fill!r}")
-        if label not in ("keep", "ignore"):
-            raise ValueError(f"label: expected 'keep' or 'ignore', got {label!r}")
+        if not all(share is None or (checks.is_number(share) and 0 <= share <= 1) for share in shares):
+            raise ValueError(
+                f"fill: expected a number from 0 to 1, one for each channel, or null for noise, got {fill!r}; give one"
+            )
+        checks.choice("label", label, ("keep", "ignore"))
         self.fill, self.label = fill, label
 
     def check_channels(self, channels: int) -> None:
@@ -103,9 +103,7 @@ class Cutout(_Eraser):
         if len(sides) != 2:
             raise ValueError(f"size: expected one length or (height, width), got {sides}")
         self.size = tuple(check_length("size", side) for side in sides)
-        if isinstance(holes, bool) or not isinstance(holes, int) or holes < 1:
-            raise ValueError(f"holes: expected a whole number of at least 1, got {holes!r}")
-        self.holes, self.p = holes, check_share("p", p)
+        self.holes, self.p = checks.whole("holes", holes, 1), checks.share("p", p)
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if not chance(self.p):
@@ -156,7 +154,7 @@ class GridMask(_Eraser):
         self.d_min, self.d_max = check_length("d_min", d_min), check_length("d_max", d_max)
         if type(d_min) is not type(d_max) or d_min > d_max:
             raise ValueError(f"d_min, d_max: expected d_min <= d_max in the same unit, got {d_min} and {d_max}")
-        self.ratio, self.p, self.ramp = check_share("ratio", ratio), check_share("p", p), check_share("ramp", ramp)
+        self.ratio, self.p, self.ramp = checks.share("ratio", ratio), checks.share("p", p), checks.share("ramp", ramp)
         self._done = 0.0
 
     def set_progress(self, step: int, total: int) -> None:
@@ -214,10 +212,8 @@ class RandomErasing(_Eraser):
         p: float = 0.5,
     ) -> None:
         super().__init__(fill, label)
-        self.area, self.aspect = check_factors("area", area), check_factors("aspect", aspect)
-        self.p = check_share("p", p)
-        if self.area[1] > 1:
-            raise ValueError(f"area: expected shares of the image's area, at most 1, got {tuple(area)}")
+        self.area, self.aspect = checks.bounds("area", area, above=0, most=1), checks.bounds("aspect", aspect, above=0)
+        self.p = checks.share("p", p)
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if not chance(self.p):

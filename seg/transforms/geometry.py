@@ -7,8 +7,9 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from seg.files import checks
 from seg.labels import IGNORE
-from seg.transforms.draw import chance, check_factors, check_multiple, check_share, check_size, integer, ratio
+from seg.transforms.draw import chance, integer, ratio
 from seg.transforms.pixels import array, tensor
 
 
@@ -40,7 +41,7 @@ class Flip:
     """Swap left and right, or top and bottom if ``vertical``."""
 
     def __init__(self, *, p: float = 0.5, vertical: bool = False) -> None:
-        self.p = check_share("p", p)
+        self.p = checks.share("p", p)
         self.vertical = vertical
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,9 +75,10 @@ class ScaleCrop:
         multiple: int = 32,
         wanted: float = 0.0,
     ) -> None:
-        self.multiple = check_multiple(multiple)
-        self.size, self.scale = check_size(size, multiple), check_factors("scale", scale)
-        self.wanted = check_share("wanted", wanted)
+        self.multiple = checks.whole("multiple", multiple, 1)
+        self.size = None if size is None else checks.sides("size", size, multiple=multiple)
+        self.scale = checks.bounds("scale", scale, above=0)
+        self.wanted = checks.share("wanted", wanted)
         if wanted and size is None and self.scale[1] <= 1:
             raise ValueError(
                 f"wanted: expected 0 where windows are as large as the images, got {wanted} with size None and factors "
@@ -129,7 +131,7 @@ class Pad:
     """Pad at the right and the bottom to multiples of ``multiple`` pixels."""
 
     def __init__(self, *, multiple: int = 32) -> None:
-        self.multiple = check_multiple(multiple)
+        self.multiple = checks.whole("multiple", multiple, 1)
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         return _pad(image, mask, [0, 0, -mask.shape[1] % self.multiple, -mask.shape[0] % self.multiple])

@@ -10,8 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from seg.files import checks
 from seg.labels import IGNORE
-from seg.transforms.draw import check_least, check_share, check_size, integer
+from seg.transforms.draw import integer
 from seg.transforms.pixels import canvas
 
 ImageMask = tuple[Tensor, Tensor]
@@ -77,7 +78,7 @@ class Mix(ABC):
     others: ClassVar[int] = 1
 
     def __init__(self, p: float) -> None:
-        self.p = check_share("p", p)
+        self.p = checks.share("p", p)
 
     @abstractmethod
     def mix(self, sources: Sequence[ImageMask]) -> ImageMask:
@@ -95,9 +96,7 @@ class CutMix(Mix):
 
     def __init__(self, *, alpha: float = 1.0, p: float = 0.5) -> None:
         super().__init__(p)
-        self.alpha = check_least("alpha", alpha)
-        if alpha == 0:
-            raise ValueError(f"alpha: expected a number > 0, got {alpha}")
+        self.alpha = checks.number("alpha", alpha, above=0)
 
     def mix(self, sources: Sequence[ImageMask]) -> ImageMask:
         """See `Mix.mix`."""
@@ -151,7 +150,7 @@ class Mosaic(Mix):
 
     def __init__(self, *, size: tuple[int, int] | None = None, p: float = 0.5) -> None:
         super().__init__(p)
-        self.size = check_size(size)
+        self.size = None if size is None else checks.sides("size", size)
 
     def mix(self, sources: Sequence[ImageMask]) -> ImageMask:
         """See `Mix.mix`."""

@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seg.files import checks
 from seg.labels import IGNORE
-from seg.transforms.draw import chance, check_factors, check_least, check_share, ratio, uniform
+from seg.transforms.draw import chance, ratio, uniform
 from seg.transforms.pixels import array, tensor
 
 Map = NDArray[np.float32]
@@ -53,10 +54,9 @@ class Affine:
         shear: float = 0.0,
         p: float = 0.5,
     ) -> None:
-        self.degrees, self.translate = check_least("degrees", degrees), check_share("translate", translate)
-        self.scale, self.shear, self.p = check_factors("scale", scale), check_least("shear", shear), check_share("p", p)
-        if shear >= 90:
-            raise ValueError(f"shear: expected a number < 90 (degrees), got {shear}")
+        self.degrees, self.translate = checks.number("degrees", degrees, least=0), checks.share("translate", translate)
+        self.scale, self.p = checks.bounds("scale", scale, above=0), checks.share("p", p)
+        self.shear = checks.number("shear", shear, least=0, below=90, what="degrees")
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if not chance(self.p):
@@ -96,9 +96,8 @@ class Elastic:
     """
 
     def __init__(self, *, alpha: float = 200.0, sigma: float = 10.0, p: float = 0.5) -> None:
-        self.alpha, self.sigma, self.p = check_least("alpha", alpha), check_least("sigma", sigma), check_share("p", p)
-        if sigma <= 0:
-            raise ValueError(f"sigma: expected a number > 0 (pixels), got {sigma}")
+        self.alpha, self.sigma = checks.number("alpha", alpha, least=0), checks.number("sigma", sigma, above=0)
+        self.p = checks.share("p", p)
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if not chance(self.p):

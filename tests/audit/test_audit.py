@@ -364,9 +364,9 @@ def test_numbers(root: Path) -> None:
     ("change", "message"),
     [
         ({"splits": []}, "splits: expected one or more of different names, got []; rename or add one"),
-        ({"read": "colour"}, "read: expected auto, mask or label, got 'colour'; choose one of them"),
-        ({"threads": "two"}, "threads: expected 0 (all cores) or more, got 'two'; give a whole number"),
-        ({"threads": -1}, "threads: expected 0 (all cores) or more, got -1; give a whole number"),
+        ({"read": "colour"}, "read: expected auto, mask or label, got 'colour'; choose one"),
+        ({"threads": "two"}, "threads: expected a whole number from 0 to 1024, got 'two'; give 0 for all cores"),
+        ({"threads": -1}, "threads: expected a whole number from 0 to 1024, got -1; give 0 for all cores"),
         ({"splits": [Split("a", "no", "no")]}, "expected an existing folder, got 'no'; check the path"),
         ({"splits": [Split("a", ".", ".", template="x")]}, "template: expected one {} for the name"),
     ],

@@ -194,7 +194,7 @@ def test_fine_tuning_and_splitting(tmp_path: Path, data: Path, script: Script) -
         ),
         (["runs=blocker/x"], "runs: expected a folder that can be made .*, got 'blocker/x/.*' .*; give another"),
         (["model.encoder_name=resnet19"], "expected an encoder of smp, got 'resnet19'; did you mean"),
-        (["augment.crop.size=[100,100]"], r"size: expected \(height, width\) in multiples of 32"),
+        (["augment.crop.size=[100,100]"], r"size: expected \[HEIGHT,WIDTH\] in multiples of 32"),
     ],
     ids=lambda value: value[0].split("=")[0] if isinstance(value, list) else "",
 )
@@ -302,7 +302,7 @@ def test_a_sweep_over_seeds(tmp_path: Path, data: Path, script: Script) -> None:
     # one job that fails does not keep the others from their end
     result = script("seg-train", "-m", *options, "fit.epochs=1", "seed=3,4", "loss.label_smoothing=2,0")
     assert result.returncode == 2
-    assert "label_smoothing: expected a number in 0..1, got 2" in result.stderr
+    assert "label_smoothing: expected a share from 0 to 1, got 2" in result.stderr
     assert sum((path / "done.json").exists() for path in (tmp_path / "runs").iterdir()) == 4
 
 

@@ -87,7 +87,7 @@ def test_neighbours_by_name_may_look_alike(script: Script, tmp_path: Path) -> No
         (["model=unet_small", "size=[33,64]"], "size: expected [HEIGHT,WIDTH] in multiples of 32 pixels, got [33"),
         (["model=unet_small", "batch=1"], "batch: expected a whole number of at least 2, got 1"),
         (["model=unet_small", "number=2", "images=nowhere"], "expected an existing folder, got 'nowhere'"),
-        (["model=unet_small", "regularizer=dropblock", "regularizer.dropblock.p=3"], "dropblock.p: expected a number"),
+        (["model=unet_small", "regularizer=dropblock", "regularizer.dropblock.p=3"], "dropblock.p: expected a share"),
         (["model=unet_small", "regularizer=stochastic_depth", "model.encoder_name=vgg11"], "got 'branches'; choose"),
     ],
 )  # fmt: skip

@@ -91,7 +91,7 @@ def test_scales() -> None:
 @pytest.mark.parametrize(
     ("pixels", "rule", "more", "reason"),
     [
-        ([1, 2], "inverted", {}, "rule: expected one of inverse, square_root, median_frequency, effective_number, got"),
+        ([1, 2], "inverted", {}, "rule: expected inverse, square_root, median_frequency or effective_number, got"),
         ([], "inverse", {}, r"pixels: expected a class that occurs, got \[\]"),
         ([0, 0], "inverse", {}, r"pixels: expected a class that occurs, got \[0, 0\]; count the training masks"),
         ([1, -2], "inverse", {}, "pixels: expected whole numbers from 0, got -2 for class 1"),
@@ -107,7 +107,7 @@ def test_scales() -> None:
         ([1, 2], "median_frequency", {"images": [3, 0]}, "images: expected pixels for class 1, which has 2"),
         ([1, 2], "median_frequency", {"images": [3, -1]}, "images: expected whole numbers from 0, got -1"),
         ([1, 2], "inverse", {"beta": 0.9}, "beta: expected only with effective_number, got it with inverse; leave"),
-        ([1, 2], "effective_number", {"beta": 1.0}, "beta: expected at least 0 and less than 1, got 1.0; try 0.999"),
+        ([1, 2], "effective_number", {"beta": 1.0}, "beta: expected a number of at least 0 and below 1, got 1.0; try 0.999"),
         ([1, 2], "effective_number", {"beta": float("nan")}, "less than 1, got nan"),
     ],
 )

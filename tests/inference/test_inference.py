@@ -201,7 +201,7 @@ def test_predict_in_windows_is_the_argmax_of_their_logits() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"window": 31}, "window: expected a whole number of at least 32 pixels, got 31; give such as 512"),
+        ({"window": 31}, "window: expected a whole number of at least 32, got 31; give such as 512"),
         ({"window": 0}, "at least 32 pixels, got 0"),
         ({"window": 64.0}, "got 64.0"),
         ({"window": True}, "got True"),

@@ -305,9 +305,9 @@ def test_cross_entropy_against_numpy(smoothing: float) -> None:
 
 
 def test_cross_entropy_options() -> None:
-    with pytest.raises(ValueError, match=r"label_smoothing: expected a number in 0..1, got 2"):
+    with pytest.raises(ValueError, match=r"label_smoothing: expected a share from 0 to 1, got 2"):
         CrossEntropy(label_smoothing=2)
-    with pytest.raises(ValueError, match="reduction: expected 'mean' or 'sum', got 'none'"):
+    with pytest.raises(ValueError, match="reduction: expected mean or sum, got 'none'"):
         CrossEntropy(reduction="none")
 
 
@@ -319,46 +319,46 @@ BAD = {
     "weight: expected one number per class, got None": lambda: losses.WeightedCrossEntropy(weight=None),
     r"weight: .* none negative and not all 0, got \(1.0, -1.0\)": lambda: losses.Dice(weight=[1, -1]),
     r"weight: .* none negative and not all 0, got \(0.0, 0.0\)": lambda: losses.Jaccard(weight=[0, 0]),
-    "label_smoothing: expected a number in 0..1, got -1": lambda: losses.WeightedCrossEntropy(
+    "label_smoothing: expected a share from 0 to 1, got -1": lambda: losses.WeightedCrossEntropy(
         weight=[1], label_smoothing=-1
     ),
-    "gamma: expected a number >= 0, got -1": lambda: losses.Focal(gamma=-1),
-    "gamma: expected a number >= 0, got 'two'": lambda: losses.Focal(gamma="two"),
+    "gamma: expected a number of at least 0, got -1": lambda: losses.Focal(gamma=-1),
+    "gamma: expected a number of at least 0, got 'two'": lambda: losses.Focal(gamma="two"),
     r"weight: expected one number per class, got \['a', 'b'\]": lambda: losses.Focal(weight=["a", "b"]),
-    "threshold: expected a number in 0..1, got None": lambda: losses.OhemCrossEntropy(threshold=None),
-    "smooth: expected a number >= 0, got nan": lambda: losses.Dice(smooth=float("nan")),
-    "absent: expected 'skip' or 'count', got 'no'": lambda: losses.Tversky(absent="no"),
-    "alpha: expected a number >= 0, got -0.1": lambda: losses.Tversky(alpha=-0.1),
-    "beta: expected a number >= 0, got inf": lambda: losses.Tversky(beta=float("inf")),
-    "exponent: expected a number > 0, got 0": lambda: losses.Tversky(exponent=0),
-    "gamma_cross: expected a number > 0, got 0": lambda: losses.ExpLog(gamma_cross=0),
-    "gamma_dice: expected a number > 0, got -1": lambda: losses.ExpLog(gamma_dice=-1),
-    "smooth: expected a number > 0, got 0": lambda: losses.ExpLog(smooth=0),
-    "dice_share: expected a number >= 0, got -1": lambda: losses.ExpLog(dice_share=-1),
-    "cross_share: expected a number >= 0, got -1": lambda: losses.ExpLog(cross_share=-1),
-    "absent: expected 'skip' or 'count', got None": lambda: losses.ExpLog(absent=None),
-    "absent: expected 'skip' or 'count', got 1": lambda: losses.GeneralizedDice(absent=1),
-    "absent: expected 'skip' or 'count', got 2": lambda: losses.LovaszSoftmax(absent=2),
-    "threshold: expected a number in 0..1, got 2": lambda: losses.OhemCrossEntropy(threshold=2),
-    "share: expected a number in 0..1, got -1": lambda: losses.OhemCrossEntropy(share=-1),
-    "epsilon: expected a number >= -1, got -2": lambda: losses.Poly1(epsilon=-2),
+    "threshold: expected a share from 0 to 1, got None": lambda: losses.OhemCrossEntropy(threshold=None),
+    "smooth: expected a number of at least 0, got nan": lambda: losses.Dice(smooth=float("nan")),
+    "absent: expected skip or count, got 'no'": lambda: losses.Tversky(absent="no"),
+    "alpha: expected a number of at least 0, got -0.1": lambda: losses.Tversky(alpha=-0.1),
+    "beta: expected a number of at least 0, got inf": lambda: losses.Tversky(beta=float("inf")),
+    "exponent: expected a number above 0, got 0": lambda: losses.Tversky(exponent=0),
+    "gamma_cross: expected a number above 0, got 0": lambda: losses.ExpLog(gamma_cross=0),
+    "gamma_dice: expected a number above 0, got -1": lambda: losses.ExpLog(gamma_dice=-1),
+    "smooth: expected a number above 0, got 0": lambda: losses.ExpLog(smooth=0),
+    "dice_share: expected a number of at least 0, got -1": lambda: losses.ExpLog(dice_share=-1),
+    "cross_share: expected a number of at least 0, got -1": lambda: losses.ExpLog(cross_share=-1),
+    "absent: expected skip or count, got None": lambda: losses.ExpLog(absent=None),
+    "absent: expected skip or count, got 1": lambda: losses.GeneralizedDice(absent=1),
+    "absent: expected skip or count, got 2": lambda: losses.LovaszSoftmax(absent=2),
+    "threshold: expected a share from 0 to 1, got 2": lambda: losses.OhemCrossEntropy(threshold=2),
+    "share: expected a share from 0 to 1, got -1": lambda: losses.OhemCrossEntropy(share=-1),
+    "epsilon: expected a number of at least -1, got -2": lambda: losses.Poly1(epsilon=-2),
     "iterations: expected a whole number of at least 1, got 0": lambda: losses.ClDice(iterations=0),
-    "smooth: expected a number > 0, got -1": lambda: losses.ClDice(smooth=-1),
-    "absent: expected 'skip' or 'count', got 'all'": lambda: losses.ClDice(absent="all"),
+    "smooth: expected a number above 0, got -1": lambda: losses.ClDice(smooth=-1),
+    "absent: expected skip or count, got 'all'": lambda: losses.ClDice(absent="all"),
     r"classes: expected distinct class indices >= 0, got \[-1\]": lambda: losses.ClDice(classes=[-1]),
-    "normalize: expected 'none' or 'diagonal' or 'maximum', got 'max'": lambda: losses.Boundary(normalize="max"),
+    "normalize: expected none, diagonal or maximum, got 'max'": lambda: losses.Boundary(normalize="max"),
     r"classes: expected distinct class indices >= 0, got \[\]": lambda: losses.Boundary(classes=[]),
     r"classes: expected distinct class indices >= 0, got \[1, 1\]": lambda: losses.Boundary(classes=[1, 1]),
-    "until: expected a share of the run, > 0 and <= 1, got 0": lambda: Ramp(0, 1, until=0),
-    "start: expected a number >= 0, got -1": lambda: Ramp(-1, 1),
-    "schedule: expected 'constant' or .*, got 'up'": lambda: boundary_weights("up"),
+    "until: expected a share of the run above 0 and at most 1, got 0": lambda: Ramp(0, 1, until=0),
+    "start: expected a number of at least 0, got -1": lambda: Ramp(-1, 1),
+    "schedule: expected constant, .*, got 'up'": lambda: boundary_weights("up"),
     "start, end: expected 0..1 with the schedule 'rebalance', got 0.01 and 2; or choose another": lambda: (
         boundary_weights(end=2)
     ),
     r"weights: expected one for each term \['a'\], got \['b'\]": lambda: losses.WeightedSum(
         terms={"a": CrossEntropy()}, weights={"b": 1.0}
     ),
-    "weights.a: expected a number >= 0, got -1": lambda: losses.WeightedSum(
+    "weights.a: expected a number of at least 0, got -1": lambda: losses.WeightedSum(
         terms={"a": CrossEntropy()}, weights={"a": -1}
     ),
     r"weights.a: expected a number, or start, end and optionally until, got {'from': 0}": lambda: losses.WeightedSum(

@@ -192,9 +192,9 @@ def test_the_models_own_are_replaced(
 @pytest.mark.parametrize(
     ("encoder", "setting", "message"),
     [
-        ("resnet18", {"dropblock": 1.5}, r"dropblock.p: expected a number in 0..1, got 1.5"),
-        ("resnet18", {"stochastic_depth": -0.1}, r"stochastic_depth.p: expected a number in 0..1, got -0.1"),
-        ("resnet18", {"uniform_dropout": 2}, r"uniform_dropout.beta: expected a number in 0..1, got 2"),
+        ("resnet18", {"dropblock": 1.5}, r"dropblock.p: expected a share from 0 to 1, got 1.5"),
+        ("resnet18", {"stochastic_depth": -0.1}, r"stochastic_depth.p: expected a share from 0 to 1, got -0.1"),
+        ("resnet18", {"uniform_dropout": 2}, r"uniform_dropout.beta: expected a share from 0 to 1, got 2"),
         ("resnet18", {"dropblock": {"p": 0.1, "block_size": 0}}, "dropblock.block_size: expected a whole number"),
         (
             "resnet18",

@@ -228,9 +228,9 @@ def test_a_ramp_is_linear_and_outside_the_state_dict() -> None:
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), "0.1", None, True])
 @every_kind
 def test_rates_outside_their_range(kind: str, value: float) -> None:
-    with pytest.raises(ValueError, match=r"expected a number in 0\.\.1, got"):
+    with pytest.raises(ValueError, match=r"expected a share from 0 to 1, got"):
         KINDS[kind](value)
-    with pytest.raises(ValueError, match=r"expected a number in 0\.\.1, got"):
+    with pytest.raises(ValueError, match=r"expected a share from 0 to 1, got"):
         KINDS[kind](0.5).set_rate(value)
 
 
@@ -238,7 +238,7 @@ def test_other_bad_requests() -> None:
     for size in (0, -1, 2.5, True):
         with pytest.raises(ValueError, match="block_size: expected a whole number of at least 1"):
             DropBlock(0.1, size)
-    with pytest.raises(ValueError, match=r"ramp: expected a number in 0\.\.1, got 2"):
+    with pytest.raises(ValueError, match=r"ramp: expected a share of the run from 0 to 1, got 2"):
         Dropout(0.1, ramp=2)
     with pytest.raises(ValueError, match=r"DropBlock: expected \(N, C, H, W\), got \(2, 3\)"):
         DropBlock(0.1)(torch.ones(2, 3))

@@ -199,12 +199,12 @@ def test_a_failed_write_leaves_no_partial_file(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"seed": -1}, "seed: expected 0 or more, got -1"),
-        ({"height": 31}, "height and width: expected at least 32 pixels, got 31 x 288"),
+        ({"seed": -1}, "seed: expected a whole number of at least 0, got -1"),
+        ({"height": 31}, "height: expected a whole number of at least 32, got 31"),
         ({"width": 0}, "at least 32 pixels, got 192 x 0"),
-        ({"imbalance": 0.0}, "imbalance: expected 0.2 to 1e6 .* got 0.0"),
+        ({"imbalance": 0.0}, "imbalance: expected a number from 0.2 to 1000000.0, got 0.0"),
         ({"imbalance": float("nan")}, "imbalance: expected .* got nan"),
-        ({"blur": -0.5}, "blur: expected a radius of 0 to 32 pixels, got -0.5"),
+        ({"blur": -0.5}, "blur: expected a radius in pixels from 0 to 32, got -0.5"),
         ({"label_noise": -0.1}, "label_noise: expected a share from 0 to 1, got -0.1"),
         ({"label_noise": 1.5}, "label_noise: expected a share from 0 to 1, got 1.5"),
     ],

@@ -155,7 +155,7 @@ class PerImage(Share):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: several(weights={"share": 0}), "task.share.weight: expected a positive number, got 0; give one, or"),
+        (lambda: several(weights={"share": 0}), "task.share.weight: expected a number above 0, got 0; give one, or"),
         (
             lambda: several(weighting=Fixed(("share", "segmentation"))),
             r"weighting: expected one of \('segmentation', 'share'\), got one of \('share', 'segmentation'\)",

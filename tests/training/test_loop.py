@@ -262,7 +262,7 @@ def test_a_diverging_run_says_so(folder: Path) -> None:
 def test_options_out_of_range() -> None:
     with pytest.raises(ValueError, match=r"fit.epochs: expected a whole number of at least 1, got 0"):
         FitOptions(epochs=0)
-    with pytest.raises(ValueError, match=r"fit.clip: expected a positive norm, got 0.0; null does not clip"):
+    with pytest.raises(ValueError, match=r"fit.clip: expected a norm above 0, got 0.0; null does not clip"):
         FitOptions(clip=0.0)
     for name in ("accumulate", "keep", "steps", "patience", "save_every", "overfit"):
         with pytest.raises(ValueError, match=rf"fit.{name}: expected a whole number of at least 1, got 0"):
@@ -274,7 +274,7 @@ def test_options_out_of_range() -> None:
         FitOptions(epochs=True)
     with pytest.raises(ValueError, match=r"fit.mode: expected max or min, got 'up'"):
         FitOptions(mode="up")
-    with pytest.raises(ValueError, match=r"fit.monitor: expected the name of a score, got ''"):
+    with pytest.raises(ValueError, match=r"fit.monitor: expected a text, got ''"):
         FitOptions(monitor="")
 
 
@@ -414,7 +414,7 @@ def test_the_average_is_one(folder: Path) -> None:
     for name, value in experiment.state.evaluated.state_dict().items():
         torch.testing.assert_close(value, expected[name].to(value.dtype), rtol=1e-5, atol=1e-6)
     assert not torch.equal(experiment.state.evaluated.head.weight, experiment.state.model.head.weight)
-    with pytest.raises(ValueError, match=r"average.decay: expected a share in \(0, 1\), got 1.5"):
+    with pytest.raises(ValueError, match=r"average.decay: expected a share above 0 and below 1, got 1.5"):
         EMA(Small(), decay=1.5)
 
 

@@ -140,7 +140,7 @@ class TestJobsOfSeveralProcesses:
     def test_a_wrong_job_does_not_lose_the_next(self, tmp_path: Path, data: Path, script: Script) -> None:
         words = [*train_options(data)[:2], *train_options(data)[4:], "fit.epochs=1"]
         result = script("seg-train", "-m", "data.val_share=5,0.3", *words, "device.accelerator=cpu", "device.devices=2")
-        fails(result, 2, "data.val_share: expected a share between 0 and 1, got 5")
+        fails(result, 2, "data.val_share: expected a share of the scenes above 0 and below 1, got 5")
         assert result.stderr.count("error: ") == 1
         assert len(list((tmp_path / "runs").glob("*/done.json"))) == 1
 

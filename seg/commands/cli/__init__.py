@@ -16,6 +16,7 @@ from seg.commands.cli.help import conf_dir, help_text
 from seg.commands.cli.overrides import beside_groups, quoted
 from seg.commands.cli.targets import instantiate, trusted_modules
 from seg.commands.cli.terminal import end_by_signal, print_anything, print_logs
+from seg.files import checks
 from seg.files.errors import WRONG_REQUEST, AlreadyTold
 
 if TYPE_CHECKING:
@@ -92,9 +93,7 @@ def _limit_pixels(most: Any) -> None:
     Raises:
         ValueError: no number of pixels.
     """
-    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
-        raise ValueError(f"max_pixels: expected a whole number of at least 1, got {most!r}; give such as 268435456")
-    os.environ["SEG_MAX_PIXELS"] = str(most)
+    os.environ["SEG_MAX_PIXELS"] = str(checks.whole("max_pixels", most, 1, remedy="give such as 268435456"))
 
 
 def plain(config: Any) -> Any:

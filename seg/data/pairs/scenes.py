@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TypeVar
 
+from seg.files import checks
+
 _TILE = re.compile(r"(?P<scene>(?:.*/)?(?P<stem>[^/]+))/(?P=stem)(?:_(?:\d{5}|[1-9]\d{5,})){2}")
 _PLACED = re.compile(r"(?P<scene>.+)[_-](?P<y>\d{1,9})[_-](?P<x>\d{1,9})")
 
@@ -103,8 +105,7 @@ def split(
     Raises:
         ValueError: a share outside 0..1, or fewer than two scenes.
     """
-    if not 0 < share < 1:
-        raise ValueError(f"data.val_share: expected a share between 0 and 1, got {share}; try 0.2")
+    checks.share("data.val_share", share, "the scenes", least=False, most=False)
     names = list(scenes) if scenes is not None else [str(i) for i in range(len(members))]
     sizes = dict.fromkeys(names, 0)
     for name in names:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seg.files import checks
 from seg.images import Image
 from seg.labels import Color
 from seg.models.heads import Joined
@@ -70,7 +71,7 @@ class BoxHead(nn.Module, BoxRules):
     ) -> None:
         nn.Module.__init__(self)
         for name, value, step in (("width", width, _GROUPS), ("depth", depth, 1), ("min_area", min_area, 1)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < step or value % step:
+            if not checks.is_whole(value) or value < step or value % step:
                 raise ValueError(f"{name}: expected a positive multiple of {step}, got {value!r}; give one")
         BoxRules.__init__(self, countable, min_area)
         layers: list[nn.Module] = []
