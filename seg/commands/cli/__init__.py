@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import seg
-from seg.commands.cli.help import conf_dir, help_text
-from seg.commands.cli.overrides import beside_groups, quoted
+from seg.commands.cli.help import conf_dir, groups_of, help_text
+from seg.commands.cli.overrides import beside_groups, quoted, without_null
 from seg.commands.cli.targets import instantiate, trusted_modules
 from seg.commands.cli.terminal import end_by_signal, print_anything, print_logs
 from seg.files import checks
@@ -41,7 +41,8 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     try:
-        sys.argv[1:] = quoted(sys.argv[1:])
+        groups = groups_of((conf_dir() / f"{config_name}.yaml").read_text(encoding="utf-8"))
+        sys.argv[1:] = without_null(quoted(sys.argv[1:]), groups, conf_dir())
         if config_name == "compare":
             sys.argv[1:] = beside_groups(sys.argv[1:], ["metric"])
     except ValueError as error:
@@ -54,12 +55,14 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
     from hydra.types import RunMode
 
     from seg.commands.cli.errors import report
+    from seg.commands.cli.keys import check_keys
 
     # kept under a name of ours, because processes that this one starts find the other one changed
     wants_traceback = os.environ.setdefault(_TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0")) == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors over instead of printing them
 
     def limited(config: "DictConfig") -> None:
+        check_keys(config, conf_dir(), config_name)
         if (most := config.get("max_pixels")) is not None:
             _limit_pixels(most)
         task(config)
