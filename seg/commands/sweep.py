@@ -123,13 +123,17 @@ def paused() -> Iterator[None]:
         _overall[:] = held
 
 
-def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> None:
-    """Train one run; in a sweep, also print and record its outcome."""
+def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> float | None:
+    """Train one run; in a sweep, also print and record its outcome.
+
+    Returns:
+        The best monitored score, which sweepers such as Optuna's ask for: NaN where the run failed, None on other
+        processes than the first.
+    """
     from seg.training.processes import is_first
 
     if HydraConfig.get().mode is not RunMode.MULTIRUN or not is_first() or _NOTES not in os.environ:
-        train(config)
-        return
+        return _score(train(config))
     from seg.commands.cli.errors import code_of, one_line
     from seg.report.console import console
     from seg.report.tables import percent
@@ -147,13 +151,21 @@ def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> N
         _end(
             name, "failed", f"failed: {one_line(error, 'train')}", reason=one_line(error, "train"), code=code_of(error)
         )
-        return
+        return math.nan
     if folder is not None:
         record = runs.read(folder)
         assert record.done is not None
         how = "trained" if (folder / runs.DONE).stat().st_mtime >= began else "complete"
         found = f"{'is complete: ' * (how == 'complete')}mIoU {percent(_miou(record.done))} %"
         _end(folder.name, how, f"{found}, {record.seconds:.0f} s", folder=str(folder.absolute()))
+    return _score(folder)
+
+
+def _score(folder: Path | None) -> float | None:
+    if folder is None or (done := runs.read(folder).done) is None:
+        return None
+    score = done["best"]["score"]
+    return math.nan if score is None else float(score)
 
 
 def _miou(done: dict[str, Any]) -> float:

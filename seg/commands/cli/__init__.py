@@ -28,7 +28,11 @@ __all__ = ["conf_dir", "instantiate", "plain", "run", "trusted_modules"]
 _TRACEBACK = "SEG_TRACEBACK"
 
 
-def run(task: Callable[["DictConfig"], None], config_name: str, version: Callable[[], str] | None = None) -> None:
+Task = Callable[["DictConfig"], float | None]
+"""What a command does; a training returns its score, for sweepers."""
+
+
+def run(task: Task, config_name: str, version: Callable[[], str] | None = None) -> None:
     """Compose the configuration from the command line, call ``task`` with it, and exit with the right code."""
     print_anything()
     if "--version" in sys.argv[1:]:
@@ -61,21 +65,21 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
     wants_traceback = os.environ.setdefault(_TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0")) == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors over instead of printing them
 
-    def limited(config: "DictConfig") -> None:
+    def limited(config: "DictConfig") -> float | None:
         check_keys(config, conf_dir(), config_name)
         if (most := config.get("max_pixels")) is not None:
             _limit_pixels(most)
-        task(config)
+        return task(config)
 
-    def job(config: "DictConfig") -> None:
+    def job(config: "DictConfig") -> float | None:
         print_anything()  # a launcher's process has streams and loggers of its own
         print_logs(stderr=config.get("json") is True)
         if HydraConfig.get().mode is RunMode.MULTIRUN:
             with suppress(AlreadyTold):
-                limited(config)  # the sweep goes on with the other jobs and reports the failed one at its end
-            return
+                return limited(config)  # the sweep goes on with the other jobs and reports the failed one at its end
+            return None
         try:
-            limited(config)
+            return limited(config)
         except (Exception, KeyboardInterrupt) as error:
             sys.exit(report(error, config_name, wants_traceback))
 
