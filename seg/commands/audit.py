@@ -9,7 +9,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from seg.commands.cli import plain, run
-from seg.files import checks
 from seg.files.errors import FAILED
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ def audit(config: "DictConfig") -> None:
         if OmegaConf.is_missing(config.data.train, key):
             config.data.train[key] = None
     cfg = plain(config)
-    checks.flag("json", cfg["json"])
     check_options(cfg["read"], cfg["threads"])
     source = source_of(cfg["data"])
     if source.render is not None:

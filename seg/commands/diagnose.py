@@ -62,10 +62,9 @@ def _check(cfg: dict[str, Any]) -> None:
         raise ValueError(
             "expected either checkpoint or model, got both or neither; give checkpoint=FILE or model=deeplabv3plus"
         )
-    for key, least in (("number", 2), ("batch", 2), ("classes", 1), ("seed", 0)):
+    for key, least in (("number", 2), ("batch", 2), ("classes", 1)):
         checks.whole(key, cfg[key], least)
     checks.number("threshold", cfg["threshold"], least=1)
-    checks.flag("json", cfg["json"])
     if cfg["size"] is not None:
         checks.sides("size", cfg["size"], multiple=32)
 

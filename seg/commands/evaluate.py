@@ -114,8 +114,8 @@ def _request(config: "DictConfig") -> dict[str, Any]:
         if cfg[key] is not None:
             remedy = "leave out one of the two" if key in ("checkpoint", "temperature") else "leave it out"
             raise ValueError(f"{key}: expected none with {given}, got {cfg[key]!r}; {remedy}")
-    for key in ("surface", "save_masks"):
-        checks.flag(key, cfg[key])
+    checks.whole("batch", cfg["batch"], 1, 1 << 16)
+    checks.whole("workers", cfg["workers"], 0, 1024)
     if cfg["save_masks"] and cfg["predictions"] is not None:
         raise ValueError("save_masks: expected false with predictions, which are masks already, got true; leave it out")
     if (folder := Path(cfg["destination"]) / "last.pt").exists():

@@ -22,13 +22,12 @@ def main() -> None:
 
 def export(config: "DictConfig") -> None:
     """Write an ONNX file or a program of torch.export, and say how far it is from the model."""
-    from seg.files import checks, make_folder
+    from seg.files import make_folder
     from seg.inference import export, runtime
     from seg.inference.examples import calibration_images
     from seg.inference.trained import load
 
     cfg: dict[str, Any] = plain(config)
-    checks.flag("argmax", cfg["argmax"])
     path, size, int8 = Path(str(cfg["destination"])), cfg["size"], cfg["int8"]
     export.check_request(path, size, int8=int8 is not None)
     if Path(str(cfg["checkpoint"])).suffix.lower() in runtime.SUFFIXES:

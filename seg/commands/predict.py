@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seg.commands.cli import plain, run, trusted_modules
-from seg.files import checks
 from seg.files.errors import Failed
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ def predict(config: "DictConfig") -> None:
 
     cfg: dict[str, Any] = plain(config)
     products = Products(**{field.name: cfg[field.name] for field in fields(Products)})
-    checks.flag("overwrite", cfg["overwrite"])
     infer = inference_of(cfg["inference"])
     trained = replace(load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"])), infer=infer)
     with Path(cfg["checkpoint"]).open("rb") as file:

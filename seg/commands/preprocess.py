@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seg.commands.cli import plain, run
-from seg.files import checks
 from seg.files.errors import Failed
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ def preprocess(config: "DictConfig") -> None:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     cfg = plain(config)
     as_json, shard = cfg.pop("json"), request.parse_shard(cfg.pop("shard"))
-    checks.flag("json", as_json)
     labels = LabelMap.load(cfg.pop("labels"), ignore=cfg.pop("ignore"))
     labels = request.ignoring_values(labels, cfg.pop("ignore_values"), cfg["read"])
     source, destination = Path(cfg.pop("source")), cfg.pop("destination")

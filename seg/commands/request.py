@@ -16,7 +16,6 @@ from seg.commands.tasks import FurtherTask, further_tasks
 from seg.convert.weights import check_rules
 from seg.data.batches import LoaderOptions
 from seg.data.source import Source
-from seg.files import checks
 from seg.inference.heads import check_views, is_evaluated
 from seg.metrics import Wanted
 from seg.metrics.catalogue import Metric, check_monitor, direction
@@ -83,8 +82,6 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
     Raises:
         ValueError: options that are nonsense, or do not go together.
     """
-    for key in ("seed", "pictures"):
-        checks.whole(key, cfg[key], 0)
     check_license(cfg["license"])
     check_test(cfg["sweep"]["test"])
     folder, few = Path(str(cfg["runs"]), str(cfg["name"])), None

@@ -80,6 +80,8 @@ class LabelReader:
         max_pixels: int = 1 << 28,
     ) -> None:
         checks.whole("max_pixels", max_pixels, 1, 1 << 30)
+        if max_distance is not None:
+            checks.whole("max_distance", max_distance, 0, 255)
         if read not in _WAYS:
             checks.choice("read", read, (*_WAYS, *ANNOTATIONS))
         self.labels, self.max_pixels = labels, max_pixels

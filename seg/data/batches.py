@@ -50,7 +50,7 @@ class LoaderOptions:
         checks.whole("loader.batch", self.batch, 1)
         if self.val_batch is not None:
             checks.whole("loader.val_batch", self.val_batch, 1)
-        checks.whole("loader.workers", self.workers, 0)
+        checks.whole("loader.workers", self.workers, 0, 1024)
         checks.choice("loader.sampler", self.sampler, (None, *SAMPLERS))
         checks.share("loader.repeat_below", self.repeat_below, "the images")
 

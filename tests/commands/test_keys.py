@@ -33,9 +33,26 @@ NULL = [
     ("seg-predict", ("checkpoint=x", "images=null", "destination=z"), "images: expected a value, got null; give one"),
     ("seg-preprocess", ("source=x", "destination=y", "labels=z", "read=null"), 'leave it out for "auto"'),
 ]
+EVALUATED = ("predictions=x", "masks=y", "destination=z")
+PREPROCESSED = ("source=x", "destination=y", "labels=cityscapes")
+KINDS = [
+    ("seg-evaluate", (*EVALUATED, "batch=-1"), "batch: expected a whole number of at least 0, got -1"),
+    ("seg-evaluate", (*EVALUATED, "batch=0"), "batch: expected a whole number from 1 to 65536, got 0"),
+    ("seg-evaluate", (*EVALUATED, "workers=1000000"), "workers: expected a whole number from 0 to 1024, got 1000000"),
+    ("seg-evaluate", (*EVALUATED, "pictures=x"), "pictures: expected a whole number of at least 0, got 'x'"),
+    ("seg-evaluate", (*EVALUATED, "json=1"), "json: expected true or false, got 1"),
+    ("seg-evaluate", (*EVALUATED, "sizes=3"), r"sizes: expected a list, got 3; give \[3\]"),
+    ("seg-diagnose", ("checkpoint=x", "images=y", "destination=z", "threshold=nan"), "threshold: expected a number"),
+    ("seg-preprocess", (*PREPROCESSED, "ignore=car"), r"ignore: expected a list, got 'car'; give \[car\]"),
+    ("seg-preprocess", (*PREPROCESSED, "unknown=3"), "unknown: expected a text such as error, got 3"),
+    ("seg-preprocess", (*PREPROCESSED, "unknown=nearest", "max_distance=1.5"), "max_distance: expected a whole number"),
+    ("seg-train", (*TRAIN, "pictures=1e9"), "pictures: expected a whole number of at least 0, got 1000000000.0"),
+    ("seg-train", (*TRAIN, "loader.workers=1000000"), "loader.workers: expected a whole number from 0 to 1024"),
+    ("seg-train", (*TRAIN, "smoke=[1,2]"), r"smoke: expected true or false, got \[1, 2\]"),
+]
 
 
-@pytest.mark.parametrize(("command", "words", "text"), [*UNKNOWN, *NULL])
+@pytest.mark.parametrize(("command", "words", "text"), [*UNKNOWN, *NULL, *KINDS])
 def test_wrong_keys_are_refused(
     command: str, words: tuple[str, ...], text: str, tmp_path: Path, script: Script
 ) -> None:

@@ -1,4 +1,4 @@
-"""Keys of a composed configuration that no option has, and options that cannot be null."""
+"""Keys of a composed configuration that no option has, and values that are of another kind than an option takes."""
 
 import difflib
 import json
@@ -11,9 +11,11 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from seg.files import checks
+
 
 def check_keys(config: DictConfig, conf: Path, name: str) -> None:
-    """Refuse top-level keys, and keys of plain sections, that the command does not have; and null for its options.
+    """Refuse top-level keys, and keys of plain sections, that the command does not have, and values of another kind.
 
     Hydra takes any key from a user's YAML or after ``+``. Parts with a ``_target_`` are held against its signature when
     they are built. A key of the user's own that an interpolation names is taken.
@@ -23,7 +25,7 @@ def check_keys(config: DictConfig, conf: Path, name: str) -> None:
         name: of the command's file in it.
 
     Raises:
-        ValueError: the message names the nearest key, or what to give instead of null.
+        ValueError: the message names the nearest key, or what to give.
     """
     declared = yaml.safe_load((conf / f"{name}.yaml").read_text(encoding="utf-8"))
     groups = {key for item in declared.pop("defaults", []) if isinstance(item, Mapping) for key in item}
@@ -43,6 +45,24 @@ def check_keys(config: DictConfig, conf: Path, name: str) -> None:
         elif value is not None and key in given and given[key] is None:
             remedy = "give one" if value == "???" else f"leave it out for {json.dumps(value)}"
             raise ValueError(f"{key}: expected a value, got null; {remedy}")
+        else:
+            _check_kind(key, value, given.get(key))
+
+
+def _check_kind(key: str, declared: Any, value: Any) -> None:
+    """Hold the value of an option against the kind of its default; ranges are checked by what takes it."""
+    if isinstance(value, Mapping) or (isinstance(value, str) and ("${" in value or value == "???")):
+        return
+    if isinstance(declared, bool):
+        checks.flag(key, value)
+    elif isinstance(declared, int):
+        checks.whole(key, value, 0)
+    elif isinstance(declared, float):
+        checks.number(key, value)
+    elif isinstance(declared, list) and not isinstance(value, list):
+        raise ValueError(f"{key}: expected a list, got {value!r}; give [{value}]")
+    elif isinstance(declared, str) and declared != "???" and not isinstance(value, str):
+        raise ValueError(f"{key}: expected a text such as {declared}, got {value!r}; give one")
 
 
 def _check_known(prefix: str, given: Mapping[Any, Any], known: set[str], deeper: Mapping[str, str]) -> None:
