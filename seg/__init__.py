@@ -6,7 +6,7 @@ which data flow::
     labels        what colours and numbers mean: LabelMap, its forms, palettes
     images        one image file: header, decoding, reading, oddities
     convert       label files -> masks in bulk, and back; class weights from their counts
-    data          pairs (found, paired, split), checked, dataset, batches, sampling, cache
+    data          pairs (found, paired, split), checked, dataset, batches, sampling, cache; augmented copies
     audit         is it fit to train on?
     synthetic     the embedded dataset
     transforms    augmentation of image and mask together

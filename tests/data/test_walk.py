@@ -6,8 +6,6 @@ python -m pytest tests/data/test_walk.py
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -26,7 +24,6 @@ LABELS_BY_VALUE = LabelMap(
     [Label(name, values=(i,)) for i, name in enumerate(("sky", "road", "car"))]
     + [Label("void", values=(255,), ignore=True)]
 )
-AUGMENT = Path(__file__).resolve().parents[2] / "scripts" / "augment.py"
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +110,8 @@ def test_every_command_sees_the_same_files(tmp_path: Path, data: Path, checkpoin
     assert json.loads(done.stdout)["images"] == 8, done.stderr
     done = script("seg-train", *train_options(data), "fit.epochs=1", name="linked")
     assert "checking 8 training and 2 validation pairs" in done.stdout, done.stderr
-    words = [sys.executable, str(AUGMENT), str(folders["images"]), str(folders["masks"]), "augmented"]
-    run = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stdout) == (0, "8 copies written\n"), run.stderr
+    done = script("seg-augment", destination="augmented", **folders)
+    assert (done.returncode, done.stdout) == (0, "8 copies written to augmented\n"), done.stderr
 
 
 def test_no_command_writes_where_it_reads(tmp_path: Path, data: Path, checkpoint: Path, script: Script) -> None:
@@ -127,10 +123,7 @@ def test_no_command_writes_where_it_reads(tmp_path: Path, data: Path, checkpoint
     for inside in (images / "out", masks / "out"):
         done = script("seg-evaluate", checkpoint=checkpoint, images=images, masks=masks, destination=inside)
         fails(done, 2, message)
-    words = [sys.executable, str(AUGMENT), str(images), str(masks), str(images / "out")]
-    run = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert run.returncode == 2
-    assert "expected a folder outside" in run.stderr
+    fails(script("seg-augment", images=images, masks=masks, destination=images / "out"), 2, message)
     assert sorted(p.name for p in images.iterdir()) == ["s100.png", "s101.png"]
 
 
