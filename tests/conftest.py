@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
+from textwrap import dedent
+from types import MappingProxyType, ModuleType
 
 import cv2
 import numpy as np
@@ -56,6 +57,21 @@ def write_pairs(folder: Path, count: int, first: int = 0, mask_name: str = "{}.p
         cv2.imwrite(str(folder / "images" / f"s{seed}.png"), image[..., ::-1])
         cv2.imwrite(str(folder / "masks" / mask_name.format(f"s{seed}")), mask)
     LABELS.save(folder / "masks" / "labels.yaml")
+
+
+def shown_files(module: ModuleType) -> dict[str, str]:
+    """The files that the documentation of a room shows, by name: what a newcomer would type off."""
+    shown = re.findall(r"``([\w/]+\.(?:py|yaml))``.*::\n\n((?:    .*\n|\n)+)", module.__doc__ or "")
+    return {name: dedent(text).strip() + "\n" for name, text in shown}
+
+
+def write_shown_files(module: ModuleType, folder: Path) -> list[str]:
+    """Write them below a folder, and return their names."""
+    files = shown_files(module)
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return list(files)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,46 @@
 
 They are the only place that knows Hydra; what is particular about its command line is in `seg.commands.cli`.
 
+To add one, such as ``seg-count``: its options in ``conf/count.yaml``, whose comments are what ``--help`` prints::
+
+    # Count the images of a folder.
+    #   seg-count images=photos
+    defaults:
+      - hydra: quiet
+      - _self_
+
+    images: ???  # folder of images, searched with its subfolders
+
+what it does in ``seg/commands/count.py``::
+
+    \"\"\"Count the images of a folder.
+
+    seg-count images=DIR
+    \"\"\"
+
+    import logging
+    from typing import Any
+
+    from seg.commands.cli import plain, run
+
+    log = logging.getLogger("seg")
+
+
+    def main() -> None:
+        run(count, "count")
+
+
+    def count(config: Any) -> None:
+        from seg.data.pairs import list_images, one  # here, so that --help is quick
+
+        folder = one(plain(config)["images"], "images")
+        log.info(f"{len(list_images(folder))} images")
+
+and ``seg-count = "seg.commands.count:main"`` under ``[project.scripts]`` of ``pyproject.toml``, after which ``make
+setup`` installs it. The work belongs into a function of the room that it is about, which takes plain arguments. A wrong
+option is a ``ValueError`` and exit code 2, `seg.files.errors.Failed` is 1. ``tests/commands/test_contract.py`` enrols
+every entry. A command of your own, outside the repository, is a script that calls such functions.
+
 What bites here:
 
 - Hydra refuses ``key=value --config-dir DIR key=value``, values such as ``{}_L.png`` and ``logger=null``:

@@ -7,11 +7,10 @@ import csv
 import json
 import re
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
-from conftest import Script, fails, train_options
+from conftest import Script, fails, train_options, write_shown_files
 
 import seg.metrics
 from seg import runs
@@ -19,18 +18,9 @@ from seg import runs
 NAME, TITLE = "region_error", "wrong number of regions"
 
 
-def write_example(folder: Path) -> None:
-    """The files that the documentation shows."""
-    parts = re.findall(r"``(my_\S+)``.*::\n\n((?:    .*\n|\n)+)", seg.metrics.__doc__ or "")
-    assert [name for name, _ in parts] == ["my_regions.py", "my_conf/metric/regions.yaml"]
-    for name, text in parts:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(dedent(text).strip() + "\n")
-
-
 @pytest.fixture
 def own(tmp_path: Path) -> list[str]:
-    write_example(tmp_path)
+    assert write_shown_files(seg.metrics, tmp_path) == ["my_regions.py", "my_conf/metric/regions.yaml"]
     return ["--config-dir", "my_conf", "metric=[default,regions]"]
 
 

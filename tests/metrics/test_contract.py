@@ -3,15 +3,14 @@
 python -m pytest tests/metrics/test_contract.py
 """
 
-import re
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from conftest import shown_files
 from torch import Tensor
 
 import seg.metrics
@@ -23,21 +22,15 @@ CONF = Path(__file__).resolve().parents[2] / "conf" / "metric"
 IMAGES, NAMES = 6, ("sky", "road", "car")
 
 
-def example() -> dict[str, str]:
-    """The files that the documentation shows, by name."""
-    parts = re.findall(r"``(my_\S+)``.*::\n\n((?:    .*\n|\n)+)", seg.metrics.__doc__ or "")
-    return {name: dedent(text).strip() + "\n" for name, text in parts}
-
-
 def enrolled() -> dict[str, dict[str, Any]]:
     found = {path.stem: yaml.safe_load(path.read_text()) for path in CONF.glob("*.yaml") if path.stem != "default"}
-    own = yaml.safe_load(example()["my_conf/metric/regions.yaml"])
+    own = yaml.safe_load(shown_files(seg.metrics)["my_conf/metric/regions.yaml"])
     return {**found, "regions": own}
 
 
 @pytest.fixture(autouse=True)
 def _own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_regions.py").write_text(example()["my_regions.py"])
+    (tmp_path / "my_regions.py").write_text(shown_files(seg.metrics)["my_regions.py"])
     monkeypatch.syspath_prepend(tmp_path)
 
 
