@@ -91,51 +91,6 @@ def test_touching_objects_are_two_and_a_divided_one_is_one() -> None:
     assert find_objects(mask, instances=alike * (numbers > 0), classes=[1]).boxes.tolist() == expected
 
 
-ALL: list[Any] = [
-    transforms.ScaleCrop(size=(32, 64), scale=(0.4, 2.0), wanted=0.5),
-    transforms.Flip(p=1.0),
-    transforms.Flip(p=1.0, vertical=True),
-    transforms.Pad(multiple=32),
-    transforms.Affine(degrees=30, translate=0.2, scale=(0.7, 1.5), shear=10, p=1.0),
-    transforms.Rotate(degrees=40, p=1.0),
-    transforms.Elastic(p=1.0),
-    transforms.Cutout(12, label="ignore"),
-    transforms.GridMask(8, 12, 0.5, label="ignore"),
-    transforms.RandomErasing(p=1.0, label="ignore"),
-    transforms.CutMix(p=1.0),
-    transforms.ClassMix(p=1.0),
-    transforms.Mosaic(p=1.0, size=(30, 34)),
-    transforms.ColorJitter(),
-    transforms.Blur(p=1.0),
-]
-
-
-@pytest.mark.parametrize("transform", ALL, ids=lambda transform: type(transform).__name__)
-def test_whatever_moves_a_pixel_moves_its_number(transform: Any) -> None:
-    """And nothing else changes: draws, images and classes are those of a run without numbers."""
-    rng = np.random.default_rng(0)
-    images = torch.from_numpy(rng.integers(0, 256, (3, 3, 40, 50), np.uint8))
-    numbers = torch.from_numpy(rng.integers(-(1 << 23), 1 << 23, (3, 8, 10)).repeat(5, 1).repeat(5, 2).astype(np.int32))
-    masks = (numbers % 7).to(torch.uint8)  # so that a class tells its number
-    masks[:, :3], numbers[:, :3] = IGNORE, 0
-    for seed in range(4):
-        found = []
-        for with_numbers in (False, True):
-            both = masks.int() | numbers << 8 if with_numbers else masks
-            compose = transforms.Compose(it=transform)
-            compose.set_source(lambda index, both=both: (images[index].clone(), both[index].clone()), 3)
-            torch.manual_seed(seed)
-            found.append(compose(images[0].clone(), both[0].clone()))
-        (image, mask), (other, packed) = found
-        assert (mask.dtype, packed.dtype) == (torch.uint8, torch.int32)
-        assert torch.equal(image, other)
-        assert torch.equal(mask, packed.byte())
-        left = packed >> 8
-        assert torch.equal(left[mask != IGNORE] % 7, mask[mask != IGNORE].int())
-        assert not left[mask == IGNORE].any()
-        assert left.any()
-
-
 @pytest.fixture
 def numbered(tmp_path: Path) -> list[Pair]:
     """Two pairs of one scene: a car that something divides, and two persons that touch."""

@@ -3,6 +3,7 @@
 python -m pytest tests/labels/test_palettes.py
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,19 +35,42 @@ CLASSES = {
 
 
 @pytest.mark.parametrize("name", builtin_names())
-def test_built_in_maps(name: str, tmp_path: Path) -> None:
+def test_a_map_keeps_the_contract(name: str, tmp_path: Path) -> None:
+    path = PALETTES / f"{name}.yaml"
+    assert re.fullmatch(r"[a-z0-9_]+", name), f"{path.name}: name it in lower case, as labels=NAME is looked up"
+    head = path.read_text(encoding="utf-8").partition("classes:")[0]
+    assert all(line.startswith("# ") for line in head.splitlines()), f"{path.name}: begin with a comment, then classes:"
+    assert re.search(r"\bSources?: \S", head), f"{path.name}: say in the comment where colours come from: # Source: ..."
     labels = LabelMap.load(name)  # also says that no name, colour or value stands twice
+    assert name in CLASSES, f"{path.name}: write how many classes are published into CLASSES of this file"
     assert labels.classes == CLASSES[name]
     assert LabelMap.load(name.upper()) == labels
     labels.save(tmp_path / "labels.yaml")
+    assert LabelMap.load(tmp_path / "labels.yaml") == labels
     assert LabelMap.load(tmp_path / "labels.yaml").digest == labels.digest
-    head = (PALETTES / f"{name}.yaml").read_text().split("classes:")[0]
-    assert all(line.startswith("# ") for line in head.splitlines())
-    assert "Source" in head
+
+
+@pytest.mark.parametrize("name", builtin_names())
+@pytest.mark.parametrize("kind", ["colors", "values"])
+def test_a_map_converts_what_it_lists(name: str, kind: str, tmp_path: Path) -> None:
+    """Each colour, and each value of 8 bits, becomes the index of its class."""
+    labels = LabelMap.load(name)
+    listed = [(key, index) for key, index in getattr(labels, kind) if kind == "colors" or 0 <= key <= 255]
+    if not listed:
+        assert labels.colors or labels.values
+        return
+    pixels = np.array([[key for key, _ in listed]], np.uint8)
+    (tmp_path / "labels").mkdir()
+    cv2.imwrite(str(tmp_path / "labels/a.png"), pixels[..., ::-1] if kind == "colors" else pixels)
+    read = "color" if kind == "colors" else "index"
+    summary = convert_folder(tmp_path / "labels", tmp_path / "masks", labels, read=read, threads=1)
+    assert summary.failed == 0, summary.failures
+    mask = cv2.imread(str(tmp_path / "masks/a.png"), cv2.IMREAD_UNCHANGED)
+    assert mask[0].tolist() == [index for _, index in listed]
 
 
 def test_every_map_is_counted() -> None:
-    assert set(builtin_names()) == set(CLASSES)
+    assert set(CLASSES) <= set(builtin_names()), "no longer there: take it out of CLASSES"
 
 
 def test_a_file_wins_over_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
