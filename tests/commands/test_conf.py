@@ -68,14 +68,14 @@ def check_signature(config: dict[str, Any]) -> None:
         {"when"} if hasattr(constructor, "per_image") else set()
     )
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    assert takes_any or given <= set(parameters), f"{given - set(parameters)} is not a parameter"
+    assert takes_any or given <= set(parameters), f"{config['_target_']} does not take {given - set(parameters)}"
     required = {
         name
         for name, p in parameters.items()
         if p.default is inspect.Parameter.empty
         and p.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     }
-    assert required <= given | BY_THE_RUN, f"{required - given - BY_THE_RUN} is missing"
+    assert required <= given | BY_THE_RUN, f"{config['_target_']} needs {required - given - BY_THE_RUN} as well"
 
 
 @pytest.mark.parametrize("path", GROUPS, ids=lambda path: f"{path.parent.name}/{path.stem}")

@@ -44,7 +44,17 @@ def known(images: int = IMAGES) -> dict[str, Any]:
 def meter(name: str) -> Meter:
     """One metric of conf/metric as a run builds it: an option may be a mapping of several entries."""
     (wanted,) = wanted_metrics(enrolled()[name])
-    return wanted.make(**{key: value for key, value in known().items() if key in wanted.takes})
+    made = wanted.make(**{key: value for key, value in known().items() if key in wanted.takes})
+    check_meter(f"metric.{name}", made)
+    return made
+
+
+def scored(name: str, meter: Meter) -> dict[str, Any]:
+    """The scores of a meter, which are those that its ``metrics`` describe."""
+    scores = meter.scores(meter.totals())
+    described = [metric.name for metric in meter.metrics]
+    assert list(scores) == described, f"{name}: return from scores() what metrics describes, in its order"
+    return scores
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -78,9 +88,12 @@ def test_totals_add_up_over_any_split(name: str) -> None:
     whole = counted(meter(name), logits, mask, [[0, 1, 2, 3, 4, 5]])
     first, second = (counted(meter(name), logits, mask, parts) for parts in ([[3, 1], [0]], [[2], [5, 4]]))
     summed = {key: total + second.totals()[key] for key, total in first.totals().items()}
-    assert summed.keys() == whole.totals().keys() != set()
+    assert summed.keys() == whole.totals().keys() != set(), f"{name}: return the same totals, whatever was counted"
     for key, total in whole.totals().items():
-        torch.testing.assert_close(summed[key], total, rtol=1e-12, atol=0, equal_nan=True)
+        hint = f"{name}: totals {key!r} of two parts do not add up to those of all: count each image for itself"
+        torch.testing.assert_close(
+            summed[key], total, rtol=1e-12, atol=0, equal_nan=True, msg=lambda text, hint=hint: f"{hint}\n{text}"
+        )
     assert repr(rounded(whole.scores(summed))) == repr(rounded(whole.scores(whole.totals())))
 
 
@@ -91,11 +104,10 @@ def rounded(value: Any) -> Any:
 @pytest.mark.parametrize("name", METRICS)
 def test_scores_are_what_the_catalogue_says(name: str) -> None:
     one = counted(meter(name), *batch(), [[0, 1, 2], [3, 4, 5]])
-    check_meter(f"metric.{name}", one)
-    scores = one.scores(one.totals())
-    assert list(scores) == [metric.name for metric in one.metrics]
+    scores = scored(name, one)
     for metric in one.metrics:
-        assert isinstance(scores[metric.name], dict if metric.by_class else float), metric.name
+        kind = dict if metric.by_class else float
+        assert isinstance(scores[metric.name], kind), f"{metric.name}: return a {kind.__name__}, or correct by_class"
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -104,12 +116,14 @@ def test_a_perfect_prediction_has_the_best_value(name: str) -> None:
     perfect = 100.0 * torch.nn.functional.one_hot(mask.long().clamp(max=2), 3).permute(0, 3, 1, 2).float()
     worse, best = (counted(meter(name), some, mask, [[0, 1, 2], [3, 4, 5]]) for some in (logits, perfect))
     for metric in best.metrics:
-        values = (some.scores(some.totals())[metric.name] for some in (best, worse))
+        values = (scored(name, some)[metric.name] for some in (best, worse))
         ours, others = (list(v.values()) if isinstance(v, dict) else [v] for v in values)
         for mine, other in zip(ours, others, strict=True):
             if not np.isnan(mine):
-                assert mine == pytest.approx(0 if metric.lower else 1, abs=1e-6), metric.name
-                assert metric.sign * mine >= metric.sign * other
+                best_value = 0 if metric.lower else 1
+                hint = f"{metric.name}: expected {best_value} where all is right, got {mine:g}, and {other:g} elsewhere"
+                assert mine == pytest.approx(best_value, abs=1e-6), f"{hint}; correct scores(), or better="
+                assert metric.sign * mine >= metric.sign * other, f"{hint}; correct scores(), or better="
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -119,7 +133,15 @@ def test_ignored_pixels_have_no_influence(name: str) -> None:
     assert (other != logits).any()
     one, two = (counted(meter(name), some, mask, [[0, 1, 2], [3, 4, 5]]) for some in (logits, other))
     for key, total in one.totals().items():
-        torch.testing.assert_close(two.totals()[key], total, rtol=1e-6, atol=1e-9, equal_nan=True)
+        hint = f"{name}: totals {key!r} change with what is predicted at ignored pixels: leave out target == 255"
+        torch.testing.assert_close(
+            two.totals()[key],
+            total,
+            rtol=1e-6,
+            atol=1e-9,
+            equal_nan=True,
+            msg=lambda text, hint=hint: f"{hint}\n{text}",
+        )
 
 
 SUMMED = {"miou", "accuracy", "ece", "boundary_iou", "error_missed", "error_boundary", "error_extent"}
@@ -129,13 +151,33 @@ SUMMED = {"miou", "accuracy", "ece", "boundary_iou", "error_missed", "error_boun
 @pytest.mark.parametrize("name", METRICS)
 def test_columns_average_to_the_score(name: str) -> None:
     one = counted(meter(name), *batch(), [[0, 1, 2], [3, 4, 5]])
-    scores = one.scores(one.totals())
+    scores = scored(name, one)
     for metric, class_name, values in one.per_image(one.totals()):
-        assert values.shape == (IMAGES,)
-        assert class_name in ("", *NAMES)
+        assert values.shape == (IMAGES,), f"{metric}: yield a value of each image, NaN where there is none"
+        assert class_name in ("", *NAMES), f"{metric}: yield the name of a class, or an empty text"
         score = scores.get(f"{metric}_i", scores.get(metric))
         if not class_name and "@" not in metric and (f"{metric}_i" in scores or metric not in SUMMED):
-            assert np.nanmean(values) == pytest.approx(score), metric
+            hint = f"{metric}: its column does not average to the score; correct per_image(), or name it in SUMMED"
+            assert np.nanmean(values) == pytest.approx(score), hint
+
+
+PARTS = {"AtTemperature", "Meter"}
+"""Exports that look like meters and are none to choose: what fits a temperature, the type of all."""
+
+
+def test_exports_and_choices_are_one() -> None:
+    """Each meter can be chosen on the command line, and what is chosen is exported."""
+    used = {
+        node["_target_"].rpartition(".")[2]
+        for name in METRICS
+        if name != "regions"
+        for node in enrolled()[name].values()
+    }
+    for name in seg.metrics.__all__:
+        if name not in PARTS and hasattr(getattr(seg.metrics, name), "per_image"):
+            assert name in used, f"write conf/metric/NAME.yaml with _target_: seg.metrics.{name}"
+    new = ", ".join(sorted(used - set(seg.metrics.__all__)))
+    assert not new, f"export {new} in seg/metrics/__init__.py: __all__, _WHERE and TYPE_CHECKING"
 
 
 class Bare:
