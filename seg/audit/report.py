@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import seg
 from seg.audit.pictures import Pictures, highlighted
-from seg.audit.records import Audit, Example, Finding, Look, Totals, percent_text, pixels_of
+from seg.audit.records import Audit, Example, Finding, Measurements, Totals, percent_text, pixels_of
 from seg.report.html import Html, bar, element, figure, join, lines, page, swatch, table, write
 
 _LISTED, _PICTURED = 5, 6  # examples of a finding: lines, and rows of pictures
@@ -151,30 +151,30 @@ def _colors(audit: Audit) -> Iterator[Html]:
 
 def _overlays(audit: Audit) -> Iterator[Html]:
     """Of each class the images where it fills the largest, the middle and the smallest share."""
-    labels, looks = audit.labels, [look for split in audit.looks for look in split]
+    labels, pairs = audit.labels, [pair for split in audit.pairs for pair in split]
     yield element("h2", "What the classes look like")
     about = "The class in its colour, everything else faded: where it fills the largest, the middle and the smallest "
     yield element("p", about + "share of an image that holds it.", class_="muted")
-    paired = [look for look in looks if look.readable and look.size == look.mask_size]
-    chosen = [(look, index) for index in range(labels.classes) for look in _spread(paired, index)]
+    paired = [pair for pair in pairs if pair.readable and pair.size == pair.mask_size]
+    chosen = [(pair, index) for index in range(labels.classes) for pair in _spread(paired, index)]
     with ThreadPoolExecutor() as pool:
         drawn = list(pool.map(lambda job: highlighted(job[0], job[1], labels, audit.reading), chosen))
     figures: list[list[Html]] = [[] for _ in labels.names]
-    for (look, index), picture in zip(chosen, drawn, strict=True):
-        figures[index].append(figure(picture, caption=f"{look.name}, {percent_text(_share(look, index))}"))
+    for (pair, index), picture in zip(chosen, drawn, strict=True):
+        figures[index].append(figure(picture, caption=f"{pair.name}, {percent_text(_share(pair, index))}"))
     for color, name, shown in zip(labels.palette, labels.names, figures, strict=True):
         body = element("div", *shown, class_="pictures") if shown else element("span", "in no mask", class_="absent")
         yield element("div", element("div", swatch(color), name), body, class_="class")
 
 
-def _spread(looks: Iterable[Look], index: int) -> list[Look]:
-    holders = sorted((look for look in looks if look.counts[index]), key=lambda look: -_share(look, index))
+def _spread(pairs: Iterable[Measurements], index: int) -> list[Measurements]:
+    holders = sorted((pair for pair in pairs if pair.counts[index]), key=lambda pair: -_share(pair, index))
     places = sorted({0, len(holders) // 2, len(holders) - 1}) if holders else []
     return [holders[place] for place in places]
 
 
-def _share(look: Look, index: int) -> float:
-    return float(look.counts[index]) / pixels_of(look)
+def _share(pair: Measurements, index: int) -> float:
+    return float(pair.counts[index]) / pixels_of(pair)
 
 
 def _few(tally: dict[str, int], most: int = 3) -> Html:

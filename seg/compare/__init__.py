@@ -27,6 +27,4 @@ What bites here:
   verdicts where two or three levels of a dozen scatter so.
 """
 
-from seg.compare.statistics import compare
-
-__all__ = ["compare"]
+from seg.compare.statistics import compare as compare

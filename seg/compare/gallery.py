@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from seg.compare.study import Level
 from seg.data.pairs import list_both
 from seg.labels import IGNORE
 from seg.metrics.scores import image_ious, image_means
-from seg.report.figure import save_figure, short
+from seg.report.figure import saved_figure, short
 
 Mask = NDArray[np.uint8]
 
@@ -162,18 +162,16 @@ def draw_case(folder: Path, name: str, case: Case) -> str:
     """All views of an image side by side; returns the name of the PNG file."""
     columns = list(zip(case.views[::2], case.views[1::2], strict=True))
     reference = next(iter(case.scores))
-
-    def draw(figure: Any) -> None:
-        axes = figure.subplots(2, len(columns), squeeze=False)
-        for each in axes.flat:
-            each.set_axis_off()
+    height, width = case.views[0][1].shape[:2]
+    size = 2.4 * len(columns), 4.8 * height / width + 0.8
+    with saved_figure(folder, name, size, columns=len(columns), endings=("png",)) as grid:
+        for plot in grid.flat:
+            plot.set_axis_off()
         for place, column in enumerate(columns):
             for row, (title, picture) in enumerate(column):
-                axes[row, place].imshow(picture, interpolation="nearest")
-                axes[row, place].set_title(_lines(title, reference), fontsize=8)
-
-    height, width = case.views[0][1].shape[:2]
-    return save_figure(folder, name, draw, (2.4 * len(columns), 4.8 * height / width + 0.8), endings=("png",))
+                grid[row, place].imshow(picture, interpolation="nearest")
+                grid[row, place].set_title(_lines(title, reference), fontsize=8)
+    return f"{name}.png"
 
 
 def _lines(title: str, reference: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from seg.compare import overview
 from seg.compare.answer import answer, cautions
 from seg.compare.evidence import is_entry
-from seg.compare.findings import Compared
+from seg.compare.findings import Comparison
 from seg.compare.report import write_report
 from seg.compare.results import write_results, write_statistics
 from seg.compare.scores import measure
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 def compare_study(
     study: Study, metric: str, *, group: str | None, rope: float | None, draws: int, seed: int
-) -> Compared:
+) -> Comparison:
     """Compare the levels of a study, see `seg.compare.statistics.compare`.
 
     Args:
@@ -42,7 +42,7 @@ def compare_study(
     )
 
 
-def write_comparison(destination: Path, study: Study, compared: Compared, reference: str | None = None) -> list[str]:
+def write_comparison(destination: Path, study: Study, compared: Comparison, reference: str | None = None) -> list[str]:
     """Write the report and its tables; return the sentences of its answer.
 
     Args:
@@ -65,7 +65,7 @@ def write_overview(
     destination: Path,
     by: str,
     studies: Mapping[str, Study],
-    compared: Mapping[str, Compared],
+    compared: Mapping[str, Comparison],
     reference: str | None,
 ) -> tuple[list[str], list[Path]]:
     """Write a comparison for each value, in a folder of its own, and what they say together.
@@ -123,7 +123,7 @@ def groups_of(pattern: str | None, images: Sequence[str]) -> list[str] | None:
     return groups
 
 
-def reference_of(wanted: str | None, compared: Compared) -> str:
+def reference_of(wanted: str | None, compared: Comparison) -> str:
     """Return the level that others are compared with: by default the best.
 
     Raises:
@@ -137,5 +137,5 @@ def reference_of(wanted: str | None, compared: Compared) -> str:
     return name
 
 
-def _cautions(study: Study, compared: Compared) -> list[str]:
+def _cautions(study: Study, compared: Comparison) -> list[str]:
     return list(cautions(compared, [len(level.entries) for level in study.levels]))

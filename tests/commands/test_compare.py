@@ -17,8 +17,8 @@ from made_runs import made_counts, write_run
 from PIL import Image
 
 from seg.compare.about import about
-from seg.compare.answer import answer, cautions, points, seen_from
-from seg.compare.findings import Compared
+from seg.compare.answer import answer, cautions, points
+from seg.compare.findings import Comparison
 from seg.compare.gallery import CHANGE_COLORS, changes, encoded, find_cases
 from seg.compare.other_scores import other_metrics, other_scores
 from seg.compare.statistics import compare
@@ -39,7 +39,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def found(root: Path, **options: object) -> tuple[Study, Compared]:
+def found(root: Path, **options: object) -> tuple[Study, Comparison]:
     study = read_study(root)
     return study, compare({level.name: level.sample() for level in study.levels}, draws=200, **options)  # type: ignore[arg-type]
 
@@ -165,7 +165,7 @@ def test_the_words_say_what_the_numbers_do(root: Path) -> None:
     sentences = list(answer(compared, "dice"))
     for sentence in sentences[:2]:
         (other,) = re.findall(r"`dice` beats `(\w+)`", sentence)
-        pair = seen_from(next(p for p in compared.pairs if {p.a, p.b} == {"dice", other}), "dice")
+        pair = next(p for p in compared.pairs_with("dice") if p.b == other)
         assert pair.verdict == "better"
         assert pair.wide is not None
         wanted = [100 * pair.difference, 95 / 95, 100 * pair.wide[0], 100 * pair.wide[1]]
@@ -181,7 +181,7 @@ def test_the_words_say_what_the_numbers_do(root: Path) -> None:
 
 def test_among_many_pairs_and_with_one_seed_the_words_are_careful(root: Path, tmp_path: Path) -> None:
     _, compared = found(root)
-    pair = seen_from(next(p for p in compared.pairs if "dice" in (p.a, p.b)), "dice")
+    pair = compared.pairs_with("dice")[0]
     among = replace(compared, pairs=(replace(pair, verdict="inconclusive", more_seeds=2, more_images=None),) * 9)
     assert pair.wide is not None
     assert pair.wide[0] > compared.rope

@@ -55,7 +55,7 @@ def test_each_value_is_a_study_of_its_own(root: Path) -> None:
 
 def test_the_overview_says_who_falls_behind(root: Path) -> None:
     found = overview(root, "dice")
-    by_value = {value: {x.level: x.mean for x in compared.levels} for value, compared in found.found.items()}
+    by_value = {value: {x.level: x.mean for x in compared.levels} for value, compared in found.by_value.items()}
     (change,) = found.changes
     at = {value: means["focal"] - means["dice"] for value, means in by_value.items()}
     assert change.level == "focal"
