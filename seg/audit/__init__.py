@@ -100,5 +100,5 @@ def audit(
 
 
 def _after(before: int, total: int, progress: Callable[[int, int], None] | None) -> Callable[[int, int], None] | None:
-    """Progress of one split as a part of the whole."""
+    """Report progress of a split as a part of the whole."""
     return progress and (lambda done, _: progress(before + done, total))

@@ -33,12 +33,12 @@ class Pictures:
         return files
 
     def name(self, file: str) -> str:
-        """Name of the pair that a file belongs to."""
+        """Return the name of the pair that a file belongs to."""
         pair = self._images.get(file) or self._masks.get(file)
         return pair.name if pair else file
 
     def of(self, file: str, side: int) -> bytes | None:
-        """Image or painted mask of at most ``side`` pixels wide and high; None if there is nothing to show."""
+        """Return an image or painted mask, at most ``side`` pixels wide and high; None if there is nothing to show."""
         try:
             if file in self._images:
                 return _jpeg(_shrink(as_rgb(open_image(self._images[file].image, self._reading)[0]), side))
@@ -79,7 +79,7 @@ def _painted(pair: Measurements, labels: LabelMap) -> Image:
 
 
 def _shrink(image: Image, side: int) -> Image:
-    """At most ``side`` pixels wide and high; small images are enlarged by a whole factor."""
+    """Shrink to at most ``side`` pixels wide and high; enlarge small images by a whole factor."""
     height, width = image.shape[:2]
     factor = min(side / width, side / height)
     if factor >= 2:
@@ -89,6 +89,6 @@ def _shrink(image: Image, side: int) -> Image:
 
 
 def _jpeg(picture: NDArray[Any]) -> bytes:
-    """RGB (H, W, 3) of any number type, values clipped to 0..255."""
+    """Encode RGB (H, W, 3) of any number type, values clipped to 0..255."""
     pixels = np.ascontiguousarray(picture[..., ::-1].clip(0, 255).astype(np.uint8))
     return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 82])[1].tobytes()

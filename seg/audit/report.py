@@ -47,7 +47,7 @@ def write_report(path: str | os.PathLike[str], audit: Audit) -> None:
 
 
 def verdict(audit: Audit) -> tuple[str, str, str]:
-    """Severity (``error``, ``warning`` or ``fit``), the answer, and a sentence about it."""
+    """Return severity (``error``, ``warning`` or ``fit``), the answer, and a sentence about it."""
     errors, warnings, notes = (audit.count(severity) for severity in ("error", "warning", "note"))
     rest = f"{_count(warnings, 'warning')} and {_count(notes, 'note')}"
     if errors:
@@ -109,7 +109,7 @@ def _example(example: Example) -> Html:
 
 
 def _row(files: tuple[str, ...], pictures: Pictures) -> Html:
-    """Up to four files side by side; empty if none can be shown."""
+    """Show up to four files side by side; empty if none can be shown."""
     files = pictures.with_image(files)
     side = 104 if len(files) > 2 else 142
     shown = [picture for file in files if (picture := pictures.of(file, side))]
@@ -150,7 +150,7 @@ def _colors(audit: Audit) -> Iterator[Html]:
 
 
 def _overlays(audit: Audit) -> Iterator[Html]:
-    """Of each class the images where it fills the largest, the middle and the smallest share."""
+    """Show the images where each class fills the largest, the middle and the smallest share."""
     labels, pairs = audit.labels, [pair for split in audit.pairs for pair in split]
     yield element("h2", "What the classes look like")
     about = "The class in its colour, everything else faded: where it fills the largest, the middle and the smallest "

@@ -134,7 +134,7 @@ def _uneven(result: Comparison) -> Iterator[str]:
 
 
 def _of_seeds(level: LevelResult) -> float:
-    """Variance of the scores of a level's seeds."""
+    """Return the variance of the scores of a level's seeds."""
     return ((level.variance.seeds or 0.0) + level.variance.remainder) * level.variance.seed_count
 
 

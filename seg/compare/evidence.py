@@ -25,50 +25,43 @@ _WHERE = ("labels", *(f"data.{key}" for key in _PARTS))
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A complete run, or the evaluation of one.
+class Entry(runs.RunRecord):
+    """A complete run, or the evaluation of one, whose ``lines`` and ``done`` may not be known.
 
     Attributes:
-        folder: that it was read from.
         seed: of the run.
-        choices: the chosen option of each configuration group.
         settings: dotted key -> value, of everything that may explain another result.
-        config: the whole configuration.
-        environment: versions, hardware, command.
         classes, images: names; those of the images in order.
         counts: (images, classes, 3) int64 pixels: intersection, prediction, target.
         values: metric -> value of each image, NaN where it is not defined.
         trained_on: names and sizes of the training pairs; empty if they are not known.
         validated_on: names of the validation pairs.
-        lines: one an epoch; none if they are not known.
         scores: of all images, by the names of ``metrics.jsonl`` without ``val_``.
-        catalogue: what is known of these scores, and of ``values``.
-        judged: what the evaluation found, curves and tables; None for a run of an older version.
+        judged: scores, curves and tables of the evaluation; None for a run of an older version.
         memory: bytes that training took at most; None if it is not known.
     """
 
-    folder: Path
     seed: int
-    choices: Mapping[str, Any]
     settings: Mapping[str, Any]
-    config: Mapping[str, Any]
-    environment: Mapping[str, Any]
     classes: tuple[str, ...]
     images: tuple[str, ...]
     counts: NDArray[np.int64]
     values: Mapping[str, Floats]
     trained_on: frozenset[tuple[str, ...]]
     validated_on: frozenset[str]
-    lines: tuple[dict[str, Any], ...]
     scores: Mapping[str, Any]
-    catalogue: Mapping[str, Metric]
     judged: Mapping[str, Any] | None
     memory: int | None
 
     @property
-    def seconds(self) -> float | None:
-        """Training time, without validation; None if it is not known."""
-        return float(sum(line["seconds"] for line in self.lines)) if self.lines else None
+    def catalogue(self) -> dict[str, Metric]:
+        """What is known of ``scores`` and ``values``."""
+        return catalogue_of(self.judged or {})
+
+    @property
+    def training_time(self) -> float | None:
+        """Seconds, without validation; None if they are not known."""
+        return self.seconds if self.lines else None
 
     @property
     def images_per_second(self) -> float | None:
@@ -76,7 +69,7 @@ class Entry:
         if not self.lines or any(line.get("images_per_second") is None for line in self.lines):
             return None
         images = sum(line["images_per_second"] * line["seconds"] for line in self.lines)
-        return float(images / max(sum(line["seconds"] for line in self.lines), 1e-9))
+        return float(images / max(self.seconds, 1e-9))
 
 
 def is_entry(folder: Path) -> bool:
@@ -112,30 +105,26 @@ def _read(folder: Path) -> Entry:
         raise ValueError(f"not complete: {len(record.lines)} of {epochs} epochs")
     table = runs.read_per_image(folder / runs.PER_IMAGE)
     _check(table, folder)
-    found = _scores(judged if judged is not None else (record.done or {})["last"], table.counts)
+    scores = _scores(judged if judged is not None else (record.done or {})["last"], table.counts)
     _check_lines(record)
     settings = runs.settings(record.config)
     settings = {k: v for k, v in settings.items() if k != "seed" and not any(runs.owns(where, k) for where in _WHERE)}
     pairs, order = _pairs(folder), sorted(range(len(table.images)), key=lambda i: table.images[i])
     memory = (record.done or {}).get("peak_memory")
-    runs.tuned_keys(record.config)  # may have been edited, too
+    runs.tuned_keys(record.config)  # may have been edited, as may
+    catalogue_of(judged or {})
     settings["device.precision"] = record.environment.get("precision")  # where the request may be "auto"
     return Entry(
-        folder=folder,
+        **vars(record),
         seed=_whole("seed", record.config["seed"]),
-        choices=record.choices,
         settings=settings,
-        config=record.config,
-        environment=record.environment,
         classes=table.classes,
         images=tuple(table.images[i] for i in order),
         counts=table.counts[order],
         values={metric: values[order] for metric, values in _values(folder, table.images).items()},
         trained_on=frozenset(row[1:] for row in pairs if row[0] == "train"),
         validated_on=frozenset(row[1] for row in pairs if row[0] == "val"),
-        lines=record.lines,
-        scores=found,
-        catalogue=catalogue_of(judged or {}),
+        scores=scores,
         judged=judged,
         memory=None if memory is None else _whole("peak_memory", memory),
     )

@@ -220,7 +220,7 @@ def draw_cost(folder: Path, result: Comparison, levels: Sequence[Level]) -> tupl
     Returns:
         The PNG file, and the Pareto front; None unless all times are known.
     """
-    seconds = {level.name: [entry.seconds for entry in level.entries] for level in levels}
+    seconds = {level.name: [entry.training_time for entry in level.entries] for level in levels}
     known = {name: np.mean([s for s in some if s is not None]) for name, some in seconds.items() if None not in some}
     if len(levels) < 2 or len(known) < len(levels):
         return None

@@ -146,7 +146,7 @@ def _costs(levels: Sequence[Level], order: Sequence[str]) -> Iterator[Block]:
     for name in order:
         entries = by_name[name].entries
         columns = (
-            _average([entry.seconds for entry in entries], "{:.0f}"),
+            _average([entry.training_time for entry in entries], "{:.0f}"),
             _average([entry.images_per_second for entry in entries], "{:.1f}"),
             _average([entry.memory and entry.memory / 2**30 for entry in entries], "{:.2f}"),
         )

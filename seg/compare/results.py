@@ -43,7 +43,7 @@ def _rows(study: Study, further: Sequence[str]) -> Iterator[tuple[str, ...]]:
             values = [entry.scores.get(key) for key in SCORES]
             named = (study.named(entry), level.name, str(entry.seed), str(len(entry.images)))
             more = [entry.scores.get(key) for key in further]
-            yield (*named, *map(_text, [*values, entry.seconds, *more]))
+            yield (*named, *map(_text, [*values, entry.training_time, *more]))
 
 
 def _text(value: object) -> str:

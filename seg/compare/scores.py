@@ -67,11 +67,11 @@ class Sums:
         return mean(self.ratios(), axis=1)
 
     def ratios(self) -> Floats:
-        """(S, K), NaN where nothing was counted."""
+        """Return (S, K), NaN where nothing was counted."""
         return ratio(self.numerator.sum(0), self.denominator.sum(0))
 
     def without_each(self) -> Floats:
-        """Ratios (images or groups, S, K) of all images but one: the jackknife."""
+        """Return the ratios (images or groups, S, K) of all images but one: the jackknife."""
         return ratio(self.numerator.sum(0) - self.numerator, self.denominator.sum(0) - self.denominator)
 
 

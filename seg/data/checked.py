@@ -14,7 +14,7 @@ from seg.images.oddities import ValueFacts, value_facts
 
 
 class Checked(NamedTuple):
-    """What `check` found: pixels of each class (pairs, classes) int64, and each pair's (height, width).
+    """The result of `check`: pixels of each class (pairs, classes) int64, and each pair's (height, width).
 
     ``seen`` is about the values of each image. ``moments`` holds mean and mean square of each channel (2, channels),
     of images scaled to 0..1, over all pixels; None for RGB, where nobody needs it.
@@ -49,26 +49,26 @@ def check(
         f"check 2, {classes} classes, {reading}, OpenCV {cv2.__version__}",
         [pair.files for pair in pairs],
         lambda index: _facts_of(pairs[index], classes, reading),
-        keep=lambda found: None if isinstance(found, str) else found.plain(),
+        keep=lambda facts: None if isinstance(facts, str) else facts.plain(),
         restore=lambda _, kept: PairFacts(np.array(kept[0], np.int64), tuple(kept[1]), ValueFacts(*kept[2]), kept[3]),
         progress=progress,
     )
-    problems = [found for found in results if isinstance(found, str)]
+    problems = [facts for facts in results if isinstance(facts, str)]
     if problems:
         more = f" (and {len(problems) - 1} more of {len(pairs)} pairs)" if len(problems) > 1 else ""
         raise ValueError(problems[0] + more)
-    good = [found for found in results if not isinstance(found, str)]
-    table = np.array([found.counts for found in good], np.int64).reshape(len(pairs), classes)
+    good = [facts for facts in results if not isinstance(facts, str)]
+    table = np.array([facts.counts for facts in good], np.int64).reshape(len(pairs), classes)
     if not table.sum():
         raise ValueError(
             f"masks: expected labelled pixels, got 255 (ignore) everywhere in all {len(pairs)}, such as "
             f"'{pairs[0].mask}'; convert the labels with another label map"
         )
-    sizes = [found.size for found in good]
+    sizes = [facts.size for facts in good]
     moments = None
     if not reading.is_rgb:
-        moments = np.average([found.moments for found in good], 0, [height * width for height, width in sizes])
-    return Checked(table, sizes, [found.seen for found in good], moments)
+        moments = np.average([facts.moments for facts in good], 0, [height * width for height, width in sizes])
+    return Checked(table, sizes, [facts.seen for facts in good], moments)
 
 
 class PairFacts(NamedTuple):
@@ -128,6 +128,6 @@ def _wrong_instances(pair: Pair, mask: NDArray[np.uint8]) -> str:
 
 
 def _moments(image: NDArray[np.uint8]) -> list[list[float]]:
-    """Mean and mean square of each channel of (H, W, channels), scaled to 0..1."""
+    """Return mean and mean square of each channel of (H, W, channels), scaled to 0..1."""
     mean, deviation = (values.ravel() / 255 for values in cv2.meanStdDev(image))
     return [mean.tolist(), (mean**2 + deviation**2).tolist()]

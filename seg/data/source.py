@@ -252,13 +252,13 @@ def measured(reading: Reading, images: Sequence[Path]) -> Reading:
     """
     if reading.range != PERCENTILES:
         return reading
-    found = percentiles(images, reading, read_values)
-    log.info(f"data.range=percentiles: {text_of(found)} of {len(images)} training images")
-    return reading.with_range(found)
+    limits = percentiles(images, reading, read_values)
+    log.info(f"data.range=percentiles: {text_of(limits)} of {len(images)} training images")
+    return reading.with_range(limits)
 
 
 def check_classes(checked: Checked, labels: LabelMap, part: str, *, learn: bool = False) -> None:
-    """Say which classes have no pixel, because a mean over the others looks better than it is.
+    """Warn of classes that have no pixel, because a mean over the others looks better than it is.
 
     Args:
         learn: a model is to be trained on it.
@@ -336,7 +336,7 @@ def load_labels(labels: str | None, masks: Folders) -> LabelMap:
 
 
 def check_labels(label_map: LabelMap, masks: Folders, source: str) -> None:
-    """Make sure that the masks mean what the label map says, where a ``labels.yaml`` beside them tells.
+    """Check that the masks mean what the label map says, where a ``labels.yaml`` beside them tells.
 
     Raises:
         ValueError: the masks were made with other classes.

@@ -9,7 +9,7 @@ from seg.files import SUFFIXES
 
 
 def images_of(source: Path, template: str) -> dict[str, Path]:
-    """Name of each image, which its mask will bear, and its file.
+    """Return the file of each image by the name that its mask will bear.
 
     Args:
         source: a folder, searched with its subfolders; an image; or a text file of images, one a line, absolute or
