@@ -43,9 +43,6 @@ To add one: a module here, or one of your own, and a YAML in ``conf/loss/``, or 
 
 
     class Kulczynski(RegionLoss):  # on the regions of the classes: 1 - the mean of precision and recall
-        def __init__(self, *, smooth=1.0, batch=True, absent="skip", weight=None):
-            super().__init__(smooth=smooth, batch=batch, absent=absent, weight=weight)
-
         def miss(self, sums):
             precision, recall = divide(sums.hit, sums.predicted), divide(sums.hit, sums.labelled)
             return 1 - (precision + recall) / 2
