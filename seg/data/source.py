@@ -239,7 +239,7 @@ def check(pairs: Sequence[Pair], classes: int, reading: Reading, part: str) -> C
     """Call `seg.data.checked.check` with a progress bar, and warn of what is odd about the images of this part."""
     with bulk_progress("checking", "pairs", console) as tell:
         checked = checking.check(pairs, classes, reading=reading, progress=lambda done, total: tell(done, total=total))
-    for odd in oddities(checked.seen, reading):
+    for odd in oddities(checked.facts, reading):
         log.warning(f"{part}: {odd.text}, such as '{pairs[odd.images[0]].image}'; {odd.advice}")
     return checked
 

@@ -64,7 +64,7 @@ def check_apart(destination: str | os.PathLike[str], folders: Iterable[str | os.
     target = Path(destination).resolve()
     around = {_identity(folder) for folder in (target, *target.parents) if folder.is_dir()}
     for root in map(Path, folders):
-        if any(not found.reason and _identity(root / found.inner) in around for found in walk(root)):
+        if any(not folder.reason and _identity(root / folder.inner) in around for folder in walk(root)):
             raise ValueError(
                 f"{what}: expected a folder outside '{root}', got '{destination}', where what is written would be read "
                 "as images the next time; give another folder"

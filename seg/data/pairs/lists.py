@@ -81,32 +81,33 @@ def _read(line: str, images: "_Finder", masks: "_Finder", where: str) -> tuple[_
     text = line.strip()
     if not text:
         return None
-    found = images.find(text)
-    if len(found) == 1:
-        return found[0], None
-    if not found and text.startswith("#"):
+    candidates = images.find(text)
+    if len(candidates) == 1:
+        return candidates[0], None
+    if not candidates and text.startswith("#"):
         return None
-    if not found:
+    if not candidates:
         columns = [(text[: gap.start()], text[gap.end() :]) for gap in _BETWEEN.finditer(text)]
         both = [(image, mask) for a, b in columns for image in images.find(a) for mask in masks.find(b)]
         if len(both) == 1:
             (image, (_, mask)) = both[0]
             return image, mask
-        found = list(dict.fromkeys(image for image, _ in both))
-        found = found if len(found) != 1 else [mask for _, mask in both]  # it is the mask that is not clear
-        if not found and (known := [columns for columns in columns if images.find(columns[0])]):
+        candidates = list(dict.fromkeys(image for image, _ in both))
+        if len(candidates) == 1:  # it is the mask that is not clear
+            candidates = [mask for _, mask in both]
+        if not candidates and (known := [columns for columns in columns if images.find(columns[0])]):
             first, second = known[-1]
             raise ValueError(
                 f"{where}: expected the name of a mask after '{first}', such as '{masks.example}', got '{second}'; "
                 "correct or remove it; a comment needs a line of its own"
             )
-    if not found:
+    if not candidates:
         raise ValueError(
             f"{where}: expected the name of an image, such as '{images.example}', got '{text}'; correct or remove the "
             "line"
         )
-    named = ", ".join(f"'{path}'" for _, path in found[:_SHOWN])
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    named = ", ".join(f"'{path}'" for _, path in candidates[:_SHOWN])
+    more = f" and {len(candidates) - _SHOWN} more" if len(candidates) > _SHOWN else ""
     raise ValueError(f"{where}: expected one file, got '{text}', which may be {named}{more}; write more of the path")
 
 
@@ -126,8 +127,8 @@ class _Finder:
     def find(self, text: str) -> list[_File]:
         """Return name and path of each file that a word fits, quoted or written as on Windows too."""
         for word in dict.fromkeys((text, text.strip("\"'"), text.replace("\\", "/"))):
-            if found := self._exact(word) or self._ending(word):
-                return found
+            if candidates := self._exact(word) or self._ending(word):
+                return candidates
         return []
 
     def _exact(self, word: str) -> list[_File]:

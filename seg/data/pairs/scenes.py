@@ -34,14 +34,14 @@ def scenes_of(names: Sequence[str], group: str | None = None) -> list[str]:
             f"data.group: expected a regular expression, such as '^(.*)_', got '{group}' ({error}); correct it"
         ) from None
     matches = [pattern.search(name) for name in names]
-    found = [match and match[min(pattern.groups, 1)] for match in matches]
-    without = [name for name, scene in zip(names, found, strict=True) if not scene]
+    matched = [match and match[min(pattern.groups, 1)] for match in matches]
+    without = [name for name, scene in zip(names, matched, strict=True) if not scene]
     if without:
         raise ValueError(
             f"data.group: expected '{group}' to find a scene in every name, got none in {len(without)} of "
             f"{len(names)}, the first '{without[0]}'; correct it"
         )
-    return [str(scene) for scene in found]
+    return [str(scene) for scene in matched]
 
 
 def torn_scenes(
