@@ -73,8 +73,8 @@ def audit(
     findings: list[Finding] = []
     paired: list[list[Measurements]] = []
     for split in splits:
-        pairs, found = pair_files(split)
-        findings += found
+        pairs, problems = pair_files(split)
+        findings += problems
         paired.append(pairs)
     if reading.range == PERCENTILES:
         reading = reading.with_range(percentiles([pair.image for pair in paired[0]], reading, read_values))

@@ -76,9 +76,9 @@ def _windowed(codes: _Codes) -> _Codes:
     for axis, factor in ((1, 0x85EBCA6B), (0, 0xC2B2AE35)):
         step = 1
         while step < WINDOW:
-            one, next_ = (codes[:, :-step], codes[:, step:]) if axis else (codes[:-step], codes[step:])
-            codes = one * np.uint32(factor)
-            codes += next_
+            first_half, second_half = (codes[:, :-step], codes[:, step:]) if axis else (codes[:-step], codes[step:])
+            codes = first_half * np.uint32(factor)
+            codes += second_half
             factor, step = factor * factor & 0xFFFFFFFF, 2 * step
     return codes
 

@@ -81,7 +81,7 @@ def check_files(split: str, pairs: Sequence[Measurements]) -> Iterator[Finding]:
 def check_images(split: str, pairs: Sequence[Measurements], reading: Reading) -> Iterator[Finding]:
     """Report what is odd about images: their values, sizes, kinds, transparency."""
     images, total = [pair for pair in pairs if not pair.image_error], len(pairs)
-    for odd in oddities([pair.seen for pair in images], reading):
+    for odd in oddities([pair.facts for pair in images], reading):
         examples = tuple(example_of(images[i].image, detail=images[i].kind) for i in odd.images)
         severity = "note" if odd.check == "hidden-orientation" else "warning"
         yield Finding(odd.check, severity, split, odd.text, odd.advice, examples)

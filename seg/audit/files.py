@@ -69,7 +69,7 @@ def measure(
     """
     reader = LabelReader(labels, unknown="ignore", max_pixels=min(limit(), 1 << 30))
     return remembered(
-        f"audit 3, {labels.digest}, {by_index}, {reading}, OpenCV {cv2.__version__}",
+        f"audit 4, {labels.digest}, {by_index}, {reading}, OpenCV {cv2.__version__}",
         [(pair.image, pair.mask) for pair in pairs],
         lambda index: _measure(pairs[index], reader, by_index, reading),
         keep=lambda pair: pair.plain() if pair.readable else None,
@@ -173,7 +173,7 @@ def _measure(pair: Measurements, reader: LabelReader, by_index: bool, reading: R
     """Decode both files and measure the pair."""
     digest = hashlib.blake2b(digest_size=16)
     try:
-        image, pair.seen, pair.transparent = open_image(pair.image, reading)
+        image, pair.facts, pair.transparent = open_image(pair.image, reading)
         pair.size = image.shape[0], image.shape[1]
         digest.update(repr(pair.size).encode() + image.tobytes())
         pair.image_hash = digest.digest()

@@ -46,7 +46,7 @@ def _check_scenes(
         for scene, (here, there) in torn.items()
     ]
     text = f"scenes with pairs in {first} and in {second}: {len(torn)}"
-    advice = f"keep each scene in one part: what {second} scores is what the model has seen the surroundings of"
+    advice = f"keep each scene in one part: the model has seen the surroundings of the images in {second}"
     yield from as_findings("torn-scene", "warning", f"{first}, {second}", examples, text, advice)
 
 
@@ -83,10 +83,10 @@ def _by_number(first: Sequence[str], second: Sequence[str]) -> list[tuple[int, i
             series[match[1], match[3]].append((int(match[2]), i))
     for numbers in series.values():
         numbers.sort()
-    found = []
+    nearest_pairs = []
     for i, name in enumerate(second):
         if (match := _LAST_NUMBER.fullmatch(name)) and (numbers := series.get((match[1], match[3]), [])):
             at, number = bisect(numbers, (int(match[2]), 0)), int(match[2])
             nearest = min(numbers[max(at - 1, 0) : at + 1], key=lambda entry: abs(entry[0] - number))
-            found.append((nearest[1], i))
-    return found
+            nearest_pairs.append((nearest[1], i))
+    return nearest_pairs

@@ -65,8 +65,8 @@ def highlighted(pair: Measurements, index: int, labels: LabelMap, reading: Readi
 
 
 def _mask_of(pair: Measurements, labels: LabelMap) -> tuple[Image, int]:
-    found = open_label(pair.mask, LabelReader(labels, unknown="ignore"), pair.mask_kind == "mask")
-    return found.mask, found.unlisted
+    content = open_label(pair.mask, LabelReader(labels, unknown="ignore"), pair.mask_kind == "mask")
+    return content.mask, content.unlisted
 
 
 def _painted(pair: Measurements, labels: LabelMap) -> Image:

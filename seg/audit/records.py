@@ -84,7 +84,7 @@ class Measurements:
     image_error: str = ""
     mask_error: str = ""
     size: tuple[int, int] = (0, 0)  # of the image: height, width
-    seen: ValueFacts = ValueFacts("")  # noqa: RUF009 - a tuple
+    facts: ValueFacts = ValueFacts("")  # noqa: RUF009 - a tuple
     transparent: float = 0.0  # share of the image's pixels with alpha below its maximum
     mean: tuple[float, ...] = ()  # of each channel, 0..1
     std: tuple[float, ...] = ()
@@ -103,7 +103,7 @@ class Measurements:
     @property
     def kind(self) -> str:
         """Of the image, such as ``RGB, 8 bit``."""
-        return self.seen.kind
+        return self.facts.kind
 
     @property
     def readable(self) -> bool:
@@ -125,7 +125,7 @@ class Measurements:
         """Return the same pair with the measurements that `plain` returned."""
         for name in ("size", "mean", "std", "mask_size"):
             plain[name] = tuple(plain[name])
-        plain["seen"] = ValueFacts(*plain["seen"])
+        plain["facts"] = ValueFacts(*plain["facts"])
         hashes = {name: bytes.fromhex(plain[name]) for name in ("image_hash", "pair_hash")}
         arrays = {
             "thumbnail": np.frombuffer(bytes.fromhex(plain["thumbnail"]), np.uint8).reshape(16, 16),

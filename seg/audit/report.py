@@ -78,10 +78,10 @@ def _split_row(totals: Totals) -> Sequence[str]:
 def _findings(audit: Audit) -> Iterator[Html]:
     pictures = Pictures(audit)
     for severity, title in (("error", "Errors"), ("warning", "Warnings"), ("note", "Notes")):
-        found = [finding for finding in audit.findings if finding.severity == severity]
-        if found:
+        findings = [finding for finding in audit.findings if finding.severity == severity]
+        if findings:
             yield element("h2", title)
-        for finding in found:
+        for finding in findings:
             yield _finding(finding, pictures)
 
 

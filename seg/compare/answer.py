@@ -1,7 +1,7 @@
 """The result in plain words, made from the numbers."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from seg.compare.findings import BOTH, IMAGES, OPPOSITE, Comparison, LevelResult, PairResult, turned
 from seg.compare.variance import Interval
@@ -120,7 +120,10 @@ def doubt(result: Comparison) -> str | None:
 
 def _uneven(result: Comparison) -> Iterator[str]:
     """Yield a level whose seeds make up most of the scatter of all levels, by which each pair is judged."""
-    variances = {level.level: _of_seeds(level) for level in result.levels}
+    variances = {
+        level.level: ((level.variance.seeds or 0.0) + level.variance.remainder) * level.variance.seed_count
+        for level in result.levels
+    }
     name = max(variances, key=lambda level: variances[level])
     largest = variances.pop(name)
     if len(variances) > 1 and largest > sum(variances.values()):
@@ -133,25 +136,16 @@ def _uneven(result: Comparison) -> Iterator[str]:
         )
 
 
-def _of_seeds(level: LevelResult) -> float:
-    """Return the variance of the scores of a level's seeds."""
-    return ((level.variance.seeds or 0.0) + level.variance.remainder) * level.variance.seed_count
-
-
-def cautions(result: Comparison, seeds: Sequence[int]) -> Iterator[str]:
-    """Yield what such few runs cannot say.
-
-    Args:
-        seeds: number of runs of each level.
-    """
-    fewest = min(seeds)
+def cautions(result: Comparison) -> Iterator[str]:
+    """Yield what so few runs cannot say."""
+    fewest = min(len(level.seeds) for level in result.levels)
     if fewest == 1:
         yield (
-            "One run of a level does not show how much seeds matter: what is said holds for these very runs alone, and "
-            "no verdict follows."
+            "One run per level does not show how much seeds matter: all statements are about these very runs, and no "
+            "verdict follows."
         )
     elif min((pair.variance.seed_degrees for pair in result.pairs), default=2.0) < 2:
-        yield "Two seeds hardly show how much seeds matter: intervals for new seeds are very wide, rightly so."
+        yield "Two seeds hardly show how much seeds matter: intervals for new seeds are very wide, and rightly so."
     elif fewest < 10:
         yield (
             f"With {fewest} seeds, the intervals of levels are about these very runs on new images; verdicts are about "

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,19 @@ def level_of(entry: Entry, axis: str | None) -> str:
         return runs.as_text(entry.choices[axis])
     if axis in entry.settings:
         return runs.as_text(entry.settings[axis])
-    value: Any = entry.config
-    for part in axis.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            raise ValueError(f"it has no {axis}")
-        value = value[part]
-    return runs.as_text(value)
+    try:
+        return runs.as_text(_node(entry.config, axis))
+    except LookupError:
+        raise ValueError(f"it has no {axis}") from None
+
+
+def _node(config: Any, path: str) -> Any:
+    """Return the node of a configuration at a dotted path; raise LookupError if there is none."""
+    for part in path.split("."):
+        if not isinstance(config, Mapping):
+            raise LookupError(path)
+        config = config[part]
+    return config
 
 
 def by_level(entries: Sequence[Entry], axis: str | None) -> dict[str, list[Entry]]:
@@ -208,18 +216,12 @@ def settings_of_axis(entry: Entry, axis: str | None) -> dict[str, Any]:
     node = runs.package(axis)
     own = {key: value for key, value in entry.settings.items() if runs.owns(node, key)}
     tuned = {key: entry.settings[key] for key in runs.tuned_keys(entry.config) if key in entry.settings}
-    if own or _has(entry.config, node) or axis not in entry.choices:  # an option may set nothing: regularizer=none
+    if own or axis not in entry.choices:
+        return own | tuned
+    with suppress(LookupError):  # an option may set nothing: regularizer=none
+        _node(entry.config, node)
         return own | tuned
     return dict(entry.settings)
-
-
-def _has(config: Any, node: str) -> bool:
-    """Tell whether the configuration has this node, even an empty one."""
-    for part in node.split("."):
-        if not isinstance(config, Mapping) or part not in config:
-            return False
-        config = config[part]
-    return True
 
 
 def other_settings(entry: Entry, axis: str | None) -> dict[str, Any]:

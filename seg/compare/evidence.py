@@ -111,7 +111,7 @@ def _read(folder: Path) -> Entry:
     settings = {k: v for k, v in settings.items() if k != "seed" and not any(runs.owns(where, k) for where in _WHERE)}
     pairs, order = _pairs(folder), sorted(range(len(table.images)), key=lambda i: table.images[i])
     memory = (record.done or {}).get("peak_memory")
-    runs.tuned_keys(record.config)  # may have been edited, as may
+    runs.tuned_keys(record.config)  # this and the next raise if they were edited
     catalogue_of(judged or {})
     settings["device.precision"] = record.environment.get("precision")  # where the request may be "auto"
     return Entry(

@@ -41,7 +41,7 @@ class LevelResult(Estimate):
 
     Attributes:
         level: its name.
-        seeds: of its runs.
+        seeds, scores: of its runs.
         images: number of images.
         mean: of its seeds' scores.
         rank, rank_interval: 1 for the best.
@@ -50,6 +50,7 @@ class LevelResult(Estimate):
 
     level: str
     seeds: tuple[int, ...]
+    scores: tuple[float, ...]
     images: int
     mean: float
     rank: int

@@ -195,5 +195,5 @@ def encoded(picture: Mask, kind: Literal["JPEG", "PNG"]) -> bytes:
 def changes(target: Mask, reference: Mask, other: Mask) -> Mask:
     """Return the index into `CHANGE_COLORS` of each pixel: what another prediction fixes and breaks."""
     before, after = reference == target, other == target
-    found = np.select([before & after, after, before], [_BOTH_RIGHT, _FIXED, _BROKEN], _BOTH_WRONG)
-    return np.where(target == IGNORE, _IGNORED, found).astype(np.uint8)
+    kinds = np.select([before & after, after, before], [_BOTH_RIGHT, _FIXED, _BROKEN], _BOTH_WRONG)
+    return np.where(target == IGNORE, _IGNORED, kinds).astype(np.uint8)

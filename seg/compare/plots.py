@@ -1,7 +1,7 @@
 """The plots of a report, each as PNG and SVG."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,19 +62,15 @@ def draw_forest(folder: Path, result: Comparison, reference: str) -> str:
     return "forest.png"
 
 
-def draw_seeds(folder: Path, result: Comparison, scores: Mapping[str, Sequence[float]]) -> str:
-    """Draw the score of every run, and the interval of every level.
-
-    Args:
-        scores: level -> score of each of its runs.
-    """
+def draw_seeds(folder: Path, result: Comparison) -> str:
+    """Draw the score of every run, and the interval of every level."""
     levels, metric, scale = result.by_rank[::-1], result.measure, result.measure.scale
-    shown = labels(scores)
+    shown = labels(level.level for level in levels)
     with saved_figure(folder, "seeds", (7.5, 1.2 + 0.36 * len(levels))) as axes:
         for row, level in enumerate(levels):
             ends = [scale * end for end in level.widest]
             axes.plot(ends, [row, row], color="#b6bec7", linewidth=5, solid_capstyle="butt")
-            axes.plot([scale * s for s in scores[level.level]], [row] * len(scores[level.level]), "o", color="#4a78a8")
+            axes.plot([scale * score for score in level.scores], [row] * len(level.scores), "o", color="#4a78a8")
             axes.plot(scale * level.mean, row, "|", color="black", markersize=14)
         axes.set_yticks(range(len(levels)), [shown[level.level] for level in levels])
         axes.set_ylim(-0.7, len(levels) - 0.3)

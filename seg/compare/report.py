@@ -12,7 +12,6 @@ from seg.compare.findings import BOTH, Comparison
 from seg.compare.gallery import Case, draw_case, encoded, find_cases
 from seg.compare.other_scores import other_metrics, other_scores
 from seg.compare.ranks import agreement
-from seg.compare.scores import sums
 from seg.compare.study import Level, Study
 from seg.metrics.catalogue import Metric
 from seg.report.document import Block, Bullets, Figure, Heading, Table, Text, Views, write_document
@@ -41,7 +40,7 @@ def _blocks(folder: Path, study: Study, result: Comparison, reference: str) -> I
     cases = list(find_cases(levels, reference)) if len(levels) > 1 else []
     for sentence in answer(result, reference):
         yield Text(sentence, strong=True)
-    yield Bullets([*study.warnings, *cautions(result, [len(level.entries) for level in study.levels])])
+    yield Bullets([*study.warnings, *cautions(result)])
     yield Heading("Levels")
     yield _levels(study, result, metric)
     yield from _costs(study.levels, order)
@@ -52,8 +51,7 @@ def _blocks(folder: Path, study: Study, result: Comparison, reference: str) -> I
         yield Figure(forest, "Differences, 95 % intervals, and what does not matter.")
         yield from _rankings(study)
     yield Heading("Seeds")
-    scores = {level.name: sums(level.sample(), result.metric).scores().tolist() for level in study.levels}
-    yield Figure(plots.draw_seeds(folder, result, scores), "One dot per run.")
+    yield Figure(plots.draw_seeds(folder, result), "One dot per run.")
     yield from _parts(result)
     if (cost := plots.draw_cost(folder, result, study.levels)) is not None:
         name, front = cost

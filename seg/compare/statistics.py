@@ -153,6 +153,7 @@ def _level(name: str, level: Scored, metric: str, ranks: Ranks, index: int) -> L
     return LevelResult(
         level=name,
         seeds=sample.seeds,
+        scores=tuple(level.scores.tolist()),
         images=sample.counts.shape[1],
         mean=center,
         interval=_within(interval, bounds),

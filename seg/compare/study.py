@@ -81,8 +81,8 @@ def read_study(root: str | os.PathLike[str], axis: str | None = None, metric: st
     Raises:
         ValueError: there is no run, no such axis or metric, or several things vary; the message lists them.
     """
-    some = _find(Path(root))
-    return _study(some, axis or only_axis(some.entries), metric)
+    collected = _find(Path(root))
+    return _study(collected, axis or only_axis(collected.entries), metric)
 
 
 def read_studies(
@@ -96,21 +96,21 @@ def read_studies(
     Raises:
         ValueError: see `read_study`, or ``by`` has one value.
     """
-    some = _find(Path(root))
-    kept, others = with_axis(some.entries, by, "by")
+    collected = _find(Path(root))
+    kept, others = with_axis(collected.entries, by, "by")
     values = by_level(kept, by)
     if len(values) < 2:
-        left = "".join(f"; {run} cannot be compared: {reason}" for run, reason in some.excluded[:1])
+        left = "".join(f"; {run} cannot be compared: {reason}" for run, reason in collected.excluded[:1])
         raise ValueError(
             f"by: expected a key of which the runs have several values, got '{by}' with {len(values)} among "
-            f"{len(some.entries)} runs{left}; leave it out"
+            f"{len(collected.entries)} runs{left}; leave it out"
         )
     axis = axis or only_axis(next(iter(values.values())))
-    left_out = [*some.excluded, *((_named(some.root, entry.folder), reason) for entry, reason in others)]
+    left_out = [*collected.excluded, *((_named(collected.root, entry.folder), reason) for entry, reason in others)]
     studies = {}
     for value in sorted(values, key=_by_size):
         try:
-            studies[value] = _study(replace(some, entries=values[value], excluded=left_out), axis, metric)
+            studies[value] = _study(replace(collected, entries=values[value], excluded=left_out), axis, metric)
         except ValueError as error:
             raise ValueError(f"{by}={value}: {error}") from None
         left_out = []  # told once
@@ -141,19 +141,19 @@ def _find(root: Path) -> _Runs:
     if on_test:
         entries, damaged = _read_all(root, [entry.folder / runs.TEST for entry in entries])
         excluded += damaged
-    elif some := sum(tested):
-        warnings.append(f"{some} of {len(entries)} runs were judged on a test set; validation scores are compared")
+    elif collected := sum(tested):
+        warnings.append(f"{collected} of {len(entries)} runs were judged on a test set; validation scores are compared")
     return _Runs(root, entries, excluded, warnings, on_test)
 
 
-def _study(some: _Runs, axis: str | None, metric: str) -> Study:
-    kept, excluded = some.entries, list(some.excluded)
+def _study(collected: _Runs, axis: str | None, metric: str) -> Study:
+    kept, excluded = collected.entries, list(collected.excluded)
     for same in conditions(axis, metric):
         kept, others = same(kept)
-        excluded += [(_named(some.root, entry.folder), reason) for entry, reason in others]
+        excluded += [(_named(collected.root, entry.folder), reason) for entry, reason in others]
     levels = _levels(kept, axis)
-    warnings = (*some.warnings, *_missing_seeds(levels), *_environments(kept))
-    return Study(some.root, axis, levels, tuple(excluded), warnings, some.on_test)
+    warnings = (*collected.warnings, *_missing_seeds(levels), *_environments(kept))
+    return Study(collected.root, axis, levels, tuple(excluded), warnings, collected.on_test)
 
 
 def _folders(root: Path, unread: list[tuple[str, str]]) -> Iterator[Path]:

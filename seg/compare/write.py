@@ -58,7 +58,7 @@ def write_comparison(destination: Path, study: Study, compared: Comparison, refe
     write_report(destination, study, compared, reference)
     for warning in study.warnings:
         log.warning(warning)
-    return [*answer(compared, reference), *_cautions(study, compared)]
+    return [*answer(compared, reference), *cautions(compared)]
 
 
 def write_overview(
@@ -79,7 +79,7 @@ def write_overview(
         write_comparison(folders[value], study, compared[value], over.reference)
     excluded = [left_out for study in studies.values() for left_out in study.excluded]
     warnings = [*dict.fromkeys(warning for study in studies.values() for warning in study.warnings)]
-    doubts = dict.fromkeys(text for value in studies for text in _cautions(studies[value], compared[value]))
+    doubts = dict.fromkeys(text for result in compared.values() for text in cautions(result))
     overview.write_overview(destination, over, excluded, [*warnings, *doubts])
     return list(overview.answer(over)), list(folders.values())
 
@@ -135,7 +135,3 @@ def reference_of(wanted: str | None, compared: Comparison) -> str:
     if (name := as_text(wanted)) not in names:
         raise ValueError(f"reference: expected one of {', '.join(names)}, got '{name}'; choose a level")
     return name
-
-
-def _cautions(study: Study, compared: Comparison) -> list[str]:
-    return list(cautions(compared, [len(level.entries) for level in study.levels]))

@@ -78,10 +78,10 @@ def check_pairs(folder: Path, parts: Mapping[str, Sequence[PairFiles]]) -> None:
         "missing": sorted(before.keys() - now.keys()),
         "changed": sorted(key for key in now.keys() & before.keys() if now[key] != before[key]),
     }
-    found = [f"{len(keys)} {how}, such as '{keys[0][1]}' of {keys[0][0]}" for how, keys in differences.items() if keys]
-    if found:
+    shown = [f"{len(keys)} {how}, such as '{keys[0][1]}' of {keys[0][0]}" for how, keys in differences.items() if keys]
+    if shown:
         raise ValueError(
-            f"data: expected the {len(before)} pairs that '{folder}' was begun with, got {'; '.join(found)}; bring "
+            f"data: expected the {len(before)} pairs that '{folder}' was begun with, got {'; '.join(shown)}; bring "
             "them back, or give another name=... (init= keeps the weights)"
         )
 

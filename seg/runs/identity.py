@@ -163,18 +163,18 @@ def differences(choices: Sequence[Mapping[str, Any]], settings: Sequence[Mapping
     Returns:
         Group or dotted key -> value of each run, as text; not the keys of a group that is among them.
     """
-    found: dict[str, list[str]] = {}
+    varying: dict[str, list[str]] = {}
     keys = sorted({key for some in settings for key in some})
     for group in sorted({group for some in choices for group in some}):
         node = package(group)
-        of_group = any(owns(node, key) for key in keys) and not any(owns(package(other), node) for other in found)
+        of_group = any(owns(node, key) for key in keys) and not any(owns(package(other), node) for other in varying)
         if of_group and len(set(values := [as_text(some.get(group)) for some in choices])) > 1:
-            found[group] = values
+            varying[group] = values
     for key in keys:
         values = [as_text(some.get(key)) for some in settings]
-        if len(set(values)) > 1 and not any(owns(package(group), key) for group in found):
-            found[key] = values
-    return found
+        if len(set(values)) > 1 and not any(owns(package(group), key) for group in varying):
+            varying[key] = values
+    return varying
 
 
 def package(group: str) -> str:

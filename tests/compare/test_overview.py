@@ -163,7 +163,7 @@ def test_one_seed_decides_nothing_over_values_either(root: Path, tmp_path: Path,
     assert script("seg-compare", runs="runs", destination="out", by="data.render.imbalance", draws=200).returncode == 0
     text = (tmp_path / "out/report.md").read_text()
     assert text.count("whether its level is the best, one seed cannot tell") == 2
-    assert "One run of a level does not show how much seeds matter" in text
+    assert "One run per level does not show how much seeds matter" in text
     assert "probability" not in text
     assert not re.search("gains|loses", text)
     assert "or, of one seed, for these very runs" in text

@@ -92,7 +92,7 @@ def draw_all(folder: Path, levels: list[Level], classes: list[str]) -> dict[str,
     found = compared(levels)
     ranked = sorted(levels, key=lambda level: -levels.index(level))
     plots.draw_forest(folder, found, levels[0].name)
-    plots.draw_seeds(folder, found, {level.name: [0.5, 0.6] for level in levels})
+    plots.draw_seeds(folder, found)
     plots.draw_classes(folder, found, classes)
     plots.draw_curves(folder, levels)
     plots.draw_worst(folder, levels)
