@@ -15,7 +15,15 @@ from seg.audit.duplicates import check_duplicates
 from seg.audit.files import holds_indices, measure, pair_files
 from seg.audit.neighbours import check_neighbours
 from seg.audit.overlaps import check_overlaps
-from seg.audit.records import SEVERITIES, Audit, Example, Finding, Look, Split, Totals
+from seg.audit.records import (
+    SEVERITIES as SEVERITIES,
+    Audit as Audit,
+    Example as Example,
+    Finding as Finding,
+    Measurements,
+    Split as Split,
+    Totals as Totals,
+)
 from seg.files import checks
 from seg.images import RGB, Reading, read_values
 from seg.images.oddities import percentiles
@@ -63,37 +71,34 @@ def audit(
         raise ValueError(f"splits: expected one or more of different names, got {names}; rename or add one")
     check_options(read, threads)
     findings: list[Finding] = []
-    paired: list[list[Look]] = []
+    paired: list[list[Measurements]] = []
     for split in splits:
-        looks, found = pair_files(split)
-        findings += found
-        paired.append(looks)
+        pairs, problems = pair_files(split)
+        findings += problems
+        paired.append(pairs)
     if reading.range == PERCENTILES:
-        reading = reading.with_range(percentiles([look.image for look in paired[0]], reading, read_values))
-    done: list[list[Look]] = []
-    for split, looks in zip(splits, paired, strict=True):
+        reading = reading.with_range(percentiles([pair.image for pair in paired[0]], reading, read_values))
+    done: list[list[Measurements]] = []
+    for split, pairs in zip(splits, paired, strict=True):
         by_index = read == "mask" or (read == "auto" and holds_indices(split, labels))
         tell = _after(sum(map(len, done)), sum(map(len, paired)), progress)
-        done.append(measure(looks, labels, by_index=by_index, reading=reading, threads=threads, progress=tell))
-    totals = tuple(totals_of(split, looks, labels) for split, looks in zip(splits, done, strict=True))
-    trusted = [not is_binary(looks) for looks in done]
-    for name, looks, sound in zip(names, done, trusted, strict=True):
-        findings += check_files(name, looks)
-        findings += check_images(name, looks, reading)
-        findings += check_masks(name, looks, labels) if sound else check_binary(name, looks, labels)
+        done.append(measure(pairs, labels, by_index=by_index, reading=reading, threads=threads, progress=tell))
+    totals = tuple(totals_of(split, pairs, labels) for split, pairs in zip(splits, done, strict=True))
+    trusted = [not is_binary(pairs) for pairs in done]
+    for name, pairs, sound in zip(names, done, trusted, strict=True):
+        findings += check_files(name, pairs)
+        findings += check_images(name, pairs, reading)
+        findings += check_masks(name, pairs, labels) if sound else check_binary(name, pairs, labels)
     if all(trusted):
         findings += check_classes(totals, labels)
-    looks_of = dict(zip(names, done, strict=True))
-    findings += check_duplicates(looks_of)
-    findings += check_overlaps(looks_of, reading, group, threads)
-    findings += check_neighbours(looks_of, group)
+    pairs_of = dict(zip(names, done, strict=True))
+    findings += check_duplicates(pairs_of)
+    findings += check_overlaps(pairs_of, reading, group, threads)
+    findings += check_neighbours(pairs_of, group)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Audit(labels, tuple(splits), totals, tuple(findings), tuple(map(tuple, done)), reading)
 
 
 def _after(before: int, total: int, progress: Callable[[int, int], None] | None) -> Callable[[int, int], None] | None:
-    """Progress of one split as a part of the whole."""
+    """Report progress of a split as a part of the whole."""
     return progress and (lambda done, _: progress(before + done, total))
-
-
-__all__ = ["SEVERITIES", "Audit", "Example", "Finding", "Look", "Split", "Totals", "audit"]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg.audit.records import Look
+from seg.audit.records import Measurements
 from seg.images import Image, as_rgb
 
 WINDOW = 8
@@ -25,17 +25,17 @@ _Codes = NDArray[np.uint32]
 
 
 class Shift(NamedTuple):
-    """Two looks with anchors in common: pixel (y, x) of ``second`` is (y + down, x + right) of ``first``."""
+    """Two pairs with anchors in common: pixel (y, x) of ``second`` is (y + down, x + right) of ``first``."""
 
-    first: Look
-    second: Look
+    first: Measurements
+    second: Measurements
     down: int
     right: int
     common: int
 
 
 def anchors_of(image: Image) -> _Codes:
-    """Hash and place (y * width + x) of up to `MOST` windows of an image (H, W, channels), sorted; (N, 2).
+    """Return hash and place (y * width + x) of up to `MOST` windows of an image (H, W, channels), sorted; (N, 2).
 
     They are those that come first in a random order by content, among the windows that are not flat and occur once.
     """
@@ -64,7 +64,7 @@ def anchors_of(image: Image) -> _Codes:
 
 
 def _mixed(codes: _Codes) -> _Codes:
-    """One to one, and so that sums of the results look random."""
+    """Mix bits one to one, so that sums of the results look random."""
     codes = codes * np.uint32(0x9E3779B1)
     codes ^= codes >> np.uint32(15)
     codes *= np.uint32(0x85EBCA6B)
@@ -72,50 +72,51 @@ def _mixed(codes: _Codes) -> _Codes:
 
 
 def _windowed(codes: _Codes) -> _Codes:
-    """Hash of the window that begins at each pixel, (H - 7, W - 7): a polynomial of its rows, then of these."""
+    """Hash the window that begins at each pixel, (H - 7, W - 7): a polynomial of its rows, then of these."""
     for axis, factor in ((1, 0x85EBCA6B), (0, 0xC2B2AE35)):
         step = 1
         while step < WINDOW:
-            one, next_ = (codes[:, :-step], codes[:, step:]) if axis else (codes[:-step], codes[step:])
-            codes = one * np.uint32(factor)
-            codes += next_
+            first_half, second_half = (codes[:, :-step], codes[:, step:]) if axis else (codes[:-step], codes[step:])
+            codes = first_half * np.uint32(factor)
+            codes += second_half
             factor, step = factor * factor & 0xFFFFFFFF, 2 * step
     return codes
 
 
-def shifts(first: Sequence[Look], second: Sequence[Look]) -> Iterator[list[Shift]]:
-    """For each look of ``second`` that has anchors in common with looks of ``first``: those, with the most common shift
-    of each. Both may be one list, where a look is compared with those before it.
+def shifts(first: Sequence[Measurements], second: Sequence[Measurements]) -> Iterator[list[Shift]]:
+    """Yield for each pair of ``second`` the pairs of ``first`` with anchors in common, by their most common shift.
+
+    Both may be one list, where a pair is compared with those before it.
 
     Pictures of one size that are not shifted against each other are left out: `check_duplicates` knows them.
     """
     anchors, owners = _sorted_anchors(first)
-    size = np.array([look.size for look in first], np.int64).reshape(-1, 2)
-    for index, look in enumerate(second):
-        if not len(look.anchors) or not len(anchors):
+    size = np.array([pair.size for pair in first], np.int64).reshape(-1, 2)
+    for index, pair in enumerate(second):
+        if not len(pair.anchors) or not len(anchors):
             continue
-        mine, theirs = _common(look.anchors[:, 0], anchors[:, 0])
+        mine, theirs = _common(pair.anchors[:, 0], anchors[:, 0])
         owner, place = owners[theirs], anchors[theirs, 1].astype(np.int64)
-        y, x = np.divmod(look.anchors[mine, 1].astype(np.int64), look.size[1])
+        y, x = np.divmod(pair.anchors[mine, 1].astype(np.int64), pair.size[1])
         down, right = place // size[owner, 1] - y, place % size[owner, 1] - x
-        wanted = (down != 0) | (right != 0) | (size[owner] != look.size).any(1)
+        wanted = (down != 0) | (right != 0) | (size[owner] != pair.size).any(1)
         if first is second:
             wanted &= owner < index
         found = _most_common(np.stack([owner, down, right], 1)[wanted])
-        if listed := [Shift(first[i], look, *by) for i, *by in found]:
+        if listed := [Shift(first[i], pair, *by) for i, *by in found]:
             yield listed
 
 
-def _sorted_anchors(looks: Sequence[Look]) -> tuple[_Codes, NDArray[np.int32]]:
-    """Return the anchors of all looks by their hashes, (N, 2), and the positions of their looks."""
-    anchors = np.concatenate([np.zeros((0, 2), np.uint32), *(look.anchors for look in looks)])
-    owners = np.repeat(np.arange(len(looks), dtype=np.int32), [len(look.anchors) for look in looks])
+def _sorted_anchors(pairs: Sequence[Measurements]) -> tuple[_Codes, NDArray[np.int32]]:
+    """Return the anchors of all images by their hashes, (N, 2), and the positions of their pairs."""
+    anchors = np.concatenate([np.zeros((0, 2), np.uint32), *(pair.anchors for pair in pairs)])
+    owners = np.repeat(np.arange(len(pairs), dtype=np.int32), [len(pair.anchors) for pair in pairs])
     order = np.argsort(anchors[:, 0], kind="stable")
     return anchors[order], owners[order]
 
 
 def _common(hashes: _Codes, ordered: _Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions in both of equal hashes."""
+    """Return the positions of equal hashes in both."""
     start = np.searchsorted(ordered, hashes)
     known = np.flatnonzero(ordered[np.minimum(start, len(ordered) - 1)] == hashes)
     start = start[known]
@@ -125,7 +126,7 @@ def _common(hashes: _Codes, ordered: _Codes) -> tuple[NDArray[np.int64], NDArray
 
 
 def _most_common(shifts: NDArray[np.int64]) -> Iterator[tuple[int, int, int, int]]:
-    """Of the rows (owner, down, right) the most frequent one of each owner, and how often, if that is enough."""
+    """Yield the most frequent row (owner, down, right) of each owner, and how often it occurs, if that is enough."""
     rows, times = np.unique(shifts, axis=0, return_counts=True)
     best: dict[int, tuple[int, int, int]] = {}
     for (owner, down, right), count in zip(rows.tolist(), times.tolist(), strict=True):

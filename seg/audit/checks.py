@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from seg.audit.records import (
-    Example,
     Finding,
-    Look,
+    Measurements,
     Split,
     Totals,
     as_findings,
+    example_of,
     in_words,
     named_examples,
     percent_text,
@@ -27,28 +27,29 @@ from seg.labels import LabelMap
 _VOID = {"void", "unlabelled", "unlabeled", "unlabel", "unknown", "undefined", "unclassified", "ignore", "ignored"}
 
 
-def totals_of(split: Split, looks: Sequence[Look], labels: LabelMap) -> Totals:
-    images = [look for look in looks if not look.image_error]
-    masks = [look for look in looks if not look.mask_error]
-    counts = np.array([look.counts for look in masks], np.int64).reshape(len(masks), labels.classes)
-    weights = np.array([look.size[0] * look.size[1] for look in images], np.float64)
+def totals_of(split: Split, pairs: Sequence[Measurements], labels: LabelMap) -> Totals:
+    """Add up the measurements of a split."""
+    images = [pair for pair in pairs if not pair.image_error]
+    masks = [pair for pair in pairs if not pair.mask_error]
+    counts = np.array([pair.counts for pair in masks], np.int64).reshape(len(masks), labels.classes)
+    weights = np.array([pair.size[0] * pair.size[1] for pair in images], np.float64)
     mean = std = np.full(len(images[0].mean) if images else 3, np.nan)
     if images:
-        means, stds = np.array([look.mean for look in images]), np.array([look.std for look in images])
+        means, stds = np.array([pair.mean for pair in images]), np.array([pair.std for pair in images])
         mean = np.average(means, 0, weights)
         std = np.sqrt(np.maximum(np.average(means**2 + stds**2, 0, weights) - mean**2, 0))
     return Totals(
         name=split.name,
         images=", ".join(map(text_of, as_list(split.images))),
         masks=", ".join(map(text_of, as_list(split.masks))),
-        pairs=len(looks),
-        sizes=_tally(size_text(look.size) for look in images),
-        kinds=_tally(look.kind for look in images),
-        mask_kinds=_tally(look.mask_kind for look in masks),
+        pairs=len(pairs),
+        sizes=_tally(size_text(pair.size) for pair in images),
+        kinds=_tally(pair.kind for pair in images),
+        mask_kinds=_tally(pair.mask_kind for pair in masks),
         pixels=counts.sum(0).tolist(),
         images_with=(counts > 0).sum(0).tolist(),
-        ignored=sum(look.ignored for look in masks),
-        unlisted=sum(look.unlisted for look in masks),
+        ignored=sum(pair.ignored for pair in masks),
+        unlisted=sum(pair.unlisted for pair in masks),
         mean=mean.tolist(),
         std=std.tolist(),
     )
@@ -58,87 +59,87 @@ def _tally(words: Iterable[str]) -> dict[str, int]:
     return dict(Counter(words).most_common())
 
 
-def check_files(split: str, looks: Sequence[Look]) -> Iterator[Finding]:
-    images = [Example((text_of(look.image),), look.image_error) for look in looks if look.image_error]
-    masks = [Example((text_of(look.mask),), look.mask_error) for look in looks if look.mask_error]
+def check_files(split: str, pairs: Sequence[Measurements]) -> Iterator[Finding]:
+    """Report files that cannot be read, and masks of another size than their image."""
+    images = [example_of(pair.image, detail=pair.image_error) for pair in pairs if pair.image_error]
+    masks = [example_of(pair.mask, detail=pair.mask_error) for pair in pairs if pair.mask_error]
+    advice = "replace these files, or remove their pairs"
     for kind, bad in (("image", images), ("mask", masks)):
-        text = f"{kind}s that cannot be read: {len(bad)} of {len(looks)}"
-        yield from as_findings(
-            f"unreadable-{kind}", "error", split, bad, text, "replace these files, or remove their pairs"
-        )
+        text = f"{kind}s that cannot be read"
+        yield from as_findings(f"unreadable-{kind}", "error", split, bad, text, advice, len(pairs))
     sizes = [
-        Example(
-            (text_of(look.image), text_of(look.mask)), f"image {size_text(look.size)}, mask {size_text(look.mask_size)}"
-        )
-        for look in looks
-        if look.readable and look.size != look.mask_size
+        example_of(pair.image, pair.mask, detail=f"image {size_text(pair.size)}, mask {size_text(pair.mask_size)}")
+        for pair in pairs
+        if pair.readable and pair.size != pair.mask_size
     ]
-    text = f"masks that differ in size from their image: {len(sizes)} of {len(looks)}"
+    text = "masks that differ in size from their image"
     advice = "export them again at one size; where width and height are swapped, one file lacks its EXIF rotation: "
     advice += "data.exif=ignore reads images as they are stored"
-    yield from as_findings("size-mismatch", "error", split, sizes, text, advice)
+    yield from as_findings("size-mismatch", "error", split, sizes, text, advice, len(pairs))
 
 
-def check_images(split: str, looks: Sequence[Look], reading: Reading) -> Iterator[Finding]:
-    images = [look for look in looks if not look.image_error]
-    for odd in oddities([look.seen for look in images], reading):
-        examples = tuple(Example((text_of(images[i].image),), images[i].kind) for i in odd.images)
+def check_images(split: str, pairs: Sequence[Measurements], reading: Reading) -> Iterator[Finding]:
+    """Report what is odd about images: their values, sizes, kinds, transparency."""
+    images, total = [pair for pair in pairs if not pair.image_error], len(pairs)
+    for odd in oddities([pair.facts for pair in images], reading):
+        examples = tuple(example_of(images[i].image, detail=images[i].kind) for i in odd.images)
         severity = "note" if odd.check == "hidden-orientation" else "warning"
         yield Finding(odd.check, severity, split, odd.text, odd.advice, examples)
-    sizes, kinds = [size_text(look.size) for look in images], [look.kind for look in images]
+    sizes, kinds = [size_text(pair.size) for pair in images], [pair.kind for pair in images]
     advice = "train on crops, or resize them"
     yield from _check_mixed("mixed-sizes", "sizes of images", split, images, sizes, advice)
     advice = "all become RGB of 8 bits; make sure that this is intended"
     yield from _check_mixed("mixed-kinds", "kinds of images", split, images, kinds, advice)
-    opaque = [
-        Example((text_of(look.image),)) for look in images if look.kind.startswith("RGBA") and not look.transparent
-    ]
-    text = f"images with an alpha channel that is fully opaque: {len(opaque)} of {len(looks)}"
-    yield from as_findings("alpha", "note", split, opaque, text, "nothing to do: alpha is dropped when they are read")
+    opaque = [example_of(p.image) for p in images if p.kind.startswith("RGBA") and not p.transparent]
+    text = "images with an alpha channel that is fully opaque"
+    advice = "nothing to do: alpha is dropped when they are read"
+    yield from as_findings("alpha", "note", split, opaque, text, advice, total)
     clear = [
-        Example((text_of(k.image),), f"{percent_text(k.transparent)} of the pixels") for k in images if k.transparent
+        example_of(pair.image, detail=f"{percent_text(pair.transparent)} of the pixels")
+        for pair in images
+        if pair.transparent
     ]
-    text = f"images with transparent pixels, whose hidden colours are trained on: {len(clear)} of {len(looks)}"
-    yield from as_findings(
-        "transparent", "warning", split, clear, text, "let the masks ignore these pixels, or fill them"
-    )
-    blank = [Example((text_of(look.image),)) for look in images if max(look.std) == 0]
-    text, advice = f"images of a single colour: {len(blank)} of {len(looks)}", "remove them unless they are intended"
-    yield from as_findings("blank-image", "warning", split, blank, text, advice)
+    text = "images with transparent pixels, whose hidden colours are trained on"
+    advice = "let the masks ignore these pixels, or fill them"
+    yield from as_findings("transparent", "warning", split, clear, text, advice, total)
+    blank = [example_of(pair.image) for pair in images if max(pair.std) == 0]
+    text, advice = "images of a single colour", "remove them unless they are intended"
+    yield from as_findings("blank-image", "warning", split, blank, text, advice, total)
 
 
 def _check_mixed(
-    check: str, what: str, split: str, images: Sequence[Look], kinds: Sequence[str], advice: str
+    check: str, what: str, split: str, images: Sequence[Measurements], kinds: Sequence[str], advice: str
 ) -> Iterator[Finding]:
     tally = _tally(kinds)
     if len(tally) > 1:
         text = f"{what}: {in_words([f'{kind} ({n})' for kind, n in tally.items()])}"
-        examples = (Example((text_of(images[kinds.index(kind)].image),), f"{kind}: {n}") for kind, n in tally.items())
+        examples = (example_of(images[kinds.index(kind)].image, detail=f"{kind}: {n}") for kind, n in tally.items())
         yield Finding(check, "note", split, text, advice, tuple(examples))
 
 
-def check_masks(split: str, looks: Sequence[Look], labels: LabelMap) -> Iterator[Finding]:
-    masks = [look for look in looks if not look.mask_error]
-    off = [Example((text_of(look.mask),), look.unlisted_reason) for look in masks if look.unlisted]
-    share = sum(look.unlisted for look in masks) / max(sum(pixels_of(look) for look in masks), 1)
-    shown = f"{len(off)} of {len(looks)} ({percent_text(share)} of all pixels)"
-    text = f"masks with values or colours outside the map: {shown}"
+def check_masks(split: str, pairs: Sequence[Measurements], labels: LabelMap) -> Iterator[Finding]:
+    """Report masks that do not fit the label map, or hold little to learn from."""
+    masks, total = [pair for pair in pairs if not pair.mask_error], len(pairs)
+    off = [example_of(pair.mask, detail=pair.unlisted_reason) for pair in masks if pair.unlisted]
+    share = sum(pair.unlisted for pair in masks) / max(sum(pixels_of(pair) for pair in masks), 1)
+    text = f"masks with values or colours outside the map: {len(off)} of {total} ({percent_text(share)} of all pixels)"
     advice = "add them to the label map, or convert with seg-preprocess unknown=nearest or unknown=ignore"
     yield from as_findings("unlisted", "error", split, off, text, advice)
-    lossy = [Example((text_of(look.mask),)) for look in masks if look.lossy]
-    text = f"masks with lossy compression (JPEG or WebP): {len(lossy)} of {len(looks)}"
+    lossy = [example_of(pair.mask) for pair in masks if pair.lossy]
+    text = "masks with lossy compression (JPEG or WebP)"
     advice = "ask for the PNG originals: the values at class boundaries differ from those that were painted"
-    yield from as_findings("lossy-mask", "warning", split, lossy, text, advice)
-    raw = [Example((text_of(look.mask),)) for look in masks if look.mask_kind != "mask"]
-    text = f"label images where the training needs 8-bit masks: {len(raw)} of {len(looks)}"
-    yield from as_findings("label-image", "note", split, raw, text, "convert them with seg-preprocess before training")
+    yield from as_findings("lossy-mask", "warning", split, lossy, text, advice, total)
+    raw = [example_of(pair.mask) for pair in masks if pair.mask_kind != "mask"]
+    text = "label images where the training needs 8-bit masks"
+    advice = "convert them with seg-preprocess before training"
+    yield from as_findings("label-image", "note", split, raw, text, advice, total)
     yield from _check_single(split, masks, labels)
     yield from _check_ignored(split, masks)
 
 
-def _check_single(split: str, masks: Sequence[Look], labels: LabelMap) -> Iterator[Finding]:
-    single = [(look, int(look.counts.argmax())) for look in masks if (look.counts > 0).sum() == 1 and not look.unlisted]
-    examples = [Example((text_of(look.mask),), f"only {labels.name_of(index)}") for look, index in single]
+def _check_single(split: str, masks: Sequence[Measurements], labels: LabelMap) -> Iterator[Finding]:
+    single = [(pair, int(pair.counts.argmax())) for pair in masks if (pair.counts > 0).sum() == 1 and not pair.unlisted]
+    examples = [example_of(pair.mask, detail=f"only {labels.name_of(index)}") for pair, index in single]
     classes = _tally(labels.name_of(index) for _, index in single)
     listed = in_words([f"{name} {n}" for name, n in classes.items()])
     text = f"masks of a single class: {len(single)} of {len(masks)} ({listed})"
@@ -147,41 +148,39 @@ def _check_single(split: str, masks: Sequence[Look], labels: LabelMap) -> Iterat
     yield from as_findings("single-class", severity, split, examples if labels.classes > 1 else [], text, advice)
 
 
-def _check_ignored(split: str, masks: Sequence[Look]) -> Iterator[Finding]:
-    everywhere = [Example((text_of(look.mask),)) for look in masks if look.ignored == pixels_of(look)]
-    text = f"masks of ignored pixels only: {len(everywhere)} of {len(masks)}"
+def _check_ignored(split: str, masks: Sequence[Measurements]) -> Iterator[Finding]:
+    everywhere = [example_of(pair.mask) for pair in masks if pair.ignored == pixels_of(pair)]
+    text = "masks of ignored pixels only"
     severity, advice = "warning", "nothing is learned from them: remove these pairs"
     if len(everywhere) == len(masks):
         severity, advice = "error", "nothing can be learned: check the label map and how the masks were made"
-    yield from as_findings("all-ignored", severity, split, everywhere, text, advice)
-    share = sum(look.ignored for look in masks) / max(sum(pixels_of(look) for look in masks), 1)
+    yield from as_findings("all-ignored", severity, split, everywhere, text, advice, len(masks))
+    share = sum(pair.ignored for pair in masks) / max(sum(pixels_of(pair) for pair in masks), 1)
     if share >= 0.1 and severity != "error":
-        most = sorted(masks, key=lambda look: -look.ignored / pixels_of(look))[:8]
-        shown = tuple(Example((text_of(look.mask),), percent_text(look.ignored / pixels_of(look))) for look in most)
-        severity, text = (
-            "warning" if share >= 0.5 else "note",
-            f"ignored share of the mask pixels: {percent_text(share)}",
-        )
+        most = sorted(masks, key=lambda pair: -pair.ignored / pixels_of(pair))[:8]
+        shown = tuple(example_of(pair.mask, detail=percent_text(pair.ignored / pixels_of(pair))) for pair in most)
+        severity = "warning" if share >= 0.5 else "note"
+        text = f"ignored share of the mask pixels: {percent_text(share)}"
         yield Finding("ignored-share", severity, split, text, "make sure that this is intended", shown)
 
 
-def is_binary(looks: Sequence[Look]) -> bool:
-    """Whether the masks hold 0 and 255 and nothing else, which the training reads as one class and ignored pixels."""
-    masks = [look for look in looks if not look.mask_error]
+def is_binary(pairs: Sequence[Measurements]) -> bool:
+    """Tell whether the masks hold 0 and 255 alone, which the training reads as one class and ignored pixels."""
+    masks = [pair for pair in pairs if not pair.mask_error]
     return (
-        all(look.mask_kind == "mask" and look.counts[1:].sum() + look.unlisted == 0 for look in masks)
-        and any(look.ignored for look in masks)
-        and any(look.counts[0] for look in masks)
+        all(pair.mask_kind == "mask" and pair.counts[1:].sum() + pair.unlisted == 0 for pair in masks)
+        and any(pair.ignored for pair in masks)
+        and any(pair.counts[0] for pair in masks)
     )
 
 
-def check_binary(split: str, looks: Sequence[Look], labels: LabelMap) -> Iterator[Finding]:
-    holders = [look for look in looks if look.ignored]
-    examples = [
-        Example((text_of(look.mask),), f"255: {percent_text(look.ignored / pixels_of(look))}") for look in holders
-    ]
+def check_binary(split: str, pairs: Sequence[Measurements], labels: LabelMap) -> Iterator[Finding]:
+    """Report masks whose foreground is 255, which is ignored; see `is_binary`."""
+    holders = [pair for pair in pairs if pair.ignored]
+    details = [f"255: {percent_text(pair.ignored / pixels_of(pair))}" for pair in holders]
+    examples = [example_of(pair.mask, detail=detail) for pair, detail in zip(holders, details, strict=True)]
     text = (
-        f"all {len(looks)} masks hold only 0 and 255: 255 is ignored, so the foreground is left out and everything "
+        f"all {len(pairs)} masks hold only 0 and 255: 255 is ignored, so the foreground is left out and everything "
         f"else is '{labels.names[0]}'"
     )
     advice = "if 255 is a class, convert with seg-preprocess and a label map that lists 255 or (255, 255, 255) for it"
@@ -189,6 +188,7 @@ def check_binary(split: str, looks: Sequence[Look], labels: LabelMap) -> Iterato
 
 
 def check_classes(totals: Sequence[Totals], labels: LabelMap) -> Iterator[Finding]:
+    """Report classes that are absent, rare, or of a name that means void."""
     names, first = labels.names, totals[0]
     seen = {split.name: {c for c, pixels in enumerate(split.pixels) if pixels} for split in totals}
     anywhere, everywhere = set().union(*seen.values()), ", ".join(seen)

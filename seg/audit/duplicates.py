@@ -7,83 +7,74 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from seg.audit.records import Example, Finding, Look, as_findings, percent_text, text_of
+from seg.audit.records import Example, Finding, Measurements, as_findings, example_of, percent_text
 
 NEAR = 0.97
 """Least correlation of two 16 x 16 gray thumbnails that counts as the same picture; `near_duplicates` says why."""
 _FLAT = 2.0  # gray levels: a thumbnail with less standard deviation shows nothing recognisable
 
 
-def check_duplicates(looks: dict[str, list[Look]]) -> Iterator[Finding]:
-    groups: dict[bytes, list[tuple[str, Look]]] = defaultdict(list)
-    for split, members in looks.items():
-        for look in members:
-            if not look.image_error:
-                groups[look.image_hash].append((split, look))
+def check_duplicates(pairs: dict[str, list[Measurements]]) -> Iterator[Finding]:
+    """Report equal and nearly equal images, within a split and across splits."""
+    groups: dict[bytes, list[tuple[str, Measurements]]] = defaultdict(list)
+    for split, members in pairs.items():
+        for pair in members:
+            if not pair.image_error:
+                groups[pair.image_hash].append((split, pair))
     several = [group for group in groups.values() if len(group) > 1]
-    for split in looks:
-        inner = [[look for name, look in group if name == split] for group in several]
-        equal = [group for group in inner if len(group) > 1 and len({look.pair_hash for look in group}) == 1]
+    for split in pairs:
+        inner = [[pair for name, pair in group if name == split] for group in several]
+        equal = [group for group in inner if len(group) > 1 and len({pair.pair_hash for pair in group}) == 1]
         text = f"redundant copies of a pair of image and mask: {sum(map(len, equal)) - len(equal)}"
-        copies = [Example(tuple(text_of(look.image) for look in group)) for group in equal]
-        yield from as_findings(
-            "duplicate",
-            "warning",
-            split,
-            copies,
-            text,
-            "keep one of each, because copies weigh more in training and scores",
-        )
-    read = [[look for _, look in group if not look.mask_error] for group in several]
-    torn = [group for group in read if len({look.pair_hash for look in group}) > 1]
-    examples = [Example(tuple(text_of(f) for look in group for f in (look.image, look.mask))) for group in torn]
+        copies = [example_of(*(pair.image for pair in group)) for group in equal]
+        advice = "keep one of each, because copies weigh more in training and scores"
+        yield from as_findings("duplicate", "warning", split, copies, text, advice)
+    read = [[pair for _, pair in group if not pair.mask_error] for group in several]
+    torn = [group for group in read if len({pair.pair_hash for pair in group}) > 1]
+    examples = [example_of(*(file for pair in group for file in (pair.image, pair.mask))) for group in torn]
     text = f"images that occur several times with different masks: {len(torn)}"
-    yield from as_findings("contradiction", "warning", ", ".join(looks), examples, text, "decide which mask is right")
-    for first, second in combinations(looks, 2):
-        yield from _check_leak(first, second, looks, several)
-    if len(looks) == 1:
-        [(split, members)] = looks.items()
-        distinct = list({look.image_hash: look for look in members if not look.image_error}.values())
-        near = _pairs_of(near_duplicates(distinct, distinct))
-        text = f"images nearly equal to another one: {len(near)} of {len(members)}"
+    yield from as_findings("contradiction", "warning", ", ".join(pairs), examples, text, "decide which mask is right")
+    for first, second in combinations(pairs, 2):
+        yield from _check_leak(first, second, pairs, several)
+    if len(pairs) == 1:
+        [(split, members)] = pairs.items()
+        distinct = list({pair.image_hash: pair for pair in members if not pair.image_error}.values())
+        near = _examples_of(near_duplicates(distinct, distinct))
+        text = "images nearly equal to another one"
         advice = "split by video or scene: a random split (data.val_share) would put them on both sides"
-        yield from as_findings("near-copy", "note", split, near, text, advice)
+        yield from as_findings("near-copy", "note", split, near, text, advice, len(members))
 
 
 def _check_leak(
-    first: str, second: str, looks: dict[str, list[Look]], several: list[list[tuple[str, Look]]]
+    first: str, second: str, pairs: dict[str, list[Measurements]], several: list[list[tuple[str, Measurements]]]
 ) -> Iterator[Finding]:
     examples, known = [], set()
     for group in several:
-        mine = [look for split, look in group if split == first]
-        for look in (look for split, look in group if split == second and mine):
-            same = any(other.pair_hash == look.pair_hash for other in mine)
-            examples.append(
-                Example((text_of(mine[0].image), text_of(look.image)), f"{'same' if same else 'another'} mask")
-            )
-            known.add(look.image)
-    of = f"of {len(looks[second])}"
-    text = f"images of {second} that are also in {first}, pixel for pixel: {len(examples)} {of}"
+        mine = [pair for split, pair in group if split == first]
+        for pair in (pair for split, pair in group if split == second and mine):
+            same = any(other.pair_hash == pair.pair_hash for other in mine)
+            examples.append(example_of(mine[0].image, pair.image, detail=f"{'same' if same else 'another'} mask"))
+            known.add(pair.image)
+    both, total = f"{first}, {second}", len(pairs[second])
+    text = f"images of {second} that are also in {first}, pixel for pixel"
     advice = f"remove them from one of the two: scores on {second} would reward memory"
-    yield from as_findings("leak", "error", f"{first}, {second}", examples, text, advice)
-    rest = [look for look in looks[second] if look.image not in known]
-    near = _pairs_of(near_duplicates(looks[first], rest))
-    text = f"images of {second} nearly equal to one of {first}: {len(near)} {of}"
+    yield from as_findings("leak", "error", both, examples, text, advice, total)
+    rest = [pair for pair in pairs[second] if pair.image not in known]
+    near = _examples_of(near_duplicates(pairs[first], rest))
+    text = f"images of {second} nearly equal to one of {first}"
     advice = "look at them; keep frames of one video, and crops and copies of one picture, in one split"
-    yield from as_findings("near-leak", "warning", f"{first}, {second}", near, text, advice)
+    yield from as_findings("near-leak", "warning", both, near, text, advice, total)
 
 
-def _pairs_of(found: Iterable[tuple[Look, Look, float]]) -> list[Example]:
-    return [
-        Example((text_of(a.image), text_of(b.image)), f"{percent_text(likeness)} alike") for a, b, likeness in found
-    ]
+def _examples_of(near: Iterable[tuple[Measurements, Measurements, float]]) -> list[Example]:
+    return [example_of(a.image, b.image, detail=f"{percent_text(likeness)} alike") for a, b, likeness in near]
 
 
 def near_duplicates(
-    first: Sequence[Look], second: Sequence[Look], threshold: float = NEAR
-) -> Iterator[tuple[Look, Look, float]]:
-    """Each look of ``second`` that resembles one of ``first`` (another one, if both are one list): yields the nearest
-    look of ``first``, the look, and their likeness, up to 1.
+    first: Sequence[Measurements], second: Sequence[Measurements], threshold: float = NEAR
+) -> Iterator[tuple[Measurements, Measurements, float]]:
+    """Yield each pair of ``second`` that resembles one of ``first`` (another one, if both are one list): the nearest
+    pair of ``first``, the pair, and their likeness, up to 1.
 
     Likeness is the correlation of 16 x 16 gray thumbnails, blind to brightness, contrast, size and compression; one
     matrix product compares a chunk with everything (50 000 x 10 000 images: 0.3 TFLOP). The default threshold: frames
@@ -104,10 +95,10 @@ def near_duplicates(
             yield first[a[1][best[row]]], second[b[1][start + row]], float(likeness[row, best[row]])
 
 
-def unit_thumbnails(looks: Sequence[Look]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Thumbnails with mean 0 and length 1, (N, 256), and the positions of their looks."""
-    shown = [i for i, look in enumerate(looks) if look.thumbnail is not None]
-    pictures = np.array([looks[i].thumbnail for i in shown], np.float32).reshape(len(shown), 256)
+def unit_thumbnails(pairs: Sequence[Measurements]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return thumbnails with mean 0 and length 1, (N, 256), and the positions of their pairs."""
+    shown = [i for i, pair in enumerate(pairs) if pair.thumbnail is not None]
+    pictures = np.array([pairs[i].thumbnail for i in shown], np.float32).reshape(len(shown), 256)
     pictures -= pictures.mean(1, keepdims=True)
     deviation = pictures.std(1)
     clear = deviation >= _FLAT

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg.audit.anchors import anchors_of
-from seg.audit.records import Example, Finding, Look, Split, as_findings, reason_of, texts_of
+from seg.audit.records import Finding, Measurements, Split, as_findings, example_of, reason_of
 from seg.convert.reader import LabelReader
 from seg.data.pairs import as_list, list_both
 from seg.files.memo import remembered
@@ -22,7 +22,8 @@ from seg.labels import IGNORE, LabelMap
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def pair_files(split: Split) -> tuple[list[Look], list[Finding]]:
+def pair_files(split: Split) -> tuple[list[Measurements], list[Finding]]:
+    """Return the pairs of a split, not measured yet, and what is wrong with the names of its files."""
     templates = {"image_template": split.image_template, "template": split.template}
     images, masks = list_both(split.images, split.masks, **templates, only=split.listed)
     if split.only is not None:
@@ -31,46 +32,35 @@ def pair_files(split: Split) -> tuple[list[Look], list[Finding]]:
         masks = {name: paths for name, paths in masks.items() if name in wanted}
     findings: list[Finding] = []
     for kind, files, other, others in (("image", images, "mask", masks), ("mask", masks, "image", images)):
-        alone = [Example(texts_of(paths)) for name, paths in files.items() if name not in others]
-        findings += as_findings(
-            f"{kind}-without-{other}",
-            "error",
-            split.name,
-            alone,
-            f"{kind}s without {other}: {len(alone)} of {len(files)}",
-            f"add the missing files, move these away, or correct the templates (masks are looked for as "
-            f"'{split.template}', images as '{split.image_template}')",
-        )
-        twice = [Example(texts_of(paths)) for paths in files.values() if len(paths) > 1]
-        findings += as_findings(
-            f"{kind}-name-twice",
-            "error",
-            split.name,
-            twice,
-            f"names shared by several {kind}s: {len(twice)}",
-            "keep one file of each name; only the first was checked",
-        )
-    both = [Look(name, images[name][0], masks[name][0]) for name in sorted(images.keys() & masks.keys())]
+        alone = [example_of(*paths) for name, paths in files.items() if name not in others]
+        text, advice = f"{kind}s without {other}", "add the missing files, move these away, or correct the templates "
+        advice += f"(masks are looked for as '{split.template}', images as '{split.image_template}')"
+        findings += as_findings(f"{kind}-without-{other}", "error", split.name, alone, text, advice, len(files))
+        twice = [example_of(*paths) for paths in files.values() if len(paths) > 1]
+        text = f"names shared by several {kind}s: {len(twice)}"
+        advice = "keep one file of each name; only the first was checked"
+        findings += as_findings(f"{kind}-name-twice", "error", split.name, twice, text, advice)
+    both = [Measurements(name, images[name][0], masks[name][0]) for name in sorted(images.keys() & masks.keys())]
     return both, findings
 
 
 def holds_indices(split: Split, labels: LabelMap) -> bool:
-    """Whether gray files are masks already: ``labels.yaml`` is beside them, or values and indices are the same."""
+    """Tell whether gray files are masks already: ``labels.yaml`` is beside them, or values and indices are the same."""
     return all(value == index for value, index in labels.values) or all(
         (folder / "labels.yaml").is_file() for folder in as_list(split.masks)
     )
 
 
 def measure(
-    looks: Sequence[Look],
+    pairs: Sequence[Measurements],
     labels: LabelMap,
     *,
     by_index: bool,
     reading: Reading,
     threads: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Look]:
-    """Fill in the looks of one split, from memory where neither file has changed since an earlier audit.
+) -> list[Measurements]:
+    """Measure the pairs of one split, from memory where neither file has changed since an earlier audit.
 
     Args:
         by_index: 8-bit grayscale PNG hold class indices.
@@ -79,18 +69,18 @@ def measure(
     """
     reader = LabelReader(labels, unknown="ignore", max_pixels=min(limit(), 1 << 30))
     return remembered(
-        f"audit 3, {labels.digest}, {by_index}, {reading}, OpenCV {cv2.__version__}",
-        [(look.image, look.mask) for look in looks],
-        lambda index: _measure(looks[index], reader, by_index, reading),
-        keep=lambda look: look.measurements() if look.readable else None,
-        restore=lambda index, kept: looks[index].with_measurements(kept),
+        f"audit 4, {labels.digest}, {by_index}, {reading}, OpenCV {cv2.__version__}",
+        [(pair.image, pair.mask) for pair in pairs],
+        lambda index: _measure(pairs[index], reader, by_index, reading),
+        keep=lambda pair: pair.plain() if pair.readable else None,
+        restore=lambda index, kept: pairs[index].restored(kept),
         threads=threads,
         progress=progress,
     )
 
 
 def open_image(path: Path, reading: Reading) -> tuple[Image, ValueFacts, float]:
-    """Image (H, W, channels) as in training, what is to say of its values, and the share of pixels not opaque.
+    """Return the image (H, W, channels) as in training, facts about its values, and the share of pixels not opaque.
 
     Raises:
         ValueError: not an image, cut short, or not of 8 or 16 bits.
@@ -104,7 +94,7 @@ def open_image(path: Path, reading: Reading) -> tuple[Image, ValueFacts, float]:
     return values.image(reading), value_facts(values, reading), transparent
 
 
-class LabelLook(NamedTuple):
+class LabelContent(NamedTuple):
     """Class indices (H, W) uint8 with 255 for ignored and unlisted pixels; the number of unlisted pixels and a sentence
     about them; whether the file holds class indices; whether its format is lossy."""
 
@@ -115,7 +105,7 @@ class LabelLook(NamedTuple):
     lossy: bool
 
 
-def open_label(path: Path, reader: LabelReader, by_index: bool) -> LabelLook:
+def open_label(path: Path, reader: LabelReader, by_index: bool) -> LabelContent:
     """Return the content of a mask or label image.
 
     Args:
@@ -127,14 +117,14 @@ def open_label(path: Path, reader: LabelReader, by_index: bool) -> LabelLook:
     """
     data = _bytes_of(path)
     if by_index and data[:8] == _PNG and data[24:26] == b"\x08\x00":
-        return LabelLook(*_indices(decode_mask(data), reader.labels), was_mask=True, lossy=False)
+        return LabelContent(*_indices(decode_mask(data), reader.labels), was_mask=True, lossy=False)
     mapped = reader.file(path)[0]
     unlisted, reason = (mapped.missing[0], reader.reason(mapped.missing)) if mapped.missing else (0, "")
-    return LabelLook(mapped.mask, unlisted, reason, was_mask=False, lossy=bool(mapped.lossy))
+    return LabelContent(mapped.mask, unlisted, reason, was_mask=False, lossy=bool(mapped.lossy))
 
 
 def _indices(samples: NDArray[np.uint8], labels: LabelMap) -> tuple[NDArray[np.uint8], int, str]:
-    """Mask, number of pixels outside the label map, and a sentence about them."""
+    """Return the mask, the number of pixels outside the label map, and a sentence about them."""
     outside = (samples >= labels.classes) & (samples != IGNORE)
     if not outside.any():
         return samples, 0, ""
@@ -179,35 +169,35 @@ def _check_png(data: bytes) -> None:
     raise ValueError("expected a whole PNG, got one without its end chunk (cut short); copy it again")
 
 
-def _measure(look: Look, reader: LabelReader, by_index: bool, reading: Reading) -> Look:
-    """Decode both files and fill in the look."""
+def _measure(pair: Measurements, reader: LabelReader, by_index: bool, reading: Reading) -> Measurements:
+    """Decode both files and measure the pair."""
     digest = hashlib.blake2b(digest_size=16)
     try:
-        image, look.seen, look.transparent = open_image(look.image, reading)
-        look.size = image.shape[0], image.shape[1]
-        digest.update(repr(look.size).encode() + image.tobytes())
-        look.image_hash = digest.digest()
+        image, pair.facts, pair.transparent = open_image(pair.image, reading)
+        pair.size = image.shape[0], image.shape[1]
+        digest.update(repr(pair.size).encode() + image.tobytes())
+        pair.image_hash = digest.digest()
         mean, std = map(np.asarray, cv2.meanStdDev(image))
-        look.mean, look.std = tuple(mean.ravel() / 255), tuple(std.ravel() / 255)
-        look.anchors = anchors_of(image)
+        pair.mean, pair.std = tuple(mean.ravel() / 255), tuple(std.ravel() / 255)
+        pair.anchors = anchors_of(image)
         gray = cv2.cvtColor(as_rgb(image), cv2.COLOR_RGB2GRAY)
-        look.thumbnail = cv2.resize(gray, (16, 16), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        pair.thumbnail = cv2.resize(gray, (16, 16), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     except (ValueError, cv2.error) as error:
-        look.image_error = reason_of(error)
+        pair.image_error = reason_of(error)
     try:
-        mask = _measure_mask(look, reader, by_index)
+        mask = _measure_mask(pair, reader, by_index)
         digest.update(repr(mask.shape).encode() + mask.tobytes())
-        look.pair_hash = digest.digest()
+        pair.pair_hash = digest.digest()
     except (OSError, ValueError, cv2.error) as error:
-        look.mask_error = reason_of(error)
-    return look
+        pair.mask_error = reason_of(error)
+    return pair
 
 
-def _measure_mask(look: Look, reader: LabelReader, by_index: bool) -> NDArray[np.uint8]:
-    mask, look.unlisted, look.unlisted_reason, was_mask, look.lossy = open_label(look.mask, reader, by_index)
-    look.mask_kind = "mask" if was_mask else "label image"
-    look.mask_size = mask.shape[0], mask.shape[1]
+def _measure_mask(pair: Measurements, reader: LabelReader, by_index: bool) -> NDArray[np.uint8]:
+    mask, pair.unlisted, pair.unlisted_reason, was_mask, pair.lossy = open_label(pair.mask, reader, by_index)
+    pair.mask_kind = "mask" if was_mask else "label image"
+    pair.mask_size = mask.shape[0], mask.shape[1]
     counts = np.bincount(mask.ravel(), minlength=256)
-    look.counts = counts[: reader.labels.classes].astype(np.int64)
-    look.ignored = int(counts[IGNORE]) - look.unlisted
+    pair.counts = counts[: reader.labels.classes].astype(np.int64)
+    pair.ignored = int(counts[IGNORE]) - pair.unlisted
     return mask

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg.audit.files import open_image, open_label
-from seg.audit.records import Audit, Look, text_of
+from seg.audit.records import Audit, Measurements, text_of
 from seg.convert import LabelReader
 from seg.images import Image, Reading, as_rgb
 from seg.labels import IGNORE, LabelMap
@@ -22,9 +22,9 @@ class Pictures:
 
     def __init__(self, audit: Audit) -> None:
         self._labels, self._reading = audit.labels, audit.reading
-        looks = [look for split in audit.looks for look in split]
-        self._images = {text_of(look.image): look for look in looks}
-        self._masks = {text_of(look.mask): look for look in looks}
+        pairs = [pair for split in audit.pairs for pair in split]
+        self._images = {text_of(pair.image): pair for pair in pairs}
+        self._masks = {text_of(pair.mask): pair for pair in pairs}
 
     def with_image(self, files: tuple[str, ...]) -> tuple[str, ...]:
         """Return the files; a mask on its own is preceded by its image."""
@@ -33,12 +33,12 @@ class Pictures:
         return files
 
     def name(self, file: str) -> str:
-        """Name of the pair that a file belongs to."""
-        look = self._images.get(file) or self._masks.get(file)
-        return look.name if look else file
+        """Return the name of the pair that a file belongs to."""
+        pair = self._images.get(file) or self._masks.get(file)
+        return pair.name if pair else file
 
     def of(self, file: str, side: int) -> bytes | None:
-        """Image or painted mask of at most ``side`` pixels wide and high; None if there is nothing to show."""
+        """Return an image or painted mask, at most ``side`` pixels wide and high; None if there is nothing to show."""
         try:
             if file in self._images:
                 return _jpeg(_shrink(as_rgb(open_image(self._images[file].image, self._reading)[0]), side))
@@ -49,9 +49,9 @@ class Pictures:
         return None
 
 
-def highlighted(look: Look, index: int, labels: LabelMap, reading: Reading) -> bytes:
+def highlighted(pair: Measurements, index: int, labels: LabelMap, reading: Reading) -> bytes:
     """Return the image with one class in its colour and everything else faded, at most 220 pixels wide and high."""
-    image, mask = as_rgb(open_image(look.image, reading)[0]), _mask_of(look, labels)[0]
+    image, mask = as_rgb(open_image(pair.image, reading)[0]), _mask_of(pair, labels)[0]
     small = _shrink(image, 220)
     size = small.shape[1], small.shape[0]
     here = cv2.resize((mask == index).astype(np.float32), size, interpolation=cv2.INTER_AREA)[..., None]
@@ -64,22 +64,22 @@ def highlighted(look: Look, index: int, labels: LabelMap, reading: Reading) -> b
     return _jpeg(picture)
 
 
-def _mask_of(look: Look, labels: LabelMap) -> tuple[Image, int]:
-    found = open_label(look.mask, LabelReader(labels, unknown="ignore"), look.mask_kind == "mask")
-    return found.mask, found.unlisted
+def _mask_of(pair: Measurements, labels: LabelMap) -> tuple[Image, int]:
+    content = open_label(pair.mask, LabelReader(labels, unknown="ignore"), pair.mask_kind == "mask")
+    return content.mask, content.unlisted
 
 
-def _painted(look: Look, labels: LabelMap) -> Image:
+def _painted(pair: Measurements, labels: LabelMap) -> Image:
     """Return the mask in the colours of the map; 255 is white, or magenta if it stands for unlisted pixels alone."""
-    mask, unlisted = _mask_of(look, labels)
+    mask, unlisted = _mask_of(pair, labels)
     table = np.zeros((256, 3), np.uint8)
     table[: labels.classes] = labels.palette
-    table[IGNORE] = _UNLISTED if unlisted and not look.ignored else _IGNORED
+    table[IGNORE] = _UNLISTED if unlisted and not pair.ignored else _IGNORED
     return np.asarray(table[mask], np.uint8)
 
 
 def _shrink(image: Image, side: int) -> Image:
-    """At most ``side`` pixels wide and high; small images are enlarged by a whole factor."""
+    """Shrink to at most ``side`` pixels wide and high; enlarge small images by a whole factor."""
     height, width = image.shape[:2]
     factor = min(side / width, side / height)
     if factor >= 2:
@@ -89,6 +89,6 @@ def _shrink(image: Image, side: int) -> Image:
 
 
 def _jpeg(picture: NDArray[Any]) -> bytes:
-    """RGB (H, W, 3) of any number type, values clipped to 0..255."""
+    """Encode RGB (H, W, 3) of any number type, values clipped to 0..255."""
     pixels = np.ascontiguousarray(picture[..., ::-1].clip(0, 255).astype(np.uint8))
     return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 82])[1].tobytes()

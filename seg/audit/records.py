@@ -75,7 +75,7 @@ def text_of(path: str | os.PathLike[str]) -> str:
 
 
 @dataclass(slots=True)
-class Look:
+class Measurements:
     """Measurements of one pair of files; of a file that cannot be read, only the reason."""
 
     name: str
@@ -84,7 +84,7 @@ class Look:
     image_error: str = ""
     mask_error: str = ""
     size: tuple[int, int] = (0, 0)  # of the image: height, width
-    seen: ValueFacts = ValueFacts("")  # noqa: RUF009 - a tuple
+    facts: ValueFacts = ValueFacts("")  # noqa: RUF009 - a tuple
     transparent: float = 0.0  # share of the image's pixels with alpha below its maximum
     mean: tuple[float, ...] = ()  # of each channel, 0..1
     std: tuple[float, ...] = ()
@@ -103,14 +103,14 @@ class Look:
     @property
     def kind(self) -> str:
         """Of the image, such as ``RGB, 8 bit``."""
-        return self.seen.kind
+        return self.facts.kind
 
     @property
     def readable(self) -> bool:
         return not self.image_error and not self.mask_error
 
-    def measurements(self) -> dict[str, Any]:
-        """Return what was measured, as plain data; not which files."""
+    def plain(self) -> dict[str, Any]:
+        """Return the measurements as plain data, without the names of the files."""
         assert self.thumbnail is not None
         plain = {name: getattr(self, name) for name in self.__slots__ if name not in {"name", "image", "mask"}}
         return plain | {
@@ -121,11 +121,11 @@ class Look:
             "counts": self.counts.tolist(),
         }
 
-    def with_measurements(self, plain: dict[str, Any]) -> Self:
-        """Return the same pair with what `measurements` gave."""
+    def restored(self, plain: dict[str, Any]) -> Self:
+        """Return the same pair with the measurements that `plain` returned."""
         for name in ("size", "mean", "std", "mask_size"):
             plain[name] = tuple(plain[name])
-        plain["seen"] = ValueFacts(*plain["seen"])
+        plain["facts"] = ValueFacts(*plain["facts"])
         hashes = {name: bytes.fromhex(plain[name]) for name in ("image_hash", "pair_hash")}
         arrays = {
             "thumbnail": np.frombuffer(bytes.fromhex(plain["thumbnail"]), np.uint8).reshape(16, 16),
@@ -156,13 +156,13 @@ class Totals:
 
 @dataclass(frozen=True)
 class Audit:
-    """The result of `audit`, worst findings first; `looks` has one tuple a split; images were read by `reading`."""
+    """The result of `audit`, worst findings first; `pairs` has one tuple per split; images were read by `reading`."""
 
     labels: LabelMap
     splits: tuple[Split, ...]
     totals: tuple[Totals, ...]
     findings: tuple[Finding, ...]
-    looks: tuple[tuple[Look, ...], ...]
+    pairs: tuple[tuple[Measurements, ...], ...]
     reading: Reading = RGB
 
     def count(self, severity: str) -> int:
@@ -170,7 +170,7 @@ class Audit:
         return sum(finding.severity == severity for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for ``audit.json``."""
+        """Return plain data for ``audit.json``."""
         return {
             "version": seg.__version__,
             "counts": {f"{severity}s": self.count(severity) for severity in SEVERITIES},
@@ -183,38 +183,47 @@ class Audit:
 
 
 def as_findings(
-    check: str, severity: str, split: str, examples: Sequence[Example], text: str, advice: str
+    check: str, severity: str, split: str, examples: Sequence[Example], text: str, advice: str, total: int | None = None
 ) -> Iterator[Finding]:
+    """Yield the finding that examples show, if there are any; with ``total`` the text says how many, of how many."""
     if examples:
+        text = text if total is None else f"{text}: {len(examples)} of {total}"
         yield Finding(check, severity, split, text, advice, tuple(examples))
 
 
+def example_of(*paths: Path, detail: str = "") -> Example:
+    """Return an example of these files."""
+    return Example(tuple(map(text_of, paths)), detail)
+
+
 def reason_of(error: Exception) -> str:
+    """Say why a file cannot be read."""
     if isinstance(error, cv2.error):
         return "expected an image that OpenCV can measure, got one that it refuses; save it as 8-bit PNG"
     return str(error)
 
 
 def named_examples(details: Iterable[str]) -> list[Example]:
+    """Return examples without files, such as classes."""
     return [Example((), detail) for detail in details]
 
 
-def pixels_of(look: Look) -> int:
-    return look.mask_size[0] * look.mask_size[1]
+def pixels_of(pair: Measurements) -> int:
+    """Count the pixels of a mask."""
+    return pair.mask_size[0] * pair.mask_size[1]
 
 
 def size_text(size: tuple[int, int]) -> str:
+    """Show (height, width) as ``width x height``."""
     return f"{size[1]} x {size[0]}"
 
 
-def texts_of(paths: Iterable[Path]) -> tuple[str, ...]:
-    return tuple(map(text_of, paths))
-
-
 def in_words(words: Sequence[str], most: int = 8) -> str:
+    """List at most so many words, and how many more there are."""
     more = f" and {len(words) - most} more" if len(words) > most else ""
     return ", ".join(words[:most]) + more
 
 
 def percent_text(share: float) -> str:
+    """Show a share in percent, with more digits where it is small."""
     return f"{100 * share:.{0 if share in (0, 1) else 2 if share < 0.1 else 1}f} %"

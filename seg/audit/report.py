@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import seg
 from seg.audit.pictures import Pictures, highlighted
-from seg.audit.records import Audit, Example, Finding, Look, Totals, percent_text, pixels_of
+from seg.audit.records import Audit, Example, Finding, Measurements, Totals, percent_text, pixels_of
 from seg.report.html import Html, bar, element, figure, join, lines, page, swatch, table, write
 
 _LISTED, _PICTURED = 5, 6  # examples of a finding: lines, and rows of pictures
@@ -47,7 +47,7 @@ def write_report(path: str | os.PathLike[str], audit: Audit) -> None:
 
 
 def verdict(audit: Audit) -> tuple[str, str, str]:
-    """Severity (``error``, ``warning`` or ``fit``), the answer, and a sentence about it."""
+    """Return severity (``error``, ``warning`` or ``fit``), the answer, and a sentence about it."""
     errors, warnings, notes = (audit.count(severity) for severity in ("error", "warning", "note"))
     rest = f"{_count(warnings, 'warning')} and {_count(notes, 'note')}"
     if errors:
@@ -78,10 +78,10 @@ def _split_row(totals: Totals) -> Sequence[str]:
 def _findings(audit: Audit) -> Iterator[Html]:
     pictures = Pictures(audit)
     for severity, title in (("error", "Errors"), ("warning", "Warnings"), ("note", "Notes")):
-        found = [finding for finding in audit.findings if finding.severity == severity]
-        if found:
+        findings = [finding for finding in audit.findings if finding.severity == severity]
+        if findings:
             yield element("h2", title)
-        for finding in found:
+        for finding in findings:
             yield _finding(finding, pictures)
 
 
@@ -109,7 +109,7 @@ def _example(example: Example) -> Html:
 
 
 def _row(files: tuple[str, ...], pictures: Pictures) -> Html:
-    """Up to four files side by side; empty if none can be shown."""
+    """Show up to four files side by side; empty if none can be shown."""
     files = pictures.with_image(files)
     side = 104 if len(files) > 2 else 142
     shown = [picture for file in files if (picture := pictures.of(file, side))]
@@ -150,31 +150,31 @@ def _colors(audit: Audit) -> Iterator[Html]:
 
 
 def _overlays(audit: Audit) -> Iterator[Html]:
-    """Of each class the images where it fills the largest, the middle and the smallest share."""
-    labels, looks = audit.labels, [look for split in audit.looks for look in split]
+    """Show the images where each class fills the largest, the middle and the smallest share."""
+    labels, pairs = audit.labels, [pair for split in audit.pairs for pair in split]
     yield element("h2", "What the classes look like")
     about = "The class in its colour, everything else faded: where it fills the largest, the middle and the smallest "
     yield element("p", about + "share of an image that holds it.", class_="muted")
-    paired = [look for look in looks if look.readable and look.size == look.mask_size]
-    chosen = [(look, index) for index in range(labels.classes) for look in _spread(paired, index)]
+    paired = [pair for pair in pairs if pair.readable and pair.size == pair.mask_size]
+    chosen = [(pair, index) for index in range(labels.classes) for pair in _spread(paired, index)]
     with ThreadPoolExecutor() as pool:
         drawn = list(pool.map(lambda job: highlighted(job[0], job[1], labels, audit.reading), chosen))
     figures: list[list[Html]] = [[] for _ in labels.names]
-    for (look, index), picture in zip(chosen, drawn, strict=True):
-        figures[index].append(figure(picture, caption=f"{look.name}, {percent_text(_share(look, index))}"))
+    for (pair, index), picture in zip(chosen, drawn, strict=True):
+        figures[index].append(figure(picture, caption=f"{pair.name}, {percent_text(_share(pair, index))}"))
     for color, name, shown in zip(labels.palette, labels.names, figures, strict=True):
         body = element("div", *shown, class_="pictures") if shown else element("span", "in no mask", class_="absent")
         yield element("div", element("div", swatch(color), name), body, class_="class")
 
 
-def _spread(looks: Iterable[Look], index: int) -> list[Look]:
-    holders = sorted((look for look in looks if look.counts[index]), key=lambda look: -_share(look, index))
+def _spread(pairs: Iterable[Measurements], index: int) -> list[Measurements]:
+    holders = sorted((pair for pair in pairs if pair.counts[index]), key=lambda pair: -_share(pair, index))
     places = sorted({0, len(holders) // 2, len(holders) - 1}) if holders else []
     return [holders[place] for place in places]
 
 
-def _share(look: Look, index: int) -> float:
-    return float(look.counts[index]) / pixels_of(look)
+def _share(pair: Measurements, index: int) -> float:
+    return float(pair.counts[index]) / pixels_of(pair)
 
 
 def _few(tally: dict[str, int], most: int = 3) -> Html:

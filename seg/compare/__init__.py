@@ -1,8 +1,8 @@
-"""Runs become levels of an axis, levels are compared with statistics, and a report says what was found. Needs no torch.
+"""Runs become levels of an axis, levels are compared with statistics, and a report shows the result. Needs no torch.
 
     study = read_study("runs", axis="loss")
-    found = compare({level.name: level.sample() for level in study.levels}, rope=0.005)
-    write_report(Path("comparison"), study, found, reference="cross_entropy")
+    result = compare({level.name: level.sample() for level in study.levels}, rope=0.005)
+    write_report(Path("comparison"), study, result, reference="cross_entropy")
 
 - `seg.compare.evidence`: what one run folder, or one output folder of ``seg-evaluate``, contributes;
 - `seg.compare.study`: which runs are compared along which axis, and which are left out for which reason;
@@ -10,7 +10,7 @@
 - `seg.compare.scores`: what is compared, and metrics as ratios of sums over images;
 - `seg.compare.variance`: the variance that seeds and images give a mean, intervals, verdicts;
 - `seg.compare.ranks`: how firm a ranking is, and agreement between rankings;
-- `seg.compare.findings`: what is found, as plain data;
+- `seg.compare.findings`: the result, as plain data;
 - `seg.compare.results`, `answer`, `plots`, `gallery`, `about`, `report`: tables for scripts, words,
   pictures, the page of them all, which `seg.report.document` writes as Markdown and HTML;
 - `seg.report.figure`, `inline_markup`: what names look like in all pictures, and in all text.
@@ -27,6 +27,4 @@ What bites here:
   verdicts where two or three levels of a dozen scatter so.
 """
 
-from seg.compare.statistics import compare
-
-__all__ = ["compare"]
+from seg.compare.statistics import compare as compare

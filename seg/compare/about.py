@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from seg.compare.conditions import settings_of_axis
 from seg.compare.evidence import Entry
-from seg.compare.findings import Compared
+from seg.compare.findings import Comparison
 from seg.compare.study import Level, Study
 from seg.metrics.scores import POLICY
 from seg.report.document import Block, Bullets, Heading, Table
@@ -14,8 +14,8 @@ from seg.runs import as_text, tuned_keys
 _ORDER = ("model", "loss", "regularizer", "augment", "optimizer", "scheduler", "average", "data")
 
 
-def about(study: Study, found: Compared) -> Iterator[Block]:
-    """Yield what was compared, by what it was made, and what was left out."""
+def about(study: Study, result: Comparison) -> Iterator[Block]:
+    """Yield what was compared, what made it, and what was left out."""
     yield Heading("What was compared")
     entries = study.entries
     first = entries[0]
@@ -30,18 +30,18 @@ def about(study: Study, found: Compared) -> Iterator[Block]:
         tune = first.config["tune"]
         where = f"on {100 * tune['share']:g} % of the training images, without the images that are compared"
         items.append(f"tuned for each level, {tune['trials']} trials each, {where}: {', '.join(keys)}")
-    if found.units != len(first.images):
-        items.append(f"images are drawn in {found.units} groups")
+    if result.units != len(first.images):
+        items.append(f"images are drawn in {result.units} groups")
     yield Bullets(items)
     if study.axis is not None:
-        yield Table((study.axis, "settings"), [(level.name, _settings(level, study.axis)) for level in study.levels])
+        yield Table((study.axis, "settings"), list(_settings(study.levels, study.axis)))
     if study.excluded:
         yield Heading("What was left out")
         yield Table(("run", "reason"), study.excluded)
 
 
 def _made_by(entries: Sequence[Entry]) -> str:
-    """Versions, precision, machine, and the commit of the folder that the runs were started in."""
+    """List versions, precision, machine, and the commit of the folder that the runs were started in."""
     first = entries[0].environment
     parts = [f"{key} {first.get(key)}" for key in ("seg", "torch", "precision")]
     gpus = first.get("gpus")
@@ -57,23 +57,24 @@ def _commit(state: object) -> str:
     return f"started at commit {str(state.get('commit'))[:10]}{' with changes' if state.get('changed') else ''}"
 
 
-def _settings(level: Level, axis: str) -> str:
-    found = settings_of_axis(level.entries[0], axis)
-    shown = [f"{key.removeprefix(f'{axis}.')}={as_text(value)}" for key, value in sorted(found.items()) if key != axis]
-    return ", ".join(shown)
+def _settings(levels: Sequence[Level], axis: str) -> Iterator[tuple[str, str]]:
+    """Yield the name of each level and the settings that the axis controls."""
+    for level in levels:
+        settings = {k.removeprefix(f"{axis}."): v for k, v in settings_of_axis(level.entries[0], axis).items()}
+        yield level.name, ", ".join(f"{key}={as_text(settings[key])}" for key in sorted(settings) if key != axis)
 
 
 def _shared(entries: Sequence[Entry], key: str) -> bool:
-    found = {str(entry.choices.get(key)) for entry in entries}
-    return len(found) == 1 and found != {"None"}
+    values = {str(entry.choices.get(key)) for entry in entries}
+    return len(values) == 1 and values != {"None"}
 
 
-def definitions(found: Compared) -> Iterator[Block]:
+def definitions(result: Comparison) -> Iterator[Block]:
     """Define every number that the report shows."""
     yield Heading("How to read this")
-    metric = found.measure
-    better = "less is better" if metric.lower else "more is better"
-    rope = f"{metric.number(found.rope)} {metric.differences}"
+    metric = result.measure
+    better = "lower is better" if metric.lower else "higher is better"
+    rope = f"{metric.number(result.rope)} {metric.differences}"
     unit = "points (hundredths)" if metric.differences == "points" else metric.differences
     yield Bullets(
         [
@@ -86,13 +87,13 @@ def definitions(found: Compared) -> Iterator[Block]:
             "10 seeds that of a level is about these very runs on new images",
             f"verdict: better or worse if the interval for new seeds and images lies beyond {rope}, "
             "equivalent if within, else inconclusive, so that with 95 % probability all verdicts hold together "
-            f"(Holm, {len(found.pairs)} pairs); of fewer than 10 seeds the scatter over all levels counts for each "
+            f"(Holm, {len(result.pairs)} pairs); of fewer than 10 seeds the scatter over all levels counts for each "
             "pair; one seed leaves it open",
             "better / equivalent / worse: probabilities of that, as far as the t distribution holds",
             "images won, p, effect: paired over images, averaged over seeds; Wilcoxon signed rank adjusted after "
             "Holm, and the matched-pairs rank-biserial correlation",
-            f"rank: in the middle 95 % of {found.draws:,} draws of what the levels may truly be worth; Kendall's tau "
-            f"of such a ranking with this one is {found.ranks.tau:.2f} on average; the ranks of each level hold for "
+            f"rank: in the middle 95 % of {result.draws:,} draws of what the levels may truly be worth; Kendall's tau "
+            f"of such a ranking with this one is {result.ranks.tau:.2f} on average; the ranks of each level hold for "
             "itself alone, where verdicts hold together",
             "probability of a false claim: the share of these draws in which another level is better than the winner; "
             "too low where all levels are closer together than seeds scatter",

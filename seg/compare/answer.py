@@ -1,15 +1,12 @@
-"""What was found, in plain words that are made from the numbers."""
+"""The result in plain words, made from the numbers."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 
-from seg.compare.findings import BOTH, IMAGES, Compared, LevelResult, PairResult
+from seg.compare.findings import BOTH, IMAGES, OPPOSITE, Comparison, LevelResult, PairResult, turned
 from seg.compare.variance import Interval
 from seg.metrics.catalogue import Metric
 from seg.report.inline_markup import code
-
-_OPPOSITE = {"better": "worse", "worse": "better"}
 
 
 def points(value: float) -> str:
@@ -22,59 +19,30 @@ def between(interval: Interval, metric: Metric) -> str:
     return f"{metric.number(interval[0])} to {metric.number(interval[1])}"
 
 
-def decided_by(pair: PairResult) -> Interval:
-    """Return the interval that the verdict follows."""
-    return pair.wide or pair.interval
-
-
-def seen_from(pair: PairResult, level: str) -> PairResult:
-    """Return the same pair with this level as a."""
-    if pair.a == level:
-        return pair
-    return replace(
-        pair,
-        a=pair.b,
-        b=pair.a,
-        difference=-pair.difference,
-        interval=_turned(pair.interval),
-        wide=pair.wide and _turned(pair.wide),
-        wins=pair.losses,
-        losses=pair.wins,
-        effect=-pair.effect,
-        p_better=pair.p_worse,
-        p_worse=pair.p_better,
-        verdict=_OPPOSITE.get(pair.verdict, pair.verdict),
-    )
-
-
-def _turned(interval: Interval) -> Interval:
-    return -interval[1], -interval[0]
-
-
 def _lead(pair: PairResult, metric: Metric) -> tuple[str, str, str]:
-    """Who is ahead, who behind, and by how much, with the interval: positive, whether more or less is better."""
+    """Return who is ahead, who behind, and by how much: positive, whether higher or lower is better."""
     ahead, behind = (code(name) for name in ((pair.a, pair.b) if pair.p_better > pair.p_worse else (pair.b, pair.a)))
-    interval = decided_by(pair) if pair.difference > 0 else _turned(decided_by(pair))
+    interval = pair.widest if pair.difference > 0 else turned(pair.widest)
     by = f"{metric.number(abs(pair.difference))} {metric.differences} of {metric.title}"
     return ahead, behind, f"{by}, 95 % interval {between(interval, metric)}"
 
 
-def answer(found: Compared, reference: str) -> Iterator[str]:
-    """Sentences: what the reference beats, is beaten by, equals, and where it is open.
+def answer(result: Comparison, reference: str) -> Iterator[str]:
+    """Yield sentences: what the reference beats, is beaten by, equals, and where it is open.
 
     Args:
         reference: level that the others are compared with.
     """
-    metric = found.measure
-    if len(found.levels) == 1:
-        (level,) = found.levels
+    metric = result.measure
+    if len(result.levels) == 1:
+        (level,) = result.levels
         yield f"{code(level.level)} has {_value(metric, level)}. There is nothing to compare it with."
         return
-    pairs = [seen_from(pair, reference) for pair in found.pairs if reference in (pair.a, pair.b)]
+    pairs = result.pairs_with(reference)
     for verdict in ("better", "worse", "equivalent", "inconclusive"):
         some = sorted((pair for pair in pairs if pair.verdict == verdict), key=lambda pair: -abs(pair.difference))
-        yield from (_sentence(pair, metric, found) for pair in some)
-    yield from _about_the_winner(found)
+        yield from (_sentence(pair, metric, result) for pair in some)
+    yield from _about_the_winner(result)
 
 
 def _value(metric: Metric, level: LevelResult) -> str:
@@ -83,15 +51,16 @@ def _value(metric: Metric, level: LevelResult) -> str:
     return f"{value} (95 % interval for {about}: {between(level.interval, metric)})"
 
 
-def _sentence(pair: PairResult, metric: Metric, found: Compared) -> str:
-    low, high = decided_by(pair)
+def _sentence(pair: PairResult, metric: Metric, result: Comparison) -> str:
+    low, high = pair.widest
     a, b = code(pair.a), code(pair.b)
     ahead, behind, by = _lead(pair, metric)
-    data = f"these {found_seeds(pair)} and {found.levels[0].images} images"
-    if pair.verdict in _OPPOSITE:
+    seeds = pair.variance.seed_count
+    data = f"these {seeds} seed{'s' * (seeds != 1)} and {result.levels[0].images} images"
+    if pair.verdict in OPPOSITE:
         return f"{ahead} beats {behind} by {by}."
     apart = f"{metric.number(pair.difference)} {metric.differences} of {metric.title}, 95 % interval"
-    rope = f"{metric.number(found.rope)} {metric.differences}"
+    rope = f"{metric.number(result.rope)} {metric.differences}"
     if pair.verdict == "equivalent":
         return (
             f"{a} and {b} are equivalent: the difference, {apart} {between((low, high), metric)}, lies within {rope}."
@@ -101,9 +70,9 @@ def _sentence(pair: PairResult, metric: Metric, found: Compared) -> str:
             f"Between {a} and {b} ({apart} for these very runs {between((low, high), metric)}) one seed cannot "
             "decide: more seeds would show how much they matter."
         )
-    if low > found.rope or high < -found.rope:
+    if low > result.rope or high < -result.rope:
         return (
-            f"{ahead} is ahead of {behind} (by {by}), but of {len(found.pairs)} pairs one may be this far apart by "
+            f"{ahead} is ahead of {behind} (by {by}), but of {len(result.pairs)} pairs one may be this far apart by "
             f"chance alone: {data} cannot decide; {_more(pair)}."
         )
     if low > 0 or high < 0:
@@ -112,12 +81,6 @@ def _sentence(pair: PairResult, metric: Metric, found: Compared) -> str:
             f"that would matter; {_more(pair)}."
         )
     return f"Between {a} and {b} ({apart} {between((low, high), metric)}) {data} cannot decide; {_more(pair)}."
-
-
-def found_seeds(pair: PairResult) -> str:
-    """How many seeds a pair was compared by."""
-    count = pair.variance.seed_count
-    return f"{count} seed{'s' * (count != 1)}"
 
 
 _THOUSAND = 1000  # seeds: of more, nobody needs the number
@@ -135,38 +98,36 @@ def _more(pair: PairResult) -> str:
     return f"{' or '.join(options)} would, if the difference stays the same"
 
 
-def _about_the_winner(found: Compared) -> Iterator[str]:
-    best = [code(name) for name in in_first_place(found)]
-    metric = found.measure.title
+def _about_the_winner(result: Comparison) -> Iterator[str]:
+    best = [code(name) for name in result.best]
+    metric = result.measure.title
     if len(best) > 1:
         yield f"{' and '.join(best)} share the best {metric}."
-    elif (risk := doubt(found)) is not None:
-        yield f"{best[0]} is the best of the {len(found.levels)}; {risk}."
+    elif (risk := doubt(result)) is not None:
+        yield f"{best[0]} is the best of the {len(result.levels)}; {risk}."
     else:
         yield f"{best[0]} has the best {metric} of these runs; whether its level is the best, one seed cannot tell."
 
 
-def in_first_place(found: Compared) -> list[str]:
-    """Return the levels that share the best score: one, as a rule."""
-    return [level.level for level in found.levels if level.rank == 1]
-
-
-def doubt(found: Compared) -> str | None:
+def doubt(result: Comparison) -> str | None:
     """Say how probable it is that the winner is a false claim; None for one level, or where no seed shows it."""
-    if len(found.levels) < 2 or found.rank_kind == IMAGES:
+    if len(result.levels) < 2 or result.rank_kind == IMAGES:
         return None
-    risk = found.ranks.false_claim
+    risk = result.ranks.false_claim
     shown = "less than 0.01" if risk < 0.005 else f"{risk:.2f}"
     return f"the probability that another one is truly better, and this claim false, is {shown}"
 
 
-def _uneven(found: Compared) -> Iterator[str]:
+def _uneven(result: Comparison) -> Iterator[str]:
     """Yield a level whose seeds make up most of the scatter of all levels, by which each pair is judged."""
-    variances = {level.level: _of_seeds(level) for level in found.levels}
+    variances = {
+        level.level: ((level.variance.seeds or 0.0) + level.variance.remainder) * level.variance.seed_count
+        for level in result.levels
+    }
     name = max(variances, key=lambda level: variances[level])
     largest = variances.pop(name)
     if len(variances) > 1 and largest > sum(variances.values()):
-        ends, metric = (math.sqrt(pick(variances.values())) for pick in (min, max)), found.measure
+        ends, metric = (math.sqrt(pick(variances.values())) for pick in (min, max)), result.measure
         by = f"{metric.number(math.sqrt(largest))} {metric.differences}"
         yield (
             f"Seeds move {code(name)} by {by} (standard deviation), other levels by "
@@ -175,31 +136,22 @@ def _uneven(found: Compared) -> Iterator[str]:
         )
 
 
-def _of_seeds(level: LevelResult) -> float:
-    """Variance of the scores of a level's seeds."""
-    return ((level.variance.seeds or 0.0) + level.variance.remainder) * level.variance.seed_count
-
-
-def cautions(found: Compared, seeds: Sequence[int]) -> Iterator[str]:
-    """Yield what such few runs cannot say.
-
-    Args:
-        seeds: number of runs of each level.
-    """
-    fewest = min(seeds)
+def cautions(result: Comparison) -> Iterator[str]:
+    """Yield what so few runs cannot say."""
+    fewest = min(len(level.seeds) for level in result.levels)
     if fewest == 1:
         yield (
-            "One run of a level does not show how much seeds matter: what is said holds for these very runs alone, and "
-            "no verdict follows."
+            "One run per level does not show how much seeds matter: all statements are about these very runs, and no "
+            "verdict follows."
         )
-    elif min((pair.variance.seed_degrees for pair in found.pairs), default=2.0) < 2:
-        yield "Two seeds hardly show how much seeds matter: intervals for new seeds are very wide, rightly so."
+    elif min((pair.variance.seed_degrees for pair in result.pairs), default=2.0) < 2:
+        yield "Two seeds hardly show how much seeds matter: intervals for new seeds are very wide, and rightly so."
     elif fewest < 10:
         yield (
             f"With {fewest} seeds, the intervals of levels are about these very runs on new images; verdicts are about "
             "new seeds, too."
         )
     if 1 < fewest < 10:
-        yield from _uneven(found)
-    if found.units < 30:
-        yield f"{found.units} images or groups are few: the intervals assume that new ones are like them."
+        yield from _uneven(result)
+    if result.units < 30:
+        yield f"{result.units} images or groups are few: the intervals assume that new ones are like them."

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,12 @@ def only_axis(entries: Sequence[Entry]) -> str | None:
 
 def _varying(entries: Sequence[Entry]) -> dict[str, list[str]]:
     """Return groups and keys with more than one value, and these values."""
-    found = runs.differences([entry.choices for entry in entries], [entry.settings for entry in entries])
-    return {name: sorted(set(values)) for name, values in found.items()}
+    varying = runs.differences([entry.choices for entry in entries], [entry.settings for entry in entries])
+    return {name: sorted(set(values)) for name, values in varying.items()}
 
 
 def level_of(entry: Entry, axis: str | None) -> str:
-    """Value of the axis, as text.
+    """Return the value of the axis, as text.
 
     Raises:
         ValueError: this run has no such thing.
@@ -57,66 +58,77 @@ def level_of(entry: Entry, axis: str | None) -> str:
         return runs.as_text(entry.choices[axis])
     if axis in entry.settings:
         return runs.as_text(entry.settings[axis])
-    value: Any = entry.config
-    for part in axis.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            raise ValueError(f"it has no {axis}")
-        value = value[part]
-    return runs.as_text(value)
+    try:
+        return runs.as_text(_node(entry.config, axis))
+    except LookupError:
+        raise ValueError(f"it has no {axis}") from None
+
+
+def _node(config: Any, path: str) -> Any:
+    """Return the node of a configuration at a dotted path; raise LookupError if there is none."""
+    for part in path.split("."):
+        if not isinstance(config, Mapping):
+            raise LookupError(path)
+        config = config[part]
+    return config
+
+
+def by_level(entries: Sequence[Entry], axis: str | None) -> dict[str, list[Entry]]:
+    """Return the runs of each level, in their order."""
+    levels: dict[str, list[Entry]] = {}
+    for entry in entries:
+        levels.setdefault(level_of(entry, axis), []).append(entry)
+    return levels
 
 
 def conditions(axis: str | None, metric: str) -> list[Callable[[list[Entry]], Kept]]:
     """Return what runs must agree in; one after the other."""
+
+    def same_training_set(entries: list[Entry]) -> Kept:
+        reason = "it was trained on other images than most runs"
+        return largest_group(entries, lambda entry: entry.trained_on, lambda *_: reason)
+
+    def same_own_settings(entries: list[Entry]) -> Kept:
+        return agree_on(entries, lambda entry: settings_of_axis(entry, axis))
+
     of_data = axis is not None and runs.owns("data", axis)
+    return [
+        lambda entries: with_axis(entries, axis),
+        lambda entries: _with_metric(entries, metric),
+        _same_classes,
+        _same_images,
+        lambda entries: _same_values(entries, metric),
+        _not_chosen,
+        lambda entries: _each_level(entries, axis, same_own_settings),
+        lambda entries: _same_other_settings(entries, axis),
+        lambda entries: _each_level(entries, axis, same_training_set) if of_data else same_training_set(entries),
+        lambda entries: _once(entries, axis),
+    ]
 
-    def on_axis(entries: list[Entry]) -> Kept:
-        return with_axis(entries, axis)
 
-    def measured(entries: list[Entry]) -> Kept:
-        return _with_metric(entries, metric)
-
-    def within(entries: list[Entry]) -> Kept:
-        return _each_level(entries, axis, lambda some: agree_on(some, lambda entry: settings_of_axis(entry, axis)))
-
-    def rest(entries: list[Entry]) -> Kept:
-        _check_rest(entries, axis)
-        return agree_on(entries, lambda entry: other_settings(entry, axis))
-
-    def training_set(entries: list[Entry]) -> Kept:
-        def same(some: list[Entry]) -> Kept:
-            return largest_group(
-                some, lambda e: e.trained_on, lambda e, _: "it was trained on other images than most runs"
-            )
-
-        return _each_level(entries, axis, same) if of_data else same(entries)
-
-    def once(entries: list[Entry]) -> Kept:
-        return _once(entries, axis)
-
-    def defined(entries: list[Entry]) -> Kept:
-        if metric in COUNTED:
-            return entries, []
-        return largest_group(
-            entries,
-            lambda entry: np.isnan(entry.values[metric]).tobytes(),
-            lambda *_: f"it has {metric} for other images than most runs",
-        )
-
-    return [on_axis, measured, _same_classes, _same_images, defined, _not_chosen, within, rest, training_set, once]
+def _without(entries: list[Entry], reason: Callable[[Entry], str]) -> Kept:
+    """Leave out the runs that have a reason against them; it is empty for the others."""
+    pairs = [(entry, reason(entry)) for entry in entries]
+    return [entry for entry, text in pairs if not text], [pair for pair in pairs if pair[1]]
 
 
 def with_axis(entries: list[Entry], axis: str | None, option: str = "axis") -> Kept:
-    kept, others = [], []
-    for entry in entries:
+    """Leave out runs that do not have the axis.
+
+    Raises:
+        ValueError: none has it; the message lists what they differ in.
+    """
+
+    def reason(entry: Entry) -> str:
         try:
             level_of(entry, axis)
         except ValueError as error:
-            others.append((entry, str(error)))
-        else:
-            kept.append(entry)
+            return str(error)
+        return ""
+
+    kept, others = _without(entries, reason)
     if others and not kept:
-        varying = _varying(entries)
-        shown = ", ".join(varying) or "nothing"
+        shown = ", ".join(_varying(entries)) or "nothing"
         raise ValueError(f"{option}: expected a configuration group or key, got '{axis}'; these runs differ in {shown}")
     return kept, others
 
@@ -124,31 +136,42 @@ def with_axis(entries: list[Entry], axis: str | None, option: str = "axis") -> K
 def _with_metric(entries: list[Entry], metric: str) -> Kept:
     if metric in COUNTED:
         return entries, []
-    kept = [entry for entry in entries if metric in entry.values]
+    reason = f"it has no {metric} for each image"
+    kept, others = _without(entries, lambda entry: "" if metric in entry.values else reason)
     if entries and not (kept and all(measure(metric, entry.catalogue) for entry in kept)):
-        found = {name for entry in entries for name in entry.values if measure(name, entry.catalogue)}
-        known = ", ".join([*COUNTED, *sorted(found - set(COUNTED))])
+        names = {name for entry in entries for name in entry.values if measure(name, entry.catalogue)}
+        known = ", ".join([*COUNTED, *sorted(names - set(COUNTED))])
         raise ValueError(f"metric: expected one that the runs have ({known}), got '{metric}'; choose one")
-    return kept, [(entry, f"it has no {metric} for each image") for entry in entries if metric not in entry.values]
+    return kept, others
+
+
+def _same_values(entries: list[Entry], metric: str) -> Kept:
+    """Leave out runs whose metric is defined for other images."""
+    if metric in COUNTED:
+        return entries, []
+    reason = f"it has {metric} for other images than most runs"
+    return largest_group(entries, lambda entry: np.isnan(entry.values[metric]).tobytes(), lambda *_: reason)
 
 
 def largest_group(
     entries: list[Entry], key: Callable[[Entry], Hashable], reason: Callable[[Entry, Entry], str]
 ) -> Kept:
-    """Those that agree with the most others; of as many, with the first."""
+    """Keep the largest group of runs with the same key; on a tie, that of the first run.
+
+    Args:
+        reason: why a run is left out, given it and the first run of the group.
+    """
     if not entries:
         return [], []
-    keys = [key(entry) for entry in entries]
-    (main, _), *_ = Counter(keys).most_common(1)
-    first = entries[keys.index(main)]
-    kept = [entry for entry, k in zip(entries, keys, strict=True) if k == main]
-    return kept, [(e, reason(e, first)) for e, k in zip(entries, keys, strict=True) if k != main]
+    (main, _), *_ = Counter(map(key, entries)).most_common(1)
+    first = next(entry for entry in entries if key(entry) == main)
+    return _without(entries, lambda entry: "" if key(entry) == main else reason(entry, first))
 
 
 def _each_level(entries: list[Entry], axis: str | None, same: Callable[[list[Entry]], Kept]) -> Kept:
     kept, others = [], []
-    for name in dict.fromkeys(level_of(entry, axis) for entry in entries):
-        some, odd = same([entry for entry in entries if level_of(entry, axis) == name])
+    for members in by_level(entries, axis).values():
+        some, odd = same(members)
         kept += some
         others += odd
     return kept, others
@@ -176,14 +199,14 @@ def _same_images(entries: list[Entry]) -> Kept:
 
 def _not_chosen(entries: list[Entry]) -> Kept:
     """Leave out checkpoints that were chosen by the images that they are judged on."""
-    kept, others = [], []
-    for entry in entries:
+
+    def reason(entry: Entry) -> str:
         checkpoint = Path(str((entry.judged or {}).get("checkpoint", runs.LAST))).name
-        if checkpoint != runs.LAST and entry.validated_on & set(entry.images):
-            others.append((entry, f"{checkpoint} was chosen by the images that it is judged on; judge {runs.LAST}"))
-        else:
-            kept.append(entry)
-    return kept, others
+        if checkpoint == runs.LAST or not entry.validated_on & set(entry.images):
+            return ""
+        return f"{checkpoint} was chosen by the images that it is judged on; judge {runs.LAST}"
+
+    return _without(entries, reason)
 
 
 def settings_of_axis(entry: Entry, axis: str | None) -> dict[str, Any]:
@@ -193,30 +216,25 @@ def settings_of_axis(entry: Entry, axis: str | None) -> dict[str, Any]:
     node = runs.package(axis)
     own = {key: value for key, value in entry.settings.items() if runs.owns(node, key)}
     tuned = {key: entry.settings[key] for key in runs.tuned_keys(entry.config) if key in entry.settings}
-    if own or _has(entry.config, node) or axis not in entry.choices:  # an option may set nothing: regularizer=none
+    if own or axis not in entry.choices:
+        return own | tuned
+    with suppress(LookupError):  # an option may set nothing: regularizer=none
+        _node(entry.config, node)
         return own | tuned
     return dict(entry.settings)
 
 
-def _has(config: Any, node: str) -> bool:
-    """Tell whether the configuration has this node, even an empty one."""
-    for part in node.split("."):
-        if not isinstance(config, Mapping) or part not in config:
-            return False
-        config = config[part]
-    return True
-
-
 def other_settings(entry: Entry, axis: str | None) -> dict[str, Any]:
+    """Return the settings that the axis does not control."""
     own = settings_of_axis(entry, axis)
     return {key: value for key, value in entry.settings.items() if key not in own}
 
 
-def _check_rest(entries: Sequence[Entry], axis: str | None) -> None:
-    """Make sure that most runs agree in all but the axis.
+def _same_other_settings(entries: list[Entry], axis: str | None) -> Kept:
+    """Leave out runs that differ from most in more than the axis.
 
     Raises:
-        ValueError: two parts of the same size do not; the message lists what they differ in.
+        ValueError: two parts of the same size differ; the message lists in what.
     """
     sizes = Counter(json.dumps(other_settings(entry, axis), sort_keys=True) for entry in entries).most_common(2)
     if len(sizes) == 2 and sizes[0][1] == sizes[1][1]:
@@ -226,9 +244,12 @@ def _check_rest(entries: Sequence[Entry], axis: str | None) -> None:
             f"axis={axis}: expected runs that differ in it alone, got as many of one kind as of another ({shown}); put "
             "those of one kind into a folder of their own"
         )
+    return agree_on(entries, lambda entry: other_settings(entry, axis))
 
 
 def agree_on(entries: list[Entry], settings: Callable[[Entry], dict[str, Any]]) -> Kept:
+    """Keep the largest group of runs with the same settings."""
+
     def reason(entry: Entry, main: Entry) -> str:
         mine, others = settings(entry), settings(main)
         a, b = ({key: runs.as_text(value) for key, value in some.items()} for some in (mine, others))
@@ -240,10 +261,11 @@ def agree_on(entries: list[Entry], settings: Callable[[Entry], dict[str, Any]]) 
 
 
 def _once(entries: list[Entry], axis: str | None) -> Kept:
-    kept: dict[tuple[str, int], Entry] = {}
-    others = []
-    for entry in entries:
-        first = kept.setdefault((level_of(entry, axis), entry.seed), entry)
-        if first is not entry:
-            others.append((entry, f"the same level and seed ({entry.seed}) as '{first.folder}'"))
-    return list(kept.values()), others
+    """Leave out a second run of one level and seed."""
+    seen: dict[tuple[str, int], Entry] = {}
+
+    def reason(entry: Entry) -> str:
+        first = seen.setdefault((level_of(entry, axis), entry.seed), entry)
+        return "" if first is entry else f"the same level and seed ({entry.seed}) as '{first.folder}'"
+
+    return _without(entries, reason)

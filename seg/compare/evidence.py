@@ -25,50 +25,43 @@ _WHERE = ("labels", *(f"data.{key}" for key in _PARTS))
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A complete run, or the evaluation of one.
+class Entry(runs.RunRecord):
+    """A complete run, or the evaluation of one, whose ``lines`` and ``done`` may not be known.
 
     Attributes:
-        folder: that it was read from.
         seed: of the run.
-        choices: the chosen option of each configuration group.
         settings: dotted key -> value, of everything that may explain another result.
-        config: the whole configuration.
-        environment: versions, hardware, command.
         classes, images: names; those of the images in order.
         counts: (images, classes, 3) int64 pixels: intersection, prediction, target.
         values: metric -> value of each image, NaN where it is not defined.
         trained_on: names and sizes of the training pairs; empty if they are not known.
         validated_on: names of the validation pairs.
-        lines: one an epoch; none if they are not known.
         scores: of all images, by the names of ``metrics.jsonl`` without ``val_``.
-        catalogue: what is known of these scores, and of ``values``.
-        judged: what the evaluation found, curves and tables; None for a run of an older version.
+        judged: scores, curves and tables of the evaluation; None for a run of an older version.
         memory: bytes that training took at most; None if it is not known.
     """
 
-    folder: Path
     seed: int
-    choices: Mapping[str, Any]
     settings: Mapping[str, Any]
-    config: Mapping[str, Any]
-    environment: Mapping[str, Any]
     classes: tuple[str, ...]
     images: tuple[str, ...]
     counts: NDArray[np.int64]
     values: Mapping[str, Floats]
     trained_on: frozenset[tuple[str, ...]]
     validated_on: frozenset[str]
-    lines: tuple[dict[str, Any], ...]
     scores: Mapping[str, Any]
-    catalogue: Mapping[str, Metric]
     judged: Mapping[str, Any] | None
     memory: int | None
 
     @property
-    def seconds(self) -> float | None:
-        """Training time, without validation; None if it is not known."""
-        return float(sum(line["seconds"] for line in self.lines)) if self.lines else None
+    def catalogue(self) -> dict[str, Metric]:
+        """What is known of ``scores`` and ``values``."""
+        return catalogue_of(self.judged or {})
+
+    @property
+    def training_time(self) -> float | None:
+        """Seconds, without validation; None if they are not known."""
+        return self.seconds if self.lines else None
 
     @property
     def images_per_second(self) -> float | None:
@@ -76,13 +69,13 @@ class Entry:
         if not self.lines or any(line.get("images_per_second") is None for line in self.lines):
             return None
         images = sum(line["images_per_second"] * line["seconds"] for line in self.lines)
-        return float(images / max(sum(line["seconds"] for line in self.lines), 1e-9))
+        return float(images / max(self.seconds, 1e-9))
 
 
 def is_entry(folder: Path) -> bool:
-    """Whether a folder holds a run, complete or not, damaged or not, or the evaluation of one.
+    """Tell by two of its files whether a folder holds a run, complete, damaged or neither, or the evaluation of one.
 
-    By two of its files: a ``config.yaml`` alone may be of anything, and of a damaged run one may be missing.
+    A ``config.yaml`` alone may be of anything, and a damaged run may lack one of its files.
     """
     names = (runs.CONFIG, runs.ENVIRONMENT, runs.EPOCHS, runs.PER_IMAGE, runs.DONE)
     return sum(os.path.lexists(folder / name) for name in names) > 1
@@ -112,37 +105,29 @@ def _read(folder: Path) -> Entry:
         raise ValueError(f"not complete: {len(record.lines)} of {epochs} epochs")
     table = runs.read_per_image(folder / runs.PER_IMAGE)
     _check(table, folder)
-    found = _scores(judged if judged is not None else (record.done or {})["last"], table.counts)
+    scores = _scores(judged if judged is not None else (record.done or {})["last"], table.counts)
     _check_lines(record)
     settings = runs.settings(record.config)
-    settings = {k: v for k, v in settings.items() if k != "seed" and not any(_is_within(k, where) for where in _WHERE)}
+    settings = {k: v for k, v in settings.items() if k != "seed" and not any(runs.owns(where, k) for where in _WHERE)}
     pairs, order = _pairs(folder), sorted(range(len(table.images)), key=lambda i: table.images[i])
     memory = (record.done or {}).get("peak_memory")
-    runs.tuned_keys(record.config)  # may have been edited, too
+    runs.tuned_keys(record.config)  # this and the next raise if they were edited
+    catalogue_of(judged or {})
     settings["device.precision"] = record.environment.get("precision")  # where the request may be "auto"
     return Entry(
-        folder=folder,
+        **vars(record),
         seed=_whole("seed", record.config["seed"]),
-        choices=record.choices,
         settings=settings,
-        config=record.config,
-        environment=record.environment,
         classes=table.classes,
         images=tuple(table.images[i] for i in order),
         counts=table.counts[order],
         values={metric: values[order] for metric, values in _values(folder, table.images).items()},
         trained_on=frozenset(row[1:] for row in pairs if row[0] == "train"),
         validated_on=frozenset(row[1] for row in pairs if row[0] == "val"),
-        lines=record.lines,
-        scores=found,
-        catalogue=catalogue_of(judged or {}),
+        scores=scores,
         judged=judged,
         memory=None if memory is None else _whole("peak_memory", memory),
     )
-
-
-def _is_within(key: str, group: str) -> bool:
-    return key == group or key.startswith(f"{group}.")
 
 
 def _judged(folder: Path) -> dict[str, Any] | None:
@@ -184,7 +169,7 @@ def _whole(key: str, value: Any) -> int:
 
 
 def _scores(told: Mapping[str, Any], counts: NDArray[np.int64]) -> dict[str, Any]:
-    """Return the scores that a file tells; those that follow from the counts are those of the counts.
+    """Return the scores of a file; those that follow from pixel counts are recomputed and checked.
 
     Raises:
         ValueError: it tells others, or no share.
@@ -208,14 +193,14 @@ def _scores(told: Mapping[str, Any], counts: NDArray[np.int64]) -> dict[str, Any
     for key, metric in KNOWN.items():
         if metric.unit != SHARE or metric.by_class:
             continue
-        told_one = told.get(key)
-        if told_one is not None and not (_is_number(told_one) and (math.isnan(told_one) or 0 <= told_one <= 1)):
-            raise ValueError(f"expected {key} from 0 to 1, got {told_one!r}; it was edited")
+        share = told.get(key)
+        if share is not None and not (_is_number(share) and (math.isnan(share) or 0 <= share <= 1)):
+            raise ValueError(f"expected {key} from 0 to 1, got {share!r}; it was edited")
     return {**told, **counted}
 
 
 def _check_lines(record: runs.RunRecord) -> None:
-    """Make sure that the log has every epoch once, so that its seconds are those of the training.
+    """Check that the log has every epoch once, so that its seconds are those of the training.
 
     Raises:
         ValueError: it has not, or the loss is not a number.
@@ -237,14 +222,14 @@ def _check_lines(record: runs.RunRecord) -> None:
 
 
 def _check(table: runs.PerImage, folder: Path) -> None:
-    """Make sure that the counts are those of masks."""
+    """Check that the counts are possible: intersection <= min(prediction, target)."""
     intersection, prediction, target = np.moveaxis(table.counts, 2, 0)
     wrong = (intersection < 0) | (intersection > np.minimum(prediction, target))
     if wrong.any():
         image, name = (int(i) for i in np.argwhere(wrong)[0])
-        where, found = f"'{table.classes[name]}' in '{table.images[image]}'", table.counts[image, name].tolist()
+        where, counts = f"'{table.classes[name]}' in '{table.images[image]}'", table.counts[image, name].tolist()
         raise ValueError(
-            f"expected an intersection within prediction and target in {runs.PER_IMAGE}, got {found} for {where}; it "
+            f"expected an intersection within prediction and target in {runs.PER_IMAGE}, got {counts} for {where}; it "
             "was edited"
         )
 
@@ -255,17 +240,17 @@ def number(value: Any) -> float:
 
 
 def _values(folder: Path, images: tuple[str, ...]) -> dict[str, Floats]:
-    """Values of whole images; those of files that another version wrote, or none."""
+    """Return the values of whole images; none where a version did not write them."""
     if not (folder / runs.PER_IMAGE_METRICS).is_file():
         return {}
-    found = runs.read_per_image_metrics(folder / runs.PER_IMAGE_METRICS)
     return {
-        metric: np.array([values.get((image, ""), math.nan) for image in images]) for metric, values in found.items()
+        metric: np.array([values.get((image, ""), math.nan) for image in images])
+        for metric, values in runs.read_per_image_metrics(folder / runs.PER_IMAGE_METRICS).items()
     }
 
 
 def _pairs(folder: Path) -> list[tuple[str, ...]]:
-    """Part, name and sizes of the pairs of a run; none where a version did not keep them."""
+    """Return part, name and sizes of the pairs of a run; none where a version did not keep them."""
     if not (folder / runs.PAIRS).is_file():
         return []
     with (folder / runs.PAIRS).open(newline="", encoding="utf-8", errors="surrogateescape") as file:

@@ -1,6 +1,6 @@
-"""What a comparison found, as plain data."""
+"""The result of a comparison, as plain data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,11 @@ class Estimate:
     wide: Interval | None
     variance: VarianceParts
 
+    @property
+    def widest(self) -> Interval:
+        """The interval that verdicts follow: about new seeds too, where they show."""
+        return self.wide or self.interval
+
 
 @dataclass(frozen=True, kw_only=True)
 class LevelResult(Estimate):
@@ -36,7 +41,7 @@ class LevelResult(Estimate):
 
     Attributes:
         level: its name.
-        seeds: of its runs.
+        seeds, scores: of its runs.
         images: number of images.
         mean: of its seeds' scores.
         rank, rank_interval: 1 for the best.
@@ -45,6 +50,7 @@ class LevelResult(Estimate):
 
     level: str
     seeds: tuple[int, ...]
+    scores: tuple[float, ...]
     images: int
     mean: float
     rank: int
@@ -95,10 +101,37 @@ class PairResult(Estimate):
     more_seeds: int | None
     more_images: int | None
 
+    def seen_from(self, level: str) -> "PairResult":
+        """Return the pair with ``level`` first, signs swapped where needed."""
+        if self.a == level:
+            return self
+        return replace(
+            self,
+            a=self.b,
+            b=self.a,
+            difference=-self.difference,
+            interval=turned(self.interval),
+            wide=self.wide and turned(self.wide),
+            wins=self.losses,
+            losses=self.wins,
+            effect=-self.effect,
+            p_better=self.p_worse,
+            p_worse=self.p_better,
+            verdict=OPPOSITE.get(self.verdict, self.verdict),
+        )
+
+
+OPPOSITE = {"better": "worse", "worse": "better"}
+
+
+def turned(interval: Interval) -> Interval:
+    """Return the interval of the difference with the opposite sign."""
+    return -interval[1], -interval[0]
+
 
 @dataclass(frozen=True)
-class Compared:
-    """Everything that the comparison found.
+class Comparison:
+    """The result of `seg.compare.compare`.
 
     Attributes:
         metric, rope, draws, seed: as asked for.
@@ -125,3 +158,17 @@ class Compared:
     rank_kind: str
     class_iou: Floats
     class_interval: Floats
+
+    @property
+    def by_rank(self) -> list[LevelResult]:
+        """The levels, the best one first."""
+        return sorted(self.levels, key=lambda level: level.rank)
+
+    @property
+    def best(self) -> list[str]:
+        """Names of the levels that share the best score: one, as a rule."""
+        return [level.level for level in self.levels if level.rank == 1]
+
+    def pairs_with(self, level: str) -> list[PairResult]:
+        """Return the pairs of a level, seen from it."""
+        return [pair.seen_from(level) for pair in self.pairs if level in (pair.a, pair.b)]

@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from seg.compare.study import Level
 from seg.data.pairs import list_both
 from seg.labels import IGNORE
 from seg.metrics.scores import image_ious, image_means
-from seg.report.figure import save_figure, short
+from seg.report.figure import saved_figure, short
 
 Mask = NDArray[np.uint8]
 
@@ -79,7 +79,7 @@ def _most_apart(levels: Sequence[Level]) -> list[int]:
 
 
 def _files(entry: Entry) -> dict[str, tuple[Path, Path]]:
-    """Image and mask file of each name, as far as they are here."""
+    """Return image and mask file of each name, as far as they are here."""
     data = (entry.judged or {}).get("data") or entry.config["data"]
     val = data.get("val") or {}
     part = data if "images" in data else val if val.get("images") else data.get("train")
@@ -98,7 +98,7 @@ def _files(entry: Entry) -> dict[str, tuple[Path, Path]]:
 
 
 def _read(image: Path, mask: Path, predicted: Mapping[str, Path]) -> tuple[Mask, Mask, dict[str, Mask]] | None:
-    """Image, truth and predictions; None where one of them is missing, damaged or of another shape."""
+    """Read image, truth and predictions; None where one is missing, damaged or of another shape."""
     try:
         target = _read_mask(mask)
         picture = _read_picture(image, target.shape)
@@ -110,7 +110,7 @@ def _read(image: Path, mask: Path, predicted: Mapping[str, Path]) -> tuple[Mask,
 
 
 def _read_mask(path: Path) -> Mask:
-    """(H, W) class indices.
+    """Read class indices (H, W).
 
     Raises:
         ValueError: another kind of image.
@@ -125,7 +125,7 @@ def _read_mask(path: Path) -> Mask:
 
 
 def _read_picture(path: Path, shape: tuple[int, ...]) -> Mask:
-    """RGB, turned as its camera was held unless it has the shape (H, W) as it is."""
+    """Read RGB, turned as its camera was held unless it has the shape (H, W) as it is."""
     from PIL import Image, ImageOps
 
     with Image.open(path) as image:
@@ -140,7 +140,7 @@ def _read_picture(path: Path, shape: tuple[int, ...]) -> Mask:
 def _views(
     picture: Mask, target: Mask, predictions: Mapping[str, Mask], scores: Mapping[str, float]
 ) -> Iterator[tuple[str, Mask]]:
-    """RGB pictures (H, W, 3) with their titles."""
+    """Yield RGB pictures (H, W, 3) with their titles."""
     yield "image", picture
     yield "truth", _colored(target)
     reference = next(iter(predictions))
@@ -159,21 +159,19 @@ def _colored(mask: Mask) -> Mask:
 
 
 def draw_case(folder: Path, name: str, case: Case) -> str:
-    """All views of an image side by side; returns the name of the PNG file."""
+    """Draw all views of an image side by side; return the name of the PNG file."""
     columns = list(zip(case.views[::2], case.views[1::2], strict=True))
     reference = next(iter(case.scores))
-
-    def draw(figure: Any) -> None:
-        axes = figure.subplots(2, len(columns), squeeze=False)
-        for each in axes.flat:
-            each.set_axis_off()
+    height, width = case.views[0][1].shape[:2]
+    size = 2.4 * len(columns), 4.8 * height / width + 0.8
+    with saved_figure(folder, name, size, columns=len(columns), endings=("png",)) as grid:
+        for plot in grid.flat:
+            plot.set_axis_off()
         for place, column in enumerate(columns):
             for row, (title, picture) in enumerate(column):
-                axes[row, place].imshow(picture, interpolation="nearest")
-                axes[row, place].set_title(_lines(title, reference), fontsize=8)
-
-    height, width = case.views[0][1].shape[:2]
-    return save_figure(folder, name, draw, (2.4 * len(columns), 4.8 * height / width + 0.8), endings=("png",))
+                grid[row, place].imshow(picture, interpolation="nearest")
+                grid[row, place].set_title(_lines(title, reference), fontsize=8)
+    return f"{name}.png"
 
 
 def _lines(title: str, reference: str) -> str:
@@ -195,7 +193,7 @@ def encoded(picture: Mask, kind: Literal["JPEG", "PNG"]) -> bytes:
 
 
 def changes(target: Mask, reference: Mask, other: Mask) -> Mask:
-    """Index into `CHANGE_COLORS` of each pixel: what another prediction fixes and breaks."""
+    """Return the index into `CHANGE_COLORS` of each pixel: what another prediction fixes and breaks."""
     before, after = reference == target, other == target
-    found = np.select([before & after, after, before], [_BOTH_RIGHT, _FIXED, _BROKEN], _BOTH_WRONG)
-    return np.where(target == IGNORE, _IGNORED, found).astype(np.uint8)
+    kinds = np.select([before & after, after, before], [_BOTH_RIGHT, _FIXED, _BROKEN], _BOTH_WRONG)
+    return np.where(target == IGNORE, _IGNORED, kinds).astype(np.uint8)

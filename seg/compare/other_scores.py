@@ -20,10 +20,10 @@ def other_metrics(catalogue: Mapping[str, Metric]) -> dict[str, Metric]:
 
 def other_scores(levels: Sequence[Level], metrics: Mapping[str, Metric]) -> dict[str, list[float]]:
     """Return the score of each level, mean over its runs, by metric; without those that a run does not have."""
-    found = {
+    scores = {
         key: [float(np.mean([_score(entry, key) for entry in level.entries])) for level in levels] for key in metrics
     }
-    return {key: values for key, values in found.items() if not np.isnan(values).any()}
+    return {key: values for key, values in scores.items() if not np.isnan(values).any()}
 
 
 def _score(entry: Entry, key: str) -> float:

@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from seg.compare import plots
-from seg.compare.answer import between, doubt, in_first_place, seen_from
-from seg.compare.findings import BOTH, Compared, LevelResult, PairResult
+from seg.compare.answer import between, doubt
+from seg.compare.findings import BOTH, Comparison, LevelResult, PairResult
 from seg.compare.ranks import agreement
 from seg.compare.variance import Interval, independent
-from seg.files import write_json, write_text
+from seg.files import write_json
 from seg.metrics.catalogue import Metric
-from seg.report.document import Block, Bullets, Figure, Heading, Table, Text, to_markdown, to_page
-from seg.report.figure import add_legend, labels, looks, save_figure, short
-from seg.report.html import write
+from seg.report.document import Block, Bullets, Figure, Heading, Table, Text, write_document
+from seg.report.figure import add_legend, labels, saved_figure, short, styles_of
 from seg.report.inline_markup import code
 
 
@@ -43,61 +41,59 @@ class Overview:
 
     Attributes:
         by: group or key whose values these are.
-        found: value -> comparison, in order.
+        by_value: value -> comparison, in order.
         reference: level that the others are held against at every value.
         changes: of the other levels that the first and the last value have.
     """
 
     by: str
-    found: Mapping[str, Compared]
+    by_value: Mapping[str, Comparison]
     reference: str
     changes: tuple[Change, ...]
 
     @property
     def measure(self) -> Metric:
         """What is compared."""
-        return next(iter(self.found.values())).measure
+        return next(iter(self.by_value.values())).measure
 
     @property
     def levels(self) -> list[str]:
         """All of them, the best one at the first value first."""
-        order = [level.level for compared in self.found.values() for level in plots.in_order(compared)]
+        order = [level.level for compared in self.by_value.values() for level in compared.by_rank]
         return list(dict.fromkeys(order))
 
 
-def look_over(by: str, found: Mapping[str, Compared], reference: str | None) -> Overview:
+def look_over(by: str, by_value: Mapping[str, Comparison], reference: str | None) -> Overview:
     """Hold the levels against one of them, the best at the first value by default, at every value.
 
     Raises:
         ValueError: a reference that a value lacks.
     """
-    first = next(iter(found.values()))
-    reference = _best_everywhere(by, found) if reference is None else reference
-    for value, compared in found.items():
+    first = next(iter(by_value.values()))
+    reference = _best_everywhere(by, by_value) if reference is None else reference
+    for value, compared in by_value.items():
         if reference not in (names := [level.level for level in compared.levels]):
             raise ValueError(
                 f"reference: expected a level that is there at {by}={value} ({', '.join(names)}), got '{reference}'; "
                 "choose another"
             )
-    ends = [_against(compared, reference) for compared in (first, list(found.values())[-1])]
+    ends = [_against(compared, reference) for compared in (first, list(by_value.values())[-1])]
     changes = [_change(level, ends[0][level], ends[1][level]) for level in ends[0] if level in ends[1]]
-    return Overview(by, found, reference, tuple(changes))
+    return Overview(by, by_value, reference, tuple(changes))
 
 
-def _best_everywhere(by: str, found: Mapping[str, Compared]) -> str:
+def _best_everywhere(by: str, by_value: Mapping[str, Comparison]) -> str:
     """Return the best level at the first value of those that are there at all values."""
-    everywhere = set.intersection(*({level.level for level in compared.levels} for compared in found.values()))
-    for level in plots.in_order(next(iter(found.values()))):
+    everywhere = set.intersection(*(set(_by_level(compared)) for compared in by_value.values()))
+    for level in next(iter(by_value.values())).by_rank:
         if level.level in everywhere:
             return level.level
     raise ValueError(f"by: expected a level that is there at all values of {by}, got none; compare them one by one")
 
 
-def _against(compared: Compared, reference: str) -> dict[str, PairResult]:
-    """Other level -> the pair, seen from it."""
-    pairs = [pair for pair in compared.pairs if reference in (pair.a, pair.b)]
-    others = {pair.b if pair.a == reference else pair.a: pair for pair in pairs}
-    return {other: seen_from(pair, other) for other, pair in others.items()}
+def _against(compared: Comparison, reference: str) -> dict[str, PairResult]:
+    """Return the pair of each other level, seen from it."""
+    return {pair.b: pair.seen_from(pair.b) for pair in compared.pairs_with(reference)}
 
 
 def _change(level: str, first: PairResult, last: PairResult) -> Change:
@@ -118,10 +114,8 @@ def write_overview(
     Raises:
         OSError: a file cannot be written.
     """
-    title = f"Comparison by {overview.by}"
     blocks = list(_blocks(folder, overview, excluded, cautions))
-    write_text(folder / "report.md", to_markdown(title, blocks))
-    write(folder / "report.html", to_page(title, blocks, folder))
+    write_document(folder, f"Comparison by {overview.by}", blocks)
     write_json(folder / "overview.json", _as_data(overview, excluded))
 
 
@@ -129,7 +123,7 @@ _OWN, _LONGEST = {"report.html", "report.md", "overview.json", "overview.png", "
 
 
 def folders_of(values: Iterable[str]) -> dict[str, str]:
-    """Value -> name of the folder with the comparison there; no two are alike, in capitals or not."""
+    """Return the name of the folder of each value's comparison; no two are alike, in capitals or not."""
     names = {value: re.sub(r"[^\w.-]+", "-", value).strip(".-")[:_LONGEST] for value in values}
     taken = Counter(name.casefold() for name in names.values())
     return {
@@ -142,12 +136,12 @@ def folders_of(values: Iterable[str]) -> dict[str, str]:
 
 def answer(overview: Overview) -> Iterator[str]:
     """Yield what a reader wants to know first, made from the numbers."""
-    for value, compared in overview.found.items():
+    for value, compared in overview.by_value.items():
         yield f"{overview.by} {value}: {_at_value(compared)}."
     if not _of_new_seeds(overview):
         return
     metric = overview.measure
-    first, last = (list(overview.found)[i] for i in (0, -1))
+    first, last = (list(overview.by_value)[i] for i in (0, -1))
     for change in overview.changes:
         low, high = change.interval
         if low > 0 or high < 0:
@@ -160,21 +154,21 @@ def answer(overview: Overview) -> Iterator[str]:
             )
 
 
-def _at_value(compared: Compared) -> str:
-    metric, best = compared.measure.title, [code(name) for name in in_first_place(compared)]
-    score = compared.measure.shown(plots.in_order(compared)[0].mean)
+def _at_value(compared: Comparison) -> str:
+    metric, best = compared.measure.title, [code(name) for name in compared.best]
+    score = compared.measure.shown(compared.by_rank[0].mean)
     if len(best) > 1:
         return f"{' and '.join(best)} share the best {metric}, {score}"
     if len(compared.levels) == 1:
         return f"{best[0]} has {metric} {score}, and there is nothing to compare it with"
-    beaten = sum(pair.verdict == "worse" for pair in _against(compared, in_first_place(compared)[0]).values())
+    beaten = sum(pair.verdict == "worse" for pair in _against(compared, compared.best[0]).values())
     risk = doubt(compared) or "whether its level is the best, one seed cannot tell"
     return f"{best[0]} has the best {metric}, {score}, and beats {beaten} of {len(compared.levels) - 1} others; {risk}"
 
 
 def _of_new_seeds(overview: Overview) -> bool:
-    """Whether seeds show how much they matter, at all values."""
-    return all(compared.rank_kind == BOTH for compared in overview.found.values())
+    """Tell whether seeds show how much they matter, at all values."""
+    return all(compared.rank_kind == BOTH for compared in overview.by_value.values())
 
 
 def _blocks(
@@ -182,38 +176,39 @@ def _blocks(
 ) -> Iterator[Block]:
     for sentence in answer(overview):
         yield Text(sentence, strong=True)
-    names = folders_of(overview.found)
+    names = folders_of(overview.by_value)
     yield Bullets(
-        [*cautions, *(f"{value}: the full report is in folder {code(names[value])}" for value in overview.found)]
+        [*cautions, *(f"{value}: the full report is in folder {code(names[value])}" for value in overview.by_value)]
     )
     metric = overview.measure
     yield Heading(f"{metric.title} {metric.symbol} and rank")
-    yield Table(("level", *overview.found), list(_scores(overview)), numbers=range(1, len(overview.found) + 1))
+    yield Table(("level", *overview.by_value), list(_scores(overview)), numbers=range(1, len(overview.by_value) + 1))
     about = "new seeds" if _of_new_seeds(overview) else "new seeds, or, of one seed, for these very runs"
     yield Figure(_draw(folder, overview, metric), f"Mean over seeds of {metric.title}, with the interval for {about}.")
     yield Heading(f"Compared with {overview.reference}")
-    last = f"{' to '.join(list(overview.found)[i] for i in (0, -1))}: change"
-    header = ("level", *overview.found, last, "95 % interval")
+    last = f"{' to '.join(list(overview.by_value)[i] for i in (0, -1))}: change"
+    header = ("level", *overview.by_value, last, "95 % interval")
     yield Table(header, list(_differences(overview)), numbers=range(1, len(header)))
     yield Text(
         f"Differences in {metric.differences} and verdicts, which hold together at each value; the intervals of the "
         "changes hold one by one, and take the values as independent."
     )
     yield Heading("Do the values agree on the order?")
-    yield Table(("Kendall's tau", *overview.found), list(_taus(overview)), numbers=range(1, len(overview.found) + 1))
+    header = ("Kendall's tau", *overview.by_value)
+    yield Table(header, list(_taus(overview)), numbers=range(1, len(header)))
     if excluded:
         yield Heading("What was left out")
         yield Table(("run", "reason"), excluded)
 
 
-def _by_level(compared: Compared) -> dict[str, LevelResult]:
+def _by_level(compared: Comparison) -> dict[str, LevelResult]:
     return {level.level: level for level in compared.levels}
 
 
 def _scores(overview: Overview) -> Iterator[tuple[str, ...]]:
     for name in overview.levels:
         cells = []
-        for compared in overview.found.values():
+        for compared in overview.by_value.values():
             level = _by_level(compared).get(name)
             low, high = level.rank_interval if level else (0, 0)
             ranks = str(low) if low == high else f"{low} to {high}"
@@ -226,7 +221,7 @@ def _differences(overview: Overview) -> Iterator[tuple[str, ...]]:
     for name in overview.levels:
         if name == overview.reference:
             continue
-        pairs = [_against(compared, overview.reference).get(name) for compared in overview.found.values()]
+        pairs = [_against(compared, overview.reference).get(name) for compared in overview.by_value.values()]
         cells = [f"{metric.number(pair.difference)} ({pair.verdict})" if pair else "" for pair in pairs]
         change = changes.get(name)
         moved = (metric.number(change.change), between(change.interval, metric)) if change else ("", "")
@@ -234,40 +229,38 @@ def _differences(overview: Overview) -> Iterator[tuple[str, ...]]:
 
 
 def _taus(overview: Overview) -> Iterator[tuple[str, ...]]:
-    each = [_by_level(compared) for compared in overview.found.values()]
-    shared = [name for name in overview.levels if all(name in levels for levels in each)]
-    scores = {
-        str(place): [overview.measure.sign * levels[name].mean for name in shared] for place, levels in enumerate(each)
-    }
-    for value, row in zip(overview.found, agreement(scores), strict=True):
+    levels = {value: _by_level(compared) for value, compared in overview.by_value.items()}
+    shared = [name for name in overview.levels if all(name in by_name for by_name in levels.values())]
+    sign = overview.measure.sign
+    scores = {value: [sign * by_name[name].mean for name in shared] for value, by_name in levels.items()}
+    for value, row in zip(levels, agreement(scores), strict=True):
         yield (value, *("" if np.isnan(tau) else f"{tau:.2f}" for tau in row))
 
 
 def _draw(folder: Path, overview: Overview, metric: Metric) -> str:
-    look = looks(overview.levels)
-
-    def draw(figure: Any) -> None:
-        axes, drawn = figure.subplots(), {}
+    styles, drawn = styles_of(overview.levels), {}
+    with saved_figure(folder, "overview", (7.0, 4.6)) as axes:
         for place, name in enumerate(overview.levels):
             shown = [
-                (x, level) for x, found in enumerate(overview.found.values()) if (level := _by_level(found).get(name))
+                (x, level)
+                for x, compared in enumerate(overview.by_value.values())
+                if (level := _by_level(compared).get(name))
             ]
             shift = min(0.02, 0.7 / len(overview.levels)) * (place - len(overview.levels) / 2)
             x, means = [x + shift for x, _ in shown], [metric.scale * level.mean for _, level in shown]
-            ends = np.array([[metric.scale * end for end in level.wide or level.interval] for _, level in shown]).T
-            style = {"color": look[name].color, "linestyle": look[name].line, "marker": look[name].marker}
+            ends = np.array([[metric.scale * end for end in level.widest] for _, level in shown]).T
+            style = {"color": styles[name].color, "linestyle": styles[name].line, "marker": styles[name].marker}
             drawn[name] = axes.errorbar(x, means, np.abs(ends - means), markersize=4, capsize=2, **style)
-        slanted = {"rotation": 40, "ha": "right"} if max(map(len, overview.found)) > 12 else {}
-        axes.set_xticks(range(len(overview.found)), list(labels(overview.found).values()), **slanted)
+        slanted = {"rotation": 40, "ha": "right"} if max(map(len, overview.by_value)) > 12 else {}
+        axes.set_xticks(range(len(overview.by_value)), list(labels(overview.by_value).values()), **slanted)
         axes.set_xlabel(short(overview.by))
         axes.set_ylabel(f"{metric.title} {metric.symbol}")
-        add_legend(figure, drawn, look)
-
-    return save_figure(folder, "overview", draw, (7.0, 4.6))
+        add_legend(axes, drawn, styles)
+    return "overview.png"
 
 
 def _as_data(overview: Overview, excluded: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    folders = folders_of(overview.found)
+    folders = folders_of(overview.by_value)
     return {
         "by": overview.by,
         "reference": overview.reference,
@@ -277,11 +270,8 @@ def _as_data(overview: Overview, excluded: Sequence[tuple[str, str]]) -> dict[st
                 "folder": folders[value],
                 "levels": [{"level": level.level, "mean": level.mean} for level in compared.levels],
             }
-            for value, compared in overview.found.items()
+            for value, compared in overview.by_value.items()
         ],
-        "changes": [
-            {"level": change.level, "change": change.change, "interval": list(change.interval)}
-            for change in overview.changes
-        ],
+        "changes": [vars(change) for change in overview.changes],
         "excluded": [{"run": run, "reason": reason} for run, reason in excluded],
     }

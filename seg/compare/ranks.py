@@ -40,7 +40,7 @@ _DIGITS = 9
 
 
 def rank_draws(scores: Floats, draws: Floats) -> Ranks:
-    """How firm the ranking of scores is.
+    """Measure how firm the ranking of scores is.
 
     Args:
         scores: (L,) that were found; the higher the better.
@@ -48,9 +48,9 @@ def rank_draws(scores: Floats, draws: Floats) -> Ranks:
     """
     levels = len(scores)
     draws = draws.round(_DIGITS)  # or levels that are equal would have an order
-    found = rankdata(-draws, "min", axis=1)
-    shares = np.stack([(found == rank).mean(0) for rank in range(1, levels + 1)], axis=1)
-    low, high = np.quantile(found, (0.025, 0.975), axis=0, method="inverted_cdf")
+    ranks = rankdata(-draws, "min", axis=1)
+    shares = np.stack([(ranks == rank).mean(0) for rank in range(1, levels + 1)], axis=1)
+    low, high = np.quantile(ranks, (0.025, 0.975), axis=0, method="inverted_cdf")
     winner = int(scores.argmax())
     taus = _taus(scores, draws)
     middle = np.quantile(taus, (0.025, 0.975)) if levels > 1 else (np.nan, np.nan)
@@ -66,7 +66,7 @@ def rank_draws(scores: Floats, draws: Floats) -> Ranks:
 
 
 def _taus(scores: Floats, draws: Floats) -> Floats:
-    """Kendall's tau-b of each draw (draws,); draws have no ties."""
+    """Return Kendall's tau-b of each draw (draws,); draws have no ties."""
     total, pairs, untied = np.zeros(len(draws)), 0, 0
     for a in range(len(scores)):
         order = np.sign(scores[a] - scores[a + 1 :])
@@ -83,7 +83,7 @@ def joint_draws(
     paired: bool,
     pooled: SeedInteraction | None = None,
 ) -> Floats:
-    """Draws (draws, L) of what the true scores of all levels may be together, around those found.
+    """Draw what the true scores of all levels may be together, around those found: (draws, L).
 
     To those a multivariate t is added for seeds, and one for images, as Behrens and Fisher would. Their covariances are
     the parts of `seg.compare.variance.VarianceParts`, between all levels at once, mended where chance gave a part a
@@ -136,14 +136,14 @@ def _root(matrix: Floats) -> Floats:
 
 
 def agreement(scores: Mapping[str, Sequence[float]]) -> Floats:
-    """Kendall's tau-b between the rankings of the same levels by several metrics (metrics, metrics).
+    """Return Kendall's tau-b between the rankings of the same levels by several metrics (metrics, metrics).
 
     NaN where a metric has no order: all of its scores are equal, or one is NaN.
 
     Args:
         scores: metric -> score of each level; the higher the better.
     """
-    values = [np.asarray(each) for each in scores.values()]
+    values = [np.asarray(of_metric) for of_metric in scores.values()]
     return np.array([[_tau(a, b) for b in values] for a in values])
 
 

@@ -7,66 +7,60 @@ import numpy as np
 
 from seg.compare import plots
 from seg.compare.about import about, definitions
-from seg.compare.answer import answer, between, cautions, decided_by, points, seen_from
-from seg.compare.findings import BOTH, Compared
+from seg.compare.answer import answer, between, cautions, points
+from seg.compare.findings import BOTH, Comparison
 from seg.compare.gallery import Case, draw_case, encoded, find_cases
 from seg.compare.other_scores import other_metrics, other_scores
 from seg.compare.ranks import agreement
-from seg.compare.scores import sums
 from seg.compare.study import Level, Study
-from seg.files import write_text
 from seg.metrics.catalogue import Metric
-from seg.report.document import Block, Bullets, Figure, Heading, Table, Text, Views, to_markdown, to_page
+from seg.report.document import Block, Bullets, Figure, Heading, Table, Text, Views, write_document
 from seg.report.figure import remove_others
-from seg.report.html import write
 from seg.report.inline_markup import code
 
 _CASE = "image"
 
 
-def write_report(folder: Path, study: Study, found: Compared, reference: str) -> None:
+def write_report(folder: Path, study: Study, result: Comparison, reference: str) -> None:
     """Write the report and its plots.
 
     Raises:
         OSError: a file cannot be written.
     """
-    what = "one level" if study.axis is None else f"{len(found.levels)} levels of {study.axis}"
-    title = f"Comparison: {what}"
-    blocks = list(_blocks(folder, study, found, reference))
+    what = "one level" if study.axis is None else f"{len(result.levels)} levels of {study.axis}"
+    blocks = list(_blocks(folder, study, result, reference))
     remove_others(folder, [block.name for block in blocks if isinstance(block, Figure | Views)])
-    write_text(folder / "report.md", to_markdown(title, blocks))
-    write(folder / "report.html", to_page(title, blocks, folder))
+    write_document(folder, f"Comparison: {what}", blocks)
 
 
-def _blocks(folder: Path, study: Study, found: Compared, reference: str) -> Iterator[Block]:
-    metric = found.measure
-    order = [level.level for level in plots.in_order(found)]
+def _blocks(folder: Path, study: Study, result: Comparison, reference: str) -> Iterator[Block]:
+    metric = result.measure
+    order = [level.level for level in result.by_rank]
     levels = sorted(study.levels, key=lambda level: order.index(level.name))
     cases = list(find_cases(levels, reference)) if len(levels) > 1 else []
-    for sentence in answer(found, reference):
+    for sentence in answer(result, reference):
         yield Text(sentence, strong=True)
-    yield Bullets([*study.warnings, *cautions(found, [len(level.entries) for level in study.levels])])
+    yield Bullets([*study.warnings, *cautions(result)])
     yield Heading("Levels")
-    yield _levels(study, found, metric)
+    yield _levels(study, result, metric)
     yield from _costs(study.levels, order)
-    if len(found.levels) > 1:
+    if len(result.levels) > 1:
         yield Heading("Pairs")
-        yield from _pairs(found, reference, metric, cases)
-        yield Figure(
-            plots.draw_forest(folder, found, reference), "Differences, 95 % intervals, and what does not matter."
-        )
+        yield from _pairs(result, reference, metric, cases)
+        forest = plots.draw_forest(folder, result, reference)
+        yield Figure(forest, "Differences, 95 % intervals, and what does not matter.")
         yield from _rankings(study)
     yield Heading("Seeds")
-    yield Figure(plots.draw_seeds(folder, found, _run_scores(study, found)), "A dot a run.")
-    yield from _parts(found)
-    if (cost := plots.draw_cost(folder, found, study.levels)) is not None:
+    yield Figure(plots.draw_seeds(folder, result), "One dot per run.")
+    yield from _parts(result)
+    if (cost := plots.draw_cost(folder, result, study.levels)) is not None:
         name, front = cost
         yield Heading("Cost")
         yield Figure(name, f"Training time and score; no other level is better and faster than {', '.join(front)}.")
     yield Heading("Classes")
     names = study.levels[0].entries[0].classes
-    yield Figure(plots.draw_classes(folder, found, names), "IoU % of each class, ± half its 95 % interval.")
-    yield Heading("While training, and where it is hard")
+    yield Figure(plots.draw_classes(folder, result, names), "IoU % of each class, ± half its 95 % interval.")
+    yield Heading("Training curves and hard images")
     if (curves := plots.draw_curves(folder, study.levels)) is not None:
         yield Figure(curves, "Validation while training; the last epoch is compared, not the best one.")
     seen = f" [Where levels disagree](#{_CASE}-1)" if cases else ""
@@ -75,21 +69,18 @@ def _blocks(folder: Path, study: Study, found: Compared, reference: str) -> Iter
     if len(levels) > 1:
         yield Heading("Where they disagree")
         yield from _gallery(folder, cases, reference)
-    yield from about(study, found)
-    yield from definitions(found)
+    yield from about(study, result)
+    yield from definitions(result)
 
 
 def _further(folder: Path, levels: Sequence[Level]) -> Iterator[Block]:
-    """Yield what only runs have that were judged in full."""
-    drawn = (
-        (
-            plots.draw_errors,
-            "Boundary: near another class; missed: of a component without a right pixel; extent: the rest.",
-        ),
-        (plots.draw_tolerances, "How near a boundary has to be to count as found."),
-        (plots.draw_reliability, "Below the diagonal a model is surer than it should be."),
-    )
-    for draw, caption in drawn:
+    """Yield the plots of runs that were evaluated in full."""
+    errors = "Boundary: near another class; missed: in a component with no correct pixel; extent: all others."
+    for draw, caption in (
+        (plots.draw_errors, errors),
+        (plots.draw_tolerances, "How close a boundary must be to count as found."),
+        (plots.draw_reliability, "Below the diagonal a model is overconfident."),
+    ):
         if (name := draw(folder, levels)) is not None:
             yield Figure(name, caption)
 
@@ -131,10 +122,10 @@ def _most_telling(cases: Sequence[Case], level: str, reference: str) -> str:
     return f"[image {number + 1}](#{_CASE}-{number + 1}-{titles.index(f'{level} against {reference}') + 1})"
 
 
-def _levels(study: Study, found: Compared, metric: Metric) -> Table:
+def _levels(study: Study, result: Comparison, metric: Metric) -> Table:
     by_name = {level.name: level for level in study.levels}
     rows = []
-    for level in plots.in_order(found):
+    for level in result.by_rank:
         entries = by_name[level.level].entries
         low, high = level.rank_interval
         rank = str(low) if low == high else f"{low} to {high}"
@@ -142,27 +133,18 @@ def _levels(study: Study, found: Compared, metric: Metric) -> Table:
         others = [_mean(by_name[level.level], key) for key in ("miou_i", "boundary_f1", "ece")]
         mean, interval = metric.number(level.mean), between(level.interval, metric)
         rows.append((level.level, str(len(entries)), mean, interval, kind, rank, *others))
-    header = (
-        "level",
-        "runs",
-        f"{metric.title} {metric.symbol}",
-        "95 % interval",
-        "of",
-        "rank",
-        "by image %",
-        "boundary F1 %",
-    )
-    return Table((*header, "ECE %"), rows, numbers={1, 2, 3, 5, 6, 7, 8})
+    header = ("level", "runs", f"{metric.title} {metric.symbol}", "95 % interval", "of", "rank")
+    return Table((*header, "by image %", "boundary F1 %", "ECE %"), rows, numbers={1, 2, 3, 5, 6, 7, 8})
 
 
 def _costs(levels: Sequence[Level], order: Sequence[str]) -> Iterator[Block]:
-    """Yield what the training of a level took."""
+    """Yield the cost of training the levels."""
     rows = []
     by_name = {level.name: level for level in levels}
     for name in order:
         entries = by_name[name].entries
         columns = (
-            _average([entry.seconds for entry in entries], "{:.0f}"),
+            _average([entry.training_time for entry in entries], "{:.0f}"),
             _average([entry.images_per_second for entry in entries], "{:.1f}"),
             _average([entry.memory and entry.memory / 2**30 for entry in entries], "{:.2f}"),
         )
@@ -170,9 +152,7 @@ def _costs(levels: Sequence[Level], order: Sequence[str]) -> Iterator[Block]:
     header = ("level", "seconds", "images/s", "memory GiB")
     known = [0, *(i for i in (1, 2, 3) if any(row[i] for row in rows))]
     if len(known) > 1:
-        yield Text(
-            "What training took, mean over seeds; memory is the most that was held, by the GPU if there was one."
-        )
+        yield Text("The cost of training, mean over seeds; memory is the peak, of the GPU if there was one.")
         shown = [[row[i] for i in known] for row in rows]
         yield Table([header[i] for i in known], shown, numbers=range(1, len(known)))
 
@@ -187,28 +167,20 @@ def _mean(level: Level, key: str) -> str:
     return points(sum(values) / len(values)) if len(values) == len(level.entries) else ""
 
 
-def _pairs(found: Compared, reference: str, metric: Metric, cases: Sequence[Case]) -> Iterator[Block]:
-    order = [level.level for level in plots.in_order(found)]
-    by_names = {frozenset((pair.a, pair.b)): pair for pair in found.pairs}
+def _pairs(result: Comparison, reference: str, metric: Metric, cases: Sequence[Case]) -> Iterator[Block]:
+    order = [level.level for level in result.by_rank]
     rows = []
     for name in order:
-        cells = []
-        for other in order:
-            if name == other:
-                cells.append("")
-                continue
-            pair = seen_from(by_names[frozenset((name, other))], name)
-            cells.append(f"{metric.number(pair.difference)} ({pair.verdict})")
-        rows.append((name, *cells))
+        cells = {pair.b: f"{metric.number(pair.difference)} ({pair.verdict})" for pair in result.pairs_with(name)}
+        rows.append((name, *(cells.get(other, "") for other in order)))
     yield Text(f"Row minus column, in {metric.differences} of {metric.title}, and the verdict on the row.")
     yield Table(("", *order), rows, numbers=range(1, len(order) + 1))
     yield Text(f"{code(reference)} minus another level, and the verdict on {code(reference)}:")
-    pairs = [seen_from(pair, reference) for pair in found.pairs if reference in (pair.a, pair.b)]
     detail = [
         (
             pair.b,
             metric.number(pair.difference),
-            between(decided_by(pair), metric),
+            between(pair.widest, metric),
             pair.verdict,
             f"{pair.p_better:.2f} / {pair.p_equivalent:.2f} / {pair.p_worse:.2f}",
             f"{pair.wins} / {pair.ties} / {pair.losses}",
@@ -216,7 +188,7 @@ def _pairs(found: Compared, reference: str, metric: Metric, cases: Sequence[Case
             f"{pair.effect:.2f}",
             _most_telling(cases, pair.b, reference),
         )
-        for pair in sorted(pairs, key=lambda pair: -pair.difference)
+        for pair in sorted(result.pairs_with(reference), key=lambda pair: -pair.difference)
     ]
     chances = "better / equivalent / worse"
     header = ("other level", "difference", "95 % interval", "verdict", chances, "images won / tied / lost", "p (Holm)")
@@ -238,18 +210,15 @@ def _rankings(study: Study) -> Iterator[Block]:
     yield Table(("metric", "tau", "order"), rows, numbers={1})
 
 
-def _run_scores(study: Study, found: Compared) -> dict[str, list[float]]:
-    return {level.name: sums(level.sample(), found.metric).scores().tolist() for level in study.levels}
-
-
-def _parts(found: Compared) -> Iterator[Block]:
-    rows, metric = [], found.measure
-    for level in plots.in_order(found):
+def _parts(result: Comparison) -> Iterator[Block]:
+    rows, metric = [], result.measure
+    for level in result.by_rank:
         parts = level.variance
         shown = [
             f"{metric.scale * max(part, 0) ** 0.5:.2f}" for part in (parts.seeds or 0.0, parts.images, parts.remainder)
         ]
         rows.append((level.level, shown[0] if parts.seeds is not None else "unknown", *shown[1:]))
-    about = f"standard errors in {metric.differences}; squared, they add up."
-    yield Text(f"What makes the mean of a level uncertain, as {about}")
+    yield Text(
+        f"What makes the mean of a level uncertain, as standard errors in {metric.differences}; squared, they add up."
+    )
     yield Table(("level", "seeds", "images", "both together"), rows, numbers={1, 2, 3})

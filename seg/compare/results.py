@@ -1,17 +1,24 @@
 """``results.csv``, a row a run, and ``statistics.json``: for scripts and spreadsheets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from seg.compare.findings import BOTH, Compared, LevelResult, PairResult
+from seg.compare.findings import BOTH, Comparison, LevelResult, PairResult
 from seg.compare.study import Study
-from seg.compare.variance import VarianceParts
 from seg.files import checks, write_csv, write_json
 
 SCORES = ("miou", "miou_i", "miou_c", "mdice", "accuracy", "boundary_f1", "ece")
 COLUMNS = ("run", "level", "seed", "images", *SCORES, "seconds")
 """The first ones; scores of all images, shares in 0..1. A score that a run does not have is left empty."""
+
+_INTERVAL = ("interval", "interval_kind", "interval_new_seeds")
+LEVEL = ("level", "seeds", "images", "mean", *_INTERVAL, "rank", "rank_interval", "rank_shares", "variance")
+PAIR = (
+    *("a", "b", "seeds", "difference", *_INTERVAL, "wins", "ties", "losses", "p_holm", "effect"),
+    *("p_better", "p_equivalent", "p_worse", "p_kind", "verdict", "p_verdict", "more_seeds", "more_images", "variance"),
+)
+"""Keys of ``statistics.json``: fields of `LevelResult` and of `PairResult`."""
 
 
 def write_results(path: Path, study: Study) -> None:
@@ -36,14 +43,14 @@ def _rows(study: Study, further: Sequence[str]) -> Iterator[tuple[str, ...]]:
             values = [entry.scores.get(key) for key in SCORES]
             named = (study.named(entry), level.name, str(entry.seed), str(len(entry.images)))
             more = [entry.scores.get(key) for key in further]
-            yield (*named, *map(_text, [*values, entry.seconds, *more]))
+            yield (*named, *map(_text, [*values, entry.training_time, *more]))
 
 
 def _text(value: object) -> str:
     return f"{value:.6f}" if checks.is_number(value) else ""
 
 
-def write_statistics(path: Path, study: Study, found: Compared) -> None:
+def write_statistics(path: Path, study: Study, result: Comparison) -> None:
     """Write ``statistics.json``: numbers in the units of the metric, differences of a minus b.
 
     Raises:
@@ -52,66 +59,28 @@ def write_statistics(path: Path, study: Study, found: Compared) -> None:
     write_json(
         path,
         {
-            "metric": found.metric,
+            "metric": result.metric,
             "axis": study.axis,
-            "rope": found.rope,
-            "draws": found.draws,
-            "seed": found.seed,
-            "levels": [_level(level) for level in found.levels],
-            "pairs": [_pair(pair) for pair in found.pairs],
+            "rope": result.rope,
+            "draws": result.draws,
+            "seed": result.seed,
+            "levels": [_plain(level, LEVEL) for level in result.levels],
+            "pairs": [_plain(pair, PAIR) for pair in result.pairs],
             "winner": {
-                "level": found.levels[found.ranks.winner].level,
-                "false_claim": found.ranks.false_claim if found.rank_kind == BOTH else None,
-                "kendall_tau": found.ranks.tau,
-                "kendall_tau_interval": list(found.ranks.tau_interval),
+                "level": result.levels[result.ranks.winner].level,
+                "false_claim": result.ranks.false_claim if result.rank_kind == BOTH else None,
+                "kendall_tau": result.ranks.tau,
+                "kendall_tau_interval": result.ranks.tau_interval,
             },
             "excluded": [{"run": run, "reason": reason} for run, reason in study.excluded],
-            "warnings": list(study.warnings),
+            "warnings": study.warnings,
         },
     )
 
 
-def _level(level: LevelResult) -> dict[str, Any]:
-    return {
-        "level": level.level,
-        "seeds": list(level.seeds),
-        "images": level.images,
-        "mean": level.mean,
-        "interval": list(level.interval),
-        "interval_kind": level.interval_kind,
-        "interval_new_seeds": level.wide and list(level.wide),
-        "rank": level.rank,
-        "rank_interval": list(level.rank_interval),
-        "rank_shares": list(level.rank_shares),
-        "variance": _variance(level.variance),
-    }
-
-
-def _pair(pair: PairResult) -> dict[str, Any]:
-    return {
-        "a": pair.a,
-        "b": pair.b,
-        "seeds": list(pair.seeds),
-        "difference": pair.difference,
-        "interval": list(pair.interval),
-        "interval_kind": pair.interval_kind,
-        "interval_new_seeds": pair.wide and list(pair.wide),
-        "wins": pair.wins,
-        "ties": pair.ties,
-        "losses": pair.losses,
-        "p_holm": pair.p_holm,
-        "effect": pair.effect,
-        "p_better": pair.p_better,
-        "p_equivalent": pair.p_equivalent,
-        "p_worse": pair.p_worse,
-        "p_kind": pair.p_kind,
-        "verdict": pair.verdict,
-        "p_verdict": pair.p_verdict,
-        "more_seeds": pair.more_seeds,
-        "more_images": pair.more_images,
-        "variance": _variance(pair.variance),
-    }
-
-
-def _variance(parts: VarianceParts) -> dict[str, Any]:
-    return {"seeds": parts.seeds, "images": parts.images, "both": parts.remainder}
+def _plain(estimate: LevelResult | PairResult, keys: Iterable[str]) -> dict[str, Any]:
+    """Return fields as plain data; ``interval_new_seeds`` is the wide interval, None for one seed."""
+    parts = estimate.variance
+    variance = {"seeds": parts.seeds, "images": parts.images, "both": parts.remainder}
+    renamed = {"interval_new_seeds": estimate.wide, "variance": variance}
+    return {key: renamed[key] if key in renamed else getattr(estimate, key) for key in keys}

@@ -67,11 +67,11 @@ class Sums:
         return mean(self.ratios(), axis=1)
 
     def ratios(self) -> Floats:
-        """(S, K), NaN where nothing was counted."""
+        """Return (S, K), NaN where nothing was counted."""
         return ratio(self.numerator.sum(0), self.denominator.sum(0))
 
     def without_each(self) -> Floats:
-        """Ratios (images or groups, S, K) of all images but one: the jackknife."""
+        """Return the ratios (images or groups, S, K) of all images but one: the jackknife."""
         return ratio(self.numerator.sum(0) - self.numerator, self.denominator.sum(0) - self.denominator)
 
 
@@ -104,43 +104,50 @@ class Scored:
     """The scores of a level.
 
     Attributes:
+        sample: whose scores these are.
         scores: (S,) of each seed on all images.
         without: (n, S) without each image, or group.
         class_iou, class_without: (S, C) and (n, S, C) IoU over the dataset, NaN where a class does not occur.
     """
 
+    sample: LevelScores
     scores: Floats
     without: Floats
     class_iou: Floats
     class_without: Floats
 
+    def of_seeds(self, seeds: Sequence[int]) -> tuple[Floats, Floats]:
+        """Return scores, and scores without each image, of the runs with these seeds, in this order."""
+        runs = [self.sample.seeds.index(seed) for seed in seeds]
+        return self.scores[runs], self.without[:, runs]
+
 
 def scored(sample: LevelScores, metric: str, groups: NDArray[np.intp]) -> Scored:
-    """Scores with and without each image, or group.
+    """Return scores with and without each image, or group.
 
     Args:
         groups: (images,) as numbers, see `group_numbers`.
     """
     wanted, iou = (sums(sample, name).grouped(groups) for name in (metric, "miou"))
-    return Scored(wanted.scores(), mean(wanted.without_each(), axis=2), iou.ratios(), iou.without_each())
+    return Scored(sample, wanted.scores(), mean(wanted.without_each(), axis=2), iou.ratios(), iou.without_each())
 
 
 def image_scores(sample: LevelScores, metric: str, groups: NDArray[np.intp]) -> Floats:
-    """One score for each image or group (G,), averaged over seeds, then over the group's images; NaN if not defined.
+    """Return a score of each image or group (G,), averaged over seeds, then over its images; NaN if not defined.
 
     An image's score is the mean over the classes of its target of IoU or Dice, its accuracy, or its given value.
     """
     intersection, prediction, target = np.moveaxis(sample.counts, 3, 0).astype(np.float64)
     if metric == "accuracy":
-        found = ratio(intersection.sum(-1), target.sum(-1))
+        by_run = ratio(intersection.sum(-1), target.sum(-1))
     elif metric in COUNTED:
         dice = metric == "mdice"
         union = prediction + target if dice else prediction + target - intersection
         values = _present(ratio(intersection * (2 if dice else 1), union), target)
-        found = np.stack([image_means(each) for each in values])
+        by_run = np.stack([image_means(run) for run in values])
     else:
-        found = sample.values[metric]
-    scores = mean(found, axis=0)
+        by_run = sample.values[metric]
+    scores = mean(by_run, axis=0)
     known = ~np.isnan(scores)
     total = np.bincount(groups, np.where(known, scores, 0))
     return ratio(total, np.bincount(groups, known))
@@ -149,8 +156,8 @@ def image_scores(sample: LevelScores, metric: str, groups: NDArray[np.intp]) -> 
 def group_numbers(groups: Sequence[Hashable] | None, images: int) -> NDArray[np.intp]:
     """Return groups as numbers 0..G - 1 in order of appearance (images,); each image is its own by default."""
     numbers: dict[Hashable, int] = {}
-    found = range(images) if groups is None else [numbers.setdefault(group, len(numbers)) for group in groups]
-    return np.array(found, np.intp)
+    groups = range(images) if groups is None else groups
+    return np.array([numbers.setdefault(group, len(numbers)) for group in groups], np.intp)
 
 
 def _present(values: Floats, target: Floats) -> Floats:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata, wilcoxon
 
-from seg.compare.findings import BOTH, IMAGES, Compared, LevelResult, PairResult
+from seg.compare.findings import BOTH, IMAGES, Comparison, LevelResult, PairResult
 from seg.compare.ranks import Ranks, joint_draws, rank_draws
 from seg.compare.scores import (
     COUNTED,
@@ -67,7 +67,7 @@ def compare(
     reference: str | None = None,
     draws: int = 10_000,
     seed: int = 0,
-) -> Compared:
+) -> Comparison:
     """Compare levels that were judged on the same images.
 
     Args:
@@ -86,92 +86,74 @@ def compare(
     """
     about = metric if isinstance(metric, Metric) else measure(metric) or Metric(metric, metric)
     metric, rope = about.name, about.rope if rope is None else rope
-    _check_numbers(rope, draws)
+    checks.number("rope", rope, least=0, what="a difference that would not matter", remedy="give such as 0.005")
+    checks.whole("draws", draws, 100, remedy="10000 give steady ranks")
     check_levels(samples, metric, groups)
     if reference is not None and reference not in samples:
         raise ValueError(f"reference: expected one of {', '.join(samples)}, got '{reference}'; give another one")
     numbers = group_numbers(groups, next(iter(samples.values())).counts.shape[1])
-    found = {name: scored(sample, metric, numbers) for name, sample in samples.items()}
-    sign, pooled = about.sign, _pooled(samples, found)
-    ranks = _ranks(samples, found, sign, pooled, draws, np.random.default_rng(seed))
-    scores = {name: image_scores(sample, metric, numbers) for name, sample in samples.items()}
-    levels = tuple(_level(name, samples[name], found[name], metric, ranks, i) for i, name in enumerate(samples))
+    levels = {name: scored(sample, metric, numbers) for name, sample in samples.items()}
+    sign, pooled = about.sign, _pooled(levels)
+    ranks = _ranks(levels, sign, pooled, draws, np.random.default_rng(seed))
+    by_image = {name: image_scores(sample, metric, numbers) for name, sample in samples.items()}
     wanted = [(name, reference) for name in samples if name != reference] if reference else None
     pairs = [
-        _pair(names, samples, found, scores, sign=sign, rope=rope, pooled=pooled)
+        _pair(names, levels, by_image, sign=sign, rope=rope, pooled=pooled)
         for names in wanted or itertools.combinations(samples, 2)
     ]
-    return Compared(
+    return Comparison(
         metric=metric,
         measure=about,
         rope=rope,
         draws=draws,
         seed=seed,
         units=int(numbers.max()) + 1,
-        levels=levels,
+        levels=tuple(_level(name, level, metric, ranks, i) for i, (name, level) in enumerate(levels.items())),
         pairs=tuple(adjust_for_multiplicity(pairs, sign, rope)),
         ranks=ranks,
         rank_kind=BOTH if all(len(sample.seeds) > 1 for sample in samples.values()) else IMAGES,
-        class_iou=np.stack([mean(found[name].class_iou, axis=0) for name in samples]),
-        class_interval=np.stack([_class_intervals(samples[name], found[name], numbers) for name in samples]),
+        class_iou=np.stack([mean(level.class_iou, axis=0) for level in levels.values()]),
+        class_interval=np.stack([_class_intervals(level, numbers) for level in levels.values()]),
     )
 
 
-def _check_numbers(rope: float, draws: int) -> None:
-    checks.number("rope", rope, least=0, what="a difference that would not matter", remedy="give such as 0.005")
-    checks.whole("draws", draws, 100, remedy="10000 give steady ranks")
-
-
-def _pooled(samples: Mapping[str, LevelScores], found: Mapping[str, Scored]) -> SeedInteraction | None:
+def _pooled(levels: Mapping[str, Scored]) -> SeedInteraction | None:
     """Return the scatter over all levels, by name, of the seeds that all have; None where it does not show."""
-    shared = sorted(set[int].intersection(*(set(sample.seeds) for sample in samples.values())))
-    if len(samples) < 3 or len(shared) < 2:
+    shared = sorted(set[int].intersection(*(set(level.sample.seeds) for level in levels.values())))
+    if len(levels) < 3 or len(shared) < 2:
         return None
-    runs = {name: [sample.seeds.index(seed) for seed in shared] for name, sample in samples.items()}
-    return seed_interaction(np.stack([found[name].scores[runs[name]] for name in sorted(samples)]))
+    return seed_interaction(np.stack([levels[name].of_seeds(shared)[0] for name in sorted(levels)]))
 
 
 def _ranks(
-    samples: Mapping[str, LevelScores],
-    found: Mapping[str, Scored],
-    sign: int,
-    pooled: SeedInteraction | None,
-    draws: int,
-    rng: np.random.Generator,
+    levels: Mapping[str, Scored], sign: int, pooled: SeedInteraction | None, draws: int, rng: np.random.Generator
 ) -> Ranks:
-    names = sorted(samples)  # random numbers go to levels by name: the order in which they are given does not matter
-    paired = len({tuple(sorted(sample.seeds)) for sample in samples.values()}) == 1
-    inputs = [scores_of_runs(found[name], _in_order(samples[name].seeds)) for name in names]
-    if len(inputs[0][0]) >= ENOUGH:
+    names = sorted(levels)  # random numbers go to levels by name: the order in which they are given does not matter
+    seeds = [sorted(levels[name].sample.seeds) for name in names]
+    inputs = [levels[name].of_seeds(own) for name, own in zip(names, seeds, strict=True)]
+    if len(seeds[0]) >= ENOUGH:
         pooled = None
-    joint = joint_draws(inputs, draws, rng, paired=paired, pooled=pooled)[:, [names.index(name) for name in samples]]
-    return rank_draws(sign * np.array([found[name].scores.mean() for name in samples]), sign * joint)
+    paired = all(own == seeds[0] for own in seeds)
+    joint = joint_draws(inputs, draws, rng, paired=paired, pooled=pooled)[:, [names.index(name) for name in levels]]
+    return rank_draws(sign * np.array([level.scores.mean() for level in levels.values()]), sign * joint)
 
 
-def scores_of_runs(found: Scored, runs: list[int]) -> tuple[Floats, Floats]:
-    """Scores and scores without each image, of some runs."""
-    return found.scores[runs], found.without[:, runs]
-
-
-def _in_order(seeds: Sequence[int]) -> list[int]:
-    return sorted(range(len(seeds)), key=lambda i: seeds[i])
-
-
-def _intervals(center: float, found: VarianceParts, seeds: int) -> tuple[Interval, str, Interval | None]:
+def _intervals(center: float, parts: VarianceParts, seeds: int) -> tuple[Interval, str, Interval | None]:
     """Return the interval, its kind, and the wide one."""
-    wide = None if found.seeds is None else found.interval(center, new_seeds=True)
+    wide = None if parts.seeds is None else parts.interval(center, new_seeds=True)
     if wide is not None and seeds >= ENOUGH:
         return wide, BOTH, wide
-    return found.interval(center, new_seeds=False), IMAGES, wide
+    return parts.interval(center, new_seeds=False), IMAGES, wide
 
 
-def _level(name: str, sample: LevelScores, found: Scored, metric: str, ranks: Ranks, index: int) -> LevelResult:
-    center, parts = float(found.scores.mean()), variance_parts(found.scores, found.without)
+def _level(name: str, level: Scored, metric: str, ranks: Ranks, index: int) -> LevelResult:
+    center, parts, sample = float(level.scores.mean()), variance_parts(level.scores, level.without), level.sample
     interval, kind, wide = _intervals(center, parts, len(sample.seeds))
     bounds = (0.0, 1.0) if metric in COUNTED else (-np.inf, np.inf)
     return LevelResult(
         level=name,
         seeds=sample.seeds,
+        scores=tuple(level.scores.tolist()),
         images=sample.counts.shape[1],
         mean=center,
         interval=_within(interval, bounds),
@@ -190,22 +172,18 @@ def _within(interval: Interval, bounds: Interval) -> Interval:
 
 def _pair(
     names: tuple[str, str],
-    samples: Mapping[str, LevelScores],
-    found: Mapping[str, Scored],
-    scores: Mapping[str, Floats],
+    levels: Mapping[str, Scored],
+    by_image: Mapping[str, Floats],
     *,
     sign: int,
     rope: float,
     pooled: SeedInteraction | None,
 ) -> PairResult:
     """Return what is known of a pair; ``p_holm`` is not adjusted yet."""
-    a, b = names
-    seeds = tuple(sorted(set(samples[a].seeds) & set(samples[b].seeds)))
+    a, b = (levels[name] for name in names)
+    seeds = tuple(sorted(set(a.sample.seeds) & set(b.sample.seeds)))
     paired = len(seeds) > 1
-    inputs = [
-        scores_of_runs(found[name], [samples[name].seeds.index(s) for s in (seeds if paired else samples[name].seeds)])
-        for name in names
-    ]
+    inputs = [level.of_seeds(seeds if paired else level.sample.seeds) for level in (a, b)]
     if len(seeds) >= ENOUGH:
         pooled = None
     difference, parts = difference_parts(inputs[0], inputs[1], paired=paired, pooled=pooled)
@@ -215,14 +193,14 @@ def _pair(
     better = parts.below(-rope, -gain, new_seeds=new_seeds)
     claim, p = strongest(gain, parts, rope)
     return PairResult(
-        a=a,
-        b=b,
+        a=names[0],
+        b=names[1],
         seeds=seeds if paired else (),
         difference=difference,
         interval=interval,
         interval_kind=kind,
         wide=wide,
-        **image_test(sign * (scores[a] - scores[b])),
+        **image_test(sign * (by_image[names[0]] - by_image[names[1]])),
         p_better=better,
         p_equivalent=max(1 - better - worse, 0.0),
         p_worse=worse,
@@ -236,7 +214,7 @@ def _pair(
 
 
 def adjust_for_multiplicity(pairs: Sequence[PairResult], sign: int, rope: float) -> Iterator[PairResult]:
-    """Pairs with p values that are adjusted for one another, and what follows from them."""
+    """Yield the pairs with p values that are adjusted for one another, and what follows from them."""
     wilcoxon_p, verdict_p = holm([pair.p_holm for pair in pairs]), holm([pair.p_verdict for pair in pairs])
     open_ones = sum(p >= 0.05 for p in verdict_p)
     for pair, p_holm, p in zip(pairs, wilcoxon_p, verdict_p, strict=True):
@@ -248,7 +226,7 @@ def adjust_for_multiplicity(pairs: Sequence[PairResult], sign: int, rope: float)
 
 
 def image_test(gains: Floats) -> dict[str, Any]:
-    """Wins, ties, losses, p and effect size of differences (images,), NaN where an image has no score."""
+    """Return wins, ties, losses, p and effect size of differences (images,), NaN where an image has no score."""
     gains = gains[~np.isnan(gains)]
     gains = np.where(np.abs(gains) < 1e-9, 0, gains)  # means of equal scores differ by rounding
     moved = gains[gains != 0]
@@ -271,14 +249,14 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def _class_intervals(sample: LevelScores, found: Scored, groups: NDArray[np.intp]) -> Floats:
-    """Intervals (C, 2) of the mean over seeds of each class's IoU."""
-    intervals = np.full((sample.counts.shape[2], 2), np.nan)
+def _class_intervals(level: Scored, groups: NDArray[np.intp]) -> Floats:
+    """Return the intervals (C, 2) of the mean over seeds of each class's IoU."""
+    counts = level.sample.counts
+    intervals = np.full((counts.shape[2], 2), np.nan)
     for index in range(len(intervals)):
-        if len(np.unique(groups[sample.counts[0, :, index, 2] > 0])) > 1:
-            scores = found.class_iou[:, index]
-            interval, *_ = _intervals(
-                float(scores.mean()), variance_parts(scores, found.class_without[:, :, index]), len(scores)
-            )
+        if len(np.unique(groups[counts[0, :, index, 2] > 0])) > 1:
+            scores = level.class_iou[:, index]
+            parts = variance_parts(scores, level.class_without[:, :, index])
+            interval, *_ = _intervals(float(scores.mean()), parts, len(scores))
             intervals[index] = _within(interval, (0.0, 1.0))
     return intervals

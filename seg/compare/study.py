@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from seg import runs
-from seg.compare.conditions import conditions, level_of, only_axis, with_axis
+from seg.compare.conditions import by_level, conditions, only_axis, with_axis
 from seg.compare.evidence import Entry, is_entry, read_entry
 from seg.compare.scores import LevelScores
 from seg.metrics.catalogue import Metric
@@ -28,12 +28,11 @@ class Level:
         return tuple(entry.seed for entry in self.entries)
 
     def sample(self) -> LevelScores:
-        """Its runs, for statistics."""
+        """Return its runs, for statistics."""
         metrics = set.intersection(*(set(entry.values) for entry in self.entries))
         counts = np.stack([entry.counts for entry in self.entries])
-        return LevelScores(
-            self.seeds, counts, {m: np.stack([entry.values[m] for entry in self.entries]) for m in metrics}
-        )
+        values = {metric: np.stack([entry.values[metric] for entry in self.entries]) for metric in metrics}
+        return LevelScores(self.seeds, counts, values)
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,8 @@ def read_study(root: str | os.PathLike[str], axis: str | None = None, metric: st
     Raises:
         ValueError: there is no run, no such axis or metric, or several things vary; the message lists them.
     """
-    found = _find(Path(root))
-    return _study(found, axis or only_axis(found.entries), metric)
+    collected = _find(Path(root))
+    return _study(collected, axis or only_axis(collected.entries), metric)
 
 
 def read_studies(
@@ -97,23 +96,21 @@ def read_studies(
     Raises:
         ValueError: see `read_study`, or ``by`` has one value.
     """
-    found = _find(Path(root))
-    kept, others = with_axis(found.entries, by, "by")
-    values: dict[str, list[Entry]] = {}
-    for entry in kept:
-        values.setdefault(level_of(entry, by), []).append(entry)
+    collected = _find(Path(root))
+    kept, others = with_axis(collected.entries, by, "by")
+    values = by_level(kept, by)
     if len(values) < 2:
-        left = "".join(f"; {run} cannot be compared: {reason}" for run, reason in found.excluded[:1])
+        left = "".join(f"; {run} cannot be compared: {reason}" for run, reason in collected.excluded[:1])
         raise ValueError(
             f"by: expected a key of which the runs have several values, got '{by}' with {len(values)} among "
-            f"{len(found.entries)} runs{left}; leave it out"
+            f"{len(collected.entries)} runs{left}; leave it out"
         )
     axis = axis or only_axis(next(iter(values.values())))
-    left_out = [*found.excluded, *((_named(found.root, entry.folder), reason) for entry, reason in others)]
+    left_out = [*collected.excluded, *((_named(collected.root, entry.folder), reason) for entry, reason in others)]
     studies = {}
     for value in sorted(values, key=_by_size):
         try:
-            studies[value] = _study(replace(found, entries=values[value], excluded=left_out), axis, metric)
+            studies[value] = _study(replace(collected, entries=values[value], excluded=left_out), axis, metric)
         except ValueError as error:
             raise ValueError(f"{by}={value}: {error}") from None
         left_out = []  # told once
@@ -121,8 +118,8 @@ def read_studies(
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What lies in a folder."""
+class _Runs:
+    """The runs in a folder."""
 
     root: Path
     entries: list[Entry]
@@ -131,31 +128,32 @@ class _Found:
     on_test: bool
 
 
-def _find(root: Path) -> _Found:
+def _find(root: Path) -> _Runs:
     unread: list[tuple[str, str]] = []
     folders = list(_folders(root, unread))
     if not folders and (not unread or not os.access(root, os.R_OK | os.X_OK)):
         raise ValueError(f"runs: expected a folder with runs of seg-train in it, got '{root}'; give another one")
     entries, excluded = _read_all(root, folders)
     excluded += unread
-    on_test = bool(entries) and all(_has_test(entry.folder) for entry in entries)
+    tested = [is_entry(entry.folder / runs.TEST) for entry in entries]
+    on_test = bool(entries) and all(tested)
     warnings = []
     if on_test:
         entries, damaged = _read_all(root, [entry.folder / runs.TEST for entry in entries])
         excluded += damaged
-    elif some := sum(_has_test(entry.folder) for entry in entries):
-        warnings.append(f"{some} of {len(entries)} runs were judged on a test set; validation scores are compared")
-    return _Found(root, entries, excluded, warnings, on_test)
+    elif collected := sum(tested):
+        warnings.append(f"{collected} of {len(entries)} runs were judged on a test set; validation scores are compared")
+    return _Runs(root, entries, excluded, warnings, on_test)
 
 
-def _study(found: _Found, axis: str | None, metric: str) -> Study:
-    kept, excluded = found.entries, list(found.excluded)
+def _study(collected: _Runs, axis: str | None, metric: str) -> Study:
+    kept, excluded = collected.entries, list(collected.excluded)
     for same in conditions(axis, metric):
         kept, others = same(kept)
-        excluded += [(_named(found.root, entry.folder), reason) for entry, reason in others]
+        excluded += [(_named(collected.root, entry.folder), reason) for entry, reason in others]
     levels = _levels(kept, axis)
-    warnings = (*found.warnings, *_missing_seeds(levels), *_environments(kept))
-    return Study(found.root, axis, levels, tuple(excluded), warnings, found.on_test)
+    warnings = (*collected.warnings, *_missing_seeds(levels), *_environments(kept))
+    return Study(collected.root, axis, levels, tuple(excluded), warnings, collected.on_test)
 
 
 def _folders(root: Path, unread: list[tuple[str, str]]) -> Iterator[Path]:
@@ -192,16 +190,12 @@ def _read_all(root: Path, folders: Sequence[Path]) -> tuple[list[Entry], list[tu
     return entries, excluded
 
 
-def _has_test(folder: Path) -> bool:
-    return is_entry(folder / runs.TEST)
-
-
 def _levels(entries: Sequence[Entry], axis: str | None) -> tuple[Level, ...]:
-    found: dict[str, list[Entry]] = {}
-    for entry in entries:
-        found.setdefault(level_of(entry, axis), []).append(entry)
-    levels = [Level(name, tuple(sorted(some, key=lambda entry: entry.seed))) for name, some in found.items()]
-    return tuple(sorted(levels, key=lambda level: _by_size(level.name)))
+    members = by_level(entries, axis)
+    return tuple(
+        Level(name, tuple(sorted(members[name], key=lambda entry: entry.seed)))
+        for name in sorted(members, key=_by_size)
+    )
 
 
 def _by_size(name: str) -> tuple[float, str]:
@@ -219,14 +213,14 @@ def _missing_seeds(levels: Sequence[Level]) -> Iterator[str]:
             unpaired = f", but with {', '.join(apart)}, where those are fewer than two, by all seeds unpaired"
             yield (
                 f"{level.name} lacks seed {', '.join(missing)}; pairs are compared by the seeds that both have"
-                + (unpaired if apart and max(len(one.seeds) for one in levels) > 1 else "")
+                + (unpaired if apart and max(len(other.seeds) for other in levels) > 1 else "")
             )
 
 
 def _environments(entries: Sequence[Entry]) -> Iterator[str]:
     for key in ("seg", "torch", "torchvision", "segmentation_models_pytorch"):
-        if len(found := sorted({str(entry.environment.get(key)) for entry in entries})) > 1:
-            yield f"the runs were made with {key} {' and '.join(found)}"
+        if len(versions := sorted({str(entry.environment.get(key)) for entry in entries})) > 1:
+            yield f"the runs were made with {key} {' and '.join(versions)}"
     machines = {json.dumps([e.environment.get(k) for k in ("platform", "cpu_count", "gpus")]) for e in entries}
     if len(machines) > 1:
         yield f"the runs were made on {len(machines)} kinds of machine: their times do not compare"

@@ -49,7 +49,7 @@ class VarianceParts:
         return math.sqrt(self.images + self.remainder + ((self.seeds or 0.0) if new_seeds else 0.0))
 
     def quantile(self, share: float, *, new_seeds: bool) -> float:
-        """Quantile of the standardized mean: those of Student's t of the parts, weighted by their part of the variance.
+        """Return the quantile of the standardized mean: Student's t of the parts, weighted by their variance.
 
         After Cochran and Cox ("Experimental Designs", 1957, section 4.14). It errs on the wide side (Mickey and Brown,
         "Bounds on the distribution functions of the Behrens-Fisher statistic", Annals of Mathematical Statistics 1966),
@@ -69,7 +69,7 @@ class VarianceParts:
         return center - reach, center + reach
 
     def below(self, bound: float, center: float, *, new_seeds: bool) -> float:
-        """Probability that the truth is below a bound: what `quantile` is the quantile of, around the mean."""
+        """Return the probability that the truth is below a bound: the inverse of `quantile`, around the mean."""
         error = self.error(new_seeds=new_seeds)
         if error == 0:
             return float(center < bound)
@@ -177,11 +177,11 @@ def difference_parts(
 
 
 def independent(a: VarianceParts, b: VarianceParts) -> VarianceParts:
-    """Of the difference, or the sum, of two means that have neither runs nor images in common."""
+    """Return the parts for the difference, or sum, of two means that have neither runs nor images in common."""
 
-    def degrees(one: float, n: float, other: float, m: float) -> float:  # Welch, Satterthwaite
-        doubt = sum(part**2 / k for part, k in ((one, n), (other, m)) if k > 0)
-        return (one + other) ** 2 / doubt if doubt > 0 else max(n, m)
+    def degrees(first: float, n: float, second: float, m: float) -> float:  # Welch, Satterthwaite
+        doubt = sum(part**2 / k for part, k in ((first, n), (second, m)) if k > 0)
+        return (first + second) ** 2 / doubt if doubt > 0 else max(n, m)
 
     known = a.seeds is not None and b.seeds is not None
     by_seeds = (a.seeds or 0.0, b.seeds or 0.0)
@@ -197,25 +197,25 @@ def independent(a: VarianceParts, b: VarianceParts) -> VarianceParts:
 
 
 def covariance(without: Floats) -> Floats:
-    """Jackknife covariance (L, L) of scores (n, L) without each image.
+    """Return the jackknife covariance (L, L) of scores (n, L) without each image.
 
     For such ratios it is seldom too small, where the bootstrap's is if a class occurs in few images (Efron and Stein,
     "The jackknife estimate of variance", Annals of Statistics 1981).
     """
     moved = without - without.mean(0)
-    found: Floats = (len(without) - 1) / len(without) * moved.T @ moved
-    return found
+    scaled: Floats = (len(without) - 1) / len(without) * moved.T @ moved
+    return scaled
 
 
 def image_parts(without: Floats) -> tuple[float, float]:
-    """Variance over images of the mean over seeds, and the remainder that is within it, of scores (n, S)."""
+    """Return variance over images of the mean over seeds, and the remainder within it, of scores (n, S)."""
     of_seeds = covariance(without)
     together, apart = float(of_seeds.mean()), float(np.trace(of_seeds)) / len(of_seeds)
     return together, max(apart - together, 0.0) / max(len(of_seeds) - 1, 1)
 
 
 def image_degrees(without: Floats) -> float:
-    """Degrees of freedom of a jackknife variance over images: n - 1, or less if few images make up most of it.
+    """Return the degrees of freedom of a jackknife variance: n - 1, or less if few images make up most of it.
 
     A sample variance varies by ``2 / (n - 1) + excess kurtosis / n`` of its square; ``2 / degrees`` is that of a
     multiple of chi-squared.
@@ -232,7 +232,7 @@ def image_degrees(without: Floats) -> float:
 def parts(
     by_seeds: float | None, by_images: float, remainder: float, counts: tuple[int, int], degrees: tuple[float, float]
 ) -> VarianceParts:
-    """Parts that add up, none of them negative, from two variances that both contain the remainder.
+    """Make parts that add up, none of them negative, from two variances that both contain the remainder.
 
     Args:
         counts, degrees: of seeds and images.
@@ -243,7 +243,7 @@ def parts(
 
 
 def verdict(interval: Interval, rope: float) -> str:
-    """``better`` or ``worse`` if the interval lies beyond the rope, ``equivalent`` if within it, else ``inconclusive``.
+    """Return ``better`` or ``worse`` for an interval beyond the rope, ``equivalent`` within, else ``inconclusive``.
 
     The rule of Kruschke, "Rejecting or accepting parameter values in Bayesian estimation" (Advances in Methods and
     Practices in Psychological Science 2018). The rope is the difference, to either side of 0, that would not matter.
@@ -256,27 +256,27 @@ def verdict(interval: Interval, rope: float) -> str:
     return "equivalent" if -rope <= low and high <= rope else "inconclusive"
 
 
-def strongest(difference: float, found: VarianceParts, rope: float) -> tuple[str, float]:
+def strongest(difference: float, parts: VarianceParts, rope: float) -> tuple[str, float]:
     """Return what a difference speaks for most, and its p: that of the widest interval that still gives this verdict.
 
     Of one pair alone a claim with p < 0.05 is the `verdict` of the 95 % interval; p values of several can be adjusted.
     One seed leaves it open (p = 1): it does not tell a better level from a luckier run.
     """
-    if found.seeds is None:
+    if parts.seeds is None:
         return "inconclusive", 1.0
-    if found.error(new_seeds=True) == 0:
+    if parts.error(new_seeds=True) == 0:
         return verdict((difference, difference), rope), 0.0
-    below = {sign: found.below(rope, sign * difference, new_seeds=True) for sign in (1, -1)}
-    beyond = [found.below(-rope, sign * difference, new_seeds=True) for sign in (1, -1)]
+    below = {sign: parts.below(rope, sign * difference, new_seeds=True) for sign in (1, -1)}
+    beyond = [parts.below(-rope, sign * difference, new_seeds=True) for sign in (1, -1)]
     claims = {"better": below[1], "worse": below[-1], "equivalent": max(beyond)}
     claim = min(claims, key=lambda name: claims[name])
     return claim, min(2 * claims[claim], 1.0)
 
 
 def more_needed(
-    difference: float, found: VarianceParts, rope: float, *, level: float = 0.95
+    difference: float, parts: VarianceParts, rope: float, *, level: float = 0.95
 ) -> tuple[int | None, int | None]:
-    """How many more seeds, or else images, would settle an inconclusive difference, if it stays as large as it is.
+    """Count how many more seeds, or else images, would settle an inconclusive difference that stays as large as it is.
 
     By chance it will come out larger or smaller, so that this many settle it in about half of all cases.
 
@@ -286,13 +286,13 @@ def more_needed(
     Returns:
         seeds for each level, and images or groups; None if no number of them would, or if one seed cannot tell.
     """
-    if found.seeds is None:
+    if parts.seeds is None:
         return None, None
 
     def settled(more: VarianceParts) -> bool:
         return verdict(more.interval(difference, new_seeds=True, level=level), rope) != "inconclusive"
 
-    return _least(lambda n: settled(found.scaled(seeds=n))), _least(lambda n: settled(found.scaled(images=n)))
+    return _least(lambda n: settled(parts.scaled(seeds=n))), _least(lambda n: settled(parts.scaled(images=n)))
 
 
 def _least(enough: Callable[[int], bool]) -> int | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from seg.compare import overview
 from seg.compare.answer import answer, cautions
 from seg.compare.evidence import is_entry
-from seg.compare.findings import Compared
+from seg.compare.findings import Comparison
 from seg.compare.report import write_report
 from seg.compare.results import write_results, write_statistics
 from seg.compare.scores import measure
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 def compare_study(
     study: Study, metric: str, *, group: str | None, rope: float | None, draws: int, seed: int
-) -> Compared:
+) -> Comparison:
     """Compare the levels of a study, see `seg.compare.statistics.compare`.
 
     Args:
@@ -42,7 +42,7 @@ def compare_study(
     )
 
 
-def write_comparison(destination: Path, study: Study, compared: Compared, reference: str | None = None) -> list[str]:
+def write_comparison(destination: Path, study: Study, compared: Comparison, reference: str | None = None) -> list[str]:
     """Write the report and its tables; return the sentences of its answer.
 
     Args:
@@ -58,14 +58,14 @@ def write_comparison(destination: Path, study: Study, compared: Compared, refere
     write_report(destination, study, compared, reference)
     for warning in study.warnings:
         log.warning(warning)
-    return [*answer(compared, reference), *_cautions(study, compared)]
+    return [*answer(compared, reference), *cautions(compared)]
 
 
 def write_overview(
     destination: Path,
     by: str,
     studies: Mapping[str, Study],
-    compared: Mapping[str, Compared],
+    compared: Mapping[str, Comparison],
     reference: str | None,
 ) -> tuple[list[str], list[Path]]:
     """Write a comparison for each value, in a folder of its own, and what they say together.
@@ -79,7 +79,7 @@ def write_overview(
         write_comparison(folders[value], study, compared[value], over.reference)
     excluded = [left_out for study in studies.values() for left_out in study.excluded]
     warnings = [*dict.fromkeys(warning for study in studies.values() for warning in study.warnings)]
-    doubts = dict.fromkeys(text for value in studies for text in _cautions(studies[value], compared[value]))
+    doubts = dict.fromkeys(text for result in compared.values() for text in cautions(result))
     overview.write_overview(destination, over, excluded, [*warnings, *doubts])
     return list(overview.answer(over)), list(folders.values())
 
@@ -123,7 +123,7 @@ def groups_of(pattern: str | None, images: Sequence[str]) -> list[str] | None:
     return groups
 
 
-def reference_of(wanted: str | None, compared: Compared) -> str:
+def reference_of(wanted: str | None, compared: Comparison) -> str:
     """Return the level that others are compared with: by default the best.
 
     Raises:
@@ -135,7 +135,3 @@ def reference_of(wanted: str | None, compared: Compared) -> str:
     if (name := as_text(wanted)) not in names:
         raise ValueError(f"reference: expected one of {', '.join(names)}, got '{name}'; choose a level")
     return name
-
-
-def _cautions(study: Study, compared: Compared) -> list[str]:
-    return list(cautions(compared, [len(level.entries) for level in study.levels]))

@@ -77,7 +77,7 @@ class AnnotationReader(ABC):
         return " ".join(map(str, (self.labels.digest, *self.options.values())))
 
     def file(self, path: Path) -> tuple[Mapped, Stamp]:
-        """Mask of an annotation file.
+        """Read an annotation file as a mask.
 
         Raises:
             OSError: the file cannot be read.
@@ -88,18 +88,18 @@ class AnnotationReader(ABC):
 
     @abstractmethod
     def drawn(self, data: bytes, folder: Path | None = None) -> Mapped:
-        """Mask of the content of a file that lies in ``folder``; raises as `file` does."""
+        """Draw the mask of the content of a file that lies in ``folder``; raises as `file` does."""
 
     def empty(self, height: int, width: int) -> "Drawing":
         """Return a mask (H, W) of background; raises ValueError if it is too large."""
         import numpy as np
 
-        check_size(height, width, self.max_pixels)
+        checks.size(width, height, self.max_pixels)
         mask = np.full((height, width), IGNORE if self.background is None else self.background, np.uint8)
         return Drawing(mask, np.zeros((height, width), np.uint16) if self.instances else None)
 
     def knows(self, label: str) -> bool:
-        """Whether the label map, or the format, has the name."""
+        """Tell whether the label map, or the format, has the name."""
         return label in self._classes
 
     def value(self, label: Any) -> int:
@@ -153,19 +153,6 @@ def checked_number(number: int) -> int:
     return number
 
 
-def counted(mask: "NDArray[np.uint8]") -> Mapped:
-    """Return a mask with the pixels of each of its values."""
-    return Mapped(mask, count(mask))
-
-
-def check_size(height: int, width: int, max_pixels: int) -> None:
-    """Raise ValueError for more than ``max_pixels``."""
-    if height * width > max_pixels:
-        raise ValueError(
-            f"too large: expected at most {max_pixels} pixels (max_pixels), got {width} x {height}; raise max_pixels"
-        )
-
-
 def parsed(data: bytes, kind: str, key: str) -> dict[str, Any]:
     """Return the JSON object of a file, with a list under ``key``.
 
@@ -186,21 +173,21 @@ def parsed(data: bytes, kind: str, key: str) -> dict[str, Any]:
 
 
 def sides(height: Any, width: Any, keys: str, advice: str) -> tuple[int, int]:
-    """Height and width, if both are sizes; else ValueError."""
+    """Return height and width if both are sizes; else raise ValueError."""
     if not all(checks.is_whole(side) and side > 0 for side in (height, width)):
         raise ValueError(f"{keys}: expected whole numbers of at least 1, got {height!r} and {width!r}; {advice}")
     return height, width
 
 
 def points_of(points: Any, what: str = "points") -> list[Point]:
-    """Corners from ``[[x, y], ...]``; ValueError for anything else, and for numbers no image can mean."""
+    """Return corners from ``[[x, y], ...]``; raise ValueError for others, and for numbers that no image can mean."""
     try:
-        found = [(_number(x), _number(y)) for x, y in points]
+        corners = [(_number(x), _number(y)) for x, y in points]
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{what}: expected [[x, y], ...], got {str(points)[:60]}; mend or remove it") from None
-    if not all(abs(number) < 1e6 for point in found for number in point):  # false for NaN, too
+    if not all(abs(number) < 1e6 for point in corners for number in point):  # false for NaN, too
         raise ValueError(f"{what}: expected numbers less than a million pixels away, got others; mend or remove it")
-    return found
+    return corners
 
 
 def check_polygon(points: list[Point], height: int, width: int) -> None:

@@ -22,7 +22,7 @@ class CityscapesReader(AnnotationReader):
     read = "cityscapes_polygons"
 
     def drawn(self, data: bytes, folder: Path | None = None) -> Mapped:
-        """Mask of the content of a file; raises as `file` does."""
+        """Draw the mask of the content of a file; raises as `file` does."""
         import numpy as np
         from PIL import Image, ImageDraw
 
@@ -32,7 +32,7 @@ class CityscapesReader(AnnotationReader):
         drawing = self.empty(height, width)
         image = Image.fromarray(drawing.mask)
         numbers = Image.new("I", image.size) if self.instances else None
-        draw = [ImageDraw.Draw(each) for each in (image, numbers) if each is not None]
+        draw = [ImageDraw.Draw(canvas) for canvas in (image, numbers) if canvas is not None]
         for number, item in enumerate(content["objects"], start=1):
             try:
                 if (value := self._value(item)) is None:
@@ -43,8 +43,8 @@ class CityscapesReader(AnnotationReader):
                 raise ValueError(f"object {number}, {error}") from None
             group = item["label"].endswith(_GROUP)
             drawing.groups += group and self.instances
-            for each, fill in zip(draw, (value, 0 if group else checked_number(number)), strict=False):
-                each.polygon(points, fill=fill)
+            for canvas, fill in zip(draw, (value, 0 if group else checked_number(number)), strict=False):
+                canvas.polygon(points, fill=fill)
         drawing.mask = np.array(image)
         drawing.numbers = None if numbers is None else np.array(numbers).astype(np.uint16)
         return drawing.mapped()

@@ -26,7 +26,6 @@ from seg.convert.annotations import (
     AnnotationReader,
     Drawing,
     check_polygon,
-    check_size,
     checked_number,
     parsed,
     points_of,
@@ -85,7 +84,7 @@ class CocoReader(AnnotationReader):
             ) from None
 
     def sources(self, source: Path, destination: Path, pattern: str) -> list[Source]:
-        """One source for each image of the JSON files below a folder, or of one file.
+        """List a source for each image of the JSON files below a folder, or of one file.
 
         Raises:
             ValueError: the folders do not fit, or there is no such file.
@@ -110,7 +109,7 @@ class CocoReader(AnnotationReader):
         return found
 
     def drawn(self, data: bytes, folder: Path | None = None) -> Mapped:
-        """Mask of a `Part`; raises as `file` does."""
+        """Draw the mask of a `Part`; raises as `file` does."""
         part = json.loads(data)
         try:
             image = part["image"]
@@ -240,15 +239,15 @@ def _objects(items: Any, key: str) -> list[dict[str, Any]]:
 
 
 def _by_id(items: list[dict[str, Any]], what: str) -> dict[Any, dict[str, Any]]:
-    found: dict[Any, dict[str, Any]] = {}
+    by_id: dict[Any, dict[str, Any]] = {}
     for number, item in enumerate(items, start=1):
         key = item.get("id")
         if isinstance(key, bool) or not isinstance(key, int | str):
             raise ValueError(f"{what} {number}: expected a number as id, got {key!r}; mend it")
-        if key in found:
+        if key in by_id:
             raise ValueError(f"{what} {number}: expected each id once, got {key!r} twice; renumber or remove one")
-        found[key] = item
-    return found
+        by_id[key] = item
+    return by_id
 
 
 def _name(file_name: Any) -> tuple[str, str]:
@@ -262,7 +261,7 @@ def _name(file_name: Any) -> tuple[str, str]:
 
 
 def _png(path: Path, annotations: list[dict[str, Any]]) -> list[Any]:
-    """Path, size and time of the segments' PNG; the path alone if there is none."""
+    """Return path, size and time of the segments' PNG; the path alone if there is none."""
     name = _name(annotations[0].get("file_name"))[0] if annotations else ""
     if not name:
         return [""]
@@ -288,7 +287,7 @@ def _segment_ids(part: dict[str, Any], size: tuple[int, ...], max_pixels: int) -
     path, name = part["png"][0], Path(part["png"][0]).name
     try:
         with PngImageFile(path) as image:
-            check_size(image.height, image.width, max_pixels)
+            checks.size(image.width, image.height, max_pixels)
             if image.mode != "RGB" or (image.height, image.width) != size:
                 raise ValueError(
                     f"'{name}': expected RGB of {size[1]} x {size[0]} pixels, got Pillow's mode {image.mode} of "
@@ -305,7 +304,7 @@ def _segment_ids(part: dict[str, Any], size: tuple[int, ...], max_pixels: int) -
 
 
 def _runs(segmentation: Any, height: int, width: int) -> "NDArray[np.int64]":
-    """Lengths of the runs down the columns that are outside and inside by turns, the first outside."""
+    """Return the lengths of the runs down the columns, outside and inside by turns, the first outside."""
     import numpy as np
 
     if isinstance(segmentation, list) and segmentation:
@@ -331,7 +330,7 @@ def _runs(segmentation: Any, height: int, width: int) -> "NDArray[np.int64]":
 
 
 def _unpacked(text: bytes) -> list[int]:
-    """Run lengths from COCO's text: five bits a character, differences to the last run but one."""
+    """Unpack run lengths from COCO's text: five bits a character, differences to the last run but one."""
     runs: list[int] = []
     value = shift = 0
     for character in text:

@@ -25,6 +25,7 @@ from seg.convert.jobs import (
 )
 from seg.convert.labelme import ShapeReader
 from seg.convert.reader import LabelReader, Mapped, Stamp, count
+from seg.convert.recolor import recolor_array
 from seg.convert.sources import Source, list_sources
 from seg.convert.summary import Summary, Tally, write_weights
 from seg.convert.tiles import Cut, ImageTiles, Outputs, extent
@@ -86,7 +87,7 @@ def convert_folder(
     Raises:
         ValueError: a wrong option or folder. A bad file raises nothing; ``Summary.failed`` counts it.
     """
-    # Options are checked before any folder is made.
+    # options are checked before any folder is made
     options = {"unknown": unknown, "max_distance": max_distance, "transparent": transparent, "background": background}
     if instances is not None:
         options["instances"] = True
@@ -171,11 +172,8 @@ def _reader(labels: LabelMap, read: str, options: dict[str, Any], max_pixels: in
     for name, (default, what) in (unused if kind else {"background": (None, "annotations")}).items():
         if (got := options.pop(name)) != default:
             raise ValueError(f"{name}: expected only with {what}, got {got!r} with read={read}; leave it out")
-    return (
-        kind(labels, **options, max_pixels=max_pixels)
-        if kind
-        else LabelReader(labels, read=read, **options, max_pixels=max_pixels)
-    )
+    options["max_pixels"] = max_pixels
+    return kind(labels, **options) if kind else LabelReader(labels, read=read, **options)
 
 
 def _numbers_folder(folder: Path, target: Path, source: Path) -> Path:
@@ -272,7 +270,6 @@ def _write_numbers(outputs: Outputs, mask: Path, numbers: "NDArray[np.uint16]") 
 
 
 def _recolor(job: Job, labels: LabelMap, outputs: Outputs) -> Record:
-    from seg.convert.recolor import recolor_array
     from seg.images import decode_mask
 
     assert job.path is not None
@@ -291,8 +288,7 @@ def _recolor(job: Job, labels: LabelMap, outputs: Outputs) -> Record:
 
 def _odd(mapped: Mapped) -> dict[str, Any]:
     """Return what a record says of a file that was converted although something about it is odd."""
-    odd = {"lossy": mapped.lossy, "merged": mapped.merged, "transparent": mapped.clear}
-    return {**odd, "groups": mapped.groups}
+    return {"lossy": mapped.lossy, "merged": mapped.merged, "transparent": mapped.clear, "groups": mapped.groups}
 
 
 def _converted(job: Job, stamp: Stamp, counts: dict[int, int], made: tuple[int, int], **about: Any) -> Record:
@@ -327,14 +323,14 @@ def _held(outputs: Outputs, key: str, source: str | os.PathLike[str], pattern: s
 
 
 def _check_cut(target: Path, cut: Cut | None) -> None:
-    """Make sure that the masks that are there, if any, were cut alike, and record how."""
+    """Check that masks of an earlier call, if any, were cut alike, and record how."""
     wanted = cut.to_dict() if cut else None
     if (target / "labels.yaml").is_file():
-        found = json.loads((target / _CUT).read_text(encoding="utf-8")) if (target / _CUT).is_file() else None
-        if found != wanted:
+        before = json.loads((target / _CUT).read_text(encoding="utf-8")) if (target / _CUT).is_file() else None
+        if before != wanted:
             raise ValueError(
                 f"destination: expected a folder without masks, or with masks made with {_cut_text(wanted)}, got "
-                f"'{target}' with masks made with {_cut_text(found)}; give another folder, or remove it"
+                f"'{target}' with masks made with {_cut_text(before)}; give another folder, or remove it"
             )
     if wanted:
         write_json(target / _CUT, wanted)

@@ -17,8 +17,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from seg.convert.annotations import BACKGROUND, AnnotationReader, check_size, counted, parsed, points_of
-from seg.convert.reader import Mapped, Stamp
+from seg.convert.annotations import BACKGROUND, AnnotationReader, parsed, points_of
+from seg.convert.reader import Mapped, Stamp, count
 from seg.files import checks, decoded
 from seg.labels import IGNORE
 
@@ -44,7 +44,7 @@ class ShapeReader(AnnotationReader):
     names: ClassVar = {"__ignore__": IGNORE}  # labelme's own name for ignored pixels
 
     def file(self, path: Path) -> tuple[Mapped, Stamp]:
-        """Mask of an annotation file or of an exported ``label.png``.
+        """Read an annotation file, or an exported ``label.png``, as a mask.
 
         Raises:
             OSError: the file cannot be read.
@@ -62,7 +62,7 @@ class ShapeReader(AnnotationReader):
         return self.exported(data, decoded(names).splitlines()), stamp
 
     def drawn(self, data: bytes, folder: Path | None = None) -> Mapped:
-        """Mask of the content of a file, whose image may lie in ``folder``; raises as `file` does."""
+        """Draw the mask of the content of a file, whose image may lie in ``folder``; raises as `file` does."""
         import numpy as np
 
         height, width, shapes = _content(data, folder)
@@ -83,7 +83,7 @@ class ShapeReader(AnnotationReader):
         return drawing.mapped()
 
     def exported(self, data: bytes, names: list[str]) -> Mapped:
-        """Mask of the content of ``label.png``, ``names[i]`` being the label of value i; raises as `file` does."""
+        """Read the content of ``label.png``, ``names[i]`` being the label of value i; raises as `file` does."""
         import numpy as np
 
         if self.instances:
@@ -103,7 +103,8 @@ class ShapeReader(AnnotationReader):
                 raise ValueError(
                     f"value {value}: expected its name in {_NAMES}, got {len(names)} lines, from 0 on; export it again"
                 )
-        return counted(table[values])
+        mask = table[values]
+        return Mapped(mask, count(mask))
 
     def _check_background(self, covered: "NDArray[np.bool_]") -> None:
         if self.background is None and self.options["unknown"] == "error" and not covered.all():
@@ -125,14 +126,14 @@ def _indices(data: bytes, max_pixels: int) -> "NDArray[np.uint8]":
                 raise ValueError(
                     f"expected a palette PNG, as labelme writes it, got Pillow's mode {image.mode}; export it again"
                 )
-            check_size(image.height, image.width, max_pixels)
+            checks.size(image.width, image.height, max_pixels)
             return np.array(image)
     except (OSError, SyntaxError) as error:
         raise ValueError(f"expected a PNG, got one that cannot be decoded ({error}); export it again") from None
 
 
 def _image_size(content: dict[str, Any], folder: Path | None) -> list[Any]:
-    """Height and width of the image, upright as labelme shows it: the embedded one, else the one that is named."""
+    """Return height and width of the image, upright as labelme shows it: of the embedded one, else of the named one."""
     import numpy as np
 
     from seg.images import decode_image
@@ -151,7 +152,7 @@ def _image_size(content: dict[str, Any], folder: Path | None) -> list[Any]:
 
 
 def _content(data: bytes, folder: Path | None) -> tuple[int, int, list[Any]]:
-    """Height, width and shapes of an annotation file."""
+    """Return height, width and shapes of an annotation file."""
     content = parsed(data, "as labelme saves it", "shapes")
     sides = [content.get(key) for key in ("imageHeight", "imageWidth")]
     if sides == [None, None]:

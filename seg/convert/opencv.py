@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seg.convert.pillow import open_gif, open_tiff
+from seg.files import checks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 def open_other(path: Path, max_pixels: int, by_number: bool, gray: bool = False) -> "tuple[NDArray[Any], str]":
-    """Pixels of an image that is not PNG, H x W x 3 RGB or H x W, and the name of its format if that is lossy.
+    """Return the pixels of an image that is not PNG, H x W x 3 RGB or H x W, and the name of its format if it is lossy.
 
     Alpha comes as one more channel, H x W x 4 or H x W x 2; ids may be negative or of 32 bits.
 
@@ -25,14 +26,14 @@ def open_other(path: Path, max_pixels: int, by_number: bool, gray: bool = False)
     Raises:
         ValueError: larger than ``max_pixels``, broken, or of a kind that OpenCV does not return as it is stored.
     """
-    from seg.images.headers import check_size, read_header
+    from seg.images.headers import read_header
 
     with path.open("rb") as file:
         if (start := file.read(4)) == b"GIF8":
             return open_gif(path, max_pixels, by_number), ""
         file.seek(0)
         header = read_header(file)
-        check_size(header.width, header.height, max_pixels)
+        checks.size(header.width, header.height, max_pixels)
         size = file.seek(0, 2)
         if size > 64 * header.width * header.height + (64 << 20):
             raise ValueError(
@@ -79,7 +80,7 @@ def _decode(path: Path, palette: bool) -> "NDArray[Any]":
 
 
 def _whole(image: "NDArray[Any]") -> "NDArray[Any]":
-    """Floating-point ids as integers."""
+    """Return floating-point ids as integers."""
     import numpy as np
 
     fit = (image == np.floor(image)) & (np.abs(image) < 1 << 53)  # not NaN

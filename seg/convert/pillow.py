@@ -7,38 +7,28 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seg.files import checks
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-_DAMAGED = (
-    OSError,
-    SyntaxError,
-    IndexError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    EOFError,
-    struct.error,
-)
+_DAMAGED = (OSError, SyntaxError, LookupError, TypeError, AttributeError, OverflowError, EOFError, struct.error)
 _PHOTOMETRIC, _SAMPLES, _BITS = 262, 277, 258
 _WHITE_IS_ZERO, _RGB, _PALETTE = 0, 2, 3
 
 
 def open_gif(path: Path, max_pixels: int, by_number: bool) -> "NDArray[Any]":
-    """Pixels of a GIF of one frame: H x W x 3 RGB or H x W indices, each with alpha behind if a colour is transparent.
+    """Return the pixels of a GIF of one frame: H x W x 3 RGB or H x W indices, alpha behind if a colour is transparent.
 
     Raises:
         ValueError: larger than ``max_pixels``, damaged, animated, or with an index that has no colour.
     """
     from PIL.GifImagePlugin import GifImageFile
 
-    from seg.images.headers import check_size
-
     try:
         with GifImageFile(path) as image:
-            check_size(image.width, image.height, max_pixels)
+            checks.size(image.width, image.height, max_pixels)
             whole = image.tile and image.tile[0][1] == (0, 0, *image.size)
             pixels = _indexed(image, by_number, image.info.get("transparency"))
             if not whole or image.is_animated:
@@ -51,7 +41,7 @@ def open_gif(path: Path, max_pixels: int, by_number: bool) -> "NDArray[Any]":
 
 
 def open_tiff(path: Path, by_number: bool, gray: bool) -> "NDArray[Any] | None":
-    """Pixels of a TIFF, as `open_gif` returns them or H x W gray levels; None if they are a matter for OpenCV.
+    """Return the pixels of a TIFF, as `open_gif` returns them or H x W gray levels; None if OpenCV is to read it.
 
     Args:
         by_number, gray: palettes, and gray images, are read by their stored values.
@@ -80,7 +70,7 @@ def open_tiff(path: Path, by_number: bool, gray: bool) -> "NDArray[Any] | None":
 
 
 def _form(path: Path) -> tuple[int, int, int]:
-    """Bits of a sample, samples of a pixel, photometric interpretation."""
+    """Return bits of a sample, samples of a pixel, and photometric interpretation."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     with path.open("rb") as file:

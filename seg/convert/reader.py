@@ -149,7 +149,7 @@ class LabelReader:
         )
 
     def file(self, path: Path) -> tuple[Mapped, Stamp]:
-        """Mask of a file of any supported format.
+        """Read a file of any supported format as a mask.
 
         Raises:
             OSError: the file cannot be read.
@@ -164,7 +164,7 @@ class LabelReader:
         return Mapped(mask, result.counts, result.unknown, merged=result.merged, clear=result.clear), stamp
 
     def other_file(self, path: Path) -> Mapped:
-        """Mask of a file that is not PNG: OpenCV or Pillow decodes, the same kernel maps. Raises as `file` does."""
+        """Read a file that is not PNG as a mask, decoded by OpenCV or Pillow, mapped alike. Raises as `file` does."""
         by_number = self.options["read"] == "index" or not self.labels.colors
         gray = self.options["read"] != "color" and bool(self._values)
         pixels, lossy = open_other(path, self.max_pixels, by_number, gray)
@@ -175,7 +175,7 @@ class LabelReader:
         assert missing is not None
         pixels, distinct, first, x, y, reach, level, clear = missing
         noun = "colour" if isinstance(first, tuple) else "value"
-        found = (
+        problem = (
             f"{noun} {first} is not in the label map: {_many(pixels, 'pixel')} of "
             f"{_many(distinct, f'unlisted {noun}')}, the first at x={x}, y={y}"
         )
@@ -183,20 +183,20 @@ class LabelReader:
         if clear:
             advice += f", or transparent=ignore ({clear} of the pixels have alpha 0)"
         if not isinstance(first, tuple):
-            return f"{found}; {self._hint(first)}{advice}"
+            return f"{problem}; {self._hint(first)}{advice}"
         if 1 <= level < len(self.labels.labels):
             return (
-                f"{found}; these look like indices, not colours (gray levels of at most {level}): {self._by_number()}"
+                f"{problem}; these look like indices, not colours (gray levels of at most {level}): {self._by_number()}"
             )
         away, nearest = _nearest(first, self.labels)
         if len(nearest) > 1:
-            return f"{found}; {' and '.join(nearest)} are equally near, {away} away; {advice}"
+            return f"{problem}; {' and '.join(nearest)} are equally near, {away} away; {advice}"
         if reach is not None:
             advice += f" or unknown=nearest max_distance={reach}"
-        return f"{found}; nearest is {nearest[0]}, {away} away; {advice}"
+        return f"{problem}; nearest is {nearest[0]}, {away} away; {advice}"
 
     def _by_number(self) -> str:
-        """How to read indices under this map."""
+        """Say how to read indices under this map."""
         if self._values:
             return "use read=index"
         name = json.dumps(self.labels.labels[0].name, ensure_ascii=False)
@@ -247,8 +247,8 @@ def _samples(image: "NDArray[Any]") -> "NDArray[Any]":
 
 
 def _values(labels: LabelMap, by_order: bool) -> list[tuple[int, int]]:
-    """Values with their class index. A map without a class that has one gives them by its order, or not at all: those
-    of ignored pixels alone do not make a map of ids."""
+    """Return values with their class index. A map without a class that has one gives them by its order, or not at all:
+    those of ignored pixels alone do not make a map of ids."""
     if any(row.values for row in labels.labels if not row.ignore):
         return list(labels.values)
     if not by_order:
@@ -259,7 +259,7 @@ def _values(labels: LabelMap, by_order: bool) -> list[tuple[int, int]]:
 
 
 def count(mask: "NDArray[np.uint8]") -> dict[int, int]:
-    """Pixels of each value."""
+    """Count the pixels of each value."""
     import numpy as np
 
     values, pixels = np.unique(mask, return_counts=True)
@@ -271,7 +271,7 @@ def _many(count: int, noun: str) -> str:
 
 
 def _nearest(color: Color, labels: LabelMap) -> tuple[int, list[str]]:
-    """Distance of the nearest listed colours (largest difference in a channel), and one colour for each class."""
+    """Return the distance of the nearest listed colours (greatest difference in a channel), and one of each class."""
 
     def distance(listed: Color) -> tuple[int, int]:
         offsets = [abs(a - b) for a, b in zip(color, listed, strict=True)]

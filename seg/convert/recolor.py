@@ -39,7 +39,7 @@ def recolor_array(mask: "NDArray[np.uint8]", labels: LabelMap) -> "NDArray[np.ui
 
 
 def _table(labels: LabelMap) -> list[Color] | list[int]:
-    """One colour or value for each class, in index order, followed by the one for `IGNORE`."""
+    """Return one colour or value for each class, in index order, followed by the one for `IGNORE`."""
     wanted = [label for label in labels.labels if not label.ignore]
     ignored = [label for label in labels.labels if label.ignore]
     if labels.colors:

@@ -52,7 +52,7 @@ def list_sources(
 
 
 def count_sources(folder: Path, pattern: str, suffixes: Collection[str] = SUFFIXES) -> int:
-    """How many images `list_sources` would list, faster than by listing them."""
+    """Count the images that `list_sources` would list, faster than by listing them."""
     wanted = re.compile(_regex(pattern))
     try:
         return sum(len(_chosen(inner, files, wanted, suffixes)) for inner, files, _ in walk(folder.resolve()))

@@ -30,7 +30,7 @@ _FIRST_FAILURES = 20
 
 @dataclass(frozen=True)
 class Summary:
-    """What a bulk run did. Pixels and images are counted over converted and skipped files alike."""
+    """The result of a bulk run. Pixels and images are counted over converted and skipped files alike."""
 
     converted: int
     skipped: int
@@ -100,7 +100,8 @@ class Tally:
         self._warnings += [text for text in texts if text not in self._warnings]
 
     def _note(self, text: str, first: str) -> None:
-        self._odd[text] = (self._odd[text][0] if text in self._odd else first, self._odd.get(text, ("", 0))[1] + 1)
+        first, files = self._odd.get(text, (first, 0))
+        self._odd[text] = first, files + 1
 
     def _tell(self) -> None:
         self._told = time.monotonic()
@@ -130,7 +131,7 @@ class Tally:
 
 
 def write_weights(path: Path, summary: Summary) -> None:
-    """Every rule of `class_weights`; ``effective_number`` counts images, because pixels would all weigh the same."""
+    """Write the weights by every rule; ``effective_number`` counts images, because pixels would all weigh the same."""
     pixels, images = list(summary.pixels.values()), list(summary.images.values())
     if not any(pixels):
         path.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     _Number = TypeVar("_Number", np.uint8, np.uint16)
-
-_MOST = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -48,25 +46,17 @@ class Cut:
         if self.size is None and self.tile is None:
             raise ValueError("expected size or tile, got neither; give the side of a tile, such as tile=512")
         if self.size is not None:
-            sides = tuple(self.size) if isinstance(self.size, Sequence) else (self.size,)
-            if len(sides) != 2 or not all(_is_int(side, 1, _MOST) for side in sides):
-                raise ValueError(
-                    f"size: expected [height,width] of 1..{_MOST} pixels, got {self.size!r}; give two whole numbers"
-                )
-            object.__setattr__(self, "size", sides)
-        if self.tile is not None and not _is_int(self.tile, 1, _MOST):
-            raise ValueError(f"tile: expected 1..{_MOST} pixels, got {self.tile!r}; give a whole number")
-        if not _is_int(self.overlap, 0, (self.tile or 1) - 1):
-            raise ValueError(
-                f"overlap: expected 0 or more and less than tile ({self.tile}), got {self.overlap!r}; give fewer pixels"
-            )
+            object.__setattr__(self, "size", checks.sides("size", self.size))
+        if self.tile is not None:
+            checks.whole("tile", self.tile, 1, 1 << 16, remedy="give pixels")
+        checks.whole("overlap", self.overlap, 0, (self.tile or 1) - 1, remedy="give fewer pixels than tile")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for the file that records how masks were cut."""
+        """Return plain data, for the file that records how masks were cut."""
         return {"size": self.size and list(self.size), "tile": self.tile, "overlap": self.overlap}
 
     def resized(self, image: "NDArray[_Number]", *, nearest: bool) -> "NDArray[_Number]":
-        """Image (H, W, 3) or mask (H, W) in the wanted size; ``nearest`` makes no new values."""
+        """Resize an image (H, W, 3) or mask (H, W) to the wanted size; ``nearest`` makes no new values."""
         if self.size is None or image.shape[:2] == self.size:
             return image
         import cv2
@@ -76,7 +66,7 @@ class Cut:
         return cv2.resize(image, self.size[::-1], interpolation=how)  # type: ignore[return-value]
 
     def places(self, height: int, width: int) -> Iterator[tuple[int, int]]:
-        """(y, x) of every tile of an image of that size, row by row."""
+        """Yield (y, x) of every tile of an image of that size, row by row."""
         for y in _starts(height, self.tile or height, self.overlap):
             for x in _starts(width, self.tile or width, self.overlap):
                 yield y, x
@@ -189,7 +179,7 @@ class ImageTiles:
         return self._destination
 
     def name(self, label: str) -> str | None:
-        """Name that a label (relative path) shares with its image; None if its file name does not fit the template."""
+        """Return the name that a label (relative path) shares with its image; None if the template does not fit."""
         name = self._shared_name(label, self._template)
         if name is None:
             self._unfit.append(label)
@@ -239,7 +229,7 @@ class ImageTiles:
         self._cut.remove(self._destination / f"{name}.png")
 
     def left_out(self) -> Iterator[str]:
-        """Warnings about images without a label, labels that do not fit the template, and bands that tiles lack."""
+        """Yield warnings of images without a label, labels that do not fit the template, and bands that tiles lack."""
         if self._narrowed:
             yield (
                 f"{len(self._narrowed)} images have more bands than their tiles, which are RGB, the first "
@@ -261,8 +251,12 @@ class Outputs(NamedTuple):
     instances: Path | None = None
 
     def name(self, mask: Path) -> str:
-        """Name that a label shares with its image."""
+        """Return the name that a label shares with its image."""
         return mask.relative_to(self.target).with_suffix("").as_posix()
+
+    def _wholes(self, mask: Path) -> list[Path]:
+        """Return a mask, and the numbers of its objects where they are wanted."""
+        return [mask] if self.instances is None else [mask, self.numbers(mask)]
 
     def numbers(self, mask: Path) -> Path:
         """Return the file beside a mask that holds the numbers of its objects."""
@@ -270,11 +264,12 @@ class Outputs(NamedTuple):
         return self.instances / mask.relative_to(self.target)
 
     def extent(self, mask: Path, record: Record) -> tuple[int, int]:
-        """Bytes and latest time of what was written for a source, its image included; OSError if a file is missing."""
-        wholes = [mask] if self.instances is None else [mask, self.numbers(mask)]
+        """Return bytes and latest time of the files of a source, its image included; OSError if one is missing."""
         if not self.cut:
-            return extent(wholes)
-        paths = [path for whole in wholes for path in self.cut.paths(whole, record["height"], record["width"])]
+            return extent(self._wholes(mask))
+        paths = [
+            path for whole in self._wholes(mask) for path in self.cut.paths(whole, record["height"], record["width"])
+        ]
         if self.images:
             name = self.name(mask)
             paths += [self.images.source(name), *self.images.paths(name, record["height"], record["width"])]
@@ -284,7 +279,7 @@ class Outputs(NamedTuple):
         """Remove what was written for a source, as far as possible."""
         if self.images:
             self.images.remove(self.name(mask))
-        for whole in [mask] if self.instances is None else [mask, self.numbers(mask)]:
+        for whole in self._wholes(mask):
             if self.cut:
                 self.cut.remove(whole)
                 continue
@@ -293,14 +288,10 @@ class Outputs(NamedTuple):
 
 
 def extent(paths: list[Path]) -> tuple[int, int]:
-    """Bytes of all files together, and the latest modification time in ns; OSError if one is missing."""
-    found = [path.stat() for path in paths]
-    return sum(status.st_size for status in found), max(status.st_mtime_ns for status in found)
+    """Return the bytes of all files together, and the latest modification time in ns; OSError if one is missing."""
+    states = [path.stat() for path in paths]
+    return sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:
     return [*range(0, length - tile, tile - overlap), max(length - tile, 0)]
-
-
-def _is_int(value: Any, least: int, most: int) -> bool:
-    return checks.is_whole(value) and least <= value <= most

@@ -9,8 +9,7 @@ Plain numbers in and out. Count the training masks alone, without ignored pixels
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from seg.files import checks
@@ -26,7 +25,7 @@ BETA = 0.999
 def class_weights(
     pixels: Sequence[int], rule: str, *, images: Sequence[int] | None = None, beta: float | None = None
 ) -> list[float]:
-    """One weight a class; with n the pixels of a class, and f its share of all pixels:
+    """Return one weight per class; with n the pixels of a class, and f its share of all pixels:
 
     - ``inverse``: 1 / n, scaled to mean 1.
     - ``square_root``: sqrt(1 / f), as Wong et al. 2018 (3D segmentation with exponential logarithmic loss for highly
@@ -54,7 +53,7 @@ def class_weights(
     counts = [int(count) for count in pixels]
     present = [index for index, count in enumerate(counts) if count]
     within = [] if images is None else [int(count) for count in images]
-    weights = _rules(within, BETA if beta is None else beta)[rule](counts, present)
+    weights = _weights(counts, within, present, rule, BETA if beta is None else beta)
     largest = max(weights)
     by_class = dict(zip(present, weights, strict=True))
     return [by_class.get(index, largest) for index in range(len(counts))]
@@ -63,36 +62,20 @@ def class_weights(
 RULES = ("inverse", "square_root", "median_frequency", "effective_number")
 """The rules that `class_weights` knows."""
 
-_Rule = Callable[[Sequence[int], list[int]], list[float]]
 
-
-def _rules(images: Sequence[int], beta: float) -> dict[str, _Rule]:
-    return {
-        "inverse": _inverse,
-        "square_root": _square_root,
-        "median_frequency": partial(_median_frequency, images=images),
-        "effective_number": partial(_effective_number, beta=beta),
-    }
-
-
-def _inverse(pixels: Sequence[int], present: list[int]) -> list[float]:
-    return _mean_one([1 / pixels[index] for index in present])
-
-
-def _square_root(pixels: Sequence[int], present: list[int]) -> list[float]:
-    total = sum(pixels)
-    return [math.sqrt(total / pixels[index]) for index in present]
-
-
-def _median_frequency(pixels: Sequence[int], present: list[int], images: Sequence[int]) -> list[float]:
-    frequencies = [pixels[index] / images[index] for index in present]
-    median = statistics.median(frequencies)
-    return [median / frequency for frequency in frequencies]
-
-
-def _effective_number(pixels: Sequence[int], present: list[int], beta: float) -> list[float]:
+def _weights(counts: Sequence[int], within: Sequence[int], present: list[int], rule: str, beta: float) -> list[float]:
+    """Return the weights of the classes that occur."""
+    own = [counts[index] for index in present]
+    if rule == "inverse":
+        return _mean_one([1 / count for count in own])
+    if rule == "square_root":
+        return [math.sqrt(sum(counts) / count) for count in own]
+    if rule == "median_frequency":
+        frequencies = [counts[index] / within[index] for index in present]
+        median = statistics.median(frequencies)
+        return [median / frequency for frequency in frequencies]
     log = math.log(beta) if beta else -math.inf
-    return _mean_one([(1 - beta) / -math.expm1(pixels[index] * log) for index in present])
+    return _mean_one([(1 - beta) / -math.expm1(count * log) for count in own])
 
 
 def _mean_one(weights: list[float]) -> list[float]:

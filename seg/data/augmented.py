@@ -78,7 +78,7 @@ def augment_folder(
     images, masks, destination = Path(images), Path(masks), Path(destination)
     pairs = pair(images, masks)
     labels = LabelMap.load(masks / "labels.yaml")
-    for odd in oddities(check(pairs, labels.classes).seen, RGB):
+    for odd in oddities(check(pairs, labels.classes).facts, RGB):
         log.warning(f"{odd.text}: copies are RGB of 8 bits")
     made = _copies_of(pairs, recipe, copies)
     data = SegmentationDataset(

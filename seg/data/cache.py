@@ -69,15 +69,15 @@ class MemoryCache:
         self.address = f"/proc/{os.getpid()}/fd/{self._file}"
 
     def get(self, path: Path, decode: Callable[[], Pixels]) -> Pixels:
-        """See `Cache`."""
+        """Return the kept or decoded pixels, see `Cache`."""
         (mark, start), shape = self._places[path], self._shapes[path]
         if os.pread(self._file, 1, mark) == b"\1":
             pixels = np.empty(shape, np.uint8)
-            _fill(self._file, pixels, start)
+            _move(os.preadv, self._file, pixels, start)
             return pixels
         pixels = decode()
         if pixels.shape == shape:  # it may have been changed since it was checked; whoever wants it finds out
-            _write(self._file, np.ascontiguousarray(pixels), start)
+            _move(os.pwritev, self._file, np.ascontiguousarray(pixels), start)
             os.pwrite(self._file, b"\1", mark)  # after the bytes that it vouches for
         return pixels
 
@@ -105,21 +105,20 @@ class DiskCache:
         self.folder, self.reading = folder, reading
 
     def path(self, source: Path) -> Path:
-        """Where the decoded form of a file as it is now is kept."""
+        """Return where the decoded form of a file is kept, as the file is now."""
         state = source.stat()
         key = repr((str(source.resolve()), state.st_size, state.st_mtime_ns, self.reading))
         digest = hashlib.blake2b(key.encode(errors="surrogateescape"), digest_size=16).hexdigest()
         return self.folder / digest[:2] / f"{digest}.npy"
 
     def get(self, path: Path, decode: Callable[[], Pixels]) -> Pixels:
-        """See `Cache`; what cannot be kept is decoded again the next time."""
+        """Return the kept or decoded pixels, see `Cache`; what cannot be kept is decoded again the next time."""
         try:
             kept = self.path(path)
         except OSError:  # the reader says what is wrong with it
             return decode()
         with suppress(OSError, ValueError, EOFError):  # not there yet, or damaged
-            found: Pixels = np.load(kept, allow_pickle=False)
-            return found
+            return np.load(kept, allow_pickle=False)  # type: ignore[no-any-return]  # of pixels
         pixels = decode()
         with suppress(OSError):
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -128,32 +127,27 @@ class DiskCache:
         return pixels
 
 
-def _fill(file: int, pixels: Pixels, start: int) -> None:
+def _move(step: Callable[[int, list[memoryview], int], int], file: int, pixels: Pixels, start: int) -> None:
+    """Read or write all bytes of an array by ``step``, which moves some of them."""
     view, done = pixels.data.cast("B"), 0
     while done < len(view):
-        done += os.preadv(file, [view[done:]], start + done)
-
-
-def _write(file: int, pixels: Pixels, start: int) -> None:
-    view, done = pixels.data.cast("B"), 0
-    while done < len(view):
-        done += os.pwrite(file, view[done:], start + done)
+        done += step(file, [view[done:]], start + done)
 
 
 def free_memory() -> int:
-    """Bytes of memory that this machine, or the container, can still give."""
-    found = []
+    """Return the bytes of memory that this machine, or the container, can still give."""
+    free = []
     with suppress(OSError):
         lines = Path("/proc/meminfo").read_text().splitlines()
-        found += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
+        free += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
     for limit, used in (
         ("memory.max", "memory.current"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
     ):
         with suppress(OSError, ValueError):  # not limited
             most, now = (int(Path("/sys/fs/cgroup", name).read_text()) for name in (limit, used))
-            found.append(most - now)
-    return min(found, default=0)
+            free.append(most - now)
+    return min(free, default=0)
 
 
 CACHES = ("ram", "disk")

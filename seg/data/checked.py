@@ -14,15 +14,15 @@ from seg.images.oddities import ValueFacts, value_facts
 
 
 class Checked(NamedTuple):
-    """What `check` found: pixels of each class (pairs, classes) int64, and each pair's (height, width).
+    """The result of `check`: pixels of each class (pairs, classes) int64, and each pair's (height, width).
 
-    ``seen`` is about the values of each image. ``moments`` holds mean and mean square of each channel (2, channels),
+    ``facts`` are about the values of each image. ``moments`` holds mean and mean square of each channel (2, channels),
     of images scaled to 0..1, over all pixels; None for RGB, where nobody needs it.
     """
 
     counts: NDArray[np.int64]
     sizes: list[tuple[int, int]]
-    seen: list[ValueFacts]
+    facts: list[ValueFacts]
     moments: NDArray[np.float64] | None
 
 
@@ -49,26 +49,26 @@ def check(
         f"check 2, {classes} classes, {reading}, OpenCV {cv2.__version__}",
         [pair.files for pair in pairs],
         lambda index: _facts_of(pairs[index], classes, reading),
-        keep=lambda found: None if isinstance(found, str) else found.plain(),
+        keep=lambda result: None if isinstance(result, str) else result.plain(),
         restore=lambda _, kept: PairFacts(np.array(kept[0], np.int64), tuple(kept[1]), ValueFacts(*kept[2]), kept[3]),
         progress=progress,
     )
-    problems = [found for found in results if isinstance(found, str)]
+    problems = [result for result in results if isinstance(result, str)]
     if problems:
         more = f" (and {len(problems) - 1} more of {len(pairs)} pairs)" if len(problems) > 1 else ""
         raise ValueError(problems[0] + more)
-    good = [found for found in results if not isinstance(found, str)]
-    table = np.array([found.counts for found in good], np.int64).reshape(len(pairs), classes)
+    good = [result for result in results if not isinstance(result, str)]
+    table = np.array([result.counts for result in good], np.int64).reshape(len(pairs), classes)
     if not table.sum():
         raise ValueError(
             f"masks: expected labelled pixels, got 255 (ignore) everywhere in all {len(pairs)}, such as "
             f"'{pairs[0].mask}'; convert the labels with another label map"
         )
-    sizes = [found.size for found in good]
+    sizes = [result.size for result in good]
     moments = None
     if not reading.is_rgb:
-        moments = np.average([found.moments for found in good], 0, [height * width for height, width in sizes])
-    return Checked(table, sizes, [found.seen for found in good], moments)
+        moments = np.average([result.moments for result in good], 0, [height * width for height, width in sizes])
+    return Checked(table, sizes, [result.facts for result in good], moments)
 
 
 class PairFacts(NamedTuple):
@@ -76,7 +76,7 @@ class PairFacts(NamedTuple):
 
     counts: NDArray[np.int64]
     size: tuple[int, int]
-    seen: ValueFacts
+    facts: ValueFacts
     moments: list[list[float]]
 
     def plain(self) -> list[Any]:
@@ -100,14 +100,14 @@ def _facts_of(pair: Pair, classes: int, reading: Reading) -> PairFacts | str:
         )
         return f"mask '{pair.mask}': expected {w}x{h} as its image '{pair.image}', got {mw}x{mh}; {remedy}"
     try:
-        seen = value_facts(values, reading)
+        facts = value_facts(values, reading)
         moments = [] if reading.is_rgb else _moments(values.image(reading))
     except ValueError as error:
         return f"image '{pair.image}': {error}"
     if wrong := _wrong_instances(pair, mask):
         return wrong
     counts = np.bincount(mask.ravel(), minlength=256)[:classes]
-    return PairFacts(counts, (mask.shape[0], mask.shape[1]), seen, moments)
+    return PairFacts(counts, (mask.shape[0], mask.shape[1]), facts, moments)
 
 
 def _wrong_instances(pair: Pair, mask: NDArray[np.uint8]) -> str:
@@ -128,6 +128,6 @@ def _wrong_instances(pair: Pair, mask: NDArray[np.uint8]) -> str:
 
 
 def _moments(image: NDArray[np.uint8]) -> list[list[float]]:
-    """Mean and mean square of each channel of (H, W, channels), scaled to 0..1."""
+    """Return mean and mean square of each channel of (H, W, channels), scaled to 0..1."""
     mean, deviation = (values.ravel() / 255 for values in cv2.meanStdDev(image))
     return [mean.tolist(), (mean**2 + deviation**2).tolist()]

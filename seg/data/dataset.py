@@ -107,7 +107,7 @@ class SegmentationDataset(Dataset[Sample]):
         return mask >> 8
 
     def read(self, index: int) -> tuple[Tensor, Tensor]:
-        """Image (channels, H, W) and mask (H, W) as they are in the files; see `seg.transforms` for its numbers."""
+        """Read image (channels, H, W) and mask (H, W) of the files; `seg.transforms` explains its numbers."""
         files = self.pairs[index]
         image = torch.from_numpy(self._decoded(files.image, partial(read_image, files.image, self.reading)))
         mask = torch.from_numpy(self._decoded(files.mask, partial(read_mask, files.mask, self.classes)))
@@ -116,7 +116,7 @@ class SegmentationDataset(Dataset[Sample]):
         return image.permute(2, 0, 1), mask
 
     def _with_numbers(self, mask: Tensor, path: Path) -> Tensor:
-        """int32: the class in 8 bits, the number of the object in 16, and in 8 how many images were read before."""
+        """Return int32: the class in 8 bits, the number of the object in 16, in 8 the number of images read before."""
         numbers = self._decoded(path, lambda: read_instances(path).view(np.uint8)).view(np.uint16).astype(np.int32)
         earlier = np.uint8(self._read).view(np.int8)
         self._read = (self._read + 1) % 256
@@ -127,7 +127,7 @@ class SegmentationDataset(Dataset[Sample]):
         return decode() if self.cache is None else self.cache.get(path, decode)
 
     def transformed(self, key: int | Key) -> tuple[Tensor, Tensor]:
-        """Image (channels, H, W) and mask (H, W), as `read` gives them, after the transform."""
+        """Return image (channels, H, W) and mask (H, W), as `read` gives them, after the transform."""
         epoch, index, *again = key if isinstance(key, tuple) else (0, key)
         self._read = 0
         image, mask = self.read(index)
@@ -144,7 +144,7 @@ class SegmentationDataset(Dataset[Sample]):
             torch.set_rng_state(state)  # without workers this process is the one whose dropout must not notice
 
     def _normalized(self, image: Tensor) -> Tensor:
-        """Float32, in the channels-last memory that files are decoded to.
+        """Normalise to float32, in the channels-last memory that files are decoded to.
 
         By rows of that memory: the channels of a view would be gone through three numbers at a time.
         """

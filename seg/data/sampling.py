@@ -39,7 +39,7 @@ def sampling_weights(sampler: str | None, repeat_below: float, counts: NDArray[n
 
 
 def balanced(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weights for `TrainBatches`: all classes alike, and within a class all images that hold it.
+    """Return weights for `TrainBatches`: all classes alike, and within a class all images that hold it.
 
     Class-aware sampling of Shen et al. 2016 (Relay backpropagation for effective learning of deep convolutional neural
     networks) with the chances that its two draws, a class and then an image, amount to. An image without a labelled
@@ -59,7 +59,7 @@ def balanced(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def repeat_factors(counts: NDArray[np.int64], threshold: float) -> NDArray[np.float64]:
-    """Weights for `TrainBatches`: how often to repeat each image for the rarest class that it holds.
+    """Return weights for `TrainBatches`: how often to repeat each image for the rarest class that it holds.
 
     max(1, sqrt(threshold / f)) with f the share of the images that hold the class; of an image the greatest over its
     classes (Gupta, Dollar and Girshick 2019, LVIS).

@@ -243,7 +243,7 @@ def check(pairs: Sequence[Pair], classes: int, reading: Reading, part: str) -> C
     """Call `seg.data.checked.check` with a progress bar, and warn of what is odd about the images of this part."""
     with bulk_progress("checking", "pairs", console) as tell:
         checked = checking.check(pairs, classes, reading=reading, progress=lambda done, total: tell(done, total=total))
-    for odd in oddities(checked.seen, reading):
+    for odd in oddities(checked.facts, reading):
         log.warning(f"{part}: {odd.text}, such as '{pairs[odd.images[0]].image}'; {odd.advice}")
     return checked
 
@@ -256,13 +256,13 @@ def measured(reading: Reading, images: Sequence[Path]) -> Reading:
     """
     if reading.range != PERCENTILES:
         return reading
-    found = percentiles(images, reading, read_values)
-    log.info(f"data.range=percentiles: {text_of(found)} of {len(images)} training images")
-    return reading.with_range(found)
+    limits = percentiles(images, reading, read_values)
+    log.info(f"data.range=percentiles: {text_of(limits)} of {len(images)} training images")
+    return reading.with_range(limits)
 
 
 def check_classes(checked: Checked, labels: LabelMap, part: str, *, learn: bool = False) -> None:
-    """Say which classes have no pixel, because a mean over the others looks better than it is.
+    """Warn of classes that have no pixel, because a mean over the others looks better than it is.
 
     Args:
         learn: a model is to be trained on it.
@@ -340,7 +340,7 @@ def load_labels(labels: str | None, masks: Folders) -> LabelMap:
 
 
 def check_labels(label_map: LabelMap, masks: Folders, source: str) -> None:
-    """Make sure that the masks mean what the label map says, where a ``labels.yaml`` beside them tells.
+    """Check that the masks mean what the label map says, where a ``labels.yaml`` beside them tells.
 
     Raises:
         ValueError: the masks were made with other classes.

@@ -104,6 +104,14 @@ def bounds(name: str, value: object, *, above: float = -math.inf, most: float = 
     return pair[0], pair[1]
 
 
+def size(width: int, height: int, max_pixels: int) -> None:
+    """Refuse an image of more than ``max_pixels``."""
+    if width * height > max_pixels:
+        raise ValueError(
+            f"too large: expected at most {max_pixels} pixels (max_pixels), got {width} x {height}; raise max_pixels"
+        )
+
+
 def is_whole(value: object) -> TypeGuard[int]:
     """Tell whether a value is a whole number, which true and false are not."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -20,7 +20,7 @@ _OPENCV_BITS = {1, 2, 4, 8, 16, 32, 64}
 
 
 class Values(NamedTuple):
-    """What a file holds.
+    """The values of a file.
 
     Attributes:
         pixels: (H, W, bands) of the file's type, colours first and in the order red, green, blue; upright.
@@ -40,7 +40,7 @@ class Values(NamedTuple):
         return self.pixels[..., :-1] if self.alpha else self.pixels
 
     def chosen(self, reading: Reading) -> NDArray[Any]:
-        """(H, W, channels) of the bands that the reading takes, of the file's type.
+        """Return the bands that the reading takes, (H, W, channels), of the file's type.
 
         Raises:
             ValueError: they are missing, or nobody said which to take.
@@ -48,7 +48,7 @@ class Values(NamedTuple):
         return reading.chosen(self.colors if reading.bands is None else self.pixels)
 
     def image(self, reading: Reading) -> NDArray[np.uint8]:
-        """(H, W, channels) uint8 as models see it.
+        """Return the image as models see it, (H, W, channels) uint8.
 
         Raises:
             ValueError: see `chosen`, and `Reading.scaled`.
@@ -65,7 +65,7 @@ class Values(NamedTuple):
 
 
 def decode(data: NDArray[np.uint8], how: int) -> NDArray[Any] | None:
-    """`cv2.imdecode` that gives None instead of raising what OpenCV says of a file that it cannot read.
+    """Call `cv2.imdecode`, but return None where OpenCV raises because it cannot read a file.
 
     Raises:
         ValueError: not enough memory.
@@ -79,7 +79,7 @@ def decode(data: NDArray[np.uint8], how: int) -> NDArray[Any] | None:
 
 
 def decode_values(data: bytes, reading: Reading, *, every: bool = False) -> Values:
-    """Decode a file once, and say what it holds.
+    """Decode a file once.
 
     Args:
         reading: decides how much is decoded; neither its bands nor its range are applied.
@@ -104,7 +104,7 @@ def decode_values(data: bytes, reading: Reading, *, every: bool = False) -> Valu
 
 
 def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """(H, W, ...) as it is to be shown, by its EXIF orientation 1..8."""
+    """Turn (H, W, ...) upright, by its EXIF orientation 1..8."""
     if orientation > 4:  # stored on its side
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -115,7 +115,7 @@ def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _opencv(data: bytes, how: int) -> NDArray[Any]:
-    """(H, W, bands), red first.
+    """Decode (H, W, bands), red first.
 
     Raises:
         ValueError: it cannot be decoded.
@@ -160,13 +160,13 @@ def _tiff_values(data: bytes, tiff: Tiff, reading: Reading, every: bool) -> Valu
 
 
 def _is_seen(data: bytes) -> bool:
-    """Whether the fourth band says anything: alpha of opaque pixels does not."""
+    """Tell whether the fourth band says anything: alpha of opaque pixels does not."""
     opacity = _opencv(data, cv2.IMREAD_UNCHANGED)[..., 3:]
     return opacity.size > 0 and opacity.dtype.kind == "u" and bool((opacity < np.iinfo(opacity.dtype).max).any())
 
 
 def _is_for_tifffile(tiff: Tiff, reading: Reading) -> bool:
-    """Whether OpenCV would take one band for all, mix them up, or give up."""
+    """Tell whether OpenCV would take one band for all, mix them up, or give up."""
     if tiff.samples == 1:
         more_bands = reading.bands is not None and tiff.pages > 1
         return more_bands or (tiff.bits not in _OPENCV_BITS and reading.range is not None)
@@ -179,7 +179,7 @@ def _is_for_tifffile(tiff: Tiff, reading: Reading) -> bool:
 
 
 def _tifffile(data: bytes, tiff: Tiff, reading: Reading) -> NDArray[Any]:
-    """(H, W, bands) of all samples, and of all pages if bands were chosen.
+    """Decode (H, W, bands) of all samples, and of all pages if bands were chosen.
 
     Raises:
         ValueError: damaged, or the library is missing.

@@ -2,49 +2,50 @@
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from seg.files import checks
 from seg.images.decoding import Values, decode, decode_values
-from seg.images.headers import check_size, size_of
+from seg.images.headers import size_of
 from seg.images.reading import RGB, Reading
 from seg.labels import IGNORE
 
 _LIMIT = "SEG_MAX_PIXELS"
 _PNG = b"\x89PNG\r\n\x1a\n"
+_DAMAGED = "expected a PNG, got a damaged one; copy or convert it again"
 
 Image = NDArray[np.uint8]
 """An image (H, W, channels), RGB if not said otherwise, or a mask (H, W)."""
 
 
 def read_image(path: str | os.PathLike[str], reading: Reading = RGB) -> NDArray[np.uint8]:
-    """Image (H, W, channels) uint8 of a file, by default RGB; the module's docstring says how.
+    """Read an image (H, W, channels) uint8, by default RGB; the docstring of `seg.images` says how.
 
     Raises:
         ValueError: a file that cannot be read or decoded, or not of 8 or 16 bits.
     """
     values = read_values(path, reading)
-    try:
+    with _named(f"image '{path}'"):
         return values.image(reading)
-    except ValueError as error:
-        raise ValueError(f"image '{path}': {error}") from None
 
 
 def read_values(path: str | os.PathLike[str], reading: Reading = RGB) -> Values:
-    """Return what an image file holds, before bands and range are applied.
+    """Read the values of an image file, before bands and range are applied.
 
     Raises:
         ValueError: a file that cannot be read or decoded, or too large.
     """
     data = _bytes_of(path, "image")
-    try:
+    with _named(f"image '{path}'"):
         check_limit(data)
         return decode_values(data, reading)
-    except ValueError as error:
-        raise ValueError(f"image '{path}': {error}") from None
 
 
 def _bytes_of(path: str | os.PathLike[str], what: str) -> bytes:
@@ -57,8 +58,17 @@ def _bytes_of(path: str | os.PathLike[str], what: str) -> bytes:
         ) from None
 
 
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Let every error in the block begin with the name of a file."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
 def decode_image(data: bytes, reading: Reading = RGB) -> NDArray[np.uint8]:
-    """Image (H, W, channels) uint8 of the bytes of a file, see `read_image`.
+    """Decode an image (H, W, channels) uint8 from the bytes of a file, see `read_image`.
 
     Raises:
         ValueError: too large, damaged, or not of 8 or 16 bits.
@@ -92,20 +102,18 @@ def check_limit(data: bytes) -> None:
         ValueError: too large; the message gives size and limit.
     """
     if size := size_of(data):
-        check_size(*size, limit())
+        checks.size(*size, limit())
 
 
 def read_mask(path: str | os.PathLike[str], classes: int) -> NDArray[np.uint8]:
-    """Mask (H, W) uint8 of an 8-bit grayscale PNG.
+    """Read a mask (H, W) uint8 from an 8-bit grayscale PNG.
 
     Raises:
         ValueError: another kind of file, damaged, or a value that is neither a class index nor 255.
     """
     data = _bytes_of(path, "mask")
-    try:
+    with _named(f"mask '{path}'"):
         mask = decode_mask(data)
-    except ValueError as error:
-        raise ValueError(f"mask '{path}': {error}") from None
     highest = int(np.where(mask == IGNORE, 0, mask).max())
     if highest >= classes:
         raise ValueError(
@@ -116,7 +124,7 @@ def read_mask(path: str | os.PathLike[str], classes: int) -> NDArray[np.uint8]:
 
 
 def decode_mask(data: bytes) -> NDArray[np.uint8]:
-    """Mask (H, W) uint8 of the bytes of an 8-bit grayscale PNG file.
+    """Decode a mask (H, W) uint8 from the bytes of an 8-bit grayscale PNG file.
 
     Raises:
         ValueError: another kind of file, or damaged.
@@ -125,24 +133,27 @@ def decode_mask(data: bytes) -> NDArray[np.uint8]:
         raise ValueError(
             "expected an 8-bit grayscale PNG, got another kind of file; convert label images with seg-preprocess first"
         )
+    return _decode_png(data)
+
+
+def _decode_png(data: bytes) -> NDArray[Any]:
+    """Return the values of a gray PNG file of at most the `limit`."""
     check_limit(data)
-    mask = decode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if mask is None:
-        raise ValueError("expected a PNG, got a damaged one; copy or convert it again")
-    return mask
+    values = decode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise ValueError(_DAMAGED)
+    return values
 
 
 def read_instances(path: str | os.PathLike[str]) -> NDArray[np.uint16]:
-    """Count the the object at each pixel (H, W) of a grayscale PNG of 8 or 16 bits, or of the indices of a palette PNG.
+    """Read the number of the object at each pixel (H, W) from a grayscale PNG of 8 or 16 bits or a palette PNG.
 
     Raises:
         ValueError: a file that cannot be read, another kind of file, or damaged.
     """
     data = _bytes_of(path, "instances")
-    try:
+    with _named(f"instances '{path}'"):
         return _decode_instances(data)
-    except ValueError as error:
-        raise ValueError(f"instances '{path}': {error}") from None
 
 
 def _decode_instances(data: bytes) -> NDArray[np.uint16]:
@@ -152,21 +163,17 @@ def _decode_instances(data: bytes) -> NDArray[np.uint16]:
             "expected a grayscale PNG of 8 or 16 bits, or a palette PNG, got another kind of file; give the numbers of "
             "objects, as seg-preprocess instances_destination=DIR writes them"
         )
-    check_limit(data)
-    if color == b"\3":
-        return _palette_indices(data).astype(np.uint16)
-    numbers = decode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if numbers is None:
-        raise ValueError("expected a PNG, got a damaged one; copy or convert it again")
+    numbers = _palette_indices(data) if color == b"\3" else _decode_png(data)
     return numbers.astype(np.uint16)
 
 
 def _palette_indices(data: bytes) -> NDArray[np.uint8]:
-    """By Pillow, because OpenCV makes colours of them."""
+    """Read the indices of a palette PNG by Pillow, because OpenCV makes colours of them."""
     from PIL.PngImagePlugin import PngImageFile
 
+    check_limit(data)
     try:
         with PngImageFile(io.BytesIO(data)) as image:
             return np.array(image)
     except (OSError, SyntaxError):
-        raise ValueError("expected a PNG, got a damaged one; copy or convert it again") from None
+        raise ValueError(_DAMAGED) from None

@@ -20,20 +20,8 @@ class Header(NamedTuple):
     palette: bool = False
 
 
-def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Refuse an image that is too large.
-
-    Raises:
-        ValueError: more pixels than the limit.
-    """
-    if width * height > max_pixels:
-        raise ValueError(
-            f"too large: expected at most {max_pixels} pixels (max_pixels), got {width} x {height}; raise max_pixels"
-        )
-
-
 def size_of(data: bytes) -> tuple[int, int] | None:
-    """Width and height that the header of a PNG, BMP, TIFF, JPEG or WebP file states; None if it cannot be read."""
+    """Read width and height from the header of a PNG, BMP, TIFF, JPEG or WebP file; None if it cannot be read."""
     if data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) >= 24:
         return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
     try:
@@ -44,7 +32,7 @@ def size_of(data: bytes) -> tuple[int, int] | None:
 
 
 def read_header(file: BinaryIO, *, any_form: bool = False) -> Header:
-    """Size and kind of a BMP, TIFF, JPEG or WebP file.
+    """Read size and kind of a BMP, TIFF, JPEG or WebP file.
 
     Args:
         any_form: read forms as well that a label image must not have.
@@ -108,7 +96,7 @@ def _bmp(file: BinaryIO, any_form: bool) -> Header:
 
 
 def _is_gray_ramp(file: BinaryIO, offset: int, colors: int, entry: int) -> bool:
-    """Whether each palette entry i is the gray i, so that level and stored value are the same."""
+    """Tell whether each palette entry i is the gray i, so that level and stored value are the same."""
     file.seek(offset)
     palette = file.read(colors * entry)
     return all(palette[i * entry : i * entry + 3] == bytes((i, i, i)) for i in range(colors))
@@ -175,9 +163,9 @@ def read_tiff(data: bytes) -> Tiff | None:
 
 
 def orientation_of(data: bytes) -> int:
-    """EXIF orientation, 1..8; 1 = upright, also where none is given."""
+    """Return the EXIF orientation, 1..8; 1 = upright, also where none is given."""
     if (tiff := read_tiff(data)) is not None:
-        found = tiff.orientation
+        orientation = tiff.orientation
     else:
         at = data.find(b"Exif\0\0", 0, 1 << 16) + 6 if data.startswith(b"\xff\xd8") else _chunk_of_exif(data)
         exif = data[at:] if at > 5 else b""
@@ -186,12 +174,12 @@ def orientation_of(data: bytes) -> int:
             (page,) = _tiff_pages(io.BytesIO(exif), *form, 1) if form[1] == 4 else ({},)
         except (ValueError, struct.error):
             return 1
-        found = page.get(_ORIENTATION, 1)
-    return found if 1 <= found <= 8 else 1
+        orientation = page.get(_ORIENTATION, 1)
+    return orientation if 1 <= orientation <= 8 else 1
 
 
 def _chunk_of_exif(data: bytes) -> int:
-    """Where the EXIF data of a PNG or WebP file begin, -1 without any."""
+    """Find where the EXIF data of a PNG or WebP file begin, -1 without any."""
     if data.startswith(b"RIFF"):
         at = data.rfind(b"EXIF")
         return -1 if at < 0 else at + (14 if data[at + 8 : at + 14] == b"Exif\0\0" else 8)
@@ -251,7 +239,7 @@ def _tiff_value(file: BinaryIO, entry: int, order: str, big: bool, kind: int) ->
 
 
 def _jpeg(file: BinaryIO) -> Header:
-    """Segments up to the frame header, SOF0..15 without DHT, JPG and DAC (ITU-T T.81, annex B)."""
+    """Read segments up to the frame header, SOF0..15 without DHT, JPG and DAC (ITU-T T.81, annex B)."""
     at = 2
     while True:
         mark, code, size = _at(file, at, ">BBH")

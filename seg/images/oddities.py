@@ -20,7 +20,7 @@ _CUT = 0.05  # of the values
 
 
 class ValueFacts(NamedTuple):
-    """What is remembered of the values of one image.
+    """Facts about the values of one image.
 
     Attributes:
         kind: see `Values.kind`.
@@ -66,25 +66,25 @@ def value_facts(values: Values, reading: Reading) -> ValueFacts:
     return ValueFacts(values.kind, dropped, float(low), float(high), cut, hidden)
 
 
-def oddities(seen: Sequence[ValueFacts], reading: Reading) -> Iterator[Oddity]:
+def oddities(images: Sequence[ValueFacts], reading: Reading) -> Iterator[Oddity]:
     """Yield what somebody who trains on these images, or evaluates on them, should know."""
-    dropped = [i for i, one in enumerate(seen) if one.dropped]
+    dropped = [i for i, facts in enumerate(images) if facts.dropped]
     if dropped:
-        most = max(seen[i].dropped for i in dropped)
+        most = max(images[i].dropped for i in dropped)
         yield Oddity(
             "dropped-bands",
-            f"images with bands or pages that are left out: {len(dropped)} of {len(seen)}, up to {most} of them",
+            f"images with bands or pages that are left out: {len(dropped)} of {len(images)}, up to {most} of them",
             "choose the bands with data.bands, such as [0,1,2,3]; with [0,1,2] that is meant",
             dropped,
         )
-    for bits in sorted({_bits(one) for one in seen}):
-        chosen = [i for i, one in enumerate(seen) if _bits(one) == bits]
-        yield from _few_levels([seen[i] for i in chosen], chosen, bits, reading)
-    hidden = [i for i, one in enumerate(seen) if one.hidden]
+    for bits in sorted({_bits(facts) for facts in images}):
+        chosen = [i for i, facts in enumerate(images) if _bits(facts) == bits]
+        yield from _few_levels([images[i] for i in chosen], chosen, bits, reading)
+    hidden = [i for i, facts in enumerate(images) if facts.hidden]
     if hidden:
         yield Oddity(
             "hidden-orientation",
-            f"images that EXIF turns or mirrors, though their size does not show it: {len(hidden)} of {len(seen)}",
+            f"images that EXIF turns or mirrors, though their size does not show it: {len(hidden)} of {len(images)}",
             "see in a picture that mask and image agree; if the masks were painted on the pixels as they are stored, "
             "give data.exif=ignore",
             hidden,
@@ -96,7 +96,7 @@ def percentiles(
     reading: Reading,
     read: Callable[[Any, Reading], Values],
 ) -> Range:
-    """For each channel, the values that 0.5 % and 99.5 % of the pixels do not exceed; in units of the files.
+    """Measure for each channel the values that 0.5 % and 99.5 % of the pixels do not exceed; in units of the files.
 
     Every image gives an equal number of pixels, drawn at random, 4 million in all: of fewer, all are taken.
 
@@ -129,22 +129,23 @@ def percentiles(
 
 
 def _sample(pixels: NDArray[Any], most: int) -> NDArray[Any]:
-    """(N, bands) of (H, W, bands): all pixels, or ``most`` at random places, the same in every call."""
+    """Take (N, bands) of (H, W, bands): all pixels, or ``most`` at random places, the same in every call."""
     rows = pixels.reshape(-1, pixels.shape[2])
     if len(rows) <= most:
         return rows
     return rows[np.random.Generator(np.random.PCG64(len(rows))).integers(0, len(rows), most)]
 
 
-def _bits(one: ValueFacts) -> str:
-    return one.kind.rpartition(", ")[2]
+def _bits(facts: ValueFacts) -> str:
+    """Return the type of numbers of an image, such as ``16 bit``."""
+    return facts.kind.rpartition(", ")[2]
 
 
-def _few_levels(seen: Sequence[ValueFacts], places: list[int], bits: str, reading: Reading) -> Iterator[Oddity]:
-    """About the range that images of one type of numbers use."""
-    low, high = np.quantile([s.low for s in seen], 0.1), np.quantile([s.high for s in seen], 0.9)
+def _few_levels(images: Sequence[ValueFacts], places: list[int], bits: str, reading: Reading) -> Iterator[Oddity]:
+    """Report the range that images of one type of numbers use."""
+    low, high = np.quantile([s.low for s in images], 0.1), np.quantile([s.high for s in images], 0.9)
     used = min(high, 1.0) - max(low, 0.0)
-    cut = float(np.mean([s.cut for s in seen]))
+    cut = float(np.mean([s.cut for s in images]))
     name = f"data.range={text_of(reading.range)}" if reading.range else "0..65535"
     if used < _FEW:
         first, last = int(np.floor(65535 * low)), int(np.ceil(65535 * high))
@@ -153,20 +154,20 @@ def _few_levels(seen: Sequence[ValueFacts], places: list[int], bits: str, readin
         remedy = "correct it" if reading.range else f"give data.range={ends}"
         yield Oddity(
             "few-levels",
-            f"the values of {len(seen)} images of {bits} use {levels}",
+            f"the values of {len(images)} images of {bits} use {levels}",
             f"{remedy}, or data.range=percentiles (of the training set)",
             places,
         )
     if cut > _CUT:
         yield Oddity(
             "cut-range",
-            f"{100 * cut:.2g} % of the values of {len(seen)} images of {bits} lie outside {name} and are cut off",
+            f"{100 * cut:.2g} % of the values of {len(images)} images of {bits} lie outside {name} and are cut off",
             "correct it, or give data.range=percentiles",
             places,
         )
 
 
 def text_of(limits: Any) -> str:
-    """Pairs of a range as they are typed."""
+    """Show the pairs of a range as they are typed."""
     pairs = [f"[{low:g},{high:g}]" for low, high in limits]
     return pairs[0] if len(pairs) == 1 else f"[{','.join(pairs)}]"

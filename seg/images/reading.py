@@ -39,7 +39,9 @@ class Reading:
     def __post_init__(self) -> None:
         bands, limits = self.bands, self.range
         if bands is not None and not (
-            isinstance(bands, tuple) and 0 < len(bands) <= _MOST_BANDS and all(_is_index(band) for band in bands)
+            isinstance(bands, tuple)
+            and 0 < len(bands) <= _MOST_BANDS
+            and all(checks.is_whole(band) and 0 <= band < 65536 for band in bands)
         ):
             raise ValueError(
                 f"bands: expected numbers of bands, counted from 0, got {_shown(bands)}; give such as [0,1,2]"
@@ -62,7 +64,7 @@ class Reading:
         return self.bands in (None, _RGB)
 
     def converted(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-        """Image (H, W, channels) uint8 of all values of a file, (H, W) or (H, W, bands), red first.
+        """Convert the values of a file, (H, W) or (H, W, bands), red first, to an image (H, W, channels) uint8.
 
         Raises:
             ValueError: bands that are missing, or a type of numbers that needs a range.
@@ -90,7 +92,7 @@ class Reading:
         return pixels[..., list(self.bands)]
 
     def shares(self, pixels: NDArray[Any]) -> NDArray[np.float64]:
-        """Values of (..., channels) with 0 and 1 for the ends of the range, not clipped.
+        """Scale values (..., channels) so that the ends of the range become 0 and 1, not clipped.
 
         Raises:
             ValueError: values that are not finite, or a type of numbers that needs a range.
@@ -105,7 +107,7 @@ class Reading:
         return (pixels.astype(np.float64) - low) / (high - low)
 
     def scaled(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-        """Values (H, W, channels) of any type as uint8.
+        """Scale values (H, W, channels) of any type to uint8.
 
         Raises:
             ValueError: see `shares`.
@@ -127,13 +129,13 @@ class Reading:
         return replace(self, range=limits)
 
     def text(self) -> str:
-        """As it is typed."""
+        """Show the options as they are typed."""
         limits = self.range if isinstance(self.range, str) else _shown(self.range) if self.range else "null"
         bands = _shown(self.bands) if self.bands else "null"
         return f"bands={bands} range={limits} exif={'apply' if self.exif else 'ignore'}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for checkpoints."""
+        """Return plain data, for checkpoints."""
         limits = self.range if self.range in (None, PERCENTILES) else [list(pair) for pair in self.range or ()]
         return {"bands": None if self.bands is None else list(self.bands), "range": limits, "exif": self.exif}
 
@@ -187,10 +189,6 @@ def check_finite(pixels: NDArray[Any]) -> None:
             f"expected finite values, got NaN or infinity in {int(bad.sum()):,} of {bad.size:,} pixels; write a "
             "number in their place, and let the mask ignore them"
         )
-
-
-def _is_index(value: Any) -> bool:
-    return checks.is_whole(value) and 0 <= value < 65536
 
 
 def _is_range(value: Any, channels: int) -> bool:

@@ -34,7 +34,7 @@ class Rows:
         self.separate = page.planarconfig == 2 and page.samplesperpixel > 1
 
     def __call__(self, first: int, last: int) -> NDArray[np.uint8]:
-        """Image (last - first, width, channels) uint8 of these rows.
+        """Read these rows as an image (last - first, width, channels) uint8.
 
         Raises:
             ValueError: they cannot be decoded, or the reading does not fit.
@@ -44,7 +44,7 @@ class Rows:
         return Values(self._stored(first, last), alpha).image(self.reading)
 
     def _stored(self, first: int, last: int) -> NDArray[Any]:
-        """(last - first, width, samples) as the file holds them."""
+        """Read (last - first, width, samples) as the file holds them."""
         page, (length, width) = self.page, self.tile
         out = np.zeros((last - first, self.width, page.samplesperpixel), page.dtype)
         down, across = math.ceil(self.height / length), math.ceil(self.width / width)
@@ -64,7 +64,7 @@ class Rows:
         return out
 
     def _decoded(self, index: int) -> NDArray[Any] | None:
-        """(rows, columns, samples) of a tile or strip."""
+        """Decode a tile or strip (rows, columns, samples)."""
         file, size = self.page.parent.filehandle, self.page.databytecounts[index]
         if size == 0:
             return None
@@ -117,7 +117,7 @@ def tiff_rows(path: str | os.PathLike[str], reading: Reading) -> Iterator[Rows]:
 
 
 def _unfit(page: Any, alike: int, reading: Reading) -> str:
-    """Why rows of a page cannot be read as `read_image` would read them; empty if they can."""
+    """Say why rows of a page cannot be read as `read_image` would read them; empty if they can."""
     orientation = page.tags[274].value if 274 in page.tags else 1
     if page.photometric not in (0, _GRAY, _RGB, _YCBCR):
         return f"colours stored as {page.photometric.name}"

@@ -38,7 +38,7 @@ def check_indices(target: Tensor, classes: int) -> None:
 
 def check_classes(classes: Iterable[int]) -> list[int]:
     """Return the indices as a list; refuse an empty one, negative indices and duplicates."""
-    found = [int(index) for index in classes]
-    if not found or min(found) < 0 or len(set(found)) < len(found):
-        raise ValueError(f"classes: expected distinct class indices >= 0, got {found}")
-    return found
+    indices = [int(index) for index in classes]
+    if not indices or min(indices) < 0 or len(set(indices)) < len(indices):
+        raise ValueError(f"classes: expected distinct class indices >= 0, got {indices}")
+    return indices

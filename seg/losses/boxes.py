@@ -121,12 +121,12 @@ def _ratio(part: Tensor, whole: Tensor) -> Tensor:
 
 def _prepare(pred: Tensor, target: Tensor) -> tuple[_Corners, _Corners]:
     """Return the corners, with numbers that are computed with each other one after the other in memory."""
-    one, other = (torch.stack(boxes.unbind(1)).chunk(2) for boxes in _checked(pred, target))
-    return one, other
+    corners, others = (torch.stack(boxes.unbind(1)).chunk(2) for boxes in _checked(pred, target))
+    return corners, others
 
 
 def _checked(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Both (N, 4), as what is computed with."""
+    """Return both (N, 4) in the type to compute with, float32 at least."""
     for name, boxes in (("pred", pred), ("target", target)):
         if boxes.ndim != 2 or boxes.shape[1] != 4 or not boxes.is_floating_point():
             raise ValueError(f"{name}: expected floating (N, 4), got {boxes.dtype} {tuple(boxes.shape)}")

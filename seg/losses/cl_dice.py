@@ -65,9 +65,9 @@ class ClDice(nn.Module):
         parts = [part.sum((2, 3)) for part in (line * own, line, true_line * p, true_line, own)]
         if self.batch:
             parts = list(over_processes(*(part.sum(0, keepdim=True) for part in parts)))
-        inside, predicted, found, true, labelled = parts
+        inside, predicted, covered, true, labelled = parts
         precision = (inside + self.smooth) / (predicted + self.smooth)
-        sensitivity = (found + self.smooth) / (true + self.smooth)
+        sensitivity = (covered + self.smooth) / (true + self.smooth)
         missed = 1 - divide(2 * precision * sensitivity, precision + sensitivity)
         return class_mean(missed, labelled, batch=self.batch, absent=self.absent)
 
@@ -79,7 +79,7 @@ class ClDice(nn.Module):
 
 
 def _skeleton(x: Tensor, known: Tensor, iterations: int) -> Tensor:
-    """Soft skeleton (N, K, H, W) of ``x`` (N, K, H, W) in 0..1; ``known (N, 1, H, W)`` is False at ignored pixels."""
+    """Return the soft skeleton of ``x (N, K, H, W)`` in 0..1; ``known (N, 1, H, W)`` is False at ignored pixels."""
     skeleton = F.relu(x - _dilate(_erode(x, known), known))
     for _ in range(iterations):
         x = _erode(x, known)

@@ -16,10 +16,7 @@ class Dice(RegionLoss):
     Args:
         smooth: s, added to numerator and denominator, >= 0.
         squared: sum squares in the denominator.
-        batch: sum over the batch; False takes the loss of each image and averages over those with a labelled pixel.
-        absent: ``skip`` averages over the classes that the target has (in the batch, or in each image), ``count``
-            over all.
-        weight: one number per class for a weighted mean over the classes averaged; None = 1 for all.
+        batch, absent, weight: how classes are averaged, see `seg.losses.regions.RegionLoss`.
 
     Shape:
         ``logits (N, C, H, W)`` floating, ``target (N, H, W)`` uint8 or int64, 255 = ignore -> scalar.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def signed_distance(target: Tensor, classes: int, *, only: Sequence[int] | None = None) -> Tensor:
-    """Signed distance in pixels of every labelled pixel to the region of each class: positive outside, negative inside.
+    """Measure the distance of labelled pixels to the region of each class in pixels: positive outside, negative inside.
 
     Outside, it is the distance to the nearest labelled pixel of the class; inside, minus the distance to the nearest
     labelled pixel of any other class, plus 1, so that the inner rim is 0. It is 0 at ignored pixels, and everywhere

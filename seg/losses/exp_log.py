@@ -84,5 +84,5 @@ class ExpLog(SumLoss):
 
 
 def _rarity(pixels: Tensor) -> Tensor:
-    """``sqrt(all / own)`` for the pixels (C,) of each class; an absent class counts as one pixel."""
+    """Return ``sqrt(all / own)`` for the pixels (C,) of each class; an absent class counts as one pixel."""
     return (pixels.sum() / pixels.clamp(min=1)).sqrt()

@@ -47,7 +47,7 @@ class LovaszSoftmax(nn.Module):
         return loss.to(torch.promote_types(logits.dtype, torch.float32))  # native values are float64
 
     def _by_class(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and labelled pixels of each class: (1, C) of the batch, or (N, C) per image."""
+        """Return loss and labelled pixels of each class: (1, C) of the batch, or (N, C) per image."""
         logits, labels, valid = prepare(logits, target)
         classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1, 1)
         own = (labels.unsqueeze(1) == classes) & valid.unsqueeze(1)
@@ -59,20 +59,20 @@ class LovaszSoftmax(nn.Module):
         return (errors.clamp(min=0) * _slope(own, errors.dtype)).sum(-1), own.sum(-1)
 
     def _rows(self, pixels: Tensor) -> Tensor:
-        """(N, C, H, W) -> (1, C, N * H * W), or (N, C, H * W) per image."""
+        """Reshape (N, C, H, W) to (1, C, N * H * W), or to (N, C, H * W) per image."""
         return pixels.transpose(0, 1).flatten(1).unsqueeze(0) if self.batch else pixels.flatten(2)
 
 
 def _slope(own: Tensor, dtype: torch.dtype) -> Tensor:
-    """By how much each pixel, in order of decreasing error, raises ``1 - intersection / union`` (..., pixels).
+    """Return by how much each pixel, in order of decreasing error, raises ``1 - intersection / union`` (..., pixels).
 
     Computed in closed form from intersection and union: differences of the loss itself, which are about 1 / pixels,
     would have few digits left in float32.
     """
     # counted in int32: float32 would stop at 2^24 pixels
     rank = torch.arange(1, own.shape[-1] + 1, dtype=torch.int32, device=own.device)
-    found = own.cumsum(-1, dtype=torch.int32)
+    hits = own.cumsum(-1, dtype=torch.int32)
     total = own.sum(-1, keepdim=True, dtype=torch.int32)
-    union = (total + rank - found).to(dtype)
-    new = torch.where(total > 0, (total - found).to(dtype) / (union * (union - 1).clamp(min=1)), (rank == 1).to(dtype))
+    union = (total + rank - hits).to(dtype)
+    new = torch.where(total > 0, (total - hits).to(dtype) / (union * (union - 1).clamp(min=1)), (rank == 1).to(dtype))
     return torch.where(own, 1 / union, new)

@@ -15,8 +15,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,6 +26,11 @@ from seg.labels import IGNORE
 from seg.losses.arguments import check_indices, check_shapes
 from seg.losses.distance import signed_distance
 from seg.losses.pixel_sums import FIELD, HIT, KINDS, LABELLED, MINUS_LOG, SPREAD, Need, PixelSums, PlainSums, needs_of
+
+try:
+    from seg import _losses
+except ImportError:  # a checkout where the C++ module was not built
+    _losses = None  # type: ignore[assignment]
 
 _allowed: ContextVar[bool | None] = ContextVar("fused", default=None)
 
@@ -63,21 +66,21 @@ def native_sums(loss: nn.Module, logits: Tensor, target: Tensor, distance: Tenso
 
 
 def native_lovasz(logits: Tensor, target: Tensor, *, batch: bool) -> tuple[Tensor, Tensor] | None:
-    """Lovasz-Softmax and labelled pixels of each class: (1, C) of the ``batch`` or (N, C) of each image, in float64.
+    """Return Lovasz-Softmax and labelled pixels of each class: (1, C) of the ``batch`` or (N, C) per image, in float64.
 
     Returns None, and raises, as `native_sums` does.
     """
     if not _applies(logits) or target.numel() >= 2**31:
         return None
-    found: tuple[Tensor, Tensor] = _TakeLovasz.apply(_checked(logits, target), target.detach().contiguous(), batch)
-    return found
+    values: tuple[Tensor, Tensor] = _TakeLovasz.apply(_checked(logits, target), target.detach().contiguous(), batch)
+    return values
 
 
 Choice = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.bool_]]
 
 
 def native_hard(logits: Tensor, target: Tensor, choose: Choice) -> tuple[Tensor, Tensor] | None:
-    """Cross entropy summed over the pixels that ``choose`` takes, in float64, and their number.
+    """Sum the cross entropy over the pixels that ``choose`` takes, in float64, and count them.
 
     Args:
         logits, target: as every loss takes them.
@@ -87,8 +90,8 @@ def native_hard(logits: Tensor, target: Tensor, choose: Choice) -> tuple[Tensor,
     """
     if not _applies(logits):
         return None
-    found: tuple[Tensor, Tensor] = _TakeHard.apply(_checked(logits, target), target.detach().contiguous(), choose)
-    return found
+    sums: tuple[Tensor, Tensor] = _TakeHard.apply(_checked(logits, target), target.detach().contiguous(), choose)
+    return sums
 
 
 class NativeSums(PixelSums):
@@ -120,7 +123,7 @@ class NativeSums(PixelSums):
 
 
 def _checked(logits: Tensor, target: Tensor) -> Tensor:
-    """Logits as the native code reads them: float32 or bfloat16."""
+    """Return logits as the native code reads them: float32 or bfloat16."""
     check_shapes(logits, target, indices=False)  # the native code checks the indices as it reads them
     return logits.float() if logits.dtype == torch.float16 else logits
 
@@ -142,18 +145,8 @@ def _applies(logits: Tensor) -> bool:
         and not torch._C._is_tracing()
         and not torch._C._are_functorch_transforms_active()
         and not (torch.distributed.is_available() and torch.distributed.is_initialized())
-        and _native() is not None
+        and _losses is not None
     )
-
-
-@cache
-def _native() -> ModuleType | None:
-    """Return the C++ module, or None in a checkout where it was not built."""
-    try:
-        from seg import _losses
-    except ImportError:
-        return None
-    return _losses
 
 
 def _array(tensor: Tensor) -> npt.NDArray[Any]:
@@ -175,8 +168,6 @@ class _TakeSums(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, field: Tensor | None, needs: tuple[Need, ...]) -> Tensor:
-        from seg import _losses
-
         threads = torch.get_num_threads()
         given = None if field is None else _array(field)
         sums, in_range = _losses.sums(_array(logits), _array(target), _rows(needs), given, threads=threads)
@@ -201,8 +192,6 @@ class _TakeLovasz(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, batch: bool) -> tuple[Tensor, Tensor]:
-        from seg import _losses
-
         n, classes, *size = logits.shape
         slopes = torch.empty(classes, n, *size)
         threads = torch.get_num_threads()
@@ -228,8 +217,6 @@ class _TakeHard(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, choose: Choice) -> tuple[Tensor, Tensor]:
-        from seg import _losses
-
         labels = _array(target)
         values = np.empty(target.shape, np.float32)
         if not _losses.minus_logs(_array(logits), labels, values, threads=torch.get_num_threads()):
@@ -248,8 +235,6 @@ class _TakeHard(torch.autograd.Function):
 
 def _gradient(logits: Tensor, target: Tensor, field: Tensor | None, needs: tuple[Need, ...], slopes: Tensor) -> Tensor:
     """Return the derivative by the logits, given that by each sum (rows, N, C)."""
-    from seg import _losses
-
     # only backward(create_graph=True) runs with gradients enabled: its result must be differentiable again
     if torch.is_grad_enabled():
         plain = PlainSums(logits, target, needs, field)

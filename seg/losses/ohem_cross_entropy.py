@@ -47,7 +47,7 @@ class OhemCrossEntropy(nn.Module):
         return loss.to(torch.promote_types(logits.dtype, torch.float32))  # native sums are float64
 
     def _plain(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross entropy summed over the hard pixels, and their number."""
+        """Return the cross entropy summed over the hard pixels, and their number."""
         logits, labels, valid = prepare(logits, target)
         values = -logits.log_softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)
         # cross entropy is not negative: at -1 ignored pixels are sorted last

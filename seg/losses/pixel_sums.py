@@ -63,11 +63,11 @@ class PixelSums(ABC):
 
     @abstractmethod
     def missed(self) -> Tensor:
-        """``1 - p_t`` summed over all labelled pixels; needs `LABELLED` and `HIT`."""
+        """Sum ``1 - p_t`` over all labelled pixels; needs `LABELLED` and `HIT`."""
 
     @abstractmethod
     def cross_entropy(self, weight: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
-        """Cross entropy summed over all labelled pixels; needs `cross_entropy_needs`. ``weight (C,)``."""
+        """Sum the cross entropy over all labelled pixels; needs `cross_entropy_needs`. ``weight (C,)``."""
 
 
 class PlainSums(PixelSums):
@@ -132,7 +132,7 @@ class PlainSums(PixelSums):
         return self._known["log_p"]
 
     def _p(self) -> Tensor:
-        """Probabilities, 0 at ignored pixels; computed from the logarithms where a sum needs those anyway."""
+        """Return probabilities, 0 at ignored pixels; computed from the logarithms where a sum needs those anyway."""
         if "p" not in self._known:
             p = self._log_p().exp() if self._logarithms else self._logits.softmax(1)
             self._known["p"] = torch.where(self._valid.unsqueeze(1), p, 0)

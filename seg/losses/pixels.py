@@ -33,7 +33,7 @@ def per_pixel(value: Tensor, pixels: Tensor) -> Tensor:
 
 
 def true_class(log_p: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """``-ln p_t`` and ``1 - p_t`` of each pixel's true class t.
+    """Return ``-ln p_t`` and ``1 - p_t`` of each pixel's true class t.
 
     The second is summed over the other classes, because 1 - p_t loses everything below 6e-8 in float32.
 
@@ -47,7 +47,7 @@ def true_class(log_p: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def precise_minus_log(rough: Tensor, rest: Tensor) -> Tensor:
-    """``-ln(1 - rest)``: from ``rest`` where that is small, else ``rough``, the same as a difference of two logarithms.
+    """Return ``-ln(1 - rest)``: from ``rest`` where it is small, else ``rough``, a difference of two logarithms.
 
     Near 0 only the rounding of these two is left in ``rough``; ``rest`` keeps its digits there, and loses them near 1.
     """

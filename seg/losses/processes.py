@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def over_processes(*parts: Tensor) -> tuple[Tensor, ...]:
-    """Each of ``parts`` summed over all processes, in one exchange; unchanged if there is only one process.
+    """Sum each of ``parts`` over all processes, in one exchange; unchanged if there is only one process.
 
     Every path from the logits to a loss goes through here exactly once: sums and divisors are taken over all images,
     and the loss is the same value on every process. DistributedDataParallel then averages the gradients over the

@@ -51,7 +51,7 @@ def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
 def class_mean(
     values: Tensor, labelled: Tensor, *, batch: bool, absent: Absent, weight: Tensor | None = None
 ) -> Tensor:
-    """Mean over classes, then over the rows that have a class to average.
+    """Average over classes, then over the rows that have a class to average.
 
     Args:
         values: (B, C), finite.
@@ -71,7 +71,7 @@ def class_mean(
 
 
 def row_mean(values: Tensor, rows: Tensor, *, batch: bool) -> Tensor:
-    """Mean of ``values (B,)`` over the ``rows (B,)`` that count, 0 if none does; ``batch`` as in `class_mean`."""
+    """Average ``values (B,)`` over the ``rows (B,)`` that count, 0 if none does; ``batch`` as in `class_mean`."""
     value, count = torch.where(rows, values, 0).sum(), rows.sum()
     if not batch:  # the one row of a batch is of all processes already
         value, count = over_processes(value, count)
@@ -79,11 +79,26 @@ def row_mean(values: Tensor, rows: Tensor, *, batch: bool) -> Tensor:
 
 
 class RegionLoss(SumLoss):
-    """A loss that is the mean over classes of what `miss` makes of their sums."""
+    """A loss that is the mean over classes of what `miss` makes of their sums.
+
+    Args:
+        smooth: added to numerator and denominator, >= 0.
+        batch: sum over the batch; False takes the loss of each image and averages over those with a labelled pixel.
+        absent: ``skip`` averages over the classes that the target has (in the batch, or in each image), ``count``
+            over all.
+        weight: one number per class for a weighted mean over the classes averaged; None = 1 for all.
+    """
 
     squared = False
 
-    def __init__(self, *, smooth: float, batch: bool, absent: Absent, weight: Iterable[float] | None) -> None:
+    def __init__(
+        self,
+        *,
+        smooth: float = 1.0,
+        batch: bool = True,
+        absent: Absent = "skip",
+        weight: Iterable[float] | None = None,
+    ) -> None:
         super().__init__()
         checks.number("smooth", smooth, least=0)
         checks.choice("absent", absent, ["skip", "count"])
@@ -100,5 +115,5 @@ class RegionLoss(SumLoss):
         return class_mean(self.miss(region), region.labelled, batch=self.batch, absent=self.absent, weight=weight)
 
     def miss(self, sums: RegionSums) -> Tensor:
-        """How much of each class was missed (B, C); 0 = perfect."""
+        """Return how much of each class was missed (B, C); 0 = perfect."""
         raise NotImplementedError

@@ -22,7 +22,7 @@ class Ramp:
         self.start, self.end, self.until = start, end, until
 
     def __call__(self, progress: Tensor) -> Tensor:
-        """``progress``: the share of the run that is done, in 0..1, any shape -> the weight there."""
+        """Return the weight at ``progress``, the share of the run that is done, in 0..1, any shape."""
         return self.start + (self.end - self.start) * (progress / self.until).clamp(max=1)
 
     def __repr__(self) -> str:
@@ -35,7 +35,7 @@ def boundary_weights(
     start: float = 0.01,
     end: float = 0.99,
 ) -> dict[str, float | Ramp]:
-    """Weights of the terms ``region`` and ``boundary`` of a `WeightedSum`: the schedules of Kervadec et al. 2021.
+    """Return weights of ``region`` and ``boundary`` for a `WeightedSum`: the schedules of Kervadec et al. 2021.
 
     With alpha going linearly from ``start`` to ``end`` over the run (in the paper by 0.01 per epoch):
 

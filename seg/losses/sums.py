@@ -4,33 +4,18 @@ from torch import Tensor, nn
 
 from seg.losses.native import native_sums
 from seg.losses.pixel_sums import (
-    FIELD,
-    HIT,
-    LABELLED,
-    MINUS_LOG,
-    PREDICTED,
-    SPREAD,
-    SQUARES,
-    Need,
-    PixelSums,
-    PlainSums,
-    cross_entropy_needs,
+    FIELD as FIELD,
+    HIT as HIT,
+    LABELLED as LABELLED,
+    MINUS_LOG as MINUS_LOG,
+    PREDICTED as PREDICTED,
+    SPREAD as SPREAD,
+    SQUARES as SQUARES,
+    Need as Need,
+    PixelSums as PixelSums,
+    PlainSums as PlainSums,
+    cross_entropy_needs as cross_entropy_needs,
 )
-
-__all__ = [
-    "FIELD",
-    "HIT",
-    "LABELLED",
-    "MINUS_LOG",
-    "PREDICTED",
-    "SPREAD",
-    "SQUARES",
-    "Need",
-    "PixelSums",
-    "PlainSums",
-    "SumLoss",
-    "cross_entropy_needs",
-]
 
 
 class SumLoss(nn.Module):

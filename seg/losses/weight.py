@@ -28,7 +28,7 @@ class ClassWeight(nn.Module):
         self.register_buffer("vector", vector, persistent=False)
 
     def forward(self, logits: Tensor) -> Tensor | None:
-        """``logits (N, C, ...)`` float32 or float64 -> (C,) of the same type on the same device, or None."""
+        """Return weights (C,) in the type and on the device of ``logits (N, C, ...)``, float32 or float64, or None."""
         if self.values is None or self.vector is None:
             return None
         if len(self.values) != logits.shape[1]:

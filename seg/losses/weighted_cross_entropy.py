@@ -5,14 +5,14 @@ from typing import Literal
 
 from torch import Tensor
 
-from seg.files import checks
+from seg.losses.cross_entropy import CrossEntropy
 from seg.losses.processes import over_processes
 from seg.losses.regions import divide
-from seg.losses.sums import LABELLED, Need, PixelSums, SumLoss, cross_entropy_needs
+from seg.losses.sums import LABELLED, PixelSums
 from seg.losses.weight import ClassWeight
 
 
-class WeightedCrossEntropy(SumLoss):
+class WeightedCrossEntropy(CrossEntropy):
     """Softmax cross entropy with a weight for each class, divided by the summed weights of the labelled pixels.
 
     The value of `torch.nn.CrossEntropyLoss(weight)`, but 0 where that is NaN: without a labelled pixel, or if all
@@ -37,17 +37,10 @@ class WeightedCrossEntropy(SumLoss):
         label_smoothing: float = 0.0,
         reduction: Literal["mean", "sum"] = "mean",
     ) -> None:
-        super().__init__()
+        super().__init__(label_smoothing=label_smoothing, reduction=reduction)
         if weight is None:
             raise ValueError("weight: expected one number per class, got None; without weights use CrossEntropy")
-        checks.share("label_smoothing", label_smoothing)
-        checks.choice("reduction", reduction, ["mean", "sum"])
         self.weight = ClassWeight(weight)
-        self.label_smoothing = label_smoothing
-        self.reduction = reduction
-
-    def sums_needed(self) -> tuple[Need, ...]:
-        return cross_entropy_needs(self.label_smoothing)
 
     def from_sums(self, sums: PixelSums) -> Tensor:
         weight = self.weight(sums.like)

@@ -51,7 +51,7 @@ class WeightedSum(nn.Module):
         self.register_buffer("progress", torch.zeros(()))
 
     def forward(self, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> Tensor:
-        return self._combine(logits, target, distance, native_sums(self, logits, target, distance))
+        return torch.stack([*self.weighted(logits, target, distance).values()]).sum()
 
     def sums_needed(self) -> tuple[Need, ...]:
         """List the sums of all terms that work by sums, so that they share one softmax."""
@@ -60,9 +60,6 @@ class WeightedSum(nn.Module):
     def weighted(self, logits: Tensor, target: Tensor, distance: Tensor | None = None) -> dict[str, Tensor]:
         """Return the terms times their weights, by name: what is summed."""
         return self._weighted(logits, target, distance, native_sums(self, logits, target, distance))
-
-    def _combine(self, logits: Tensor, target: Tensor, distance: Tensor | None, sums: PixelSums | None) -> Tensor:
-        return torch.stack([*self._weighted(logits, target, distance, sums).values()]).sum()
 
     def _weighted(
         self, logits: Tensor, target: Tensor, distance: Tensor | None, sums: PixelSums | None
@@ -77,7 +74,7 @@ class WeightedSum(nn.Module):
         term = self.terms[name]
         if sums is not None and needs_of(term):
             if isinstance(term, WeightedSum):
-                return term._combine(logits, target, distance, sums)
+                return torch.stack([*term._weighted(logits, target, distance, sums).values()]).sum()
             from_sums: Callable[[PixelSums], Tensor] = term.from_sums  # type: ignore[assignment]
             return from_sums(sums).to(sums.dtype)
         value: Tensor = term(logits, target, distance) if name in self._with_distance else term(logits, target)

@@ -40,7 +40,7 @@ class Weighting(nn.Module):
         self.names = tuple(names)
 
     def forward(self, losses: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Scalars by name -> the scalar to minimise, and the factor of each, detached.
+        """Return the scalar to minimise for scalars by name, and the factor of each, detached.
 
         Raises:
             ValueError: a loss below 0, with a weighting that needs positive ones.
@@ -55,7 +55,7 @@ class Weighting(nn.Module):
         return (factors * values).sum() + self.penalty(), dict(zip(self.names, factors.detach(), strict=True))
 
     def factors(self, means: Tensor) -> Tensor:
-        """Means (K,) of the losses over all processes, detached -> the factors (K,)."""
+        """Return the factors (K,) for the means (K,) of the losses over all processes, detached."""
         return torch.ones_like(means)
 
     def penalty(self) -> Tensor | float:
@@ -74,10 +74,10 @@ class Weighting(nn.Module):
                 raise ValueError(_refusal(name, negative[0], self))
 
 
-def _refusal(name: str, found: str, weighting: Weighting) -> str:
+def _refusal(name: str, value: str, weighting: Weighting) -> str:
     return (
         f"weighting: expected losses that are never below 0, because {type(weighting).__name__} divides by their size, "
-        f"got '{name}' ({found}); give weighting=fixed, or another loss"
+        f"got '{name}' ({value}); give weighting=fixed, or another loss"
     )
 
 

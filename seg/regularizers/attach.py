@@ -4,6 +4,7 @@ import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from seg.regularizers.rate import Regularizer
 from seg.regularizers.sites import WORDS, Site, filled_slots, find, possible
 from seg.regularizers.spatial_dropout import SpatialDropout
 from seg.regularizers.stochastic_depth import StochasticDepth
-from seg.regularizers.stock import Stock, stock
+from seg.regularizers.stock import stock
 from seg.regularizers.trace import Trace, features_of, trace, with_features
 from seg.regularizers.uniform_dropout import UniformDropout
 
@@ -143,20 +144,15 @@ def _replaced(model: nn.Module, plan: _Plan) -> str:
     """Silence the model's own regularizers that the setting replaces, and describe them; '' if there are none."""
     if plan.usual not in plan.sites:
         return ""
-    own = [s for s in stock(model) if s.kind == plan.kind]
-    if plan.usual == "decoder":
-        own = [s for s in own if _in_decoder(s)]
-    if not own:
+    prefix = ("decoder", "segmentation_head") if plan.usual == "decoder" else ""
+    owned = [own for own in stock(model) if own.kind == plan.kind and own.name.startswith(prefix)]
+    if not owned:
         return ""
-    text = own[0].text if len(own) == 1 else f"{len(own)} from {own[0].text} to {own[-1].text}"
-    for one in own:
-        one.silence()
+    text = owned[0].text if len(owned) == 1 else f"{len(owned)} from {owned[0].text} to {owned[-1].text}"
+    for own in owned:
+        own.silence()
     log.info("%s: in place of the model's own %s", plan.kind, text)
     return text
-
-
-def _in_decoder(own: Stock) -> bool:
-    return own.name.startswith(("decoder", "segmentation_head"))
 
 
 def _place(model: nn.Module, plan: _Plan, sites: list[Site], instead: str) -> None:
@@ -172,37 +168,24 @@ def _place(model: nn.Module, plan: _Plan, sites: list[Site], instead: str) -> No
         regularizer.to(next((p.device for p in model.parameters()), None)).train(target.training)
         # a child, so that it moves, switches mode and is printed with the model; what calls it is the hook
         model.get_submodule(site.owner).add_module(f"{site.label}_{plan.kind}".strip("_"), regularizer)
+        # hooks are partial functions and not closures, so that the model can be pickled
         if site.tap == "input":
-            target.register_forward_pre_hook(_OnInput(regularizer))
+            target.register_forward_pre_hook(partial(_on_input, regularizer))
         elif site.tap == "output":
-            target.register_forward_hook(_OnOutput(regularizer))
+            target.register_forward_hook(partial(_on_output, regularizer))
         else:
-            target.register_forward_hook(_OnFeature(regularizer, int(site.tap)))
+            target.register_forward_hook(partial(_on_feature, regularizer, int(site.tap)))
 
 
-class _Hook:
-    """A hook is an object of a class of this module, and not a closure, so that the model can be pickled."""
-
-    def __init__(self, regularizer: Regularizer) -> None:
-        self.regularizer = regularizer
+def _on_input(regularizer: Regularizer, _module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (regularizer(inputs[0]), *inputs[1:])
 
 
-class _OnInput(_Hook):
-    def __call__(self, _module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (self.regularizer(inputs[0]), *inputs[1:])
+def _on_output(regularizer: Regularizer, _module: nn.Module, _inputs: Any, output: Tensor) -> Any:
+    return regularizer(output)
 
 
-class _OnOutput(_Hook):
-    def __call__(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Any:
-        return self.regularizer(output)
-
-
-class _OnFeature(_Hook):
-    def __init__(self, regularizer: Regularizer, index: int) -> None:
-        super().__init__(regularizer)
-        self.index = index
-
-    def __call__(self, _module: nn.Module, _inputs: Any, output: Any) -> Any:
-        features = features_of(output)
-        features[self.index] = self.regularizer(features[self.index])
-        return with_features(output, features)
+def _on_feature(regularizer: Regularizer, index: int, _module: nn.Module, _inputs: Any, output: Any) -> Any:
+    features = features_of(output)
+    features[index] = regularizer(features[index])
+    return with_features(output, features)

@@ -18,22 +18,22 @@ def describe(model: nn.Module) -> str:
             key = type(module).__name__, module.parameter, module.site or "its own place", settings, instead
             groups[key].append((name, module.p))
     lines = [
-        f"{kind}, {parameter} {_rates(found)}{settings}, at {site}: {_places(found)}{instead}"
-        for (kind, parameter, site, settings, instead), found in groups.items()
+        f"{kind}, {parameter} {_rates(places)}{settings}, at {site}: {_places(places)}{instead}"
+        for (kind, parameter, site, settings, instead), places in groups.items()
     ]
     owned = defaultdict(list)
     for own in stock(model):
         owned[own.title].append((own.name, own.rate))
-    lines += [f"{title}, the model's own, p {_rates(found)}: {_places(found)}" for title, found in owned.items()]
+    lines += [f"{title}, the model's own, p {_rates(places)}: {_places(places)}" for title, places in owned.items()]
     return "\n".join(lines) or "no regularizers"
 
 
-def _rates(found: list[tuple[str, float]]) -> str:
-    rates = [rate for _, rate in found]
+def _rates(places: list[tuple[str, float]]) -> str:
+    rates = [rate for _, rate in places]
     least, most = f"{min(rates):.3g}", f"{max(rates):.3g}"
     return least if least == most else f"{least} to {most}"
 
 
-def _places(found: list[tuple[str, float]]) -> str:
-    names = [name for name, _ in found]
+def _places(places: list[tuple[str, float]]) -> str:
+    names = [name for name, _ in places]
     return ", ".join(names) if len(names) <= 3 else f"{len(names)} from {names[0]} to {names[-1]}"

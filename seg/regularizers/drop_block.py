@@ -58,7 +58,7 @@ class DropBlock(Regularizer):
 
 
 def gamma(rate: Tensor, height: int, width: int, block_size: int) -> Tensor:
-    """Probability with which a block starts at each place, for an expected dropped share of ``rate``.
+    """Solve for the probability with which a block starts at each place, for an expected dropped share of ``rate``.
 
     A pixel that n blocks may cover is kept with probability ``(1 - gamma)^n = exp(-n s)``; to be found is the s for
     which the mean over all pixels is ``1 - rate``. Newton's method is applied to the logarithm of both sides, which is
@@ -89,7 +89,7 @@ NEWTON_STEPS = 4
 
 
 def _covers(size: int, block: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """How many blocks may cover a pixel along one axis: the values 1..most, and the share of pixels with each.
+    """Count the blocks that may cover a pixel along one axis: the values 1..most, and the share of pixels with each.
 
     The number rises by one a pixel from either border, and is ``most`` in between.
     """
@@ -99,7 +99,7 @@ def _covers(size: int, block: int, device: torch.device) -> tuple[Tensor, Tensor
 
 
 def _outside(vacant: Tensor, block: tuple[int, int]) -> Tensor:
-    """Where no block lies: (N, C, H - kh + 1, W - kw + 1), False where one has its corner -> (N, C, H, W), boolean.
+    """Tell where no block lies: (N, C, H - kh + 1, W - kw + 1), False where one has its corner -> bool (N, C, H, W).
 
     Shifted copies are combined in doubling steps, three per axis for a block of 7, on bytes; max-pooling would compare
     49 floats per pixel.

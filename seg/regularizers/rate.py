@@ -60,7 +60,7 @@ class Regularizer(nn.Module):
             self.set_rate(done * self.p)
 
     def of_rate(self, function: Callable[..., Tensor], *sizes: int) -> Tensor:
-        """``function(rate, *sizes)``, cached until the rate changes: launching small kernels in every call adds up."""
+        """Return ``function(rate, *sizes)``, cached until the rate changes: small kernels in every call add up."""
         if torch.compiler.is_compiling():  # compiled, they are fused, and the rate is an input of the graph
             return function(self.rate, *sizes)
         # torch counts the in-place changes of a tensor: asking for the value itself would wait for the device
@@ -73,7 +73,7 @@ class Regularizer(nn.Module):
         return results[function, sizes]
 
     def kept(self, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Factors that are 0 with probability ``rate`` and otherwise 1 / (1 - rate), so that their mean is 1.
+        """Draw factors that are 0 with probability ``rate`` and otherwise 1 / (1 - rate), so that their mean is 1.
 
         Args:
             shape: of the factors; at rate 1 all of them are 0.
@@ -84,7 +84,7 @@ class Regularizer(nn.Module):
         return (chosen * self.of_rate(survivors_scale)).to(like.dtype)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Regularizer":
-        """As in every module, but the rate stays float32 when the model becomes float16 (``model.half()``)."""
+        """Apply ``fn`` as in every module, but keep the rate in float32 when the model becomes float16."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # of torch
         if self.rate.dtype != torch.float32:
             self.rate = torch.full_like(self.rate, self._value, dtype=torch.float32)
@@ -101,5 +101,5 @@ class Regularizer(nn.Module):
 
 
 def survivors_scale(rate: Tensor) -> Tensor:
-    """1 / (1 - rate), finite at rate 1, where it meets only zeros: infinity times 0 would be NaN."""
+    """Return 1 / (1 - rate), finite at rate 1, where it meets only zeros: infinity times 0 would be NaN."""
     return (1 - rate).clamp(min=2**-24).reciprocal()

@@ -43,15 +43,15 @@ def find(model: nn.Module, seen: Trace, wanted: Sequence[str]) -> list[Site]:
     Raises:
         ValueError: this model has no site of one of these names; the message lists those that it has.
     """
-    found: dict[tuple[str, str | int], Site] = {}
+    taken: dict[tuple[str, str | int], Site] = {}
     # words first: a place that a pattern names too stays a branch, with the rate of its depth
     for word in sorted(wanted, key=lambda word: word not in WORDS):
         sites = _of(model, seen, word)
         if not sites:
             raise ValueError(f"sites: expected a site of this model, got '{word}'; choose from {possible(model, seen)}")
         for site in sites:
-            found.setdefault((site.name, site.tap), site)
-    return list(found.values())
+            taken.setdefault((site.name, site.tap), site)
+    return list(taken.values())
 
 
 def possible(model: nn.Module, seen: Trace, *, maps_only: bool = False) -> str:
@@ -65,7 +65,7 @@ def possible(model: nn.Module, seen: Trace, *, maps_only: bool = False) -> str:
 
 
 def blocks(model: nn.Module) -> Iterator[tuple[str, nn.Module, list[str]]]:
-    """Residual blocks of the encoder: name, module, names of the children that end a branch ('' = the block itself)."""
+    """Yield residual blocks of the encoder: name, module, names of what ends a branch ('' = the block itself)."""
     encoder = getattr(model, "encoder", None)
     if not isinstance(encoder, nn.Module):
         return
@@ -77,7 +77,7 @@ def blocks(model: nn.Module) -> Iterator[tuple[str, nn.Module, list[str]]]:
 
 @contextmanager
 def filled_slots(model: nn.Module) -> Iterator[None]:
-    """Within, the empty slots of residual blocks (None) hold an identity, which can be hooked; unused ones are emptied.
+    """Fill the empty slots of residual blocks (None) with identities, which can be hooked, and empty unused ones again.
 
     None does not mean identity in all models: blocks that normalise first decide by it where the shortcut starts. So
     each kind of slot is filled on trial, and only stays filled if the model's result is the same to the bit.
@@ -152,7 +152,7 @@ def _output(word: str, name: str, owner: str, seen: Trace) -> Site:
 
 
 def _last_convolution(model: nn.Module, seen: Trace) -> str | None:
-    """Name of the layer that makes the logits: no normalisation comes after it."""
+    """Return the name of the layer that makes the logits: no normalisation comes after it."""
     head = getattr(model, "segmentation_head", None)
     if not isinstance(head, nn.Module):
         return None

@@ -46,12 +46,12 @@ class Stock:
 
 def stock(model: nn.Module) -> list[Stock]:
     """Return what regularizes a model besides `seg.regularizers`."""
-    found = []
+    owned = []
     for name, module in model.named_modules():
         if hasattr(module, DROP_CONNECT):
-            found.append(Stock("stochastic_depth", name, module, DROP_CONNECT))
+            owned.append(Stock("stochastic_depth", name, module, DROP_CONNECT))
         kind = KINDS.get(type(module).__name__)
         left_over = name in ("encoder._dropout", "encoder.dropout")  # of the classifier that smp removed: never run
         if kind is not None and not left_over and not isinstance(module, Regularizer):
-            found.append(Stock(kind, name, module, "drop_prob" if hasattr(module, "drop_prob") else "p"))
-    return [own for own in found if own.rate > 0]
+            owned.append(Stock(kind, name, module, "drop_prob" if hasattr(module, "drop_prob") else "p"))
+    return [own for own in owned if own.rate > 0]

@@ -5,8 +5,8 @@ layers beyond the depth in use, decoders ignore feature maps.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ SIZES = ((64, 96), (128, 192), (64, 64), (128, 128), (224, 224), (256, 256), (38
 """Images that are tried in turn: oblong ones tell rows from channels; some transformers take only one square size."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Trace:
     """One forward pass.
 
@@ -30,12 +30,12 @@ class Trace:
     """
 
     size: tuple[int, int]
-    outputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    features: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    result: Tensor = field(default_factory=lambda: torch.empty(0))
+    outputs: dict[str, tuple[int, ...]]
+    features: dict[int, tuple[int, ...]]
+    result: Tensor
 
     def is_map(self, shape: tuple[int, ...]) -> bool:
-        """Whether a shape is (N, C, H, W): its last two numbers are in the image's proportions."""
+        """Tell whether a shape is (N, C, H, W): its last two numbers are in the image's proportions."""
         if len(shape) != 4:
             return False
         rows, columns = shape[2] / self.size[0], shape[3] / self.size[1]
@@ -72,7 +72,6 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _run(model: nn.Module, size: tuple[int, int]) -> Trace:
-    found = Trace(size)
     done: dict[str, Any] = {}
     features: dict[int, Tensor] = {}
 
@@ -85,31 +84,28 @@ def _run(model: nn.Module, size: tuple[int, int]) -> Trace:
         features.update((i, feature) for i, feature in enumerate(parts) if feature.numel())
         return with_features(output, parts)
 
-    handles = [module.register_forward_hook(partial(note, name)) for name, module in model.named_modules() if name]
-    encoder = getattr(model, "encoder", None)
-    if isinstance(encoder, nn.Module):
-        handles.append(encoder.register_forward_hook(part))
-    try:
-        # whether an output reaches the result is read off a backward pass; callers may have switched gradients off
-        with torch.inference_mode(False), torch.enable_grad():
-            result = model(_image(model, size).requires_grad_())
-            result = result[0] if isinstance(result, tuple) else result
-            reaching = _reaching(result, {**features, **done})
-    finally:
-        for handle in handles:
-            handle.remove()
+    # whether an output reaches the result is read off a backward pass; callers may have switched gradients off
+    with ExitStack() as hooks, torch.inference_mode(False), torch.enable_grad():
+        for name, module in model.named_modules():
+            if name:
+                hooks.enter_context(module.register_forward_hook(partial(note, name)))
+        if isinstance(encoder := getattr(model, "encoder", None), nn.Module):
+            hooks.enter_context(encoder.register_forward_hook(part))
+        result = model(_image(model, size).requires_grad_())
+        result = result[0] if isinstance(result, tuple) else result
+        reaching = _reaching(result, {**features, **done})
+    outputs: dict[str, tuple[int, ...]] = {}
     for name, output in done.items():
         if not isinstance(output, Tensor) or not output.requires_grad:
-            found.outputs[name] = ()
+            outputs[name] = ()
         elif name in reaching:
-            found.outputs[name] = tuple(output.shape)
-    found.features = {i: tuple(feature.shape) for i, feature in features.items() if i in reaching}
-    found.result = result.detach()
-    return found
+            outputs[name] = tuple(output.shape)
+    shapes = {i: tuple(feature.shape) for i, feature in features.items() if i in reaching}
+    return Trace(size, outputs, shapes, result.detach())
 
 
 def _reaching(result: Tensor, values: dict[Any, Any]) -> set[Any]:
-    """Keys of the values from which the result was computed."""
+    """Return the keys of the values from which the result was computed."""
     tensors = {key: value for key, value in values.items() if isinstance(value, Tensor) and value.requires_grad}
     grads = torch.autograd.grad(result.sum(), list(tensors.values()), allow_unused=True) if tensors else ()
     return {key for key, grad in zip(tensors, grads, strict=True) if grad is not None}

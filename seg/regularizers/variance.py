@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Iterable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,7 @@ SEED = 7_230_941
 def variance_shift(
     model: nn.Module, batches: Iterable[Tensor], *, regularized: bool = True, estimate: bool = True
 ) -> dict[str, float]:
-    """Ratio of the running variance of each batch normalisation to the variance of its input in evaluation.
+    """Measure the ratio of each batch normalisation's running variance to the variance of its input in evaluation.
 
     Running / real, each averaged over the channels; Li et al. 2019, arXiv:1801.05134, take the larger of the ratio and
     its inverse. Noise before a normalisation is part of the running variance, and absent in evaluation. The ratios are
@@ -72,14 +73,14 @@ def variance_shift(
 
 
 def before_norms(model: nn.Module) -> dict[str, str]:
-    """Name of each batch normalisation -> the nearest regularizer with a rate above 0 that its input went through.
+    """Return for each batch normalisation the nearest regularizer with a rate above 0 that its input went through.
 
     '' for none. The flow of the values is followed, not the order of the layers: of the branch and the shortcut of a
     block, or of two skips, neither comes before the other.
     """
     tags: dict[Node, str] = {}  # by the node of autograd's graph that made a regularizer's output
     known: dict[Node, tuple[float, str]] = {}
-    found = {}
+    nearest = {}
 
     def tag(text: str, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
         output = output.clone()  # in evaluation the output is the input itself, which others may take as well
@@ -87,33 +88,31 @@ def before_norms(model: nn.Module) -> dict[str, str]:
         tags[output.grad_fn] = text
         return output
 
-    def look(name: str, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found[name] = _nearest(inputs[0].grad_fn, tags, known)
+    def note(name: str, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        nearest[name] = _nearest(inputs[0].grad_fn, tags, known)
 
     named = dict(model.named_modules())
-    handles = [named[name].register_forward_hook(partial(tag, text)) for name, text in _noisy(model).items()]
-    for name, module in named.items():
-        if isinstance(module, _BatchNorm):
-            handles.append(module.register_forward_pre_hook(partial(look, name)))
-    try:
+    with ExitStack() as hooks:
+        for name, text in _noisy(model).items():
+            hooks.enter_context(named[name].register_forward_hook(partial(tag, text)))
+        for name, module in named.items():
+            if isinstance(module, _BatchNorm):
+                hooks.enter_context(module.register_forward_pre_hook(partial(note, name)))
         trace(model)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
+    return nearest
 
 
 def _noisy(model: nn.Module) -> dict[str, str]:
-    """Name of each module whose output is noisy in training -> what to call the noise."""
+    """Return what to call the noise of each module whose output is noisy in training, by its name."""
     ours = {name: module for name, module in model.named_modules() if isinstance(module, Regularizer) and module.p > 0}
     modules: dict[str, nn.Module] = dict(ours)
     modules |= {own.name: own.module for own in stock(model) if own.attribute != DROP_CONNECT}
-    found = {name: f"{name} ({type(module).__name__})" for name, module in modules.items()}
+    names = {name: f"{name} ({type(module).__name__})" for name, module in modules.items()}
     for own in stock(model):
         if own.attribute == DROP_CONNECT:  # applied by the blocks, at the end of their branch
             taps = (f"{name}.{end}" for name, _, ends in blocks(model) for end in ends)
-            found |= dict.fromkeys(taps, f"{own.name} ({own.title})")
-    return found
+            names |= dict.fromkeys(taps, f"{own.name} ({own.title})")
+    return names
 
 
 def _nearest(node: Node | None, tags: dict[Node, str], known: dict[Node, tuple[float, str]]) -> str:
@@ -148,8 +147,8 @@ def _estimate(model: nn.Module, norms: dict[str, Any], batches: Iterable[Tensor]
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over the batches, instead of an average that decays
     if not regularized:
-        for one in stock(model):
-            one.silence()
+        for own in stock(model):
+            own.silence()
     for module in model.modules():
         if isinstance(module, Regularizer):
             module.set_rate(module.p)  # the end of its ramp
@@ -164,24 +163,21 @@ def _estimate(model: nn.Module, norms: dict[str, Any], batches: Iterable[Tensor]
 
 
 def _real(model: nn.Module, norms: dict[str, Any], batches: Iterable[Tensor]) -> dict[str, Tensor]:
-    """Variance of each channel of the normalisations' inputs, over all batches."""
+    """Measure the variance of each channel of the normalisations' inputs, over all batches."""
     sums: dict[str, Tensor] = {}
 
-    def add(name: str, values: Tensor) -> None:
+    def add(name: str, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         # in float64: the variance is a small difference of two large sums; Apple's GPUs have none
-        values = values.cpu() if values.device.type == "mps" else values
+        values = inputs[0].cpu() if inputs[0].device.type == "mps" else inputs[0]
         values = values.detach().transpose(0, 1).flatten(1).double()
         moments = torch.stack([torch.full_like(values[:, 0], values.shape[1]), values.sum(1), values.square().sum(1)])
         sums[name] = sums[name] + moments if name in sums else moments
 
-    handles = [
-        norm.register_forward_pre_hook(lambda _, inputs, name=name: add(name, inputs[0]))
-        for name, norm in norms.items()
-    ]
-    for batch in batches:
-        model(batch)
-    for handle in handles:
-        handle.remove()
+    with ExitStack() as hooks:
+        for name, norm in norms.items():
+            hooks.enter_context(norm.register_forward_pre_hook(partial(add, name)))
+        for batch in batches:
+            model(batch)
     return {
         name: (squares - total.square() / count) / (count - 1).clamp(min=1)
         for name, (count, total, squares) in sums.items()

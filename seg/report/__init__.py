@@ -2,7 +2,7 @@
 
 What bites here:
 
-- Names in a report are data: figures take them by `seg.report.figure` (``looks``, ``labels``), text by
+- Names in a report are data: figures take them by `seg.report.figure` (``styles_of``, ``labels``), text by
   `seg.report.inline_markup` (``code``); the terminal by `seg.report.console`, because rich takes ``[bold]`` in a class
   name for an instruction.
 - The page works without its script, which only enlarges and flips pictures (`seg.report.viewer`). Chromium draws no

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from seg.files import write_text
 from seg.report import html, viewer
 from seg.report.html import Html, element
 from seg.report.inline_markup import beginning, escaped, in_markdown, on_page, unmarked
@@ -79,6 +80,16 @@ th.number { white-space: normal; vertical-align: bottom }
 figure { margin: 12px 0 }
 figure img { background: #fff }
 """
+
+
+def write_document(folder: Path, title: str, blocks: Sequence[Block]) -> None:
+    """Write ``report.md`` and ``report.html``, with the figures of the folder in it.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    write_text(folder / "report.md", to_markdown(title, blocks))
+    html.write(folder / "report.html", to_page(title, blocks, folder))
 
 
 def to_markdown(title: str, blocks: Sequence[Block]) -> str:

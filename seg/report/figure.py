@@ -4,7 +4,7 @@ Names of levels, classes and values are data: nothing in them is taken for a for
 """
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ _WIDER = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "PingFan
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """What one level looks like in every figure of a report.
 
     Attributes:
@@ -38,60 +38,57 @@ class Look:
     marker: str
 
 
-def looks(names: Iterable[str]) -> dict[str, Look]:
-    """Name -> look: the same for the same names, in whatever order they come."""
-    shown = labels(names)
-    found = {}
-    for place, name in enumerate(sorted(shown)):
+def styles_of(names: Iterable[str]) -> dict[str, Style]:
+    """Return the style of each name: the same for the same names, in whatever order they come."""
+    styles = {}
+    for place, (name, label) in enumerate(sorted(labels(names).items())):
         again, color = divmod(place, len(_COLORS))
         style = again % len(_LINES)
-        found[name] = Look(shown[name], f"tab:{_COLORS[color]}", _LINES[style], _MARKERS[style])
-    return found
+        styles[name] = Style(label, f"tab:{_COLORS[color]}", _LINES[style], _MARKERS[style])
+    return styles
 
 
 def labels(names: Iterable[str]) -> dict[str, str]:
-    """Name -> what figures show of it, in the order of the names; those that look alike are numbered."""
+    """Return what figures show of each name, in the order of the names; those that look alike are numbered."""
     names = list(names)
-    found: dict[str, str] = {}
+    shown: dict[str, str] = {}
     for name in sorted(set(names)):
         label, again = short(name), 2
-        while label in found.values():
+        while label in shown.values():
             label, again = f"{short(name, _LONGEST - 4)} ({again})", again + 1
-        found[name] = label
-    return {name: found[name] for name in names}
+        shown[name] = label
+    return {name: shown[name] for name in names}
 
 
 def short(name: str, longest: int = _LONGEST) -> str:
-    """One line of at most so many letters: of a longer name its begin and its end, where names differ most."""
+    """Return one line of at most so many letters: of a longer name its beginning and its end, where names differ."""
     line = "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(name.split()))
     return line if len(line) <= longest else f"{line[: longest - _END - 1]}…{line[-_END:]}"
 
 
-def add_legend(figure: Any, drawn: Mapping[str, Any], look: Mapping[str, Look]) -> None:
-    """Beside the axes, where it hides nothing; `save_figure` makes room for it.
+def add_legend(axes: Any, drawn: Mapping[str, Any], styles: Mapping[str, Style]) -> None:
+    """Put a legend beside the axes, where it hides nothing; `saved_figure` makes room for it.
 
     Args:
         drawn: name of a level -> its line, dots or bars.
     """
     columns = -(-len(drawn) // _ROWS)
     places = list(map(str, range(len(drawn))))
-    legend = figure.legend(list(drawn.values()), places, loc="outside right upper", fontsize=8, ncols=columns)
+    legend = axes.figure.legend(list(drawn.values()), places, loc="outside right upper", fontsize=8, ncols=columns)
     # matplotlib hides what is labelled with a "_" in front; it does not look at the text of a label that is there
     for text, name in zip(legend.get_texts(), drawn, strict=True):
-        text.set_text(look[name].label)
+        text.set_text(styles[name].label)
 
 
-def save_figure(
-    folder: Path,
-    name: str,
-    draw: Callable[[Any], None],
-    size: tuple[float, float],
-    endings: Sequence[str] = ("png", "svg"),
-) -> str:
-    """Draw on a new figure; returns the name of the PNG file.
+@contextmanager
+def saved_figure(
+    folder: Path, name: str, size: tuple[float, float], *, columns: int = 0, endings: Sequence[str] = ("png", "svg")
+) -> Iterator[Any]:
+    """Yield the axes of a new figure, which is written to ``<name>.png`` and so on when the block ends.
 
     Args:
         size: inches; what stands beside the axes is added.
+        columns: yield an array of axes (2, columns) instead.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -99,18 +96,17 @@ def save_figure(
     with _plain_text():
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
-        draw(figure)
+        yield figure.subplots(2, columns, squeeze=False) if columns else figure.subplots()
         _make_room(figure)
         for ending in endings:
             with whole(folder / f"{name}.{ending}") as temporary:
                 # "tight" widens the picture by a label that the layout does not count, such as a long one of an axis
                 figure.savefig(temporary, format=ending, dpi=120, bbox_inches="tight", pad_inches=0.08)
-    return f"{name}.png"
 
 
 @contextmanager
 def _plain_text() -> Iterator[None]:
-    """Text is drawn letter by letter, whatever the user's settings; one that no font has is a box, and no warning."""
+    """Draw text letter by letter, whatever the user's settings; a letter that no font has is a box, and no warning."""
     import matplotlib
     from matplotlib.font_manager import get_font_names
 
@@ -123,7 +119,7 @@ def _plain_text() -> Iterator[None]:
 
 
 def _make_room(figure: Any) -> None:
-    """Let the figure grow by its legends: they take nothing from the axes."""
+    """Enlarge the figure by its legends, which take nothing from the axes."""
     for legend in figure.legends:
         extent = legend.get_window_extent(figure.canvas.get_renderer())
         width, height = figure.get_size_inches()

@@ -25,7 +25,7 @@ class Html(str):
 
 
 def element(tag: str, *content: str, **attributes: str | int | float) -> Html:
-    """``element("td", "a < b", class_="number")`` is ``<td class="number">a &lt; b</td>``.
+    """Make an element: ``element("td", "a < b", class_="number")`` is ``<td class="number">a &lt; b</td>``.
 
     Args:
         tag: name of the element; this one is the author's, not data.
@@ -38,7 +38,7 @@ def element(tag: str, *content: str, **attributes: str | int | float) -> Html:
 
 
 def join(parts: Iterable[str], between: str = "") -> Html:
-    """Text and markup one after another, with ``between`` (text or markup, too) between them."""
+    """Join text and markup, with ``between`` (text or markup, too) between them."""
     return Html(_markup(between).join(map(_markup, parts)))
 
 
@@ -108,7 +108,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Coll
 
 
 def figure(*pictures: bytes | str | os.PathLike[str], caption: str) -> Html:
-    """Pictures side by side over a caption. See `picture`."""
+    """Show pictures side by side over a caption. See `picture`."""
     row = element("div", *map(picture, pictures), class_="row")
     return element("figure", row, element("figcaption", caption))
 

@@ -6,28 +6,19 @@ A text holds names between backticks (see `code`), which are shown as code, and 
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from seg.report import html
 from seg.report.html import Html, element
 
 
-@dataclass(frozen=True)
-class _Code:
-    """A name."""
+class _Part(NamedTuple):
+    """Text as it is, a name in code, or a link to a place of the report."""
 
     text: str
+    code: bool = False
+    place: str | None = None
 
-
-@dataclass(frozen=True)
-class _Link:
-    """To a place of the report."""
-
-    text: str
-    place: str
-
-
-_Part = str | _Code | _Link
 
 _MARKS = re.compile(
     r"(?<!`)(?P<fence>`+)(?!`)(?P<code>.+?)(?<!`)(?P=fence)(?!`)|\[(?P<link>[^\[\]]*)\]\(#(?P<place>[\w-]+)\)",
@@ -45,12 +36,12 @@ def code(name: str) -> str:
 
 
 def _unpadded(name: str) -> str:
-    """Without a space at both ends, as Markdown reads it."""
+    """Remove a space at both ends, as Markdown does."""
     return name[1:-1] if name[0] == name[-1] == " " and name.strip(" ") else name
 
 
 def on_page(text: str, places: Collection[str], *, cell: bool = False) -> Html:
-    """As HTML.
+    """Show a text as HTML.
 
     Args:
         places: what links can point to; a name that looks like another link is none.
@@ -60,13 +51,13 @@ def on_page(text: str, places: Collection[str], *, cell: bool = False) -> Html:
 
 
 def in_markdown(text: str, places: Collection[str], *, cell: bool = False) -> str:
-    """As Markdown, on one line. See `on_page`."""
+    """Show a text as Markdown, on one line. See `on_page`."""
     return "".join(_written(part) for part in _parts(text, places, cell))
 
 
 def unmarked(text: str, places: Collection[str]) -> str:
     """Return the letters alone."""
-    return "".join(part if isinstance(part, str) else part.text for part in _parts(text, places, False))
+    return "".join(part.text for part in _parts(text, places, False))
 
 
 def _parts(text: str, places: Collection[str], cell: bool) -> Iterator[_Part]:
@@ -74,28 +65,23 @@ def _parts(text: str, places: Collection[str], cell: bool) -> Iterator[_Part]:
     for mark in [_WHOLE_LINK.fullmatch(text)] if cell else _MARKS.finditer(text):
         if mark is None or (mark["place"] is not None and mark["place"] not in places):
             continue
-        yield text[start : mark.start()]
-        yield _Code(_unpadded(mark["code"])) if mark["place"] is None else _Link(mark["link"], mark["place"])
+        yield _Part(text[start : mark.start()])
+        place = mark["place"]
+        yield _Part(_unpadded(mark["code"]), code=True) if place is None else _Part(mark["link"], place=place)
         start = mark.end()
-    yield text[start:]
+    yield _Part(text[start:])
 
 
 def _element(part: _Part) -> str:
-    match part:
-        case _Code(text):
-            return element("code", text)
-        case _Link(text, place):
-            return element("a", text, href=f"#{place}")
-    return part
+    if part.code:
+        return element("code", part.text)
+    return part.text if part.place is None else element("a", part.text, href=f"#{part.place}")
 
 
 def _written(part: _Part) -> str:
-    match part:
-        case _Code(text):
-            return code(_line(text))
-        case _Link(text, place):
-            return f"[{escaped(text)}](#{place})"
-    return escaped(part)
+    if part.code:
+        return code(_line(part.text))
+    return escaped(part.text) if part.place is None else f"[{escaped(part.text)}](#{part.place})"
 
 
 # "_" within a word means nothing to Markdown, and "&" only where an entity follows
@@ -103,7 +89,7 @@ _SPECIAL = re.compile(r"[\\`*\[\]<|~$#]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 
 
 def escaped(text: str) -> str:
-    """Plain text as Markdown, on one line."""
+    """Write plain text as Markdown, on one line."""
     return _SPECIAL.sub(r"\\\g<0>", _line(text))
 
 
@@ -113,5 +99,5 @@ def beginning(markdown: str) -> str:
 
 
 def _line(text: str) -> str:
-    """Without line breaks and other controls."""
+    """Replace line breaks and other controls by blanks."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)

@@ -10,7 +10,7 @@ from seg.labels import IGNORE, Color
 
 
 def colorize(mask: Image, palette: Sequence[Color]) -> Image:
-    """Mask (H, W) -> RGB (H, W, 3); ignored pixels black."""
+    """Return a mask (H, W) as RGB (H, W, 3); ignored pixels black."""
     table = np.zeros((256, 3), np.uint8)
     table[: len(palette)] = palette
     table[IGNORE] = 0
@@ -18,7 +18,7 @@ def colorize(mask: Image, palette: Sequence[Color]) -> Image:
 
 
 def overlay(image: Image, mask: Image, palette: Sequence[Color], *, opacity: float = 0.55) -> Image:
-    """Image (H, W, 3) tinted by the classes of its mask (H, W); ignored pixels stay as they are."""
+    """Tint an image (H, W, 3) by the classes of its mask (H, W); ignored pixels stay as they are."""
     blend = (1 - opacity) * image + opacity * colorize(mask, palette)
     return np.where((mask == IGNORE)[..., None], image, np.rint(blend).astype(np.uint8))
 
@@ -26,7 +26,7 @@ def overlay(image: Image, mask: Image, palette: Sequence[Color], *, opacity: flo
 def outlined(
     picture: Image, boxes: Iterable[Sequence[float]], classes: Iterable[int], palette: Sequence[Color]
 ) -> Image:
-    """RGB picture (H, W, 3) with boxes, rows xyxy in pixels, in the colours of their classes with a white rim."""
+    """Draw boxes on an RGB picture (H, W, 3), rows xyxy in pixels, in the colours of their classes with a white rim."""
     drawn = picture.copy()
     for box, index in zip(boxes, classes, strict=True):
         left, top, right, bottom = (round(side) for side in box)
@@ -45,7 +45,7 @@ def panel(
     target: Image | None = None,
     mark: Callable[[Image], Image] | None = None,
 ) -> Image:
-    """One picture: image | target, if given | prediction, over a legend of the classes that occur.
+    """Make one picture: image | target, if given | prediction, over a legend of the classes that occur.
 
     Args:
         image: (H, W, 3) RGB.

@@ -22,13 +22,14 @@ _GROUPS = (
     *("model", "regularizer", "loss", "task", "weighting"),
     *("optimizer", "scheduler", "rates", "augment", "average", "inference"),
 )
+_LIBRARIES = ("seg", "python", "torch", "torchvision", "segmentation_models_pytorch", "numpy", "cv2")
 _USUAL = {"_target_": "seg.losses.weighting.Fixed"}
 """The default weighting, which the card does not mention."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a model card tells.
+    """The contents of a model card.
 
     Attributes:
         record: of the run folder, whose ``done`` may still be missing.
@@ -161,7 +162,7 @@ class Card:
         yield "seed", str(config["seed"])
         yield "training time", f"{self.record.seconds:.0f} s, without validation"
         yield "hardware", _hardware(environment)
-        yield "versions", ", ".join(f"{key} {environment[key]}" for key in _versions(environment))
+        yield "versions", ", ".join(f"{key} {environment[key]}" for key in _LIBRARIES if key in environment)
         yield "commit", _commit(environment.get("git"))
         if self.done.get("skipped_steps"):
             yield "steps left out", f"{self.done['skipped_steps']}, because the loss was not finite"
@@ -228,11 +229,6 @@ def _source(label: Any) -> str:
 def _hardware(environment: Mapping[str, Any]) -> str:
     gpus = ", ".join(environment["gpus"])
     return f"{environment['cpu_count']} CPU cores{'; in the machine: ' + gpus if gpus else ', no GPU'}"
-
-
-def _versions(environment: Mapping[str, Any]) -> list[str]:
-    return [key for key in ("seg", "python", "torch", "torchvision", "segmentation_models_pytorch", "numpy", "cv2")
-            if key in environment]  # fmt: skip
 
 
 def _commit(git: Mapping[str, Any] | None) -> str:

@@ -45,7 +45,7 @@ def environment(
 
 
 def _git_state() -> dict[str, Any] | None:
-    """Commit of the working directory and whether it has changes; None outside a repository or without git."""
+    """Return commit and changes of the working directory; None outside a repository or without git."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()

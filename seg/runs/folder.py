@@ -1,4 +1,4 @@
-"""The run folder is opened, held, written and finished here."""
+"""Open, hold, write and finish a run folder."""
 
 import csv
 import json
@@ -61,7 +61,7 @@ PairFiles = tuple[str, int, int]
 
 
 def check_pairs(folder: Path, parts: Mapping[str, Sequence[PairFiles]]) -> None:
-    """Make sure that a run goes on with the files that it was begun with.
+    """Check that a run goes on with the files that it was begun with.
 
     Raises:
         ValueError: pairs were added, removed or changed; the message says how many, and names one.
@@ -78,10 +78,10 @@ def check_pairs(folder: Path, parts: Mapping[str, Sequence[PairFiles]]) -> None:
         "missing": sorted(before.keys() - now.keys()),
         "changed": sorted(key for key in now.keys() & before.keys() if now[key] != before[key]),
     }
-    found = [f"{len(keys)} {how}, such as '{keys[0][1]}' of {keys[0][0]}" for how, keys in differences.items() if keys]
-    if found:
+    shown = [f"{len(keys)} {how}, such as '{keys[0][1]}' of {keys[0][0]}" for how, keys in differences.items() if keys]
+    if shown:
         raise ValueError(
-            f"data: expected the {len(before)} pairs that '{folder}' was begun with, got {'; '.join(found)}; bring "
+            f"data: expected the {len(before)} pairs that '{folder}' was begun with, got {'; '.join(shown)}; bring "
             "them back, or give another name=... (init= keeps the weights)"
         )
 
@@ -110,9 +110,9 @@ def cut_lines(folder: Path, epoch: int) -> list[int]:
 
 
 def copy_record(run: Path | None, folder: Path) -> None:
-    """Put what a run says of itself beside what it was found to be worth, so that `seg.compare` knows whose it is.
+    """Copy the record of a run beside its evaluation, so that `seg.compare` knows which run was evaluated.
 
-    What an earlier call put there of another run is removed.
+    Files that an earlier call copied from another run are removed.
 
     Args:
         run: its folder; None, or a folder that holds no run, if it is not known.
@@ -133,7 +133,7 @@ def mark_complete(folder: Path, done: dict[str, Any]) -> None:
 def write_per_image(
     path: str | os.PathLike[str], images: Sequence[str], classes: Sequence[str], counts: NDArray[np.int64]
 ) -> None:
-    """Write what `read_per_image` reads; ``counts (images, classes, 3)``."""
+    """Write the file that `read_per_image` reads; ``counts (images, classes, 3)``."""
     write_csv(
         path,
         COLUMNS,
@@ -148,7 +148,7 @@ def write_per_image(
 def write_per_image_metrics(
     path: str | os.PathLike[str], images: Sequence[str], columns: Iterable[tuple[str, str, NDArray[np.float64]]]
 ) -> None:
-    """Write what `read_per_image_metrics` reads.
+    """Write the file that `read_per_image_metrics` reads.
 
     Args:
         columns: metric, class or "", and a value of each image; NaN is left out.

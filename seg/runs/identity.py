@@ -99,15 +99,13 @@ def run_name(overrides: Sequence[str], choices: Mapping[str, str], seed: int) ->
     named = [key for key in groups if key in CHOICES or (key in given and key not in MACHINE)]
     named.sort(key=lambda key: (CHOICES.index(key) if key in CHOICES else len(CHOICES), key))
     words = [groups[key] for key in named if groups[key] not in (None, "null", "folders")]
-    rest = sorted(o for o in overrides if (k := o.lstrip("+~").partition("=")[0]) not in groups and not _free(k))
+    free = ("seed", "hydra", *MACHINE)
+    keys = {override: override.lstrip("+~").partition("=")[0] for override in overrides}
+    rest = sorted(o for o in overrides if keys[o] not in groups and not any(owns(node, keys[o]) for node in free))
     slug = "-".join([*words, f"seed{seed}"])
     if rest:
         slug += "-" + hashlib.sha256("\n".join(rest).encode()).hexdigest()[:6]
     return re.sub(r"[^A-Za-z0-9._-]+", "_", slug)
-
-
-def _free(key: str) -> bool:
-    return key == "seed" or key.startswith("hydra.") or any(key == m or key.startswith(f"{m}.") for m in MACHINE)
 
 
 _LENGTHS = ("fit.epochs", "fit.steps")
@@ -142,7 +140,7 @@ def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted key -> value, of all that may explain the result of a run: not where, or on which machine, it ran.
+    """Return all settings that may explain the result of a run, by dotted key: not where, or on which machine, it ran.
 
     Keys that an older version lacked have the value that it worked by.
     """
@@ -150,7 +148,7 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tuned_keys(config: Mapping[str, Any]) -> list[str]:
-    """Dotted keys that were tuned for each level of a sweep before its runs."""
+    """Return the dotted keys that were tuned for each level of a sweep before its runs."""
     tune = config.get("tune") or {}
     return [str(text).partition("=")[0] for text in tune.get("space", ())] if tune.get("trials") else []
 
@@ -165,18 +163,18 @@ def differences(choices: Sequence[Mapping[str, Any]], settings: Sequence[Mapping
     Returns:
         Group or dotted key -> value of each run, as text; not the keys of a group that is among them.
     """
-    found: dict[str, list[str]] = {}
+    varying: dict[str, list[str]] = {}
     keys = sorted({key for some in settings for key in some})
     for group in sorted({group for some in choices for group in some}):
         node = package(group)
-        of_group = any(owns(node, key) for key in keys) and not any(owns(package(other), node) for other in found)
+        of_group = any(owns(node, key) for key in keys) and not any(owns(package(other), node) for other in varying)
         if of_group and len(set(values := [as_text(some.get(group)) for some in choices])) > 1:
-            found[group] = values
+            varying[group] = values
     for key in keys:
         values = [as_text(some.get(key)) for some in settings]
-        if len(set(values)) > 1 and not any(owns(package(group), key) for group in found):
-            found[key] = values
-    return found
+        if len(set(values)) > 1 and not any(owns(package(group), key) for group in varying):
+            varying[key] = values
+    return varying
 
 
 def package(group: str) -> str:

@@ -1,10 +1,10 @@
-"""What a run folder says: its files by name, and how they are read."""
+"""The files of a run folder, by name, and how they are read."""
 
 import csv
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,12 @@ METRIC_COLUMNS = ("image", "metric", "class", "value")
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run folder says.
+    """The contents of a run folder.
 
     Attributes:
         config: as resolved.
         environment: with the chosen option of each group under ``choices``.
-        lines: one an epoch, as `seg.training.Watcher.line` was told them.
+        lines: one per epoch, as in ``metrics.jsonl``.
         done: scores and majority baseline of the last epoch; None while the run is not complete.
     """
 
@@ -74,7 +74,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class PerImage:
-    """What ``per_image.csv`` holds.
+    """The contents of ``per_image.csv``.
 
     Attributes:
         images, classes: names, in the order of the file.
@@ -87,7 +87,7 @@ class PerImage:
 
 
 def read(folder: str | os.PathLike[str]) -> RunRecord:
-    """Read what is known of a run, complete or not.
+    """Read the record of a run, complete or not.
 
     Raises:
         ValueError: the reason why it cannot be read; the message names the file.
@@ -131,14 +131,7 @@ def read_per_image(path: str | os.PathLike[str]) -> PerImage:
     Raises:
         ValueError: no such file, other columns, or not every class once for every image.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"run: expected a file, got '{path}'; a run writes it when it is complete")
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = list(csv.reader(file))
-    header = rows.pop(0) if rows else ["nothing"]
-    if tuple(header) != COLUMNS:
-        raise ValueError(f"run: expected the columns {','.join(COLUMNS)} in '{path}', got {','.join(header)}")
+    rows = [row for _, row in _rows(Path(path), COLUMNS)]
     images, classes = (tuple(dict.fromkeys(row[column] for row in rows)) for column in (0, 1))
     if not rows or [row[:2] for row in rows] != [[image, name] for image in images for name in classes]:
         raise ValueError(
@@ -153,37 +146,39 @@ def read_per_image(path: str | os.PathLike[str]) -> PerImage:
 
 
 def read_per_image_metrics(path: str | os.PathLike[str]) -> dict[str, dict[tuple[str, str], float]]:
-    """Scores of each image, as a run or ``seg-evaluate`` wrote them: metric -> (image, class or "") -> value.
+    """Read scores of each image, as a run or ``seg-evaluate`` wrote them: metric -> (image, class or "") -> value.
 
-    What is not defined, such as the boundary F1 of a class that the image's target lacks, is not in it.
+    A score that is not defined, such as the boundary F1 of a class that the image's target lacks, is left out.
 
     Raises:
         ValueError: no such file, other columns, a value that is no number, or two for one thing.
     """
-    path = Path(path)
+    scores: dict[str, dict[tuple[str, str], float]] = {}
+    for line, row in _rows(Path(path), METRIC_COLUMNS):
+        try:
+            image, metric, name, text = row
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or (image, name) in scores.setdefault(metric, {}):
+            raise ValueError(
+                f"run: expected one number for each image, metric and class in '{path}', got '{','.join(row)}' in "
+                f"line {line}; the file was edited or cut short"
+            )
+        scores[metric][image, name] = value
+    return scores
+
+
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a table below its header, each with the number of its last line."""
     if not path.is_file():
         raise ValueError(f"run: expected a file, got '{path}'; a run writes it when it is complete")
-    found: dict[str, dict[tuple[str, str], float]] = {}
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = csv.reader(file)
-        header = next(rows, ["nothing"])
-        if tuple(header) != METRIC_COLUMNS:
-            raise ValueError(
-                f"run: expected the columns {','.join(METRIC_COLUMNS)} in '{path}', got {','.join(header)}"
-            )
+        if tuple(header := next(rows, ["nothing"])) != columns:
+            raise ValueError(f"run: expected the columns {','.join(columns)} in '{path}', got {','.join(header)}")
         for row in rows:
-            try:
-                image, metric, name, text = row
-                value = float(text)
-            except ValueError:
-                value = math.nan
-            if not math.isfinite(value) or (image, name) in found.setdefault(metric, {}):
-                raise ValueError(
-                    f"run: expected one number for each image, metric and class in '{path}', got '{','.join(row)}' in "
-                    f"line {rows.line_num}; the file was edited or cut short"
-                )
-            found[metric][image, name] = value
-    return found
+            yield rows.line_num, row
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -22,9 +22,10 @@ def results_table(records: Sequence[RunRecord]) -> Table:
     varied = differences([record.choices for record in records], own)
     varied = varied or {"loss": [str(record.choices.get("loss", "")) for record in records]}
     levels = list(zip(*varied.values(), strict=True))
-    results = {
-        level: [_result(r) for r, mine in zip(records, levels, strict=True) if mine == level] for level in levels
-    }
+    results: dict[tuple[str, ...], list[dict[str, Any]]] = {level: [] for level in levels}
+    for record, level in zip(records, levels, strict=True):
+        assert record.done is not None  # only runs that were trained to their end are here
+        results[level].append({**record.done["last"], "seconds": record.seconds})
     shown = _shown(records)
     first, *others = (key.rpartition(".")[2] for key in varied)
     table = tables.table("last epoch, mean over seeds (standard deviation)", first, others)
@@ -41,7 +42,7 @@ def results_table(records: Sequence[RunRecord]) -> Table:
             *level,
             str(len(some)),
             f"{tables.percent(_mean(some, 'miou'))} ({tables.percent(scatter)})",
-            *(_cell(metric, _mean(some, metric.name)) for metric in shown.values()),
+            *("-" if math.isnan(mean := _mean(some, m.name)) else m.number(mean) for m in shown.values()),
             f"{_mean(some, 'seconds'):.0f}",
         )
     return table
@@ -49,19 +50,10 @@ def results_table(records: Sequence[RunRecord]) -> Table:
 
 def _shown(records: Sequence[RunRecord]) -> dict[str, Metric]:
     """Choose the scores with a column, by heading: a few of ours, and all that are not ours."""
-    found = {name: metric for record in records for name, metric in record.catalogue.items()}
-    own = [metric for name, metric in found.items() if name not in KNOWN and not metric.by_class]
+    catalogue = {name: metric for record in records for name, metric in record.catalogue.items()}
+    own = [metric for name, metric in catalogue.items() if name not in KNOWN and not metric.by_class]
     ours = {f"{heading} %": KNOWN[name] for heading, name in _ALWAYS.items()}
     return ours | {f"{metric.name} {metric.symbol}": metric for metric in own}
-
-
-def _cell(metric: Metric, value: float) -> str:
-    return "-" if math.isnan(value) else metric.number(value)
-
-
-def _result(record: RunRecord) -> dict[str, Any]:
-    assert record.done is not None  # only runs that were trained to their end are here
-    return {**record.done["last"], "seconds": record.seconds}
 
 
 def _known(results: Sequence[dict[str, Any]], key: str) -> list[float]:

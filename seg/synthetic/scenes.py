@@ -53,21 +53,21 @@ class Thing(NamedTuple):
 
 
 def _noise(rng: Rng, height: int, width: int, cell: int) -> NDArray[np.int16]:
-    """Value noise in -128..127 with features of `cell` pixels."""
+    """Make value noise in -128..127 with features of `cell` pixels."""
     small = rng.integers(0, 256, (height // cell + 2, width // cell + 2), np.uint8)
     full = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
     return full.astype(np.int16) - 128
 
 
 def _box_blur(image: Image, radius: float) -> Image:
-    """Box blur; a fractional radius mixes the two whole ones around it."""
+    """Blur by a box; a fractional radius mixes the two whole ones around it."""
     low, share = int(radius), int((radius - int(radius)) * 256)
     inner, outer = (cv2.blur(image, (2 * r + 1, 2 * r + 1)).astype(np.int32) for r in (low, low + 1))
     return ((inner * (256 - share) + outer * share + 128) >> 8).astype(np.uint8)
 
 
 def _develop(street: Street, light: Rng, grain: Rng, blur: float) -> Image:
-    """Textures, exposure, colour temperature, light from one side, blur and sensor noise."""
+    """Apply textures, exposure, colour temperature, light from one side, blur and sensor noise."""
     height, width = street.mask.shape
     delta = np.zeros((height, width), np.int16)
     for strength, cell in zip(_TEXTURE, (1, 4, 20), strict=True):
@@ -145,14 +145,14 @@ def _render(
 
 
 def _things(street: Street) -> list[Thing]:
-    found = []
+    things = []
     for number in range(1, int(street.things.max()) + 1):
         own = (street.things == number).view(np.uint8)
         x, y, width, height = cv2.boundingRect(own)
         if width:  # not hidden by what is nearer
             index = int(street.mask[own.view(bool)][0])
-            found.append(Thing(index, (x, y, width, height), int(own.sum())))
-    return found
+            things.append(Thing(index, (x, y, width, height), int(own.sum())))
+    return things
 
 
 def scene_things(
@@ -228,8 +228,8 @@ def write_dataset(
 
 
 def _as_coco(scenes: Sequence[tuple[str, list[Thing]]], height: int, width: int) -> dict[str, Any]:
-    """Numbers of images, categories and annotations begin at 1; a category is one more than its class index."""
-    things = [(number, thing) for number, (_, found) in enumerate(scenes, start=1) for thing in found]
+    """Return COCO's form: all ids begin at 1; a category is one more than its class index."""
+    things = [(number, thing) for number, (_, shown) in enumerate(scenes, start=1) for thing in shown]
     return {
         "images": [
             {"id": number, "file_name": name, "height": height, "width": width}

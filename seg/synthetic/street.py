@@ -70,7 +70,7 @@ class Rng(np.random.Generator):
         return [cls(np.random.PCG64(int(s))) for s in seeds[:count]]
 
     def several(self, rate: float, limit: int = 24) -> list["Rng"]:
-        """One generator an object, `rate` on average; object i is the same at every rate that reaches it."""
+        """Return one generator per object, `rate` on average; object i is the same at every rate that reaches it."""
         count = int(min(rate, limit - 1) + self.random())
         return self.streams(int(self.integers(0, 1 << 62)), count, limit)
 
@@ -87,7 +87,7 @@ class Rng(np.random.Generator):
         return r, g, b
 
     def blob(self, x: float, y: float, rx: float, ry: float, rough: float = 0.3) -> Polygon:
-        """Ellipse in pixels with ragged flanks."""
+        """Return an ellipse in pixels with ragged flanks."""
         reach = [rx * (1 - rough * r) / 256 for r in self.random(16).tolist()]
         return [(int(x + r * _COS[i]), int(y + ry * _COS[i - 4] / 256)) for i, r in enumerate(reach)]
 
@@ -121,7 +121,7 @@ class Street:
     shadows: list[NDArray[np.int32]] = field(default_factory=list)
 
     def at(self, x: float, y: float, z: float) -> tuple[int, int]:
-        """Pixel (column, row) of a point; the street bends by `bend` z^2."""
+        """Return the pixel (column, row) of a point; the street bends by `bend` z^2."""
         column = self.centre + self.focal * (x / z + self.bend * z)
         return int(column), int(self.horizon + self.focal * (self.eye - y) / z)
 
@@ -165,12 +165,12 @@ class Street:
         self.shadows.append(hull.astype(np.int32))
 
     def lit(self, side: float) -> float:
-        """Brightness of a wall that faces right (side > 0) or left."""
+        """Return the brightness of a wall that faces right (side > 0) or left."""
         return (1.12 if side * self.sun < 0 else 0.72) if self.sun else 1.0
 
 
 def _street(rng: Rng, height: int, width: int) -> Street:
-    """Camera, weather and road, and the sky on the picture."""
+    """Choose camera, weather and road, and paint the sky."""
     weather = int(rng.integers(len(_ZENITHS)))
     top, low = rng.tint([_ZENITHS[weather]]), rng.tint([_HORIZONS[weather]])
     left, right = -rng.pick((4.9, 5.3, 8.0)), rng.pick((1.9, 4.2, 5.2))
@@ -210,7 +210,7 @@ def _skyline(street: Street, rng: Rng) -> None:
 
 
 def _ground(street: Street, rng: Rng) -> None:
-    """Verges, pavements with a kerb, and the road with patches and markings."""
+    """Paint verges, pavements with a kerb, and the road with patches and markings."""
     (left, right), (height, width), top = street.edges, street.mask.shape, int(street.horizon) + 1
     street.depth = 15.0
     verge = (rng.tint(_LEAVES), VEGETATION) if rng.random() < 0.6 else (rng.tint(_PAVING), PAVEMENT)
@@ -330,7 +330,7 @@ def _pole(street: Street, rng: Rng, x: float, z: float) -> None:
 
 
 def _fence(street: Street, rng: Rng, x: float, z: float) -> None:
-    """Solid panels, or rails on posts that can be looked through."""
+    """Paint solid panels, or rails on posts that can be looked through."""
     paint, high, far = rng.tint(_RAILS), rng.between(0.9, 1.7), z + rng.between(5, 12)
     rails = [(high - 0.12, high), (high * 0.5 - 0.06, high * 0.5 + 0.06)]
     rails = rng.pick(([(0, high)], rails))
@@ -340,7 +340,7 @@ def _fence(street: Street, rng: Rng, x: float, z: float) -> None:
 
 
 def _oddment(street: Street, rng: Rng, x: float, z: float) -> None:
-    """Something that nobody labelled: a bin, a crate, a heap."""
+    """Paint something that nobody labelled: a bin, a crate, a heap."""
     size = rng.between(0.5, 1.2)
     r = size * street.focal / z / 2
     shapes = rng.blob(*street.at(x, size / 2, z), r, r, 0.4), street.board(x, x + size * 0.7, 0, size, z)
@@ -348,7 +348,7 @@ def _oddment(street: Street, rng: Rng, x: float, z: float) -> None:
 
 
 def _frontage(street: Street, rng: Rng, x: float, town: float) -> None:
-    """Houses, gardens and gaps along one side."""
+    """Line one side with houses, gardens and gaps."""
     far = 90.0
     while far > 4:
         near, kind = max(far - rng.between(7, 16), 3.0), rng.random()
@@ -364,7 +364,7 @@ def _frontage(street: Street, rng: Rng, x: float, town: float) -> None:
 
 
 def _traffic(street: Street, rng: Rng, imbalance: float) -> None:
-    """Vehicles in their lanes and at the kerbs, none inside another."""
+    """Place vehicles in their lanes and at the kerbs, none inside another."""
     taken: list[tuple[float, float]] = []
     lanes = [(0.1, 1), (-3.3, 0), (street.edges[1] - 1, 1), (street.edges[0] + 1, 0)]
     for car in rng.several(4 / imbalance):
@@ -388,13 +388,13 @@ def _furniture(street: Street, rng: Rng, imbalance: float) -> None:
         (_oddment, 0.7, 1, 0.6, 0.6, ()),
     ]
     for draw, rate, reach, wide, high, more in kinds:
-        for one in rng.several(rate):
-            side, share = int(one.integers(2)), 0.1 + 0.8 * reach * one.random()
+        for item in rng.several(rate):
+            side, share = int(item.integers(2)), 0.1 + 0.8 * reach * item.random()
             x = street.edges[side] + (street.walks[side] - street.edges[side]) * share
-            if reach == 1 and one.random() < 0.2:
-                x = one.between(*street.edges)
-            z = one.between(8, 20) * one.between(1, 2.2)
-            street.add(draw, one, x, z, *more)
+            if reach == 1 and item.random() < 0.2:
+                x = item.between(*street.edges)
+            z = item.between(8, 20) * item.between(1, 2.2)
+            street.add(draw, item, x, z, *more)
             street.cast(x - wide / 2, x + wide / 2, z, z + wide, high)
 
 

@@ -270,8 +270,8 @@ def test_shifts_within_one_list(tmp_path: Path) -> None:
     """Each pair once, by the place in the list."""
     for number, y in enumerate((0, 100, 300)):
         put(tmp_path / "train", f"s{number}", picture(0)[y : y + SIDE, :SIDE])
-    (looks,) = look(tmp_path, "train").looks
-    found = [(one.second.name, one.first.name, one.down, one.right) for group in shifts(looks, looks) for one in group]
+    (pairs,) = look(tmp_path, "train").pairs
+    found = [(one.second.name, one.first.name, one.down, one.right) for group in shifts(pairs, pairs) for one in group]
     assert found == [("s1", "s0", 100, 0), ("s2", "s0", 300, 0), ("s2", "s1", 200, 0)]
 
 

@@ -17,8 +17,8 @@ from made_runs import made_counts, write_run
 from PIL import Image
 
 from seg.compare.about import about
-from seg.compare.answer import answer, cautions, points, seen_from
-from seg.compare.findings import Compared
+from seg.compare.answer import answer, cautions, points
+from seg.compare.findings import Comparison
 from seg.compare.gallery import CHANGE_COLORS, changes, encoded, find_cases
 from seg.compare.other_scores import other_metrics, other_scores
 from seg.compare.statistics import compare
@@ -39,9 +39,14 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def found(root: Path, **options: object) -> tuple[Study, Compared]:
+def found(root: Path, **options: object) -> tuple[Study, Comparison]:
     study = read_study(root)
     return study, compare({level.name: level.sample() for level in study.levels}, draws=200, **options)  # type: ignore[arg-type]
+
+
+def with_seeds(result: Comparison, count: int) -> Comparison:
+    """The same with so many seeds of each level."""
+    return replace(result, levels=tuple(replace(level, seeds=tuple(range(count))) for level in result.levels))
 
 
 def test_the_files_hold_what_scripts_read(root: Path, tmp_path: Path, script: Script) -> None:
@@ -165,7 +170,7 @@ def test_the_words_say_what_the_numbers_do(root: Path) -> None:
     sentences = list(answer(compared, "dice"))
     for sentence in sentences[:2]:
         (other,) = re.findall(r"`dice` beats `(\w+)`", sentence)
-        pair = seen_from(next(p for p in compared.pairs if {p.a, p.b} == {"dice", other}), "dice")
+        pair = next(p for p in compared.pairs_with("dice") if p.b == other)
         assert pair.verdict == "better"
         assert pair.wide is not None
         wanted = [100 * pair.difference, 95 / 95, 100 * pair.wide[0], 100 * pair.wide[1]]
@@ -181,7 +186,7 @@ def test_the_words_say_what_the_numbers_do(root: Path) -> None:
 
 def test_among_many_pairs_and_with_one_seed_the_words_are_careful(root: Path, tmp_path: Path) -> None:
     _, compared = found(root)
-    pair = seen_from(next(p for p in compared.pairs if "dice" in (p.a, p.b)), "dice")
+    pair = compared.pairs_with("dice")[0]
     among = replace(compared, pairs=(replace(pair, verdict="inconclusive", more_seeds=2, more_images=None),) * 9)
     assert pair.wide is not None
     assert pair.wide[0] > compared.rope
@@ -219,9 +224,9 @@ def test_few_runs_are_said_to_be_few(tmp_path: Path) -> None:
     _, compared = found(tmp_path)
     (only,) = answer(compared, "run")
     assert "nothing to compare it with" in only
-    assert [caution for caution in cautions(compared, [1]) if "One run of a level" in caution]
-    assert [caution for caution in cautions(compared, [3]) if "With 3 seeds" in caution]
-    assert not [caution for caution in cautions(compared, [12]) if "seeds" in caution]
+    assert [caution for caution in cautions(with_seeds(compared, 1)) if "One run per level" in caution]
+    assert [caution for caution in cautions(with_seeds(compared, 3)) if "With 3 seeds" in caution]
+    assert not [caution for caution in cautions(with_seeds(compared, 12)) if "seeds" in caution]
 
 
 @pytest.mark.parametrize(("levels", "words"), [(2, "Two seeds hardly show"), (7, "With 2 seeds, the intervals")])
@@ -230,7 +235,7 @@ def test_two_seeds_of_many_levels_show_more(tmp_path: Path, levels: int, words: 
         for seed in range(2):
             write_run(tmp_path / f"{level}-{seed}", level, seed)
     _, compared = found(tmp_path)
-    assert next(cautions(compared, [2] * levels)).startswith(words)
+    assert next(cautions(with_seeds(compared, 2))).startswith(words)
 
 
 @pytest.mark.parametrize("metric", ["miou", "ece"])
@@ -276,14 +281,14 @@ def test_a_level_that_scatters_for_all_is_named(tmp_path: Path) -> None:
             better = 0.1 * seed * (level == "b")
             write_run(tmp_path / f"{level}-{seed}", level, seed, counts=made_counts("x", seed, better=better))
     study, compared = found(tmp_path)
-    (told,) = [caution for caution in cautions(compared, [3, 3, 3]) if "Seeds move" in caution]
+    (told,) = [caution for caution in cautions(compared) if "Seeds move" in caution]
     by_level = {level.name: [e.scores["miou"] for e in level.entries] for level in study.levels}
     a, b, c = (f"{100 * np.std(by_level[name], ddof=1):.1f}" for name in "abc")
     assert f"Seeds move `b` by {b} points (standard deviation), other levels by {a} to {c}:" in told
     even = {
         level: replace(x, variance=compared.levels[0].variance) for level, x in zip("abc", compared.levels, strict=True)
     }
-    assert not [x for x in cautions(replace(compared, levels=tuple(even.values())), [3] * 3) if "Seeds move" in x]
+    assert not [x for x in cautions(replace(compared, levels=tuple(even.values()))) if "Seeds move" in x]
 
 
 def test_groups_are_drawn_as_a_whole(tmp_path: Path, script: Script, root: Path) -> None:

@@ -40,6 +40,7 @@ KINDS = [
     ("seg-evaluate", (*EVALUATED, "batch=0"), "batch: expected a whole number from 1 to 65536, got 0"),
     ("seg-evaluate", (*EVALUATED, "workers=1000000"), "workers: expected a whole number from 0 to 1024, got 1000000"),
     ("seg-evaluate", (*EVALUATED, "pictures=x"), "pictures: expected a whole number of at least 0, got 'x'"),
+    ("seg-evaluate", (*EVALUATED, "save_masks=2"), "save_masks: expected true or false, got 2; give one"),
     ("seg-evaluate", (*EVALUATED, "json=1"), "json: expected true or false, got 1"),
     ("seg-evaluate", (*EVALUATED, "sizes=3"), r"sizes: expected a list, got 3; give \[3\]"),
     ("seg-diagnose", ("checkpoint=x", "images=y", "destination=z", "threshold=nan"), "threshold: expected a number"),

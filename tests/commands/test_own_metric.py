@@ -60,7 +60,7 @@ def test_it_stands_wherever_scores_stand(tmp_path: Path, data: Path, script: Scr
     assert statistics["winner"]["level"] == min((a, b), key=lambda level: level["mean"])["level"]
     report = (tmp_path / "compared/report.md").read_text()
     assert f"{TITLE} regions" in report
-    assert "lower" in report or "less is better" in report
+    assert "lower is better" in report
     assert f"| {TITLE} |" in report, "among the rankings by other metrics"
     with (tmp_path / "compared/results.csv").open() as file:
         rows = list(csv.DictReader(file))

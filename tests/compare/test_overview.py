@@ -55,7 +55,7 @@ def test_each_value_is_a_study_of_its_own(root: Path) -> None:
 
 def test_the_overview_says_who_falls_behind(root: Path) -> None:
     found = overview(root, "dice")
-    by_value = {value: {x.level: x.mean for x in compared.levels} for value, compared in found.found.items()}
+    by_value = {value: {x.level: x.mean for x in compared.levels} for value, compared in found.by_value.items()}
     (change,) = found.changes
     at = {value: means["focal"] - means["dice"] for value, means in by_value.items()}
     assert change.level == "focal"
@@ -163,7 +163,7 @@ def test_one_seed_decides_nothing_over_values_either(root: Path, tmp_path: Path,
     assert script("seg-compare", runs="runs", destination="out", by="data.render.imbalance", draws=200).returncode == 0
     text = (tmp_path / "out/report.md").read_text()
     assert text.count("whether its level is the best, one seed cannot tell") == 2
-    assert "One run of a level does not show how much seeds matter" in text
+    assert "One run per level does not show how much seeds matter" in text
     assert "probability" not in text
     assert not re.search("gains|loses", text)
     assert "or, of one seed, for these very runs" in text

@@ -17,14 +17,14 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from seg.compare import plots
-from seg.compare.findings import Compared
+from seg.compare.findings import Comparison
 from seg.compare.gallery import Case, draw_case, encoded, find_cases
 from seg.compare.overview import look_over, write_overview
 from seg.compare.report import write_report
 from seg.compare.statistics import compare
 from seg.compare.study import Level, read_study
 from seg.report.document import Bullets, Heading, Table, Text, Views, to_markdown, to_page
-from seg.report.figure import labels, looks, remove_others, save_figure, short
+from seg.report.figure import labels, remove_others, saved_figure, short, styles_of
 from seg.report.inline_markup import code
 from seg.runs import EVALUATION
 
@@ -67,7 +67,7 @@ def made_levels(template: Level, names: list[str]) -> list[Level]:
     return levels
 
 
-def compared(levels: list[Level]) -> Compared:
+def compared(levels: list[Level]) -> Comparison:
     return compare({level.name: level.sample() for level in levels}, draws=100)
 
 
@@ -92,7 +92,7 @@ def draw_all(folder: Path, levels: list[Level], classes: list[str]) -> dict[str,
     found = compared(levels)
     ranked = sorted(levels, key=lambda level: -levels.index(level))
     plots.draw_forest(folder, found, levels[0].name)
-    plots.draw_seeds(folder, found, {level.name: [0.5, 0.6] for level in levels})
+    plots.draw_seeds(folder, found)
     plots.draw_classes(folder, found, classes)
     plots.draw_curves(folder, levels)
     plots.draw_worst(folder, levels)
@@ -165,13 +165,13 @@ def test_a_level_looks_alike_in_all_plots(tmp_path: Path, template: Level, drawn
             found.setdefault(label, set()).add(line.get_color())
     assert set(found) == set(names)
     assert all(len(colors) == 1 for colors in found.values())
-    look = looks(names)
-    assert looks(reversed(names)) == look
+    look = styles_of(names)
+    assert styles_of(reversed(names)) == look
     assert {name: {each.color} for name, each in look.items()} == found
 
 
 def test_sixty_levels_look_different() -> None:
-    look = looks(map(str, range(60))).values()
+    look = styles_of(map(str, range(60))).values()
     assert len({(each.color, each.line) for each in look}) == 60
     assert len({(each.color, each.marker) for each in look}) == 60
 
@@ -214,7 +214,8 @@ def test_settings_of_the_user_do_not_matter(tmp_path: Path) -> None:
     import matplotlib
 
     with matplotlib.rc_context({"text.usetex": True, "text.parse_math": True}):
-        save_figure(tmp_path, "figure", lambda figure: figure.subplots().set_title("$a"), (3, 2))
+        with saved_figure(tmp_path, "figure", (3, 2)) as axes:
+            axes.set_title("$a")
         assert matplotlib.rcParams["text.usetex"]
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 
 from seg.compare.ranks import agreement, joint_draws, rank_draws
 from seg.compare.scores import COUNTED, LevelScores, group_numbers, image_scores, scored
-from seg.compare.statistics import BOTH, IMAGES, Compared, compare, holm
+from seg.compare.statistics import BOTH, IMAGES, Comparison, compare, holm
 from seg.compare.variance import (
     SeedInteraction,
     VarianceParts,
@@ -44,7 +44,7 @@ def made(
     }
 
 
-def plain(compared: Compared) -> Any:
+def plain(compared: Comparison) -> Any:
     """All numbers, to compare them to the bit."""
     return repr(dataclasses.asdict(compared))
 

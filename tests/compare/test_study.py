@@ -424,4 +424,4 @@ def test_a_length_is_compared_in_pixels(tmp_path: Path, script: Script) -> None:
     report = (tmp_path / "out/report.md").read_text()
     assert f"{title} px" in report
     assert "standard errors in pixels" in report
-    assert "less is better; differences are the first level minus the second, in pixels" in report
+    assert "lower is better; differences are the first level minus the second, in pixels" in report

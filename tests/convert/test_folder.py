@@ -16,8 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import SHARED, hear_hangups
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from seg import _preproc
@@ -618,7 +617,7 @@ def test_masks_never_land_on_sources(tmp_path: Path) -> None:
         ({"unknown": "guess"}, "unknown: expected error, ignore or nearest, got 'guess'; choose one of them"),
         ({"unknown": "nearest"}, r"max_distance: expected 0\.\.255 with unknown=nearest, got none"),
         ({"max_distance": 3}, "max_distance: expected only with unknown=nearest, got unknown=error; leave it out"),
-        ({"unknown": "nearest", "max_distance": 256}, r"max_distance: expected 0\.\.255, got 256"),
+        ({"unknown": "nearest", "max_distance": 256}, r"max_distance: expected a whole number from 0 to 255, got 256"),
         (
             {"read": "rgb"},
             "read: expected auto, color, index, ade20k, labelme, coco or cityscapes_polygons, got 'rgb'; choose",

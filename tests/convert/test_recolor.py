@@ -8,8 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from seg.convert import convert_array, convert_folder, recolor_folder
 from seg.convert.recolor import recolor_array
@@ -20,6 +19,7 @@ COLORED = LabelMap(
 )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(builtin_names()))
 def test_there_and_back(seed: int, name: str) -> None:
     labels = LabelMap.load(name)

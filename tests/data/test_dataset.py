@@ -146,7 +146,7 @@ def test_a_second_check_looks_at_what_has_changed(tmp_path: Path, monkeypatch: p
         assert check(pairs, 3).counts[2].tolist() == [64 * 96, 0, 0]
     assert looked == ["s2", "s2"]
     looked.clear()
-    assert check(pairs, 3, reading=Reading(range=((0, 200),))).seen[0].cut > 0  # and so is another reading
+    assert check(pairs, 3, reading=Reading(range=((0, 200),))).facts[0].cut > 0  # and so is another reading
     assert len(looked) == 4
     looked.clear()
     with pytest.raises(ValueError, match="expected 0..1 for 2 classes"):  # another label map is another question

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from conftest import LABELS, Script, fails, scene, train_options, write_pairs
 
-from seg.audit import Split
-from seg.audit import audit as look_at
+from seg.audit import Split, audit as look_at
 from seg.convert.sources import list_sources
 from seg.data.pairs import list_images, pair
 from seg.data.pairs.folders import check_apart, list_names
@@ -60,7 +59,7 @@ def test_one_walker(tmp_path: Path, data: Path) -> None:
     assert sorted(list_images(images)) == NAMES
     assert [p.name for p in pair(images, masks)] == NAMES
     assert sorted(s.mask.removesuffix(".png") for s in list_sources(masks, tmp_path / "out", "**/*")) == NAMES
-    assert [look.name for look in look_at([Split("data", images, masks)], LABELS).looks[0]] == NAMES
+    assert [look.name for look in look_at([Split("data", images, masks)], LABELS).pairs[0]] == NAMES
 
 
 def test_links_into_nowhere_are_listed_so_that_opening_them_tells(tmp_path: Path) -> None:

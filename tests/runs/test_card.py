@@ -57,9 +57,9 @@ def test_numbers_and_what_they_do_not_say() -> None:
     assert "| boat | - | - | - |" in text
     assert "| 0 | sky\\|blue | #0000ff | 60.0 | 16.7 |" in text
     assert "| train | 8 | a, b | c, d | 20.0 |" in text
-    assert "the best of 2 validations by miou, chosen on the very images that it is scored on here" in text
-    assert "Without a training pixel: car, boat." in text
-    assert "Without a validation pixel, and so not judged: boat." in text
+    assert "the best of 2 validations by miou, chosen on the same images that it is scored on here" in text
+    assert "No training pixel: car, boat." in text
+    assert "No validation pixel, and so not evaluated: boat." in text
     assert "never found (IoU 0): car." in text
     assert "Validated on a share of 0.2 of the pairs, chosen by seed 0; tiles of one image kept together." in text
     assert "| model | Net(width=8) |" in text
@@ -72,7 +72,7 @@ def test_numbers_and_what_they_do_not_say() -> None:
 def test_a_run_that_says_nothing_of_new_images_says_so() -> None:
     assert "Validated on training images (`fit.overfit`)" in made(fit={"overfit": 2}).text()
     assert "**A smoke test: two steps on few images. The scores mean nothing.**" in made(smoke=True).text()
-    assert "started from other weights, whose licence was not looked into" in made(init="other.pt").text()
+    assert "started from other weights, whose licence was not checked" in made(init="other.pt").text()
 
 
 def test_front_matter_is_yaml() -> None:

@@ -201,7 +201,7 @@ def test_a_failed_write_leaves_no_partial_file(tmp_path: Path, monkeypatch: pyte
     [
         ({"seed": -1}, "seed: expected a whole number of at least 0, got -1"),
         ({"height": 31}, "height: expected a whole number of at least 32, got 31"),
-        ({"width": 0}, "at least 32 pixels, got 192 x 0"),
+        ({"width": 0}, "width: expected a whole number of at least 32, got 0"),
         ({"imbalance": 0.0}, "imbalance: expected a number from 0.2 to 1000000.0, got 0.0"),
         ({"imbalance": float("nan")}, "imbalance: expected .* got nan"),
         ({"blur": -0.5}, "blur: expected a radius in pixels from 0 to 32, got -0.5"),

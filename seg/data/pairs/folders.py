@@ -20,7 +20,7 @@ class Folder(NamedTuple):
 
 
 def walk(root: Path, inner: str = "", above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Folder]:
-    """Each folder with its files, in a fixed order, parents first.
+    """Yield each folder with its files, in a fixed order, parents first.
 
     Args:
         root: where the walk begins.
@@ -53,7 +53,7 @@ def list_names(root: Path) -> Iterator[str]:
 
 
 def check_apart(destination: str | os.PathLike[str], folders: Iterable[str | os.PathLike[str]], what: str) -> None:
-    """Make sure that what a command writes is not among what it reads, this time or the next.
+    """Check that a command does not write into the folders that it reads, this time or the next.
 
     Args:
         what: the option that names the destination, for the message.
@@ -64,7 +64,7 @@ def check_apart(destination: str | os.PathLike[str], folders: Iterable[str | os.
     target = Path(destination).resolve()
     around = {_identity(folder) for folder in (target, *target.parents) if folder.is_dir()}
     for root in map(Path, folders):
-        if any(not found.reason and _identity(root / found.inner) in around for found in walk(root)):
+        if any(not folder.reason and _identity(root / folder.inner) in around for folder in walk(root)):
             raise ValueError(
                 f"{what}: expected a folder outside '{root}', got '{destination}', where what is written would be read "
                 "as images the next time; give another folder"
@@ -72,7 +72,7 @@ def check_apart(destination: str | os.PathLike[str], folders: Iterable[str | os.
 
 
 def _scan(folder: Path) -> tuple[list[tuple[str, str]], list[str]]:
-    """(stem, suffix) of the files, and names of the folders, both sorted."""
+    """Return (stem, suffix) of the files, and names of the folders, both sorted."""
     files, folders = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -88,7 +88,7 @@ def _scan(folder: Path) -> tuple[list[tuple[str, str]], list[str]]:
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-    """``folder``, ``file`` or ``other``. A link into nowhere is a file: it is reported when it is opened."""
+    """Return ``folder``, ``file`` or ``other``. A link into nowhere is a file: it is reported when it is opened."""
     try:
         if entry.is_dir():
             return "folder"

@@ -9,7 +9,7 @@ from seg.files import SUFFIXES
 
 
 def images_of(source: Path, template: str) -> dict[str, Path]:
-    """Name of each image, which its mask will bear, and its file.
+    """Return the file of each image by the name that its mask will bear.
 
     Args:
         source: a folder, searched with its subfolders; an image; or a text file of images, one a line, absolute or
@@ -26,7 +26,7 @@ def images_of(source: Path, template: str) -> dict[str, Path]:
         raise ValueError(f"image_template: expected {{}} with a file as images, got '{template}'; leave it out")
     if source.suffix.lower() in SUFFIXES:
         return {source.stem: source}
-    found: dict[str, Path] = {}
+    images: dict[str, Path] = {}
     for number, text in enumerate(lines(source), start=1):
         line = text.strip()
         if not line or line.startswith("#"):
@@ -38,12 +38,12 @@ def images_of(source: Path, template: str) -> dict[str, Path]:
             )
         inside = os.path.normpath(line)
         name = str(Path(inside).with_suffix("")) if not inside.startswith(("..", os.sep)) else image.stem
-        if found.get(name, image) != image:
+        if images.get(name, image) != image:
             raise ValueError(
-                f"{source}, line {number}: expected one image called '{name}', got '{found[name]}' and '{image}'; "
+                f"{source}, line {number}: expected one image called '{name}', got '{images[name]}' and '{image}'; "
                 "predict them one list at a time"
             )
-        found[name] = image
-    if not found:
+        images[name] = image
+    if not images:
         raise ValueError(f"images: expected images in the list '{source}', one a line, got none; add them")
-    return found
+    return images

@@ -4,7 +4,7 @@ import codecs
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from seg.data.pairs.names import composed
@@ -16,14 +16,11 @@ _BETWEEN = re.compile(r"\s*[\t,]\s*|\s+")
 _SHOWN = 4  # candidates that a message names
 
 
-class Entry:
-    """What one line of a list calls: an image, and its mask where a second column names it."""
-
-    def __init__(self, image: tuple[str, Path], mask: Path | None) -> None:
-        (self.name, self.image), self.mask = image, mask
+_File = tuple[str, Path]
+"""A name, and a file that bears it."""
 
 
-def chosen(
+def listed_files(
     file: str | os.PathLike[str], images: Files, masks: Files, folders: tuple[Path, Path]
 ) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
     """Return the images and masks that a list file names, in the order of its lines.
@@ -43,25 +40,21 @@ def chosen(
         ValueError: a missing file, one that is no text, a line that fits no image or several, or no line at all.
     """
     path = Path(file)
-    found_images, found_masks = (_Finder(f, folder, path) for f, folder in zip((images, masks), folders, strict=True))
-    entries = [
-        entry
-        for number, line in enumerate(lines(path), start=1)
-        if (entry := _entry(line, found_images, found_masks, f"{path}, line {number}"))
-    ]
-    if not entries:
+    finder, mask_finder = (_Finder(f, folder, path) for f, folder in zip((images, masks), folders, strict=True))
+    read = [_read(text, finder, mask_finder, f"{path}, line {i}") for i, text in enumerate(lines(path), start=1)]
+    if not any(read):
         raise ValueError(f"{path}: expected names of images, one a line, got none; add them")
     kept: dict[str, list[Path]] = {}
     partners: dict[str, list[Path]] = {}
-    for entry in entries:
-        mask = [entry.mask] if entry.mask else list(masks.get(entry.name, ()))
-        if kept.get(entry.name, [entry.image]) != [entry.image] or partners.get(entry.name, mask) != mask:
+    for (name, image), named in filter(None, read):
+        mask = [named] if named else list(masks.get(name, ()))
+        if kept.get(name, [image]) != [image] or partners.get(name, mask) != mask:
             raise ValueError(
-                f"{path}: expected one image and one mask named '{entry.name}', got several; remove the other line"
+                f"{path}: expected one image and one mask named '{name}', got several; remove the other line"
             )
-        kept[entry.name] = [entry.image]
+        kept[name] = [image]
         if mask:
-            partners[entry.name] = mask
+            partners[name] = mask
     return kept, partners
 
 
@@ -83,48 +76,39 @@ def lines(file: Path) -> list[str]:
     return re.split(r"\r\n|\r|\n", text)
 
 
-def _entry(line: str, images: "_Finder", masks: "_Finder", where: str) -> Entry | None:
-    """Return what a line calls; None for an empty line or a comment."""
+def _read(line: str, images: "_Finder", masks: "_Finder", where: str) -> tuple[_File, Path | None] | None:
+    """Return the image that a line names, and the mask in its second column; None for an empty line or a comment."""
     text = line.strip()
     if not text:
         return None
-    found = images.find(text)
-    if len(found) == 1:
-        return Entry(found[0], None)
-    if not found and text.startswith("#"):
+    candidates = images.find(text)
+    if len(candidates) == 1:
+        return candidates[0], None
+    if not candidates and text.startswith("#"):
         return None
-    if not found:
+    if not candidates:
         columns = [(text[: gap.start()], text[gap.end() :]) for gap in _BETWEEN.finditer(text)]
-        both = [(image, mask) for first, second in columns for image, mask in _pairs(first, second, images, masks)]
+        both = [(image, mask) for a, b in columns for image in images.find(a) for mask in masks.find(b)]
         if len(both) == 1:
             (image, (_, mask)) = both[0]
-            return Entry(image, mask)
-        found = list(dict.fromkeys(image for image, _ in both))
-        found = found if len(found) != 1 else [mask for _, mask in both]  # it is the mask that is not clear
-        if not found and (known := [columns for columns in columns if images.find(columns[0])]):
+            return image, mask
+        candidates = list(dict.fromkeys(image for image, _ in both))
+        if len(candidates) == 1:  # it is the mask that is not clear
+            candidates = [mask for _, mask in both]
+        if not candidates and (known := [columns for columns in columns if images.find(columns[0])]):
             first, second = known[-1]
             raise ValueError(
                 f"{where}: expected the name of a mask after '{first}', such as '{masks.example}', got '{second}'; "
                 "correct or remove it; a comment needs a line of its own"
             )
-    if not found:
+    if not candidates:
         raise ValueError(
             f"{where}: expected the name of an image, such as '{images.example}', got '{text}'; correct or remove the "
             "line"
         )
-    named = ", ".join(f"'{path}'" for _, path in found[:_SHOWN])
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    named = ", ".join(f"'{path}'" for _, path in candidates[:_SHOWN])
+    more = f" and {len(candidates) - _SHOWN} more" if len(candidates) > _SHOWN else ""
     raise ValueError(f"{where}: expected one file, got '{text}', which may be {named}{more}; write more of the path")
-
-
-def _pairs(first: str, second: str, images: "_Finder", masks: "_Finder") -> Iterator[tuple["_File", "_File"]]:
-    """Say what two columns may stand for."""
-    if found := images.find(first):
-        others = masks.find(second)
-        yield from ((image, mask) for image in found for mask in others)
-
-
-_File = tuple[str, Path]
 
 
 class _Finder:
@@ -141,10 +125,10 @@ class _Finder:
                     self._by_end[end].append((name, path))
 
     def find(self, text: str) -> list[_File]:
-        """Name and path of each, none if it fits no file; also as other programs quote it, or write it on Windows."""
+        """Return name and path of each file that a word fits, quoted or written as on Windows too."""
         for word in dict.fromkeys((text, text.strip("\"'"), text.replace("\\", "/"))):
-            if found := self._exact(word) or self._ending(word):
-                return found
+            if candidates := self._exact(word) or self._ending(word):
+                return candidates
         return []
 
     def _exact(self, word: str) -> list[_File]:
@@ -157,7 +141,7 @@ class _Finder:
         return []
 
     def _ending(self, word: str) -> list[_File]:
-        """Files whose path, or name, ends in the word: for lists that were written elsewhere."""
+        """Return the files whose path, or name, ends in the word: for lists that were written elsewhere."""
         if Path(word).is_absolute() and Path(word).exists():
             return []
         end = composed("/" + os.path.normpath(word).lstrip("./"))
@@ -171,7 +155,7 @@ class _Finder:
         return self._by_end.get(composed(os.path.normpath(word).rpartition("/")[2]), [])
 
     def _paths(self, file: _File) -> set[str]:
-        """Its absolute paths, with and without suffix."""
+        """Return the absolute paths of a file, with and without suffix."""
         inner = composed(file[1].relative_to(self._folder).as_posix())
         bare = inner.removesuffix(file[1].suffix)
         return {f"{composed(root)}/{path}" for root in self._roots for path in (inner, bare)}

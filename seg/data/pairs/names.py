@@ -37,43 +37,43 @@ def shared_name(file: str, template: str) -> str | None:
 
 
 def composed(text: str) -> str:
-    """With every accent in one character with its letter (NFC): file systems and archives differ in that."""
+    """Return the text NFC-normalised: file systems and archives differ in how they compose accents."""
     return unicodedata.normalize("NFC", text)
 
 
 def list_files(folder: Path, template: str = "{}") -> dict[str, list[Path]]:
-    """Name -> files of that name below ``folder``; more than one is a fault in the data. See `list_images`."""
+    """Return the files of each name below ``folder``; more than one is a fault in the data. See `list_images`."""
     shared_name("a", template)  # raises if it is not a template
     wanted = {*SUFFIXES, _cut(template.partition("{}")[2])[1].lower()} - {""}
-    found: dict[str, list[Path]] = {}
+    files: dict[str, list[Path]] = {}
     for file in list_names(folder):
         name = shared_name(file, template) if _cut(file)[1].lower() in wanted else None
         if name is not None:
-            found.setdefault(name, []).append(folder / file)
-    if not found:
+            files.setdefault(name, []).append(folder / file)
+    if not files:
         raise ValueError(
             f"expected files like '{template}' ({' '.join(SUFFIXES)}), got none in '{folder}'; check folder and "
             "template"
         )
-    return found
+    return files
 
 
-def one_each(found: dict[str, list[Path]]) -> dict[str, Path]:
-    """Name -> its only file.
+def one_each(files: dict[str, list[Path]]) -> dict[str, Path]:
+    """Return the only file of each name.
 
     Raises:
         ValueError: two files of one name.
     """
-    for name, paths in found.items():
+    for name, paths in files.items():
         if len(paths) > 1:
             raise ValueError(
                 f"expected one file named '{name}', got '{paths[0]}' and '{paths[1]}'; rename or remove one"
             )
-    return {name: paths[0] for name, paths in found.items()}
+    return {name: paths[0] for name, paths in files.items()}
 
 
 def list_images(folder: Path, template: str = "{}") -> dict[str, Path]:
-    """Name -> file of every image below ``folder``; ``{}`` in the template stands for the name.
+    """Return every image below ``folder`` by its name, which ``{}`` in the template stands for.
 
     Args:
         folder: searched with its subfolders, which are part of the name; `seg.data.pairs.folders` says how.
@@ -86,6 +86,6 @@ def list_images(folder: Path, template: str = "{}") -> dict[str, Path]:
 
 
 def _cut(base: str) -> tuple[str, str]:
-    """Stem and suffix, of ``.png`` and ``{}.png`` too, for which `Path.suffix` is empty."""
+    """Split into stem and suffix, of ``.png`` and ``{}.png`` too, for which `Path.suffix` is empty."""
     stem, dot, suffix = base.rpartition(".")
     return (stem, dot + suffix) if dot and "/" not in suffix else (base, "")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from seg.data.pairs.lists import chosen
+from seg.data.pairs.lists import listed_files
 from seg.data.pairs.names import list_files, one_each, shared_name
 from seg.data.pairs.several import Folders, Part, as_list, parts_of
 
@@ -42,16 +42,15 @@ def pair(
         images, masks: folders, mirrored where nested; they may be one folder. Of each as many as of the other: names
             then begin with what differs between the paths (``d1/a`` and ``d2/a`` from ``d1/images``, ``d2/images``).
         image_template, template: file name of image and mask, ``{}`` for the shared name.
-        only: a list file, which `seg.data.pairs.lists.chosen` explains, or one for each folder; without it, all files
-            must pair up.
+        only: a list file, see `seg.data.pairs.lists.listed_files`, or one for each folder; without it, all files must
+            pair up.
 
     Raises:
         ValueError: a file without partner, an empty folder, or a listed name that does not exist.
     """
     pairs: list[Pair] = []
     for part in parts_of(images, masks, only):
-        found = _list_part(part, image_template, template)
-        image_files, mask_files = map(one_each, found)
+        image_files, mask_files = map(one_each, _list_part(part, image_template, template))
         _check_partners("image", image_files, "mask", mask_files, part.masks, template)
         _check_partners("mask", mask_files, "image", image_files, part.images, image_template)
         pairs += [Pair(part.prefix + name, image_files[name], mask_files[name]) for name in sorted(image_files)]
@@ -78,23 +77,23 @@ def with_instances(
             "in the same order"
         )
     files = [one_each(list_files(folder, instance_template)) for folder in second]
-    found = []
-    for each in pairs:
-        number = next(number for number, folder in enumerate(first) if each.mask.is_relative_to(folder))
-        name = shared_name(each.mask.relative_to(first[number]).as_posix(), template) or ""
+    complete = []
+    for p in pairs:
+        number = next(number for number, folder in enumerate(first) if p.mask.is_relative_to(folder))
+        name = shared_name(p.mask.relative_to(first[number]).as_posix(), template) or ""
         path = files[number].get(name)
         if path is None:
             raise ValueError(
                 f"instances: expected a file like '{instance_template}' in '{second[number]}' for each mask, got none "
-                f"for '{each.mask}'; add it, or set the template"
+                f"for '{p.mask}'; add it, or set the template"
             )
-        if path.resolve() == each.mask.resolve():
+        if path.resolve() == p.mask.resolve():
             raise ValueError(
                 f"instances: expected other files than the masks, got '{path}' as both; give the folder that holds the "
                 "numbers of the objects"
             )
-        found.append(replace(each, instances=path))
-    return found
+        complete.append(replace(p, instances=path))
+    return complete
 
 
 def list_both(
@@ -105,13 +104,12 @@ def list_both(
     template: str = "{}",
     only: Folders | None = None,
 ) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """Name -> image files and name -> mask files, whether or not they pair up; the arguments are those of `pair`."""
-    all_images: dict[str, list[Path]] = {}
-    all_masks: dict[str, list[Path]] = {}
+    """List image files and mask files by name, whether or not they pair up; the arguments are those of `pair`."""
+    both: tuple[dict[str, list[Path]], dict[str, list[Path]]] = {}, {}
     for part in parts_of(images, masks, only):
-        for files, found in zip((all_images, all_masks), _list_part(part, image_template, template), strict=True):
-            files |= {part.prefix + name: paths for name, paths in found.items()}
-    return all_images, all_masks
+        for files, listed in zip(both, _list_part(part, image_template, template), strict=True):
+            files.update({part.prefix + name: paths for name, paths in listed.items()})
+    return both
 
 
 def _list_part(part: Part, image_template: str, template: str) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
@@ -121,7 +119,7 @@ def _list_part(part: Part, image_template: str, template: str) -> tuple[dict[str
         taken = {path for paths in mask_files.values() for path in paths}
         image_files = {name: paths for name, paths in image_files.items() if not taken & set(paths)}
     if part.listed is not None:
-        return chosen(part.listed, image_files, mask_files, (part.images, part.masks))
+        return listed_files(part.listed, image_files, mask_files, (part.images, part.masks))
     return image_files, mask_files
 
 

@@ -1,7 +1,7 @@
 """Splits by scene: tiles of one picture, or frames of one place, belong to one part."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -34,20 +34,20 @@ def scenes_of(names: Sequence[str], group: str | None = None) -> list[str]:
             f"data.group: expected a regular expression, such as '^(.*)_', got '{group}' ({error}); correct it"
         ) from None
     matches = [pattern.search(name) for name in names]
-    found = [match and match[min(pattern.groups, 1)] for match in matches]
-    without = [name for name, scene in zip(names, found, strict=True) if not scene]
+    matched = [match and match[min(pattern.groups, 1)] for match in matches]
+    without = [name for name, scene in zip(names, matched, strict=True) if not scene]
     if without:
         raise ValueError(
             f"data.group: expected '{group}' to find a scene in every name, got none in {len(without)} of "
             f"{len(names)}, the first '{without[0]}'; correct it"
         )
-    return [str(scene) for scene in found]
+    return [str(scene) for scene in matched]
 
 
 def torn_scenes(
     first: Sequence[str], second: Sequence[str], group: str | None = None
 ) -> dict[str, tuple[list[int], list[int]]]:
-    """Scenes that have pairs in both parts, and the positions of these pairs.
+    """Find scenes that have pairs in both parts, and the positions of these pairs.
 
     Args:
         first, second: names of the pairs of each part.
@@ -73,18 +73,18 @@ def torn_scenes(
 
 
 def _by_place(names: Sequence[str]) -> dict[str, str]:
-    """Name -> scene of tiles that lie beside those of other scenes, in one folder.
+    """Return the scene of each tile that lies beside those of other scenes, in one folder.
 
     Their numbers are taken for pixels where they begin with 0 and go on in steps of at least 16: others count cases,
     frames or seconds.
     """
-    found: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
+    placed: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
     for name in names:
         if match := _PLACED.fullmatch(name):
-            found[match["scene"]].append((name, int(match["y"]), int(match["x"])))
+            placed[match["scene"]].append((name, int(match["y"]), int(match["x"])))
     return {
         name: scene
-        for scene, tiles in found.items()
+        for scene, tiles in placed.items()
         if all(
             min(numbers) == 0 and min({*numbers} - {0}, default=16) >= 16 for numbers in [*zip(*tiles, strict=True)][1:]
         )
@@ -107,9 +107,7 @@ def split(
     """
     checks.share("data.val_share", share, "the scenes", least=False, most=False)
     names = list(scenes) if scenes is not None else [str(i) for i in range(len(members))]
-    sizes = dict.fromkeys(names, 0)
-    for name in names:
-        sizes[name] += 1
+    sizes = Counter(names)
     if len(members) < 2:
         raise ValueError(f"split: expected at least two pairs, got {len(members)}; add images, or name both parts")
     if len(sizes) < 2:
@@ -129,7 +127,7 @@ def split(
 
 
 def _drawn(sizes: list[tuple[str, int]], wanted: int) -> set[str]:
-    """Scenes, in this order, that together come nearest to the wanted number; at least one, and not all."""
+    """Choose scenes, in this order, that together come nearest to the wanted number; at least one, and not all."""
     drawn: list[str] = []
     count = 0
     for name, size in sizes:

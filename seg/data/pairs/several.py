@@ -20,7 +20,7 @@ class Part(NamedTuple):
 
 
 def as_list(folders: Folders) -> list[Path]:
-    """One path or several, as a list."""
+    """Return one path or several as a list."""
     return [Path(f) for f in ([folders] if isinstance(folders, str | os.PathLike) else folders)]
 
 
