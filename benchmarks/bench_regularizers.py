@@ -23,7 +23,8 @@ import torch
 import torchvision
 from timm.layers import DropBlock2d, DropPath
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth as VisionDepth, drop_block2d
+from torchvision.ops import StochasticDepth as VisionDepth
+from torchvision.ops import drop_block2d
 
 from seg.regularizers import DropBlock, Dropout, SpatialDropout, StochasticDepth, UniformDropout
 

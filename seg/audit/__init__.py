@@ -16,14 +16,24 @@ from seg.audit.files import holds_indices, measure, pair_files
 from seg.audit.neighbours import check_neighbours
 from seg.audit.overlaps import check_overlaps
 from seg.audit.records import (
-    SEVERITIES as SEVERITIES,
-    Audit as Audit,
-    Example as Example,
-    Finding as Finding,
+    SEVERITIES,
+    Audit,
+    Example,
+    Finding,
     Measurements,
-    Split as Split,
-    Totals as Totals,
+    Split,
+    Totals,
 )
+
+__all__ = [
+    "SEVERITIES",
+    "Audit",
+    "Example",
+    "Finding",
+    "Split",
+    "Totals",
+]
+
 from seg.files import checks
 from seg.images import RGB, Reading, read_values
 from seg.images.oddities import percentiles

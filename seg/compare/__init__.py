@@ -27,4 +27,8 @@ What bites here:
   verdicts where two or three levels of a dozen scatter so.
 """
 
-from seg.compare.statistics import compare as compare
+from seg.compare.statistics import compare
+
+__all__ = [
+    "compare",
+]

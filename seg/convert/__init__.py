@@ -14,8 +14,19 @@ What bites here:
 - `seg.convert.pillow` knows what OpenCV misreads; see `seg.images`.
 """
 
-from seg.convert.folder import convert_folder as convert_folder, recolor_folder as recolor_folder
-from seg.convert.reader import LabelReader as LabelReader, convert_array as convert_array
-from seg.convert.recolor import recolor_array as recolor_array
-from seg.convert.summary import Summary as Summary
-from seg.convert.tiles import Cut as Cut, ImageTiles as ImageTiles
+from seg.convert.folder import convert_folder, recolor_folder
+from seg.convert.reader import LabelReader, convert_array
+from seg.convert.recolor import recolor_array
+from seg.convert.summary import Summary
+from seg.convert.tiles import Cut, ImageTiles
+
+__all__ = [
+    "Cut",
+    "ImageTiles",
+    "LabelReader",
+    "Summary",
+    "convert_array",
+    "convert_folder",
+    "recolor_array",
+    "recolor_folder",
+]

@@ -15,22 +15,43 @@ What bites here:
 """
 
 from seg.images.decoding import (
-    MOST_BYTES as MOST_BYTES,
-    Values as Values,
-    decode as decode,
-    decode_values as decode_values,
+    MOST_BYTES,
+    Values,
+    decode,
+    decode_values,
 )
 from seg.images.files import (
-    Image as Image,
-    as_rgb as as_rgb,
-    check_limit as check_limit,
-    decode_image as decode_image,
-    decode_mask as decode_mask,
-    limit as limit,
-    read_image as read_image,
-    read_instances as read_instances,
-    read_mask as read_mask,
-    read_values as read_values,
+    Image,
+    as_rgb,
+    check_limit,
+    decode_image,
+    decode_mask,
+    limit,
+    read_image,
+    read_instances,
+    read_mask,
+    read_values,
 )
-from seg.images.reading import RGB as RGB, Reading as Reading
-from seg.images.rows import Rows as Rows, tiff_rows as tiff_rows
+from seg.images.reading import RGB, Reading
+from seg.images.rows import Rows, tiff_rows
+
+__all__ = [
+    "MOST_BYTES",
+    "RGB",
+    "Image",
+    "Reading",
+    "Rows",
+    "Values",
+    "as_rgb",
+    "check_limit",
+    "decode",
+    "decode_image",
+    "decode_mask",
+    "decode_values",
+    "limit",
+    "read_image",
+    "read_instances",
+    "read_mask",
+    "read_values",
+    "tiff_rows",
+]

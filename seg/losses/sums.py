@@ -5,15 +5,35 @@ from torch import Tensor, nn
 from seg.losses.native import native_sums
 from seg.losses.pixel_sums import (
     FIELD as FIELD,
+)
+from seg.losses.pixel_sums import (
     HIT as HIT,
+)
+from seg.losses.pixel_sums import (
     LABELLED as LABELLED,
+)
+from seg.losses.pixel_sums import (
     MINUS_LOG as MINUS_LOG,
+)
+from seg.losses.pixel_sums import (
     PREDICTED as PREDICTED,
+)
+from seg.losses.pixel_sums import (
     SPREAD as SPREAD,
+)
+from seg.losses.pixel_sums import (
     SQUARES as SQUARES,
+)
+from seg.losses.pixel_sums import (
     Need as Need,
+)
+from seg.losses.pixel_sums import (
     PixelSums as PixelSums,
+)
+from seg.losses.pixel_sums import (
     PlainSums as PlainSums,
+)
+from seg.losses.pixel_sums import (
     cross_entropy_needs as cross_entropy_needs,
 )
 

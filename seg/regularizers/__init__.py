@@ -8,11 +8,23 @@ What bites here:
 - Neighbouring images look alike: batches of neighbours hide variance.
 """
 
-from seg.regularizers.attach import attach as attach
-from seg.regularizers.describe import describe as describe
-from seg.regularizers.drop_block import DropBlock as DropBlock
-from seg.regularizers.dropout import Dropout as Dropout
-from seg.regularizers.spatial_dropout import SpatialDropout as SpatialDropout
-from seg.regularizers.stochastic_depth import StochasticDepth as StochasticDepth
-from seg.regularizers.uniform_dropout import UniformDropout as UniformDropout
-from seg.regularizers.variance import before_norms as before_norms, variance_shift as variance_shift
+from seg.regularizers.attach import attach
+from seg.regularizers.describe import describe
+from seg.regularizers.drop_block import DropBlock
+from seg.regularizers.dropout import Dropout
+from seg.regularizers.spatial_dropout import SpatialDropout
+from seg.regularizers.stochastic_depth import StochasticDepth
+from seg.regularizers.uniform_dropout import UniformDropout
+from seg.regularizers.variance import before_norms, variance_shift
+
+__all__ = [
+    "DropBlock",
+    "Dropout",
+    "SpatialDropout",
+    "StochasticDepth",
+    "UniformDropout",
+    "attach",
+    "before_norms",
+    "describe",
+    "variance_shift",
+]

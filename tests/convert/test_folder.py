@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import pytest
 from conftest import SHARED, hear_hangups
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from seg import _preproc

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import pytest
 from conftest import SHARED
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from seg import _preproc

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from conftest import LABELS, Script, fails, scene, train_options, write_pairs
 
-from seg.audit import Split, audit as look_at
+from seg.audit import Split
+from seg.audit import audit as look_at
 from seg.convert.sources import list_sources
 from seg.data.pairs import list_images, pair
 from seg.data.pairs.folders import check_apart, list_names

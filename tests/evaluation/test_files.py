@@ -16,7 +16,8 @@ import torch
 from conftest import train_options
 
 from seg import runs
-from seg.evaluation import files, plots, tables as printed
+from seg.evaluation import files, plots
+from seg.evaluation import tables as printed
 from seg.evaluation.evaluate import Evaluation, evaluation_of
 from seg.metrics import AtTemperature, Boundaries, Calibration, Components, Pass, PixelCounts
 from seg.metrics.catalogue import KNOWN, check_monitor, direction

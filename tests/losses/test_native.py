@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seg import _losses, losses
-from seg.losses import fused, native as native_losses
+from seg.losses import fused
+from seg.losses import native as native_losses
 from seg.losses.pixel_sums import FIELD, KINDS, Need, PlainSums
 
 
