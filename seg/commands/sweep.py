@@ -123,13 +123,17 @@ def paused() -> Iterator[None]:
         _overall[:] = held
 
 
-def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> None:
-    """Train one run; in a sweep, also print and record its outcome."""
+def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> float | None:
+    """Train one run; in a sweep, also print and record its outcome.
+
+    Returns:
+        The best monitored score, which sweepers such as Optuna's ask for: NaN where the run failed, None on other
+        processes than the first.
+    """
     from seg.training.processes import is_first
 
     if HydraConfig.get().mode is not RunMode.MULTIRUN or not is_first() or _NOTES not in os.environ:
-        train(config)
-        return
+        return _score(train(config))
     from seg.commands.cli.errors import code_of, one_line
     from seg.report.console import console
     from seg.report.tables import percent
@@ -147,13 +151,21 @@ def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> N
         _end(
             name, "failed", f"failed: {one_line(error, 'train')}", reason=one_line(error, "train"), code=code_of(error)
         )
-        return
+        return math.nan
     if folder is not None:
         record = runs.read(folder)
         assert record.done is not None
         how = "trained" if (folder / runs.DONE).stat().st_mtime >= began else "complete"
         found = f"{'is complete: ' * (how == 'complete')}mIoU {percent(_miou(record.done))} %"
         _end(folder.name, how, f"{found}, {record.seconds:.0f} s", folder=str(folder.absolute()))
+    return _score(folder)
+
+
+def _score(folder: Path | None) -> float | None:
+    if folder is None or (done := runs.read(folder).done) is None:
+        return None
+    score = done["best"]["score"]
+    return math.nan if score is None else float(score)
 
 
 def _miou(done: dict[str, Any]) -> float:
@@ -217,54 +229,32 @@ def _all_tested(folders: Sequence[Path], test: Path, metric: Any) -> list[dict[s
     """Judge runs on a test set; return what to note where that failed."""
     if not folders:
         return []
-    changed = _last_change(test)
-    return [note for folder in folders if (note := _tested(folder, test, changed, metric)) is not None]
-
-
-def _last_change(test: Path) -> float:
-    """When a file of a test set was written, added or removed last."""
-    found = [path.stat() for kind in ("images", "masks") for path in (test / kind, *(test / kind).rglob("*"))]
-    return max(max(stat.st_mtime, stat.st_ctime) for stat in found)
-
-
-def is_tested(folder: Path, test: Path, changed: float) -> bool:
-    """Whether the run in a folder was judged on this test set, since both of them changed last."""
-    path = folder / runs.TEST / runs.EVALUATION
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))["data"]
-        same = all(Path(data[kind]).resolve() == (test / kind).resolve() for kind in ("images", "masks"))
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
-    return same and path.stat().st_mtime >= max(changed, (folder / runs.LAST).stat().st_mtime)
-
-
-def _tested(folder: Path, test: Path, changed: float, metric: Any) -> dict[str, Any] | None:
-    """Judge the last weights of a run on a test set, unless that was done; return what to note where it failed."""
-    if is_tested(folder, test, changed):
-        return None
     from seg.commands.cli.errors import code_of, one_line
+    from seg.evaluation.testing import is_tested, last_change
 
-    try:
-        _judge(folder, test, metric)
-    except Exception as error:  # of any kind: the other runs are judged
-        name, reason = f"{folder.name} on {test}", one_line(error, "evaluate")
-        return {"name": name, "how": "failed", "reason": reason, "code": code_of(error)}
-    print(f"{folder.name} was judged on {test}: {folder / runs.TEST}", flush=True)
-    return None
+    changed, failed = last_change(test), []
+    for folder in folders:
+        if is_tested(folder, test, changed):
+            continue
+        try:
+            _judge(folder, test, metric)
+        except Exception as error:  # of any kind: the other runs are judged
+            reason = one_line(error, "evaluate")
+            failed.append(
+                {"name": f"{folder.name} on {test}", "how": "failed", "reason": reason, "code": code_of(error)}
+            )
+        else:
+            print(f"{folder.name} was judged on {test}: {folder / runs.TEST}", flush=True)
+    return failed
 
 
 def _judge(folder: Path, test: Path, metric: Any) -> None:
-    """Evaluate the last weights of a run as it was validated, and write its folder ``test``."""
     from seg.commands.cli.targets import inference_of
     from seg.commands.metrics import wanted_metrics
-    from seg.evaluation.files import evaluate_into
-    from seg.evaluation.subjects import Pairing, of_checkpoint
+    from seg.evaluation.testing import judge
 
     config = runs.read(folder).config
-    data, inference = config["data"], config.get("inference") or {"_target_": "seg.inference.whole"}
-    templates = {key: data[key] for key in ("image_template", "template")}
-    where = Pairing(str(test / "images"), str(test / "masks"), **templates)
     parts = [config["model"], *(task["head"] for task in (config.get("task") or {}).values())]
     own = [str(part["_target_"]).rpartition(".")[0] for part in parts]  # this very command has just used them
-    subject = of_checkpoint(folder / runs.LAST, where, infer=inference_of(inference), trust=own, workers=2)
-    evaluate_into(folder / runs.TEST, subject, wanted_metrics(metric), where, record=folder, save_masks=True)
+    infer = inference_of(config.get("inference") or {"_target_": "seg.inference.whole"})
+    judge(folder, test, wanted_metrics(metric), infer=infer, trust=own)

@@ -25,13 +25,16 @@ def main() -> None:
         sys.exit(code)
 
 
-def train(config: "DictConfig") -> None:
-    """Train as the configuration says; the heavy imports wait until here, so that ``--help`` is quick."""
+def train(config: "DictConfig") -> float | None:
+    """Train as the configuration says, and return the best monitored score.
+
+    The heavy imports wait until here, so that ``--help`` is quick.
+    """
     from seg.commands.build import train_one
     from seg.commands.sweep import job
     from seg.commands.tune import tuned
 
-    job(config, lambda each: train_one(tuned(each, train_one)))
+    return job(config, lambda each: train_one(tuned(each, train_one)))
 
 
 if __name__ == "__main__":

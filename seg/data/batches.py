@@ -232,6 +232,7 @@ def make_loader(
         batch_sampler=batches,
         collate_fn=collate_fn,
         num_workers=workers,
+        multiprocessing_context=_context() if workers else None,
         persistent_workers=workers > 0,
         pin_memory=device.type == "cuda",
         worker_init_fn=_start_worker,
@@ -241,6 +242,12 @@ def make_loader(
     if fabric is None:
         return loader
     return fabric.setup_dataloaders(loader, use_distributed_sampler=False)  # type: ignore[return-value]
+
+
+def _context() -> str | None:
+    """Return how loading processes start where joblib set a way of its own, which only its own processes can go."""
+    ways = multiprocessing.get_all_start_methods()  # the platform's default first
+    return None if multiprocessing.get_start_method(allow_none=True) in (None, *ways) else ways[0]
 
 
 class _Loader(DataLoader[Any]):

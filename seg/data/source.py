@@ -146,6 +146,10 @@ class Source:
         return train, val
 
     def _check_parts(self) -> None:
+        if self.train.images is None or self.train.masks is None:
+            raise ValueError(
+                "data.train: expected images and masks, got none; give data.train.images=... data.train.masks=..."
+            )
         if (self.val.images is None) != (self.val.masks is None):
             raise ValueError("data.val: expected images and masks together, got one of them; give both, or neither")
         numbered = self.train.instances is not None and self.val.images is not None

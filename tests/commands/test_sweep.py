@@ -10,7 +10,8 @@ from conftest import Script, fails, train_options
 from made_runs import write_run
 
 from seg import runs
-from seg.commands.sweep import Overall, is_tested
+from seg.commands.sweep import Overall
+from seg.evaluation.testing import is_tested
 from seg.report.console import console
 from seg.runs.table import results_table
 
@@ -59,6 +60,7 @@ def test_runs_that_were_complete_are_no_work() -> None:
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_failed_runs_are_listed_and_tried_again(tmp_path: Path, data: Path, script: Script, launcher: str) -> None:
     options = [*train_options(data), "fit.epochs=1", "logger=none", f"hydra/launcher={launcher}"]
+    options.append(f"loader.workers={int(launcher == 'joblib')}")  # its processes start others in a way of their own
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/unet_small-cross_entropy-seed1").write_text("a file is in the way")
     words = ["seg-train", "-m", *options, "seed=0,1,2", "name=unet_small-cross_entropy-seed${seed}"]
@@ -116,3 +118,41 @@ def test_runs_are_judged_on_a_test_set(tmp_path: Path, data: Path, script: Scrip
     compared = script("seg-compare", runs="runs", destination="compared", draws=100)
     assert compared.returncode == 0, compared.stderr
     assert "a test set" in (tmp_path / "compared/report.md").read_text()
+
+
+SWEEPER = '''
+from hydra.plugins.sweeper import Sweeper
+
+
+class Asking(Sweeper):
+    """As those that search: one batch of jobs, of which it wants a number each."""
+
+    def __init__(self, **options):
+        pass
+
+    def setup(self, *, hydra_context, task_function, config):
+        from hydra.core.plugins import Plugins
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def sweep(self, arguments):
+        jobs = [[*arguments, f"seed={seed}", f"optimizer.lr={lr}"] for seed, lr in ((0, 0.001), (1, -1))]
+        scores = [float(job.return_value) for job in self.launcher.launch(jobs, initial_job_idx=0)]
+        print("SCORES", scores)
+'''
+
+
+def test_sweepers_are_told_the_monitored_score(
+    tmp_path: Path, data: Path, fresh_script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NaN where a run failed; ``hydra/sweeper=optuna`` fails at its end without a number."""
+    (tmp_path / "hydra_plugins").mkdir()
+    (tmp_path / "hydra_plugins/asking.py").write_text(SWEEPER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    options = [*train_options(data), "fit.epochs=1", "logger=none", "fit.monitor=accuracy", "name=a${seed}"]
+    result = fresh_script("seg-train", "-m", *options, "hydra.sweeper._target_=hydra_plugins.asking.Asking")
+    fails(result, 2, "1 of 2 runs failed; a1: ")
+    scores = re.search(r"SCORES \[(.*), nan\]", result.stdout)
+    assert scores is not None, result.stdout
+    done = json.loads((tmp_path / "runs/a0/done.json").read_text())
+    assert float(scores[1]) == done["best"]["score"] == done["last"]["accuracy"]

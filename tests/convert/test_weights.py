@@ -107,8 +107,8 @@ def test_scales() -> None:
         ([1, 2], "median_frequency", {"images": [3, 0]}, "images: expected pixels for class 1, which has 2"),
         ([1, 2], "median_frequency", {"images": [3, -1]}, "images: expected whole numbers from 0, got -1"),
         ([1, 2], "inverse", {"beta": 0.9}, "beta: expected only with effective_number, got it with inverse; leave"),
-        ([1, 2], "effective_number", {"beta": 1.0}, "beta: expected a number of at least 0 and below 1, got 1.0; try 0.999"),
-        ([1, 2], "effective_number", {"beta": float("nan")}, "less than 1, got nan"),
+        ([1, 2], "effective_number", {"beta": 1.0}, "beta: expected a number of at least 0 and below 1, got 1.0"),
+        ([1, 2], "effective_number", {"beta": float("nan")}, "below 1, got nan"),
     ],
 )
 def test_wrong_requests(pixels: list[Any], rule: str, more: dict[str, Any], reason: str) -> None:

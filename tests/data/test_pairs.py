@@ -109,7 +109,7 @@ def test_split_is_seeded_and_complete(tmp_path: Path) -> None:
     assert split(pairs, 0.25, 7) == (train, val)
     assert split(pairs, 0.25, 8) != (train, val)
     assert len(split(pairs, 0.001, 0)[1]) == 1
-    with pytest.raises(ValueError, match="data.val_share: expected a share of the scenes above 0 and below 1, got 1.5; give"):
+    with pytest.raises(ValueError, match="data.val_share: expected a share of the scenes above 0 and below 1, got 1.5"):
         split(pairs, 1.5, 0)
     with pytest.raises(ValueError, match="split: expected at least two pairs, got 1; add"):
         split(pairs[:1], 0.5, 0)

@@ -28,9 +28,7 @@ def test_cosine_warms_up_and_falls() -> None:
         expected = 2 * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - 10) / 90)))
         assert rates[step] == pytest.approx(expected)
     assert scheduler.get_last_lr()[0] == pytest.approx(0.02)
-    with pytest.raises(
-        ValueError, match=r"scheduler.warmup: expected a share of the run of at least 0 and below 1, got 1.0"
-    ):
+    with pytest.raises(ValueError, match=r"scheduler.warmup: expected a share of the run .* below 1, got 1.0"):
         optim.cosine(optimizer, steps=10, warmup=1.0)
 
 
@@ -79,11 +77,7 @@ def test_schedules_of_torch(
         (optim.step, {"milestones": [30, 60]}, r"scheduler.milestones.0: expected a share from 0 to 1, got 30"),
         (optim.restarts, {"cycles": 0}, "scheduler.cycles: expected a whole number of at least 1, got 0"),
         (optim.one_cycle, {"rising": -1}, r"scheduler.rising: expected a share from 0 to 1, got -1"),
-        (
-            optim.constant,
-            {"warmup": -0.1},
-            r"scheduler.warmup: expected a share of the run of at least 0 and below 1, got -0.1",
-        ),
+        (optim.constant, {"warmup": -0.1}, r"scheduler.warmup: expected a share of the run .* below 1, got -0.1"),
     ],
 )
 def test_schedules_out_of_range(schedule: Callable[..., Any], options: dict[str, Any], message: str) -> None:

@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import seg
-from seg.commands.cli.help import conf_dir, help_text
-from seg.commands.cli.overrides import beside_groups, quoted
+from seg.commands.cli.help import conf_dir, groups_of, help_text
+from seg.commands.cli.overrides import beside_groups, quoted, without_null
 from seg.commands.cli.targets import instantiate, trusted_modules
 from seg.commands.cli.terminal import end_by_signal, print_anything, print_logs
 from seg.files import checks
@@ -28,7 +28,11 @@ __all__ = ["conf_dir", "instantiate", "plain", "run", "trusted_modules"]
 _TRACEBACK = "SEG_TRACEBACK"
 
 
-def run(task: Callable[["DictConfig"], None], config_name: str, version: Callable[[], str] | None = None) -> None:
+Task = Callable[["DictConfig"], float | None]
+"""What a command does; a training returns its score, for sweepers."""
+
+
+def run(task: Task, config_name: str, version: Callable[[], str] | None = None) -> None:
     """Compose the configuration from the command line, call ``task`` with it, and exit with the right code."""
     print_anything()
     if "--version" in sys.argv[1:]:
@@ -41,7 +45,8 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     try:
-        sys.argv[1:] = quoted(sys.argv[1:])
+        groups = groups_of((conf_dir() / f"{config_name}.yaml").read_text(encoding="utf-8"))
+        sys.argv[1:] = without_null(quoted(sys.argv[1:]), groups, conf_dir())
         if config_name == "compare":
             sys.argv[1:] = beside_groups(sys.argv[1:], ["metric"])
     except ValueError as error:
@@ -54,25 +59,27 @@ def run(task: Callable[["DictConfig"], None], config_name: str, version: Callabl
     from hydra.types import RunMode
 
     from seg.commands.cli.errors import report
+    from seg.commands.cli.keys import check_keys
 
     # kept under a name of ours, because processes that this one starts find the other one changed
     wants_traceback = os.environ.setdefault(_TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0")) == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors over instead of printing them
 
-    def limited(config: "DictConfig") -> None:
+    def limited(config: "DictConfig") -> float | None:
+        check_keys(config, conf_dir(), config_name)
         if (most := config.get("max_pixels")) is not None:
             _limit_pixels(most)
-        task(config)
+        return task(config)
 
-    def job(config: "DictConfig") -> None:
+    def job(config: "DictConfig") -> float | None:
         print_anything()  # a launcher's process has streams and loggers of its own
         print_logs(stderr=config.get("json") is True)
         if HydraConfig.get().mode is RunMode.MULTIRUN:
             with suppress(AlreadyTold):
-                limited(config)  # the sweep goes on with the other jobs and reports the failed one at its end
-            return
+                return limited(config)  # the sweep goes on with the other jobs and reports the failed one at its end
+            return None
         try:
-            limited(config)
+            return limited(config)
         except (Exception, KeyboardInterrupt) as error:
             sys.exit(report(error, config_name, wants_traceback))
 

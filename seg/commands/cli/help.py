@@ -39,7 +39,7 @@ def help_text(conf: Path, name: str, arguments: Sequence[str]) -> str:
     said = re.sub(r"^# ?", "", intro[0], flags=re.MULTILINE)
     chosen = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     parts = [said, "Options (KEY=VALUE):\n", _BLOCKS.sub("", text[intro.end() :]).strip() + "\n"]
-    for group, default in _groups(text):
+    for group, default in groups_of(text).items():
         options = sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
         option = chosen.get(group, default)
         parts.append(f"{group}: {option}  # {group}=NAME, one of {', '.join(options)}")
@@ -55,11 +55,11 @@ def _searched(arguments: Sequence[str]) -> list[Path]:
     return [Path(folder) for option, folder in pairwise(words) if option in {"--config-dir", "-cd"}]
 
 
-def _groups(text: str) -> list[tuple[str, str]]:
-    """Return the groups of a command and the option that each has by default."""
+def groups_of(text: str) -> dict[str, str]:
+    """Return the groups that a command's file names, and the option that each has by default."""
     block = re.search(r"^defaults:\n((?:  .*\n)*)", text, re.MULTILINE)
     found = re.findall(r"^  - (\w+): *(\w+)", block[1] if block else "", re.MULTILINE)
-    return [(group, option) for group, option in found if group != "hydra"]
+    return {group: option for group, option in found if group != "hydra"}
 
 
 def _texts(folders: Sequence[Path], group: str, option: str) -> list[str]:

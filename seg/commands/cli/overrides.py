@@ -1,7 +1,7 @@
 """What a shell user types as ``key=value``, quoted where Hydra's grammar would refuse it or take it for a number."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,6 +39,29 @@ def beside_groups(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
         shown = value if plain else "'" + re.sub(r"['\\]", "", value) + "'"
         found.append(f"{key}={{name:{shown}}}" if equals and key in keys else argument)
     return found
+
+
+def without_null(arguments: Sequence[str], groups: Mapping[str, str], conf: Path) -> list[str]:
+    """Return the arguments with ``GROUP=null``, which Hydra refuses, as what it means: the option ``none``, or nothing.
+
+    Args:
+        groups: those of the command, and the option that each has by default.
+        conf: the configuration folder.
+
+    Raises:
+        ValueError: a group that cannot be left out.
+    """
+    kept = []
+    for argument in arguments:
+        group, _, value = argument.partition("=")
+        if value != "null" or group not in groups:
+            kept.append(argument)
+        elif (conf / group / "none.yaml").is_file():
+            kept.append(f"{group}=none")
+        elif groups[group] != "null":
+            options = ", ".join(sorted(path.stem for path in (conf / group).glob("*.yaml")))
+            raise ValueError(f"{group}: expected one of {options}, got null; choose one")
+    return kept
 
 
 def _is_override(argument: str) -> bool:
