@@ -22,7 +22,8 @@ import torchmetrics
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
-from seg.metrics import confusion_matrix, count, counting
+from seg.metrics import counting
+from seg.metrics.counting import confusion_matrix, count
 
 CLASSES, BINS = 19, 15
 RESULTS = Path(__file__).parent / "results"

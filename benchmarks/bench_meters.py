@@ -18,8 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from seg.metrics import Boundaries, Components, at_tolerance
-from seg.metrics.boundaries import band_counts
+from seg.metrics import Boundaries, Components
+from seg.metrics.boundaries import at_tolerance, band_counts
 
 HEIGHT, WIDTH, CLASSES = 1024, 2048, 19
 NAMES = [f"class {index}" for index in range(CLASSES)]

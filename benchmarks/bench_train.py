@@ -36,8 +36,8 @@ from seg.data.pairs import pair
 from seg.losses import CrossEntropy
 from seg.synthetic import LABELS, write_dataset
 from seg.tasks.objective import Segmentation
-from seg.training import State, optim, train_epoch
-from seg.training.device import make_fabric, precision_here
+from seg.training import State, optim, train_step
+from seg.training.device import DeviceOptions, make_fabric, precision_here
 from seg.transforms import ColorJitter, Compose, Flip, ScaleCrop
 
 BATCH, CLASSES = 4, 11
@@ -79,8 +79,8 @@ def bare(layout: torch.memory_format) -> Step:
 
 
 def ours(precision: str, *, compiled: bool = False) -> Step:
-    """`seg.training.train_epoch`, one step at a time, with all that a run has it do."""
-    fabric = make_fabric(accelerator="auto", devices=1, precision=precision, deterministic=False)
+    """`seg.training.train_step`, with all that a run has it do."""
+    fabric = make_fabric(DeviceOptions(precision=precision))
     net, objective = model(), Segmentation(CrossEntropy(), CLASSES)
     optimizer = torch.optim.AdamW(optim.parameter_groups(net), lr=1e-3, fused=True)
     state = State(net, objective, optimizer, optim.constant(optimizer, steps=10**6), fabric, compile=compiled)
@@ -89,7 +89,8 @@ def ours(precision: str, *, compiled: bool = False) -> Step:
     def step(images: Tensor, masks: Tensor) -> float:
         state.position.next_epoch()
         state.train(frozen=False, norm=False)
-        train_epoch(state, [Batch(images, masks, index, {})], clip=1.0, total=10**6, not_finite=lambda _: None)
+        train_step(state, [Batch(images, masks, index, {})], done=0, total=10**6, clip=1.0)
+        state.scheduler.step()
         return float(state.position.loss_sum)
 
     return step

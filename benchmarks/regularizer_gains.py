@@ -22,7 +22,8 @@ import yaml
 from seg.data.source import load_data
 from seg.images import read_image, read_mask
 from seg.inference.trained import load
-from seg.metrics import confusion_matrix, image_counts
+from seg.metrics.counting import confusion_matrix
+from seg.metrics.pixels import image_counts
 from seg.metrics.scores import scores_of
 
 PLAIN = "none"

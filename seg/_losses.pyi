@@ -69,7 +69,7 @@ def count(
     threads: int = 1,
     instructions: str = "",
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float64], bool]:
-    """Prediction, confusion and bins of `seg.metrics.count`, and whether every class is in range; C up to 256."""
+    """Prediction, confusion and bins of `seg.metrics.counting`, and whether every class is in range; C up to 256."""
 
 def signed_distances(
     target: NDArray[Any],

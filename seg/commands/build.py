@@ -27,7 +27,6 @@ from seg.tasks.building import make_objective
 from seg.training.device import gpu_names, library_versions, make_fabric
 from seg.training.loaders import make_loaders
 from seg.training.optim import parameter_groups
-from seg.training.pictures import ValidationPictures
 from seg.training.processes import broadcast_from_first, fail_together, is_first, shared_cache
 from seg.training.replay import replay
 from seg.training.run import Run
@@ -59,7 +58,7 @@ def train_one(config: DictConfig) -> Path | None:
     cache = shared_cache(asked.data.cache, data, fabric)
     run = fail_together(fabric, lambda: build(asked, data, fabric, cache))
     if asked["replay"] is not None:
-        replay(asked["replay"], run.state, run.objective)
+        replay(asked["replay"], run.state)
         return None
     about = environment(
         asked["seed"],
@@ -132,20 +131,18 @@ def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None
     _, steps = asked.fit.length(len(loaders.batches))
     fabric.to_device(objective)
     apart = [] if (weighting := objective.weighting) is None else [(weighting, weighting.rate)]
-    lr, infer = asked.optimizer.config.get("lr"), asked.inference.make
+    lr = asked.optimizer.config.get("lr")
     optimizer = asked.optimizer(parameter_groups(model, objective, lr=lr, rates=asked.rates, apart=apart))
     scheduler = asked.scheduler.told(steps=steps)(optimizer)  # torch's schedules take no steps
     more = {"average": asked.average, "compile": asked.device.compile, "seed": seed}
-    drawn = (data.val, asked["pictures"], labels, normalization, data.reading, fabric.device, infer)
     return Run(
         options=asked.fit,
         data=data,
         state=State(model, objective, optimizer, scheduler, fabric, **more),
-        objective=objective,
         loaders=loaders,
-        pictures=ValidationPictures(*drawn),
+        pictures=asked["pictures"],
         about=Description(model_config, labels, normalization, data.reading, asked.config),
-        infer=infer,
+        infer=asked.inference.make,
         metrics=asked.metrics,
         catalogue=asked.catalogue,
         make_logger=asked.logger,

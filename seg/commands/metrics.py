@@ -5,9 +5,8 @@ from typing import Any
 
 from seg.commands.cli.targets import Deferred
 from seg.files import checks
-from seg.metrics import Wanted
 from seg.metrics.catalogue import Metric
-from seg.metrics.wanted import catalogue
+from seg.metrics.wanted import Wanted, catalogue
 
 _TRIAL = {"images": 1, "names": ("a", "b"), "classes": 2, "final": True}
 """A set that does not exist: wrong options are refused on it, before data are read."""

@@ -17,8 +17,8 @@ from seg.convert.weights import check_rules
 from seg.data.batches import LoaderOptions
 from seg.data.source import Source
 from seg.inference.heads import check_views, is_evaluated
-from seg.metrics import Wanted
 from seg.metrics.catalogue import Metric, check_monitor, direction
+from seg.metrics.wanted import Wanted
 from seg.runs.card import check_license
 from seg.training import FitOptions
 from seg.training.device import AUTO, DeviceOptions

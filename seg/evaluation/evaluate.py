@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seg.data.batches import Batch
-from seg.metrics import Column, Meter, Metric, Pass, fit_temperature
-from seg.metrics.calibration import labelled_pixels
+from seg.metrics import Metric
+from seg.metrics.calibration import fit_temperature, labelled_pixels
+from seg.metrics.meters import Column, Meter, Pass
 from seg.metrics.scores import Floats, image_ious, image_means
 from seg.metrics.wanted import check_apart
 
@@ -122,7 +123,7 @@ def evaluation_of(
 
 @torch.inference_mode()
 def find_temperature(predict: Callable[[Tensor], Tensor], loader: Iterable[Batch], *, most: int) -> float:
-    """Fit the temperature that calibrates a model, see `seg.metrics.fit_temperature`.
+    """Fit the temperature that calibrates a model, see `seg.metrics.calibration.fit_temperature`.
 
     Args:
         predict: images (N, 3, H, W) -> logits (N, C, H, W).

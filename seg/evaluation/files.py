@@ -14,10 +14,12 @@ from seg.evaluation.evaluate import Evaluation
 from seg.evaluation.subjects import Pairing, Subject
 from seg.files import write_csv, write_json, write_png
 from seg.images import Image, as_rgb, read_mask
+from seg.inference.trained import Trained
 from seg.labels import LabelMap
-from seg.metrics import Column, Meter, Wanted
 from seg.metrics.catalogue import KEY, described
+from seg.metrics.meters import Column, Meter
 from seg.metrics.scores import worst
+from seg.metrics.wanted import Wanted
 from seg.report import pictures
 from seg.report.tables import percent
 
@@ -79,7 +81,8 @@ def evaluate_into(
 
 def write(found: Evaluation, destination: Path) -> None:
     """Write the tables of each image, confusion, plots and what meters keep; some may be left over from before."""
-    write_per_image(found, destination)
+    runs.write_per_image(destination / runs.PER_IMAGE, found.images, found.names, found.total("counts"))
+    runs.write_per_image_metrics(destination / runs.PER_IMAGE_METRICS, found.images, found.columns())
     confusion = found.total("confusion")
     rows = ((name, *row) for name, row in zip(found.names, confusion.tolist(), strict=True))
     write_csv(destination / "confusion.csv", ("target \\ prediction", *found.names), rows)
@@ -92,12 +95,6 @@ def write(found: Evaluation, destination: Path) -> None:
     curves: dict[str, Any] = {key: found.total(key).sum(0) for key in ("confidence", "tempered") if key in found.totals}
     if curves:
         plots.draw_reliability(destination / RELIABILITY, curves)
-
-
-def write_per_image(found: Evaluation, folder: Path) -> None:
-    """Write ``per_image.csv`` and ``per_image_metrics.csv``."""
-    runs.write_per_image(folder / runs.PER_IMAGE, found.images, found.names, found.total("counts"))
-    runs.write_per_image_metrics(folder / runs.PER_IMAGE_METRICS, found.images, found.columns())
 
 
 def as_data(found: Evaluation) -> dict[str, Any]:
@@ -119,6 +116,16 @@ def draw(
     picture = pictures.panel(as_rgb(image), prediction, labels.palette, labels.names, target=target, mark=mark)
     write_png(path, picture)
     return picture
+
+
+def draw_predictions(trained: Trained, pairs: Sequence[Pair], folder: Path) -> list[tuple[str, Image]]:
+    """Draw what a model predicts, with what its heads draw; return the pictures with the names of their pairs."""
+    pictures = []
+    for pair in pairs:
+        image = trained.read(pair.image)
+        mask, mark = trained.predict_marked(image)
+        pictures.append((pair.name, draw(folder / f"{pair.name}.png", pair, image, mask, trained.labels, mark)))
+    return pictures
 
 
 def draw_worst(subject: Subject, found: Evaluation, folder: Path, number: int) -> None:

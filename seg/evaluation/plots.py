@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def draw_curves(path: Path, lines: Sequence[dict[str, Any]]) -> None:
-    """Losses and mIoU over the epochs of ``metrics.jsonl``."""
+    """Draw losses and mIoU over the epochs of ``metrics.jsonl``."""
 
     def shown(key: str, scale: float = 1.0) -> tuple[list[int], list[float]]:
         known = [line for line in lines if line.get(key) is not None]
@@ -34,7 +34,7 @@ def draw_curves(path: Path, lines: Sequence[dict[str, Any]]) -> None:
 
 
 def draw_confusion(path: Path, confusion: NDArray[np.int64], names: Sequence[str]) -> None:
-    """Shares of each target class (rows) that were taken for each class, in percent."""
+    """Draw the shares of each target class (rows) that were taken for each class, in percent."""
     percent = 100 * ratio(confusion, confusion.sum(1, keepdims=True))
     few = len(names) <= 40
     side = 2.5 + (0.42 if few else 0.16) * len(names)
@@ -52,7 +52,7 @@ def draw_confusion(path: Path, confusion: NDArray[np.int64], names: Sequence[str
 
 
 def draw_worst(path: Path, curve: Sequence[float]) -> None:
-    """Return the worst-q curve: mean mIoU of the worst q % of the images."""
+    """Draw the worst-q curve: mean mIoU of the worst q % of the images."""
     with _figure(path, 4.5, 3.5) as figure:
         axes = figure.subplots()
         axes.plot(range(1, 101), [100 * value for value in curve])
@@ -60,10 +60,10 @@ def draw_worst(path: Path, curve: Sequence[float]) -> None:
 
 
 def draw_reliability(path: Path, curves: Mapping[str, NDArray[np.float64]]) -> None:
-    """Accuracy and share of the pixels over confidence.
+    """Draw accuracy and share of the pixels over confidence.
 
     Args:
-        curves: bins (B, 3) as `seg.metrics.count` gives them, of ``confidence`` and perhaps ``tempered``.
+        curves: bins (B, 3) as `seg.metrics.counting.count` gives them, of ``confidence`` and perhaps ``tempered``.
     """
     with _figure(path, 4.5, 4.5) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))

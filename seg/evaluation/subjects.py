@@ -26,10 +26,12 @@ from seg.evaluation.evaluate import Evaluation, evaluate, evaluation_of, find_te
 from seg.files import checks
 from seg.images import Image, read_image, read_mask
 from seg.inference import trained
-from seg.inference.heads import Heads
+from seg.inference.heads import heads_of, judged_heads, meters_of
 from seg.inference.memory import memory_for
 from seg.labels import IGNORE, LabelMap
-from seg.metrics import AtTemperature, Meter, Pass, Wanted, build
+from seg.metrics.calibration import AtTemperature
+from seg.metrics.meters import Meter, Pass
+from seg.metrics.wanted import Wanted, build
 from seg.report.progress import track
 
 log = logging.getLogger(__name__)
@@ -154,9 +156,8 @@ def of_checkpoint(
     by_name = partial(pair, image_template=where.image_template, template=where.template)
     check_labels(model.labels, where.masks, str(checkpoint))
     pairs = by_name(where.images, where.masks, only=where.names)
-    heads = Heads(model.model)
     if where.instances is not None:
-        if not heads:
+        if not heads_of(model.model):
             raise ValueError(
                 f"instances: expected none with '{checkpoint}', which predicts no boxes, got "
                 f"{where.instances!r}; leave it out"
@@ -167,29 +168,30 @@ def of_checkpoint(
     if temperature is not None and temperature.value == FIT:
         check_labels(model.labels, temperature.masks, str(checkpoint))
         others = by_name(temperature.images, temperature.masks)
-        _warn_of_same(pairs, others)
-    heads = _judged(heads, model)
+        if same := {p.image.resolve() for p in pairs} & {p.image.resolve() for p in others}:
+            log.warning(
+                f"temperature_images: {len(same)} of {len(others)} are evaluated as well, such as '{min(same)}'; the "
+                "calibration error at this temperature will look better than it is"
+            )
+    model = replace(model, heads=judged_heads(model.model, model.infer))
     batches = partial(_batches, model, batch=batch, workers=workers)
 
     def example(index: int) -> Example:
         image = model.read(pairs[index].image)
-        if not heads:
-            return image, model.predict_read(image), None
-        images = inference.normalized(inference.as_tensor(image), model.mean, model.std, model.device)
-        return image, *heads.marked(model.model, images, model.infer, model.labels.palette)
+        return image, *model.predict_marked(image)
 
     def count(meters: Sequence[Meter], facts: dict[str, Any]) -> Evaluation:
-        predict, more = model.infer(heads.joined(model.model)), list(meters)
+        predict, more = model.infer(model.heads.joined(model.model)), list(meters)
         with memory_for("lower batch, cut the images into tiles, or give device=cpu"):
             if temperature is not None:
-                value = _temperature(temperature, model, others, batches, facts)
-                more.append(AtTemperature(len(pairs), value))
+                facts |= _fitted(model, others, batches) if others else {"temperature": temperature.value}
+                more.append(AtTemperature(len(pairs), float(facts["temperature"])))
             return evaluate(
                 predict,
                 batches(pairs, "evaluation", "evaluating"),
                 more,
-                split=heads.split,
-                outputs=heads.meters(model.labels.names, pairs),
+                split=model.heads.split,
+                outputs=meters_of(model.heads, model.labels.names, pairs),
                 images=[one.name for one in pairs],
                 names=model.labels.names,
             )
@@ -197,40 +199,12 @@ def of_checkpoint(
     return Subject({"checkpoint": str(checkpoint)}, model.labels, pairs, count, example, model.certain)
 
 
-def _judged(heads: Heads, model: trained.Trained) -> Heads:
-    """Leave out heads that cannot be judged here, and say so."""
-    try:
-        heads.check(model.infer)
-    except ValueError as error:
-        log.warning(f"{' and '.join(heads.named)} are left out: {error}")
-        heads.named = {}
-    return heads
-
-
-def _temperature(
-    asked: Temperature,
-    model: trained.Trained,
-    others: list[Pair],
-    batches: Callable[..., Iterable[Batch]],
-    facts: dict[str, Any],
-) -> float:
-    """Return the temperature, which ``others`` may have to fit, and note it among the facts."""
-    value, fitted = asked.value, {}
-    if value == FIT:
-        most = max(64, min(10_000, 2**26 // (model.labels.classes * len(others))))  # 256 MB of logits
-        loader = batches(others, "temperature", "fitting the temperature")
-        value = find_temperature(model.infer(model.model), loader, most=most)
-        fitted = {"temperature_fitted_on": {"images": len(others), "pixels_per_image": most}}
-    facts |= {"temperature": value, **fitted}
-    return float(value)
-
-
-def _warn_of_same(pairs: list[Pair], others: list[Pair]) -> None:
-    if same := {p.image.resolve() for p in pairs} & {p.image.resolve() for p in others}:
-        log.warning(
-            f"temperature_images: {len(same)} of {len(others)} are evaluated as well, such as '{min(same)}'; the "
-            "calibration error at this temperature will look better than it is"
-        )
+def _fitted(model: trained.Trained, pairs: list[Pair], batches: Callable[..., Iterable[Batch]]) -> dict[str, Any]:
+    """Fit the temperature; return it, and what it was fitted on."""
+    most = max(64, min(10_000, 2**26 // (model.labels.classes * len(pairs))))  # 256 MB of logits
+    loader = batches(pairs, "temperature", "fitting the temperature")
+    value = find_temperature(model.infer(model.model), loader, most=most)
+    return {"temperature": value, "temperature_fitted_on": {"images": len(pairs), "pixels_per_image": most}}
 
 
 def _batches(
@@ -276,11 +250,7 @@ def of_predictions(
 
 
 def _paired(folders: Folders, file_template: str, what: str, where: Pairing) -> list[Pair]:
-    """Pair each true mask with the file of its name; files of other names are left out, which is said.
-
-    Raises:
-        ValueError: a mask without one.
-    """
+    """Pair every true mask with the file of its name; say which files of other names are left out."""
     templates = {"image_template": file_template, "template": where.template}
     try:
         files, masks = (one_each(found) for found in list_both(folders, where.masks, **templates, only=where.names))
@@ -299,11 +269,7 @@ def _paired(folders: Folders, file_template: str, what: str, where: Pairing) -> 
 
 
 def _judge(labels: LabelMap, pairs: list[Pair], meters: Sequence[Meter], _: dict[str, Any]) -> Evaluation:
-    """Count predicted masks.
-
-    Raises:
-        ValueError: files that are no such masks; the message names the first and says how many there are.
-    """
+    """Count predicted masks; name the first file that is no such mask, and say how many there are."""
     feed = Pass(meters)
     problems: list[str] = []
     sizes = []
@@ -332,9 +298,7 @@ def _judge(labels: LabelMap, pairs: list[Pair], meters: Sequence[Meter], _: dict
 def _read(found: Pair, classes: int) -> tuple[Image, Image]:
     """Read a predicted mask and the true one.
 
-    Raises:
-        ValueError: not masks of one size, or the prediction lacks an answer: it would have to be called wrong, or left
-            out, and neither is what the one who predicted it knew of.
+    Refuse labelled pixels without a prediction (255): counting them as wrong and skipping them would both be guesses.
     """
     mask = read_mask(found.mask, classes)
     try:

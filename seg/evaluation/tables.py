@@ -9,7 +9,9 @@ import numpy as np
 from rich.table import Table
 
 from seg.evaluation.evaluate import Evaluation
-from seg.metrics import BINS, SIZES, at_tolerance
+from seg.metrics.boundaries import at_tolerance
+from seg.metrics.calibration import BINS
+from seg.metrics.components import SIZES
 from seg.metrics.scores import POLICY, Scores, boundary_f1, class_means, image_ious, majority_scores, scores_of
 from seg.report import tables
 from seg.report.console import console
@@ -59,7 +61,8 @@ def _class_table(found: Evaluation) -> Table:
     title = "IoU"
     if "boundary_f1_curve" in (told := found.tables()):
         reach = told["boundary_f1_curve"]["tolerances"][0]
-        title, headings = f"boundary F1 within {tolerance(reach)}", [*headings, *_OF_BOUNDARIES]
+        title = f"boundary F1 within {tolerance(reach)}"
+        headings += ["boundary\nIoU % (D)", "boundary\nF1 % (C)"]
         f1 = boundary_f1(at_tolerance(found.total("edges"), 0))
         columns += [scores_of(found.total("bands").sum(0)).iou, class_means(f1)]
     table = tables.table(title, "class", headings)
@@ -69,11 +72,8 @@ def _class_table(found: Evaluation) -> Table:
     return table
 
 
-_OF_BOUNDARIES = ("boundary\nIoU % (D)", "boundary\nF1 % (C)")
-
-
 def _size_table(components: dict[str, Any], sizes: Sequence[int]) -> Table:
-    """One row a class: recall of its connected components, and how many there are."""
+    """Make a table of one row a class: recall of its connected components, and how many there are."""
     bounds = (f"below {sizes[0]:,} px", f"below {sizes[1]:,} px", "larger")
     headings = [f"{size}\n{bound}" for size, bound in zip(SIZES, bounds, strict=True)]
     table = tables.table("mean recall % of connected components (and their number), by size", "class", headings)
@@ -99,7 +99,7 @@ def _means_table(data: dict[str, Any]) -> Table:
 
 
 def tolerance(value: float) -> str:
-    """In words."""
+    """Say in words how far boundaries may be apart."""
     return f"{value:g} px" if value >= 1 else f"{100 * value:g} % of diagonal"
 
 
@@ -154,12 +154,8 @@ def scores_table(scores: Scores, names: Sequence[str], *, title: str) -> Table:
 
 def verdict(scores: Scores, majority: Scores, majority_name: str) -> str:
     """Compare a model with the majority-class baseline in one line."""
-    ours = f"mIoU {percent(scores.miou)} %{_over(scores)}, pixel accuracy {percent(scores.accuracy)} %"
+    known = sum(not math.isnan(value) for value in scores.iou)
+    over = "" if known == len(scores.iou) else f" (mean over {known} of {len(scores.iou)} classes)"
+    ours = f"mIoU {percent(scores.miou)} %{over}, pixel accuracy {percent(scores.accuracy)} %"
     baseline = f"mIoU {percent(majority.miou)} %, accuracy {percent(majority.accuracy)} %"
     return f"{ours}; majority-class baseline ('{majority_name}'): {baseline}"
-
-
-def _over(scores: Scores) -> str:
-    """Say which classes a mean leaves out, where it does."""
-    known = sum(not math.isnan(value) for value in scores.iou)
-    return "" if known == len(scores.iou) else f" (mean over {known} of {len(scores.iou)} classes)"

@@ -8,7 +8,7 @@ from typing import Any
 from seg import runs
 from seg.evaluation.files import evaluate_into
 from seg.evaluation.subjects import Pairing, of_checkpoint
-from seg.metrics import Wanted
+from seg.metrics.wanted import Wanted
 
 
 def last_change(test: Path) -> float:

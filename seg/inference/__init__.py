@@ -10,7 +10,7 @@ Windows average logits, views average probabilities and return their logarithms.
 
 from seg.inference.memory import memory_for, out_of_memory
 from seg.inference.padding import MULTIPLE, Model, whole, whole_image
-from seg.inference.prediction import as_tensor, composed, normalized, predict, strips
+from seg.inference.prediction import as_tensor, composed, normalized
 from seg.inference.views import augmented
 from seg.inference.windows import Sliding, sliding
 
@@ -24,9 +24,7 @@ __all__ = [
     "memory_for",
     "normalized",
     "out_of_memory",
-    "predict",
     "sliding",
-    "strips",
     "whole",
     "whole_image",
 ]

@@ -1,30 +1,29 @@
 """Some images of a folder, evenly chosen and normalised, for what measures or calibrates a model."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from seg.data.pairs import list_images, one
 from seg.data.pairs.images import images_of
 from seg.images import Reading, read_image
-from seg.inference.prediction import as_tensor, normalized
-from seg.inference.trained import Trained
 from seg.models import Normalization
+
+T = TypeVar("T")
 
 CALIBRATE = 64
 """Images to calibrate with, at most."""
 
 
-def spread(paths: Sequence[Path], most: int) -> list[Path]:
+def spread(items: Sequence[T], most: int) -> list[T]:
     """Choose at most so many, evenly from all over the list."""
-    count = min(most, len(paths))
-    return [paths[i * len(paths) // count] for i in range(count)]
+    count = min(most, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 def calibration_images(source: str | Path) -> list[Path]:
@@ -34,12 +33,6 @@ def calibration_images(source: str | Path) -> list[Path]:
         ValueError: there are none.
     """
     return spread(list(images_of(Path(source), "{}").values()), CALIBRATE)
-
-
-def as_inputs(trained: Trained, paths: Sequence[Path]) -> Iterator[NDArray[np.float32]]:
-    """Yield images (1, channels, H, W) as the model takes them."""
-    for path in paths:
-        yield normalized(as_tensor(trained.read(path)), trained.mean, trained.std, "cpu").numpy()
 
 
 def batches_of(

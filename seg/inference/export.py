@@ -15,9 +15,8 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,11 +30,11 @@ import seg
 from seg.files import checks, whole
 from seg.files.errors import Failed
 from seg.inference import MULTIPLE, whole_image
-from seg.inference.examples import as_inputs
+from seg.inference.heads import heads_of
 from seg.inference.runtime import KEY, REMEDY, SUFFIXES, Onnx, Program, program_of
 from seg.inference.trained import Trained
 from seg.models import first_line
-from seg.tasks.boxes import CHANNELS, BoxHead, head_of, joined
+from seg.tasks.boxes import BoxHead, BoxRules
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ _HINT = "; some models can be exported for one size alone: size=[HEIGHT,WIDTH]"
 
 
 class _Named(nn.Module):
-    """The model with a name for its input, the outputs apart, and, if wanted, the argmax in it."""
+    """The model as it is exported: named input, logits and boxes as separate outputs, the argmax if it is wanted."""
 
     def __init__(self, model: nn.Module, argmax: bool, maps: int) -> None:
         super().__init__()
@@ -57,7 +56,7 @@ class _Named(nn.Module):
 
 
 def _apart(out: Tensor, argmax: bool, maps: int) -> tuple[Tensor, ...]:
-    """Logits, or the mask, and boxes if there are maps of them."""
+    """Part logits, or the mask, and boxes if there are maps of them."""
     logits, further = (out[:, :-maps], (out[:, -maps:],)) if maps else (out, ())
     return (logits.argmax(1).to(torch.uint8) if argmax else logits, *further)
 
@@ -98,23 +97,28 @@ def export_trained(
         Failed: the model cannot be exported.
     """
     description = {**trained.describe(), "version": seg.__version__, "opset": OPSET}
-    named: Any = getattr(trained.model, "heads", {})
-    if own := [name for name, other in named.items() if not isinstance(other, BoxHead)]:
+    model, maps, boxes = trained.model, 0, heads_of(trained.model, BoxRules)
+    heads: Any = getattr(trained.model, "heads", {})
+    if own := [name for name, module in heads.items() if not isinstance(module, BoxHead)]:
         log.warning(f"{' and '.join(own)}: left out, because an exported file holds the segmentation, and boxes, alone")
-    model, maps, head = trained.model, 0, head_of(trained.model)
-    if head is not None and calibrate:
+    if boxes and calibrate:
         log.warning(
             "int8: boxes are left out, because 8 bits would move their sides by pixels; they need an export without"
         )
-    elif head is not None:
-        description["boxes"] = {"countable": head.countable, "min_area": head.min_area}
-        model, maps = joined(model), CHANNELS
+    elif boxes:
+        (rules,) = boxes.named.values()
+        description["boxes"] = {"countable": rules.countable, "min_area": rules.min_area}
+        model, maps = boxes.joined(model), rules.channels
     try:
         channels = trained.reading.channels
         difference = write(path, model, channels, description, size=size, argmax=argmax, maps=maps)
     except RuntimeError as error:
         raise Failed(f"'{trained.path}' was not exported: {error}") from None
-    changed = quantize(path, partial(as_inputs, trained, calibrate)) if calibrate else 0.0
+
+    def images() -> Iterator[NDArray[np.float32]]:
+        return (trained.inputs(trained.read(image)).numpy() for image in calibrate)
+
+    changed = quantize(path, images) if calibrate else 0.0
     return Export(difference, maps, len(calibrate), changed)
 
 
@@ -136,7 +140,7 @@ def write(
         description: plain data for the metadata: what the outputs mean, and how images are read and normalised.
         size: height and width of the images, for models that take one size alone; None = any.
         argmax: return masks instead of logits.
-        maps: channels that the model gives after its logits, of `seg.tasks.boxes.Joined`: the second output.
+        maps: channels that the model gives after its logits, of boxes: the second output.
 
     Returns:
         The largest difference of a logit, or with argmax the share of pixels, between file and model.
@@ -159,7 +163,10 @@ def write(
             data = _onnx(program, channels, size, outputs, text)
             temporary.write_bytes(data)
             runs = Onnx(data, "cpu")
-        return _largest_difference(model, runs, channels, size, argmax, maps, any_size=suffix == ".onnx" and not size)
+        sizes = [size] if size else [(64, 96), (32, 64), *([(45, 61)] if suffix == ".onnx" else [])]
+        noise = torch.Generator().manual_seed(0)
+        images = [torch.randn(number, channels, *sides, generator=noise) for number, sides in enumerate(sizes, start=1)]
+        return max(_difference(model, runs, some, argmax, maps, "" if size else _HINT) for some in images)
 
 
 def quantize(path: str | os.PathLike[str], images: Callable[[], Iterable[NDArray[np.float32]]]) -> float:
@@ -192,16 +199,15 @@ def quantize(path: str | os.PathLike[str], images: Callable[[], Iterable[NDArray
             model = onnx.load(temporary)
             onnx.helper.set_model_props(model, {e.key: e.value for e in onnx.load(path).metadata_props})
             onnx.save(model, temporary)
-            before, after = Onnx(Path(path).read_bytes(), "cpu"), Onnx(temporary.read_bytes(), "cpu")
-            other = [_share_of_others(before, after, torch.from_numpy(image)) for image in images()]
+            files = Onnx(Path(path).read_bytes(), "cpu"), Onnx(temporary.read_bytes(), "cpu")
+            changed = []
+            for image in map(torch.from_numpy, images()):
+                outputs = (file(image) for file in files)
+                before, after = (out if out.dtype == torch.uint8 else out.argmax(1) for out in outputs)
+                changed.append(float((before != after).double().mean()))
     finally:
         logging.root.setLevel(level)
-    return sum(other) / len(other)
-
-
-def _share_of_others(before: nn.Module, after: nn.Module, image: Tensor) -> float:
-    masks = [found if found.dtype == torch.uint8 else found.argmax(1) for found in (before(image), after(image))]
-    return float((masks[0] != masks[1]).double().mean())
+    return sum(changed) / len(changed)
 
 
 def check_request(path: str | os.PathLike[str], size: Any, *, int8: bool = False) -> None:
@@ -229,11 +235,7 @@ def check_request(path: str | os.PathLike[str], size: Any, *, int8: bool = False
 
 
 def _program(model: nn.Module, channels: int, size: Sequence[int] | None) -> torch.export.ExportedProgram:
-    """Of any batch, and of any multiple of 32 for the sides if no size is given.
-
-    Raises:
-        RuntimeError: torch's exporter gives up.
-    """
+    """Trace the model for any batch, and for any multiple of 32 for the sides if no size is given."""
     batch, any_side = torch.export.Dim("batch", min=1, max=65536), {}
     if size is None:
         sides = (MULTIPLE * torch.export.Dim(name, min=1, max=65536 // MULTIPLE) for name in ("rows", "columns"))
@@ -320,49 +322,26 @@ def _renamed(model: Any, names: Mapping[str, str]) -> Any:
 
 
 @torch.no_grad()
-def _largest_difference(
-    model: nn.Module,
-    file: Onnx | Program,
-    channels: int,
-    size: Sequence[int] | None,
-    argmax: bool,
-    maps: int,
-    *,
-    any_size: bool,
-) -> float:
-    noise = torch.Generator().manual_seed(0)
-    sizes = [size] if size else [(64, 96), (32, 64), *([(45, 61)] if any_size else [])]
+def _difference(model: nn.Module, file: Onnx | Program, images: Tensor, argmax: bool, maps: int, hint: str) -> float:
+    """Return the largest difference of a number, or the share of pixels of a mask; refuse one that is too large."""
+    size = "x".join(map(str, images.shape[-2:]))
+    expected = _apart(whole_image(model, images), argmax, maps)
+    try:
+        outputs = file.outputs(images)
+    except Exception as error:  # onnxruntime's are of many kinds
+        raise RuntimeError(f"the exported file does not run on images of {size} ({first_line(error)}){hint}") from None
     worst = 0.0
-    for number, (height, width) in enumerate(sizes, start=1):
-        images = torch.randn(number, channels, height, width, generator=noise)
-        expected = _apart(whole_image(model, images), argmax, maps)
-        try:
-            found = file.outputs(images)
-        except Exception as error:  # onnxruntime's are of many kinds
+    for own, theirs in zip(expected, outputs, strict=True):
+        if own.dtype == torch.uint8:
+            difference = (theirs != own).float().mean().item()
+            allowed = 0.01  # of the pixels, whose best two classes are as good as equal
+        else:
+            difference = (theirs - own).abs().max().item()
+            allowed = 0.01 * max(1.0, own.abs().max().item())
+        if not difference <= allowed:
             raise RuntimeError(
-                f"the exported file does not run on images of {height}x{width} ({first_line(error)})"
-                + ("" if size else _HINT)
-            ) from None
-        for own, theirs in zip(expected, found, strict=True):
-            worst = max(worst, _difference(own, theirs, height, width))
+                f"expected the exported file to compute what the model does, got a difference of {difference:.3g} for "
+                f"images of {size}; choose the other format, or another model"
+            )
+        worst = max(worst, difference)
     return worst
-
-
-def _difference(expected: Tensor, found: Tensor, height: int, width: int) -> float:
-    """Return the largest difference of a number, or the share of pixels of a mask.
-
-    Raises:
-        RuntimeError: it is too large.
-    """
-    if expected.dtype == torch.uint8:
-        difference = (found != expected).float().mean().item()
-        allowed = 0.01  # of the pixels, whose best two classes are as good as equal
-    else:
-        difference = (found - expected).abs().max().item()
-        allowed = 0.01 * max(1.0, expected.abs().max().item())
-    if not difference <= allowed:
-        raise RuntimeError(
-            f"expected the exported file to compute what the model does, got a difference of {difference:.3g} for "
-            f"images of {height}x{width}; choose the other format, or another model"
-        )
-    return difference

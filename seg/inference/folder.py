@@ -20,13 +20,13 @@ from seg.data.pairs.folders import check_apart, list_names
 from seg.data.pairs.images import images_of
 from seg.files import held, make_folder, write_json
 from seg.files.manifest import Manifest, Record
-from seg.inference.heads import check_views
+from seg.inference.heads import check_views, heads_of
 from seg.inference.image import TIFF, predict_image
 from seg.inference.outputs import FOLDERS, Kind, Products
 from seg.inference.trained import Trained
 from seg.report.progress import track
 from seg.runs import BOXES
-from seg.tasks.boxes import head_of, joined
+from seg.tasks.boxes import BoxRules
 
 log = logging.getLogger(__name__)
 
@@ -156,20 +156,19 @@ def _check_certain(trained: Trained, kinds: Sequence[Kind]) -> None:
 
 
 def _with_boxes(trained: Trained, kinds: list[Kind], asked: bool | None) -> Trained:
-    """Return the model that gives boxes too, if it has a head for them and they are wanted; else they leave ``kinds``.
+    """Return the model that gives boxes too, if it can and they are wanted; else take them out of ``kinds``.
 
-    Raises:
-        ValueError: they are asked for, and cannot be predicted.
+    Refuse to leave boxes out that are asked for.
     """
-    if (has := head_of(trained.model) is not None) and asked is not False:
+    if (heads := heads_of(trained.model, BoxRules)) and asked is not False:
         try:
             check_views("boxes", trained.infer)
-            return replace(trained, model=joined(trained.model))
+            return replace(trained, heads=heads)
         except ValueError as error:
             if asked:
                 raise
             log.warning(f"boxes are left out: {error}")
-    if asked and not has:
+    if asked and not heads:
         raise ValueError(
             f"boxes: expected a checkpoint that was trained with task=boxes, got '{trained.path}'; give another one, "
             "or leave boxes out"

@@ -7,88 +7,68 @@ palette)``, which draws what it predicts for one image on a picture of it, and `
 where something is missing to evaluate it. Heads without ``meter`` are trained, and left out otherwise.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import signature
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from seg.data.pairs import Pair
-from seg.images import Image, read_instances
-from seg.inference.padding import Model, whole
+from seg.images import read_instances
+from seg.inference.padding import whole
 from seg.inference.windows import sliding
-from seg.labels import Color
-from seg.metrics import Meter, check_meter
-from seg.models.heads import Joined
+from seg.metrics.meters import Meter
+from seg.metrics.wanted import check_meter
+from seg.models.heads import Heads
 from seg.tasks.boxes import BoxRules
 
+log = logging.getLogger(__name__)
 
-class Heads:
-    """The heads of a model that are evaluated, by name; false without any."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.named: dict[str, Any] = {}
-        if isinstance(described := getattr(model, "boxes", None), dict):  # of an exported file
-            self.named = {"boxes": BoxRules(**described)}
-        elif isinstance(heads := getattr(model, "heads", None), nn.ModuleDict):
-            self.named = {name: head for name, head in heads.items() if is_evaluated(head)}
+def heads_of(model: nn.Module, kind: type = object) -> Heads:
+    """Return the heads of a model that are evaluated.
 
-    def __bool__(self) -> bool:
-        return bool(self.named)
+    Args:
+        kind: take only the first head of this class.
+    """
+    named: dict[str, Any] = {}
+    if isinstance(described := getattr(model, "boxes", None), dict):  # of an exported file
+        named = {"boxes": BoxRules(**described)}
+    elif isinstance(heads := getattr(model, "heads", None), nn.ModuleDict):
+        named = {name: head for name, head in heads.items() if is_evaluated(head)}
+    chosen = [(name, head) for name, head in named.items() if isinstance(head, kind)]
+    return Heads(dict(chosen if kind is object else chosen[:1]))
 
-    def joined(self, model: nn.Module) -> nn.Module:
-        """Return a model that gives their maps after its logits; the same one without heads."""
-        return Joined(model, list(self.named)) if self.named else model
 
-    def split(self, both: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Part what a joined model gives: the logits, and the maps of each head."""
-        if not self.named:
-            return both, {}
-        channels = [head.channels for head in self.named.values()]
-        logits, *maps = torch.split(both, [both.shape[1] - sum(channels), *channels], 1)
-        return logits.contiguous(), dict(zip(self.named, maps, strict=True))
+def meters_of(heads: Heads, names: Sequence[str], pairs: Sequence[Pair]) -> dict[str, Meter]:
+    """Return a new meter for every head, of a set of these pairs and with classes of these names.
 
-    def meters(self, names: Sequence[str], pairs: Sequence[Pair]) -> dict[str, Meter]:
-        """Return a new meter for each, of a set of these pairs and with classes of these names.
+    Raises:
+        ValueError: a head returns no meter.
+    """
+    meters: dict[str, Meter] = {}
+    for name, head in heads.named.items():
+        known = {"instances": instances_of(pairs)} if "instances" in signature(head.meter).parameters else {}
+        meters[name] = head.meter(len(pairs), names, **known)
+        check_meter(f"task.{name}.head", meters[name])
+    return meters
 
-        Raises:
-            ValueError: a head returns no meter.
-        """
-        meters: dict[str, Meter] = {}
-        for name, head in self.named.items():
-            known = {"instances": instances_of(pairs)} if "instances" in signature(head.meter).parameters else {}
-            meters[name] = head.meter(len(pairs), names, **known)
-            check_meter(f"task.{name}.head", meters[name])
-        return meters
 
-    def check(self, infer: Callable[..., Any]) -> None:
-        """Refuse what they cannot be predicted or judged with.
-
-        Raises:
-            ValueError: a library is missing, or see `check_views`.
-        """
-        for name, head in self.named.items():
+def judged_heads(model: nn.Module, infer: Callable[..., Any]) -> Heads:
+    """Return the heads of a model that are evaluated; none, with a warning, where one cannot be predicted or judged."""
+    heads = heads_of(model)
+    try:
+        for name, head in heads.named.items():
             getattr(head, "check", lambda: None)()
             check_views(name, infer)
-
-    @torch.inference_mode()
-    def marked(
-        self, model: nn.Module, images: Tensor, infer: Callable[[Model], Model], palette: Sequence[Color]
-    ) -> tuple[Image, Callable[[Image], Image]]:
-        """Predict the mask (H, W) of one normalised image (1, channels, H, W), and what draws the rest on a picture."""
-        logits, outputs = self.split(infer(self.joined(model))(images))
-
-        def mark(picture: Image) -> Image:
-            for name, head in self.named.items():
-                if hasattr(head, "draw"):
-                    picture = head.draw(picture, outputs[name][0].cpu(), logits[0].cpu(), palette)
-            return picture
-
-        return logits.argmax(1)[0].byte().cpu().numpy(), mark
+    except ValueError as error:
+        log.warning(f"{' and '.join(heads.named)} are left out: {error}")
+        return Heads()
+    return heads
 
 
 def is_evaluated(head: Any) -> bool:

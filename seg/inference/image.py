@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -16,7 +17,6 @@ from seg.inference.windows import Sliding
 from seg.models import first_line
 from seg.report.console import console
 from seg.report.progress import bulk_progress
-from seg.tasks.boxes import JoinedBoxes
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +43,9 @@ def predict_image(
             _check_rows(path, paths, height, width)
         left_out = {*(() if geo else ("geotiff",)), *(() if image is not None else ("overlays", "boxes"))}
         paths = {kind: target for kind, target in paths.items() if kind not in left_out}
-        boxes = trained.model if isinstance(trained.model, JoinedBoxes) else None
-        writer = ProductWriter(
-            paths, height, width, trained.labels, image=image, geo=geo, halves=halves, boxes=boxes, name=name
-        )
-        with naming(paths["mask"]), writer:
+        about: dict[str, Any] = {"image": image, "geo": geo, "halves": halves, "heads": trained.heads, "name": name}
+        with naming(paths["mask"]), ExitStack() as stack:
+            writer = ProductWriter(stack, paths, height, width, trained.labels, **about)
             try:
                 strips = trained.strips(rows, height, width)
                 for logits in _shown(strips, height) if alone else strips:
@@ -57,15 +55,12 @@ def predict_image(
             except Exception as error:  # memory, a size that the model refuses: other images may well go
                 text = first_line(error)
                 raise ValueError(text if text.startswith("image '") else f"image '{path}': {text}") from None
+            writer.finish()
     return list(paths)
 
 
 def _check_rows(path: Path, kinds: Collection[Kind], height: int, width: int) -> None:
-    """Say what an image that is read some rows at a time goes without.
-
-    Raises:
-        ValueError: probabilities, which would fill the memory.
-    """
+    """Say what an image that is read some rows at a time goes without; refuse probabilities, which fill the memory."""
     if "probabilities" in kinds:
         raise ValueError(
             f"image '{path}': expected at most max_pixels for probabilities, got {height}x{width} pixels; leave them "

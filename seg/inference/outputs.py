@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -16,9 +16,10 @@ from seg.files import checks, whole, write_json, write_png
 from seg.files.png import PngRows
 from seg.images import Image, as_rgb
 from seg.labels import LabelMap
+from seg.models.heads import Heads
 from seg.report import pictures
-from seg.tasks.boxes import CHANNELS, Boxes, Candidates, JoinedBoxes, as_coco, candidates, select
-from seg.tasks.boxes.drawing import shown
+from seg.tasks.boxes import Boxes, Candidates, as_coco, candidates, select
+from seg.tasks.boxes.head import shown
 
 Kind = Literal["mask", "overlays", "colors", "confidence", "probabilities", "geotiff", "boxes"]
 
@@ -74,65 +75,57 @@ class Products:
         return [kind for kind in FOLDERS if asked.get(kind, getattr(self, kind, False))]
 
 
+@dataclass
 class ProductWriter:
-    """The files of one image; all of them are written when the block ends without an error, or none.
+    """The files of one image; after `finish` all of them get their names when the stack closes, or after an error none.
 
     Args:
+        stack: closes the files.
         paths: of the kinds that are wanted.
         image: (H, W, channels), for overlays and probabilities; None where it is too large for them.
         geo: tags of `geo_tags`, for the GeoTIFF.
         halves: probabilities as float16, else as uint8, 255 for 1.
-        boxes: the model, if it gives maps of boxes after its logits.
+        heads: the one whose maps of boxes come after the logits, if any.
         name: of the image, for boxes.
     """
 
-    def __init__(
-        self,
-        paths: Mapping[Kind, Path],
-        height: int,
-        width: int,
-        labels: LabelMap,
-        *,
-        image: Image | None = None,
-        geo: Sequence[Any] = (),
-        halves: bool = False,
-        boxes: JoinedBoxes | None = None,
-        name: str = "",
-    ) -> None:
-        self.paths, self.height, self.width, self.labels = paths, height, width, labels
-        self.image, self.geo, self.halves = image, geo, halves
+    stack: InitVar[ExitStack]
+    paths: Mapping[Kind, Path]
+    height: int
+    width: int
+    labels: LabelMap
+    image: Image | None = None
+    geo: Sequence[Any] = ()
+    halves: bool = False
+    heads: Heads = field(default_factory=Heads)
+    name: str = ""
+
+    def __post_init__(self, stack: ExitStack) -> None:
+        paths = self.paths
+        self.rules: Any = next(iter(self.heads.named.values()), None)
         self.masks: list[Image] = []
         self.shares: list[NDArray[Any]] = []
-        self.joined, self.name = boxes, name
         self.candidates: list[Candidates] = []
+        # the first one opened is the last to get its name: the mask, see FOLDERS
+        channels: dict[Kind, int] = {"mask": 1, "confidence": 1, "colors": 3}
+        self.pictures = {kind: self._picture(stack, paths[kind], n) for kind, n in channels.items() if kind in paths}
+        self.spool: IO[bytes] | None = None
+        if "geotiff" in paths:  # on the disk that it is for: the system's may be in memory
+            folder = paths["geotiff"].parent
+            folder.mkdir(parents=True, exist_ok=True)
+            self.spool = stack.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115
 
-    def __enter__(self) -> "ProductWriter":
-        with ExitStack() as stack:
-            self.pictures = {  # the first one opened is the last to get its name: the mask, see FOLDERS
-                kind: self._picture(stack, self.paths[kind]) for kind in ("mask", "confidence") if kind in self.paths
-            }
-            if "colors" in self.paths:
-                self.pictures["colors"] = self._picture(stack, self.paths["colors"], 3)
-            self.spool = None
-            if "geotiff" in self.paths:  # on the disk that it is for: the system's may be in memory
-                folder = self.paths["geotiff"].parent
-                folder.mkdir(parents=True, exist_ok=True)
-                self.spool = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-            self.stack = stack.pop_all()
-        return self
-
-    def _picture(self, stack: ExitStack, path: Path, channels: int = 1) -> PngRows:
+    def _picture(self, stack: ExitStack, path: Path, channels: int) -> PngRows:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = stack.enter_context(stack.enter_context(whole(path)).open("wb"))
         return PngRows(file, self.height, self.width, channels)
 
     def add(self, logits: Tensor) -> None:
-        """Return the next rows: logits (1, classes, h, width), and the maps of boxes if there are any."""
-        if self.joined is not None:
-            logits, maps = logits[:, :-CHANNELS], logits[:, -CHANNELS:]
-            if "boxes" in self.paths:
-                found = candidates(logits, maps, self.joined.countable)
-                self.candidates.append(Candidates(*(part.cpu() for part in found)))
+        """Take the next rows: logits (1, classes, h, width), and the maps of boxes if there are any."""
+        logits, outputs = self.heads.split(logits)
+        for maps in outputs.values() if "boxes" in self.paths else ():
+            found = candidates(logits, maps, self.rules.countable)
+            self.candidates.append(Candidates(*(part.cpu() for part in found)))
         mask = logits.argmax(1)[0].byte().cpu().numpy()
         self.pictures["mask"].write(mask)
         if "colors" in self.pictures:
@@ -148,16 +141,8 @@ class ProductWriter:
             if "probabilities" in self.paths:
                 self.shares.append(shares.half().cpu().numpy() if self.halves else _as_bytes(shares))
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        if kind is None:
-            try:
-                self._finish()
-            except BaseException as failure:
-                self.stack.__exit__(type(failure), failure, failure.__traceback__)
-                raise
-        self.stack.__exit__(kind, error, trace)
-
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Write what takes the whole image."""
         for picture in self.pictures.values():
             picture.close()
         boxes = self._boxes() if "boxes" in self.paths else None
@@ -178,10 +163,9 @@ class ProductWriter:
                 self._write_geotiff(temporary, self.spool)
 
     def _boxes(self) -> Boxes:
-        """Those of the image, which are written."""
-        assert self.joined is not None
+        """Write the boxes of the image, and return them."""
         found = Candidates(*(torch.cat(parts, -2) for parts in zip(*self.candidates, strict=True)))
-        (boxes,) = select(found, min_area=self.joined.min_area)
+        (boxes,) = select(found, min_area=self.rules.min_area)
         data = as_coco([(self.name, self.height, self.width)], [boxes], self.labels.names)
         self.paths["boxes"].parent.mkdir(parents=True, exist_ok=True)
         write_json(self.paths["boxes"], data)
@@ -216,7 +200,7 @@ class ProductWriter:
 
 
 def geo_tags(path: Path) -> list[Any]:
-    """Transform and coordinate system of a GeoTIFF, as `tifffile.imwrite` takes them; none of another file.
+    """Return transform and coordinate system of a GeoTIFF, as `tifffile.imwrite` takes them; none of another file.
 
     They are copied as they are: a mask has the pixels of its image.
     """
@@ -235,6 +219,6 @@ def geo_tags(path: Path) -> list[Any]:
 
 
 def _as_bytes(shares: Tensor) -> NDArray[np.uint8]:
-    """0..1 as 0..255."""
+    """Return shares 0..1 as bytes 0..255."""
     found: NDArray[np.uint8] = (255 * shares).round().byte().cpu().numpy()
     return found

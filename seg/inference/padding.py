@@ -13,7 +13,7 @@ MULTIPLE = 32  # the deepest stride of smp's encoders
 
 
 def whole_image(model: Model, images: Tensor) -> Tensor:
-    """Logits of whole images of any size: padded by their edge to a multiple of 32 pixels, then cropped back.
+    """Predict whole images of any size: padded by their edge to a multiple of 32 pixels, logits cropped back.
 
     Args:
         model: ``(N, channels, H, W) -> logits (N, C, H, W)`` for H and W multiples of 32.

@@ -22,7 +22,7 @@ _NEVER = -100.0  # a logit whose probability is 0, and that can be averaged
 
 
 def read(path: str | os.PathLike[str], device: str) -> tuple[nn.Module, dict[str, Any]]:
-    """Model and description of a file that `seg.inference.export.write` wrote.
+    """Return model and description of a file that `seg.inference.export.write` wrote.
 
     The model gives logits for sides that are multiples of 32. Those of a file with argmax are 0 for the class of its
     mask and -100 for others. With ``heads=True`` it returns ``(logits, {"boxes": maps})``, if the file has boxes, which
@@ -79,7 +79,7 @@ class _Exported(nn.Module, ABC):
 
     @abstractmethod
     def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Logits or mask, and maps of boxes if it has them."""
+        """Return logits or mask, and maps of boxes if it has them."""
 
 
 class Onnx(_Exported):
@@ -100,7 +100,6 @@ class Onnx(_Exported):
         self.text = self.session.get_modelmeta().custom_metadata_map.get(KEY, "null")
 
     def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
-        """See `_Exported.outputs`."""
         found = self.session.run(None, {"images": images.float().cpu().numpy()})
         return tuple(torch.from_numpy(out).to(images.device) for out in found)
 
@@ -114,7 +113,6 @@ class Program(_Exported):
         self.run = (program.module(check_guards=False).to(device),)  # in a tuple, it is no child
 
     def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
-        """See `_Exported.outputs`."""
         out = self.run[0](images)
         return out if isinstance(out, tuple) else (out,)
 
@@ -125,7 +123,7 @@ class _OneHot(_Exported):
         self.model, self.classes = model, classes
 
     def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Logits of a mask, and what follows it."""
+        """Return logits of the mask, and what follows it."""
         mask, *more = self.model.outputs(images)
         mask = mask.long()[:, None]
         never = torch.full((len(mask), self.classes, *mask.shape[2:]), _NEVER, device=mask.device)
@@ -133,7 +131,7 @@ class _OneHot(_Exported):
 
 
 def program_of(path: Path, device: str = "cpu") -> tuple[Program, str]:
-    """Model and metadata of a .pt2, which is trusted."""
+    """Return model and metadata of a .pt2, which is trusted."""
     extra = {KEY: ""}
     program = torch.export.load(io.BytesIO(path.read_bytes()), extra_files=extra)
     return Program(program, device), extra[KEY]

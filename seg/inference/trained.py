@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -25,9 +26,12 @@ from seg.images import RGB, Image, Reading, read_image
 from seg.inference import runtime
 from seg.labels import LabelMap
 from seg.models import checkpoint
+from seg.models.heads import Heads
 from seg.regularizers import attach
 
 FORMAT = 5
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Trained:
         mean, std: of each channel, for images scaled to 0..1.
         reading: bands and range of values that it was trained with.
         regularizer: settings of `seg.regularizers.attach` that it was trained with.
-        infer: makes of the model one for images of any size, see `seg.inference`.
+        infer: wraps the model so that it accepts images of any size, see `seg.inference`.
+        heads: those that `strips` and `predict_marked` predict besides; none unless they are asked for.
         certain: it gives masks alone (exported with argmax=true), so that its probabilities mean nothing.
         path: of the file that it was loaded from, for messages.
     """
@@ -54,11 +59,12 @@ class Trained:
     regularizer: Mapping[str, Any] = field(default_factory=dict)
     reading: Reading = RGB
     infer: Callable[[inference.Model], inference.Model] = inference.whole
+    heads: Heads = field(default_factory=Heads)
     certain: bool = False
     path: str = "model"
 
     def predict(self, pixels: NDArray[Any]) -> Image:
-        """Mask (H, W) uint8 of the values of a file of any size, (H, W) or (H, W, bands), red first.
+        """Predict the mask (H, W) uint8 of the values of a file of any size, (H, W) or (H, W, bands), red first.
 
         They are what the file holds, of any type: bands are chosen and values scaled here, as in training; uint8 RGB
         stays as it is.
@@ -78,9 +84,15 @@ class Trained:
         """
         return read_image(path, self.reading)
 
+    def inputs(self, image: Image) -> torch.Tensor:
+        """Return what `read` gives as the model takes it: (1, channels, H, W) float32, normalised, on its device."""
+        return inference.normalized(inference.as_tensor(image), self.mean, self.std, self.device)
+
+    @torch.inference_mode()
     def strips(self, rows: Callable[[int, int], Image], height: int, width: int) -> Iterator[torch.Tensor]:
-        """Logits (1, classes, h, width) of an image from the top down: strips as they are finished if ``infer`` slides,
-        so that memory does not grow with the height; else one.
+        """Yield logits (1, classes, h, width), and the maps of ``heads`` after them, of an image from the top down.
+
+        Strips as they are finished if ``infer`` slides, so that memory does not grow with the height; else one.
 
         Args:
             rows: (first, last) -> image (last - first, width, channels) uint8, as `read` gives it.
@@ -92,17 +104,27 @@ class Trained:
         def pixels(first: int, last: int) -> torch.Tensor:
             return inference.as_tensor(rows(first, last))
 
+        model = self.infer(self.heads.joined(self.model))
         prepare = partial(inference.normalized, mean=self.mean, std=self.std, device=self.device)
-        return inference.strips(self.infer(self.model), pixels, height, width, prepare, self.device)
+        try:
+            if isinstance(model, inference.Sliding):
+                yield from model.strips(pixels, height, width, prepare)
+            else:
+                yield model(prepare(pixels(0, height)))
+        except (MemoryError, RuntimeError) as error:
+            if not inference.out_of_memory(error):
+                raise
+            slides = isinstance(model, inference.Sliding)
+            remedy = "give a smaller window" if slides else "predict windows with inference=sliding"
+            raise MemoryError(
+                f"expected memory for {height}x{width} pixels on {self.device}, got none; {remedy}, cut the image "
+                "into tiles, free memory, or take another device"
+            ) from None
 
     def describe(self) -> dict[str, Any]:
-        """Plain data of what the model's outputs mean, and how its images are read and normalised."""
-        return {
-            "classes": self.labels.classes,
-            "labels": self.labels.to_list(),
-            "normalization": {"mean": list(self.mean), "std": list(self.std)},
-            "reading": self.reading.to_dict(),
-        }
+        """Return plain data of what the model's outputs mean, and how its images are read and normalised."""
+        about = _described(self.labels, (self.mean, self.std), self.reading)
+        return {"classes": self.labels.classes, **about}
 
     def regularized(self) -> nn.Module:
         """Return the model with the regularizers that it was trained with.
@@ -119,8 +141,19 @@ class Trained:
             ) from None
 
     def predict_read(self, image: Image) -> Image:
-        """Mask (H, W) uint8 of what `read` gives."""
-        return inference.predict(self.model, image, mean=self.mean, std=self.std, device=self.device, infer=self.infer)
+        """Predict the mask (H, W) uint8 of what `read` gives."""
+        strips = self.strips(lambda first, last: image[first:last], *image.shape[:2])
+        masks = [self.heads.split(strip)[0].argmax(1)[0].byte().cpu().numpy() for strip in strips]
+        return np.concatenate(masks)
+
+    @torch.inference_mode()
+    def predict_marked(self, image: Image) -> tuple[Image, Callable[[Image], Image] | None]:
+        """Predict the mask of what `read` gives, and what draws the predictions of ``heads``, if any, on a picture."""
+        if not self.heads:
+            return self.predict_read(image), None
+        logits, outputs = self.heads.split(self.infer(self.heads.joined(self.model))(self.inputs(image)))
+        mark = partial(self.heads.draw, logits=logits, outputs=outputs, palette=self.labels.palette)
+        return logits.argmax(1)[0].byte().cpu().numpy(), mark
 
 
 def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[str] = ()) -> Trained:
@@ -136,36 +169,31 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
     Raises:
         ValueError: not such a checkpoint, or no such device.
     """
-    is_exported = Path(path).suffix.lower() in runtime.SUFFIXES
-    state = {} if is_exported else read(path)
+    if Path(path).suffix.lower() in runtime.SUFFIXES:
+        device = device_of(device)
+        model, state = runtime.read(path, device)
+        _check_fields(path, state, ("labels", "normalization", "reading"))
+        about, certain = description_of(path, state), state["output"] == "mask"
+        return Trained(
+            model, about.labels, *about.normalization, device, reading=about.reading, certain=certain, path=str(path)
+        )
+    state = read(path)
     device = device_of(device)
-    if is_exported:
-        return _load_exported(path, device)
-    labels = labels_of(path, state)
-    model = models.restore(state["model_config"], weights_of(state), trust=trust)
-    classes = state["model_config"].get("classes")
-    if classes != labels.classes:
-        raise ValueError(
-            f"checkpoint: expected a model for the {labels.classes} classes of its label map in '{path}', got one for "
-            f"{classes!r}; the file was edited"
-        )
-    reading, channels = reading_of(path, state), state["model_config"].get("in_channels", 3)
-    if channels != reading.channels:
-        raise ValueError(
-            f"checkpoint: expected a model for the {reading.channels} channels that its images have in '{path}', got "
-            f"one for {channels!r}; the file was edited"
-        )
-    mean, std = (tuple(state["normalization"][key]) for key in ("mean", "std"))
-    return Trained(model.to(device), labels, mean, std, device, _regularizer(state), reading, path=str(path))
-
-
-def _load_exported(path: str | os.PathLike[str], device: str) -> Trained:
-    model, description = runtime.read(path, device)
-    _check_fields(path, description, ("labels", "normalization", "reading"))
-    labels, reading = labels_of(path, description), reading_of(path, description)
-    mean, std = (tuple(description["normalization"][key]) for key in ("mean", "std"))
-    certain = description["output"] == "mask"
-    return Trained(model, labels, mean, std, device, reading=reading, certain=certain, path=str(path))
+    about = description_of(path, state)
+    model = models.restore(about.model_config, weights_of(state), trust=trust)
+    for what, expected, got in (
+        ("classes of its label map", about.labels.classes, about.model_config.get("classes")),
+        ("channels that its images have", about.reading.channels, about.model_config.get("in_channels", 3)),
+    ):
+        if got != expected:
+            raise ValueError(
+                f"checkpoint: expected a model for the {expected} {what} in '{path}', got one for {got!r}; the file "
+                "was edited"
+            )
+    model = model.to(device)
+    return Trained(
+        model, about.labels, *about.normalization, device, _regularizer(state), about.reading, path=str(path)
+    )
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -194,45 +222,36 @@ def weights_of(state: Mapping[str, Any]) -> Mapping[str, Any]:
     return weights
 
 
-def labels_of(path: str | os.PathLike[str], state: Mapping[str, Any]) -> LabelMap:
-    """Return the label map of a checkpoint that was read.
+def description_of(path: str | os.PathLike[str], state: Mapping[str, Any]) -> "Description":
+    """Return what a checkpoint that was read, or an exported file, says besides the weights.
 
     Args:
         path: for the message.
 
     Raises:
-        ValueError: it is none.
+        ValueError: no label map, or no reading for as many channels as have a mean and a deviation.
     """
-    plain = state["labels"]
-    try:
-        return LabelMap.from_list(plain)
-    except Exception as error:  # a damaged list makes nearly anything of it
-        raise ValueError(
-            f"checkpoint: expected a label map in '{path}', got {str(plain)[:60]!r} ({error}); the file is damaged or "
-            "was edited"
-        ) from None
+    normalization = tuple(state["normalization"]["mean"]), tuple(state["normalization"]["std"])
 
-
-def reading_of(path: str | os.PathLike[str], state: Mapping[str, Any]) -> Reading:
-    """How the images of a checkpoint that was read are read.
-
-    Args:
-        path: for the message.
-
-    Raises:
-        ValueError: it does not say, or something else than its mean and deviation.
-    """
-    try:
-        reading = Reading.from_dict(state["reading"])
-        channels = {len(state["normalization"][key]) for key in ("mean", "std")}
-        if channels != {reading.channels}:
+    def parse(plain: Any) -> Reading:
+        reading = Reading.from_dict(plain)
+        if (channels := {*map(len, normalization)}) != {reading.channels}:
             raise ValueError(f"{reading.channels} channels, but mean and deviation of {channels}")
-    except Exception as error:  # a damaged dict makes nearly anything of it
+        return reading
+
+    labels = _parsed(path, "a label map", state["labels"], LabelMap.from_list)
+    reading = _parsed(path, "how images are read", state["reading"], parse)
+    return Description(state.get("model_config", {}), labels, normalization, reading, state.get("config", {}))
+
+
+def _parsed(path: str | os.PathLike[str], what: str, plain: Any, parse: Callable[[Any], T]) -> T:
+    try:
+        return parse(plain)
+    except Exception as error:  # damaged data make nearly anything of it
         raise ValueError(
-            f"checkpoint: expected how images are read in '{path}', got {str(state['reading'])[:60]!r} ({error}); the "
-            "file is damaged or was edited"
+            f"checkpoint: expected {what} in '{path}', got {str(plain)[:60]!r} ({error}); the file is damaged or was "
+            "edited"
         ) from None
-    return reading
 
 
 @dataclass(frozen=True)
@@ -261,18 +280,20 @@ def save(path: str | os.PathLike[str], state: Mapping[str, Any], about: Descript
         about: what it says besides.
         resumable: with all parts; without, a third of the size, for use and for ``init=``.
     """
-    mean, std = about.normalization
     parts = state
     if not resumable:
         parts = {"model": weights_of(state), "objective": state["objective"], "position": state["position"]}
     description = {
         "config": dict(about.config),
         "model_config": dict(about.model_config),
-        "labels": about.labels.to_list(),
-        "normalization": {"mean": list(mean), "std": list(std)},
-        "reading": about.reading.to_dict(),
+        **_described(about.labels, about.normalization, about.reading),
     }
     checkpoint.save(path, {"format": FORMAT, **parts, **description})
+
+
+def _described(labels: LabelMap, normalization: models.Normalization, reading: Reading) -> dict[str, Any]:
+    mean, std = map(list, normalization)
+    return {"labels": labels.to_list(), "normalization": {"mean": mean, "std": std}, "reading": reading.to_dict()}
 
 
 def _check_fields(path: str | os.PathLike[str], state: Mapping[str, Any], names: Sequence[str] | None = None) -> None:
@@ -288,22 +309,18 @@ def _check_fields(path: str | os.PathLike[str], state: Mapping[str, Any], names:
         "model_config": lambda config: isinstance(config, dict) and all(isinstance(key, str) for key in config),
         "labels": lambda labels: isinstance(labels, list),
         "normalization": lambda values: (
-            isinstance(values, dict) and numbers(values.get("mean")) and numbers(values.get("std"))
+            isinstance(values, dict) and all(numbers(values.get(k)) for k in ("mean", "std"))
         ),
-        "reading": lambda reading: isinstance(reading, dict),
-        "config": lambda config: isinstance(config, dict),
-        "position": lambda position: isinstance(position, dict),
+        **dict.fromkeys(("reading", "config", "position"), lambda value: isinstance(value, dict)),
     }
     writer = "seg-train" if names is None else "seg-export"
-    for name, is_right in right.items():
-        if names is not None and name not in names:
-            continue
+    for name in right if names is None else names:
         if name not in state:
             raise ValueError(
                 f"checkpoint: expected '{name}' in '{path}', got {', '.join(map(str, state))}; give one that {writer} "
                 "wrote"
             )
-        if not is_right(state[name]):
+        if not right[name](state[name]):
             raise ValueError(
                 f"checkpoint: expected '{name}' in '{path}' as {writer} writes it, got {str(state[name])[:60]!r}; the "
                 "file is damaged or was edited"
@@ -328,7 +345,7 @@ def device_of(device: str) -> str:
 
 
 def _regularizer(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Empty where it is none of ours: a checkpoint's config is never executed."""
+    """Return the settings of regularizers; none where they are not ours: a checkpoint's config is never executed."""
     settings = state["config"].get("regularizer")
     if not isinstance(settings, dict) or settings.get("_target_") != "seg.regularizers.attach":
         return {}
@@ -349,7 +366,7 @@ def _from_format_1(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_format_2(state: dict[str, Any]) -> dict[str, Any]:
-    """Images were read in one way."""
+    """Migrate: images were read in one way."""
     return {**state, "format": 3, "reading": Reading().to_dict()}
 
 

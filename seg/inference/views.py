@@ -86,7 +86,7 @@ def _check(flips: Sequence[str], scales: Sequence[float], rotations: Sequence[in
         raise ValueError(
             f"flips: expected some of {', '.join(_FLIPS)}, or none, got {flips!r}; give such as [horizontal]"
         )
-    if not checks.is_list(scales) or not scales or not all(map(_is_scale, scales)):
+    if not checks.is_list(scales) or not scales or not all(checks.is_number(s) and 0 < s <= 8 for s in scales):
         raise ValueError(
             f"scales: expected numbers above 0 and at most 8, got {scales!r}; give such as [0.75,1.0,1.25]"
         )
@@ -94,7 +94,3 @@ def _check(flips: Sequence[str], scales: Sequence[float], rotations: Sequence[in
         raise ValueError(
             f"rotations: expected some of {', '.join(map(str, _QUARTERS))} degrees, got {rotations!r}; give such as [0]"
         )
-
-
-def _is_scale(value: object) -> bool:
-    return checks.is_number(value) and 0 < value <= 8

@@ -48,7 +48,7 @@ class Sliding:
         width: int,
         prepare: Callable[[Tensor], Tensor] = lambda images: images,
     ) -> Iterator[Tensor]:
-        """Logits (N, C, h, width) from the top down, each strip as soon as no further window reaches it.
+        """Yield logits (N, C, h, width) from the top down, each strip as soon as no further window reaches it.
 
         Memory holds one row of windows: ``window * width`` pixels of the images and of their logits.
 
@@ -77,7 +77,7 @@ class Sliding:
             _shift(total, done)
 
     def _shares(self, side: int) -> list[tuple[int, Tensor]]:
-        """Where the windows begin along one side, and the share (window,) that each has in its pixels' logits.
+        """Return where the windows begin along one side, and the share (window,) that each has in its pixels' logits.
 
         The shares of a pixel sum to 1; where one window alone reaches, its share is exactly 1.
         """

@@ -53,63 +53,29 @@ at once.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from seg.metrics.boundaries import TOLERANCE, TOLERANCES, Boundaries, at_tolerance
-    from seg.metrics.calibration import BINS, AtTemperature, Calibration, fit_temperature
-    from seg.metrics.catalogue import Metric
-    from seg.metrics.components import SIZES, Components
-    from seg.metrics.counting import Counted, confusion_matrix, count
-    from seg.metrics.errors import KINDS, ErrorKinds, error_shares
-    from seg.metrics.meters import Column, MeanLoss, Meter, Pass, with_classes
-    from seg.metrics.pixels import PixelCounts, image_counts
-    from seg.metrics.wanted import Wanted, build, check_meter
+from seg.metrics.catalogue import Metric
 
-_WHERE = {
-    "boundaries": ("TOLERANCE", "TOLERANCES", "Boundaries", "at_tolerance"),
-    "calibration": ("BINS", "AtTemperature", "Calibration", "fit_temperature"),
-    "catalogue": ("Metric",),
-    "components": ("SIZES", "Components"),
-    "counting": ("Counted", "confusion_matrix", "count"),
-    "errors": ("KINDS", "ErrorKinds", "error_shares"),
-    "meters": ("Column", "MeanLoss", "Meter", "Pass", "with_classes"),
-    "pixels": ("PixelCounts", "image_counts"),
-    "wanted": ("Wanted", "build", "check_meter"),
+if TYPE_CHECKING:
+    from seg.metrics.boundaries import Boundaries
+    from seg.metrics.calibration import Calibration
+    from seg.metrics.components import Components
+    from seg.metrics.errors import ErrorKinds
+    from seg.metrics.meters import MeanLoss
+    from seg.metrics.pixels import PixelCounts
+
+__all__ = ["Boundaries", "Calibration", "Components", "ErrorKinds", "MeanLoss", "Metric", "PixelCounts"]
+
+_FILES = {
+    "Boundaries": "boundaries",
+    "Calibration": "calibration",
+    "Components": "components",
+    "ErrorKinds": "errors",
+    "MeanLoss": "meters",
+    "PixelCounts": "pixels",
 }
-_MODULES = {name: module for module, names in _WHERE.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in _FILES:
         raise AttributeError(f"module 'seg.metrics' has no attribute {name!r}")
-    return getattr(import_module(f"seg.metrics.{_MODULES[name]}"), name)
-
-
-__all__ = [  # loaded by __getattr__
-    "BINS",
-    "KINDS",
-    "SIZES",
-    "TOLERANCE",
-    "TOLERANCES",
-    "AtTemperature",
-    "Boundaries",
-    "Calibration",
-    "Column",
-    "Components",
-    "Counted",
-    "ErrorKinds",
-    "MeanLoss",
-    "Meter",
-    "Metric",
-    "Pass",
-    "PixelCounts",
-    "Wanted",
-    "at_tolerance",
-    "build",
-    "check_meter",
-    "confusion_matrix",
-    "count",
-    "error_shares",
-    "fit_temperature",
-    "image_counts",
-    "with_classes",
-]
+    return getattr(import_module(f"seg.metrics.{_FILES[name]}"), name)

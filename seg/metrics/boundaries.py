@@ -168,7 +168,7 @@ def pixels(tolerance: float, shape: tuple[int, ...]) -> float:
 
 
 def band_counts(prediction: Mask, target: Mask, classes: int) -> NDArray[np.int64]:
-    """Pixels (C, 3) of intersection, prediction and target within the bands that boundary IoU looks at.
+    """Count pixels (C, 3) of intersection, prediction and target within the bands that boundary IoU looks at.
 
     A pixel is in the band of its class if a pixel of another class, or from outside the image, is at most
     ``max(1, round(0.02 diagonal))`` pixels away, in rows and in columns.
@@ -189,8 +189,8 @@ def band_counts(prediction: Mask, target: Mask, classes: int) -> NDArray[np.int6
 
 
 def _near_others(mask: Mask, kernel: NDArray[Any], steps: int) -> Bools:
-    """Whether a pixel has one of another class, which is not ignored, within reach of the kernel; for all classes at
-    once: their pixels within reach have different smallest and largest values."""
+    """Find pixels with one of another class, which is not ignored, within reach of the kernel; for all classes at once:
+    the smallest and the largest class within reach differ."""
     least = cv2.erode(mask, kernel, iterations=steps)  # ignored is 255, and no minimum
     most = cv2.dilate(np.where(mask == IGNORE, np.uint8(0), mask), kernel, iterations=steps)
     found: Bools = ((least != mask) | (most != mask)) & (mask != IGNORE)
@@ -205,7 +205,7 @@ def _edges_only(mask: Mask) -> Mask:
 def _edge_counts(
     predicted: Mask, target: Mask, ways: tuple[Distances, Distances], radii: Sequence[float], classes: int
 ) -> NDArray[np.int64]:
-    """Boundary pixels (C, 2 + 2 T) as `Boundaries` counts them, of boundaries with everything else ignored.
+    """Count boundary pixels (C, 2 + 2 T) as `Boundaries` counts them, of boundaries with everything else ignored.
 
     Args:
         ways: from the predicted boundary to the target's, and back.
@@ -217,7 +217,8 @@ def _edge_counts(
 
 
 def _distances(edges: Mask, others: Mask, radius: float) -> Distances:
-    """Class of each boundary pixel, and how far the nearest one of its class in ``others`` is: exact up to ``radius``.
+    """Return the class of each boundary pixel, and the distance to the nearest of its class in ``others``, exact up to
+    ``radius``.
 
     Goes through the places within reach, the nearest first, and leaves the pixels that have found one: boundaries are
     a few per cent of the pixels, and most are nearly right, so that this takes a fraction of a distance transform. For
@@ -242,7 +243,7 @@ def _distances(edges: Mask, others: Mask, radius: float) -> Distances:
 
 
 def _all_distances(edges: Mask, others: Mask) -> Distances:
-    """As `_distances`, however far; infinite where there is no other one of the class."""
+    """Do as `_distances`, however far; infinite where the others have no pixel of the class."""
     labels = edges[edges != IGNORE]
     far = np.full(labels.shape, np.inf)
     for index in np.intersect1d(labels, others[others != IGNORE]):
@@ -251,7 +252,7 @@ def _all_distances(edges: Mask, others: Mask) -> Distances:
 
 
 def _steps(radius: float, stride: int) -> Iterator[tuple[float, int]]:
-    """Distances within the radius, rising, and the steps in a flat image of this stride that lead there."""
+    """Yield distances within the radius, rising, and the steps in a flat image of this stride that lead there."""
     reach = int(radius)
     rows, columns = (axis.ravel() for axis in np.mgrid[-reach : reach + 1, -reach : reach + 1])
     distances = np.hypot(rows, columns)
@@ -262,7 +263,7 @@ def _steps(radius: float, stride: int) -> Iterator[tuple[float, int]]:
 
 
 def hausdorff95(ways: tuple[Distances, Distances], classes: int) -> NDArray[np.float64]:
-    """95th percentile of the Hausdorff distance (C,) in pixels, between boundaries with everything else ignored.
+    """Return the 95th percentile of the Hausdorff distance (C,) in pixels between boundaries, all else ignored.
 
     The larger one of the two directions, each with NumPy's linear percentile. NaN where one of the two has no boundary
     of the class: no distance says how wrong that is.

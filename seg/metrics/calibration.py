@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
@@ -28,8 +27,8 @@ RANGE = (0.05, 20.0)
 class Calibration:
     """How right the model is at each confidence, and the expected calibration error.
 
-    Totals: ``confidence (images, B, 3)``, see `seg.metrics.count`. Scores: ``ece`` over all pixels, and ``ece_i``, the
-    mean over images.
+    Totals: ``confidence (images, B, 3)``, see `seg.metrics.counting.count`. Scores: ``ece`` over all pixels, and
+    ``ece_i``, the mean over images.
 
     Args:
         images: number of images in the set, over all processes.
@@ -37,6 +36,7 @@ class Calibration:
     """
 
     metrics, confident = CALIBRATION, True
+    total, error, table = "confidence", "ece", "reliability"
 
     def __init__(self, images: int, *, bins: int = BINS) -> None:
         checks.whole("metric.calibration.bins", bins, 1)
@@ -47,24 +47,32 @@ class Calibration:
         self.confidence[index.cpu()] = counted.bins.cpu()
 
     def totals(self) -> dict[str, Tensor]:
-        return {"confidence": self.confidence}
+        return {self.total: self.confidence}
 
     def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]:
-        return _errors("ece", totals["confidence"])
+        bins = totals[self.total].numpy()
+        by_image = float(mean(calibration_error(bins)))
+        return {self.error: float(calibration_error(bins.sum(0))), f"{self.error}_i": by_image}
 
     def per_image(self, totals: dict[str, Tensor]) -> Iterator[Column]:
-        yield "ece", "", calibration_error(totals["confidence"].numpy())
+        yield self.error, "", calibration_error(totals[self.total].numpy())
 
     def tables(self, totals: dict[str, Tensor]) -> dict[str, Any]:
         """Return pixels, mean confidence and accuracy of each bin."""
-        return {"reliability": _reliability(totals["confidence"].sum(0).numpy())}
+        pixels, confidence, right = totals[self.total].sum(0).numpy().T
+        columns = {
+            "pixels": pixels.astype(np.int64).tolist(),
+            "confidence": ratio(confidence, pixels).tolist(),
+            "accuracy": ratio(right, pixels).tolist(),
+        }
+        return {self.table: columns}
 
 
-class AtTemperature:
+class AtTemperature(Calibration):
     """Calibration of logits that are divided by a temperature; Guo et al., "On calibration of modern neural networks"
     (ICML 2017).
 
-    Totals: ``tempered (images, B, 3)``, see `seg.metrics.count`. Scores: ``ece_tempered`` over all pixels,
+    Totals: ``tempered (images, B, 3)``, see `seg.metrics.counting.count`. Scores: ``ece_tempered`` over all pixels,
     ``ece_tempered_i``.
 
     Args:
@@ -73,48 +81,19 @@ class AtTemperature:
         bins: of confidence.
     """
 
-    metrics, confident = TEMPERED, True
+    metrics = TEMPERED
+    total, error, table = "tempered", "ece_tempered", "reliability_tempered"
 
     def __init__(self, images: int, temperature: float, *, bins: int = BINS) -> None:
+        super().__init__(images, bins=bins)
         self.temperature = temperature
-        self.confidence = torch.zeros(images, bins, 3, dtype=torch.float64)
 
-    def update(self, logits: Tensor, mask: Tensor, index: Tensor) -> None:
-        counted = count(logits.float() / self.temperature, mask, bins=self.confidence.shape[1])
-        self.confidence[index.cpu()] = counted.bins.cpu()
-
-    def totals(self) -> dict[str, Tensor]:
-        return {"tempered": self.confidence}
-
-    def scores(self, totals: dict[str, Tensor]) -> dict[str, Any]:
-        return _errors("ece_tempered", totals["tempered"])
-
-    def per_image(self, totals: dict[str, Tensor]) -> Iterator[Column]:
-        yield "ece_tempered", "", calibration_error(totals["tempered"].numpy())
-
-    def tables(self, totals: dict[str, Tensor]) -> dict[str, Any]:
-        """Return pixels, mean confidence and accuracy of each bin."""
-        return {"reliability_tempered": _reliability(totals["tempered"].sum(0).numpy())}
-
-
-def _errors(name: str, confidence: Tensor) -> dict[str, float]:
-    """Compute the calibration error from bins (images, B, 3): over all pixels, and the mean over images."""
-    bins = confidence.numpy()
-    return {name: float(calibration_error(bins.sum(0))), f"{name}_i": float(mean(calibration_error(bins)))}
-
-
-def _reliability(bins: NDArray[np.float64]) -> dict[str, Any]:
-    """Return bins (B, 3) of confidence by column."""
-    pixels, confidence, right = bins.T
-    return {
-        "pixels": pixels.astype(np.int64).tolist(),
-        "confidence": ratio(confidence, pixels).tolist(),
-        "accuracy": ratio(right, pixels).tolist(),
-    }
+    def update(self, logits: Tensor, mask: Tensor, index: Tensor) -> None:  # type: ignore[override]  # see Pass
+        super().update(count(logits.float() / self.temperature, mask, bins=self.bins), index)
 
 
 def labelled_pixels(logits: Tensor, mask: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Logits (n, C) float32 and classes (n,) int64, on the CPU, of labelled pixels of a batch.
+    """Return logits (n, C) float32 and classes (n,) int64, on the CPU, of labelled pixels of a batch.
 
     Args:
         logits: (N, C, H, W).

@@ -6,7 +6,7 @@ torch.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from seg.files import checks
@@ -97,20 +97,10 @@ class Metric:
             return "-"
         return f"{self.number(float(value))} {self.symbol}".rstrip()
 
-    def described(self) -> dict[str, Any]:
-        """Return plain data for ``metrics.json``, where the name is the key."""
-        return {
-            "title": self.title,
-            "better": self.better,
-            "unit": self.unit,
-            "when": self.when,
-            "by_class": self.by_class,
-        }
-
 
 def described(metrics: Iterable[Metric]) -> dict[str, Any]:
-    """Return the catalogue that ``metrics.json`` holds."""
-    return {metric.name: metric.described() for metric in metrics}
+    """Return the catalogue that ``metrics.json`` holds: the names are its keys."""
+    return {metric.name: {key: value for key, value in asdict(metric).items() if key != "name"} for metric in metrics}
 
 
 def catalogue_of(data: Mapping[str, Any]) -> dict[str, Metric]:

@@ -93,7 +93,7 @@ def _by_size(table: list[list[float]]) -> dict[str, Any]:
 def component_scores(
     prediction: NDArray[np.bool_], target: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Pixels, right pixels and IoU of each component (n,) of one class, from masks (H, W) of it."""
+    """Return pixels, right pixels and IoU of each component (n,) of one class, from masks (H, W) of it."""
     left, top, width, height = cv2.boundingRect((prediction | target).view(np.uint8))
     box = np.s_[top : top + height, left : left + width]
     prediction, target = prediction[box], target[box]

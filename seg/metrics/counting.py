@@ -58,7 +58,7 @@ def count(logits: Tensor, mask: Tensor, *, bins: int = 0) -> Counted:
 
 
 def _native(logits: Tensor, mask: Tensor, bins: int) -> Counted | None:
-    """None where the plain path must be taken, if only to say which mask is wrong."""
+    """Count natively; None where the plain path must be taken, if only to say which mask is wrong."""
     readable = (
         type(logits) is Tensor  # a subclass may have no memory to view
         and logits.device.type == mask.device.type == "cpu"

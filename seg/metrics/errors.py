@@ -64,12 +64,12 @@ class ErrorKinds:
 
 
 def error_shares(errors: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Shares (images, 3) of the labelled pixels that are wrong, by kind, from ``errors (images, 4)``."""
+    """Return the shares (images, 3) of the labelled pixels that are wrong, by kind, from ``errors (images, 4)``."""
     return ratio(errors[:, :-1], errors[:, -1:])
 
 
 def _touched(wrong: NDArray[np.bool_], target: Mask) -> NDArray[np.bool_]:
-    """Pixels of components of the target that have a right pixel."""
+    """Find the pixels of components of the target that have a right pixel."""
     touched = np.zeros(target.shape, bool)
     for index in np.unique(target[wrong]):
         own = target == index
@@ -82,7 +82,7 @@ def _touched(wrong: NDArray[np.bool_], target: Mask) -> NDArray[np.bool_]:
 
 
 def _to_another_class(target: Mask) -> NDArray[np.float32]:
-    """Distance of each pixel from the nearest one of another class."""
+    """Measure how far each pixel is from the nearest one of another class."""
     found = np.full(target.shape, np.inf, np.float32)
     for index in np.unique(target):
         own = target == index

@@ -7,8 +7,8 @@ alone. What it is fed with, it says by the parameters of its ``update``:
   the images in the set. Of masks that were predicted elsewhere the logits are 0 at the class and -100 elsewhere;
 - ``update(prediction, target, position)``: of one image on the CPU, (H, W) uint8 class indices, 255 = ignore in the
   target, and its position;
-- ``update(counted, index)``: what `seg.metrics.count` found in a batch, once for all meters that take it, with the
-  ``bins`` of confidence that a meter has as an attribute;
+- ``update(counted, index)``: what `seg.metrics.counting.count` found in a batch, once for all meters that take it, with
+  the ``bins`` of confidence that a meter has as an attribute;
 - ``update(output, logits, mask, index)``: of a head, what it predicts (N, K, H, W) at every pixel of the images.
 """
 

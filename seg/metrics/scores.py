@@ -52,7 +52,7 @@ class Scores:
     accuracy: float
 
     def named(self, names: Sequence[str]) -> dict[str, Any]:
-        """Plain data for ``metrics.json`` and ``metrics.jsonl``: means, then IoU and Dice by class name."""
+        """Return plain data for ``metrics.json`` and ``metrics.jsonl``: means, then IoU and Dice by class name."""
         return {
             "miou": self.miou,
             "mdice": self.mdice,
@@ -63,7 +63,7 @@ class Scores:
 
 
 def scores_of(counts: ArrayLike) -> Scores:
-    """Scores (D) from counts (C, 3) that were summed over images."""
+    """Compute scores (D) from counts (C, 3) that were summed over images."""
     counts = np.asarray(counts)
     intersection, prediction, target = counts.astype(np.float64).T
     iou = ratio(intersection, prediction + target - intersection)
@@ -81,7 +81,7 @@ def scores_of(counts: ArrayLike) -> Scores:
 
 
 def majority_scores(counts: ArrayLike, majority: int | None = None) -> Scores:
-    """Scores of the majority-class baseline, which predicts one class for every pixel.
+    """Score the majority-class baseline, which predicts one class for every pixel.
 
     Args:
         counts: (C, 3) as for `scores_of`; only the target column is read.
@@ -96,7 +96,7 @@ def majority_scores(counts: ArrayLike, majority: int | None = None) -> Scores:
 
 
 def image_ious(counts: ArrayLike) -> Floats:
-    """IoU of each image and class (images, C); NaN where the image's target lacks the class.
+    """Compute the IoU of each image and class (images, C); NaN where the image's target lacks the class.
 
     Args:
         counts: (images, C, 3).
@@ -139,7 +139,7 @@ def worst(values: Floats) -> Floats:
 
 
 def boundary_f1(counts: ArrayLike) -> Floats:
-    """Boundary F1 of each image and class (images, C); NaN where the target has no boundary of the class.
+    """Compute boundary F1 of each image and class (images, C); NaN where the target has no boundary of the class.
 
     The harmonic mean of precision (share of the predicted boundary near the target's) and recall (share of the
     target's boundary near the predicted one); Csurka et al., "What is a good evaluation measure for semantic
@@ -156,7 +156,7 @@ def boundary_f1(counts: ArrayLike) -> Floats:
 
 
 def surface_dice(counts: ArrayLike) -> Floats:
-    """Normalised surface Dice (images, C): share of both boundaries that is near the other one.
+    """Compute the normalised surface Dice (images, C): share of both boundaries that is near the other one.
 
     Nikolov et al., "Deep learning to achieve clinically applicable segmentation of head and neck anatomy" (2018);
     boundary pixels stand for surface elements. NaN where the target has no boundary of the class.
@@ -175,7 +175,7 @@ def calibration_error(bins: ArrayLike) -> Floats:
 
     Args:
         bins: (..., B, 3): labelled pixels of each bin of confidence, sum of their confidences, how many are right; see
-            `seg.metrics.count`. Summed over images it gives the pooled error, else that of each image.
+            `seg.metrics.counting.count`. Summed over images it gives the pooled error, else that of each image.
 
     Returns:
         (...); NaN where there is no labelled pixel.
@@ -185,12 +185,12 @@ def calibration_error(bins: ArrayLike) -> Floats:
 
 
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
-    """``numerator / denominator``, NaN where the denominator is 0."""
+    """Return ``numerator / denominator``, NaN where the denominator is 0."""
     numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(denominator != 0, numerator / denominator, np.nan)
 
 
 def mean(values: Floats, axis: int | None = None) -> Floats:
-    """Mean of what is not NaN; NaN where nothing is."""
+    """Return the mean of what is not NaN; NaN where nothing is."""
     return ratio(np.nansum(values, axis), (~np.isnan(values)).sum(axis))

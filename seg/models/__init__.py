@@ -44,13 +44,12 @@ from seg.models.building import (
     normalization,
 )
 from seg.models.heads import WithHeads, features_of
-from seg.models.pretrained import Found, fill, is_file, read_weights
+from seg.models.pretrained import fill, is_file, read_weights
 from seg.models.restoring import restore, transfer
 
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
-    "Found",
     "Normalization",
     "WithHeads",
     "build",

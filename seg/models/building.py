@@ -2,7 +2,8 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +13,8 @@ from torch import nn
 
 from seg.models import pretrained
 from seg.regularizers import attach
+
+log = logging.getLogger(__name__)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -32,6 +35,8 @@ def build(
 ) -> nn.Module:
     """Build a model ``(N, in_channels, H, W) -> logits (N, classes, H, W)``; H and W are multiples of 32.
 
+    What is taken of a file of weights is logged.
+
     Args:
         architecture: an smp architecture in lower case, such as ``unet``, ``fpn``, ``deeplabv3plus``.
         classes: number of classes, without the ignored ones.
@@ -46,20 +51,11 @@ def build(
         ValueError: an unknown architecture, encoder, weights, option or regularizer, or one without effect.
         RuntimeError: the pretrained weights could not be fetched.
     """
-    if encoder_weights is not None and pretrained.is_file(encoder_weights):
-        weights_ = pretrained.read_weights(encoder_weights)
-        filled = build(
-            architecture,
-            classes=classes,
-            encoder_name=encoder_name,
-            in_channels=in_channels,
-            regularizer=regularizer,
-            **options,
-        )
-        pretrained.fill(filled.encoder, weights_, encoder_weights)  # type: ignore[arg-type]  # all of smp's have one
-        return filled
+    path = encoder_weights if pretrained.is_file(encoder_weights) else None
+    from_file = {} if path is None else pretrained.read_weights(path)
+    encoder_weights = None if path else encoder_weights
     check_build(architecture, encoder_name=encoder_name, encoder_weights=encoder_weights, **options)
-    model: nn.Module
+    model: Any
     weights = True if encoder_name.startswith("tu-") and encoder_weights else encoder_weights  # timm has no names
     with _fetching(encoder_name, encoder_weights):
         try:
@@ -75,11 +71,14 @@ def build(
                 f"{architecture}/{encoder_name}: expected an encoder that takes images of {in_channels} channels, got "
                 f"'{first_line(error)}'; choose another encoder, or three bands with data.bands"
             ) from error
-    if not regularizer:
-        return model
-    kinds = _keywords(attach)
-    unknown = sorted(set(regularizer) - set(kinds))
-    if unknown:
+    if path is not None:
+        log.info(f"encoder: {path}, {pretrained.fill(model.encoder, from_file, path)}")
+    return _regularized(model, regularizer) if regularizer else model
+
+
+def _regularized(model: nn.Module, regularizer: Mapping[str, Any]) -> nn.Module:
+    kinds = [name for name, p in inspect.signature(attach).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    if unknown := sorted(set(regularizer) - set(kinds)):
         raise ValueError(
             f"regularizer: expected some of {', '.join(kinds)}, got {', '.join(unknown)}; correct the name"
         )
@@ -106,10 +105,6 @@ def check_build(
                 f"{architecture}/{encoder_name}: expected options among {', '.join(sorted(taken))}, got "
                 f"{', '.join(unknown)}; correct or leave them out"
             )
-
-
-def _keywords(function: Callable[..., Any]) -> list[str]:
-    return [name for name, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
 
 
 @contextmanager
@@ -149,7 +144,7 @@ def _check_encoder(name: str, weights: str | None) -> None:
 
 
 def normalization(encoder_name: str, encoder_weights: str | None) -> Normalization:
-    """Mean and standard deviation a channel (RGB, images scaled to 0..1) that the encoder was pretrained with.
+    """Return mean and standard deviation a channel (RGB, images scaled to 0..1) that the encoder was pretrained with.
 
     Without pretrained weights: ImageNet's. With those of a file: what is known of the encoder's weights elsewhere.
 
@@ -159,8 +154,10 @@ def normalization(encoder_name: str, encoder_weights: str | None) -> Normalizati
     """
     if encoder_weights is None:
         return IMAGENET_MEAN, IMAGENET_STD
-    if pretrained.is_file(encoder_weights):
-        return _usual_normalization(encoder_name)
+    if pretrained.is_file(encoder_weights):  # timm knows it of many encoders without a network
+        name = encoder_name.removeprefix("tu-").removeprefix("timm-")
+        known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+        return (tuple(known.mean), tuple(known.std)) if known else (IMAGENET_MEAN, IMAGENET_STD)
     with _fetching(encoder_name, encoder_weights):
         parameters = smp.encoders.get_preprocessing_params(encoder_name, encoder_weights)
     if parameters.get("input_space", "RGB") != "RGB":
@@ -171,13 +168,6 @@ def normalization(encoder_name: str, encoder_weights: str | None) -> Normalizati
     scale = parameters.get("input_range", [0, 1])[-1]
     mean = tuple(float(m) / scale for m in parameters["mean"])
     return mean, tuple(float(s) / scale for s in parameters["std"])
-
-
-def _usual_normalization(encoder_name: str) -> Normalization:
-    """Return that of timm's weights for an encoder of this name, without a network; else ImageNet's."""
-    name = encoder_name.removeprefix("tu-").removeprefix("timm-")
-    known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
-    return (tuple(known.mean), tuple(known.std)) if known else (IMAGENET_MEAN, IMAGENET_STD)
 
 
 def first_line(error: Exception) -> str:

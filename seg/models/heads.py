@@ -50,7 +50,7 @@ class WithHeads(SegmentationModel):  # type: ignore[misc]  # untyped
 
 
 def features_of(model: nn.Module) -> int:
-    """Channels F of what the decoder of a model gives to its heads.
+    """Return the channels F of what the decoder of a model gives to its heads.
 
     Raises:
         ValueError: a model without encoder, decoder and segmentation head.
@@ -82,6 +82,35 @@ class Joined(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits, outputs = self.model(images, heads=True)
         return torch.cat([logits, *(at_pixels(outputs[name], logits.shape[-2:]) for name in self.joined)], 1)
+
+
+class Heads:
+    """Heads of a model by name, of which each has ``channels``, the number of its maps; false without any."""
+
+    def __init__(self, named: Mapping[str, Any] = {}) -> None:
+        self.named = named
+
+    def __bool__(self) -> bool:
+        return bool(self.named)
+
+    def joined(self, model: nn.Module) -> nn.Module:
+        """Return a model that gives their maps after its logits; the same one without heads."""
+        return Joined(model, list(self.named)) if self.named else model
+
+    def split(self, both: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Part what a joined model gives: the logits, and the maps of each head."""
+        if not self.named:
+            return both, {}
+        channels = [head.channels for head in self.named.values()]
+        logits, *maps = torch.split(both, [both.shape[1] - sum(channels), *channels], 1)
+        return logits.contiguous(), dict(zip(self.named, maps, strict=True))
+
+    def draw(self, picture: Any, logits: Tensor, outputs: Mapping[str, Tensor], palette: Sequence[Any]) -> Any:
+        """Draw what they predict for one image, logits (1, C, H, W) and maps, on a picture of it (H, W, 3) uint8."""
+        for name, head in self.named.items():
+            if hasattr(head, "draw"):
+                picture = head.draw(picture, outputs[name][0].cpu(), logits[0].cpu(), palette)
+        return picture
 
 
 def at_pixels(maps: Tensor, size: Sequence[int]) -> Tensor:

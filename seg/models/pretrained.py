@@ -32,6 +32,11 @@ class Found(NamedTuple):
     missing: tuple[str, ...]
     by_position: bool
 
+    def __str__(self) -> str:
+        how = " by position (no name fits, but the number, order and shapes of the tensors do)"
+        missing = f"; {len(self.missing)} were not found, such as {self.missing[0]}" if self.missing else ""
+        return f"{self.taken} tensors taken{how if self.by_position else ''}{missing}"
+
 
 def is_file(weights: object) -> bool:
     """Tell whether ``encoder_weights`` names a file, and not weights that smp or timm know."""
@@ -39,7 +44,7 @@ def is_file(weights: object) -> bool:
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Tensors by name of a .safetensors file or of what ``torch.save`` wrote; nothing in the file is executed.
+    """Read tensors by name from a .safetensors file or what ``torch.save`` wrote; nothing in the file is executed.
 
     Raises:
         ValueError: no such file, or no tensors by name in it.
@@ -130,7 +135,7 @@ def _by_name(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str
 
 
 def _prefixes(names: Mapping[str, Tensor], share: float) -> list[str]:
-    """Beginnings up to a dot that at least this share of the names has; the empty one first."""
+    """List the beginnings up to a dot that at least this share of the names has; the empty one first."""
     counts = Counter(
         ".".join(parts[:depth]) + "."
         for parts in (name.split(".") for name in names)
@@ -140,7 +145,7 @@ def _prefixes(names: Mapping[str, Tensor], share: float) -> list[str]:
 
 
 def _by_position(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """All tensors in their order, if every shape fits and nothing but a head is left over; else nothing."""
+    """Take all tensors in their order, if every shape fits and only a head is left over; else nothing."""
     pairs = dict(zip(own, given.values(), strict=False))
     whole = len(own) <= len(given) <= len(own) + _HEAD
     return pairs if whole and all(_fits(value, own[name].shape) for name, value in pairs.items()) else {}

@@ -123,11 +123,7 @@ def _known(target: Any) -> Callable[..., nn.Module]:
 
 
 def _known_heads(heads: Any, trust: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """Those that may be built.
-
-    Raises:
-        ValueError: what a checkpoint says of heads makes no sense.
-    """
+    """Return those heads that may be built."""
     if not isinstance(heads, Mapping) or not all(
         isinstance(name, str) and isinstance(head, Mapping) and isinstance(head.get("_target_"), str)
         for name, head in heads.items()
@@ -153,15 +149,10 @@ def _trusted(target: Any, trust: Sequence[str]) -> bool:
 
 
 def _harmless(target: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments that a checkpoint may give; without pretrained weights, and without noise, which only trains.
-
-    Raises:
-        ValueError: another one, or one of another kind.
-    """
+    """Return the arguments without pretrained weights, and without noise, which only trains; refuse all others."""
     encoder = arguments.get("encoder_name", "")
-    if not isinstance(encoder, str) or (encoder.startswith("tu-") and not timm.is_model(encoder[3:])):
-        raise ValueError(f"checkpoint: expected an encoder of smp or timm, got {encoder!r}; the file was edited")
-    if encoder and not encoder.startswith("tu-") and encoder not in smp.encoders.encoders:
+    own = encoder if isinstance(encoder, str) else "?"
+    if not (timm.is_model(own[3:]) if own.startswith("tu-") else own in ("", *smp.encoders.encoders)):
         raise ValueError(f"checkpoint: expected an encoder of smp or timm, got {encoder!r}; the file was edited")
     if target == "seg.models.build":
         kind = smp.MODEL_ARCHITECTURES_MAPPING.get(str(arguments.get("architecture")))
@@ -194,11 +185,7 @@ def _is_plain(value: Any, depth: int = 2) -> bool:
 
 
 def _imported(target: str) -> Callable[..., Any]:
-    """Import a constructor of the user's own.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """Import a constructor of the user's own."""
     module, _, name = target.rpartition(".")
     try:
         constructor: Callable[..., Any] = getattr(importlib.import_module(module), name)

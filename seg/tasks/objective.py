@@ -84,6 +84,7 @@ it returns.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from inspect import signature
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -121,6 +122,9 @@ class Objective(Protocol):
         take ``instances``, see `seg.data.dataset.SegmentationDataset`."""
 
     def __call__(self, model: Callable[[Tensor], Any], batch: Batch) -> Losses: ...
+    def losses(self, logits: Tensor, masks: Tensor) -> Losses:
+        """Compute what given logits (N, C, H, W) cost: the loss that runs with and without tasks share."""
+
     def modules(self) -> Iterator[nn.Module]: ...
     def parameters(self) -> Iterator[nn.Parameter]: ...
     def state_dict(self) -> dict[str, Any]: ...
@@ -131,8 +135,8 @@ class Task(Protocol):
     """A task beside the segmentation: a module that knows what it needs of a mask, and what its head's output costs."""
 
     def prepare(self, mask: Tensor) -> dict[str, Any]:
-        """Mask (H, W) uint8 -> what `__call__` finds in ``batch.extra``: tensors and numbers of shapes that do not
-        depend on the mask, so that batches can be stacked. Runs in loading workers, after augmentation.
+        """Return what `__call__` finds in ``batch.extra`` for a mask (H, W) uint8: tensors and numbers whose shapes do
+        not depend on the mask, so that batches can be stacked. Runs in loading workers, after augmentation.
 
         With a further argument ``instances`` it is given the number of the object at each pixel (H, W) int32 as well,
         0 = none, or None where the data have no such numbers."""
@@ -166,9 +170,14 @@ class Segmentation(nn.Module):
     def __init__(self, loss: nn.Module, classes: int, weighting: Weighting | None = None) -> None:
         super().__init__()
         self.loss = loss
-        self.prepare = _Preparation(distances_for(loss, classes))
+        self.prepare = partial(_prepare, distances_for(loss, classes))
         if weighting is not None:
-            weighting.check(_terms(loss))
+            if not isinstance(loss, WeightedSum):
+                raise ValueError(
+                    f"weighting: expected several losses to weigh, got {type(loss).__name__} alone; give "
+                    "weighting=fixed, a task=..., or a composite loss such as loss=ce_dice"
+                )
+            weighting.check(dict(loss.terms.items()))
         self.weighting = weighting
 
     def forward(self, model: Callable[[Tensor], Tensor], batch: Batch) -> Losses:
@@ -185,13 +194,9 @@ class Segmentation(nn.Module):
         return Losses(total, dict(getattr(self.loss, "last", {})))
 
 
-def _terms(loss: nn.Module) -> dict[str, nn.Module]:
-    if not isinstance(loss, WeightedSum):
-        raise ValueError(
-            f"weighting: expected several losses to weigh, got {type(loss).__name__} alone; give weighting=fixed, a "
-            "task=..., or a composite loss such as loss=ce_dice"
-        )
-    return dict(loss.terms.items())
+def _prepare(distances: Callable[[Tensor], Tensor] | None, mask: Tensor) -> dict[str, Any]:
+    """Prepare a mask. No method, so that a worker that is spawned gets the distances and not a loss on its device."""
+    return {} if distances is None else {"distance": distances(mask)}
 
 
 class MultiTask(nn.Module):
@@ -223,8 +228,13 @@ class MultiTask(nn.Module):
                 f"weighting: expected one of {expected}, got one of {weighting.names}; build it with these"
             )
         weighting.check({SEGMENTATION: segmentation.loss, **tasks})
-        self.weights = {name: _weight(name, (weights or {}).get(name, 1.0)) for name in tasks}
-        self.prepare = _Preparations(segmentation.prepare, {name: _preparation(task) for name, task in tasks.items()})
+        given = {name: (weights or {}).get(name, 1.0) for name in tasks}
+        self.weights = {
+            name: checks.number(f"task.{name}.weight", weight, above=0, remedy="give one, or task=none")
+            for name, weight in given.items()
+        }
+        further: dict[str, Any] = {name: task.prepare for name, task in tasks.items()}
+        self.prepare = _Preparations(segmentation.prepare, further)
 
     def forward(self, model: Callable[..., Any], batch: Batch) -> Losses:
         logits, outputs = model(batch.images, heads=True)
@@ -262,17 +272,8 @@ def _named(name: str, losses: Losses) -> dict[str, Tensor]:
     return {name: losses.total.detach(), **{f"{name}.{term}": value for term, value in losses.terms.items()}}
 
 
-def _weight(name: str, weight: float) -> float:
-    return float(checks.number(f"task.{name}.weight", weight, above=0, remedy="give one, or task=none"))
-
-
-def _preparation(task: Any) -> Callable[..., dict[str, Any]]:
-    prepare: Callable[..., dict[str, Any]] = task.prepare
-    return prepare
-
-
 class _Preparations:
-    """Of all tasks; those of the further ones under their names."""
+    """What all tasks need of a mask; that of the further ones under their names."""
 
     def __init__(
         self, first: Callable[[Tensor], dict[str, Any]], tasks: Mapping[str, Callable[..., dict[str, Any]]]
@@ -287,13 +288,3 @@ class _Preparations:
         """Return what one of the further tasks needs."""
         more = {"instances": instances} if name in self._numbered else {}
         return self.tasks[name](mask, **more)
-
-
-class _Preparation:
-    """An object of its own, so that a worker that is spawned gets this and not a loss on its device."""
-
-    def __init__(self, distances: Callable[[Tensor], Tensor] | None) -> None:
-        self.distances = distances
-
-    def __call__(self, mask: Tensor) -> dict[str, Any]:
-        return {} if self.distances is None else {"distance": self.distances(mask)}

@@ -21,8 +21,8 @@ What bites here:
 - W&B in forked processes shares a folder that the first one removes: its tests run in processes of their own.
 """
 
-from seg.training.loop import Track, Watcher, fit, train_epoch
+from seg.training.loop import Track, Watcher, fit, train_step
 from seg.training.options import FitOptions
-from seg.training.state import Position, State, Stateful
+from seg.training.state import Position, State
 
-__all__ = ["FitOptions", "Position", "State", "Stateful", "Track", "Watcher", "fit", "train_epoch"]
+__all__ = ["FitOptions", "Position", "State", "Track", "Watcher", "fit", "train_step"]

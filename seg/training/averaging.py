@@ -8,7 +8,14 @@ from torch import nn
 from seg.files import checks
 
 
-class Average(Protocol):
+class Stateful(Protocol):
+    """What a checkpoint can hold."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+
+
+class Average(Stateful, Protocol):
     """What `seg.training.State` updates, evaluates and saves.
 
     Attributes:
@@ -19,9 +26,6 @@ class Average(Protocol):
 
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after ``step`` optimizer steps of the run."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
 
 
 class EMA:

@@ -137,7 +137,7 @@ def forget_peak(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Bytes since then: on a GPU what torch took of it, on a CPU what the training process held; None if unknown."""
+    """Return the most bytes since: torch's on a GPU, else those of the training process; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
@@ -152,11 +152,7 @@ def _by_torchrun() -> bool:
 
 
 def _world_of_torchrun(devices: int) -> tuple[int, int]:
-    """Devices and nodes that torchrun has started processes for.
-
-    Raises:
-        ValueError: the configuration asks for other ones.
-    """
+    """Return the devices and nodes that torchrun has started processes for; refuse other ones."""
     here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
     if devices not in (1, here):
         raise ValueError(
@@ -166,11 +162,7 @@ def _world_of_torchrun(devices: int) -> tuple[int, int]:
 
 
 def _nodes_of_slurm() -> int:
-    """Nodes of the job.
-
-    Raises:
-        ValueError: it has several tasks, and this process is none of them: it would wait for the others for ever.
-    """
+    """Return the nodes of the job; refuse to be one process beside several tasks: it would wait for them for ever."""
     tasks = int(os.environ["SLURM_NTASKS"])
     if tasks > 1 and "SLURM_STEP_ID" not in os.environ:
         raise ValueError(

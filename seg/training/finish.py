@@ -2,9 +2,6 @@
 
 import logging
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from seg import runs
 from seg.data.source import Data
@@ -51,7 +48,20 @@ def write_results(
         "last": judged.scores,
         "majority": {"class": labels.names[majority_class], "miou": majority.miou, "accuracy": majority.accuracy},
     }
-    write_text(folder / runs.CARD, _card(folder, judged, data, about, done).text())
+    card = Card(
+        runs.read(folder),
+        done,
+        labels,
+        (len(data.train), len(data.val)),
+        (_pixels(data.train_sizes), _pixels(data.val_sizes)),
+        data.train_counts.sum(0),
+        counts.sum(0)[:, 2],
+        majority_class,
+        about.normalization,
+        data.reading,
+        judged.metrics,
+    )
+    write_text(folder / runs.CARD, card.text())
     runs.mark_complete(folder, done)
     title = f"validation, {len(data.val)} images, last epoch"
     console.print(scores_table(final, labels.names, title=title))
@@ -62,22 +72,6 @@ def write_results(
     metric = judged.metrics.get(options.monitor)
     shown = f"{metric.title} {metric.shown(best)}" if metric else f"{options.monitor} {best:.4g}"
     log.info(f"best {shown} in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")
-
-
-def _card(folder: Path, judged: Evaluation, data: Data, about: Description, done: dict[str, Any]) -> Card:
-    return Card(
-        runs.read(folder),
-        done,
-        data.labels,
-        (len(data.train), len(data.val)),
-        (_pixels(data.train_sizes), _pixels(data.val_sizes)),
-        data.train_counts.sum(0),
-        np.asarray(judged.total("counts").sum(0))[:, 2],
-        data.majority,
-        about.normalization,
-        data.reading,
-        judged.metrics,
-    )
 
 
 def _pixels(sizes: list[tuple[int, int]]) -> int:

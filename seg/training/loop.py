@@ -1,11 +1,11 @@
 """The training loop: functions on built objects.
 
-`fit` runs epochs of `train_epoch` and a validation, and tells a `Watcher` what happened. Model, loss and data meet in
-the objective that the state holds.
+`fit` runs epochs of steps (`train_step`) and a validation, and tells a `Watcher` what happened. Model, loss and data
+meet in the objective that the state holds.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -17,7 +17,7 @@ from seg.data.batches import Batch, TrainBatches
 from seg.evaluation.evaluate import Evaluation
 from seg.tasks.objective import Losses
 from seg.training.options import FitOptions
-from seg.training.state import State
+from seg.training.state import Position, State
 
 T = TypeVar("T")
 Track = Callable[[Iterable[T], str, int, int], Iterable[T]]
@@ -49,84 +49,47 @@ class Watcher(Protocol):
         """
 
 
-def train_epoch(
-    state: State,
-    loader: Iterable[Batch],
-    *,
-    clip: float | None = None,
-    accumulate: int = 1,
-    before: int = 0,
-    total: int = 1,
-    stop: Callable[[], bool] = lambda: False,
-    not_finite: Callable[[Sequence[Batch]], None] | None = None,
-    skips: bool = False,
-) -> bool:
-    """Optimize over the rest of an epoch.
+def train_step(state: State, batches: Sequence[Batch], *, done: int, total: int, clip: float | None = None) -> bool:
+    """Optimize on the batches of one step, whose gradients are averaged.
 
     Args:
-        loader: yields batches from the state's position on.
-        clip, accumulate: as in `FitOptions`.
-        before, total: steps of the epochs before this one, and of the whole run, for what ramps.
-        stop: asked after every step; True ends the epoch there.
-        not_finite: called with the batches of a step whose loss or gradient is not finite.
-        skips: such a step is left out; else it ends the training.
+        done, total: steps of the run before this one, and of the whole run, for what ramps.
+        clip: as in `FitOptions`.
 
     Returns:
-        Whether the epoch was finished.
-
-    Raises:
-        RuntimeError: the loss or the gradient of a step is not finite.
+        Whether the loss and the gradient were finite; if not, the weights stay as they are.
     """
-    remaining = iter(loader)
-    while batches := list(islice(remaining, accumulate)):
-        state.begin_step(before + state.position.step, total)
-        # a batch that is not finite spoils running statistics for good; the copies cost a pass over the buffers, which
-        # only runs that may skip steps pay for
-        buffers = [buffer.clone() for buffer in state.model.buffers()] if skips else []
-        losses = _gradients(state, batches)
-        if _is_finite(state, losses, _clipped(state, clip)):
-            state.optimizer.step()
-            state.position.add(losses)
-            if state.average is not None:
-                state.average.update(state.model, before + state.position.step)
-        else:
-            if not_finite is not None:
-                not_finite(batches)
-            if not skips:
-                raise RuntimeError(f"expected a finite loss and gradient, got a loss of {float(losses.total)}")
-            for buffer, value in zip(state.model.buffers(), buffers, strict=True):
-                buffer.copy_(value)
-            state.position.add(Losses(torch.zeros(()), {}))
-        if not isinstance(state.scheduler, ReduceLROnPlateau):
-            state.scheduler.step()
-        if stop():
-            return False
+    state.begin_step(done, total)
+    losses = _gradients(state, batches)
+    if not _is_finite(state, losses, _clipped(state, clip)):
+        return False
+    state.optimizer.step()
+    state.position.add(losses)
+    if state.average is not None:
+        state.average.update(state.model, done + 1)
     return True
 
 
 def _gradients(state: State, batches: Sequence[Batch]) -> Losses:
     """Return the mean losses of the batches of a step, and leave their gradients in the parameters."""
     state.optimizer.zero_grad(set_to_none=True)
-    found = []
+    costs = []
     for number, batch in enumerate(batches, start=1):
         with state.fabric.no_backward_sync(state.wrapped, enabled=number < len(batches)):
             losses = state.objective(state.wrapped, batch)
             state.fabric.backward(losses.total / len(batches))
-        found.append(losses._replace(total=losses.total.detach()))
+        costs.append(losses._replace(total=losses.total.detach()))
     for parameter in state.frozen:
         parameter.grad = None
     _average_over_processes(state)
-    if len(found) == 1:
-        return found[0]
-    return Losses(
-        torch.stack([one.total for one in found]).mean(),
-        _mean([one.terms for one in found]),
-        _mean([one.weights for one in found]),
-    )
+    return costs[0] if len(costs) == 1 else Losses(*map(_mean, zip(*costs, strict=True)))
 
 
-def _mean(found: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.stack([one[name] for one in found]).mean() for name in found[0]}
+def _mean(values: Sequence[Any]) -> Any:
+    """Average scalars, or mappings of them name by name."""
+    if isinstance(values[0], Tensor):
+        return torch.stack(list(values)).mean()
+    return {name: _mean([value[name] for value in values]) for name in values[0]}
 
 
 def _average_over_processes(state: State) -> None:
@@ -150,7 +113,7 @@ def _clipped(state: State, clip: float | None) -> Tensor:
 
 
 def _is_finite(state: State, losses: Losses, norm: Tensor) -> bool:
-    """On any process; a gradient scaled for float16 may overflow: its scaler then leaves the step out, and adapts."""
+    """Check all processes; a gradient scaled for float16 may overflow: its scaler then skips the step, and adapts."""
     finite = torch.isfinite(losses.total)
     if getattr(state.fabric.strategy.precision, "scaler", None) is None:
         finite = finite & torch.isfinite(norm)
@@ -240,58 +203,51 @@ def _fit_epoch(
     length = min(len(batches), total - before)
     batches.go_to(position.epoch, position.step, length)
     state.train(frozen=position.epoch < options.freeze, norm=options.freeze_norm)
-    waited = _Waited(track(loader, f"epoch {position.epoch + 1}/{epochs}", length, position.step))
-    started, earlier = time.perf_counter(), (position.seconds, position.wait)
-
-    def after_step() -> bool:
-        position.seconds = earlier[0] + time.perf_counter() - started
-        position.wait = earlier[1] + waited.seconds
+    waited = _timed(track(loader, f"epoch {position.epoch + 1}/{epochs}", length, position.step), position)
+    started = time.perf_counter() - position.seconds
+    while step := list(islice(waited, options.accumulate)):
+        # a batch that is not finite spoils running statistics for good; the copies cost a pass over the buffers, which
+        # only runs that may skip steps pay for
+        buffers = [buffer.clone() for buffer in state.model.buffers()] if options.skip else []
+        if not train_step(state, step, done=before + position.step, total=total, clip=options.clip):
+            _skip(position, step, options, watcher)
+            for buffer, value in zip(state.model.buffers(), buffers, strict=True):
+                buffer.copy_(value)
+            position.add(Losses(torch.zeros(()), {}))
+        if not isinstance(state.scheduler, ReduceLROnPlateau):
+            state.scheduler.step()
+        position.seconds = time.perf_counter() - started
         if options.save_every and position.step % options.save_every == 0:
             watcher.save("last")
-        return stop()
-
-    def not_finite(bad: Sequence[Batch]) -> None:
-        skipped = position.skipped < options.skip
-        where = watcher.not_finite(bad, skipped)
-        if not skipped:
-            left_out = f" ({position.skipped} steps were left out before)" if position.skipped else ""
-            raise RuntimeError(
-                f"expected a finite loss and gradient, got none in epoch {position.epoch + 1}, step "
-                f"{position.step + 1}{left_out}, {where}; lower optimizer.lr or fit.clip, or leave such steps out with "
-                "fit.skip=N"
-            )
-        position.skipped += 1
-
-    return train_epoch(
-        state,
-        waited,
-        clip=options.clip,
-        accumulate=options.accumulate,
-        before=before,
-        total=total,
-        stop=after_step,
-        not_finite=not_finite,
-        skips=options.skip > 0,
-    )
+        if stop():
+            return False
+    return True
 
 
-class _Waited:
-    """The items of an iterable, and the seconds that were spent waiting for them."""
+def _skip(position: Position, step: Sequence[Batch], options: FitOptions, watcher: Watcher) -> None:
+    """Count a step that is not finite as left out; end the training where no more may be."""
+    skipped = position.skipped < options.skip
+    where = watcher.not_finite(step, skipped)
+    if not skipped:
+        left_out = f" ({position.skipped} steps were left out before)" if position.skipped else ""
+        raise RuntimeError(
+            f"expected a finite loss and gradient, got none in epoch {position.epoch + 1}, step "
+            f"{position.step + 1}{left_out}, {where}; lower optimizer.lr or fit.clip, or leave such steps out with "
+            "fit.skip=N"
+        )
+    position.skipped += 1
 
-    def __init__(self, items: Iterable[Batch]) -> None:
-        self.items, self.seconds = items, 0.0
 
-    def __iter__(self) -> Iterator[Batch]:
-        iterator = iter(self.items)
-        while True:
-            started = time.perf_counter()
-            try:
-                item = next(iterator)
-            except StopIteration:
-                return
-            finally:
-                self.seconds += time.perf_counter() - started
-            yield item
+def _timed(batches: Iterable[Batch], position: Position) -> Iterator[Batch]:
+    """Yield the batches, and count the seconds that are spent waiting for them."""
+    iterator = iter(batches)
+    while True:
+        started = time.perf_counter()
+        batch = next(iterator, None)
+        position.wait += time.perf_counter() - started
+        if batch is None:
+            return
+        yield batch
 
 
 def _line(state: State, batches: TrainBatches) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Parameter groups and learning-rate schedules.
 
-A schedule is a function ``(optimizer, *, steps) -> LRScheduler`` that is stepped once per optimizer step. All of them
-rise linearly during ``warmup``, a share of the steps in [0, 1), and multiply the rate of every parameter group.
+A schedule is a function ``(optimizer, *, steps) -> LRScheduler`` that is stepped once per optimizer step; ``steps`` are
+those of the whole run. All of them rise linearly during ``warmup``, a share of the steps in [0, 1), and multiply the
+rate of every parameter group. ``floor`` is the last rate as a share of the full one, in [0, 1]. They raise ValueError
+where a share is out of its range, or another option is.
 """
 
 import math
@@ -21,7 +23,9 @@ class RateOptions:
     """Learning rates of parts of the model, as shares of the full one: the group ``rates``.
 
     Args:
-        encoder, layer_decay: see `parameter_groups`.
+        encoder: rate of the encoder, as a share of the full one.
+        layer_decay: rate of each layer of the encoder, as a share of that of the layer after it. Layers are its modules
+            and the members of its lists of modules, in the order in which the encoder registers them.
 
     Raises:
         ValueError: a share that is not positive.
@@ -42,15 +46,13 @@ def parameter_groups(
     rates: RateOptions = RateOptions(),  # frozen
     apart: Iterable[tuple[nn.Module, float]] = (),
 ) -> list[dict[str, Any]]:
-    """Trainable parameters, without weight decay for biases and normalisation scales; those of the full rate first.
+    """Group trainable parameters: no weight decay for biases and normalisation scales; those of the full rate first.
 
     Args:
         model: with an ``encoder`` where one of the rates below is not 1.
         others: modules with further parameters, such as a loss.
         lr: the full learning rate.
-        rates: ``encoder``: rate of the encoder, as a share of the full one; ``layer_decay``: rate of each layer of the
-            encoder, as a share of that of the layer after it. Layers are its modules and the members of its lists of
-            modules, in the order in which the encoder registers them.
+        rates: of the parts of the model.
         apart: parts of the others, and the rate of each as a share of the full one.
 
     Raises:
@@ -90,7 +92,7 @@ def _by_decay(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
 
 
 def _layers(encoder: nn.Module) -> list[list[nn.Parameter]]:
-    """Parameters of each layer; those that lie beside the modules, such as tokens, belong to the first."""
+    """List the parameters of each layer; those that lie beside the modules, such as tokens, belong to the first."""
     inner = encoder
     while len(children := list(inner.children())) == 1:  # a wrapper of another library's model
         inner = children[0]
@@ -107,15 +109,7 @@ def _layers(encoder: nn.Module) -> list[list[nn.Parameter]]:
 
 
 def cosine(optimizer: Optimizer, *, steps: int, warmup: float = 0.05, floor: float = 0.0) -> LRScheduler:
-    """Half a cosine (Loshchilov & Hutter 2017, one cycle).
-
-    Args:
-        steps: optimizer steps of the whole run.
-        floor: final rate as a share of the full one, in [0, 1].
-
-    Raises:
-        ValueError: a share out of its range.
-    """
+    """Return half a cosine (Loshchilov & Hutter 2017, one cycle)."""
     _check_shares(floor=floor)
     return _warmed(optimizer, steps, warmup, lambda done: floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
 
@@ -123,15 +117,7 @@ def cosine(optimizer: Optimizer, *, steps: int, warmup: float = 0.05, floor: flo
 def poly(
     optimizer: Optimizer, *, steps: int, warmup: float = 0.0, power: float = 0.9, floor: float = 0.0
 ) -> LRScheduler:
-    """Return a power of the share of the run that is left (Liu et al. 2015, ParseNet); ``power=1`` falls linearly.
-
-    Args:
-        steps: optimizer steps of the whole run.
-        floor: final rate as a share of the full one, in [0, 1].
-
-    Raises:
-        ValueError: a share out of its range, or a power that is not positive.
-    """
+    """Return a power of the share of the run that is left (Liu et al. 2015, ParseNet); ``power=1`` falls linearly."""
     _check_shares(floor=floor)
     checks.number("scheduler.power", power, above=0, remedy="0.9 is usual")
     return _warmed(optimizer, steps, warmup, lambda done: floor + (1 - floor) * (1 - done) ** power)
@@ -145,15 +131,7 @@ def step(
     milestones: Sequence[float] = (0.6, 0.85),
     factor: float = 0.1,
 ) -> LRScheduler:
-    """Return a rate that is multiplied by ``factor`` at each milestone.
-
-    Args:
-        steps: optimizer steps of the whole run.
-        milestones: shares of the steps after the warm-up, in [0, 1].
-
-    Raises:
-        ValueError: a share out of its range.
-    """
+    """Return a rate that is multiplied by ``factor`` at each milestone, in [0, 1] of the steps after the warm-up."""
     _check_shares(factor=factor, **{f"milestones.{i}": share for i, share in enumerate(milestones)})
     return _warmed(optimizer, steps, warmup, lambda done: factor ** sum(done >= share for share in milestones))
 
@@ -161,14 +139,9 @@ def step(
 def restarts(
     optimizer: Optimizer, *, steps: int, warmup: float = 0.0, cycles: int = 4, floor: float = 0.0
 ) -> LRScheduler:
-    """Half a cosine in each of ``cycles`` equal parts of the run, each from the full rate (Loshchilov & Hutter 2017).
+    """Return half a cosine in each of ``cycles`` equal parts of the run, from the full rate to the floor every time.
 
-    Args:
-        steps: optimizer steps of the whole run.
-        floor: rate at the end of a cycle as a share of the full one, in [0, 1].
-
-    Raises:
-        ValueError: a share out of its range, or no cycle.
+    Loshchilov & Hutter 2017.
     """
     _check_shares(floor=floor)
     checks.whole("scheduler.cycles", cycles, 1)
@@ -183,15 +156,11 @@ def restarts(
 def one_cycle(
     optimizer: Optimizer, *, steps: int, rising: float = 0.3, start: float = 0.04, floor: float = 4e-6
 ) -> LRScheduler:
-    """Half a cosine up and half a cosine down (Smith & Topin 2018); the rate alone, momentum stays.
+    """Return half a cosine up and half a cosine down (Smith & Topin 2018); the rate alone, momentum stays.
 
     Args:
-        steps: optimizer steps of the whole run.
         rising: share of the steps that lead up, in (0, 1).
-        start, floor: first and last rate as shares of the full one, in [0, 1].
-
-    Raises:
-        ValueError: a share out of its range.
+        start: first rate as a share of the full one, in [0, 1].
     """
     _check_shares(rising=rising, start=start, floor=floor)
     peak, end = rising * steps - 1, steps - 1  # torch counts so
@@ -204,16 +173,12 @@ def one_cycle(
 
 
 def constant(optimizer: Optimizer, *, steps: int, warmup: float = 0.0) -> LRScheduler:
-    """Learning rate that does not change after the warm-up.
-
-    Raises:
-        ValueError: a share out of its range.
-    """
+    """Return a rate that does not change after the warm-up."""
     return _warmed(optimizer, steps, warmup, lambda _: 1.0)
 
 
 def _warmed(optimizer: Optimizer, steps: int, warmup: float, shape: Callable[[float], float]) -> LRScheduler:
-    """``shape`` of the share in [0, 1] that is done, of the steps after the warm-up."""
+    """Return a schedule: a linear rise, then ``shape`` of the share in [0, 1] of the other steps that are done."""
     checks.share("scheduler.warmup", warmup, "the run", most=False)
     rising = round(warmup * steps)
 

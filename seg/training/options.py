@@ -62,7 +62,7 @@ class FitOptions:
             )
 
     def length(self, epoch: int) -> tuple[int, int]:
-        """Epochs and steps of a run whose epochs have ``epoch`` steps; the last epoch may be cut short."""
+        """Return epochs and steps of a run whose epochs have ``epoch`` steps; the last epoch may be cut short."""
         steps = self.epochs * epoch if self.steps is None else self.steps
         return -(-steps // epoch), steps
 

@@ -91,7 +91,7 @@ def fitting_batch(state: State, loader: DataLoader[Any], batches: TrainBatches) 
 
 
 def _step_fits(state: State, batch: int, size: tuple[int, ...]) -> bool:
-    """Whether loss and gradient of so many empty images can be had."""
+    """Try whether memory holds the loss and gradient of so many empty images."""
     channels = next(p for p in state.model.parameters() if p.ndim == 4).shape[1]
     device = state.fabric.device
     try:

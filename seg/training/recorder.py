@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import InitVar, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,16 +11,17 @@ import torch
 from seg import runs
 from seg.data.batches import Batch
 from seg.files import second_name
+from seg.images import Image
 from seg.inference import trained
 from seg.metrics import Metric
 from seg.training import State, replay
-from seg.training.pictures import ValidationPictures
 
 log = logging.getLogger(__name__)
 
 _NOTABLE_WAIT = 0.1  # share of an epoch that is worth a word
 
 
+@dataclass
 class Recorder:
     """The `seg.training.Watcher` of a run folder; on all processes but the first it does nothing.
 
@@ -28,32 +30,27 @@ class Recorder:
         epochs: of the whole run.
         names: of the training pairs.
         about: what its checkpoints say besides the state.
-        make_logger: ``(log_dir, purge_step)`` -> a `seg.training.trackers.Writer`, such as TensorBoard's, or None.
-        pictures: drawn for the logger after every validation.
+        make_logger: ``(log_dir, purge_step)`` -> a logger, see `seg.training.trackers`; None without one.
+        draw: writes pictures into a folder, and returns them by name, for the logger after every validation.
         shown: scores that stand in the line of an epoch.
         told: called with (epochs done, epochs) after each.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        state: State,
-        epochs: int,
-        names: Sequence[str],
-        about: trained.Description,
-        make_logger: Callable[..., Any] | None,
-        pictures: ValidationPictures,
-        shown: Sequence[Metric],
-        told: Callable[[int, int], None] = lambda epoch, epochs: None,
-    ) -> None:
-        self.folder, self.state, self.epochs, self.names, self.about = folder, state, epochs, names, about
-        self.pictures, self.shown, self.told = pictures, shown, told
-        self.writes = state.fabric.is_global_zero
+    folder: Path
+    state: State
+    epochs: int
+    names: Sequence[str]
+    about: trained.Description
+    make_logger: InitVar[Callable[..., Any] | None]
+    draw: Callable[[Path], list[tuple[str, Image]]]
+    shown: Sequence[Metric]
+    told: Callable[[int, int], None]
+
+    def __post_init__(self, make_logger: Callable[..., Any] | None) -> None:
+        self.writes = self.state.fabric.is_global_zero
         # events of the epochs that will be trained again are struck out
-        logs = self.writes and make_logger is not None
-        self.logger = (
-            make_logger(log_dir=str(folder), purge_step=state.position.epoch) if logs and make_logger else None
-        )
+        about = {"log_dir": str(self.folder), "purge_step": self.state.position.epoch}
+        self.logger = make_logger(**about) if self.writes and make_logger else None
 
     def line(self, line: dict[str, Any]) -> None:
         if not self.writes:
@@ -119,13 +116,13 @@ class Recorder:
         for key, value in _scalars(line):
             self.logger.add_scalar(key, value, line["epoch"])
         if "val_miou" in line:
-            for name, picture in self.pictures.draw(self.state.evaluated, self.folder / runs.PICTURES):
+            for name, picture in self.draw(self.folder / runs.PICTURES):
                 self.logger.add_image(f"val/{name}", picture, line["epoch"], dataformats="HWC")
         self.logger.flush()
 
 
 def _scalars(line: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    """Numbers of a metrics line with names for loggers: ``train/loss``, ``val/miou``, ``val/iou/road``."""
+    """Name the numbers of a metrics line for loggers: ``train/loss``, ``val/miou``, ``val/iou/road``."""
     found = []
     for key, value in line.items():
         if isinstance(value, dict):

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from seg.data.batches import Batch
 from seg.files.errors import Failed
 from seg.models import checkpoint
-from seg.tasks.objective import MultiTask, Segmentation
 from seg.training import State
 
 log = logging.getLogger(__name__)
@@ -32,7 +31,7 @@ def save(path: Path, state: State, batches: Sequence[Batch]) -> None:
     checkpoint.save(path, kept)
 
 
-def replay(path: str, state: State, objective: Segmentation | MultiTask) -> None:
+def replay(path: str, state: State) -> None:
     """Compute the kept step again, and say where numbers stop being finite.
 
     Raises:
@@ -46,7 +45,7 @@ def replay(path: str, state: State, objective: Segmentation | MultiTask) -> None
         )
     try:
         state.model.load_state_dict(kept["model"])
-        objective.load_state_dict(kept["objective"])
+        state.objective.load_state_dict(kept["objective"])
     except RuntimeError as error:
         raise ValueError(
             f"replay: expected the step of this model and loss in '{path}', got another one's "
@@ -57,14 +56,14 @@ def replay(path: str, state: State, objective: Segmentation | MultiTask) -> None
     state.begin_step(done, total, kept["rank"])
     troubles = []
     for fields in kept["batches"]:
-        troubles += _look(state, objective, Batch(**fields))
+        troubles += _look(state, Batch(**fields))
     if not troubles:
         log.info("finite: this machine, precision or configuration does not show it; compare device.precision")
         return
     raise Failed(f"not finite again: {'; '.join(troubles)}")
 
 
-def _look(state: State, objective: Segmentation | MultiTask, batch: Batch) -> list[str]:
+def _look(state: State, batch: Batch) -> list[str]:
     """List what is not finite in a batch, in the order in which it is computed."""
     batch = state.fabric.to_device(batch)
     found = [] if torch.isfinite(batch.images).all() else ["the images are not finite"]
@@ -72,7 +71,7 @@ def _look(state: State, objective: Segmentation | MultiTask, batch: Batch) -> li
         module.register_forward_hook(_watching(name, found)) for name, module in state.model.named_modules() if name
     ]
     try:
-        losses = objective(state.wrapped, batch)
+        losses = state.objective(state.wrapped, batch)
         state.optimizer.zero_grad()
         state.fabric.backward(losses.total)
     finally:

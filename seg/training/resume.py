@@ -53,11 +53,7 @@ def resume(state: State, folder: Path, *, extend: bool = False) -> None:
 
 
 def _last_or_previous(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """Read the newest state that can be read, and where it lies.
-
-    Raises:
-        ValueError: neither can.
-    """
+    """Return where the newest state lies that can be read, and that state; fail as the last one does if none can."""
     last, previous = folder / runs.LAST, folder / runs.PREVIOUS
     try:
         return last, trained.read(last)
@@ -78,7 +74,7 @@ def kept_reading(reading: Reading, folder: Path) -> Reading:
     if reading.range != PERCENTILES or not last.exists():
         return reading
     try:
-        return trained.reading_of(last, trained.read(last))
+        return trained.description_of(last, trained.read(last)).reading
     except ValueError:  # said when the run goes on from it
         return reading
 

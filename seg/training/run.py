@@ -14,19 +14,19 @@ from torch import Tensor, nn
 from seg import inference, runs
 from seg.data.source import Data
 from seg.evaluation.evaluate import Evaluation, evaluate
-from seg.evaluation.files import Predictions
-from seg.inference.heads import Heads
-from seg.inference.trained import Description
-from seg.metrics import Meter, Metric, Wanted, build
-from seg.metrics.wanted import late
+from seg.evaluation.files import Predictions, draw_predictions
+from seg.images import Image
+from seg.inference.examples import spread
+from seg.inference.heads import heads_of, meters_of
+from seg.inference.trained import Description, Trained
+from seg.metrics import Metric
+from seg.metrics.wanted import Wanted, build, late
 from seg.report.progress import track
-from seg.tasks.objective import MultiTask, Segmentation
 from seg.training.device import forget_peak, peak_memory
 from seg.training.finish import write_results
 from seg.training.loaders import Loaders
 from seg.training.loop import fit
 from seg.training.options import FitOptions
-from seg.training.pictures import ValidationPictures
 from seg.training.preflight import explained, fitting_batch, try_sizes
 from seg.training.recorder import Recorder
 from seg.training.resume import resume
@@ -41,10 +41,12 @@ class Run:
     """What a training run is made of.
 
     Attributes:
+        pictures: number of validation images that are drawn, spread over the set: neighbours in a list of names are
+            often neighbours in the world.
         about: what its checkpoints say besides the state.
         infer: wraps the model so that it accepts images of any size.
         metrics: that are computed of the validation set; ``catalogue``: what is known of their scores.
-        make_logger: ``(log_dir, purge_step)`` -> a `seg.training.trackers.Writer`; None without one.
+        make_logger: ``(log_dir, purge_step)`` -> a logger, see `seg.training.trackers`; None without one.
         extend: a run that had ended goes on.
         told: called with (epochs done, epochs) after each.
     """
@@ -52,9 +54,8 @@ class Run:
     options: FitOptions
     data: Data
     state: State
-    objective: Segmentation | MultiTask
     loaders: Loaders
-    pictures: ValidationPictures
+    pictures: int
     about: Description
     infer: Callable[[inference.Model], inference.Model]
     metrics: Sequence[Wanted]
@@ -69,57 +70,62 @@ class Run:
         assert isinstance(total, Tensor)
         return total.cpu()
 
-    def predict(self, images: Tensor) -> Tensor:
-        """Predict logits of images of any size, in the precision of the run.
+    def predict(self, model: nn.Module, images: Tensor) -> Tensor:
+        """Predict what a model gives for images of any size, in the precision of the run.
 
-        By the model itself: the wrapper of several processes waits for the others at every call, and they validate on
-        other numbers of batches, if any.
+        Not by the wrapper of several processes: it waits for the others at every call, and they validate on other
+        numbers of batches, if any.
         """
-        return self._predicted(self.state.evaluated.eval(), images)
-
-    def _predicted(self, model: nn.Module, images: Tensor) -> Tensor:
         precision = self.state.fabric.strategy.precision
         with precision.forward_context():
             logits = self.infer(model)(precision.convert_input(images))
         converted: Tensor = precision.convert_output(logits)
         return converted
 
-    def validate(self, stop: Callable[[], bool]) -> Evaluation:
-        """Evaluate the validation set by what each epoch tells; stop early, with partial counts, once ``stop()``."""
-        return self._evaluated([one for one in self.metrics if one.when == "epoch"], stop, final=False)
-
-    def judge(self, folder: Path, stop: Callable[[], bool] = lambda: False) -> Evaluation:
-        """Evaluate the validation set by all metrics, and write the predicted masks.
+    def validate(self, stop: Callable[[], bool], folder: Path | None = None) -> Evaluation:
+        """Evaluate the validation set.
 
         Args:
-            folder: of the run.
             stop: once true, it stops early, with partial counts.
+            folder: of the run, whose last evaluation this is: by all metrics, and the predicted masks are written;
+                None = by the metrics that every epoch has.
         """
-        sinks = [Predictions(folder / runs.PREDICTIONS, [pair.name for pair in self.data.val])]
-        return self._evaluated(self.metrics, stop, sinks, final=True)
-
-    def _evaluated(
-        self, wanted: Sequence[Wanted], stop: Callable[[], bool], sinks: Sequence[Meter] = (), *, final: bool
-    ) -> Evaluation:
         if self.state.fabric.world_size > 1:  # the running statistics of each process are those of its own images
             models = dict.fromkeys((self.state.model, self.state.evaluated))  # in one order on all of them
             for buffer in (buffer for model in models for buffer in model.buffers()):
                 torch.distributed.broadcast(buffer, 0)
         pairs, names, model = self.data.val, self.data.labels.names, self.state.evaluated
+        images, final = [pair.name for pair in pairs], folder is not None
+        wanted = [metric for metric in self.metrics if final or metric.when == "epoch"]
+        sinks = [] if folder is None else [Predictions(folder / runs.PREDICTIONS, images)]
         known = {"images": len(pairs), "names": names, "classes": len(names), "final": final}
-        meters = build(wanted, **known, loss=lambda logits, mask: self.objective.losses(logits, mask).total)
-        heads = Heads(model)
+        meters = build(wanted, **known, loss=lambda logits, mask: self.state.objective.losses(logits, mask).total)
+        heads = heads_of(model)
         return evaluate(
-            partial(self._predicted, heads.joined(model).eval()),
+            partial(self.predict, heads.joined(model).eval()),
             takewhile(lambda _: not stop(), track(self.loaders.val, "validation", len(self.loaders.val))),
             [*meters.values(), *sinks],
             split=heads.split,
-            outputs=heads.meters(names, pairs),
-            images=[pair.name for pair in pairs],
+            outputs=meters_of(heads, names, pairs),
+            images=images,
             names=names,
             late=late(wanted, meters),
             reduce=self.reduce,
         )
+
+    def draw(self, folder: Path) -> list[tuple[str, Image]]:
+        """Draw what the model predicts for some validation images, the same at every call; see `draw_predictions`."""
+        model, device = self.state.evaluated.eval(), str(self.state.fabric.device)
+        trained = Trained(
+            model,
+            self.data.labels,
+            *self.about.normalization,
+            device,
+            reading=self.data.reading,
+            infer=self.infer,
+            heads=heads_of(model),
+        )
+        return draw_predictions(trained, spread(self.data.val, self.pictures), folder)
 
     def train(self, folder: Path) -> None:
         """Train to the end, from where the folder stands, and write what a complete run has.
@@ -138,26 +144,27 @@ class Run:
         fitting = partial(fitting_batch, self.state, self.loaders.train, self.loaders.batches)
         if self.state.position == Position():
             with explained(fitting):
-                try_sizes(self.predict, self.loaders.train.dataset, self.data, self.loaders.batches, fabric.device)
+                predict = partial(self.predict, self.state.evaluated.eval())
+                try_sizes(predict, self.loaders.train.dataset, self.data, self.loaders.batches, fabric.device)
         epochs, _ = self.options.length(len(self.loaders.batches))
         names = [pair.name for pair in self.data.train]
         shown = self._shown()
         recorder = Recorder(
-            folder, self.state, epochs, names, self.about, self.make_logger, self.pictures, shown, self.told
+            folder, self.state, epochs, names, self.about, self.make_logger, self.draw, shown, self.told
         )
         with stop_signals() as stop, explained(fitting):
             judged = self._fit(folder, recorder, epochs, stop)
         if judged is None:  # patience was at its end, or the epochs were done before
-            judged = self.judge(folder)
+            judged = self.validate(lambda: False, folder)
         if fabric.is_global_zero:
             recorder.close()
-            self.pictures.draw(self.state.evaluated, folder / runs.PICTURES)
+            self.draw(folder / runs.PICTURES)
             memory = peak_memory(fabric.device)
             write_results(folder, judged, self.data, self.options, self.state.position, self.about, memory)
 
     def _shown(self) -> list[Metric]:
         """List the scores that the line of an epoch shows: mIoU, the monitored one, and the first of each head."""
-        of_heads = [head.metrics[0].name for head in Heads(self.state.evaluated).named.values()]
+        of_heads = [head.metrics[0].name for head in heads_of(self.state.evaluated).named.values()]
         names = dict.fromkeys(["miou", self.options.monitor.partition(".")[0], *of_heads])
         return [self.catalogue[name] for name in names if name != "loss" and not self.catalogue[name].by_class]
 
@@ -170,7 +177,7 @@ class Run:
             nonlocal judged
             if self.state.position.epoch + 1 < epochs:
                 return self.validate(stop)
-            judged = self.judge(folder, stop)
+            judged = self.validate(stop, folder)
             return judged.early
 
         alone = self.state.fabric.world_size == 1

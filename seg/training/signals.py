@@ -80,7 +80,7 @@ class stop_signals:
 
 
 def _is_heard(number: int) -> bool:
-    """All but what was said to be ignored, as nohup does with SIGHUP, and what a library in C hears."""
+    """Tell whether a signal is ours: nohup has SIGHUP ignored, and a library in C may hear others."""
     handler = signal.getsignal(number)
     return handler is not None and (handler != signal.SIG_IGN or number in (signal.SIGINT, signal.SIGTERM))
 

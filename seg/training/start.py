@@ -60,31 +60,6 @@ class NormalizationOptions:
         return mean, std
 
 
-def _first_normalization(
-    given: NormalizationOptions, data: Data, encoder_name: str, encoder_weights: str | None
-) -> models.Normalization:
-    """Choose the normalisation of a run: what was given, that of the encoder's weights, or that of other bands."""
-    if (chosen := given.given(data.reading.channels)) is not None:
-        return chosen
-    return models.normalization(encoder_name, encoder_weights) if data.moments is None else _own_normalization(data)
-
-
-def _with_encoder_file(build: "partial[nn.Module]", path: str, normalization: models.Normalization) -> nn.Module:
-    """Build a model, take what a file has for its encoder, and say what that was.
-
-    Args:
-        build: `seg.models.build` with its arguments.
-        normalization: of the run, for what is said.
-    """
-    weights = models.read_weights(path)
-    model = build(encoder_weights=None)
-    taken = models.fill(model.encoder, weights, path)  # type: ignore[arg-type]  # every model of smp has one
-    log.info(f"encoder: {path}, {_found(taken)}")
-    mean, std = ("[" + ", ".join(f"{value:.3g}" for value in values) + "]" for values in normalization)
-    log.info(f"images are normalised by mean {mean}, deviation {std}; other weights may want others: normalization=")
-    return model
-
-
 def read_data(
     source: Source, folder: Path, labels: str | None, *, overfit: int | None = None, few: tuple[int, int] | None = None
 ) -> Data:
@@ -127,41 +102,31 @@ def first_model(
     Returns:
         the model, and the normalisation of its images.
     """
-    encoder, path = build.keywords.get("encoder_name", ""), build.keywords.get("encoder_weights")
-    normalization = _first_normalization(given, data, encoder, path)
-    from_file = build.func is models.build and models.is_file(path)
-    model = _with_encoder_file(build, str(path), normalization) if from_file else build()
+    encoder, weights = build.keywords.get("encoder_name", ""), build.keywords.get("encoder_weights")
+    if (normalization := given.given(data.reading.channels)) is None:
+        bands = data.moments is not None  # others than the RGB that pretrained weights know
+        normalization = _own_normalization(data) if bands else models.normalization(encoder, weights)
+    model = build()
+    if build.func is models.build and models.is_file(weights):
+        mean, std = ("[" + ", ".join(f"{value:.3g}" for value in values) + "]" for values in normalization)
+        log.info(
+            f"images are normalised by mean {mean}, deviation {std}; other weights may want others: normalization="
+        )
     if make_heads is not None:
         model = models.WithHeads(model, make_heads(models.features_of(model)))
     if sync_batchnorm:  # before regularizers find their places among the normalisations
         model = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     if regularize is not None:
         model = regularize(model)
-    _tell_regularizers(model)
+    if (lines := describe(model).splitlines()) != ["no regularizers"]:
+        log.info("\n  ".join(["regularizers:", *lines]))
     if init is not None:
         normalization = _take_weights(init, model, data.labels, data.reading) or normalization
     return model, normalization
 
 
-def _tell_regularizers(model: nn.Module) -> None:
-    """Say which regularizers a model has, if any."""
-    if (lines := describe(model).splitlines()) != ["no regularizers"]:
-        log.info("\n  ".join(["regularizers:", *lines]))
-
-
-def _found(found: models.Found) -> str:
-    how = " by position (no name fits, but the number, order and shapes of the tensors do)" if found.by_position else ""
-    missing = f"; {len(found.missing)} were not found, such as {found.missing[0]}" if found.missing else ""
-    return f"{found.taken} tensors taken{how}{missing}"
-
-
-def _is_foreign(path: str) -> bool:
-    """Tell whether a file of weights is not a checkpoint of this toolkit."""
-    return path.endswith(".safetensors") or "format" not in checkpoint.load(path)
-
-
 def _own_normalization(data: Data) -> models.Normalization:
-    """Mean and deviation of the channels of the training images, because they are not the RGB that others know."""
+    """Return mean and deviation of the training images' channels, which are not the usual RGB."""
     assert data.moments is not None
     mean, square = data.moments
     deviation = (square - mean**2).clip(0) ** 0.5
@@ -182,22 +147,22 @@ def _take_weights(path: str, model: nn.Module, labels: LabelMap, reading: Readin
     Returns:
         its normalisation; None if its images had other bands.
     """
-    if _is_foreign(path):
-        found = models.fill(model, models.read_weights(path), path)
+    if path.endswith(".safetensors") or "format" not in checkpoint.load(path):  # not of this toolkit
+        taken = models.fill(model, models.read_weights(path), path)
         log.warning(
-            f"init: {path} does not say which classes it knows or how images are normalised; {_found(found)}; the head "
+            f"init: {path} does not say which classes it knows or how images are normalised; {taken}; the head "
             "is taken as it is where its shape fits, and normalization= says the rest"
         )
         return None
     start = trained.read(path)
-    before = trained.reading_of(path, start)
-    if before != reading:
+    before = trained.description_of(path, start)
+    if before.reading != reading:
         log.warning(
-            f"init: the images of {path} were read with {before.text()}, those of this run with {reading.text()}: the "
-            "weights see other values than in their training; give data.bands, data.range and data.exif if that is not "
-            "meant"
+            f"init: the images of {path} were read with {before.reading.text()}, those of this run with "
+            f"{reading.text()}: the weights see other values than in their training; give data.bands, data.range and "
+            "data.exif if that is not meant"
         )
-    theirs, ours = trained.labels_of(path, start).names, labels.names
+    theirs, ours = before.labels.names, labels.names
     shared = [(ours.index(name), theirs.index(name)) for name in ours if name in theirs]
     left = models.transfer(model, trained.weights_of(start), rows=None if ours == theirs else shared)
     log.info(f"init: weights of {path}" + (f", except {len(left)} such as {left[0]}" if left else ""))
@@ -207,6 +172,6 @@ def _take_weights(path: str, model: nn.Module, labels: LabelMap, reading: Readin
             f"init: the classes differ; the head starts with the rows of {len(shared)} of {len(ours)} classes, by name"
             + (f"; from scratch: {', '.join(new)}" if new else "")
         )
-    if before.bands != reading.bands and not (before.is_rgb and reading.is_rgb):
+    if before.reading.bands != reading.bands and not (before.reading.is_rgb and reading.is_rgb):
         return None
-    return tuple(start["normalization"]["mean"]), tuple(start["normalization"]["std"])
+    return before.normalization

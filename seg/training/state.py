@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,15 +14,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from seg.tasks.objective import Losses, Objective
-from seg.training.averaging import Average
+from seg.training.averaging import Average, Stateful
 from seg.training.options import FitOptions
-
-
-class Stateful(Protocol):
-    """What a checkpoint can hold."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
 
 
 @dataclass
@@ -94,7 +87,7 @@ class Position:
 
 
 def _wide(value: Tensor) -> Tensor:
-    """In float64, where the device has it: Apple's GPUs have not."""
+    """Return it in float64, which Apple's GPUs lack."""
     return value if value.device.type == "mps" else value.double()
 
 
@@ -107,11 +100,10 @@ class State:
         average: model -> an average of its weights, updated after every step, evaluated and saved.
         compile: let torch compile the training step's model.
         seed: of the noise of the steps.
-        others: more parts by name: saved and resumed with the rest.
 
     Attributes:
-        parts: what `state_dict` holds: model, objective, optimizer, scheduler, precision, position, average where there
-            is one, and the others.
+        parts: what `state_dict` holds: model, objective, optimizer, scheduler, precision, position, and average where
+            there is one.
     """
 
     def __init__(
@@ -125,7 +117,6 @@ class State:
         average: Callable[[nn.Module], Average] | None = None,
         compile: bool = False,
         seed: int = 0,
-        others: Mapping[str, Stateful] | None = None,
     ) -> None:
         # channels last: a fifth faster on the CPU as well, and what GPUs want
         self.model = model.to(memory_format=torch.channels_last)
@@ -144,7 +135,6 @@ class State:
             "precision": fabric.strategy.precision,
             "position": self.position,
             **({"average": self.average} if self.average is not None else {}),
-            **(others or {}),
         }
 
     @property
@@ -167,16 +157,14 @@ class State:
         words = np.random.SeedSequence((self.seed, rank, done)).generate_state(1)
         torch.manual_seed(int(words[0]))
         for module in (*self.model.modules(), *self.objective.modules()):
-            move = getattr(module, "set_progress", None)
-            if callable(move):
+            if callable(move := getattr(module, "set_progress", None)):
                 move(done, total)
 
     def next_epoch(self) -> None:
         """Move on to the start of the next epoch, and tell the parts of the objective that count epochs."""
         self.position.next_epoch()
         for module in self.objective.modules():
-            move = getattr(module, "next_epoch", None)
-            if callable(move):
+            if callable(move := getattr(module, "next_epoch", None)):
                 move()
 
     def train(self, *, frozen: bool, norm: bool) -> None:
@@ -209,7 +197,7 @@ class State:
         return encoder
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data and tensors of every part, for `seg.models.checkpoint.save`."""
+        """Return plain data and tensors of every part, for `seg.models.checkpoint.save`."""
         return {name: part.state_dict() for name, part in self.parts.items()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:

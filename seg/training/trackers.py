@@ -1,4 +1,7 @@
-"""MLflow and Weights & Biases, with the methods of TensorBoard's writer that a run uses.
+"""MLflow and Weights & Biases, with the methods of TensorBoard's ``SummaryWriter`` that a run uses.
+
+A logger of your own has the same: ``add_scalar`` and ``add_image`` take a number and a picture (H, W, 3) of an epoch,
+``flush`` finishes the epoch, and ``close`` the run.
 
 Both keep the identity of their run in a file of the run folder, so that a resumed run goes on where it was, and are
 told all numbers of an epoch at once, so that one that is cut off leaves none of them.
@@ -11,7 +14,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from seg import runs
 from seg.files import write_text
@@ -21,22 +24,6 @@ from seg.images import Image
 log = logging.getLogger(__name__)
 
 _MOST = 100  # parameters, or numbers, that MLflow takes at once
-
-
-class Writer(Protocol):
-    """The part of TensorBoard's ``SummaryWriter`` that a run uses."""
-
-    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
-        """Take a number of an epoch."""
-
-    def add_image(self, tag: str, img_tensor: Image, global_step: int, dataformats: str) -> None:
-        """Take a picture (H, W, 3) of an epoch."""
-
-    def flush(self) -> None:
-        """Finish an epoch."""
-
-    def close(self) -> None:
-        """Finish the run."""
 
 
 def check_installed(writer: Any) -> None:
@@ -108,13 +95,13 @@ class MLflow:
         return run
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
-        """See `Writer`; what an epoch said before it was cut off is not said twice."""
+        """Leave out what an epoch said before it was cut off."""
         if global_step > self.last:
             name = re.sub(r"[^\w.\-/ :]", "_", tag)  # MLflow refuses others, which names of classes may have
             self.numbers.append((name, scalar_value, global_step))
 
     def add_image(self, tag: str, img_tensor: Image, global_step: int, dataformats: str) -> None:
-        """See `Writer`; the picture of a later epoch takes the place of that before it."""
+        """Replace the picture of the epoch before."""
         path = self.folder / runs.PICTURES / f"{tag.removeprefix('val/')}.png"
         try:
             self.client.log_artifact(self.run, str(path), str(Path(tag).parent))
@@ -122,7 +109,6 @@ class MLflow:
             log.warning(f"logger=mlflow: {path} was not taken: {_line(error)}")
 
     def flush(self) -> None:
-        """See `Writer`."""
         now = int(1000 * time.time())
         try:
             while self.numbers:
@@ -133,7 +119,6 @@ class MLflow:
             log.warning(f"logger=mlflow: not told now, but with the next epoch: {_line(error)}")
 
     def close(self) -> None:
-        """See `Writer`."""
         self.flush()
         self.client.set_terminated(self.run)
 
@@ -178,25 +163,22 @@ class WandB:
         self.step = purge_step
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
-        """See `Writer`."""
         self.epoch[tag], self.step = scalar_value, global_step
 
     def add_image(self, tag: str, img_tensor: Image, global_step: int, dataformats: str) -> None:
-        """See `Writer`."""
         self.epoch[tag], self.step = self.image(img_tensor), global_step
 
     def flush(self) -> None:
-        """See `Writer`; of steps that are there already, W&B takes none."""
+        """Log all numbers of an epoch at once; W&B takes none of steps that are there already."""
         self.run.log(self.epoch, step=self.step)
         self.epoch = {}
 
     def close(self) -> None:
-        """See `Writer`."""
         self.run.finish()
 
 
 def _flat(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Keys with dots, and values as text."""
+    """Yield keys with dots, and values as text."""
     if isinstance(config, Mapping) and config:
         for key, value in config.items():
             yield from _flat(value, f"{prefix}{key}.")

@@ -26,7 +26,7 @@ from seg.data.checked import check
 from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import Pair, pair, with_instances
 from seg.images import read_instances, read_mask
-from seg.inference.heads import Heads
+from seg.inference.heads import heads_of
 from seg.labels import IGNORE, Label, LabelMap
 from seg.losses import CrossEntropy, boxes
 from seg.losses.weighting import Fixed
@@ -201,7 +201,7 @@ def test_a_head_learns_to_divide_objects_that_touch() -> None:
         objective(model, batch).total.backward()
         optimizer.step()
         schedule.step()
-    heads, scores = Heads(model), []
+    heads, scores = heads_of(model), []
     for instances in (lambda index: scenes[index][2], None):
         meter = heads.named["boxes"].meter(4, ["ground", "block"], instances)
         with torch.inference_mode():

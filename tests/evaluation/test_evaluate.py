@@ -11,7 +11,9 @@ from seg.data.batches import EvaluationBatches, make_loader
 from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import pair
 from seg.evaluation.evaluate import evaluate
-from seg.metrics import AtTemperature, Boundaries, Calibration, Components, MeanLoss, Meter, PixelCounts
+from seg.metrics import Boundaries, Calibration, Components, MeanLoss, PixelCounts
+from seg.metrics.calibration import AtTemperature
+from seg.metrics.meters import Meter
 
 NAMES = ("sky", "road", "car")
 

@@ -19,8 +19,10 @@ from seg import runs
 from seg.evaluation import files, plots
 from seg.evaluation import tables as printed
 from seg.evaluation.evaluate import Evaluation, evaluation_of
-from seg.metrics import AtTemperature, Boundaries, Calibration, Components, Pass, PixelCounts
+from seg.metrics import Boundaries, Calibration, Components, PixelCounts
+from seg.metrics.calibration import AtTemperature
 from seg.metrics.catalogue import KNOWN, check_monitor, direction
+from seg.metrics.meters import Pass
 from seg.metrics.pixels import confused
 from seg.metrics.scores import calibration_error
 

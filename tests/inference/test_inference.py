@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import LABELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seg import inference
 from seg.inference import augmented, composed, sliding, whole, whole_image
+from seg.inference.trained import Trained
 
 
 @pytest.mark.parametrize("size", [(32, 64), (33, 65), (1, 1), (100, 31)])
@@ -31,7 +33,8 @@ def test_whole_image_pads_and_crops(size: tuple[int, int]) -> None:
 
 def test_predict_normalises_and_takes_the_argmax() -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    mask = inference.predict(lambda x: x, image, mean=(0.5, 0.2, 0.1), std=(0.1, 0.2, 0.3))
+    model = Trained(nn.Identity(), LABELS, (0.5, 0.2, 0.1), (0.1, 0.2, 0.3), "cpu")
+    mask = model.predict(image)
     expected = ((image / np.float32(255) - np.float32([0.5, 0.2, 0.1])) / np.float32([0.1, 0.2, 0.3])).argmax(-1)
     assert mask.dtype == np.uint8
     assert (mask == expected).mean() > 0.999  # float32 ties may round either way
@@ -180,7 +183,8 @@ def test_strips_hold_a_row_of_windows_alone() -> None:
         asked.append((first, last))
         return images[..., first:last, :]
 
-    found = list(inference.strips(model, rows, 200, 50))
+    with torch.inference_mode():
+        found = list(model.strips(rows, 200, 50))
     assert [first for first, _ in asked] == [0, *(last for _, last in asked[:-1])]
     assert asked[-1][1] == 200
     assert max(last - first for first, last in asked) == 32
@@ -192,7 +196,7 @@ def test_strips_hold_a_row_of_windows_alone() -> None:
 def test_predict_in_windows_is_the_argmax_of_their_logits() -> None:
     image = np.random.default_rng(0).integers(0, 256, (100, 50, 3), dtype=np.uint8)
     model, options = conv().float(), {"mean": (0.5,), "std": (0.2,)}
-    mask = inference.predict(model, image, infer=partial(sliding, window=32), **options)
+    mask = Trained(model, LABELS, **options, device="cpu", infer=partial(sliding, window=32)).predict(image)
     with torch.no_grad():
         logits = sliding(model, 32)(inference.normalized(inference.as_tensor(image), **options, device="cpu"))
     assert np.array_equal(mask, logits.argmax(1)[0].numpy())
@@ -202,7 +206,7 @@ def test_predict_in_windows_is_the_argmax_of_their_logits() -> None:
     ("wrong", "message"),
     [
         ({"window": 31}, "window: expected a whole number of at least 32, got 31; give such as 512"),
-        ({"window": 0}, "at least 32 pixels, got 0"),
+        ({"window": 0}, "at least 32, got 0"),
         ({"window": 64.0}, "got 64.0"),
         ({"window": True}, "got True"),
         ({"window": None}, "got None"),

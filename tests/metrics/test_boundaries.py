@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from seg.metrics import Boundaries, at_tolerance
-from seg.metrics.boundaries import band_counts, pixels
+from seg.metrics import Boundaries
+from seg.metrics.boundaries import at_tolerance, band_counts, pixels
 from seg.metrics.scores import boundary_f1, surface_dice
 
 CLASSES = 4

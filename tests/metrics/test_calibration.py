@@ -10,8 +10,9 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from seg.data.batches import Batch
 from seg.evaluation.evaluate import find_temperature
-from seg.metrics import BINS, AtTemperature, Calibration, Pass, fit_temperature
-from seg.metrics.calibration import labelled_pixels
+from seg.metrics import Calibration
+from seg.metrics.calibration import BINS, AtTemperature, fit_temperature, labelled_pixels
+from seg.metrics.meters import Pass
 
 NAMES = ("a", "b", "c", "d")
 

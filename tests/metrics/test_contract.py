@@ -15,8 +15,9 @@ from torch import Tensor
 
 import seg.metrics
 from seg.commands.metrics import wanted_metrics
-from seg.metrics import Meter, Metric, Pass, Wanted, build, check_meter
-from seg.metrics.wanted import catalogue
+from seg.metrics import Metric
+from seg.metrics.meters import Meter, Pass
+from seg.metrics.wanted import Wanted, build, catalogue, check_meter
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "metric"
 IMAGES, NAMES = 6, ("sky", "road", "car")

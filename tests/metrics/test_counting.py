@@ -15,7 +15,9 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 import seg
 from seg import _losses
-from seg.metrics import PixelCounts, confusion_matrix, count, counting, image_counts
+from seg.metrics import PixelCounts, counting
+from seg.metrics.counting import confusion_matrix, count
+from seg.metrics.pixels import image_counts
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 LAYOUTS = ["contiguous", "channels last", "part of a larger one", "transposed", "expanded"]

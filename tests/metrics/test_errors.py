@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from seg.labels import IGNORE
-from seg.metrics import Pass, PixelCounts
+from seg.metrics import PixelCounts
 from seg.metrics.errors import ErrorKinds, error_shares
+from seg.metrics.meters import Pass
 
 Mask = NDArray[np.uint8]
 

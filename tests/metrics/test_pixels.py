@@ -11,7 +11,8 @@ from torchmetrics.functional.classification import (
     multiclass_jaccard_index,
 )
 
-from seg.metrics import confusion_matrix, image_counts
+from seg.metrics.counting import confusion_matrix
+from seg.metrics.pixels import image_counts
 from seg.metrics.scores import majority_scores, scores_of
 
 

@@ -17,7 +17,7 @@ from torchvision.ops import nms
 
 from seg.data.batches import Batch
 from seg.inference import sliding, whole_image
-from seg.inference.heads import Heads
+from seg.inference.heads import heads_of
 from seg.labels import IGNORE
 from seg.losses import CrossEntropy, boxes
 from seg.losses.weighting import Fixed
@@ -25,23 +25,20 @@ from seg.models import WithHeads, build
 from seg.models.heads import at_pixels
 from seg.synthetic import render_scene, scene_things
 from seg.tasks.boxes import (
-    MOST,
     Boxes,
     BoxHead,
     BoxMeter,
+    BoxRules,
     BoxTask,
-    JoinedBoxes,
     as_coco,
-    average_precision,
     candidates,
     decode,
     find_objects,
-    head_of,
-    image_precisions,
-    joined,
     prepare,
     select,
 )
+from seg.tasks.boxes.meter import average_precision, image_precisions
+from seg.tasks.boxes.targets import MOST
 from seg.tasks.objective import MultiTask, Segmentation
 
 
@@ -340,17 +337,15 @@ def test_a_model_with_a_head(architecture: str) -> None:
     with torch.no_grad():
         before = model(images)
         both = WithHeads(model, {"boxes": BoxHead(16 if architecture == "unet" else 128, countable=[1])}).eval()
-        assert isinstance(one := joined(both), JoinedBoxes)
+        one = heads_of(both, BoxRules).joined(both)
         assert (one(images)[:, :3] == before).all()
         assert one(images).shape == (1, 8, 64, 96)
         assert (one(images)[:, 3:7] > 0).all()
         assert whole_image(one, images[..., :50, :71]).shape == (1, 8, 50, 71)
         assert sliding(one, window=32, overlap=0.5)(images).shape == (1, 8, 64, 96)
-    head = head_of(both)
-    assert head is not None
-    assert head.countable == (1,)
-    assert head_of(model) is None
-    assert joined(model) is model
+    assert heads_of(both, BoxRules).named["boxes"].countable == (1,)
+    assert not heads_of(model, BoxRules)
+    assert heads_of(model).joined(model) is model
 
 
 def test_distances_are_upsampled_exactly() -> None:
@@ -489,7 +484,7 @@ def test_a_head_overfits_four_images() -> None:
         objective(model, batch).total.backward()
         optimizer.step()
         schedule.step()
-    heads = Heads(model)
+    heads = heads_of(model)
     meter = heads.named["boxes"].meter(4, [str(index) for index in range(10)])
     with torch.inference_mode():
         logits, outputs = heads.split(heads.joined(model.eval())(images))

@@ -20,13 +20,14 @@ from seg.commands.cli.targets import Deferred
 from seg.commands.tasks import told_run
 from seg.compare.study import read_study
 from seg.data.pairs import pair
-from seg.images import RGB, read_image, read_mask
+from seg.evaluation.files import draw_predictions
+from seg.images import read_image, read_mask
 from seg.inference import augmented, export, normalized, runtime
-from seg.inference.heads import check_views
+from seg.inference.heads import check_views, heads_of
+from seg.inference.trained import Trained
 from seg.models import WithHeads, build
 from seg.report import pictures
-from seg.tasks.boxes import BoxHead, decode, drawing, head_of, joined
-from seg.training.pictures import ValidationPictures
+from seg.tasks.boxes import BoxHead, BoxRules, decode, head
 
 OPTIONS = ["task=boxes", "task.boxes.head.countable=[car]", "device.precision=32-true", "logger=none"]
 
@@ -144,23 +145,23 @@ def test_an_exported_model_gives_the_maps(tmp_path: Path) -> None:
     torch.manual_seed(0)
     base = build("unet", classes=3, encoder_name="tu-test_resnet", encoder_depth=3, decoder_channels=[16, 8, 8])
     model = WithHeads(base, {"boxes": BoxHead(8, width=8)})
-    one = joined(model.eval())
+    one = heads_of(model).joined(model.eval())
     export.write(tmp_path / "a.onnx", one, 3, {"classes": 3}, maps=5)
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
     images = torch.randn(1, 3, 50, 71)
     logits, maps = map(torch.from_numpy, session.run(["logits", "boxes"], {"images": images.numpy()}))
     assert (logits.shape, maps.shape) == ((1, 3, 50, 71), (1, 5, 50, 71))
     file, _ = runtime.read(tmp_path / "a.onnx", "cpu")
-    assert head_of(file) is None  # nothing is said of boxes
+    assert not heads_of(file)  # nothing is said of boxes
     assert torch.equal(file(images), logits)
     about = {"classes": 3, "boxes": {"countable": [1], "min_area": 9}}
     export.write(tmp_path / "b.onnx", one, 3, about, maps=5, argmax=True)
     masks, _ = runtime.read(tmp_path / "b.onnx", "cpu")
-    head = head_of(masks)
-    assert head is not None
-    assert (head.countable, head.min_area) == ((1,), 9)
-    assert torch.equal(joined(masks)(images)[:, 3:], maps)
-    assert torch.equal(joined(masks)(images)[:, :3].argmax(1), logits.argmax(1))
+    heads = heads_of(masks, BoxRules)
+    assert (heads.named["boxes"].countable, heads.named["boxes"].min_area) == ((1,), 9)
+    found_logits, outputs = heads.split(heads.joined(masks)(images))
+    assert torch.equal(outputs["boxes"], maps)
+    assert torch.equal(found_logits.argmax(1), logits.argmax(1))
     wrong = {"output": "logits", "classes": 3, "boxes": {"countable": [1], "min_area": "9"}}
     file = onnx.load(tmp_path / "a.onnx")
     onnx.helper.set_model_props(file, {"seg": json.dumps(wrong)})
@@ -175,16 +176,16 @@ def test_an_exported_model_gives_the_maps(tmp_path: Path) -> None:
 
 
 def test_training_draws_boxes(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawing, "SHOWN", 0.0)
+    monkeypatch.setattr(head, "SHOWN", 0.0)
     torch.manual_seed(0)
     model = WithHeads(build("fpn", classes=3, encoder_name="tu-test_resnet"), {"boxes": BoxHead(128, width=8)}).eval()
     pairs = pair(data / "val/images", data / "val/masks")[:1]
-    drawer = ValidationPictures(pairs, 1, LABELS, ([0.5] * 3, [0.2] * 3), RGB, torch.device("cpu"))
-    ((_, with_boxes),) = drawer.draw(model, tmp_path)
+    trained = Trained(model, LABELS, (0.5,) * 3, (0.2,) * 3, "cpu", heads=heads_of(model))
+    ((_, with_boxes),) = draw_predictions(trained, pairs, tmp_path)
     image = read_image(pairs[0].image)
     images = normalized(torch.from_numpy(image).permute(2, 0, 1)[None], [0.5] * 3, [0.2] * 3, "cpu")
     with torch.no_grad():
-        both = export.whole_image(joined(model), images)
+        both = export.whole_image(heads_of(model).joined(model), images)
     (boxes,) = decode(both[:, :3], both[:, 3:], min_area=16)
     assert len(boxes.scores)
     mask = both[0, :3].argmax(0).byte().numpy()

@@ -14,7 +14,8 @@ import pytest
 from conftest import Script, Started
 
 import seg
-from seg.tasks.boxes import head_of
+from seg.inference.heads import heads_of
+from seg.tasks.boxes import BoxRules
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "record_run.py"
@@ -81,5 +82,5 @@ def test_an_older_interrupted_run_goes_on(tmp_path: Path, script: Script) -> Non
 
 def test_an_older_checkpoint_with_boxes_loads() -> None:
     trained = seg.load(GOLDEN / "format4/best.pt", "cpu")
-    assert head_of(trained.model) is not None
+    assert heads_of(trained.model, BoxRules)
     assert trained.labels.classes == 10

@@ -7,33 +7,23 @@ of the segmentation.
 """
 
 from seg.tasks.boxes.coco import as_coco
-from seg.tasks.boxes.decode import CHANNELS, Boxes, Candidates, candidates, decode, select
-from seg.tasks.boxes.head import BoxHead, BoxRules, JoinedBoxes, head_of, joined
-from seg.tasks.boxes.meter import BoxMeter, Instances, average_precision, check_library, image_precisions
-from seg.tasks.boxes.targets import MOST, Objects, find_objects
+from seg.tasks.boxes.decode import Boxes, Candidates, candidates, decode, select
+from seg.tasks.boxes.head import BoxHead, BoxRules
+from seg.tasks.boxes.meter import BoxMeter
+from seg.tasks.boxes.targets import find_objects
 from seg.tasks.boxes.task import BoxTask, prepare
 
 __all__ = [
-    "CHANNELS",
-    "MOST",
     "BoxHead",
     "BoxMeter",
     "BoxRules",
     "BoxTask",
     "Boxes",
     "Candidates",
-    "Instances",
-    "JoinedBoxes",
-    "Objects",
     "as_coco",
-    "average_precision",
     "candidates",
-    "check_library",
     "decode",
     "find_objects",
-    "head_of",
-    "image_precisions",
-    "joined",
     "prepare",
     "select",
 ]

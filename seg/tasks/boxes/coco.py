@@ -7,7 +7,7 @@ from seg.tasks.boxes.decode import Boxes
 
 
 def as_coco(images: Sequence[tuple[str, int, int]], found: Sequence[Boxes], names: Sequence[str]) -> dict[str, Any]:
-    """``images``, ``categories`` by name, and ``annotations`` with a ``score``; numbers begin at 1.
+    """Return ``images``, ``categories`` by name, and ``annotations`` with a ``score``; numbers begin at 1.
 
     A category is one more than its class index, as `seg.synthetic` has them; ``bbox`` is left, top, width, height.
 

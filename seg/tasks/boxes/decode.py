@@ -64,7 +64,7 @@ def candidates(logits: Tensor, maps: Tensor, countable: Sequence[int] | None = N
 def select(
     found: Candidates, *, threshold: float = 0.05, overlap: float = 0.6, most: int = MOST_FOUND, min_area: float = 0
 ) -> list[Boxes]:
-    """Boxes of every image: those of the pixels with the best scores nearby, without those that overlap better ones.
+    """Select the boxes of every image: pixels with the best scores nearby, without those that overlap better ones.
 
     Args:
         threshold: least score.
@@ -79,7 +79,7 @@ def select(
 
 
 def _selected(scores: Tensor, classes: Tensor, sides: Tensor, overlap: float, most: int, min_area: float) -> Boxes:
-    """Of one image: scores (H, W), 0 = no candidate, classes (H, W), sides (4, H, W)."""
+    """Select from one image: scores (H, W), 0 = no candidate, classes (H, W), sides (4, H, W)."""
     height, width = scores.shape
     best, place = scores.flatten().topk(min(_BEFORE, int(scores.count_nonzero())))
     x, y = place % width + 0.5, place // width + 0.5
@@ -102,7 +102,7 @@ def decode(
     most: int = MOST_FOUND,
     min_area: float = 0,
 ) -> list[Boxes]:
-    """Boxes of every image (`candidates`, `select`), such as of an exported model's ``logits`` and ``boxes``.
+    """Return the boxes of every image (`candidates`, `select`), such as from an exported model's outputs.
 
     A box has the class of its pixel; its score is the probability of that class times the centerness.
     """

@@ -1,7 +1,6 @@
 """The head that predicts a box at every pixel, on the last features of a decoder."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +8,22 @@ from torch import Tensor, nn
 from seg.files import checks
 from seg.images import Image
 from seg.labels import Color
-from seg.models.heads import Joined
 from seg.report.pictures import outlined
-from seg.tasks.boxes.decode import CHANNELS, decode
-from seg.tasks.boxes.drawing import shown
+from seg.tasks.boxes.decode import CHANNELS, Boxes, decode
 from seg.tasks.boxes.meter import BoxMeter, Instances, check_library
 
 _GROUPS = 8
 _UNIT = 16.0  # pixels: what a new head answers with, more or less
+
+
+SHOWN = 0.3
+"""Score from which a box is drawn: with all that are kept for the average precision nothing else would be seen."""
+
+
+def shown(boxes: Boxes) -> tuple[list[list[float]], list[int]]:
+    """Return the good boxes and their classes, for `seg.report.pictures.outlined`."""
+    good = boxes.scores >= SHOWN
+    return boxes.boxes[good].tolist(), boxes.classes[good].tolist()
 
 
 class BoxRules:
@@ -24,14 +31,10 @@ class BoxRules:
 
     metrics = BoxMeter.metrics
     channels = CHANNELS
+    check = staticmethod(check_library)
 
     def __init__(self, countable: Sequence[int] | None, min_area: int) -> None:
         self.countable, self.min_area = None if countable is None else tuple(countable), min_area
-
-    @staticmethod
-    def check() -> None:
-        """Refuse to judge boxes without what computes their average precision; see `check_library`."""
-        check_library()
 
     def meter(self, images: int, names: Sequence[str], instances: Instances | None = None) -> BoxMeter:
         """Return what judges the boxes of a set."""
@@ -91,34 +94,3 @@ class BoxHead(nn.Module, BoxRules):
     def _maps(self, hidden: Tensor) -> Tensor:
         raw = self.last(hidden)
         return torch.cat([_UNIT * raw[:, :4].exp(), raw[:, 4:]], 1)
-
-
-def head_of(model: nn.Module) -> BoxHead | BoxRules | None:
-    """Return the `BoxHead` of a model, or what an exported file says of the one that it has; None without one."""
-    named = _named(model)
-    return named and named[1]
-
-
-class JoinedBoxes(Joined):
-    """A model with a `BoxHead` as one that returns logits and maps together: images -> (N, C + 5, H, W).
-
-    Distances to sides do not depend on where a window lies; they do on how a view is turned or scaled.
-    """
-
-    def __init__(self, model: nn.Module, name: str, head: BoxHead | BoxRules) -> None:
-        super().__init__(model, [name])
-        self.countable, self.min_area = head.countable, head.min_area
-
-
-def joined(model: nn.Module) -> nn.Module:
-    """Return the model as `JoinedBoxes`, if it predicts boxes; else as it is."""
-    named = _named(model)
-    return model if named is None else JoinedBoxes(model, *named)
-
-
-def _named(model: nn.Module) -> tuple[str, BoxHead | BoxRules] | None:
-    if isinstance(described := getattr(model, "boxes", None), dict):  # of an exported file
-        return "boxes", BoxRules(**described)
-    heads: Any = getattr(model, "heads", None)
-    found = heads.items() if isinstance(heads, nn.ModuleDict) else ()
-    return next(((name, head) for name, head in found if isinstance(head, BoxHead)), None)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from seg import runs
 from seg.files import write_json
-from seg.metrics import Column
 from seg.metrics.catalogue import BOXES
+from seg.metrics.meters import Column
 from seg.metrics.scores import mean
 from seg.tasks.boxes.coco import as_coco
 from seg.tasks.boxes.decode import MOST_FOUND, Boxes, candidates, select
@@ -149,5 +149,5 @@ def _boxes(table: Tensor) -> Iterator[Boxes]:
 
 
 def _known(value: Any) -> float:
-    """COCO says -1 where there is nothing to find."""
+    """Return NaN for -1, which COCO says where there is nothing to find."""
     return float(value) if float(value) >= 0 else float("nan")

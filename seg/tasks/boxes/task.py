@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seg.data.batches import Batch
+from seg.files import checks
 from seg.losses import over_processes
 from seg.models.heads import at_pixels
 from seg.tasks.boxes.targets import MOST, find_objects
@@ -48,8 +49,7 @@ class BoxTask(nn.Module):
         cut: Cut = "keep",
     ) -> None:
         super().__init__()
-        if cut not in ("keep", "skip"):
-            raise ValueError(f"cut: expected keep or skip, got {cut!r}; choose one")
+        checks.choice("cut", cut, ("keep", "skip"))
         self.box_loss = partial(box_loss, reduction="none")
         self.prepare = partial(prepare, countable=countable, min_area=min_area, cut=cut)
 
@@ -80,7 +80,7 @@ def prepare(
     min_area: int = 1,
     cut: Cut = "keep",
 ) -> dict[str, Tensor]:
-    """``objects (H, W) uint8`` of a mask (H, W), 0 = none, else a row + 1 of ``boxes (255, 5)``: xyxy and pixels.
+    """Return ``objects (H, W) uint8`` of a mask (H, W), 0 = none, else a row + 1 of ``boxes (255, 5)``: xyxy, pixels.
 
     Args:
         instances: (H, W) int32, number of the object at each pixel, 0 = none; None = connected components are objects.
@@ -98,18 +98,18 @@ def prepare(
 
 
 def centerness(sides: Tensor) -> Tensor:
-    """Of distances (P, 4) to the left, top, right and bottom side: 1 in the middle of the box, 0 at its sides."""
+    """Return 1 in the middle of a box, 0 at its sides, from distances (P, 4) to the left, top, right and bottom."""
     first, second = sides[:, :2], sides[:, 2:]
     return (first.minimum(second) / first.maximum(second)).prod(1).sqrt()
 
 
 def _sides(centre: Tensor, box: Tensor) -> Tensor:
-    """Distances (P, 4) from points (P, 2) to the sides of boxes (P, 4) xyxy."""
+    """Return distances (P, 4) from points (P, 2) to the sides of boxes (P, 4) xyxy."""
     return torch.cat([centre - box[:, :2], box[:, 2:] - centre], 1)
 
 
 def _around(sides: Tensor) -> Tensor:
-    """Boxes (P, 4) xyxy around the origin, from distances to their sides."""
+    """Return boxes (P, 4) xyxy around the origin, from distances to their sides."""
     return torch.cat([-sides[:, :2], sides[:, 2:]], 1)
 
 
