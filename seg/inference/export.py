@@ -30,11 +30,11 @@ import seg
 from seg.files import checks, whole
 from seg.files.errors import Failed
 from seg.inference import MULTIPLE, whole_image
-from seg.inference.heads import heads_of
+from seg.inference.heads import heads_of, warn_of_others
 from seg.inference.runtime import KEY, REMEDY, SUFFIXES, Onnx, Program, program_of
 from seg.inference.trained import Trained
 from seg.models import first_line
-from seg.tasks.boxes import BoxHead, BoxRules
+from seg.tasks.boxes import BoxRules
 
 log = logging.getLogger(__name__)
 
@@ -98,9 +98,7 @@ def export_trained(
     """
     description = {**trained.describe(), "version": seg.__version__, "opset": OPSET}
     model, maps, boxes = trained.model, 0, heads_of(trained.model, BoxRules)
-    heads: Any = getattr(trained.model, "heads", {})
-    if own := [name for name, module in heads.items() if not isinstance(module, BoxHead)]:
-        log.warning(f"{' and '.join(own)}: left out, because an exported file holds the segmentation, and boxes, alone")
+    warn_of_others(trained.model, "an exported file")
     if boxes and calibrate:
         log.warning(
             "int8: boxes are left out, because 8 bits would move their sides by pixels; they need an export without"

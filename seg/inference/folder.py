@@ -20,7 +20,7 @@ from seg.data.pairs.folders import check_apart, list_names
 from seg.data.pairs.images import images_of
 from seg.files import held, make_folder, write_json
 from seg.files.manifest import Manifest, Record
-from seg.inference.heads import check_views, heads_of
+from seg.inference.heads import check_views, heads_of, warn_of_others
 from seg.inference.image import TIFF, predict_image
 from seg.inference.outputs import FOLDERS, Kind, Products
 from seg.inference.trained import Trained
@@ -77,6 +77,7 @@ def predict_folder(
     kinds = products.kinds
     _check_certain(trained, kinds)
     trained = _with_boxes(trained, kinds, products.boxes)
+    warn_of_others(trained.model, "what is predicted into a folder")
     source = one(source, "images")
     images = images_of(source, image_template)
     folders = [source] if source.is_dir() else []

@@ -71,6 +71,13 @@ def judged_heads(model: nn.Module, infer: Callable[..., Any]) -> Heads:
     return heads
 
 
+def warn_of_others(model: nn.Module, what: str) -> None:
+    """Name the heads that are no boxes, which ``what`` (a file, a command) leaves out."""
+    named: Any = getattr(model, "heads", {})
+    if others := [name for name, head in named.items() if not isinstance(head, BoxRules)]:
+        log.warning(f"{' and '.join(others)}: left out, because {what} holds the segmentation, and boxes, alone")
+
+
 def is_evaluated(head: Any) -> bool:
     """Tell whether a head, or its class, says how it is evaluated."""
     return all(hasattr(head, part) for part in ("channels", "metrics", "meter"))

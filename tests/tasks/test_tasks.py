@@ -87,6 +87,10 @@ def test_a_users_own_second_task(tmp_path: Path, data: Path, script: Script) -> 
     assert (
         "warning: edges: left out, because an exported file holds the segmentation, and boxes, alone" in result.stderr
     )
+    predicted = {"checkpoint": "runs/own/last.pt", "images": "data/val/images", "destination": "predicted"}
+    result = script("seg-predict", "trust=[my_edges]", **predicted)
+    assert result.returncode == 0, result.stderr
+    assert "warning: edges: left out, because what is predicted into a folder holds the segmentation" in result.stderr
     fails(
         script("seg-train", *words, "inference=tta", name="other"), 2, "inference: expected whole or sliding with edges"
     )
