@@ -10,7 +10,16 @@ are read as ``seg-preprocess`` reads label images.
 
 from collections.abc import Callable, Sequence
 
-from seg.audit.checks import check_binary, check_classes, check_files, check_images, check_masks, is_binary, totals_of
+from seg.audit.checks import (
+    check_binary,
+    check_classes,
+    check_files,
+    check_images,
+    check_label_map,
+    check_masks,
+    is_binary,
+    totals_of,
+)
 from seg.audit.duplicates import check_duplicates
 from seg.audit.files import holds_indices, measure, pair_files
 from seg.audit.neighbours import check_neighbours
@@ -83,6 +92,7 @@ def audit(
     findings: list[Finding] = []
     paired: list[list[Measurements]] = []
     for split in splits:
+        findings += check_label_map(split, labels)
         pairs, problems = pair_files(split)
         findings += problems
         paired.append(pairs)

@@ -20,6 +20,7 @@ from seg.audit.records import (
     text_of,
 )
 from seg.data.pairs import as_list
+from seg.data.source import check_labels
 from seg.images import Reading
 from seg.images.oddities import oddities
 from seg.labels import LabelMap
@@ -57,6 +58,16 @@ def totals_of(split: Split, pairs: Sequence[Measurements], labels: LabelMap) -> 
 
 def _tally(words: Iterable[str]) -> dict[str, int]:
     return dict(Counter(words).most_common())
+
+
+def check_label_map(split: Split, labels: LabelMap) -> Iterator[Finding]:
+    """Yield the folders whose masks were made with other classes, or are of shards that were not merged."""
+    for folder in as_list(split.masks):
+        try:
+            check_labels(labels, folder, "the label map")
+        except ValueError as error:
+            text, _, advice = str(error).rpartition("; ")
+            yield Finding("label-map", "error", split.name, text, advice, ())
 
 
 def check_files(split: str, pairs: Sequence[Measurements]) -> Iterator[Finding]:

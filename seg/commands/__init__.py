@@ -45,9 +45,9 @@ every entry. A command of your own, outside the repository, is a script that cal
 What bites here:
 
 - Hydra refuses ``key=value --config-dir DIR key=value``, values such as ``{}_L.png`` and ``logger=null``:
-  `seg.commands.cli.overrides` puts options first, quotes paths and names (a new key for these joins its list), and makes
-  ``none`` of null. It takes any key from a user's YAML: `seg.commands.cli.keys` refuses those that no option has, and
-  values of another kind than the default.
+  `seg.commands.cli.overrides` puts options first, quotes paths and names (a new key for these joins its list), and
+  makes ``none`` of null. It takes any key from a user's YAML: `seg.commands.cli.keys` refuses those that no option
+  has, and values of another kind than the default.
 - Hydra turns what a callback raises into a warning: the sweep checks in its first job instead. A merge does not put
   ``???`` over a value: a recipe that needs a file names one.
 - ``--help`` prints the comments of ``conf/``: an option without a comment has no documentation.

@@ -340,17 +340,29 @@ def load_labels(labels: str | None, masks: Folders) -> LabelMap:
 
 
 def check_labels(label_map: LabelMap, masks: Folders, source: str) -> None:
-    """Check that the masks mean what the label map says, where a ``labels.yaml`` beside them tells.
+    """Check that the masks mean what the label map says, where a ``labels.yaml`` beside them tells, and are complete.
 
     Raises:
-        ValueError: the masks were made with other classes.
+        ValueError: the masks were made with other classes, or by shards that were not merged.
     """
     for folder in as_list(masks):
         if not (folder / "labels.yaml").is_file():
             continue
+        _check_merged(folder)
         names = LabelMap.load(folder / "labels.yaml").names
         if names != label_map.names:
             raise ValueError(
                 f"expected the classes of {source}, {', '.join(label_map.names)}, got masks in '{folder}' that were "
                 f"made with {', '.join(names)} (labels.yaml there); convert all masks with one label map"
             )
+
+
+def _check_merged(folder: Path) -> None:
+    """Refuse masks of shards whose totals were not merged, because a shard may be missing."""
+    shards, merged = sorted(folder.glob("manifest.*-of-*.json")), folder / "manifest.json"
+    newest = max((path.stat().st_mtime_ns for path in shards), default=0)
+    if shards and (not merged.is_file() or merged.stat().st_mtime_ns < newest):
+        raise ValueError(
+            f"masks: expected shards that were merged, got '{folder}' with {', '.join(path.name for path in shards)} "
+            "newer than manifest.json, or without it; give the same seg-preprocess command once more, without shard"
+        )
