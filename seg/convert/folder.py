@@ -3,7 +3,7 @@
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from seg import _preproc
 from seg.convert.annotations import AnnotationReader
 from seg.convert.cityscapes import CityscapesReader
 from seg.convert.coco import CocoReader
+from seg.convert.former import Former
 from seg.convert.jobs import (
     Job,
     Task,
@@ -66,8 +67,9 @@ def convert_folder(
     """Convert every label image under ``source`` to a mask of the same relative name (.png) under ``destination``.
 
     Hidden files are skipped. So are sources that have not changed since they were converted with the same label map
-    and options: the same call resumes an interrupted run. Beside the masks it writes ``labels.yaml``, ``counts.csv``,
-    ``class_weights.json`` (see `seg.convert.weights`), ``manifest.jsonl`` and ``manifest.json``.
+    and options: the same call resumes an interrupted run. Masks whose labels are gone, or that were made with another
+    label map, are removed (see `seg.convert.former`). Beside the masks it writes ``labels.yaml``, ``counts.csv``,
+    ``class_weights.json`` (see `seg.convert.weights`), ``source.json``, ``manifest.jsonl`` and ``manifest.json``.
 
     Args:
         pattern: glob over the relative path; ``**/`` stands for any folders.
@@ -80,7 +82,7 @@ def convert_folder(
         instances: folder for the number of the object at each pixel, of annotations: grayscale PNG of 16 bits with the
             names of the masks, 0 = none. Groups (``iscrowd``, ``cargroup``) have no number, which is warned of.
         threads: 0 = all cores that this process may use.
-        overwrite: convert unchanged sources again.
+        overwrite: convert unchanged sources again, and replace files that no conversion wrote.
         shard: (i, n), 1 <= i <= n: only the i-th of n disjoint parts, with its own ``counts.i-of-n.csv`` and
             manifests; a run without shard afterwards skips the masks and merges the totals.
 
@@ -95,26 +97,35 @@ def convert_folder(
     if images and not cut:
         raise ValueError("images: expected only with tile or size, got neither; give one, or leave images out")
     workers, part = threads_of(threads), shard_name(shard)
-    if isinstance(reader, CocoReader):
-        sources = iter(reader.sources(Path(source), Path(destination), pattern))
-    else:
-        sources = list_sources(Path(source), Path(destination), pattern, reader.suffixes)
+
+    def listed() -> Iterable[Source]:
+        if isinstance(reader, CocoReader):
+            return reader.sources(Path(source), Path(destination), pattern)
+        return list_sources(Path(source), Path(destination), pattern, reader.suffixes)
+
+    sources = listed()
     read_from = Path(source).parent if Path(source).is_file() else source
     apart = images.apart(read_from, destination) if images else {"source": read_from}
     target = make_folder(destination, "destination", apart)
     numbers = None if instances is None else _numbers_folder(Path(instances), target, Path(read_from))
-    if images:
-        sources = _named_as_pairs(sources, images)
     tally = Tally(labels, progress)
     key = reader.key + (f" {json.dumps(cut.to_dict())}" if cut else "")
     outputs = Outputs(target, cut, images, numbers)
     with _held(outputs, key, source, pattern):
         _check_cut(target, cut)
-        labels.save(target / "labels.yaml")
         with Manifest(target, part, key) as manifest:
-            jobs = list_jobs(sources, outputs, None if overwrite else manifest, shard)
+            former = Former(outputs, manifest, source, sharded=shard is not None)
+            if not overwrite:
+                former.refuse_others(listed)
+            former.clear()
+            _record_cut(target, cut)
+            labels.save(target / "labels.yaml")
+            if images:
+                sources = _named_as_pairs(sources, images)
+            jobs = list_jobs(sources, outputs, manifest, shard, overwrite=overwrite)
             records = in_order(_tasks(jobs, reader, outputs, workers), workers)
             write_counts(target / f"counts{part}.csv", records, manifest, tally)
+            former.settle(tally)
         if images and not shard:
             tally.warn(*images.left_out())
         if isinstance(reader, LabelReader) and reader.numbered:
@@ -151,9 +162,14 @@ def recolor_folder(
     key = f"recolor {labels.digest}"
     with _held(outputs, key, source, pattern):
         with Manifest(target, part, key) as manifest:
-            jobs = list_jobs(sources, outputs, None if overwrite else manifest, shard)
+            former = Former(outputs, manifest, source, sharded=shard is not None)
+            if not overwrite:
+                former.refuse_others(partial(list_sources, Path(source), Path(destination), pattern))
+            former.clear()
+            jobs = list_jobs(sources, outputs, manifest, shard, overwrite=overwrite)
             records = in_order((job.record or partial(_recolor, job, labels, outputs) for job in jobs), workers)
             write_counts(target / f"counts{part}.csv", records, manifest, tally)
+            former.settle(tally)
         summary = tally.summary()
         write_about(target / f"manifest{part}.json", summary, labels=labels.digest)
     return summary
@@ -192,7 +208,7 @@ def _numbers_folder(folder: Path, target: Path, source: Path) -> Path:
     return make_folder(folder, "instances_destination", {"source": source})
 
 
-def _named_as_pairs(sources: Iterator[Source], images: ImageTiles) -> Iterator[Source]:
+def _named_as_pairs(sources: Iterable[Source], images: ImageTiles) -> Iterator[Source]:
     """Yield the labels that fit the template, with masks named like their image."""
     for source in sources:
         name = images.name(source.name)
@@ -293,7 +309,7 @@ def _odd(mapped: Mapped) -> dict[str, Any]:
 
 def _converted(job: Job, stamp: Stamp, counts: dict[int, int], made: tuple[int, int], **about: Any) -> Record:
     written = {"mask_size": made[0], "mask_mtime_ns": made[1]}
-    more = {key: value for key, value in about.items() if value}
+    more = {key: value for key, value in {**about, "mask": job.named}.items() if value}
     return {
         **{"file": job.file, **stamp._asdict(), "status": "converted", **written, **more},
         "counts": {str(value): pixels for value, pixels in counts.items()},
@@ -323,7 +339,7 @@ def _held(outputs: Outputs, key: str, source: str | os.PathLike[str], pattern: s
 
 
 def _check_cut(target: Path, cut: Cut | None) -> None:
-    """Check that masks of an earlier call, if any, were cut alike, and record how."""
+    """Check that masks of an earlier call, if any, were cut alike."""
     wanted = cut.to_dict() if cut else None
     if (target / "labels.yaml").is_file():
         before = json.loads((target / _CUT).read_text(encoding="utf-8")) if (target / _CUT).is_file() else None
@@ -332,8 +348,11 @@ def _check_cut(target: Path, cut: Cut | None) -> None:
                 f"destination: expected a folder without masks, or with masks made with {_cut_text(wanted)}, got "
                 f"'{target}' with masks made with {_cut_text(before)}; give another folder, or remove it"
             )
-    if wanted:
-        write_json(target / _CUT, wanted)
+
+
+def _record_cut(target: Path, cut: Cut | None) -> None:
+    if cut:
+        write_json(target / _CUT, cut.to_dict())
 
 
 def _cut_text(cut: dict[str, Any] | None) -> str:

@@ -5,12 +5,12 @@ import json
 import os
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import seg
@@ -30,13 +30,21 @@ class Job(NamedTuple):
     mask: Path | None
     file: str
     record: Record | None = None
+    named: str = ""
+    """Relative path of the mask, where it does not follow from `file`."""
 
 
 def list_jobs(
-    sources: Iterator[Source], outputs: Outputs, manifest: Manifest | None, shard: tuple[int, int] | None
+    sources: Iterable[Source],
+    outputs: Outputs,
+    manifest: Manifest,
+    shard: tuple[int, int] | None,
+    *,
+    overwrite: bool = False,
 ) -> Iterator[Job]:
     """Yield the jobs of a run, for all sources or those of a shard; unchanged ones come with their record."""
     for path, name, mask_name, reason in sources:
+        manifest.claim(name)
         # By the mask's name, not by position: a file added later moves no other file to another shard.
         if shard and zlib.crc32(os.fsencode(mask_name)) % shard[1] != shard[0] - 1:
             continue
@@ -45,10 +53,11 @@ def list_jobs(
             if mask_name:
                 outputs.remove(mask)
             yield Job(None, None, name, {"file": name, "status": "failed", "reason": reason})
-        elif manifest and (record := manifest.unchanged(name, path, partial(outputs.extent, mask))):
+        elif not overwrite and (record := manifest.unchanged(name, path, partial(outputs.extent, mask))):
             yield Job(None, None, name, record)
         else:
-            yield Job(path, mask, name)
+            usual = PurePosixPath(name).with_suffix(".png").as_posix() == mask_name
+            yield Job(path, mask, name, named="" if usual else mask_name)
 
 
 Task = Record | Callable[[], Record]

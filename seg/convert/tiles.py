@@ -275,6 +275,10 @@ class Outputs(NamedTuple):
             paths += [self.images.source(name), *self.images.paths(name, record["height"], record["width"])]
         return extent(paths)
 
+    def exists(self, mask: Path) -> bool:
+        """Tell whether there is a mask, or a folder for its tiles."""
+        return mask.with_suffix("").is_dir() if self.cut and self.cut.tile else mask.exists()
+
     def remove(self, mask: Path) -> None:
         """Remove what was written for a source, as far as possible."""
         if self.images:

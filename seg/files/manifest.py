@@ -4,9 +4,9 @@ import json
 import os
 import zlib
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,9 +37,12 @@ class Manifest:
         self._own = own = folder / f"manifest{part}.jsonl"
         self._file = os.open(own, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         others = (path for path in sorted(folder.glob("manifest*.jsonl")) if path != own)
-        self._readers = [path.open("rb") for path in (*others, own)]
+        self._paths = [*others, own]
+        self._readers = [path.open("rb") for path in self._paths]
         self._ends: list[int] = []  # of each file, as if all were one
+        self._other_keys = False
         self._index = self._read_index()
+        self._claimed = array("Q")
 
     def __enter__(self) -> Self:
         return self
@@ -91,14 +94,74 @@ class Manifest:
             return record
         return None
 
+    def __contains__(self, name: str) -> bool:
+        """Tell whether a source was converted before, in whatever way."""
+        return any(record["status"] == "converted" for record, _ in self._records(name))
+
+    def __len__(self) -> int:
+        """Count the lines of all calls."""
+        return len(self._index)
+
+    def claim(self, name: str) -> None:
+        """Take note that this call makes something of a source; see `unclaimed`."""
+        self._claimed.append(_wide_hash(name))
+
+    def unclaimed(self) -> Iterator[Record]:
+        """Yield a record of each source that was converted before, and that this call has not claimed."""
+        if not self._index:
+            return
+        claimed, seen = array("Q", sorted(self._claimed)), set()
+        for record in self._lines():
+            wanted = _wide_hash(name := record["file"])
+            at = bisect_left(claimed, wanted)
+            if claimed[at : at + 1] != array("Q", [wanted]) and name not in seen:
+                seen.add(name)
+                yield record
+
+    def of_other_keys(self) -> Iterator[Record]:
+        """Yield the records of sources that were last converted with another label map or options."""
+        for record in self._lines() if self._other_keys else ():
+            if record["key"] != self._key and next(self._records(record["file"]))[0]["key"] != self._key:
+                yield record
+
+    def forget_other_keys(self) -> None:
+        """Drop the files of which no line is of this key; what they list is to be gone."""
+        if not self._other_keys:
+            return
+        alike = {self._paths[number] for number, record in self._numbered() if record["key"] == self._key}
+        for path in {*self._paths} - alike - {self._own}:
+            path.unlink(missing_ok=True)
+        if self._own not in alike:
+            os.ftruncate(self._file, 0)
+        kept = [pair for pair in zip(self._paths, self._readers, strict=True) if pair[0] in alike | {self._own}]
+        for reader in {*self._readers} - {reader for _, reader in kept}:
+            reader.close()
+        self._paths, self._readers = [path for path, _ in kept], [reader for _, reader in kept]
+        self._index = self._read_index()
+
+    def _lines(self) -> Iterator[Record]:
+        """Yield what was converted, line by line."""
+        return (record for _, record in self._numbered())
+
+    def _numbered(self) -> Iterator[tuple[int, Record]]:
+        starts = [0, *self._ends]
+        for number, path in enumerate(self._paths):
+            end = self._ends[number] - starts[number]  # lines of this call are not read again
+            with path.open("rb") as file:
+                while file.tell() < end:
+                    if (record := _parsed(file.readline())) is not None and record["status"] == "converted":
+                        yield number, record
+
     def _read_index(self) -> "array[int]":
         entries = array("Q")
-        offset = 0
+        self._ends, offset, line = [], 0, b"\n"
         for reader in self._readers:
+            reader.seek(0)
             line = b"\n"
             for line in reader:
-                with suppress(ValueError, KeyError, TypeError):  # a torn line
-                    entries.append(_hash(json.loads(line)["file"]) | offset)
+                if (record := _parsed(line)) is not None:
+                    entries.append(_hash(record["file"]) | offset)
+                    self._other_keys |= record["key"] != self._key
                 offset += len(line)
             self._ends.append(offset)
         if not line.endswith(b"\n"):  # the last file is this run's own
@@ -118,6 +181,26 @@ class Manifest:
             record: Record = json.loads(reader.readline())
             if record["file"] == name:
                 yield record, number < len(self._readers) - 1
+
+
+_NUMBERS = ("size", "mtime_ns", "mask_size", "mask_mtime_ns")
+
+
+def _parsed(line: bytes) -> Record | None:
+    """Read a line; None for one that is torn, or that no call wrote."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(record, dict) or not all(isinstance(record.get(key), str) for key in ("file", "status", "key")):
+        return None
+    if record["status"] == "converted" and not all(type(record.get(key)) is int for key in _NUMBERS):
+        return None
+    return record
+
+
+def _wide_hash(name: str) -> int:
+    return int.from_bytes(blake2b(os.fsencode(name), digest_size=8).digest())
 
 
 def _hash(name: str) -> int:
