@@ -30,6 +30,11 @@ class Former:
         self.source, before = os.path.realpath(source), _source_of(outputs.target)
         self.same, self.is_new = before == self.source, before is None and not len(manifest)
         other = next(manifest.of_other_keys(), None)
+        if other is not None and "kinds" in other:
+            raise ValueError(
+                f"destination: expected a folder of label masks, got '{outputs.target}' with predicted masks; give "
+                "another folder"
+            )
         if other is not None and (sharded or before not in (None, self.source)):
             what = "of other shards" if sharded else f"of '{before}'"
             raise ValueError(

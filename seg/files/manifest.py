@@ -95,8 +95,8 @@ class Manifest:
         return None
 
     def __contains__(self, name: str) -> bool:
-        """Tell whether a source was converted before, in whatever way."""
-        return any(record["status"] == "converted" for record, _ in self._records(name))
+        """Tell whether a source was converted before, in whatever way, or begun."""
+        return any(record["status"] in ("converted", "begun") for record, _ in self._records(name))
 
     def __len__(self) -> int:
         """Count the lines of all calls."""

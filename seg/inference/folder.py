@@ -68,7 +68,7 @@ def predict_folder(
         image_template: file name of an image in the folder.
         made_by: plain data that says which model predicts, and how. Images whose masks are there already, by the same
             and with the same products, are left out; with None, which may be anything, no image is.
-        overwrite: leave no image out.
+        overwrite: leave no image out, and replace files that no prediction wrote.
 
     Raises:
         ValueError: a wrong option or folder. A bad image raises nothing; ``Summary.failures`` names it.
@@ -90,9 +90,11 @@ def predict_folder(
     _check_geotiff(kinds, images.values())
     key = json.dumps({**(made_by or {}), "kinds": kinds, "as": products.probabilities})
     with held(destination, "destination: expected a folder that nobody writes to", "wait, or give another folder"):
-        trained.labels.save(destination / "labels.yaml")
-        _say_others(destination, {path for paths in targets.values() for path in paths.values()})
         with Manifest(destination, "", key) as manifest:
+            if not overwrite:
+                _refuse_others(destination, targets, manifest)
+            trained.labels.save(destination / "labels.yaml")
+            _say_others(destination, {path for paths in targets.values() for path in paths.values()})
             again = overwrite or made_by is None
             todo = [
                 name
@@ -125,6 +127,7 @@ def _predict_each(
     for name in todo if len(todo) < 2 else track(todo, "predicting", total, total - len(todo), "images"):
         path, paths = images[name], targets[name]
         before = path.stat()
+        manifest.append({"file": name, "status": "begun"})  # what is found after a kill is ours
         for older in paths.values():  # of an earlier call: it must not pass for what this one finds
             older.unlink(missing_ok=True)
         wanted = {kind: paths[kind] for kind in kinds}
@@ -209,6 +212,18 @@ def _check_targets(targets: Mapping[str, Paths], images: Mapping[str, Path], fol
         raise ValueError(
             f"images: expected no image whose mask has the file name of another picture, got '{twice}'; rename the "
             f"folder '{inside.parts[0]}' in images"
+        )
+
+
+def _refuse_others(destination: Path, targets: Mapping[str, Paths], manifest: Manifest) -> None:
+    """Refuse to replace files that no prediction wrote, such as masks that were painted by hand."""
+    files = [path for name, paths in targets.items() if name not in manifest for path in paths.values()]
+    if not len(manifest) or (destination / "source.json").exists():  # nobody, or a conversion, wrote the masks there
+        files.append(destination / "labels.yaml")
+    if (there := next((path for path in files if path.exists()), None)) is not None:
+        raise ValueError(
+            f"destination: expected a folder without files of others, got '{there}', which no prediction wrote and "
+            "this one would replace; give another folder, or overwrite=true"
         )
 
 

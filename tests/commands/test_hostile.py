@@ -294,7 +294,7 @@ def test_a_users_own_model_is_trusted_on_the_command_line_alone(tmp_path: Path, 
     assert result.returncode == 0, result.stderr
     mask = cv2.imread(str(tmp_path / "out" / "s100.png"), cv2.IMREAD_UNCHANGED)
     assert (mask.shape, mask.dtype) == ((64, 96), np.uint8)
-    fails(script("seg-predict", **request, trust="my_models"), 2, r"trust: expected a list of modules of yours")
+    fails(script("seg-predict", **request, trust="my_models"), 2, r"trust: expected a list, got 'my_models'; give")
     fails(script("seg-predict", **request, trust="[my_other]"), 2, "got 'my_models.Tiny'")
     (tmp_path / "my_models.py").unlink()
     fails(script("seg-predict", **request, trust="[my_models]"), 2, "expected 'my_models.Tiny' to be importable")

@@ -180,13 +180,35 @@ def test_a_failed_image_is_tried_again_and_leaves_no_older_mask(run: Predict) ->
     assert Path("out/a.png").exists()
 
 
+def test_files_of_others_are_not_replaced(run: Predict, tmp_path: Path) -> None:
+    """Masks painted by hand, those of a conversion; what an ended call left is ours."""
+    (tmp_path / "hand").mkdir()
+    run(destination="out")
+    name = next(path.name for path in sorted((tmp_path / "out").glob("*.png")))
+    (tmp_path / "hand" / name).write_bytes(b"painted")
+    with pytest.raises(ValueError, match=rf"got 'hand/{name}', which no prediction wrote .*; give .* overwrite=true"):
+        run(destination="hand")
+    assert [path.name for path in (tmp_path / "hand").glob("*.png")] == [name]
+    assert (tmp_path / "hand" / name).read_bytes() == b"painted"
+    run(destination="hand", overwrite=True)
+    assert (tmp_path / "hand" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+    (tmp_path / "out" / "manifest.jsonl").unlink()
+    with pytest.raises(ValueError, match="which no prediction wrote"):
+        run(destination="out")
+    (tmp_path / "converted").mkdir()
+    (tmp_path / "converted" / "source.json").write_text("{}")
+    (tmp_path / "converted" / "labels.yaml").write_text("classes: [a, b]")
+    with pytest.raises(ValueError, match="got 'converted/labels.yaml', which no prediction wrote"):
+        run(destination="converted")
+
+
 def test_a_killed_run_goes_on(run: Predict, start: Callable[..., Started], caplog: pytest.LogCaptureFixture) -> None:
     for number in range(60):
         shutil.copyfile("images/a.png", f"images/n{number:03}.png")
     process = start("seg-predict", "checkpoint=last.pt", "images=images", "destination=out", "device=cpu")
     process.until(lambda: len(list(Path("out").glob("n*.png"))) >= 3)
     process.kill()
-    done = len(Path("out/manifest.jsonl").read_text().splitlines())
+    done = Path("out/manifest.jsonl").read_text().count('"converted"')
     assert 0 < done < 62
     with caplog.at_level(logging.INFO, "seg"):
         run()

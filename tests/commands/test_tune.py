@@ -54,7 +54,10 @@ def test_levels_get_the_same_number_of_trials(tmp_path: Path, data: Path, script
     ("options", "message"),
     [
         (["tune.trials=-1"], "tune.trials: expected a whole number of at least 1, got -1"),
-        (["tune.trials=2", "tune.share=1"], "tune.share: expected a share of the training images, .* got 1"),
+        (
+            ["tune.trials=2", "tune.share=1"],
+            "tune.share: expected a share of the training images .* got 1",
+        ),
         (["tune.trials=2", "tune.epochs=1.5"], "tune.epochs: expected a whole number of at least 1, got 1.5"),
         (["tune.trials=2", "tune.space=[optimizer.lr]"], "tune.space: expected KEY=interval.*got 'optimizer.lr'"),
         (["tune.trials=2", "tune.space=['optimizer.lr=interval(2,1)']"], "tune.space: expected KEY=interval"),

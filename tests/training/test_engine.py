@@ -190,7 +190,7 @@ def test_runs_on_few_images(tmp_path: Path, data: Path, script: Script) -> None:
         (["loader.sampler=rare"], "loader.sampler: expected null, balanced or repeat, got 'rare'; choose one"),
         (
             ["loader.repeat_below=0"],
-            "loader.repeat_below: expected a share of the images, above 0 .*, got 0",
+            "loader.repeat_below: expected a share of the images above 0 .*, got 0",
         ),
         (["augment.crop.wanted=1.5"], "wanted: expected a share from 0 to 1, got 1.5"),
         (["fit.skip=-1"], "fit.skip: expected a whole number of at least 0, got -1"),
