@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seg.data.batches import Batch
+from seg.inference import finite
 from seg.metrics import Metric
 from seg.metrics.calibration import fit_temperature, labelled_pixels
 from seg.metrics.meters import Column, Meter, Pass
@@ -82,6 +83,7 @@ def evaluate(
     names: Sequence[str] = (),
     late: Iterable[str] = (),
     reduce: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+    final: bool = False,
 ) -> Evaluation:
     """Feed predictions and masks to meters, in one pass.
 
@@ -93,12 +95,19 @@ def evaluate(
         outputs: meters of these heads.
         images, names, late: see `Evaluation`.
         reduce: sum of a tensor over all processes, on the CPU.
+        final: the model is no longer trained: what it predicts is finite, or fails.
+
+    Raises:
+        Failed: see `seg.inference.finite`.
     """
     outputs = outputs or {}
     check_apart({**{type(meter).__name__: meter for meter in meters}, **outputs})
     feed = Pass(meters, outputs)
     for batch in loader:
-        logits, more = split(predict(batch.images))
+        predicted = predict(batch.images)
+        for position, logits in zip(batch.index.tolist(), predicted, strict=True) if final else ():
+            finite(logits[None], images[position])
+        logits, more = split(predicted)
         feed.logits(logits, batch.masks, batch.index, more)
     return evaluation_of([*meters, *outputs.values()], images=images, names=names, late=late, reduce=reduce)
 

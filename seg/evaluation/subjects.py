@@ -194,6 +194,7 @@ def of_checkpoint(
                 outputs=meters_of(model.heads, model.labels.names, pairs),
                 images=[one.name for one in pairs],
                 names=model.labels.names,
+                final=True,
             )
 
     return Subject({"checkpoint": str(checkpoint)}, model.labels, pairs, count, example, model.certain)

@@ -10,7 +10,7 @@ Windows average logits, views average probabilities and return their logarithms.
 
 from seg.inference.memory import memory_for, out_of_memory
 from seg.inference.padding import MULTIPLE, Model, whole, whole_image
-from seg.inference.prediction import as_tensor, composed, normalized
+from seg.inference.prediction import as_tensor, composed, finite, normalized
 from seg.inference.views import augmented
 from seg.inference.windows import Sliding, sliding
 
@@ -21,6 +21,7 @@ __all__ = [
     "as_tensor",
     "augmented",
     "composed",
+    "finite",
     "memory_for",
     "normalized",
     "out_of_memory",

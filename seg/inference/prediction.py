@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from seg.files.errors import Failed
 from seg.images import Image
 from seg.inference.padding import Model
 
@@ -31,3 +32,21 @@ def normalized(images: Tensor, mean: Sequence[float], std: Sequence[float], devi
     tensor = images.to(device).float() / 255
     shape = (1, -1, 1, 1)
     return (tensor - tensor.new_tensor(mean).view(shape)) / tensor.new_tensor(std).view(shape)
+
+
+def finite(logits: Tensor, image: str = "") -> Tensor:
+    """Return logits (N, C, H, W) that name a class for every pixel.
+
+    Args:
+        image: what was predicted, for the message.
+
+    Raises:
+        Failed: the highest one of a pixel is NaN or infinite; its argmax would be the first class.
+    """
+    if bool((bad := ~logits.amax(1).isfinite()).any()):
+        subject = f"image '{image}': " if image else ""
+        raise Failed(
+            f"{subject}expected finite logits, got NaN or infinity in {int(bad.sum()):,} of {bad.numel():,} pixels; "
+            "the weights are damaged, or too large for half precision: give another checkpoint, or float32"
+        )
+    return logits

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from seg import inference, models
+from seg.files import checks
 from seg.images import RGB, Image, Reading, read_image
 from seg.inference import runtime
 from seg.labels import LabelMap
@@ -108,9 +109,9 @@ class Trained:
         prepare = partial(inference.normalized, mean=self.mean, std=self.std, device=self.device)
         try:
             if isinstance(model, inference.Sliding):
-                yield from model.strips(pixels, height, width, prepare)
+                yield from map(inference.finite, model.strips(pixels, height, width, prepare))
             else:
-                yield model(prepare(pixels(0, height)))
+                yield inference.finite(model(prepare(pixels(0, height))))
         except (MemoryError, RuntimeError) as error:
             if not inference.out_of_memory(error):
                 raise
@@ -300,7 +301,7 @@ def _check_fields(path: str | os.PathLike[str], state: Mapping[str, Any], names:
     """Make sure that what a checkpoint says of its weights is of the right kind; a damaged file may hold anything."""
 
     def numbers(values: Any) -> bool:
-        return isinstance(values, list) and len(values) > 0 and all(isinstance(v, float | int) for v in values)
+        return isinstance(values, list) and len(values) > 0 and all(map(checks.is_number, values))
 
     right: dict[str, Callable[[Any], bool]] = {
         "model": lambda weights: (
@@ -309,7 +310,7 @@ def _check_fields(path: str | os.PathLike[str], state: Mapping[str, Any], names:
         "model_config": lambda config: isinstance(config, dict) and all(isinstance(key, str) for key in config),
         "labels": lambda labels: isinstance(labels, list),
         "normalization": lambda values: (
-            isinstance(values, dict) and all(numbers(values.get(k)) for k in ("mean", "std"))
+            isinstance(values, dict) and all(numbers(values.get(k)) for k in ("mean", "std")) and min(values["std"]) > 0
         ),
         **dict.fromkeys(("reading", "config", "position"), lambda value: isinstance(value, dict)),
     }

@@ -416,3 +416,25 @@ def test_exported_files_predict(run: Predict, capsys: pytest.CaptureFixture[str]
 def test_training_refuses_windows_that_cannot_work(data: Path, script: Script) -> None:
     result = script("seg-train", *train_options(data), "inference=sliding", "inference.overlap=512", "name=a")
     fails(result, 2, "overlap: expected pixels below the window of 512, or a share")
+
+
+def test_logits_that_are_not_finite(run: Predict, tmp_path: Path, script: Script) -> None:
+    """A mask of the first class would be plausible: the image fails by name, here and in an evaluation."""
+    state = torch.load("last.pt", weights_only=True)
+    weights = [key for key, value in state["model"].items() if key.endswith("segmentation_head.0.weight")]
+    state["model"][weights[0]][0, 0] = float("nan")
+    torch.save(state, "nan.pt")
+    with pytest.raises(Failed, match=r"2 of 2 images failed: image 'images/a.png': expected finite logits, got NaN or"):
+        run(checkpoint="nan.pt")
+    assert not list(Path("out").rglob("*.png"))
+    for name in ("a", "in/b"):
+        Path("masks", name).parent.mkdir(exist_ok=True, parents=True)
+        height, width = cv2.imread(f"images/{name}.png").shape[:2]
+        cv2.imwrite(f"masks/{name}.png", np.zeros((height, width), np.uint8))
+    words = ["checkpoint=nan.pt", "images=images", "masks=masks", "destination=judged", "device=cpu"]
+    fails(script("seg-evaluate", *words), 1, "image 'a': expected finite logits, got NaN or infinity in 3,500 of 3,500")
+    state = torch.load("last.pt", weights_only=True)
+    state["normalization"]["std"] = [0.0, 0.2, 0.2]
+    torch.save(state, "std.pt")
+    with pytest.raises(ValueError, match="normalization"):
+        run(checkpoint="std.pt")
