@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import errno
 import itertools
 import json
 import math
@@ -9,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import tempfile
 import time
 import zlib
@@ -68,10 +70,39 @@ def held(folder: str | os.PathLike[str], expected: str, remedy: str, key: str | 
     if fcntl is None:
         yield
         return
-    with (Path(folder) / _LOCK).open("a+", encoding="utf-8", errors="surrogateescape") as file:
+    descriptor = open_to_append(Path(folder) / _LOCK)
+    with os.fdopen(descriptor, "a+", encoding="utf-8", errors="surrogateescape") as file:
         if holder := _taken(file, json.dumps(key)):
             raise ValueError(f"{expected}, got '{os.fspath(folder)}', which {holder} holds; {remedy}")
         yield
+
+
+def open_to_append(path: Path) -> int:
+    """Open a file, or make it, to add lines; return its descriptor. What somebody else put there is not written to.
+
+    Raises:
+        ValueError: there is a link or another thing that is no file.
+    """
+    try:
+        # O_NONBLOCK: opening a pipe must not wait for a reader
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+    raise ValueError(f"expected a file '{path}', or none, got a link or something else that is no file; remove it")
+
+
+def is_plain(path: Path) -> bool:
+    """Tell whether there is a file itself, and no link, pipe or device."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def _taken(file: TextIO, key: str) -> str:

@@ -10,6 +10,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
 
+from seg.files import is_plain, open_to_append
+
 Record = dict[str, Any]
 """One line: ``file, status, reason`` or ``file, status, size, mtime_ns, mask_size, mask_mtime_ns`` and what the writer
 adds; in a file also ``key``. With ``crc32``, a source that was touched counts as unchanged if its bytes are the same;
@@ -35,8 +37,8 @@ class Manifest:
     def __init__(self, folder: Path, part: str, key: str) -> None:
         self._key = key
         self._own = own = folder / f"manifest{part}.jsonl"
-        self._file = os.open(own, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        others = (path for path in sorted(folder.glob("manifest*.jsonl")) if path != own)
+        self._file = open_to_append(own)
+        others = (path for path in sorted(folder.glob("manifest*.jsonl")) if path != own and is_plain(path))
         self._paths = [*others, own]
         self._readers = [path.open("rb") for path in self._paths]
         self._ends: list[int] = []  # of each file, as if all were one

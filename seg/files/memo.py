@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import seg
-from seg.files import whole
+from seg.files import open_to_append, whole
 
 T = TypeVar("T")
 
@@ -80,9 +80,9 @@ class _Memory:
             self.values[name] = state, value
             self.lines += 1
         self.file = -1
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            self.file = open_to_append(self.path)
 
     def _read(self) -> Iterator[tuple[str, str, Any]]:
         with suppress(OSError):

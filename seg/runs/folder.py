@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from seg.files import finite, held, make_folder, naming, whole, write_csv, write_json
+from seg.files import finite, held, make_folder, naming, open_to_append, whole, write_csv, write_json
 from seg.runs.records import (
     CARD,
     COLUMNS,
@@ -88,7 +88,7 @@ def check_pairs(folder: Path, parts: Mapping[str, Sequence[PairFiles]]) -> None:
 
 def append_line(folder: Path, line: dict[str, Any]) -> None:
     """Add an epoch to ``metrics.jsonl``."""
-    with naming(folder / EPOCHS), (folder / EPOCHS).open("a", encoding="utf-8") as file:
+    with naming(folder / EPOCHS), os.fdopen(open_to_append(folder / EPOCHS), "a", encoding="utf-8") as file:
         file.write(_json_line(line))
 
 

@@ -1,6 +1,7 @@
 """What earlier calls left in a destination: python -m pytest tests/convert/test_former.py"""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,22 @@ def test_lines_that_no_call_wrote(tmp_path: Path, line: str) -> None:
     with (target / "manifest.jsonl").open("a") as file:
         file.write(f"{line}\n")
     assert convert_folder(source, target, FIRST).skipped == 1
+
+
+@pytest.mark.parametrize("name", [".lock", "manifest.jsonl"])
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe"])
+def test_links_are_not_followed(tmp_path: Path, script: Script, name: str, kind: str) -> None:
+    """Somebody else's file, which a link names, keeps its content; a pipe does not block."""
+    source, target, victim = write_labels(tmp_path / "labels", "a"), tmp_path / "masks", tmp_path / "victim"
+    target.mkdir()
+    if kind == "pipe":
+        os.mkfifo(target / name)
+    else:
+        (target / name).symlink_to(victim)
+    if kind == "link":
+        victim.write_text("precious")
+    FIRST.save(tmp_path / "map.yaml")
+    words = [f"source={source}", f"destination={target}", f"labels={tmp_path / 'map.yaml'}"]
+    fails(script("seg-preprocess", *words), 2, f"expected a file '{target / name}', or none, got a link or something")
+    assert victim.read_text() == "precious" if kind == "link" else not victim.exists()
+    assert masks_in(target) == []
