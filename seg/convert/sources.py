@@ -6,7 +6,7 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from seg.data.pairs.folders import walk
+from seg.data.pairs.folders import identities_around, identity_of, walk
 from seg.files import SUFFIXES
 
 
@@ -72,7 +72,14 @@ def _chosen(
 
 def _walk(root: Path, target: Path, wanted: re.Pattern[str], suffixes: Collection[str]) -> Iterator[Source]:
     """Yield the images of each folder, then those of its subfolders."""
+    around = identities_around(target)
+    skipped: list[str] = []
     for inner, files, reason in walk(root):
+        if any(map(inner.startswith, skipped)):
+            continue
+        if not reason and identity_of(root / inner) in around:
+            skipped.append(inner)
+            files, reason = [], "a link to a folder that holds the destination, whose masks would be read; remove it"
         if reason:
             yield Source(root / inner, inner, "", reason)
         for stem, group in groupby(_chosen(inner, files, wanted, suffixes), key=lambda file: file[0]):

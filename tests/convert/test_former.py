@@ -208,3 +208,15 @@ def test_links_are_not_followed(tmp_path: Path, script: Script, name: str, kind:
     fails(script("seg-preprocess", *words), 2, f"expected a file '{target / name}', or none, got a link or something")
     assert victim.read_text() == "precious" if kind == "link" else not victim.exists()
     assert masks_in(target) == []
+
+
+def test_a_link_to_a_folder_above(tmp_path: Path) -> None:
+    """Its own masks are not read as labels, neither by the first call nor by the next."""
+    source, target = write_labels(tmp_path / "labels", "a", "b"), tmp_path / "masks"
+    (source / "up").symlink_to(tmp_path)
+    for skipped in (0, 2):
+        summary = convert_folder(source, target, FIRST)
+        assert (summary.converted, summary.skipped, summary.failed) == (2 - skipped, skipped, 1)
+        assert summary.failures[0][0] == "up/"
+        assert summary.failures[0][1].startswith("a link to a folder that holds the destination")
+        assert sum(summary.pixels.values()) == 2 * MASK.size

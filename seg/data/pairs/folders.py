@@ -28,13 +28,13 @@ def walk(root: Path, inner: str = "", above: frozenset[tuple[int, int]] = frozen
     """
     try:
         files, folders = _scan(root / inner)
-        above |= {_identity(root / inner)}
+        above |= {identity_of(root / inner)}
     except OSError as error:
         yield Folder(inner, [], f"cannot list the folder: {error.strerror}")
         return
     yield Folder(inner, files)
     for name in folders:
-        if _identity(root / inner / name) not in above:  # a link to a folder above would never end
+        if identity_of(root / inner / name) not in above:  # a link to a folder above would never end
             yield from walk(root, f"{inner}{name}/", above)
 
 
@@ -52,6 +52,12 @@ def list_names(root: Path) -> Iterator[str]:
         yield from (folder.inner + stem + suffix for stem, suffix in folder.files)
 
 
+def identities_around(destination: str | os.PathLike[str]) -> set[tuple[int, int]]:
+    """Return the identities of a folder, which need not exist, and of all that it lies in."""
+    target = Path(destination).resolve()
+    return {identity_of(folder) for folder in (target, *target.parents) if folder.is_dir()}
+
+
 def check_apart(destination: str | os.PathLike[str], folders: Iterable[str | os.PathLike[str]], what: str) -> None:
     """Check that a command does not write into the folders that it reads, this time or the next.
 
@@ -61,10 +67,9 @@ def check_apart(destination: str | os.PathLike[str], folders: Iterable[str | os.
     Raises:
         ValueError: the destination is one of the folders or within one, be it by a link.
     """
-    target = Path(destination).resolve()
-    around = {_identity(folder) for folder in (target, *target.parents) if folder.is_dir()}
+    around = identities_around(destination)
     for root in map(Path, folders):
-        if any(not folder.reason and _identity(root / folder.inner) in around for folder in walk(root)):
+        if any(not folder.reason and identity_of(root / folder.inner) in around for folder in walk(root)):
             raise ValueError(
                 f"{what}: expected a folder outside '{root}', got '{destination}', where what is written would be read "
                 "as images the next time; give another folder"
@@ -97,6 +102,6 @@ def _kind(entry: os.DirEntry[str]) -> str:
         return "file"
 
 
-def _identity(folder: Path) -> tuple[int, int]:
+def identity_of(folder: Path) -> tuple[int, int]:
     status = folder.stat()
     return status.st_dev, status.st_ino
