@@ -29,16 +29,18 @@ def diagnose(config: "DictConfig") -> None:
     """Write ``diagnose.json``, ``diagnose.csv`` and ``diagnose.png``, print the table, name the offenders."""
     cfg = plain(config)
     _check(cfg)
+    from seg.data.pairs import one
     from seg.data.pairs.folders import check_apart
     from seg.files import finite, make_folder
     from seg.inference.examples import batches_of
     from seg.regularizers import diagnosis
     from seg.report.console import console
 
-    check_apart(cfg["destination"], [cfg["images"]], "destination")
+    images = one(cfg["images"], "images")
+    check_apart(cfg["destination"], [images], "destination")
     model, normalization, reading = _subject(cfg)
     options = {key: cfg[key] for key in ("image_template", "number", "batch", "size", "seed")}
-    batches = batches_of(cfg["images"], normalization, reading, **options)
+    batches = batches_of(images, normalization, reading, **options)
     destination = make_folder(cfg["destination"], "destination")
     result = diagnosis.diagnose(model, batches, threshold=cfg["threshold"], with_stored=cfg["checkpoint"] is not None)
     result.write(destination)
