@@ -114,6 +114,14 @@ def _request(config: "DictConfig") -> dict[str, Any]:
         if cfg[key] is not None:
             remedy = "leave out one of the two" if key in ("checkpoint", "temperature") else "leave it out"
             raise ValueError(f"{key}: expected none with {given}, got {cfg[key]!r}; {remedy}")
+    if cfg["images"] is None:
+        checks.idle("image_template", cfg["image_template"], "{}", "images")
+    if cfg["instances"] is None:
+        checks.idle("instance_template", cfg["instance_template"], "{}", "instances")
+    if cfg["predictions"] is None:
+        checks.idle("prediction_template", cfg["prediction_template"], "{}", "predictions")
+    else:
+        checks.idle("trust", cfg["trust"], [], "checkpoint")
     checks.whole("batch", cfg["batch"], 1, 1 << 16)
     checks.whole("workers", cfg["workers"], 0, 1024)
     if cfg["save_masks"] and cfg["predictions"] is not None:

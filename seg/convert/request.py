@@ -43,6 +43,9 @@ def work(
     checks.flag("overwrite", options["overwrite"])
     if bool(images) != bool(images_destination):
         raise ValueError("expected images and images_destination together, got one of them; give both, or neither")
+    if not images:
+        checks.idle("image_template", image_template, "{}", "images")
+        checks.idle("template", template, "{}", "images")
     cut = Cut(size, tile, overlap) if any((size, tile, overlap)) else None  # type: ignore[arg-type]
     if inverse:
         if options["background"] is not None:

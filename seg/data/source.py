@@ -146,6 +146,8 @@ class Source:
         return train, val
 
     def _check_parts(self) -> None:
+        if self.train.instances is None:
+            checks.idle("data.instance_template", self.instance_template, "{}", "data.train.instances")
         if self.train.images is None or self.train.masks is None:
             raise ValueError(
                 "data.train: expected images and masks, got none; give data.train.images=... data.train.masks=..."

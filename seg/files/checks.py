@@ -59,6 +59,12 @@ def share(name: str, value: object, of: str = "", *, least: bool = True, most: b
     )
 
 
+def idle(name: str, value: object, default: object, without: str) -> None:
+    """Refuse an option that was given, but has no effect ``without`` another one."""
+    if value != default:
+        raise ValueError(f"{name}: expected it with {without} alone, got {value!r} without; give that, or leave it out")
+
+
 def flag(name: str, value: object) -> None:
     """Refuse what is neither true nor false."""
     if not isinstance(value, bool):

@@ -51,9 +51,21 @@ KINDS = [
     ("seg-train", (*TRAIN, "loader.workers=1000000"), "loader.workers: expected a whole number from 0 to 1024"),
     ("seg-train", (*TRAIN, "smoke=[1,2]"), r"smoke: expected true or false, got \[1, 2\]"),
 ]
+IDLE = [
+    (
+        "seg-preprocess",
+        (*PREPROCESSED, "template={}_label.png"),
+        "template: expected it with images alone, got '{}_lab",
+    ),
+    ("seg-preprocess", (*PREPROCESSED, "image_template={}.jpg"), "image_template: expected it with images alone"),
+    ("seg-evaluate", (*EVALUATED, "image_template={}.jpg"), "image_template: expected it with images alone"),
+    ("seg-evaluate", (*EVALUATED, "instance_template={}.jpg"), "instance_template: expected it with instances alone"),
+    ("seg-evaluate", (*EVALUATED, "trust=[mine]"), "trust: expected it with checkpoint alone"),
+    ("seg-train", (*TRAIN, "data.instance_template={}_i.png"), "expected it with data.train.instances alone"),
+]
 
 
-@pytest.mark.parametrize(("command", "words", "text"), [*UNKNOWN, *NULL, *KINDS])
+@pytest.mark.parametrize(("command", "words", "text"), [*UNKNOWN, *NULL, *KINDS, *IDLE])
 def test_wrong_keys_are_refused(
     command: str, words: tuple[str, ...], text: str, tmp_path: Path, script: Script
 ) -> None:
