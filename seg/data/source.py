@@ -264,7 +264,7 @@ def measured(reading: Reading, images: Sequence[Path]) -> Reading:
 
 
 def check_classes(checked: Checked, labels: LabelMap, part: str, *, learn: bool = False) -> None:
-    """Warn of classes that have no pixel, because a mean over the others looks better than it is.
+    """Warn of classes that have no pixel.
 
     Args:
         learn: a model is to be trained on it.
@@ -288,10 +288,12 @@ def check_classes(checked: Checked, labels: LabelMap, part: str, *, learn: bool 
             f"{', '.join(labels.names)}{hint}"
         )
     if absent:
-        log.warning(
-            f"no {part} pixel is {' or '.join(repr(name) for name in absent)}: scores are means over the other "
-            f"{labels.classes - len(absent)} of {labels.classes} classes"
+        means = (
+            "it cannot be learnt"
+            if learn
+            else "its IoU is 0 in the mean over classes as soon as one pixel is predicted so, and left out before"
         )
+        log.warning(f"no {part} pixel is {' or '.join(repr(name) for name in absent)}: {means}")
 
 
 def _warn_of_torn_scenes(train: list[Pair], val: list[Pair], group: str | None) -> None:
