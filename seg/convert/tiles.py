@@ -94,18 +94,23 @@ class Cut:
                 write_png(path, tile)
         return extent(paths)
 
+    def existing(self, whole: Path) -> list[Path]:
+        """List what is there of what any cut may have written for ``whole``."""
+        if not self.tile:
+            return [whole] if whole.exists() else []
+        tile = re.compile(re.escape(whole.stem) + r"_\d{5,}_\d{5,}\.png")
+        try:
+            return [path for path in whole.with_suffix("").iterdir() if tile.fullmatch(path.name)]
+        except OSError:
+            return []
+
     def remove(self, whole: Path) -> None:
         """Remove everything that any cut wrote for ``whole``."""
-        if not self.tile:
-            with suppress(OSError):
-                whole.unlink()
-            return
-        tile = re.compile(re.escape(whole.stem) + r"_\d{5,}_\d{5,}\.png")
         with suppress(OSError):
-            for entry in list(os.scandir(whole.with_suffix(""))):
-                if tile.fullmatch(entry.name):
-                    Path(entry.path).unlink()
-            whole.with_suffix("").rmdir()  # stays if it holds anything else
+            for path in self.existing(whole):
+                path.unlink()
+            if self.tile:
+                whole.with_suffix("").rmdir()  # stays if it holds anything else
 
 
 class ImageTiles:
@@ -276,8 +281,8 @@ class Outputs(NamedTuple):
         return extent(paths)
 
     def exists(self, mask: Path) -> bool:
-        """Tell whether there is a mask, or a folder for its tiles."""
-        return mask.with_suffix("").is_dir() if self.cut and self.cut.tile else mask.exists()
+        """Tell whether there is a mask, or a tile of it."""
+        return bool(self.cut.existing(mask)) if self.cut else mask.exists()
 
     def remove(self, mask: Path) -> None:
         """Remove what was written for a source, as far as possible."""
