@@ -5,18 +5,19 @@ They are the only place that knows Hydra; what is particular about its command l
 To add one, such as ``seg-count``: its options in ``conf/count.yaml``, whose comments are what ``--help`` prints::
 
     # Count the images of a folder.
-    #   seg-count images=photos
+    #   seg-count images=photos destination=counted
     defaults:
       - hydra: quiet
       - _self_
 
-    images: ???  # folder of images, searched with its subfolders
+    images: ???       # folder of images, searched with its subfolders
+    destination: ???  # folder for count.csv
 
 what it does in ``seg/commands/count.py``::
 
     \"\"\"Count the images of a folder.
 
-    seg-count images=DIR
+    seg-count images=DIR destination=DIR
     \"\"\"
 
     import logging
@@ -33,9 +34,16 @@ what it does in ``seg/commands/count.py``::
 
     def count(config: Any) -> None:
         from seg.data.pairs import list_images, one  # here, so that --help is quick
+        from seg.data.pairs.folders import check_apart
+        from seg.files import make_folder, write_csv
 
-        folder = one(plain(config)["images"], "images")
-        log.info(f"{len(list_images(folder))} images")
+        cfg = plain(config)
+        folder = one(cfg["images"], "images")  # one folder, no list
+        check_apart(cfg["destination"], [folder], "destination")
+        images = list_images(folder)
+        destination = make_folder(cfg["destination"], "destination")  # last: what is refused leaves none behind
+        write_csv(destination / "count.csv", ("images",), [(len(images),)])
+        log.info(f"{len(images)} images; written to {destination}: count.csv")
 
 and ``seg-count = "seg.commands.count:main"`` under ``[project.scripts]`` of ``pyproject.toml``, after which ``make
 setup`` installs it. The work belongs into a function of the room that it is about, which takes plain arguments. A wrong

@@ -29,18 +29,19 @@ def main() -> None:
 def evaluate(config: "DictConfig") -> None:
     """Write ``metrics.json``, tables of each image, plots and ``pictures/``, and print the tables."""
     cfg = _request(config)
-    from seg.commands.metrics import checked_catalogue, wanted_metrics
+    from seg.commands.metrics import checked_catalogue, name_left_out, wanted_metrics
     from seg.data.pairs import as_list
     from seg.data.pairs.folders import check_apart
     from seg.evaluation import files, tables
     from seg.evaluation.subjects import Pairing
     from seg.files import finite, make_folder
 
+    first = cfg["tolerances"][0] if isinstance(cfg["tolerances"], list) and cfg["tolerances"] else cfg["tolerances"]
     boundaries = {"tolerances": cfg["tolerances"], "surface": cfg["surface"]}
-    components, errors = {"bounds": cfg["sizes"]}, {"tolerance": _first(cfg["tolerances"])}
-    options = {"boundaries": boundaries, "components": components, "errors": errors}
+    options = {"boundaries": boundaries, "components": {"bounds": cfg["sizes"]}, "errors": {"tolerance": first}}
     wanted = wanted_metrics(cfg["metric"], options)
     checked_catalogue(wanted, loss=False)
+    name_left_out(wanted, cfg["checkpoint"])
     keys = ("images", "masks", "instances", "image_template", "template", "instance_template")
     where = Pairing(**{key: cfg[key] for key in keys}, names=cfg["list"])
     subject = _subject(cfg, where)
@@ -65,17 +66,11 @@ def evaluate(config: "DictConfig") -> None:
     log.info(f"written to {destination}: metrics.json, tables per image, confusion.csv, plots{also}{pictures}")
 
 
-def _first(tolerances: Any) -> Any:
-    return tolerances[0] if isinstance(tolerances, list) and tolerances else tolerances
-
-
 def _subject(cfg: dict[str, Any], where: "Pairing") -> "Subject":
     from seg.commands.cli.targets import inference_of, trusted_modules
     from seg.evaluation.subjects import Temperature, of_checkpoint, of_predictions
 
-    temperature = None
-    if any(cfg[key] is not None for key in ("temperature", "temperature_images", "temperature_masks")):
-        temperature = Temperature(*(cfg[key] for key in ("temperature", "temperature_images", "temperature_masks")))
+    given = [cfg[key] for key in ("temperature", "temperature_images", "temperature_masks")]
     if cfg["predictions"] is not None:
         template = cfg["prediction_template"]
         return of_predictions(cfg["predictions"], where, labels=cfg["labels"], prediction_template=template)
@@ -85,7 +80,7 @@ def _subject(cfg: dict[str, Any], where: "Pairing") -> "Subject":
         infer=inference_of(cfg["inference"]),
         device=cfg["device"],
         trust=trusted_modules(cfg["trust"]),
-        temperature=temperature,
+        temperature=None if given == [None] * 3 else Temperature(*given),
         batch=cfg["batch"],
         workers=cfg["workers"],
     )
@@ -114,13 +109,10 @@ def _request(config: "DictConfig") -> dict[str, Any]:
         if cfg[key] is not None:
             remedy = "leave out one of the two" if key in ("checkpoint", "temperature") else "leave it out"
             raise ValueError(f"{key}: expected none with {given}, got {cfg[key]!r}; {remedy}")
-    if cfg["images"] is None:
-        checks.idle("image_template", cfg["image_template"], "{}", "images")
-    if cfg["instances"] is None:
-        checks.idle("instance_template", cfg["instance_template"], "{}", "instances")
-    if cfg["predictions"] is None:
-        checks.idle("prediction_template", cfg["prediction_template"], "{}", "predictions")
-    else:
+    for what in ("image", "instance", "prediction"):
+        if cfg[f"{what}s"] is None:
+            checks.idle(f"{what}_template", cfg[f"{what}_template"], "{}", f"{what}s")
+    if cfg["checkpoint"] is None:
         checks.idle("trust", cfg["trust"], [], "checkpoint")
     checks.whole("batch", cfg["batch"], 1, 1 << 16)
     checks.whole("workers", cfg["workers"], 0, 1024)

@@ -1,12 +1,17 @@
 """The metrics that the group ``metric`` names, built for whoever computes them."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from seg.commands.cli.targets import Deferred
 from seg.files import checks
 from seg.metrics.catalogue import Metric
 from seg.metrics.wanted import Wanted, catalogue
+from seg.runs import CONFIG, read_config
+
+log = logging.getLogger("seg")
 
 _TRIAL = {"images": 1, "names": ("a", "b"), "classes": 2, "final": True}
 """A set that does not exist: wrong options are refused on it, before data are read."""
@@ -38,6 +43,16 @@ def _wanted(name: str, node: Any, options: Mapping[str, Any]) -> Wanted:
     deferred = Deferred(arguments, f"metric.{name}").told(**options)
     takes = [key for key in deferred.takes if key not in deferred.config]
     return Wanted(name, deferred, takes, when)
+
+
+def name_left_out(wanted: Sequence[Wanted], checkpoint: str | None) -> None:
+    """Name the metrics of the run of a checkpoint that are not wanted here, such as those of the user's own."""
+    record = Path(checkpoint or "").parent / CONFIG
+    if checkpoint is None or not record.is_file():
+        return
+    names = {each.name for each in wanted} | {"loss"}
+    if left := [name for name in read_config(record).get("metric") or () if name not in names]:
+        log.info(f"not computed, though the run has it: {', '.join(left)}; metric=[default,NAME] computes one")
 
 
 def checked_catalogue(wanted: list[Wanted], *, loss: bool) -> dict[str, Metric]:

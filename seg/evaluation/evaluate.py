@@ -14,7 +14,7 @@ from seg.metrics import Metric
 from seg.metrics.calibration import fit_temperature, labelled_pixels
 from seg.metrics.meters import Column, Meter, Pass
 from seg.metrics.scores import Floats, image_ious, image_means
-from seg.metrics.wanted import check_apart
+from seg.metrics.wanted import check_apart, check_scores
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def evaluation_of(
     for meter in meters:
         summed = {name: reduce(total) for name, total in meter.totals().items()}
         totals |= summed
-        scores |= meter.scores(summed)
+        scores |= check_scores(meter, meter.scores(summed))
     return Evaluation(totals, scores, meters, images, names, frozenset(late))
 
 

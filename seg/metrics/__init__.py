@@ -43,6 +43,12 @@ metric=region_error`` says which runs are better by it. Constructors that take `
 ``classes``, ``loss`` or ``final`` are told those of the run. `seg.metrics.meters` says what else a meter may take and
 have.
 
+``seg-evaluate --config-dir my_conf metric=[default,regions] ...`` computes it of a checkpoint or of masks. A score that
+cannot be told, because the set has nothing of its kind, is NaN: a dash in tables, left out of means.
+
+One of ours is exported here (``__all__``, ``_FILES`` and the imports for type checkers), has ``conf/metric/NAME.yaml``
+and stands in ``conf/metric/default.yaml``, unless it takes long; ``tests/metrics/test_contract.py`` enrols its YAML.
+
 Meters load on first use, so that what reads scores alone loads no torch.
 
 What bites here: counts become scores in `seg.metrics.scores` alone, without torch; a meter's totals must add up over

@@ -85,6 +85,21 @@ def check_meter(name: str, meter: Any) -> None:
         raise ValueError(f"{what} whose update takes ({', '.join(takes)}); let it take {known}")
 
 
+def check_scores(meter: Meter, scores: dict[str, Any]) -> dict[str, Any]:
+    """Return the scores of a meter, if they are those that its ``metrics`` describe.
+
+    Raises:
+        ValueError: a score without a description, or the other way round.
+    """
+    described = [metric.name for metric in meter.metrics]
+    if {*scores} != {*described}:
+        raise ValueError(
+            f"{type(meter).__name__}: expected scores() to return {', '.join(described) or 'nothing'}, as its metrics "
+            f"describe, got {', '.join(scores)}; give both the same names"
+        )
+    return scores
+
+
 def check_apart(meters: Mapping[str, Meter]) -> None:
     """Refuse two meters that give one score, or count under one name.
 

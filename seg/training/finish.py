@@ -1,6 +1,7 @@
 """What a complete run leaves beside its weights."""
 
 import logging
+import math
 from pathlib import Path
 
 from seg import runs
@@ -69,6 +70,10 @@ def write_results(
     log.info(verdict(final, majority, labels.names[majority_class]))
     if position.stopped:
         log.info(f"ended early: {options.monitor} has not been better for {options.patience} validations")
+    if not math.isfinite(best):
+        log.warning(
+            f"fit.monitor: {options.monitor} never was a number, so that {runs.BEST} is not the best of anything"
+        )
     metric = judged.metrics.get(options.monitor)
     shown = f"{metric.title} {metric.shown(best)}" if metric else f"{options.monitor} {best:.4g}"
     log.info(f"best {shown} in {folder / runs.BEST}; pictures in {folder / runs.PICTURES}")

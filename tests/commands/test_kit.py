@@ -35,14 +35,17 @@ def test_the_shown_command_runs(tmp_path: Path) -> None:
         )
 
     write_pairs(tmp_path / "set", 3)
-    done = count("images=set/images")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "3 images\n", "")
-    assert "images: ???  # folder of images, searched with its subfolders" in count("--help").stdout
+    done = count("images=set/images", "destination=counted")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3 images; written to counted: count.csv\n", "")
+    assert (tmp_path / "counted/count.csv").read_text() == "images\n3\n"
+    assert "images: ???       # folder of images, searched with its subfolders" in count("--help").stdout
     assert re.fullmatch(r"seg-count \d.*\n", count("--version").stdout)
     for words, message in (
-        ([], "missing on the command line: images=..."),
+        ([], "missing on the command line: destination=... images=..."),
+        (["images=[a,b]", "destination=x"], "images: expected one folder"),
+        (["images=set/images", "destination=set/images/in"], "destination: expected a folder outside"),
         (["imagse=set"], "unknown key 'imagse'; did you mean 'images'?"),
-        (["images=nowhere"], "got 'nowhere'"),
+        (["images=nowhere", "destination=x"], "got 'nowhere'"),
     ):
         done = count(*words)
         assert done.returncode == 2

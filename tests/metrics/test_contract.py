@@ -178,7 +178,7 @@ def test_exports_and_choices_are_one() -> None:
         if name not in PARTS and hasattr(getattr(seg.metrics, name), "per_image"):
             assert name in used, f"write conf/metric/NAME.yaml with _target_: seg.metrics.{name}"
     new = ", ".join(sorted(used - set(seg.metrics.__all__)))
-    assert not new, f"export {new} in seg/metrics/__init__.py: __all__, _WHERE and TYPE_CHECKING"
+    assert not new, f"export {new} in seg/metrics/__init__.py: __all__, _FILES and TYPE_CHECKING"
 
 
 class Bare:

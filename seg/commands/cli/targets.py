@@ -3,6 +3,7 @@
 import inspect
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -27,7 +28,7 @@ def instantiate(config: Mapping[str, Any], *args: Any, group: str = "", **kwargs
     from hydra.utils import instantiate as hydra_instantiate
 
     for _, node in _nodes(config):
-        _make_importable(node["_target_"])
+        _target(node["_target_"])
     try:
         return hydra_instantiate(config, *args, _convert_="all", **kwargs)
     except InstantiationException as error:
@@ -36,6 +37,8 @@ def instantiate(config: Mapping[str, Any], *args: Any, group: str = "", **kwargs
             raise ValueError(text) from error
         if cause is None or isinstance(cause, ImportError | AttributeError | TypeError):
             raise ValueError(" ".join(str(error).split())) from error
+        if isinstance(cause, ValueError) and (place := re.search(r"^full_key: (\S+)", str(error), re.MULTILINE)):
+            raise ValueError(f"{group}.{place[1]}.{cause}" if group else str(cause)) from error  # one p of several
         raise cause from error
 
 
@@ -52,7 +55,10 @@ def _target(name: str) -> Callable[..., Any]:
     try:
         target: Callable[..., Any] = get_object(name)
     except Exception as error:  # a module may raise anything when it is imported
-        raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
+        remedy = ""
+        if isinstance(error.__cause__, ModuleNotFoundError) and error.__cause__.name == name.partition(".")[0]:
+            remedy = f"; start the command in the folder of {error.__cause__.name}.py, or set PYTHONPATH"
+        raise ValueError(f"{name}: {' '.join(str(error).split())}{remedy}") from None
     return target
 
 
