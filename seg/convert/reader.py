@@ -58,8 +58,8 @@ class LabelReader:
         max_distance: largest difference in any channel, 0..255, for ``nearest``.
         read: ``auto`` reads palette PNG by colour if the label map has colours, and gray images by value if it has
             values; ``color`` and ``index`` (the stored value; in a map without values the classes are numbered from
-            0 in its order) read all images one way; ``ade20k`` takes
-            red / 10 * 256 + green of RGB images as the value, the coding of ADE20K's ``*_seg.png``.
+            0 in its order, unless its file has other numbers beside the colours) read all images one way; ``ade20k``
+            takes red / 10 * 256 + green of RGB images as the value, the coding of ADE20K's ``*_seg.png``.
         transparent: ``keep``: a pixel of alpha 0 counts as its colour; ``ignore``: it becomes 255.
         max_pixels: larger images are refused before they are decoded, because a header may be false.
 
@@ -108,7 +108,10 @@ class LabelReader:
         if self.options["read"] != "index" or any(row.values for row in self.labels.labels if not row.ignore):
             return ""
         names = ", ".join(f"{number} = {row.name}" for number, row in enumerate(self.labels.labels) if row.colors)
-        return f"read=index: the label map lists no values, so its classes were numbered in their order: {names}"
+        agrees = "".join(f", as its '{column}' does" for column, same in _unread(self.labels).items() if same)
+        return (
+            f"read=index: the label map lists no values, so its classes were numbered in their order{agrees}: {names}"
+        )
 
     def array(self, image: "NDArray[Any]") -> Mapped:
         """Map H x W x 3 uint8 (RGB) or H x W integers 0..65535 (ids, or gray colours if the map has no values).
@@ -199,6 +202,8 @@ class LabelReader:
         """Say how to read indices under this map."""
         if self._values:
             return "use read=index"
+        if (unread := _unread(self.labels)) and not any(unread.values()):
+            return f"if they are those of {_listed(unread)} in the label map, call it 'value' there"
         name = json.dumps(self.labels.labels[0].name, ensure_ascii=False)
         return (
             "use read=index if the classes of the label map are numbered from 0 in its order, or a YAML label map that "
@@ -253,9 +258,30 @@ def _values(labels: LabelMap, by_order: bool) -> list[tuple[int, int]]:
         return list(labels.values)
     if not by_order:
         return []
+    if (unread := _unread(labels)) and not any(unread.values()):
+        them = "it" if len(unread) == 1 else "them"
+        raise ValueError(
+            f"read=index: expected the values of the classes under the name 'value', got {_listed(unread)} beside "
+            "colours, other numbers than those of the order; in the label map, call what label images hold 'value', or "
+            f"remove {them} if they count the classes from 0 in their order"
+        )
     index = dict(labels.colors)
     rows = (row for row in labels.labels if row.colors)
     return [*((number, index[row.colors[0]]) for number, row in enumerate(rows)), *labels.values]
+
+
+def _unread(labels: LabelMap) -> dict[str, bool]:
+    """Return for each column of numbers that is not read whether it counts the classes from 0 in their order."""
+    rows = [row for row in labels.labels if row.colors]
+    columns = dict.fromkeys(column for row in rows for column, _ in row.unread)
+    return {
+        column: all({n for name, n in row.unread if name == column} == {at} for at, row in enumerate(rows))
+        for column in columns
+    }
+
+
+def _listed(names: "Iterable[str]") -> str:
+    return " and ".join(f"'{name}'" for name in names)
 
 
 def count(mask: "NDArray[np.uint8]") -> dict[int, int]:
