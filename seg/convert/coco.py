@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 from seg.convert.annotations import (
     AnnotationReader,
     Drawing,
+    Point,
     check_polygon,
     checked_number,
     parsed,
@@ -116,6 +117,8 @@ class CocoReader(AnnotationReader):
             height, width = sides(image.get("height"), image.get("width"), "height and width", "add them to the image")
             drawing = self.empty(height, width)
             (self._draw_segments if part["panoptic"] else self._draw_instances)(drawing, part)
+            if not part["annotations"]:
+                drawing.note("none")
         except ValueError as error:
             raise ValueError(f"{part['json']}, {error}") from None
         return drawing.mapped()
@@ -129,6 +132,7 @@ class CocoReader(AnnotationReader):
                 runs = _runs(item.get("segmentation"), height, width)
             except ValueError as error:
                 raise ValueError(f"annotation {item.get('id')}: {error}") from None
+            drawing.look_at(f"annotation {item.get('id')}", _corners(item["segmentation"]), bool(runs[1::2].any()))
             drawn.append((int(runs[1::2].sum()), value, 0 if item.get("iscrowd") else number, runs))
         for _, value, number, runs in sorted(drawn, key=lambda each: -each[0]):
             drawing.paint(_pixels(runs, height, width), value, number)
@@ -327,6 +331,12 @@ def _runs(segmentation: Any, height: int, width: int) -> "NDArray[np.int64]":
             f"segmentation: expected run lengths of {height * width} pixels together, got {got}; export it again"
         )
     return np.array(runs, np.int64)
+
+
+def _corners(segmentation: Any) -> list[Point]:
+    """Return the corners of checked polygons; none of run lengths."""
+    polygons = segmentation if isinstance(segmentation, list) else []
+    return [corner for polygon in polygons for corner in zip(polygon[::2], polygon[1::2], strict=True)]
 
 
 def _unpacked(text: bytes) -> list[int]:

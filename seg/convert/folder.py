@@ -5,6 +5,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from seg.convert.jobs import (
 )
 from seg.convert.labelme import ShapeReader
 from seg.convert.reader import LabelReader, Mapped, Stamp, count
-from seg.convert.recolor import recolor_array
+from seg.convert.recolor import check_classes, of_ignored, recolor_array
 from seg.convert.sources import Source, list_sources
 from seg.convert.summary import Summary, Tally, write_weights
 from seg.convert.tiles import Cut, ImageTiles, Outputs, extent
@@ -152,9 +153,11 @@ def recolor_folder(
     Arguments and files as for `convert_folder`, without ``labels.yaml`` and class weights, which belong to masks.
 
     Raises:
-        ValueError: a wrong option or folder. A bad file raises nothing; ``Summary.failed`` counts it.
+        ValueError: a wrong option or folder, or the ``labels.yaml`` beside the masks has other classes than ``labels``.
+            A bad file raises nothing; ``Summary.failed`` counts it.
     """
     workers, part = threads_of(threads), shard_name(shard)
+    check_classes(labels, Path(source))
     sources = list_sources(Path(source), Path(destination), pattern)
     target = make_folder(destination, "destination", {"source": source})
     tally = Tally(labels, progress)
@@ -171,6 +174,8 @@ def recolor_folder(
             write_counts(target / f"counts{part}.csv", records, manifest, tally)
             former.settle(tally)
         summary = tally.summary()
+        if summary.ignored and (said := of_ignored(labels)):
+            summary = replace(summary, warnings=(*summary.warnings, said))
         write_about(target / f"manifest{part}.json", summary, labels=labels.digest)
     return summary
 
@@ -304,7 +309,8 @@ def _recolor(job: Job, labels: LabelMap, outputs: Outputs) -> Record:
 
 def _odd(mapped: Mapped) -> dict[str, Any]:
     """Return what a record says of a file that was converted although something about it is odd."""
-    return {"lossy": mapped.lossy, "merged": mapped.merged, "transparent": mapped.clear, "groups": mapped.groups}
+    odd = {"lossy": mapped.lossy, "merged": mapped.merged, "transparent": mapped.clear, "groups": mapped.groups}
+    return {**odd, "nothing": mapped.nothing}
 
 
 def _converted(job: Job, stamp: Stamp, counts: dict[int, int], made: tuple[int, int], **about: Any) -> Record:

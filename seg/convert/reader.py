@@ -28,8 +28,9 @@ class Mapped(NamedTuple):
     """A mask (H, W) uint8, the pixels of each of its values, what the label map does not list (None unless
     ``unknown=ignore`` let it pass), the name of the source's format if it is lossy, how many unlisted colours
     ``unknown=nearest`` made one class, with that class, if they are several, the pixels of classes that are fully
-    transparent, the number of the object at each pixel (H, W) uint16, 0 = none, where that was asked for, and how many
-    groups of objects have no number there."""
+    transparent, the number of the object at each pixel (H, W) uint16, 0 = none, where that was asked for, how many
+    groups of objects have no number there, and by `seg.convert.summary.NOTHING` how many annotations draw nothing, with
+    the first."""
 
     mask: "NDArray[np.uint8]"
     counts: dict[int, int]
@@ -39,6 +40,7 @@ class Mapped(NamedTuple):
     clear: int = 0
     instances: "NDArray[np.uint16] | None" = None
     groups: int = 0
+    nothing: dict[str, tuple[int, str]] | None = None
 
 
 class Stamp(NamedTuple):
