@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from seg.convert.weights import BETA, RULES, class_weights
+from seg.convert.weights import RULES, class_weights, median_beta
 from seg.files import write_json
 from seg.files.manifest import Record
 from seg.labels import IGNORE, LabelMap
@@ -141,15 +141,14 @@ class Tally:
 
 
 def write_weights(path: Path, summary: Summary) -> None:
-    """Write the weights by every rule; ``effective_number`` counts images, because pixels would all weigh the same."""
-    pixels, images = list(summary.pixels.values()), list(summary.images.values())
+    """Write the weights by every rule, those that training computes where a loss names it."""
+    pixels = list(summary.pixels.values())
     if not any(pixels):
         path.unlink(missing_ok=True)
         return
     made = {}
     for rule in RULES:
-        counts = images if rule == "effective_number" else pixels
         within = list(summary.image_pixels.values()) if rule == "median_frequency" else None
-        made[rule] = dict(zip(summary.pixels, class_weights(counts, rule, images=within), strict=True))
+        made[rule] = dict(zip(summary.pixels, class_weights(pixels, rule, images=within), strict=True))
     about = {"pixels": summary.pixels, "images": summary.images, "image_pixels": summary.image_pixels}
-    write_json(path, {**made, "beta": BETA, **about})
+    write_json(path, {**made, "beta": median_beta(pixels), **about})

@@ -157,7 +157,7 @@ def test_beside_the_masks(source: Path, target: Path) -> None:
     counts = [int(totals[0]), int(totals[1])]
     by_rule = {"inverse": class_weights(counts, "inverse"),
                "median_frequency": class_weights(counts, "median_frequency", images=sizes),
-               "effective_number": class_weights(list(summary.images.values()), "effective_number")}  # fmt: skip
+               "effective_number": class_weights(counts, "effective_number", beta=weights["beta"])}  # fmt: skip
     for rule, wanted in by_rule.items():
         assert weights[rule] == dict(zip(("road", "sky"), wanted, strict=True))
 
