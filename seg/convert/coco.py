@@ -69,14 +69,22 @@ class Part(PosixPath):
 class CocoReader(AnnotationReader):
     """Reads COCO's JSON as masks, see `AnnotationReader`.
 
+    Args:
+        names: ``path``: a mask has the path in ``file_name``; ``last``: the last part of it alone, of paths that begin
+            elsewhere.
+
     Raises:
         ValueError: an option out of range, or pycocotools is missing.
     """
 
     read = "coco"
 
-    def __init__(self, labels: LabelMap, **options: Any) -> None:
+    def __init__(self, labels: LabelMap, *, names: str = "path", **options: Any) -> None:
+        checks.choice("names", names, ("path", "last"))
         super().__init__(labels, **options)
+        self.last = names == "last"
+        if self.last:
+            self.options["names"] = names
         try:
             import pycocotools.mask  # noqa: F401
         except ImportError:
@@ -99,13 +107,15 @@ class CocoReader(AnnotationReader):
             )
         else:
             files = [Source(source, source.name, source.name)]
-        found = [part for file in files for part in ([file] if file.reason else _sources(file))]
+        found = [part for file in files for part in ([file] if file.reason else _sources(file, self.last))]
         names = defaultdict(list)
         for part in found:
             names[part.mask].append(part.name)
         for number, part in enumerate(found):
             if part.mask and len(same := names[part.mask]) > 1 and not part.reason:
-                reason = f"{' and '.join(same[:3])} would write one mask, {part.mask}; rename or remove all but one"
+                which = f"{len(same)} images of that name" if self.last else " and ".join(same[:3])
+                remedy = "leave names=last out, or rename all but one" if self.last else "rename or remove all but one"
+                reason = f"{which} would write one mask, {part.mask}; {remedy}"
                 found[number] = part._replace(reason=reason)
         return found
 
@@ -171,8 +181,12 @@ class CocoReader(AnnotationReader):
         return self.value(names[str(number)])
 
 
-def _sources(file: Source) -> list[Source]:
-    """Return the images of a file, each with its part of it or with the reason why there is none."""
+def _sources(file: Source, last: bool) -> list[Source]:
+    """Return the images of a file, each with its part of it or with the reason why there is none.
+
+    Args:
+        last: they are named by the last part of their path.
+    """
     try:
         content = parsed(file.path.read_bytes(), "as COCO has it", "images")
         images = _objects(content["images"], "images")
@@ -183,18 +197,18 @@ def _sources(file: Source) -> list[Source]:
     inner = PurePosixPath(file.name).parent
     named = []
     for image in images:
-        name, reason = _name(image.get("file_name"))
+        name, reason = _name(image.get("file_name"), last)
         mask = str(inner / PurePosixPath(name).with_suffix(".png")) if name else ""
         shown = str(inner / name) if name else f"{file.name}, image {image.get('id')}"
         named.append(Source(file.path, shown, mask, reason))
     try:
-        parts = _parts(content, file.path)
+        parts = _parts(content, file.path, last)
     except (ValueError, RecursionError) as error:
         return [each._replace(reason=each.reason or f"{file.path.name}, {error}") for each in named]
     return [each._replace(path=Part.of(file.path, part)) for each, part in zip(named, parts, strict=True)]
 
 
-def _parts(content: dict[str, Any], path: Path) -> list[bytes]:
+def _parts(content: dict[str, Any], path: Path, last: bool) -> list[bytes]:
     """Return what the file says of each image, as JSON."""
     images = content["images"]
     categories = _by_id(_objects(content.get("categories"), "categories"), "category")
@@ -219,7 +233,7 @@ def _parts(content: dict[str, Any], path: Path) -> list[bytes]:
                 "panoptic": panoptic,
                 "annotations": of_image[image["id"]],
                 "categories": _used(names, of_image[image["id"]]),
-                "png": _png(path, of_image[image["id"]]) if panoptic else None,
+                "png": _png(path, of_image[image["id"]], last) if panoptic else None,
             }
         ).encode()
         for image in images
@@ -254,19 +268,21 @@ def _by_id(items: list[dict[str, Any]], what: str) -> dict[Any, dict[str, Any]]:
     return by_id
 
 
-def _name(file_name: Any) -> tuple[str, str]:
+def _name(file_name: Any, last: bool) -> tuple[str, str]:
     """Return the name of an image as a path within the folder, or "" and the reason why it has none."""
     path = PurePosixPath(file_name.replace("\\", "/")) if isinstance(file_name, str) else PurePosixPath()
+    path = PurePosixPath(path.name) if last else path
     inside = path.name and not path.is_absolute() and ".." not in path.parts and ":" not in path.parts[0]
     with suppress(ValueError):  # half of a surrogate pair
         if inside and b"\0" not in os.fsencode(path):
             return str(path), ""
-    return "", f"file_name: expected a path below the folder of the JSON file, got {file_name!r}; shorten it"
+    advice = "shorten it" if last else "shorten it, or use names=last, its last part alone"
+    return "", f"file_name: expected a path below the folder of the JSON file, got {file_name!r}; {advice}"
 
 
-def _png(path: Path, annotations: list[dict[str, Any]]) -> list[Any]:
+def _png(path: Path, annotations: list[dict[str, Any]], last: bool) -> list[Any]:
     """Return path, size and time of the segments' PNG; the path alone if there is none."""
-    name = _name(annotations[0].get("file_name"))[0] if annotations else ""
+    name = _name(annotations[0].get("file_name"), last)[0] if annotations else ""
     if not name:
         return [""]
     file = next((file for folder in (path.with_suffix(""), path.parent) if (file := folder / name).is_file()), None)

@@ -56,6 +56,7 @@ def convert_folder(
     read: str = "auto",
     transparent: str = "keep",
     background: str | None = None,
+    names: str = "path",
     max_pixels: int = 1 << 28,
     cut: Cut | None = None,
     images: ImageTiles | None = None,
@@ -78,6 +79,7 @@ def convert_folder(
             ``cityscapes_polygons`` the sources are annotations (.json), see `seg.convert.labelme`, `seg.convert.coco`
             and `seg.convert.cityscapes`. A file that fails leaves no mask, not even an older one.
         background: class of the pixels outside every annotation, see `AnnotationReader`.
+        names: with ``read=coco``, ``path`` or ``last``, see `CocoReader`.
         cut: resize the masks and cut them into tiles. A pixel counts once, however many tiles overlap there.
         images: the images of the labels, to be cut like the masks.
         instances: folder for the number of the object at each pixel, of annotations: grayscale PNG of 16 bits with the
@@ -92,6 +94,7 @@ def convert_folder(
     """
     # options are checked before any folder is made
     options = {"unknown": unknown, "max_distance": max_distance, "transparent": transparent, "background": background}
+    options["names"] = names
     if instances is not None:
         options["instances"] = True
     reader = _reader(labels, read, options, max_pixels)
@@ -189,8 +192,13 @@ def _reader(labels: LabelMap, read: str, options: dict[str, Any], max_pixels: in
             f"instances_destination: expected only with annotations, read={', '.join(each.read for each in kinds)}, "
             f"which have objects, got read={read}; leave it out"
         )
-    unused = {"max_distance": (None, "colours"), "transparent": ("keep", "images")}
-    for name, (default, what) in (unused if kind else {"background": (None, "annotations")}).items():
+    unused: dict[str, tuple[str | None, str]] = {} if kind is CocoReader else {"names": ("path", "read=coco")}
+    unused |= (
+        {"max_distance": (None, "colours"), "transparent": ("keep", "images")}
+        if kind
+        else {"background": (None, "annotations")}
+    )
+    for name, (default, what) in unused.items():
         if (got := options.pop(name)) != default:
             raise ValueError(f"{name}: expected only with {what}, got {got!r} with read={read}; leave it out")
     options["max_pixels"] = max_pixels

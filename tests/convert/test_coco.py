@@ -446,3 +446,33 @@ def test_annotations_that_draw_nothing_are_named(tmp_path: Path, script: Script)
     write(tmp_path / "none", content())
     result = script("seg-preprocess", source="none", destination="n", labels="map.yaml", read="coco")
     assert "1 images have no annotations, the first 'a.jpg'" in result.stderr
+
+
+def test_names_of_images_elsewhere(tmp_path: Path, script: Script) -> None:
+    LABELS.save(tmp_path / "map.yaml")
+    odd = ("C:\\images\\1.jpg", "/mnt/data/2.jpg", "../3.jpg", "images\\4.jpg", "https://x.org/data/5.jpg", "6.jpg")
+    images = [image(id=number, file_name=name) for number, name in enumerate(odd, start=1)]
+    marks = [annotation(number, CAT, [box(number, 5, 20, 20)], number) for number in range(1, 7)]
+    write(tmp_path / "in", content(*marks, images=images))
+    words = {"source": "in", "labels": "map.yaml", "read": "coco"}
+    result = script("seg-preprocess", destination="m", **words)
+    fails(result, 1, "3 of 6 files failed|4 of 6 files failed")
+    assert "shorten it, or use names=last, its last part alone" in result.stderr
+    result = script("seg-preprocess", destination="m", **words, names="last")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "m").rglob("*.png")) == [f"{number}.png" for number in range(1, 7)]
+    for number in range(1, 7):
+        assert (read_mask(tmp_path / "m" / f"{number}.png", 3)[5:20, number:20] == 0).all()
+    images[0]["file_name"] = "D:\\6.jpg"
+    write(tmp_path / "in", content(*marks, images=images))
+    result = script("seg-preprocess", destination="n", **words, names="last")
+    fails(result, 1, "2 of 6 files failed")
+    assert (
+        "2 images of that name would write one mask, 6.png; leave names=last out, or rename all but one"
+        in result.stderr
+    )
+    assert not (tmp_path / "n" / "6.png").exists()
+    fails(script("seg-preprocess", destination="n", **words, names="all"), 2, "names: expected path or last, got 'all'")
+    words["read"] = "labelme"
+    result = script("seg-preprocess", destination="n", **words, names="last")
+    fails(result, 2, "names: expected only with read=coco, got 'last' with read=labelme; leave it out")
