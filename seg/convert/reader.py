@@ -20,7 +20,7 @@ Unknown = tuple[int, int, Color | int, int, int, int | None, int, int]
 ``max_distance`` that would match them all, their largest gray level but 255 (-1: not all are gray), and how many of the
 pixels are fully transparent."""
 
-_WAYS = ("auto", "color", "index", "ade20k")
+_WAYS = ("auto", "color", "index", "ade20k", "red")
 ANNOTATIONS = ("labelme", "coco", "cityscapes_polygons")  # which other files read
 
 
@@ -61,7 +61,8 @@ class LabelReader:
         read: ``auto`` reads palette PNG by colour if the label map has colours, and gray images by value if it has
             values; ``color`` and ``index`` (the stored value; in a map without values the classes are numbered from
             0 in its order, unless its file has other numbers beside the colours) read all images one way; ``ade20k``
-            takes red / 10 * 256 + green of RGB images as the value, the coding of ADE20K's ``*_seg.png``.
+            takes red / 10 * 256 + green of RGB images as the value, the coding of ADE20K's ``*_seg.png``, and ``red``
+            takes red alone, where CARLA's instance images have the class.
         transparent: ``keep``: a pixel of alpha 0 counts as its colour; ``ignore``: it becomes 255.
         max_pixels: larger images are refused before they are decoded, because a header may be false.
 
