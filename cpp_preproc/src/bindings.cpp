@@ -67,8 +67,10 @@ Options make_options(const std::string& unknown, std::optional<int> max_distance
         options.read = Read::index;
     else if (read == "ade20k")
         options.read = Read::ade20k;
+    else if (read == "red")
+        options.read = Read::red;
     else if (read != "auto")
-        throw Error("read: expected auto, color, index or ade20k, got '" + read + "'; choose one of them");
+        throw Error("read: expected auto, color, index, ade20k or red, got '" + read + "'; choose one of them");
     options.keep_clear = transparent == "keep";
     if (transparent != "keep" && transparent != "ignore")
         throw Error("transparent: expected keep or ignore, got '" + transparent + "'; choose one of them");

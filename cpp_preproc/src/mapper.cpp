@@ -77,8 +77,12 @@ void for_each_run(const std::uint8_t* row, std::size_t width, Emit emit) {
 
 constexpr std::size_t kFoundBits = 16;
 
-// The class that ADE20K's *_seg.png code in a colour; blue tells instances apart.
-std::uint32_t ade20k_value(std::uint32_t key) { return (key & 255) / 10 * 256 + (key >> 8 & 255); }
+bool is_coded(Read read) { return read == Read::ade20k || read == Read::red; }
+
+// The class that a colour codes: in ADE20K's *_seg.png blue tells instances apart, in CARLA's green and blue do.
+std::uint32_t coded_value(Read read, std::uint32_t key) {
+    return read == Read::red ? key & 255 : (key & 255) / 10 * 256 + (key >> 8 & 255);
+}
 
 bool is_gray(std::uint32_t key) { return key == (key & 255) * 0x010101; }
 
@@ -87,14 +91,14 @@ bool by_color(Kind kind, Read read, const Table& table) {
     const char* name = kind == Kind::palette ? "a palette image"
                        : kind == Kind::gray  ? "a grayscale image"
                                              : "an RGB image";
-    if (read == Read::ade20k) {
+    if (is_coded(read)) {
+        const std::string option = read == Read::red ? "read=red" : "read=ade20k";
         if (kind != Kind::color)
-            throw Error(std::string("read=ade20k: expected an RGB image with classes coded in red and green, got ") +
-                        name + "; use read=auto");
+            throw Error(option + ": expected an RGB image with classes coded in " +
+                        (read == Read::red ? "red" : "red and green") + ", got " + name + "; use read=auto");
         if (!table.has_values())
-            throw Error(
-                "read=ade20k: expected values (red / 10 * 256 + green) in the label map, got colours only; add values "
-                "to the label map");
+            throw Error(option + ": expected values (" + (read == Read::red ? "red" : "red / 10 * 256 + green") +
+                        ") in the label map, got colours only; add values to the label map");
         return false;
     }
     if (kind == Kind::color) {
@@ -102,7 +106,7 @@ bool by_color(Kind kind, Read read, const Table& table) {
         if (!table.has_colors())
             throw Error(
                 "label map: expected colours for an RGB image, got values only; add the classes' colours to the label "
-                "map");
+                "map, or use read=red if the values are those of red alone");
         return true;
     }
     if (read == Read::color && !table.has_colors())
@@ -206,7 +210,7 @@ void Mapper::refuse(std::uint32_t sample, std::uint32_t x) const {
 void Mapper::note_unknown(std::uint32_t key, std::uint32_t x, std::uint64_t count) {
     const std::uint32_t stored = key;
     if (report_.by_color && direct_) key = color_of(key);
-    if (options_.read == Read::ade20k) key = ade20k_value(key);
+    if (is_coded(options_.read)) key = coded_value(options_.read, key);
     if (options_.read == Read::index && picture_.kind == Kind::color) key &= 255;
     Unknown& unknown = report_.unknown;
     if (!unknown.pixels) unknown = {0, 0, key, x, y_, 0, 0, 0};
@@ -270,7 +274,7 @@ void Mapper::row(const Row& row, std::uint8_t* mask) {
     if (picture_.width == 0) return;
     const auto hashed = [this](std::uint32_t key) { return color_answer(key); };
     const auto coded = [this](std::uint32_t key) {
-        if (options_.read == Read::ade20k) return table_.values()[ade20k_value(key)];
+        if (is_coded(options_.read)) return table_.values()[coded_value(options_.read, key)];
         return is_gray(key) ? table_.values()[key & 255] : kInvalid;
     };
     const auto keyed = [&](std::uint32_t key) {

@@ -9,7 +9,7 @@
 namespace seg {
 
 enum class UnknownPolicy : std::uint8_t { error, ignore, nearest };
-enum class Read : std::uint8_t { automatic, color, index, ade20k };
+enum class Read : std::uint8_t { automatic, color, index, ade20k, red };
 
 struct Options {
     UnknownPolicy unknown = UnknownPolicy::error;

@@ -125,10 +125,31 @@ class Drawing:
         mask: (H, W) uint8.
         numbers: (H, W) uint16, of the object at each pixel, 0 = none; None if they are not wanted.
         groups: of objects that were painted without a number.
+        nothing: by its kind, how many annotations draw nothing that can be meant, and the first: ``none`` of no
+            annotations at all, ``fractions`` between 0 and 1, ``blank`` that cover no pixel.
     """
 
     def __init__(self, mask: "NDArray[np.uint8]", numbers: "NDArray[np.uint16] | None") -> None:
         self.mask, self.numbers, self.groups = mask, numbers, 0
+        self.nothing: dict[str, tuple[int, str]] = {}
+
+    def look_at(self, where: str, points: list[Point], covers: bool) -> None:
+        """Take note of an annotation that draws nothing, or the first pixel, as fractions of the size do.
+
+        Args:
+            where: the annotation, for the message.
+            points: its corners, if it has any.
+            covers: it covers a pixel.
+        """
+        if points and max(self.mask.shape) > 1 and all(0 <= number <= 1 for point in points for number in point):
+            self.note("fractions", where)
+        elif not covers:
+            self.note("blank", where)
+
+    def note(self, kind: str, where: str = "") -> None:
+        """Count one more of ``nothing``."""
+        times, first = self.nothing.get(kind, (0, where))
+        self.nothing[kind] = times + 1, first
 
     def paint(self, pixels: "NDArray[np.bool_]", value: int, number: int) -> None:
         """Give pixels a mask value, and the number of their object; 0 = a group of objects.
@@ -143,7 +164,9 @@ class Drawing:
 
     def mapped(self) -> Mapped:
         """Return what was drawn, with the pixels of each mask value."""
-        return Mapped(self.mask, count(self.mask), instances=self.numbers, groups=self.groups)
+        return Mapped(
+            self.mask, count(self.mask), instances=self.numbers, groups=self.groups, nothing=self.nothing or None
+        )
 
 
 def checked_number(number: int) -> int:

@@ -7,10 +7,11 @@ label map does not have means ``car``, and a ``license plate`` that it does not 
 polygon is an object, but for groups, which have no number.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
-from seg.convert.annotations import AnnotationReader, check_polygon, checked_number, parsed, points_of, sides
+from seg.convert.annotations import AnnotationReader, Point, check_polygon, checked_number, parsed, points_of, sides
 from seg.convert.reader import Mapped
 
 _GROUP, _PLATE = "group", "license plate"
@@ -41,10 +42,13 @@ class CityscapesReader(AnnotationReader):
                 check_polygon(points, height, width)
             except ValueError as error:
                 raise ValueError(f"object {number}, {error}") from None
+            drawing.look_at(f"object {number}", points, _covers(points, height, width))
             group = item["label"].endswith(_GROUP)
             drawing.groups += group and self.instances
             for canvas, fill in zip(draw, (value, 0 if group else checked_number(number)), strict=False):
                 canvas.polygon(points, fill=fill)
+        if not content["objects"]:
+            drawing.note("none")
         drawing.mask = np.array(image)
         drawing.numbers = None if numbers is None else np.array(numbers).astype(np.uint16)
         return drawing.mapped()
@@ -59,3 +63,17 @@ class CityscapesReader(AnnotationReader):
         if isinstance(label, str) and not self.knows(label) and self.knows(label.removesuffix(_GROUP)):
             label = label.removesuffix(_GROUP)
         return self.value(label)
+
+
+def _covers(points: list[Point], height: int, width: int) -> bool:
+    """Tell whether a polygon covers a pixel of the image, drawn alone on the part of it where it lies."""
+    from PIL import Image, ImageDraw
+
+    xs, ys = zip(*points, strict=True)
+    left, top = max(math.floor(min(xs)), 0), max(math.floor(min(ys)), 0)
+    right, bottom = min(math.ceil(max(xs)) + 1, width), min(math.ceil(max(ys)) + 1, height)
+    if left >= right or top >= bottom:
+        return False
+    image = Image.new("1", (right - left, bottom - top))
+    ImageDraw.Draw(image).polygon([(x - left, y - top) for x, y in points], fill=1)
+    return image.getbbox() is not None

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 from seg.convert.annotations import (
     AnnotationReader,
     Drawing,
+    Point,
     check_polygon,
     checked_number,
     parsed,
@@ -68,14 +69,22 @@ class Part(PosixPath):
 class CocoReader(AnnotationReader):
     """Reads COCO's JSON as masks, see `AnnotationReader`.
 
+    Args:
+        names: ``path``: a mask has the path in ``file_name``; ``last``: the last part of it alone, of paths that begin
+            elsewhere.
+
     Raises:
         ValueError: an option out of range, or pycocotools is missing.
     """
 
     read = "coco"
 
-    def __init__(self, labels: LabelMap, **options: Any) -> None:
+    def __init__(self, labels: LabelMap, *, names: str = "path", **options: Any) -> None:
+        checks.choice("names", names, ("path", "last"))
         super().__init__(labels, **options)
+        self.last = names == "last"
+        if self.last:
+            self.options["names"] = names
         try:
             import pycocotools.mask  # noqa: F401
         except ImportError:
@@ -98,13 +107,15 @@ class CocoReader(AnnotationReader):
             )
         else:
             files = [Source(source, source.name, source.name)]
-        found = [part for file in files for part in ([file] if file.reason else _sources(file))]
+        found = [part for file in files for part in ([file] if file.reason else _sources(file, self.last))]
         names = defaultdict(list)
         for part in found:
             names[part.mask].append(part.name)
         for number, part in enumerate(found):
             if part.mask and len(same := names[part.mask]) > 1 and not part.reason:
-                reason = f"{' and '.join(same[:3])} would write one mask, {part.mask}; rename or remove all but one"
+                which = f"{len(same)} images of that name" if self.last else " and ".join(same[:3])
+                remedy = "leave names=last out, or rename all but one" if self.last else "rename or remove all but one"
+                reason = f"{which} would write one mask, {part.mask}; {remedy}"
                 found[number] = part._replace(reason=reason)
         return found
 
@@ -116,6 +127,8 @@ class CocoReader(AnnotationReader):
             height, width = sides(image.get("height"), image.get("width"), "height and width", "add them to the image")
             drawing = self.empty(height, width)
             (self._draw_segments if part["panoptic"] else self._draw_instances)(drawing, part)
+            if not part["annotations"]:
+                drawing.note("none")
         except ValueError as error:
             raise ValueError(f"{part['json']}, {error}") from None
         return drawing.mapped()
@@ -129,6 +142,7 @@ class CocoReader(AnnotationReader):
                 runs = _runs(item.get("segmentation"), height, width)
             except ValueError as error:
                 raise ValueError(f"annotation {item.get('id')}: {error}") from None
+            drawing.look_at(f"annotation {item.get('id')}", _corners(item["segmentation"]), bool(runs[1::2].any()))
             drawn.append((int(runs[1::2].sum()), value, 0 if item.get("iscrowd") else number, runs))
         for _, value, number, runs in sorted(drawn, key=lambda each: -each[0]):
             drawing.paint(_pixels(runs, height, width), value, number)
@@ -167,8 +181,12 @@ class CocoReader(AnnotationReader):
         return self.value(names[str(number)])
 
 
-def _sources(file: Source) -> list[Source]:
-    """Return the images of a file, each with its part of it or with the reason why there is none."""
+def _sources(file: Source, last: bool) -> list[Source]:
+    """Return the images of a file, each with its part of it or with the reason why there is none.
+
+    Args:
+        last: they are named by the last part of their path.
+    """
     try:
         content = parsed(file.path.read_bytes(), "as COCO has it", "images")
         images = _objects(content["images"], "images")
@@ -179,18 +197,18 @@ def _sources(file: Source) -> list[Source]:
     inner = PurePosixPath(file.name).parent
     named = []
     for image in images:
-        name, reason = _name(image.get("file_name"))
+        name, reason = _name(image.get("file_name"), last)
         mask = str(inner / PurePosixPath(name).with_suffix(".png")) if name else ""
         shown = str(inner / name) if name else f"{file.name}, image {image.get('id')}"
         named.append(Source(file.path, shown, mask, reason))
     try:
-        parts = _parts(content, file.path)
+        parts = _parts(content, file.path, last)
     except (ValueError, RecursionError) as error:
         return [each._replace(reason=each.reason or f"{file.path.name}, {error}") for each in named]
     return [each._replace(path=Part.of(file.path, part)) for each, part in zip(named, parts, strict=True)]
 
 
-def _parts(content: dict[str, Any], path: Path) -> list[bytes]:
+def _parts(content: dict[str, Any], path: Path, last: bool) -> list[bytes]:
     """Return what the file says of each image, as JSON."""
     images = content["images"]
     categories = _by_id(_objects(content.get("categories"), "categories"), "category")
@@ -215,7 +233,7 @@ def _parts(content: dict[str, Any], path: Path) -> list[bytes]:
                 "panoptic": panoptic,
                 "annotations": of_image[image["id"]],
                 "categories": _used(names, of_image[image["id"]]),
-                "png": _png(path, of_image[image["id"]]) if panoptic else None,
+                "png": _png(path, of_image[image["id"]], last) if panoptic else None,
             }
         ).encode()
         for image in images
@@ -250,19 +268,21 @@ def _by_id(items: list[dict[str, Any]], what: str) -> dict[Any, dict[str, Any]]:
     return by_id
 
 
-def _name(file_name: Any) -> tuple[str, str]:
+def _name(file_name: Any, last: bool) -> tuple[str, str]:
     """Return the name of an image as a path within the folder, or "" and the reason why it has none."""
     path = PurePosixPath(file_name.replace("\\", "/")) if isinstance(file_name, str) else PurePosixPath()
+    path = PurePosixPath(path.name) if last else path
     inside = path.name and not path.is_absolute() and ".." not in path.parts and ":" not in path.parts[0]
     with suppress(ValueError):  # half of a surrogate pair
         if inside and b"\0" not in os.fsencode(path):
             return str(path), ""
-    return "", f"file_name: expected a path below the folder of the JSON file, got {file_name!r}; shorten it"
+    advice = "shorten it" if last else "shorten it, or use names=last, its last part alone"
+    return "", f"file_name: expected a path below the folder of the JSON file, got {file_name!r}; {advice}"
 
 
-def _png(path: Path, annotations: list[dict[str, Any]]) -> list[Any]:
+def _png(path: Path, annotations: list[dict[str, Any]], last: bool) -> list[Any]:
     """Return path, size and time of the segments' PNG; the path alone if there is none."""
-    name = _name(annotations[0].get("file_name"))[0] if annotations else ""
+    name = _name(annotations[0].get("file_name"), last)[0] if annotations else ""
     if not name:
         return [""]
     file = next((file for folder in (path.with_suffix(""), path.parent) if (file := folder / name).is_file()), None)
@@ -327,6 +347,12 @@ def _runs(segmentation: Any, height: int, width: int) -> "NDArray[np.int64]":
             f"segmentation: expected run lengths of {height * width} pixels together, got {got}; export it again"
         )
     return np.array(runs, np.int64)
+
+
+def _corners(segmentation: Any) -> list[Point]:
+    """Return the corners of checked polygons; none of run lengths."""
+    polygons = segmentation if isinstance(segmentation, list) else []
+    return [corner for polygon in polygons for corner in zip(polygon[::2], polygon[1::2], strict=True)]
 
 
 def _unpacked(text: bytes) -> list[int]:

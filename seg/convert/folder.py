@@ -5,6 +5,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from seg.convert.jobs import (
 )
 from seg.convert.labelme import ShapeReader
 from seg.convert.reader import LabelReader, Mapped, Stamp, count
-from seg.convert.recolor import recolor_array
+from seg.convert.recolor import check_classes, of_ignored, recolor_array
 from seg.convert.sources import Source, list_sources
 from seg.convert.summary import Summary, Tally, write_weights
 from seg.convert.tiles import Cut, ImageTiles, Outputs, extent
@@ -55,6 +56,7 @@ def convert_folder(
     read: str = "auto",
     transparent: str = "keep",
     background: str | None = None,
+    names: str = "path",
     max_pixels: int = 1 << 28,
     cut: Cut | None = None,
     images: ImageTiles | None = None,
@@ -77,6 +79,7 @@ def convert_folder(
             ``cityscapes_polygons`` the sources are annotations (.json), see `seg.convert.labelme`, `seg.convert.coco`
             and `seg.convert.cityscapes`. A file that fails leaves no mask, not even an older one.
         background: class of the pixels outside every annotation, see `AnnotationReader`.
+        names: with ``read=coco``, ``path`` or ``last``, see `CocoReader`.
         cut: resize the masks and cut them into tiles. A pixel counts once, however many tiles overlap there.
         images: the images of the labels, to be cut like the masks.
         instances: folder for the number of the object at each pixel, of annotations: grayscale PNG of 16 bits with the
@@ -91,6 +94,7 @@ def convert_folder(
     """
     # options are checked before any folder is made
     options = {"unknown": unknown, "max_distance": max_distance, "transparent": transparent, "background": background}
+    options["names"] = names
     if instances is not None:
         options["instances"] = True
     reader = _reader(labels, read, options, max_pixels)
@@ -152,9 +156,11 @@ def recolor_folder(
     Arguments and files as for `convert_folder`, without ``labels.yaml`` and class weights, which belong to masks.
 
     Raises:
-        ValueError: a wrong option or folder. A bad file raises nothing; ``Summary.failed`` counts it.
+        ValueError: a wrong option or folder, or the ``labels.yaml`` beside the masks has other classes than ``labels``.
+            A bad file raises nothing; ``Summary.failed`` counts it.
     """
     workers, part = threads_of(threads), shard_name(shard)
+    check_classes(labels, Path(source))
     sources = list_sources(Path(source), Path(destination), pattern)
     target = make_folder(destination, "destination", {"source": source})
     tally = Tally(labels, progress)
@@ -171,6 +177,8 @@ def recolor_folder(
             write_counts(target / f"counts{part}.csv", records, manifest, tally)
             former.settle(tally)
         summary = tally.summary()
+        if summary.ignored and (said := of_ignored(labels)):
+            summary = replace(summary, warnings=(*summary.warnings, said))
         write_about(target / f"manifest{part}.json", summary, labels=labels.digest)
     return summary
 
@@ -184,8 +192,13 @@ def _reader(labels: LabelMap, read: str, options: dict[str, Any], max_pixels: in
             f"instances_destination: expected only with annotations, read={', '.join(each.read for each in kinds)}, "
             f"which have objects, got read={read}; leave it out"
         )
-    unused = {"max_distance": (None, "colours"), "transparent": ("keep", "images")}
-    for name, (default, what) in (unused if kind else {"background": (None, "annotations")}).items():
+    unused: dict[str, tuple[str | None, str]] = {} if kind is CocoReader else {"names": ("path", "read=coco")}
+    unused |= (
+        {"max_distance": (None, "colours"), "transparent": ("keep", "images")}
+        if kind
+        else {"background": (None, "annotations")}
+    )
+    for name, (default, what) in unused.items():
         if (got := options.pop(name)) != default:
             raise ValueError(f"{name}: expected only with {what}, got {got!r} with read={read}; leave it out")
     options["max_pixels"] = max_pixels
@@ -304,7 +317,8 @@ def _recolor(job: Job, labels: LabelMap, outputs: Outputs) -> Record:
 
 def _odd(mapped: Mapped) -> dict[str, Any]:
     """Return what a record says of a file that was converted although something about it is odd."""
-    return {"lossy": mapped.lossy, "merged": mapped.merged, "transparent": mapped.clear, "groups": mapped.groups}
+    odd = {"lossy": mapped.lossy, "merged": mapped.merged, "transparent": mapped.clear, "groups": mapped.groups}
+    return {**odd, "nothing": mapped.nothing}
 
 
 def _converted(job: Job, stamp: Stamp, counts: dict[int, int], made: tuple[int, int], **about: Any) -> Record:

@@ -75,11 +75,15 @@ class ShapeReader(AnnotationReader):
                 pixels = _pixels(shape, height, width)
                 group = shape.get("group_id")
                 key = shape["label"], str(number if group is None else ("group", group))
+                corners = [] if shape.get("shape_type") == "mask" else points_of(shape["points"])
+                drawing.look_at(f"shape {number}", corners, bool(pixels.any()))
                 drawing.paint(pixels, value, first.setdefault(key, number))
             except ValueError as error:
                 raise ValueError(f"shape {number}, {error}") from None
             covered |= pixels
         self._check_background(covered)
+        if not shapes:
+            drawing.note("none")
         return drawing.mapped()
 
     def exported(self, data: bytes, names: list[str]) -> Mapped:

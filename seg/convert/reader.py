@@ -20,7 +20,7 @@ Unknown = tuple[int, int, Color | int, int, int, int | None, int, int]
 ``max_distance`` that would match them all, their largest gray level but 255 (-1: not all are gray), and how many of the
 pixels are fully transparent."""
 
-_WAYS = ("auto", "color", "index", "ade20k")
+_WAYS = ("auto", "color", "index", "ade20k", "red")
 ANNOTATIONS = ("labelme", "coco", "cityscapes_polygons")  # which other files read
 
 
@@ -28,8 +28,9 @@ class Mapped(NamedTuple):
     """A mask (H, W) uint8, the pixels of each of its values, what the label map does not list (None unless
     ``unknown=ignore`` let it pass), the name of the source's format if it is lossy, how many unlisted colours
     ``unknown=nearest`` made one class, with that class, if they are several, the pixels of classes that are fully
-    transparent, the number of the object at each pixel (H, W) uint16, 0 = none, where that was asked for, and how many
-    groups of objects have no number there."""
+    transparent, the number of the object at each pixel (H, W) uint16, 0 = none, where that was asked for, how many
+    groups of objects have no number there, and by `seg.convert.summary.NOTHING` how many annotations draw nothing, with
+    the first."""
 
     mask: "NDArray[np.uint8]"
     counts: dict[int, int]
@@ -39,6 +40,7 @@ class Mapped(NamedTuple):
     clear: int = 0
     instances: "NDArray[np.uint16] | None" = None
     groups: int = 0
+    nothing: dict[str, tuple[int, str]] | None = None
 
 
 class Stamp(NamedTuple):
@@ -58,8 +60,9 @@ class LabelReader:
         max_distance: largest difference in any channel, 0..255, for ``nearest``.
         read: ``auto`` reads palette PNG by colour if the label map has colours, and gray images by value if it has
             values; ``color`` and ``index`` (the stored value; in a map without values the classes are numbered from
-            0 in its order) read all images one way; ``ade20k`` takes
-            red / 10 * 256 + green of RGB images as the value, the coding of ADE20K's ``*_seg.png``.
+            0 in its order, unless its file has other numbers beside the colours) read all images one way; ``ade20k``
+            takes red / 10 * 256 + green of RGB images as the value, the coding of ADE20K's ``*_seg.png``, and ``red``
+            takes red alone, where CARLA's instance images have the class.
         transparent: ``keep``: a pixel of alpha 0 counts as its colour; ``ignore``: it becomes 255.
         max_pixels: larger images are refused before they are decoded, because a header may be false.
 
@@ -108,7 +111,10 @@ class LabelReader:
         if self.options["read"] != "index" or any(row.values for row in self.labels.labels if not row.ignore):
             return ""
         names = ", ".join(f"{number} = {row.name}" for number, row in enumerate(self.labels.labels) if row.colors)
-        return f"read=index: the label map lists no values, so its classes were numbered in their order: {names}"
+        agrees = "".join(f", as its '{column}' does" for column, same in _unread(self.labels).items() if same)
+        return (
+            f"read=index: the label map lists no values, so its classes were numbered in their order{agrees}: {names}"
+        )
 
     def array(self, image: "NDArray[Any]") -> Mapped:
         """Map H x W x 3 uint8 (RGB) or H x W integers 0..65535 (ids, or gray colours if the map has no values).
@@ -199,6 +205,8 @@ class LabelReader:
         """Say how to read indices under this map."""
         if self._values:
             return "use read=index"
+        if (unread := _unread(self.labels)) and not any(unread.values()):
+            return f"if they are those of {_listed(unread)} in the label map, call it 'value' there"
         name = json.dumps(self.labels.labels[0].name, ensure_ascii=False)
         return (
             "use read=index if the classes of the label map are numbered from 0 in its order, or a YAML label map that "
@@ -253,9 +261,30 @@ def _values(labels: LabelMap, by_order: bool) -> list[tuple[int, int]]:
         return list(labels.values)
     if not by_order:
         return []
+    if (unread := _unread(labels)) and not any(unread.values()):
+        them = "it" if len(unread) == 1 else "them"
+        raise ValueError(
+            f"read=index: expected the values of the classes under the name 'value', got {_listed(unread)} beside "
+            "colours, other numbers than those of the order; in the label map, call what label images hold 'value', or "
+            f"remove {them} if they count the classes from 0 in their order"
+        )
     index = dict(labels.colors)
     rows = (row for row in labels.labels if row.colors)
     return [*((number, index[row.colors[0]]) for number, row in enumerate(rows)), *labels.values]
+
+
+def _unread(labels: LabelMap) -> dict[str, bool]:
+    """Return for each column of numbers that is not read whether it counts the classes from 0 in their order."""
+    rows = [row for row in labels.labels if row.colors]
+    columns = dict.fromkeys(column for row in rows for column, _ in row.unread)
+    return {
+        column: all({n for name, n in row.unread if name == column} == {at} for at, row in enumerate(rows))
+        for column in columns
+    }
+
+
+def _listed(names: "Iterable[str]") -> str:
+    return " and ".join(f"'{name}'" for name in names)
 
 
 def count(mask: "NDArray[np.uint8]") -> dict[int, int]:

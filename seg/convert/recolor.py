@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from seg.labels import IGNORE, Color, LabelMap
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -36,6 +38,46 @@ def recolor_array(mask: "NDArray[np.uint8]", labels: LabelMap) -> "NDArray[np.ui
     full = np.zeros((256, *table.shape[1:]), np.uint16 if table.max() > 255 else np.uint8)
     full[: labels.classes], full[IGNORE] = table[:-1], table[-1]
     return full[mask]
+
+
+def check_classes(labels: LabelMap, folder: "Path") -> None:
+    """Refuse a label map with other classes than those that masks were made with; colours may differ.
+
+    Args:
+        folder: of masks, or below it: the next ``labels.yaml`` there, or with a manifest above, tells.
+
+    Raises:
+        ValueError: names or their order differ.
+    """
+    above = next((above for above in folder.absolute().parents if (above / "manifest.jsonl").is_file()), folder)
+    beside = next((file for each in (folder, above) if (file := each / "labels.yaml").is_file()), None)
+    if beside is None or (names := LabelMap.load(beside).names) == labels.names:
+        return
+    found = f"{len(labels.names)} classes for {len(names)}"
+    for at, (ours, theirs) in enumerate(zip(labels.names, names, strict=False)):
+        if ours != theirs:
+            found = f"'{ours}' as class {at}, which is '{theirs}' there"
+            break
+    raise ValueError(
+        f"labels: expected the classes that the masks were made with, in '{beside}', got {found}; give that file, or a "
+        "label map with its names in its order"
+    )
+
+
+def of_ignored(labels: LabelMap) -> str:
+    """Return what to say of the colour, or value, that 255 becomes, where it stands for several classes or for none."""
+    kind, chosen = "colour" if labels.colors else "value", _table(labels)[-1]
+    ignored = {
+        listed: label.name
+        for label in labels.labels
+        if label.ignore
+        for listed in (label.colors if labels.colors else label.values)
+    }
+    if chosen not in ignored:
+        return f"255 became {chosen}, a {kind} that the label map does not list"
+    if len(names := list(dict.fromkeys(ignored.values()))) == 1:
+        return ""
+    return f"255 stands for {', '.join(names)}, and became {chosen}, the {kind} of '{ignored[chosen]}'"
 
 
 def _table(labels: LabelMap) -> list[Color] | list[int]:

@@ -52,10 +52,10 @@ def work(
             raise ValueError(
                 "expected inverse=true without background, got both; leave it out: whole masks are coloured"
             )
-        read = tuple(options[key] for key in ("unknown", "read", "transparent"))
-        if cut or images or instances_destination or read != ("error", "auto", "keep"):
+        read = tuple(options[key] for key in ("unknown", "read", "transparent", "names"))
+        if cut or images or instances_destination or read != ("error", "auto", "keep", "path"):
             raise ValueError(
-                "expected inverse=true without tile, size, images, instances_destination, unknown, read and "
+                "expected inverse=true without tile, size, images, instances_destination, unknown, read, names and "
                 "transparent, got some of them; leave them out: whole masks are coloured"
             )
         return partial(recolor_folder, **{key: options[key] for key in ("pattern", "threads", "overwrite")})

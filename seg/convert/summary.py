@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from seg.convert.weights import BETA, RULES, class_weights
+from seg.convert.weights import RULES, class_weights, median_beta
 from seg.files import write_json
 from seg.files.manifest import Record
 from seg.labels import IGNORE, LabelMap
 
 _LOSSY = "{} is lossy: colours at class boundaries differ from those that were painted; ask for PNG labels"
 _CLEAR = (
-    "{pixels} pixels of {files} files have alpha 0 and count as the class of their colour, the first {first}; "
+    "{amount} pixels of {files} files have alpha 0 and count as the class of their colour, the first {first}; "
     "transparent=ignore makes them 255"
 )
 _MERGED = (
@@ -25,6 +25,14 @@ _GROUPS = (
     "{files} files have groups of objects (iscrowd, cargroup), the first {first}; a group has no number, and no box is "
     "learnt from it"
 )
+NOTHING = {
+    "none": "{files} images have no annotations, the first {first}; their masks are background alone",
+    "fractions": "{amount} annotations of {files} images lie between 0 and 1, as fractions of the size do, the first "
+    "{first}; give their corners in pixels",
+    "blank": "{amount} annotations of {files} images cover no pixel, the first {first}; mend or remove them",
+}
+"""What to say of annotations that draw nothing, by their kind."""
+
 _FIRST_FAILURES = 20
 
 
@@ -67,7 +75,7 @@ class Tally:
         self._image_pixels: Counter[int] = Counter()
         self._failures: list[tuple[str, str]] = []
         self._warnings: list[str] = []
-        self._odd: dict[str, tuple[str, int]] = {}  # by warning: the first file, and how many
+        self._odd: dict[str, tuple[str, int, int]] = {}  # by warning: the first file, how many, and of what they have
         self._transparent = 0
 
     def add(self, record: Record, new: bool) -> list[tuple[str, int]]:
@@ -80,9 +88,11 @@ class Tally:
             self.warn(_LOSSY.format(record["lossy"]))
         self._transparent += record.get("transparent", 0)
         if record.get("transparent"):
-            self._note(_CLEAR, f"'{record['file']}'")
+            self._note(_CLEAR, f"'{record['file']}'", record["transparent"])
         if record.get("groups"):
             self._note(_GROUPS, f"'{record['file']}'")
+        for kind, (times, where) in (record.get("nothing") or {}).items():
+            self._note(NOTHING[kind], f"'{record['file']}'" + f" ({where})" * bool(where), times)
         if merged := record.get("merged"):
             what = f"'{record['file']}' ({merged[0]} of them became '{self._labels.name_of(merged[1])}')"
             self._note(_ONE_CLASS if len(record["counts"]) == 1 else _MERGED, what)
@@ -99,9 +109,9 @@ class Tally:
         """Add warnings, each once."""
         self._warnings += [text for text in texts if text not in self._warnings]
 
-    def _note(self, text: str, first: str) -> None:
-        first, files = self._odd.get(text, (first, 0))
-        self._odd[text] = first, files + 1
+    def _note(self, text: str, first: str, amount: int = 0) -> None:
+        first, files, before = self._odd.get(text, (first, 0, 0))
+        self._odd[text] = first, files + 1, before + amount
 
     def _tell(self) -> None:
         self._told = time.monotonic()
@@ -113,8 +123,8 @@ class Tally:
 
     def summary(self) -> Summary:
         self._tell()
-        for text, (first, files) in self._odd.items():
-            self.warn(text.format(files=files, first=first, pixels=self._transparent))
+        for text, (first, files, amount) in self._odd.items():
+            self.warn(text.format(files=files, first=first, amount=amount))
         return Summary(
             converted=self._kinds["converted"],
             skipped=self._kinds["skipped"],
@@ -131,15 +141,14 @@ class Tally:
 
 
 def write_weights(path: Path, summary: Summary) -> None:
-    """Write the weights by every rule; ``effective_number`` counts images, because pixels would all weigh the same."""
-    pixels, images = list(summary.pixels.values()), list(summary.images.values())
+    """Write the weights by every rule, those that training computes where a loss names it."""
+    pixels = list(summary.pixels.values())
     if not any(pixels):
         path.unlink(missing_ok=True)
         return
     made = {}
     for rule in RULES:
-        counts = images if rule == "effective_number" else pixels
         within = list(summary.image_pixels.values()) if rule == "median_frequency" else None
-        made[rule] = dict(zip(summary.pixels, class_weights(counts, rule, images=within), strict=True))
+        made[rule] = dict(zip(summary.pixels, class_weights(pixels, rule, images=within), strict=True))
     about = {"pixels": summary.pixels, "images": summary.images, "image_pixels": summary.image_pixels}
-    write_json(path, {**made, "beta": BETA, **about})
+    write_json(path, {**made, "beta": median_beta(pixels), **about})

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BETA = 0.999
-"""Default of ``beta`` for ``effective_number``: one of the four values that Cui et al. try."""
-
 
 def class_weights(
     pixels: Sequence[int], rule: str, *, images: Sequence[int] | None = None, beta: float | None = None
@@ -33,9 +30,10 @@ def class_weights(
     - ``median_frequency``: median of the frequencies / frequency, where the frequency of a class is its pixels
       divided by the pixels of the images that it occurs in (Eigen and Fergus 2015, Predicting depth, surface normals
       and semantic labels with a common multi-scale architecture). Needs ``images``.
-    - ``effective_number``: (1 - beta) / (1 - beta^n), scaled to mean 1 (Cui et al. 2019, Class-balanced loss based
-      on effective number of samples). From about 10 / (1 - beta) on, all counts weigh the same: with
-      pixels in the millions give the images of each class as ``pixels``, or a beta nearer to 1.
+    - ``effective_number``: (1 - beta) / (1 - beta^n), scaled to mean 1, beta = (N - 1) / N (Cui et al. 2019,
+      Class-balanced loss based on effective number of samples). Classes of many more than N pixels weigh the same,
+      those of far fewer as 1 / n; N is the median class, see `median_beta`, because of the values of the paper, made
+      for thousands of images (0.9 to 0.9999), pixels would all weigh the same.
 
     The mean is taken over the classes that occur. A class that never occurs gets the weight of the rarest one that
     does (the largest weight): a finite number, should it turn up after all.
@@ -44,7 +42,7 @@ def class_weights(
         pixels: pixels of each class.
         images: for each class, the pixels of the images in which it occurs; where all images have one size, their
             number does as well, because a common factor cancels.
-        beta: for ``effective_number``, 0 <= beta < 1; `BETA` if None.
+        beta: for ``effective_number``, 0 <= beta < 1; `median_beta` if None.
 
     Raises:
         ValueError: an unknown rule, counts that cannot be, or an argument that the rule lacks or does not take.
@@ -53,10 +51,18 @@ def class_weights(
     counts = [int(count) for count in pixels]
     present = [index for index, count in enumerate(counts) if count]
     within = [] if images is None else [int(count) for count in images]
-    weights = _weights(counts, within, present, rule, BETA if beta is None else beta)
+    weights = _weights(counts, within, present, rule, median_beta(counts) if beta is None else beta)
     largest = max(weights)
     by_class = dict(zip(present, weights, strict=True))
     return [by_class.get(index, largest) for index in range(len(counts))]
+
+
+def median_beta(pixels: Sequence[int]) -> float:
+    """Return (N - 1) / N, where N is the median of the pixels of the classes that occur.
+
+    It stays what it is when all counts grow, so that neither the size of the set nor that of its images matters.
+    """
+    return 1 - 1 / statistics.median(count for count in pixels if count)
 
 
 RULES = ("inverse", "square_root", "median_frequency", "effective_number")
@@ -107,7 +113,7 @@ def _check(pixels: Sequence[int], rule: str, images: Sequence[int] | None, beta:
     if beta is not None and rule != "effective_number":
         raise ValueError(f"beta: expected only with effective_number, got it with {rule}; leave it out")
     if beta is not None:
-        checks.number("beta", beta, least=0, below=1, remedy=f"try {BETA}")
+        checks.number("beta", beta, least=0, below=1, remedy="leave it out")
 
 
 def _check_counts(name: str, counts: Sequence[int]) -> None:

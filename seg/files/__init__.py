@@ -226,8 +226,7 @@ def decoded(data: bytes) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        near = data[error.start : error.start + 40]
-        guess = "GB2312 or GBK, judging by its bytes" if _is_chinese(near) else "such as Windows-1252 or GBK"
+        guess = "GB2312 or GBK, judging by its bytes" if _is_chinese(data) else "such as Windows-1252 or GBK"
         got = f"{encoding.removesuffix('-sig').upper()} that is damaged" if encoding != "utf-8-sig" else guess
         raise ValueError(
             f"expected UTF-8 text, or UTF-16 with its mark, got another encoding ({got}) at byte {error.start}; save "
@@ -236,7 +235,10 @@ def decoded(data: bytes) -> str:
 
 
 def _is_chinese(data: bytes) -> bool:
-    return len(re.findall(r"[\u4e00-\u9fff]", data.decode("gb18030", "replace"))) >= 2
+    """Whether it is Chinese in bytes above 127, which come in pairs there; Western letters among ASCII stand alone."""
+    runs = re.findall(rb"[\x80-\xff]+", data)
+    characters = re.findall(r"[\u4e00-\u9fff]", data.decode("gb18030", "replace"))
+    return len(characters) >= 2 and 2 * sum(len(run) % 2 for run in runs) < len(runs)
 
 
 def finite(data: Any) -> Any:

@@ -1,14 +1,21 @@
-"""Label maps as YAML, or as the plain data that YAML holds."""
+"""Label maps as YAML or JSON, or as the plain data that these hold."""
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import yaml
 
 from seg.files import checks
 from seg.labels.label import Color, Label, color_of, with_ignored
+from seg.labels.tables import Row, columns_of, joined
 
 _MOST_ENTRIES = 200_000  # 65,536 values and what is around them fit
+_TOP = {"classes", "ignore_index", "ignore_values"}
+_KEYS = {"name", "color", "colors", "values", "id", "ignore"}
+_LISTS = ("classes", "labels", "categories")  # what others call the list of classes
 
 
 def from_yaml(text: str) -> Sequence[Label]:
@@ -19,10 +26,101 @@ def from_yaml(text: str) -> Sequence[Label]:
     Raises:
         ValueError: not YAML, or another content; the message names the class by its number.
     """
-    data = _yaml(text)
+    return _from_data(_yaml(text))
+
+
+def from_json(text: str) -> Sequence[Label]:
+    """Return the labels of the structure that `from_yaml` reads, of objects with names, or of one with pairs.
+
+    An object with names is a row of a table whose columns are its keys. Pairs are a colour or number and a name, or a
+    name and its colour or number.
+
+    Raises:
+        ValueError: not JSON, or another content; the message names the class by its number.
+    """
+    try:
+        data = json.loads(text, object_pairs_hook=_unrepeated)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"expected JSON, as text that begins with {text.lstrip()[:1]} is, got {error}; mend it"
+        ) from None
+    except RecursionError:
+        raise ValueError(
+            "expected a list of classes, got lists nested hundreds deep; write one entry a class"
+        ) from None
+    if not isinstance(data, dict):
+        return joined(_objects(data))
+    rows = next((data[key] for key in _LISTS if isinstance(data.get(key), list)), None)
+    if rows is None:
+        return joined(_pairs(data))
+    return _from_data(data) if _is_ours(data) else joined(_objects(rows))
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the content of an object; a plain parser takes the last of equal keys and says nothing."""
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        keys = [key for key, _ in pairs]
+        again = next(key for number, key in enumerate(keys) if key in keys[:number])
+        raise ValueError(f"expected each key once in an object, got {again!r} twice; rename or remove one")
+    return data
+
+
+def _is_ours(data: dict[str, Any]) -> bool:
+    """Tell whether the list of classes has the keys of the YAML form alone."""
+    rows = data.get("classes", [])
+    return data.keys() <= _TOP and not any(isinstance(row, dict) and row.keys() - _KEYS for row in rows)
+
+
+def _objects(rows: list[Any]) -> Iterator[Row]:
+    """Yield objects with names as the rows of a table."""
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(
+            f"expected a list of classes such as {{'name': 'road', 'color': [128, 64, 128]}}, got {str(rows)[:60]}; "
+            "write it so"
+        )
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    columns = columns_of(names, ",".join(names))
+    for number, row in enumerate(rows, start=1):
+        yield columns.row(f"class {number}", {at: _cell(row[key]) for at, key in enumerate(names) if key in row})
+
+
+def _cell(value: Any) -> str:
+    """Return a value as a table has it; what no table has is left out."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "" if value is None or isinstance(value, dict) else str(value)
+
+
+def _pairs(data: dict[str, Any]) -> Iterator[Row]:
+    """Yield a row for each pair of a colour or number and a name, in either order."""
+    cells = {key: _cell(value) for key, value in data.items()}
+    first, second = _kind(cells.keys()), _kind(cells.values())
+    if {first, second} not in ({"name", "color"}, {"name", "value"}):
+        raise ValueError(
+            "expected a list of classes with name and color under 'classes', or pairs of colours or numbers and names "
+            f"such as '#804080': 'road', got {str(data)[:80]}; write it so"
+        )
+    for number, pair in enumerate(cells.items(), start=1):
+        yield Row(f"class {number}", dict(zip((first, second), pair, strict=True)), {})
+
+
+def _kind(texts: Collection[str]) -> str:
+    """Return what all of the texts are: numbers, colours or else names; nothing is read from an empty text."""
+    if not texts or not all(texts):
+        return ""
+    if all(re.fullmatch(r"-?\d+", text) for text in texts):
+        return "value"
+    with suppress(ValueError):
+        if not all(text.isalpha() for text in texts):  # facade is one
+            return "color" if all(map(color_of, texts)) else ""
+    return "name"
+
+
+def _from_data(data: Any) -> Sequence[Label]:
     if not isinstance(data, dict) or "classes" not in data:
         raise ValueError("expected a list of classes under 'classes:', got none; write one entry a class")
-    unknown = set(data) - {"classes", "ignore_index", "ignore_values"}
+    unknown = set(data) - _TOP
     if unknown:
         raise ValueError(
             f"expected keys classes, ignore_index and ignore_values, got {sorted(map(str, unknown))}; rename or "
@@ -97,10 +195,13 @@ def _weigh(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
 def _label(row: Any) -> Label:
     if not isinstance(row, dict):
         raise ValueError(f"expected {{name: ..., color: [r, g, b]}}, got {row!r}; write it so")
-    unknown = set(row) - {"name", "color", "colors", "values", "id", "ignore"}
+    unknown = set(row) - _KEYS
     if unknown:
         known = "name, color, colors, values, id and ignore"
-        raise ValueError(f"expected the keys {known}, got {sorted(map(str, unknown))}; rename or remove them")
+        raise ValueError(
+            f"expected the keys {known}, got {sorted(map(str, unknown))}; rename or remove them (numbers that label "
+            "images hold are called id, or values: [...])"
+        )
     if "name" not in row:
         raise ValueError(f"expected a name, got {row!r}; name the class")
     colors = [*([row["color"]] if "color" in row else []), *_listed(row, "colors")]

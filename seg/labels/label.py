@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from seg.files import checks
 
@@ -23,12 +23,15 @@ class Label:
         colors: RGB colours, each channel 0..255.
         values: values of single-channel label images, 0..65535; of an ignored class also others, such as -1.
         ignore: pixels of this class become `IGNORE`.
+        unread: what a file says of the class in columns of numbers beside colours, (column, number): they may be values
+            or count rows, and equal labels may differ in them.
     """
 
     name: str
     colors: tuple[Color, ...] = ()
     values: tuple[int, ...] = ()
     ignore: bool = False
+    unread: tuple[tuple[str, int], ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
@@ -40,7 +43,10 @@ class Label:
                 )
         for value in self.values:
             if not (_is_int(value, 65535) or (self.ignore and _is_any(value))):
-                raise ValueError(f"class '{self.name}': expected a value of 0..65535, got {value!r}; correct it")
+                raise ValueError(
+                    f"class '{self.name}': expected a value of 0..65535, got {value!r}; correct it, or "
+                    "mark the class as ignored there"
+                )
         if not self.colors and not self.values:
             raise ValueError(f"class '{self.name}': expected colours or values, got neither; give at least one")
 

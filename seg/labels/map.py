@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from seg.files import decoded, whole
-from seg.labels.documents import from_list, from_yaml
+from seg.labels.documents import from_json, from_list, from_yaml
 from seg.labels.label import IGNORE, Color, Label, with_ignored
 from seg.labels.tables import from_table
 
@@ -139,26 +139,29 @@ class LabelMap:
     def load(cls, path_or_name: str | os.PathLike[str], ignore: Sequence[str] = ()) -> Self:
         """Read a file, or one of the built-in maps by its name (see `builtin_names`).
 
-        The forms are those of ``seg/labels/formats.md``: YAML, by the suffix .yaml or .yml, and tables in text: with a
-        header (``name,r,g,b``, ``name,color``, ``Pixel Value, Class``, ...), CVAT's ``labelmap.txt``, and rows of
-        colours alone.
+        The forms are those of ``seg/labels/formats.md``: YAML, by the suffix .yaml or .yml, JSON, by its first
+        character, and tables in text: with a header (``name,r,g,b``, ``name,color``, ``Pixel Value, Class``, ...),
+        CVAT's ``labelmap.txt``, rows of colours, and rows of a number and a name.
 
         Args:
             path_or_name: the file; if there is none, the built-in map of that name, in any case.
             ignore: names of further classes to ignore.
 
         Raises:
-            ValueError: no such file or name, or a malformed file; the message names file and row.
+            ValueError: no such file or name, one that cannot be read, or a malformed one; the message names
+                file and row.
         """
-        path = Path(path_or_name)
-        if not path.is_file():
-            path = _builtin(path_or_name)
+        path, data = _read(path_or_name)
         try:
-            text = decoded(_content(path))
-            parse = from_yaml if path.suffix.lower() in {".yaml", ".yml"} else from_table
-            return cls(parse(text)).ignoring(ignore)
+            return cls(_parsed(decoded(data), path.suffix.lower())).ignoring(ignore)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+
+
+def _parsed(text: str, suffix: str) -> Sequence[Label]:
+    if suffix in {".yaml", ".yml"}:
+        return from_yaml(text)
+    return from_json(text) if text.lstrip().startswith(("{", "[")) else from_table(text)
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -170,9 +173,11 @@ def _builtin(name: str | os.PathLike[str]) -> Path:
     """Return the file of a built-in map."""
     if (wanted := os.fspath(name).lower()) in builtin_names():
         return PALETTES / f"{wanted}.yaml"
+    kind = "a folder" if Path(name).is_dir() else "no regular file"
+    found = f", which is {kind}" if Path(name).exists() else ""
     raise ValueError(
-        f"labels: expected a file or a built-in name, got '{name}'; give a CSV with a header name,r,g,b, a YAML with "
-        f"classes:, or one of {', '.join(builtin_names())}"
+        f"labels: expected a file or a built-in name, got '{name}'{found}; give a CSV with a header name,r,g,b, a YAML "
+        f"with classes:, or one of {', '.join(builtin_names())}"
     )
 
 
@@ -198,9 +203,19 @@ def _generated_color(index: int) -> Color:
     return r, g, b
 
 
-def _content(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(_MOST_BYTES + 1)
+def _read(name: str | os.PathLike[str]) -> tuple[Path, bytes]:
+    """Return the path of a file, or of the built-in map of that name, and its content."""
+    path = Path(name)
+    try:
+        if not path.is_file():
+            path = _builtin(name)
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise ValueError(
+            f"labels: expected a file that can be read, got '{path}' ({error.strerror}); give another, or mend its "
+            "permissions"
+        ) from None
     if len(data) > _MOST_BYTES:
-        raise ValueError("expected a label map of at most 1 MiB, got more; give the list of classes alone")
-    return data
+        raise ValueError(f"{path}: expected a label map of at most 1 MiB, got more; give the list of classes alone")
+    return path, data

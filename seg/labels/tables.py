@@ -1,10 +1,11 @@
-"""Label maps as text: tables with a header, rows of colours without one, and CVAT's ``labelmap.txt``."""
+"""Label maps as rows: tables with a header, objects of JSON, lines of colours or numbers and names, CVAT's file."""
 
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from seg.labels.label import Color, Label, color_of
 
@@ -12,26 +13,41 @@ _TRUE = {"1", "true", "yes", "y", "x"}
 _FALSE = {"", "0", "false", "no", "n"}
 
 _COLUMNS = {
-    "name": ("name", "class", "label", "class_name", "class name"),
+    "name": ("name", "class", "label", "classname", "labelname", "title"),
     "r": ("r", "red"),
     "g": ("g", "green"),
     "b": ("b", "blue"),
     "color": ("color", "colour", "hex", "rgb"),
-    "value": ("value", "values", "pixel value", "pixel_value"),
+    "value": ("value", "values", "pixelvalue"),
     "id": ("id", "index"),
     "ignore": ("ignore",),
 }
-"""What a column may be called, in lower case; others are left out."""
+"""What a column may be called, in lower case and without spaces and underscores; others are left out."""
+
+_NUMBERS = re.compile(
+    "(class|label|train|category|cat|object|pixel|mask|semantic|gr[ae]y|colou?r)?"
+    "(id|ids|idx|index|indices|number|num|nr|no|code|values?|level|class|label|gr[ae]y)"
+)
+"""Names of columns whose numbers may be values."""
 
 _LONGEST = 1000  # characters of a row without a header; the patterns are slow on very long ones
 _COLOR = r"(?P<color>#[0-9a-fA-F]{6}|#[0-9a-fA-F]{3}|\d+[, ]\d+[, ]\d+)"
 # The number beside the colour must not belong to the name: of 7 128 64 128 any three may be the colour.
-_COLOR_FIRST = re.compile(_COLOR + r"(?:[, ](?P<name>[^, ]*[^\W\d_][^,]*))?")
-_NAME_FIRST = re.compile(r"(?P<name>[^,]*[^\W\d_][^, ]*)[, ]" + _COLOR)
+_COLOR_FIRST = re.compile(_COLOR + r"(?:(?: ?[:=] ?|[, ])(?P<name>[^, ]*[^\W\d_][^,]*))?")
+_NAME_FIRST = re.compile(r"(?P<name>[^,]*[^\W\d_][^, ]*?)(?: ?[:=] ?|[, ])" + _COLOR)
+_NUMBER_FIRST = re.compile(r"(?P<value>-?\d+)(?P<mark> ?[:=] ?| ?[,;] ?| )(?P<name>\D.*)")
 _CVAT = re.compile(r"(?P<name>[^:]+(?::[^:]+)*?)\s*:\s*(?P<color>\d+\s*,\s*\d+\s*,\s*\d+|#[0-9a-fA-F]+)\s*(?::.*)?")
 _CVAT_HEADER = re.compile(r"\s*#\s*label\s*:", re.IGNORECASE)
 
 Cells = dict[str, str]
+
+
+class Row(NamedTuple):
+    """What a file says of a class: the place for messages, the text by role, and that of numbers by their column."""
+
+    where: str
+    cells: Cells
+    unread: Cells
 
 
 def from_table(text: str) -> list[Label]:
@@ -41,20 +57,46 @@ def from_table(text: str) -> list[Label]:
         ValueError: none of the forms, or a malformed row; the message names its line.
     """
     lines = io.StringIO(text, newline=None).readlines()
+    if lines and re.fullmatch(r'\s*"?sep=.?"?\s*', lines[0], re.IGNORECASE):
+        lines[0] = "\n"  # Excel's; the header tells as much
     start = next((number for number, line in enumerate(lines) if line.strip() and not _is_comment(line)), len(lines))
-    if any(_CVAT_HEADER.match(line) for line in lines[:start]) or any(map(_cvat_row, lines[start : start + 1])):
-        rows = _cvat(lines)
-    elif lines[start:] and _bare_row(lines[start]) is not None:
-        rows = _bare(lines)
-    else:
-        rows = _with_header(lines, start)
-    labels: dict[str, Label] = {}
-    for number, cells in rows:
+    first = lines[start] if lines[start:] else ""
+    if any(_CVAT_HEADER.match(line) for line in lines[:start]) or _cvat_row(first):
+        return joined(_cvat(lines))
+    if _bare_row(first):
+        return joined(_bare(lines))
+    return joined(_numbered(lines) if _numbered_row(first) else _with_header(lines, start))
+
+
+def joined(rows: Iterable[Row]) -> list[Label]:
+    """Return the labels of rows; several rows of one name are one class with several colours and values.
+
+    Raises:
+        ValueError: a malformed row; the message says where.
+    """
+    found: dict[str, list[Label]] = {}
+    for where, cells, unread in rows:
         try:
-            _merge(labels, _label(cells))
+            label = _label(cells, unread)
+            same = found.setdefault(label.name, [label])
+            if same[0].ignore != label.ignore:
+                raise ValueError(
+                    f"class '{label.name}': expected one value of ignore in its rows, got two; make them equal"
+                )
         except ValueError as error:
-            raise ValueError(f"line {number}: {error}") from None
-    return list(labels.values())
+            raise ValueError(f"{where}: {error}") from None
+        if same[0] is not label:
+            same.append(label)
+    return [same[0] if len(same) == 1 else _merged(same) for same in found.values()]
+
+
+def _merged(same: list[Label]) -> Label:
+    return replace(
+        same[0],
+        colors=tuple(color for label in same for color in label.colors),
+        values=tuple(value for label in same for value in label.values),
+        unread=tuple(number for label in same for number in label.unread),
+    )
 
 
 def _is_comment(line: str) -> bool:
@@ -62,49 +104,80 @@ def _is_comment(line: str) -> bool:
     return re.match(r"\s*#(?![0-9a-f]{6}\b|[0-9a-f]{3}\b)", line, re.IGNORECASE) is not None
 
 
-def _with_header(lines: list[str], start: int) -> Iterator[tuple[int, Cells]]:
+def _with_header(lines: list[str], start: int) -> Iterator[Row]:
     first = lines[start] if lines[start:] else ""
-    delimiter = max(",;\t", key=first.count)
+    delimiter = max(",;\t|", key=first.count)
     rows = csv.reader(lines[start:], delimiter=delimiter, skipinitialspace=delimiter != "\t")
-    columns: dict[str, int] = {}
+    columns: Columns | None = None
     try:
         for row in rows:
             cells = [cell.strip() for cell in row]
             if not any(cells):
                 continue
-            if not columns:
-                columns = _columns(cells)
+            if columns is None:
+                columns = columns_of(cells, first.strip())
                 continue
-            yield start + rows.line_num, {role: cells[at] for role, at in columns.items() if at < len(cells)}
+            yield columns.row(f"line {start + rows.line_num}", dict(enumerate(cells)))
     except csv.Error as error:
         raise ValueError(f"line {start + rows.line_num}: expected a table, got {error}; mend the line") from None
 
 
-def _columns(cells: list[str]) -> dict[str, int]:
-    """Where each column stands that is read."""
-    header = [cell.lower() for cell in cells]
-    found = {
-        role: next(header.index(word) for word in words if word in header)
-        for role, words in _COLUMNS.items()
-        if not {*words}.isdisjoint(header)
+class Columns(NamedTuple):
+    """Where each role stands among the columns, and by their names those of numbers that are not read."""
+
+    roles: dict[str, int]
+    unread: dict[str, int]
+
+    def row(self, where: str, cells: Mapping[int, str]) -> Row:
+        """Return the row of cells by their column."""
+        return Row(where, *({key: cells[at] for key, at in each.items() if at in cells} for each in self))
+
+
+def columns_of(names: Sequence[str], shown: str) -> Columns:
+    """Return what the columns of these names hold.
+
+    A number beside a colour counts rows as likely as it is a value, unless its column is called so.
+
+    Args:
+        shown: them as the file has them, for the message.
+
+    Raises:
+        ValueError: a column is missing, or any of several may hold the values.
+    """
+    words = [re.sub(r"[\W_]+", "", name.lower()) for name in names]
+    roles = {
+        role: next(words.index(known) for known in listed if known in words)
+        for role, listed in _COLUMNS.items()
+        if not {*listed}.isdisjoint(words)
     }
+    numbers = {
+        name: at
+        for at, name in enumerate(names)
+        if _NUMBERS.fullmatch(words[at]) and at not in {roles.get("name"), roles.get("value")}
+    }
+    unread: dict[str, int] = {}
     wanted: tuple[str, ...] = ("name", "r", "g", "b")
-    if found.keys() & {"r", "g", "b"}:
-        found.pop("color", None)  # its name in words
-    elif found.keys() & {"color", "value", "id"}:
+    if roles.keys() & {"r", "g", "b"}:
+        roles.pop("color", None)  # its name in words
+    elif roles.keys() & {"color", "value", "id"} or len(numbers) == 1:
         wanted = ("name",)
-    if found.keys() & {"r", "color", "value"}:
-        found.pop("id", None)  # a number of the row, as likely as a value
-    if missing := [role for role in wanted if role not in found]:
-        unsaid = "; say by a header what each number is" if all(cell.isdigit() for cell in cells) else ""
+    if "value" in roles:
+        roles.pop("id", None)
+    elif roles.keys() & {"r", "color"}:
+        roles.pop("id", None)
+        unread = numbers
+    elif "id" not in roles and len(numbers) == 1:
+        roles["id"] = next(iter(numbers.values()))
+    if missing := [role for role in wanted if role not in roles]:
+        unsaid = "; say by a header what each number is" if all(name.isdigit() for name in names) else ""
         raise ValueError(
-            f"expected a header with name,r,g,b, got '{','.join(cells)[:200]}'{unsaid}; add {', '.join(missing)}, or "
+            f"expected a header with name,r,g,b, got '{shown[:200]}'{unsaid}; add {', '.join(missing)}, or "
             "use columns name and color (#804080), or name and value"
         )
-    return found
+    return Columns(roles, unread)
 
 
-def _bare(lines: list[str]) -> Iterator[tuple[int, Cells]]:
+def _bare(lines: list[str]) -> Iterator[Row]:
     for number, line in enumerate(lines, start=1):
         if not line.strip() or _is_comment(line):
             continue
@@ -114,7 +187,7 @@ def _bare(lines: list[str]) -> Iterator[tuple[int, Cells]]:
                 f"line {number}: expected r,g,b or r,g,b,name as in the lines before, got '{line.strip()[:80]}'; "
                 "correct it"
             )
-        yield number, cells if cells["name"] else cells | {"name": _name_of(cells["color"])}
+        yield Row(f"line {number}", cells if cells["name"] else cells | {"name": _name_of(cells["color"])}, {})
 
 
 def _name_of(color: str) -> str:
@@ -130,11 +203,35 @@ def _bare_row(line: str) -> Cells | None:
     return match.groupdict(default="") if match else None
 
 
-def _cvat(lines: list[str]) -> Iterator[tuple[int, Cells]]:
+def _numbered(lines: list[str]) -> Iterator[Row]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or _is_comment(line):
+            continue
+        cells = _numbered_row(line)
+        if cells is None:
+            raise ValueError(
+                f"line {number}: expected a number and a name as in the lines before, got '{line.strip()[:80]}'; "
+                "correct it"
+            )
+        yield Row(f"line {number}", cells, {})
+
+
+def _numbered_row(line: str) -> Cells | None:
+    """Return a number and the name after it; None for anything else, such as more numbers beside the name."""
+    plain = " ".join(re.sub("\t+", ",", line.strip()).split())
+    match = len(plain) < _LONGEST and _NUMBER_FIRST.fullmatch(plain)
+    if not match or not re.search(r"[^\W\d_]", match["name"]) or _bare_row(match["name"]):
+        return None
+    if match["mark"].strip() not in (":", "=") and re.search(r"[,;]| [\d.]+$", match["name"]):
+        return None
+    return {"value": match["value"], "name": match["name"].strip("'\"")}
+
+
+def _cvat(lines: list[str]) -> Iterator[Row]:
     for number, line in enumerate(lines, start=1):
         cells = _cvat_row(line)
         if cells is not None:
-            yield number, cells
+            yield Row(f"line {number}", cells, {})
         elif line.strip() and not line.lstrip().startswith("#"):
             raise ValueError(
                 f"line {number}: expected label:r,g,b:parts:actions, as CVAT writes it, got '{line.strip()[:80]}'; "
@@ -147,7 +244,7 @@ def _cvat_row(line: str) -> Cells | None:
     return {role: text.strip() for role, text in match.groupdict().items()} if match else None
 
 
-def _label(cells: Cells) -> Label:
+def _label(cells: Cells, unread: Cells) -> Label:
     colors = _colors(cells)
     numbers = cells.get("value") or cells.get("id") or ""
     try:
@@ -159,7 +256,8 @@ def _label(cells: Cells) -> Label:
     flag = cells.get("ignore", "").lower()
     if flag not in _TRUE | _FALSE:
         raise ValueError(f"ignore: expected one of {sorted(_TRUE | _FALSE)}, got '{flag}'; write 1 or 0")
-    return Label(cells.get("name", ""), colors, values, ignore=flag in _TRUE)
+    others = tuple((column, int(text)) for column, text in unread.items() if re.fullmatch(r"-?\d{1,18}", text))
+    return Label(cells.get("name", ""), colors, values, ignore=flag in _TRUE, unread=others)
 
 
 def _colors(cells: Cells) -> tuple[Color, ...]:
@@ -173,16 +271,3 @@ def _colors(cells: Cells) -> tuple[Color, ...]:
             f"class '{cells.get('name', '')}': expected integers 0..255 as r, g, b, got '{got}'; correct them"
         ) from None
     return ((r, g, b),)
-
-
-def _merge(labels: dict[str, Label], label: Label) -> None:
-    """Several rows of one name are one class with several colours and values."""
-    earlier = labels.get(label.name)
-    if earlier is None:
-        labels[label.name] = label
-    elif earlier.ignore != label.ignore:
-        raise ValueError(f"class '{label.name}': expected one value of ignore in its rows, got two; make them equal")
-    else:
-        labels[label.name] = replace(
-            earlier, colors=earlier.colors + label.colors, values=earlier.values + label.values
-        )

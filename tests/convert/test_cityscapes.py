@@ -142,3 +142,27 @@ def test_command_line(script: Script, tmp_path: Path) -> None:
     assert re.search(r"train/aachen/.*_polygons.json: object 1, label: .* got 'kar'", done.stderr)
     fails(done, 1, "1 of 3 files failed")
     fails(script("seg-preprocess", **options, background="floor"), 2, "background: expected a class of the map")
+
+
+@pytest.mark.parametrize(
+    ("objects", "nothing"),
+    [
+        ([], {"none": (1, "")}),
+        ([item("car", box(1, 1, 9, 9))], None),
+        ([item("car", [[3, 3], [3, 3], [3, 3]])], None),  # Pillow draws a pixel
+        ([item("car", [[0.1, 0.1], [0.4, 0.1], [0.4, 1.0]])] * 2, {"fractions": (2, "object 1")}),
+        ([item("road", box(1, 1, 9, 9)), item("car", box(WIDTH, 3, WIDTH + 9, 8))], {"blank": (1, "object 2")}),
+        ([item("car", [[-5, 20], [-1, 40], [30, 60], [-5, 60]])], {"blank": (1, "object 1")}),  # around a corner
+    ],
+)
+def test_objects_that_draw_nothing_are_noted(objects: list[Any], nothing: Any) -> None:
+    assert CityscapesReader(LABELS).drawn(content(*objects)).nothing == nothing
+
+
+def test_files_without_objects_are_named(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a_polygons.json").write_bytes(content())
+    summary = convert_folder(tmp_path / "in", tmp_path / "m", LABELS, read="cityscapes_polygons")
+    assert summary.warnings == (
+        "1 images have no annotations, the first 'a_polygons.json'; their masks are background alone",
+    )

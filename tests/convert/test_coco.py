@@ -420,3 +420,59 @@ def test_a_missing_library_names_the_extra(
     done = fresh_script("seg-preprocess", source=roboflow, destination="masks", labels="map.yaml", read="coco")
     fails(done, 2, r"read=coco: expected pycocotools, .* got none; pip install 'seg-toolkit\[coco\]'")
     assert not (tmp_path / "masks").exists()
+
+
+FRACTIONS = [0.1, 0.1, 0.4, 0.1, 0.4, 0.5]
+
+
+def test_annotations_that_draw_nothing_are_named(tmp_path: Path, script: Script) -> None:
+    LABELS.save(tmp_path / "map.yaml")
+    images = [{"id": n, "file_name": f"{n}.jpg", "height": HEIGHT, "width": WIDTH} for n in (1, 2, 3)]
+    thin = box(10.2, 10.2, 10.3, 10.3)
+    drawn = annotation(7, CAT, [box(5, 5, 20, 20)])
+    some = [drawn, annotation(8, CAT, [thin], 2), annotation(9, DOG, plain(np.zeros((HEIGHT, WIDTH))), 2),
+            annotation(10, DOG, [FRACTIONS, box(0, 0, 1, 1)], 2), annotation(3, CAT, [box(2, 2, 9, 9)], 2)]  # fmt: skip
+    for again in (False, True):  # of unchanged files, too
+        write(tmp_path / "in", content(*some, images=images))
+        result = script("seg-preprocess", source="in", destination="m", labels="map.yaml", read="coco")
+        assert result.returncode == 0, (again, result.stderr)
+        said = sorted(result.stderr.splitlines())
+        assert (
+            "1 annotations of 1 images lie between 0 and 1, as fractions of the size do, the first '2.jpg' " in said[0]
+        )
+        assert "(annotation 10); give their corners in pixels" in said[0]
+        assert "1 images have no annotations, the first '3.jpg'; their masks are background alone" in said[1]
+        assert "2 annotations of 1 images cover no pixel, the first '2.jpg' (annotation 8); mend or remove" in said[2]
+    write(tmp_path / "none", content())
+    result = script("seg-preprocess", source="none", destination="n", labels="map.yaml", read="coco")
+    assert "1 images have no annotations, the first 'a.jpg'" in result.stderr
+
+
+def test_names_of_images_elsewhere(tmp_path: Path, script: Script) -> None:
+    LABELS.save(tmp_path / "map.yaml")
+    odd = ("C:\\images\\1.jpg", "/mnt/data/2.jpg", "../3.jpg", "images\\4.jpg", "https://x.org/data/5.jpg", "6.jpg")
+    images = [image(id=number, file_name=name) for number, name in enumerate(odd, start=1)]
+    marks = [annotation(number, CAT, [box(number, 5, 20, 20)], number) for number in range(1, 7)]
+    write(tmp_path / "in", content(*marks, images=images))
+    words = {"source": "in", "labels": "map.yaml", "read": "coco"}
+    result = script("seg-preprocess", destination="m", **words)
+    fails(result, 1, "3 of 6 files failed|4 of 6 files failed")
+    assert "shorten it, or use names=last, its last part alone" in result.stderr
+    result = script("seg-preprocess", destination="m", **words, names="last")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "m").rglob("*.png")) == [f"{number}.png" for number in range(1, 7)]
+    for number in range(1, 7):
+        assert (read_mask(tmp_path / "m" / f"{number}.png", 3)[5:20, number:20] == 0).all()
+    images[0]["file_name"] = "D:\\6.jpg"
+    write(tmp_path / "in", content(*marks, images=images))
+    result = script("seg-preprocess", destination="n", **words, names="last")
+    fails(result, 1, "2 of 6 files failed")
+    assert (
+        "2 images of that name would write one mask, 6.png; leave names=last out, or rename all but one"
+        in result.stderr
+    )
+    assert not (tmp_path / "n" / "6.png").exists()
+    fails(script("seg-preprocess", destination="n", **words, names="all"), 2, "names: expected path or last, got 'all'")
+    words["read"] = "labelme"
+    result = script("seg-preprocess", destination="n", **words, names="last")
+    fails(result, 2, "names: expected only with read=coco, got 'last' with read=labelme; leave it out")

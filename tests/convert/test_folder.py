@@ -157,7 +157,7 @@ def test_beside_the_masks(source: Path, target: Path) -> None:
     counts = [int(totals[0]), int(totals[1])]
     by_rule = {"inverse": class_weights(counts, "inverse"),
                "median_frequency": class_weights(counts, "median_frequency", images=sizes),
-               "effective_number": class_weights(list(summary.images.values()), "effective_number")}  # fmt: skip
+               "effective_number": class_weights(counts, "effective_number", beta=weights["beta"])}  # fmt: skip
     for rule, wanted in by_rule.items():
         assert weights[rule] == dict(zip(("road", "sky"), wanted, strict=True))
 
@@ -217,6 +217,33 @@ def test_classes_coded_in_red_and_green(tmp_path: Path, target: Path, suffix: st
     save(tmp_path / "in" / f"a.{suffix}", rgb)
     reason = convert_folder(tmp_path / "in", target, colored, read="ade20k").failures[0][1]
     assert re.search("read=ade20k: expected values .* in the label map, got colours only; add values", reason)
+
+
+@pytest.mark.parametrize("form", ["rgb.png", "rgba.png", "rgb.tif", "rgb.bmp"])
+def test_classes_coded_in_red(tmp_path: Path, target: Path, form: str) -> None:
+    """As in CARLA's instance images: value = red, green and blue tell instances apart."""
+    rgb = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    low, high = Label("low", values=tuple(range(100))), Label("high", values=tuple(range(100, 256)))
+    pixels = np.dstack([rgb, np.full((40, 50), 255, np.uint8)]) if form == "rgba.png" else rgb
+    (tmp_path / "in").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "in" / f"a.{form[-3:]}")
+    assert outcome(convert_folder(tmp_path / "in", target, LabelMap([low, high]), read="red")) == (1, 0, 0)
+    np.testing.assert_array_equal(read(target / "a.png"), rgb[..., 0] >= 100)
+
+    reason = convert_folder(tmp_path / "in", tmp_path / "other", LabelMap([low]), read="red").failures[0][1]
+    y, x = np.argwhere(rgb[..., 0] >= 100)[0]
+    high_values = rgb[..., 0][rgb[..., 0] >= 100]
+    assert reason.startswith(
+        f"value {rgb[y, x, 0]} is not in the label map: {len(high_values)} pixels of {len(np.unique(high_values))} "
+        f"unlisted values, the first at x={x}, y={y}"
+    )
+    reason = convert_folder(tmp_path / "in", tmp_path / "o", LabelMap([low]), read="auto").failures[0][1]
+    assert "got values only; add the classes' colours to the label map, or use read=red if the values are" in reason
+    reason = convert_folder(tmp_path / "in", target, LabelMap([Label("a", ((0, 0, 0),))]), read="red").failures[0][1]
+    assert re.search(r"read=red: expected values \(red\) in the label map, got colours only; add values", reason)
+    Image.fromarray(rgb[..., 0]).save(tmp_path / "in" / f"a.{form[-3:]}")
+    reason = convert_folder(tmp_path / "in", target, LabelMap([low, high]), read="red").failures[0][1]
+    assert "read=red: expected an RGB image with classes coded in red, got a grayscale image; use read=auto" in reason
 
 
 def test_same_bytes_with_any_number_of_threads(source: Path, tmp_path: Path) -> None:
@@ -621,7 +648,7 @@ def test_masks_never_land_on_sources(tmp_path: Path) -> None:
         ({"unknown": "nearest", "max_distance": 256}, r"max_distance: expected a whole number from 0 to 255, got 256"),
         (
             {"read": "rgb"},
-            "read: expected auto, color, index, ade20k, labelme, coco or cityscapes_polygons, got 'rgb'; choose",
+            "read: expected auto, color, index, ade20k, red, labelme, coco or cityscapes_polygons, got 'rgb'; choose",
         ),
         ({"max_pixels": 0}, r"max_pixels: expected a whole number from 1 to 1073741824, got 0"),
         ({"max_pixels": 1e6}, r"max_pixels: expected a whole number from 1 to 1073741824, got 1000000.0; give one"),

@@ -321,3 +321,19 @@ def test_wrong_requests(source: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=reason):
             convert_folder(source, tmp_path / "masks", LABELS, read="labelme", **options)
+
+
+def test_shapes_that_draw_nothing_are_named(tmp_path: Path) -> None:
+    empty = io.BytesIO()
+    Image.new("1", (3, 3)).save(empty, "PNG")
+    stored = shape("person", [[2, 2], [4, 4]], "mask", mask=base64.b64encode(empty.getvalue()).decode())
+    polygon = shape("person", [[0.2, 0.2], [0.8, 0.2], [0.8, 1]])
+    (tmp_path / "in").mkdir()
+    for name, shapes in {"a": [], "b": [shape("person", [[3, 3], [9, 9]], "rectangle"), polygon, stored]}.items():
+        (tmp_path / "in" / f"{name}.json").write_bytes(annotation(*shapes))
+    assert sorted(convert_folder(tmp_path / "in", tmp_path / "m", LABELS, read="labelme").warnings) == [
+        "1 annotations of 1 images cover no pixel, the first 'b.json' (shape 3); mend or remove them",
+        "1 annotations of 1 images lie between 0 and 1, as fractions of the size do, the first 'b.json' (shape 2); "
+        "give their corners in pixels",
+        "1 images have no annotations, the first 'a.json'; their masks are background alone",
+    ]

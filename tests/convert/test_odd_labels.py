@@ -16,7 +16,7 @@ import pytest
 from conftest import Script, fails
 from PIL import Image
 
-from seg.convert import convert_folder
+from seg.convert import LabelReader, convert_folder
 from seg.labels import Label, LabelMap
 
 COLORS = "name,r,g,b\nsky,10,20,250\nroad,120,120,120\ncar,250,10,10\nvoid,0,0,0\n"
@@ -213,6 +213,49 @@ def test_indices_under_a_colour_table(tmp_path: Path, script: Script, form: str)
     check(converted(tmp_path, script, name, content, COLORS, "read=index"), INDICES, "0 = sky")
     if form != "rgb":  # which is colour for a map of values
         check(converted(tmp_path, script, name, content, VALUES + "- {name: x, values: [3]}"), INDICES)
+
+
+NUMBERED = {
+    "csv": "name,r,g,b,{}\nsky,10,20,250,2\nroad,120,120,120,0\ncar,250,10,10,1\n",
+    "hex": "{};name;color\n2;sky;#0a14fa\n0;road;#787878\n1;car;#fa0a0a\n",
+    "json": '[{{"{}": 2, "name": "sky", "color": [10, 20, 250]}}, {{"{}": 0, "name": "road", "color": "#787878"}}, '
+    '{{"{}": 1, "name": "car", "color": [250, 10, 10]}}]',
+}
+
+
+@pytest.mark.parametrize("form", NUMBERED)
+@pytest.mark.parametrize(
+    "column", ["id", "ID", "Idx", "index", "class_id", "label id", "trainId", "Class Number", "Gray"]
+)
+def test_numbers_beside_colours(tmp_path: Path, form: str, column: str) -> None:
+    """Rows were numbered instead, and the command said that the map has no values."""
+    (tmp_path / "map").write_text(NUMBERED[form].format(column, column, column))
+    with pytest.raises(
+        ValueError, match=f"under the name 'value', got '{column}' beside colours, .* call what .* 'value'"
+    ):
+        LabelReader(LabelMap.load(tmp_path / "map"), read="index")
+    labels = LabelMap.load(tmp_path / "map")
+    assert labels.values == ()
+    assert LabelReader(labels).array(np.array([[(120, 120, 120)]], np.uint8)).mask.tolist() == [[1]]
+    (tmp_path / "map").write_text(NUMBERED[form].format("value", "value", "value"))
+    for read in ("index", "auto"):
+        made = LabelReader(LabelMap.load(tmp_path / "map"), read=read).array(np.array([[0, 1, 2]], np.uint8))
+        assert made.mask.tolist() == [[1, 2, 0]]
+
+
+def test_numbers_beside_colours_on_the_command_line(tmp_path: Path, script: Script) -> None:
+    ids = np.array([2, 0, 1], np.uint8)[INDICES % 3]
+    table = NUMBERED["csv"].format("id")
+    result, made = converted(tmp_path, script, "a.png", png(ids, 0), table)
+    assert result.returncode == 1
+    assert "if they are those of 'id' in the label map, call it 'value' there" in result.stderr
+    result, made = converted(tmp_path, script, "a.png", png(ids, 0), table, "read=index")
+    fails(result, 2, "read=index: expected the values of the classes under the name 'value', got 'id' .* or remove it")
+    assert made is None
+    check(converted(tmp_path, script, "a.png", png(ids, 0), table.replace("id", "value"), "read=index"), INDICES % 3)
+    table = "name,id,trainId,r,g,b\nsky,0,255,10,20,250\nroad,1,0,120,120,120\ncar,2,1,250,10,10\n"
+    numbered = "its classes were numbered in their order, as its 'id' does: 0 = sky"
+    check(converted(tmp_path, script, "a.png", png(INDICES % 3, 0), table, "read=index"), INDICES % 3, numbered)
 
 
 def four_bits(indices: np.ndarray) -> bytes:

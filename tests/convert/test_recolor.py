@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from conftest import Script, fails
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -83,3 +84,56 @@ def test_folder(tmp_path: Path) -> None:
     assert back.failed == 0
     for name, mask in masks.items():
         np.testing.assert_array_equal(cv2.imread(str(tmp_path / "back" / name), cv2.IMREAD_UNCHANGED), mask)
+
+
+ROWS = {"car": "255,0,0", "bicycle": "182,89,6", "sky": "0,0,100", "void": "0,0,0", "edge": "9,9,9"}
+
+
+def table(path: Path, *names: str, **colors: str) -> str:
+    rows = [f"{name},{(ROWS | colors)[name]},{int(name in ('void', 'edge'))}" for name in names]
+    path.write_text("\n".join(["name,r,g,b,ignore", *rows, ""]))
+    return path.name
+
+
+def test_a_map_of_other_classes_is_refused(script: Script, tmp_path: Path) -> None:
+    """It painted cars as sky."""
+    labels = np.array([[[255, 0, 0], [182, 89, 6], [0, 0, 100]]], np.uint8)
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "in" / "sub" / "a.png"), labels[..., ::-1])
+    made = table(tmp_path / "made.csv", "car", "bicycle", "sky")
+    assert script("seg-preprocess", source="in", destination="m", labels=made).returncode == 0
+    to = {"destination": "out", "inverse": "true"}
+    turned = table(tmp_path / "turned.csv", "sky", "car", "bicycle")
+    for source in ("m", "m/sub"):
+        done = script("seg-preprocess", source=source, labels=turned, **to)
+        fails(
+            done, 2, "labels: expected the classes .* in '.*m/labels.yaml', got 'sky' as class 0, which is 'car' there"
+        )
+    more = table(tmp_path / "more.csv", "car", "bicycle", "sky", "edge", "void")
+    fewer = table(tmp_path / "fewer.csv", "car", "bicycle")
+    fails(
+        script("seg-preprocess", source="m", labels=fewer, **to), 2, "got 2 classes for 3; give that file, or a label"
+    )
+    assert not (tmp_path / "out").exists()
+    other = table(tmp_path / "other.csv", "car", "bicycle", "sky", sky="1,2,3")
+    for given_map, sky in (("m/labels.yaml", [0, 0, 100]), (other, [1, 2, 3]), (more, [0, 0, 100])):
+        done = script("seg-preprocess", source="m", labels=given_map, **to)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert cv2.imread(str(tmp_path / "out" / "sub" / "a.png"))[0, 2, ::-1].tolist() == sky
+
+
+def test_what_255_became_is_said(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    cv2.imwrite(str(tmp_path / "m" / "a.png"), np.array([[0, 255]], np.uint8))
+    colors = {name: tuple(map(int, text.split(","))) for name, text in ROWS.items()}
+
+    def said(*labels: Label) -> str:
+        return " ".join(recolor_folder(tmp_path / "m", tmp_path / labels[-1].name, LabelMap(labels)).warnings)
+
+    car, void = Label("car", (colors["car"],)), Label("void", (colors["void"],), ignore=True)
+    edge = Label("edge", (colors["edge"],), ignore=True)
+    assert said(car, edge, void) == "255 stands for edge, void, and became (9, 9, 9), the colour of 'edge'"
+    assert said(void, car) == ""
+    assert said(Label("sky", ((0, 0, 0),))) == "255 became (255, 255, 255), a colour that the label map does not list"
+    numbers = Label("a", values=(7,)), Label("b", values=(-1,), ignore=True)
+    assert said(*numbers) == "255 became 255, a value that the label map does not list"

@@ -72,7 +72,20 @@ def test_effective_number_between_its_limits() -> None:
     assert class_weights(PIXELS, "effective_number", beta=0) == pytest.approx([1] * 4)
     nearly = class_weights(PIXELS, "effective_number", beta=1 - 1e-12)
     assert nearly == pytest.approx(class_weights(PIXELS, "inverse"), rel=1e-6)
-    assert class_weights(PIXELS, "effective_number") == class_weights(PIXELS, "effective_number", beta=0.999)
+
+
+def test_effective_number_of_pixels() -> None:
+    """With 0.999, which was the default, every class of some thousand pixels had the weight 1."""
+    pixels = [90_000_000, 40_000_000, 9_000_000, 0, 200_000, 30_000]
+    weights = class_weights(pixels, "effective_number")
+    assert weights == class_weights(pixels, "effective_number", beta=1 - 1 / 9_000_000)
+    there = 1 / (1 - np.exp([-n / 9e6 for n in pixels if n]))  # beta^n = exp(-n / N) but for 1 / N
+    np.testing.assert_allclose([*weights[:3], *weights[4:]], there / there.mean(), rtol=1e-5)
+    assert weights[0] == pytest.approx(weights[1], rel=0.02)  # both far more frequent than the median class
+    assert weights[5] / weights[4] == pytest.approx(200 / 30, rel=0.02)  # both far rarer
+    assert weights[3] == weights[5] > 50 * weights[0]
+    assert class_weights([1, 1, 5], "effective_number") == pytest.approx([1, 1, 1])  # N = 1
+    assert class_weights([n * 1000 for n in pixels], "effective_number") == pytest.approx(weights, rel=1e-4)
 
 
 def test_scales() -> None:

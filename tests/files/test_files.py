@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seg.files import make_folder, whole, write_csv, write_json
+from seg.files import decoded, make_folder, whole, write_csv, write_json
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -39,3 +39,18 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"destination: expected a folder .* written to, got .*file/x.*; give another"):
         make_folder(tmp_path / "file" / "x", "destination")
     assert list(make_folder(tmp_path / "a" / "b", "destination").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "guess"),
+    [
+        ("name,r,g,b\nFußgänger,1,2,3\nBrücke,4,5,6\nStraße,7,8,9\n", "cp1252", "such as Windows-1252 or GBK"),
+        ("forêt\nchaussée\nvéhicule à moteur\n", "latin-1", "such as Windows-1252 or GBK"),
+        ("name,r,g,b\n天空,1,2,3\n", "gbk", "GB2312 or GBK, judging by its bytes"),
+        ("# 1: 道路\n道路,1,2,3\n行人,4,5,6\n", "gb2312", "GB2312 or GBK, judging by its bytes"),
+    ],
+)
+def test_guessed_encodings(text: str, encoding: str, guess: str) -> None:
+    """Two accented letters near each other were taken for Chinese."""
+    with pytest.raises(ValueError, match=f"got another encoding .{guess}. at byte .*; save it as UTF-8"):
+        decoded(text.encode(encoding))

@@ -1,5 +1,6 @@
 """python -m pytest tests/labels/test_labels.py"""
 
+import os
 import re
 from pathlib import Path
 
@@ -56,6 +57,15 @@ ROAD_AND_CAR = (((128, 64, 128), 0), ((0, 0, 142), 1))
         "128 64 128 road\n# a comment\n\n0 0 142 car\n",
         "#804080 road\n#00008e car\n",
         "road\t#804080\ncar\t#00008e\n",
+        "road: 128 64 128\ncar: 0 0 142\n",
+        "road = 128,64,128\ncar=#00008e\n",
+        "128 64 128: road\n#00008e: car\n",
+        "sep=;\nname;r;g;b\nroad;128;64;128\ncar;0;0;142\n",
+        "name|hex\nroad|#804080\ncar|#00008e\n",
+        '{"#804080": "road", "#00008e": "car"}',
+        '{"road": [128, 64, 128], "car": "0, 0, 142"}',
+        ' [{"name": "road", "color": [128, 64, 128]}, {"label": "x", "name": "car", "color": "#00008e", "more": {}}]',
+        '{"classes": [{"name": "road", "colour": "#804080"}, {"name": "car", "colour": [0, 0, 142]}], "tags": [{}]}',
     ],
 )
 def test_forms_of_colours(tmp_path: Path, text: str) -> None:
@@ -81,6 +91,14 @@ def test_rows_without_names_are_called_by_their_colour(tmp_path: Path, text: str
         "id,name\n0,background\n7,road\n",
         "name\tindex\nbackground\t0\nroad\t7\n",
         "name;value;id\nbackground;0;5\nroad;7;6\n",
+        "trainId,name\n0,background\n7,road\n",
+        "Class ID\tLabel\n0\tbackground\n7\troad\n",
+        "# numbers\n0: background\n7: road\n",
+        "0 background\n7\troad",
+        "0,background\n7 = 'road'\n",
+        '{"0": "background", "7": "road"}',
+        '{"background": 0, "road": 7}',
+        '{"categories": [{"id": 0, "name": "background", "isthing": 0}, {"id": 7, "name": "road"}], "info": {}}',
     ],
 )
 def test_forms_of_values(tmp_path: Path, text: str) -> None:
@@ -114,7 +132,27 @@ def test_colours_and_values_of_one_table(tmp_path: Path) -> None:
         ("name,value\na,70000\n", "line 2: class 'a': expected a value of 0..65535, got 70000"),
         ("name,r,g,value\na,1,2,3\n", "expected a header with name,r,g,b, got 'name,r,g,value'; add b"),
         ("value,r,g,b\n1,1,2,3\n", "add name, or use columns"),
-        ("filename, cat, dog\na.jpg, 0, 1\n", "expected a header with name,r,g,b, got 'filename,cat,dog'; add name"),
+        ("name;r;g\na;1;2\n", "got 'name;r;g'; add b"),
+        ("class_id,label_id,name\n1,2,a\n", "got 'class_id,label_id,name'; add r, g, b, or use columns"),
+        ("0,car,1\n", "expected a header with name,r,g,b, got '0,car,1'; add"),
+        ("0 car 7\n", "expected a header with name,r,g,b, got '0 car 7'; add"),
+        ("1 0.15 9 wall\n", "expected a header with name,r,g,b, got '1 0.15 9 wall'; add"),
+        ("0: car\n255 0 0\n", "line 2: expected a number and a name as in the lines before, got '255 0 0'; correct"),
+        (
+            "0: car\n-1: plate\n",
+            "line 2: class 'plate': expected a value of 0..65535, got -1; .* mark the class as ign",
+        ),
+        ("{", "expected JSON, as text that begins with { is, got .* line 1 column 2"),
+        ("[1, 2]", r"expected a list of classes such as {'name': 'road', .*}, got \[1, 2\]; write it so"),
+        ('{"classes": ["car"]}', "class 1: expected {name: ..., color: .*}, got 'car'; write it so"),
+        ('{"labels": [{"name": "a", "color": [0.5, 0, 1]}]}', "class 1: expected a colour such as .*, got '0.5,0,1'"),
+        ('{"#ff0000": "car", "#ff0000": "van"}', "expected each key once in an object, got '#ff0000' twice; rename"),
+        (
+            '{"0": [1, 2, 3]}',
+            "expected a list of classes with name and color under 'classes', or pairs .*; write it so",
+        ),
+        ("[" * 9000, "nested hundreds deep"),
+        ("filename, cat, dog\na.jpg, 0, 1\n", "expected a header with name,r,g,b, got 'filename, cat, dog'; add name"),
         ("name,r,g,b\n" + "x" * 200_000 + ",1,2,3\n", "line 2: expected a table, got field larger"),
         ("a" * 900_000, "line 1: expected a table, got field larger"),
         (" " * 900_000 + "1", "expected a header with name,r,g,b"),
@@ -129,17 +167,25 @@ def test_tables_that_are_refused(tmp_path: Path, text: str, message: str) -> Non
 def test_every_example_of_the_page_loads(tmp_path: Path) -> None:
     page = Path(seg.labels.__file__).with_name("formats.md").read_text()
     examples = re.findall(r"^```(\w*)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    assert len(examples) == 7
+    assert len(examples) == 16
     loaded = [LabelMap.load(write(tmp_path, text, f"m.{kind or 'txt'}")) for kind, text in examples]
     assert [labels.names for labels in loaded] == [
         ("road", "vehicle", "no"),
+        *[("road", "car")] * 5,
         ("road", "vehicle"),
         ("road", "vehicle"),
+        ("background", "road"),
         ("background", "road"),
         ("background", "road"),
         ("Road", "Vehicle"),
         ("rgb_128_64_128", "rgb_0_0_142"),
+        ("car", "sky"),
+        ("unlabeled", "traffic light"),
+        ("background", "road"),
     ]
+    assert loaded[1].values == ((7, 0), (26, 1), (255, IGNORE))
+    assert {labels.colors for labels in loaded[2:5]} == {ROAD_AND_CAR}
+    assert loaded[9].values == loaded[15].values == ((0, 0), (7, 1))
 
 
 @pytest.mark.parametrize(
@@ -286,9 +332,36 @@ def test_missing_file_and_names(tmp_path: Path) -> None:
         LabelMap.load("nowhere.csv")
     with pytest.raises(ValueError, match=r"ignore: expected a class of the map \(a\), got 'Viod'; choose"):
         LabelMap.load(write(tmp_path, "name,r,g,b\na,1,2,3\n"), ignore=["Viod"])
+    for name, kind in (("folder", "a folder"), ("fifo", "no regular file")):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        (tmp_path / "fifo").exists() or os.mkfifo(tmp_path / "fifo")
+        with pytest.raises(
+            ValueError, match=f"labels: expected a file or a built-in name, got '.*{name}', which is {kind};"
+        ):
+            LabelMap.load(tmp_path / name)
     (tmp_path / "latin.csv").write_bytes("name,r,g,b\nStraße,1,2,3\n".encode("latin-1"))
     with pytest.raises(ValueError, match="expected UTF-8 text, .* got another encoding .* at byte 15; save"):
         LabelMap.load(tmp_path / "latin.csv")
+
+
+def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = write(tmp_path, "name,r,g,b\na,1,2,3\n")
+    monkeypatch.setattr(Path, "open", refused)  # root may read everything
+    with pytest.raises(
+        ValueError, match="labels: expected a file that can be read, got '.*labels.csv' .Permission denied"
+    ):
+        LabelMap.load(path)
+
+
+def test_many_rows_of_one_class(tmp_path: Path) -> None:
+    """Rows are joined once: 40,000 of them took minutes when each was joined to those before."""
+    rows = "".join(f"a,{number % 256},{number // 256},0\n" for number in range(40_000))
+    labels = LabelMap.load(write(tmp_path, f"name,r,g,b\n{rows}b,0,0,1\n"))
+    assert labels.names == ("a", "b")
+    assert len(labels.colors) == 40_001
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data here")
