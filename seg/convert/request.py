@@ -24,6 +24,7 @@ def work(
     images_destination: str | None = None,
     image_template: str = "{}",
     template: str = "{}",
+    exif: str = "apply",
     instances_destination: str | None = None,
     **options: Any,
 ) -> Callable[..., Summary]:
@@ -32,7 +33,7 @@ def work(
     Args:
         inverse: colour masks.
         size, tile, overlap: see `seg.convert.Cut`.
-        images, images_destination, image_template, template: see `seg.convert.ImageTiles`.
+        images, images_destination, image_template, template, exif: see `seg.convert.ImageTiles`.
         instances_destination: ``instances`` of `convert_folder`.
         options: its others.
 
@@ -43,6 +44,9 @@ def work(
     checks.flag("overwrite", options["overwrite"])
     if bool(images) != bool(images_destination):
         raise ValueError("expected images and images_destination together, got one of them; give both, or neither")
+    checks.choice("exif", exif, ("apply", "ignore"))
+    if exif != "apply" and not images:
+        raise ValueError(f"exif: expected only with images, got {exif} without; leave it out")
     cut = Cut(size, tile, overlap) if any((size, tile, overlap)) else None  # type: ignore[arg-type]
     if inverse:
         if options["background"] is not None:
@@ -62,7 +66,7 @@ def work(
                 "expected tile or size with images, got neither; without them the images would stay what they are"
             )
         options["images"] = ImageTiles(
-            cut, images, images_destination, image_template=image_template, template=template
+            cut, images, images_destination, image_template=image_template, template=template, exif=exif
         )
     return partial(convert_folder, cut=cut, instances=instances_destination, **options)
 

@@ -25,6 +25,22 @@ _GROUPS = (
     "{files} files have groups of objects (iscrowd, cargroup), the first {first}; a group has no number, and no box is "
     "learnt from it"
 )
+_EXIF = {
+    "left": "{files} label files have an EXIF orientation, the first {first}; their masks are the pixels as they are "
+    "stored, while images are turned: see that mask and image agree, else save the labels upright, or give exif=ignore "
+    "for tiles, and data.exif=ignore for training",
+    "applied": "{files} label files have an EXIF orientation, the first {first}; their masks were turned by it, as "
+    "images are: see that mask and image agree, else save the labels without it",
+}
+_IMAGE_EXIF = (
+    "EXIF turned or mirrored {files} images, though their size does not show it, the first that of {first}; see in a "
+    "picture that tiles of mask and image agree; if the labels were painted on the pixels as they are stored, give "
+    "exif=ignore"
+)
+_NODATA = (
+    "{pixels} pixels of {files} files have the value that their file declares as nodata, and count as a class, the "
+    "first {first}"
+)
 _FIRST_FAILURES = 20
 
 
@@ -67,7 +83,7 @@ class Tally:
         self._image_pixels: Counter[int] = Counter()
         self._failures: list[tuple[str, str]] = []
         self._warnings: list[str] = []
-        self._odd: dict[str, tuple[str, int]] = {}  # by warning: the first file, and how many
+        self._odd: dict[str, tuple[str, int, int]] = {}  # by warning: the first file, how many, and their pixels
         self._transparent = 0
 
     def add(self, record: Record, new: bool) -> list[tuple[str, int]]:
@@ -80,7 +96,14 @@ class Tally:
             self.warn(_LOSSY.format(record["lossy"]))
         self._transparent += record.get("transparent", 0)
         if record.get("transparent"):
-            self._note(_CLEAR, f"'{record['file']}'")
+            self._note(_CLEAR, f"'{record['file']}'", record["transparent"])
+        if record.get("exif"):
+            self._note(_EXIF[record["exif"]], f"'{record['file']}'")
+        if record.get("image_exif"):
+            self._note(_IMAGE_EXIF, f"'{record['file']}'")
+        if nodata := record.get("nodata"):
+            value, pixels, index = nodata
+            self._note(_NODATA, self._first_nodata(record["file"], value, index), pixels)
         if record.get("groups"):
             self._note(_GROUPS, f"'{record['file']}'")
         if merged := record.get("merged"):
@@ -99,9 +122,21 @@ class Tally:
         """Add warnings, each once."""
         self._warnings += [text for text in texts if text not in self._warnings]
 
-    def _note(self, text: str, first: str) -> None:
-        first, files = self._odd.get(text, (first, 0))
-        self._odd[text] = first, files + 1
+    def _note(self, text: str, first: str, pixels: int = 0) -> None:
+        first, files, so_far = self._odd.get(text, (first, 0, 0))
+        self._odd[text] = first, files + 1, so_far + pixels
+
+    def _first_nodata(self, file: str, value: float, index: int) -> str:
+        """Name a file whose nodata value became a class, and say what makes it 255."""
+        name = self._labels.name_of(index)
+        (label,) = (label for label in self._labels.labels if label.name == name)
+        if len(label.values) > 1:  # the class stays, with its other values
+            remedy = f"take {value:g} out of the values of '{name}' in the label map"
+        else:
+            remedy = f"give ignore=[{name}]"
+        if value in label.values:
+            remedy += f" and give ignore_values=[{value:g}]"
+        return f"'{file}', where {value:g} is '{name}'; if that means no data, {remedy}"
 
     def _tell(self) -> None:
         self._told = time.monotonic()
@@ -113,8 +148,8 @@ class Tally:
 
     def summary(self) -> Summary:
         self._tell()
-        for text, (first, files) in self._odd.items():
-            self.warn(text.format(files=files, first=first, pixels=self._transparent))
+        for text, (first, files, pixels) in self._odd.items():
+            self.warn(text.format(files=files, first=first, pixels=pixels))
         return Summary(
             converted=self._kinds["converted"],
             skipped=self._kinds["skipped"],

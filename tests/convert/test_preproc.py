@@ -367,7 +367,7 @@ def test_nearest_never_guesses_a_tie() -> None:
     image = np.array([[[2, 0, 0], [2, 0, 2], [1, 0, 0], [0, 0, 2]]], np.uint8)
     mask, _, unknown, *_ = _preproc.map_array(image, table, unknown="nearest", max_distance=255)
     assert mask.tolist() == [[255, 255, 0, 0]]
-    assert unknown == (2, 2, (2, 0, 0), 0, 0, None, -1, 0)
+    assert unknown == (2, 2, (2, 0, 0), 0, 0, None, -1, 0, 2)
 
 
 def test_read_rules() -> None:
