@@ -183,7 +183,7 @@ def _pictures(pages: list[dict[int, Any]]) -> int:
     """Count the pictures of all pages; ImageJ puts those of a large stack behind one page."""
     first, *others = pages
     whole = [page for page in others if _WIDTH in page and not page.get(_KIND, 0) & _OVERVIEW_OR_MASK]
-    listed = 1 + sum(page.get(_OLD_KIND) != _OLD_OVERVIEW for page in whole)
+    listed = 1 + len([page for page in whole if page.get(_OLD_KIND) != _OLD_OVERVIEW])
     stack = re.match(r"ImageJ=.*?^images=(\d{1,9})$", first.get(_DESCRIPTION, ""), re.DOTALL | re.MULTILINE)
     return max(listed, int(stack[1]) if stack else 1, int(first.get(_DEPTH, 1)))
 
