@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg.files import SUFFIXES
-from seg.images.headers import Tiff, frames_of, orientation_of, read_tiff
+from seg.images.headers import Tiff, check_frames, orientation_of, read_tiff
 from seg.images.reading import Reading
 
 _PNG_WITH_ALPHA = (b"\x04", b"\x06")  # colour types: gray and RGB
@@ -76,19 +76,6 @@ def decode(data: NDArray[np.uint8], how: int) -> NDArray[Any] | None:
         if error.code == cv2.Error.StsNoMem:
             raise ValueError(_NO_MEMORY) from None
         return None
-
-
-def check_frames(data: bytes) -> None:
-    """Refuse animations, of which every reader would take the first frame.
-
-    Raises:
-        ValueError: a PNG or WebP file of several frames; the message says how many.
-    """
-    if (frames := frames_of(data)) > 1:
-        raise ValueError(
-            f"expected one picture, got an animation of {frames} frames; save the frame that is meant as a file of its "
-            "own"
-        )
 
 
 def decode_values(data: bytes, reading: Reading, *, every: bool = False) -> Values:

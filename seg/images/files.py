@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg.files import checks
-from seg.images.decoding import Values, check_frames, decode, decode_values
-from seg.images.headers import size_of
+from seg.images.decoding import Values, decode, decode_values
+from seg.images.headers import check_frames, size_of
 from seg.images.reading import RGB, Reading
 from seg.labels import IGNORE
 

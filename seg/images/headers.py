@@ -4,6 +4,7 @@ import io
 import re
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, BinaryIO, NamedTuple
 
 _BROKEN = "expected a PNG, BMP, TIFF, JPEG or WebP file, got one that cannot be decoded; replace it"
@@ -345,13 +346,20 @@ def _png_frames(data: bytes) -> int:
     return frames + apart if frames else 1
 
 
-def frames_of(data: bytes) -> int:
-    """Count the frames of an animated PNG or WebP file, 1 for every other file."""
+def check_frames(data: bytes) -> None:
+    """Refuse animations, of which every reader would take the first frame.
+
+    Raises:
+        ValueError: a PNG or WebP file of several frames; the message says how many.
+    """
+    frames = 1
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _png_frames(data)
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        try:
-            return _webp(io.BytesIO(data)).frames
-        except struct.error:
-            return 1
-    return 1
+        frames = _png_frames(data)
+    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        with suppress(struct.error):  # its reader says that it is damaged
+            frames = _webp(io.BytesIO(data)).frames
+    if frames > 1:
+        raise ValueError(
+            f"expected one picture, got an animation of {frames} frames; save the frame that is meant as a file of its "
+            "own"
+        )

@@ -394,3 +394,17 @@ def test_exported_files_predict(run: Predict, capsys: pytest.CaptureFixture[str]
 def test_training_refuses_windows_that_cannot_work(data: Path, script: Script) -> None:
     result = script("seg-train", *train_options(data), "inference=sliding", "inference.overlap=512", "name=a")
     fails(result, 2, "overlap: expected pixels below the window of 512, or a share")
+
+
+def test_pages_that_nobody_sees_are_said(run: Predict, caplog: pytest.LogCaptureFixture) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 50, 70, 3), np.uint8)
+    for name in ("p", "q"):
+        tifffile.imwrite(f"images/{name}.tif", pixels, photometric="rgb")
+    run()
+    said = "2 images have several pages, of which the first alone is read, such as 'images/p.tif'; save each page as"
+    assert [record.message for record in caplog.records if said in record.message]
+    caplog.clear()
+    Path("images/p.tif").unlink()
+    tifffile.imwrite("images/q.tif", pixels[0], photometric="rgb")
+    run(destination="again")
+    assert not [record for record in caplog.records if "pages" in record.message]
