@@ -302,7 +302,7 @@ def _segment_ids(part: dict[str, Any], size: tuple[int, ...], max_pixels: int) -
                 )
             pixels = np.array(image, np.int64)
             return pixels[..., 0] + 256 * pixels[..., 1] + 65536 * pixels[..., 2]
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):  # an empty path is the folder
         raise ValueError(f"file_name: expected its PNG at '{path}', got none; put it there") from None
     except (OSError, SyntaxError) as error:
         raise ValueError(

@@ -13,8 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 from conftest import Script, fails
+from PIL import Image
 
 from seg.convert import convert_folder
 from seg.convert.tiles import Cut, ImageTiles
