@@ -63,8 +63,8 @@ def open_other(path: Path, max_pixels: int, by_number: bool, gray: bool = False)
             )
     if header.frames > 1:
         raise ValueError(
-            f"WebP: expected one picture, got an animation of {header.frames} frames; save the frame that is the label "
-            "as a PNG of its own"
+            f"expected one picture, got {header.frames} (frames, or pictures of a JPEG); save the one that is the "
+            "label as a PNG of its own"
         )
     if header.tiff is None:
         return _opened(path, header, by_number, gray)

@@ -1,6 +1,7 @@
 """Size and kind of image files, from their first bytes: a false size must not take memory."""
 
 import io
+import math
 import re
 import struct
 from collections.abc import Iterator
@@ -13,8 +14,8 @@ _BROKEN = "expected a PNG, BMP, TIFF, JPEG or WebP file, got one that cannot be 
 class Header(NamedTuple):
     """Size and kind of an image file: `stored` says whether OpenCV returns the values of a one-channel image as they
     are in the file; `lossy` names a format that changes colours; `palette` asks OpenCV for colours, because by default
-    it turns some palettes into gray (BMP with an OS/2 header); `frames` counts those of an animation; `tiff` is there
-    of a TIFF file alone."""
+    it turns some palettes into gray (BMP with an OS/2 header); `frames` counts those of an animation, and the pictures
+    of a JPEG, previews among them; `tiff` is there of a TIFF file alone."""
 
     width: int
     height: int
@@ -113,6 +114,7 @@ _TIFF_FORMS = {b"II*\0": ("<", 4), b"MM\0*": (">", 4), b"II+\0": ("<", 8), b"MM\
 _KIND, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 _ORIENTATION, _SAMPLES, _PLANAR, _EXTRA, _FORMAT = 274, 277, 284, 338, 339
 _OLD_KIND, _DESCRIPTION, _DEPTH, _NODATA = 255, 270, 32997, 42113
+_MP_PICTURES = 0xB001
 _OVERVIEW_OR_MASK, _OLD_OVERVIEW = 1 | 4, 2  # bits of _KIND; value of _OLD_KIND
 _JPEG_COMPRESSIONS = {6, 7}
 _BLACK_IS_ZERO = 1
@@ -181,12 +183,18 @@ def _tiff_of(pages: list[dict[int, Any]], start: bytes) -> Tiff:
 
 
 def _pictures(pages: list[dict[int, Any]]) -> int:
-    """Count the pictures of all pages; ImageJ puts those of a large stack behind one page."""
+    """Count the pictures of all pages; ImageJ and tifffile put those of a large stack behind one page."""
     first, *others = pages
     whole = [page for page in others if _WIDTH in page and not page.get(_KIND, 0) & _OVERVIEW_OR_MASK]
     listed = 1 + len([page for page in whole if page.get(_OLD_KIND) != _OLD_OVERVIEW])
-    stack = re.match(r"ImageJ=.*?^images=(\d{1,9})$", first.get(_DESCRIPTION, ""), re.DOTALL | re.MULTILINE)
-    return max(listed, int(stack[1]) if stack else 1, int(first.get(_DEPTH, 1)))
+    said = first.get(_DESCRIPTION, "")
+    planes = int(first.get(_DEPTH, 1))
+    if stack := re.match(r"ImageJ=.*?^images=(\d{1,9})$", said, re.DOTALL | re.MULTILINE):
+        planes = int(stack[1])
+    elif shape := re.match(r'{"shape": \[([\d, ]+)\].*"truncated": true', said):
+        page = first.get(_WIDTH, 1) * first.get(_HEIGHT, 1) * first.get(_SAMPLES, 1)
+        planes = math.prod(map(int, shape[1].split(","))) // max(page, 1)
+    return max(listed, planes)
 
 
 def _number(text: str) -> float | None:
@@ -246,7 +254,7 @@ def _tiff_pages(file: BinaryIO, order: str, word: int, most: int) -> Iterator[di
 
 _KNOWN = {
     *(_KIND, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC),
-    *(_ORIENTATION, _SAMPLES, _PLANAR, _EXTRA, _FORMAT, _OLD_KIND, _DEPTH),
+    *(_ORIENTATION, _SAMPLES, _PLANAR, _EXTRA, _FORMAT, _OLD_KIND, _DEPTH, _MP_PICTURES),
 }
 _TEXTS = {_DESCRIPTION, _NODATA}
 
@@ -292,15 +300,26 @@ def _tiff_value(file: BinaryIO, entry: int, order: str, big: bool, kind: int) ->
 
 def _jpeg(file: BinaryIO) -> Header:
     """Read segments up to the frame header, SOF0..15 without DHT, JPG and DAC (ITU-T T.81, annex B)."""
-    at = 2
+    at, pictures = 2, 1
     while True:
         mark, code, size = _at(file, at, ">BBH")
         if mark != 0xFF:
             raise ValueError(_BROKEN)
         if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
             height, width = _at(file, at + 5, ">HH")
-            return Header(width, height, lossy="JPEG")
+            return Header(width, height, lossy="JPEG", frames=pictures)
+        if code == 0xE2:
+            pictures = max(pictures, _pictures_of_mpo(_at(file, at + 4, f"{max(size - 2, 0)}s")[0]))
         at += 1 if code == 0xFF else 2 + size  # 0xFF: a fill byte
+
+
+def _pictures_of_mpo(segment: bytes) -> int:
+    """Count the pictures that the index of a multi-picture JPEG lists (CIPA DC-007); 1 in other segments."""
+    form = _TIFF_FORMS.get(segment[4:8]) if segment.startswith(b"MPF\0") else None
+    with suppress(ValueError, struct.error):
+        for index in _tiff_pages(io.BytesIO(segment[4:]), *form, 1) if form else ():
+            return int(index.get(_MP_PICTURES, 1))
+    return 1
 
 
 def _webp(file: BinaryIO) -> Header:

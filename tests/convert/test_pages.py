@@ -52,6 +52,8 @@ STACKS = {
     "float": (tiff(np.stack([INDICES.astype(np.float32)] * 2)), "got 2;"),
     "rgb": (tiff(np.stack([RGB, RGB]), photometric="rgb"), "got 2;"),
     "hyperstack": (tiff(np.stack([INDICES] * 4).reshape(2, 2, 2, 4), imagej=True, metadata={"axes": "TZYX"}), "got 4;"),
+    "truncated": (tiff(np.stack([INDICES] * 3), truncate=True), "got 3;"),
+    "planes": (tiff(np.stack([np.resize(INDICES, (16, 16))] * 16), volumetric=True, tile=(16, 16, 16)), "got 16;"),
     "one directory": (tiff(np.stack([INDICES] * 3), imagej=True, truncate=True), "got 3;"),
     "multi-page flag": (pages({"subfiletype": 2}, {"subfiletype": 2}), "got 2;"),
     "overview first": (pages({"subfiletype": 1}, {}), "got 2;"),
@@ -81,7 +83,11 @@ def test_overviews_and_masks_are_no_pages(tmp_path: Path, script: Script) -> Non
 ANIMATIONS = {
     "a.png": (frames("PNG", 3), "PNG: expected one picture, got an animation of 3 frames; save the frame"),
     "b.png": (frames("PNG", 3, default_image=True), "PNG: expected one picture, got an animation of 3 frames; save"),
-    "a.webp": (frames("WEBP", 2, lossless=True), "WebP: expected one picture, got an animation of 2 frames; save"),
+    "a.jpg": (frames("MPO", 2), "expected one picture, got 2 (frames, or pictures of a JPEG); save the one"),
+    "a.webp": (
+        frames("WEBP", 2, lossless=True),
+        "expected one picture, got 2 (frames, or pictures of a JPEG); save the one",
+    ),
 }
 
 
