@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 _Path = str | bytes | PathLike[str] | PathLike[bytes]
 _Color = tuple[int, int, int]
-# (pixels, distinct, first, x, y, reach, level, clear): `first` is the first unknown colour or value, at x, y; `reach`
-# the max_distance under which all would have a nearest colour, None if there is no small one; `level` their largest
-# gray level but 255, -1 if not all are gray; `clear` how many of the pixels are fully transparent
-_Unknown = tuple[int, int, _Color | int, int, int, int | None, int, int]
+# (pixels, distinct, first, x, y, reach, level, clear, brightest): `first` is the first unknown colour or value, at x,
+# y; `reach` the max_distance under which all would have a nearest colour, None if there is none; `level` their largest
+# gray level but 255, -1 if not all are gray; `clear` how many of the pixels are fully transparent; `brightest` the
+# largest channel of these colours
+_Unknown = tuple[int, int, _Color | int, int, int, int | None, int, int, int]
 # (distinct, class): how many unlisted colours became one class by unknown="nearest", if they are several
 _Merged = tuple[int, int]
 
@@ -45,6 +46,9 @@ class Result:
     def width(self) -> int: ...
     @property
     def height(self) -> int: ...
+    @property
+    def orientation(self) -> int:
+        """EXIF's, 1..8, which is not applied."""
     @property
     def counts(self) -> dict[int, int]:
         """Pixels of each mask value that occurs."""

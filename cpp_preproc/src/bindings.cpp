@@ -98,13 +98,14 @@ py::object key_of(const Report& report) {
     return py::make_tuple(key & 255, key >> 8 & 255, key >> 16);
 }
 
-// None, or (pixels, distinct, first, x, y, reach, level, clear), `first` being a colour (r, g, b) or a value.
+// None, or (pixels, distinct, first, x, y, reach, level, clear, brightest), `first` being a colour (r, g, b) or a
+// value.
 py::object unknown_of(const Report& report) {
     const Unknown& unknown = report.unknown;
     if (unknown.pixels == 0) return py::none();
     const py::object reach = unknown.reach == kNoReach ? py::object(py::none()) : py::object(py::int_(unknown.reach));
     return py::make_tuple(unknown.pixels, unknown.distinct, key_of(report), unknown.x, unknown.y, reach, unknown.level,
-                          unknown.clear);
+                          unknown.clear, unknown.brightest);
 }
 
 // None, or (distinct, class).
@@ -396,6 +397,7 @@ PYBIND11_MODULE(_preproc, module) {
         .def_property_readonly("crc", [](const PyResult& self) { return self.result.stamp.crc; })
         .def_property_readonly("width", [](const PyResult& self) { return self.result.width; })
         .def_property_readonly("height", [](const PyResult& self) { return self.result.height; })
+        .def_property_readonly("orientation", [](const PyResult& self) { return self.result.orientation; })
         .def_property_readonly("counts", [](const PyResult& self) { return counts_of(self.result.report); })
         .def_property_readonly("clear", [](const PyResult& self) { return self.result.report.clear; })
         .def_property_readonly("merged", [](const PyResult& self) { return merged_of(self.result.report); })

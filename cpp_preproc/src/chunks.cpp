@@ -23,6 +23,9 @@ bool checks(Bytes file, std::size_t at, std::uint32_t length) {
     return crc32(0, {file.data + at + 4, length + 4}) == load_big32(file.data + at + 8 + length);
 }
 
+// Ancillary chunks that are looked at.
+bool is_heeded(const std::string& name) { return name == "tRNS" || name == "eXIf" || name == "acTL" || name == "fcTL"; }
+
 // `at` is within the file or at its end, as is the end of the chunk that is returned: no difference below wraps round.
 Chunk read_chunk(Bytes file, std::size_t at) {
     if (file.size - at < 12)
@@ -37,7 +40,7 @@ Chunk read_chunk(Bytes file, std::size_t at) {
         throw Error("truncated PNG: expected " + std::to_string(length) + " bytes in chunk " + chunk.name + ", got " +
                     std::to_string(file.size - at - 12) + " to the end of the file" + kExportAgain);
     chunk.end = at + 12 + length;
-    if (chunk.name == "tRNS" && !checks(file, at, length)) chunk.payload.size = 0;  // as if it were not there
+    if (is_heeded(chunk.name) && !checks(file, at, length)) chunk.payload.size = 0;  // as if it were not there
     if (chunk.critical() && !checks(file, at, length))
         throw corrupt("expected the CRC that chunk " + chunk.name + " states, got another");
     return chunk;
@@ -88,6 +91,26 @@ std::vector<std::uint32_t> parse_palette(Bytes payload) {
     return palette;
 }
 
+// The orientation that EXIF data state, the first directory of a TIFF file; 1 if there is none.
+unsigned orientation_of(Bytes exif) {
+    constexpr std::size_t kTag = 274;
+    const bool little = exif.size > 0 && exif.data[0] == 'I';
+    const auto number = [&](std::size_t at, std::size_t bytes) {
+        std::size_t value = 0;
+        if (exif.size < bytes || at > exif.size - bytes) return value;
+        for (std::size_t i = 0; i < bytes; ++i) value = value << 8 | exif.data[at + (little ? bytes - 1 - i : i)];
+        return value;
+    };
+    if (number(2, 2) != 42) return 1;
+    const std::size_t directory = number(4, 4);
+    const std::size_t count = number(directory, 2);
+    for (std::size_t entry = directory + 2; entry < directory + 2 + 12 * count; entry += 12) {
+        const std::size_t value = number(entry + 8, 2);
+        if (number(entry, 2) == kTag) return 1 <= value && value <= 8 ? static_cast<unsigned>(value) : 1;
+    }
+    return 1;
+}
+
 // One chunk into `chunks`; `closed` says that the run of IDAT chunks was left.
 void take(const Chunk& chunk, Chunks& chunks, bool& closed) {
     if (chunk.name == "IDAT") {
@@ -103,6 +126,12 @@ void take(const Chunk& chunk, Chunks& chunks, bool& closed) {
         chunks.palette = parse_palette(chunk.payload);
     } else if (chunk.name == "tRNS") {
         chunks.transparency = chunk.payload;
+    } else if (chunk.name == "eXIf") {
+        chunks.orientation = orientation_of(chunk.payload);
+    } else if (chunk.name == "acTL" && chunk.payload.size == 8) {
+        chunks.frames = load_big32(chunk.payload.data);
+    } else if (chunk.name == "fcTL" && chunk.payload.size > 0 && !closed) {
+        chunks.first_is_frame = true;
     } else if (chunk.critical()) {
         throw Error("PNG: expected PLTE, IDAT and IEND as critical chunks after the header, got " + chunk.name +
                     "; export the file as an ordinary PNG");
@@ -157,6 +186,10 @@ Chunks read_chunks(Bytes file, std::uint64_t max_pixels) {
     if (chunks.data.empty()) throw corrupt("expected pixel data (chunk IDAT), got none");
     if (chunks.header.type == kPalette && chunks.palette.empty())
         throw corrupt("expected a palette (chunk PLTE) for colour type 3, got none");
+    const std::uint64_t pictures = std::uint64_t{chunks.frames} + (chunks.frames && !chunks.first_is_frame);
+    if (pictures > 1)
+        throw Error("PNG: expected one picture, got an animation of " + std::to_string(pictures) +
+                    " frames; save the frame that is the label as a file of its own");
     return chunks;
 }
 

@@ -26,6 +26,9 @@ struct Chunks {
     std::vector<std::uint32_t> palette;  // colours as r | g << 8 | b << 16; empty unless the type is kPalette
     Bytes transparency;                  // the tRNS payload, a view into the file; empty if there is none
     std::vector<Bytes> data;             // the IDAT payloads, views into the file
+    std::uint32_t frames = 0;            // of an animation; 0 if it is none
+    bool first_is_frame = false;         // the image is its first frame, not a picture apart
+    unsigned orientation = 1;            // EXIF's, 1..8
 };
 
 inline constexpr std::size_t kHeaderEnd = 33;  // signature 8 + IHDR length 4, name 4, payload 13, CRC 4
@@ -36,7 +39,7 @@ bool is_png(Bytes file);
 Header read_header(Bytes file, std::uint64_t max_pixels);
 
 // Everything up to IEND. Checks the CRC of every critical chunk; skips the ancillary ones (gamma, text, ...) but
-// transparency: labels are stored numbers, which nothing may adjust.
+// transparency, orientation and animation: labels are stored numbers, which nothing may adjust. Refuses animations.
 Chunks read_chunks(Bytes file, std::uint64_t max_pixels);
 
 }  // namespace seg

@@ -54,6 +54,7 @@ bool Converter::open(const std::string& source, Result& result) {
         reader_.open({file_.data(), static_cast<std::size_t>(result.stamp.size)}, options_.max_pixels);
     result.width = picture.width;
     result.height = picture.height;
+    result.orientation = picture.orientation;
     mapper_.begin(picture);
     return true;
 }

@@ -30,6 +30,7 @@ struct Result {
     Stamp stamp;
     std::uint32_t width = 0;
     std::uint32_t height = 0;
+    unsigned orientation = 1;
     Report report;
 };
 

@@ -203,8 +203,8 @@ void Mapper::refuse(std::uint32_t sample, std::uint32_t x) const {
                     ", the number of colours in the palette, got " + place +
                     "; use read=index if the stored numbers are the classes, or export the file again");
     throw Error("16-bit gray level: expected an 8-bit level stored wide (a multiple of 257), got " + place +
-                ", which has no colour; list values in the label map, use read=index if the order of its classes gives "
-                "them, or save the label with 8 bits");
+                ", which has no colour; list values in the label map, or use read=index if the order of its classes "
+                "gives them");
 }
 
 void Mapper::note_unknown(std::uint32_t key, std::uint32_t x, std::uint64_t count) {
@@ -213,10 +213,11 @@ void Mapper::note_unknown(std::uint32_t key, std::uint32_t x, std::uint64_t coun
     if (is_coded(options_.read)) key = coded_value(options_.read, key);
     if (options_.read == Read::index && picture_.kind == Kind::color) key &= 255;
     Unknown& unknown = report_.unknown;
-    if (!unknown.pixels) unknown = {0, 0, key, x, y_, 0, 0, 0};
+    if (!unknown.pixels) unknown = {0, 0, key, x, y_, 0, 0, 0, 0};
     unknown.pixels += count;
     if (!first_time(key)) return;
     ++unknown.distinct;
+    unknown.brightest = std::max({unknown.brightest, key & 255, key >> 8 & 255, key >> 16});
     const bool gray = report_.by_color && is_gray(key);
     const std::uint32_t level = picture_.kind == Kind::gray ? stored : key & 255;
     if (!gray)
@@ -245,7 +246,7 @@ void Mapper::note_merged(std::uint32_t key, std::uint8_t label) {
 unsigned Mapper::reach_of(std::uint32_t key) const {
     if (!report_.by_color) return kNoReach;
     const Table::Nearest nearest = table_.nearest(key);
-    return nearest.answer == kUnknown || nearest.distance > kLongestReach ? kNoReach : nearest.distance;
+    return nearest.answer == kUnknown ? kNoReach : nearest.distance;
 }
 
 template <class Format, class Lookup>

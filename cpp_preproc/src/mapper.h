@@ -29,13 +29,12 @@ struct Unknown {
     std::uint64_t clear = 0;  // pixels that are fully transparent
     // The largest gray level but 255 (the stored one, if there is one); -1: not all of them are gray.
     int level = 0;
-    // The max_distance under which every one of them would have a nearest colour; kNoReach: there is none, or it is
-    // too large to be the rounding of a colour table.
+    // The max_distance under which every one of them would have a nearest colour; kNoReach: there is none.
     unsigned reach = 0;
+    unsigned brightest = 0;  // the largest channel of all these colours
 };
 
 inline constexpr unsigned kNoReach = 256;
-inline constexpr unsigned kLongestReach = 16;
 
 // Pixels that were given the nearest listed colour, where several unlisted colours became one class.
 struct Merged {

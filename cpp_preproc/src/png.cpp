@@ -101,7 +101,8 @@ const Picture& PngReader::open(Bytes file, std::uint64_t max_pixels) {
                        pixels_of(header_),
                        header_.depth,
                        chunks.palette,
-                       clear_of(header_, chunks.transparency)};
+                       clear_of(header_, chunks.transparency),
+                       chunks.orientation};
     row_bytes_ = header_.row_bytes(header_.width);
     y_ = 0;
     std::memset(zeros_.resize(row_bytes_), 0, row_bytes_);  // a buffer keeps what the last file left in it

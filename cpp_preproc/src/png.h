@@ -29,6 +29,7 @@ struct Picture {
     unsigned depth = 8;                  // bits of a gray level
     std::vector<std::uint32_t> palette;  // r | g << 8 | b << 16
     std::vector<std::uint32_t> clear;    // palette indices, the gray level or the colour that are fully transparent
+    unsigned orientation = 1;            // EXIF's, 1..8, which is not applied
 };
 
 struct Row {

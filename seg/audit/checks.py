@@ -134,7 +134,7 @@ def check_masks(split: str, pairs: Sequence[Measurements], labels: LabelMap) -> 
     off = [example_of(pair.mask, detail=pair.unlisted_reason) for pair in masks if pair.unlisted]
     share = sum(pair.unlisted for pair in masks) / max(sum(pixels_of(pair) for pair in masks), 1)
     text = f"masks with values or colours outside the map: {len(off)} of {total} ({percent_text(share)} of all pixels)"
-    advice = "add them to the label map, or convert with seg-preprocess unknown=nearest or unknown=ignore"
+    advice = "add them to the label map, or convert with seg-preprocess, which says what fits each of these files"
     yield from as_findings("unlisted", "error", split, off, text, advice)
     lossy = [example_of(pair.mask) for pair in masks if pair.lossy]
     text = "masks with lossy compression (JPEG or WebP)"

@@ -119,7 +119,9 @@ def open_label(path: Path, reader: LabelReader, by_index: bool) -> LabelContent:
     if by_index and data[:8] == _PNG and data[24:26] == b"\x08\x00":
         return LabelContent(*_indices(decode_mask(data), reader.labels), was_mask=True, lossy=False)
     mapped = reader.file(path)[0]
-    unlisted, reason = (mapped.missing[0], reader.reason(mapped.missing)) if mapped.missing else (0, "")
+    unlisted, reason = 0, ""
+    if mapped.missing:
+        unlisted, reason = mapped.missing[0], reader.reason(mapped.missing, mapped.counts, mapped.lossy)
     return LabelContent(mapped.mask, unlisted, reason, was_mask=False, lossy=bool(mapped.lossy))
 
 

@@ -23,6 +23,7 @@ def main() -> None:
 def export(config: "DictConfig") -> None:
     """Write an ONNX file or a program of torch.export, and say how far it is from the model."""
     from seg.files import make_folder
+    from seg.images.oddities import left_out_pages
     from seg.inference import export, runtime
     from seg.inference.examples import calibration_images
     from seg.inference.trained import load
@@ -37,6 +38,8 @@ def export(config: "DictConfig") -> None:
         )
     calibrate = calibration_images(str(int8)) if int8 is not None else []
     trained = load(cfg["checkpoint"], "cpu", trust=trusted_modules(cfg["trust"]))
+    if text := left_out_pages(calibrate, trained.reading):
+        log.warning(text)
     make_folder(path.parent, "destination")
     result = export.export_trained(trained, path, size=size, argmax=cfg["argmax"], calibrate=calibrate)
     kind = f"opset {export.OPSET}" if path.suffix.lower() == ".onnx" else "torch.export"

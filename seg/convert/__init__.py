@@ -11,6 +11,9 @@ What bites here:
 - pycocotools checks little: `seg.convert.coco` looks at every number before it is called, and unpacks run lengths
   itself.
 - On a network file system two machines cannot append to one file: every shard writes its own manifest.
+- Advice is followed to the letter: `LabelReader.reason` proposes nothing that gives a wrong mask without a word, such
+  as the nearest colour for what may be a number.
+- A file may hold more than its first picture (pages, frames, bands): `seg.images.headers` counts before anything reads.
 - `seg.convert.pillow` knows what OpenCV misreads; see `seg.images`.
 """
 

@@ -304,9 +304,16 @@ def _segment_ids(part: dict[str, Any], size: tuple[int, ...], max_pixels: int) -
     import numpy as np
     from PIL.PngImagePlugin import PngImageFile
 
+    from seg.images.headers import check_frames
+
     path, name = part["png"][0], Path(part["png"][0]).name
     try:
-        with PngImageFile(path) as image:
+        data = Path(path).read_bytes()
+        try:
+            check_frames(data)
+        except ValueError as error:
+            raise ValueError(f"'{name}': {error}") from None
+        with PngImageFile(io.BytesIO(data)) as image:
             checks.size(image.width, image.height, max_pixels)
             if image.mode != "RGB" or (image.height, image.width) != size:
                 raise ValueError(
@@ -315,7 +322,7 @@ def _segment_ids(part: dict[str, Any], size: tuple[int, ...], max_pixels: int) -
                 )
             pixels = np.array(image, np.int64)
             return pixels[..., 0] + 256 * pixels[..., 1] + 65536 * pixels[..., 2]
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):  # an empty path is the folder
         raise ValueError(f"file_name: expected its PNG at '{path}', got none; put it there") from None
     except (OSError, SyntaxError) as error:
         raise ValueError(

@@ -114,6 +114,7 @@ def convert_folder(
     numbers = None if instances is None else _numbers_folder(Path(instances), target, Path(read_from))
     tally = Tally(labels, progress)
     key = reader.key + (f" {json.dumps(cut.to_dict())}" if cut else "")
+    key += "" if images is None or images.exif else " exif=ignore"
     outputs = Outputs(target, cut, images, numbers)
     with _held(outputs, key, source, pattern):
         _check_cut(target, cut)
@@ -247,12 +248,13 @@ def _by_helper(jobs: Iterator[Job], reader: LabelReader, outputs: Outputs, threa
             if job.record:
                 yield job.record
             elif result.status == "converted":
-                odd = {"merged": result.merged, "transparent": result.clear}
+                exif = "left" if result.orientation > 1 else ""
+                odd = {"merged": result.merged, "transparent": result.clear, "exif": exif}
                 yield _converted(job, stamp, result.counts, extent([job.mask]), **odd)
             elif result.status == "unsupported":
                 yield partial(_convert_other, job, stamp, reader, outputs)
             else:
-                yield _failed(job, result.reason or reader.reason(result.unknown))
+                yield _failed(job, result.reason or reader.reason(result.unknown, result.counts))
 
 
 def _convert_other(job: Job, stamp: Stamp, reader: LabelReader, outputs: Outputs) -> Record:
@@ -279,10 +281,9 @@ def _make_mask(job: Job, reader: LabelReader | AnnotationReader, outputs: Output
             _preproc.write_mask(job.mask, mapped.mask)
             return _converted(job, stamp, mapped.counts, outputs.extent(job.mask, {}), **_odd(mapped))
         mask = cut.resized(mapped.mask, nearest=True)
-        if images:
-            images.write(outputs.name(job.mask), mapped.mask.shape)
+        turned = images.write(outputs.name(job.mask), mapped.mask.shape) if images else ""
         cut.write(job.mask, mask)
-        about = {"height": mask.shape[0], "width": mask.shape[1], **_odd(mapped)}
+        about = {"height": mask.shape[0], "width": mask.shape[1], "image_exif": turned, **_odd(mapped)}
         counts = mapped.counts if mask is mapped.mask else count(mask)
         return _converted(job, stamp, counts, outputs.extent(job.mask, about), **about)
     except (OSError, ValueError, MemoryError) as error:
@@ -317,8 +318,8 @@ def _recolor(job: Job, labels: LabelMap, outputs: Outputs) -> Record:
 
 def _odd(mapped: Mapped) -> dict[str, Any]:
     """Return what a record says of a file that was converted although something about it is odd."""
-    odd = {"lossy": mapped.lossy, "merged": mapped.merged, "transparent": mapped.clear, "groups": mapped.groups}
-    return {**odd, "nothing": mapped.nothing}
+    kept = ("lossy", "merged", "groups", "nothing", "exif", "nodata")
+    return {"transparent": mapped.clear, **{name: getattr(mapped, name) for name in kept}}
 
 
 def _converted(job: Job, stamp: Stamp, counts: dict[int, int], made: tuple[int, int], **about: Any) -> Record:

@@ -124,6 +124,9 @@ def _indices(data: bytes, max_pixels: int) -> "NDArray[np.uint8]":
     import numpy as np
     from PIL.PngImagePlugin import PngImageFile
 
+    from seg.images.headers import check_frames
+
+    check_frames(data)
     try:
         with PngImageFile(io.BytesIO(data)) as image:
             if image.mode not in ("P", "L"):
@@ -210,10 +213,13 @@ def _stored(data: Any, points: list[tuple[float, float]], height: int, width: in
     import numpy as np
     from PIL.PngImagePlugin import PngImageFile
 
+    from seg.images.headers import check_frames
+
     (left, top), (right, bottom) = ((round(x), round(y)) for x, y in points[:2])
     within = 0 <= left <= right < width and 0 <= top <= bottom < height
     try:
-        with PngImageFile(io.BytesIO(base64.b64decode(data, validate=True))) as image:
+        check_frames(content := base64.b64decode(data, validate=True))
+        with PngImageFile(io.BytesIO(content)) as image:
             size = image.size
             fits = within and size == (right - left + 1, bottom - top + 1)
             part = np.array(image).astype(bool) if fits else None

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+    from seg.images.headers import Tiff
+
 _DAMAGED = (OSError, SyntaxError, LookupError, TypeError, AttributeError, OverflowError, EOFError, struct.error)
-_PHOTOMETRIC, _SAMPLES, _BITS = 262, 277, 258
-_WHITE_IS_ZERO, _RGB, _PALETTE = 0, 2, 3
+PALETTE = 3
+"""Photometric interpretation of a TIFF with a palette."""
 
 
 def open_gif(path: Path, max_pixels: int, by_number: bool) -> "NDArray[Any]":
@@ -40,7 +42,7 @@ def open_gif(path: Path, max_pixels: int, by_number: bool) -> "NDArray[Any]":
         raise ValueError(f"expected a GIF, got one that cannot be decoded ({error}); export it again") from None
 
 
-def open_tiff(path: Path, by_number: bool, gray: bool) -> "NDArray[Any] | None":
+def open_tiff(path: Path, tiff: "Tiff", by_number: bool, gray: bool) -> "NDArray[Any] | None":
     """Return the pixels of a TIFF, as `open_gif` returns them or H x W gray levels; None if OpenCV is to read it.
 
     Args:
@@ -51,36 +53,19 @@ def open_tiff(path: Path, by_number: bool, gray: bool) -> "NDArray[Any] | None":
     """
     from PIL.TiffImagePlugin import TiffImageFile
 
+    few = tiff.bits < 8 and gray
+    if not (tiff.photometric == PALETTE or tiff.samples == 2 or (tiff.samples == 4 and tiff.bits == 8) or few):
+        return None
+    if tiff.big:
+        raise ValueError(
+            "TIFF: expected numbers of at least 8 bits, or RGB, in a big-endian BigTIFF, got a palette, alpha or fewer "
+            "bits, which Pillow does not read there; store it little-endian (gdal_translate -co ENDIANNESS=LITTLE)"
+        )
     try:
-        bits, samples, photometric = _form(path)
-        if samples == 2 and bits > 8:
-            raise ValueError("TIFF: expected gray of 16 bits without a second channel, got two; save it with one")
-        few = bits < 8 and photometric != _PALETTE
-        if few and gray and photometric == _WHITE_IS_ZERO:
-            raise ValueError(
-                "TIFF: expected numbers of black-is-zero, got white-is-zero, where readers differ on what is 1; save "
-                "the label as PNG, or use read=color"
-            )
-        if not (photometric == _PALETTE or samples == 2 or (samples == 4 and bits == 8) or (few and gray)):
-            return None
         with TiffImageFile(path) as image:
-            return _stored(image, bits, by_number)
+            return _stored(image, tiff.bits, by_number)
     except _DAMAGED as error:
         raise ValueError(f"expected a TIFF, got one that cannot be decoded ({error}); export it again") from None
-
-
-def _form(path: Path) -> tuple[int, int, int]:
-    """Return bits of a sample, samples of a pixel, and photometric interpretation."""
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
-    with path.open("rb") as file:
-        head = file.read(8)
-        head += file.read(8) if head[2:4] in (b"+\0", b"\0+") else b""  # BigTIFF
-        tags = ImageFileDirectory_v2(head)
-        file.seek(tags.next)
-        tags.load(file)
-        bits = tags.get(_BITS, (1,))
-        return int(bits[0]), int(tags.get(_SAMPLES, 1)), int(tags.get(_PHOTOMETRIC, -1))
 
 
 def _stored(image: "Image", bits: int, by_number: bool) -> "NDArray[Any]":

@@ -5,23 +5,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seg import _preproc
-from seg.convert.opencv import open_other
+from seg.convert.opencv import Opened, open_other
 from seg.files import SUFFIXES, checks
 from seg.labels import IGNORE, Color, LabelMap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
-Unknown = tuple[int, int, Color | int, int, int, int | None, int, int]
+Unknown = tuple[int, int, Color | int, int, int, int | None, int, int, int]
 """What the label map does not list: pixels, distinct colours or values, the first of them, its x and y, the
-``max_distance`` that would match them all, their largest gray level but 255 (-1: not all are gray), and how many of the
-pixels are fully transparent."""
+``max_distance`` that would match them all, their largest gray level but 255 (-1: not all are gray), how many of the
+pixels are fully transparent, and the largest channel of the colours."""
 
 _WAYS = ("auto", "color", "index", "ade20k", "red")
 ANNOTATIONS = ("labelme", "coco", "cityscapes_polygons")  # which other files read
+_LONGEST_REACH = 16  # of colours that a table, or a program, has rounded
 
 
 class Mapped(NamedTuple):
@@ -29,8 +30,9 @@ class Mapped(NamedTuple):
     ``unknown=ignore`` let it pass), the name of the source's format if it is lossy, how many unlisted colours
     ``unknown=nearest`` made one class, with that class, if they are several, the pixels of classes that are fully
     transparent, the number of the object at each pixel (H, W) uint16, 0 = none, where that was asked for, how many
-    groups of objects have no number there, and by `seg.convert.summary.NOTHING` how many annotations draw nothing, with
-    the first."""
+    groups of objects have no number there, by `seg.convert.summary.NOTHING` how many annotations draw nothing, with the
+    first, what was done about an EXIF orientation (``applied``, ``left``, empty where there is none), and the value
+    that the file declares as nodata, with the pixels of it that became a class, and that class."""
 
     mask: "NDArray[np.uint8]"
     counts: dict[int, int]
@@ -41,6 +43,8 @@ class Mapped(NamedTuple):
     instances: "NDArray[np.uint16] | None" = None
     groups: int = 0
     nothing: dict[str, tuple[int, str]] | None = None
+    exif: str = ""
+    nodata: tuple[float, int, int] | None = None
 
 
 class Stamp(NamedTuple):
@@ -124,7 +128,7 @@ class LabelReader:
         """
         return self._mapped(_samples(image))
 
-    def _mapped(self, samples: "NDArray[Any]") -> Mapped:
+    def _mapped(self, samples: "NDArray[Any]", lossy: str = "") -> Mapped:
         import numpy as np
 
         wide = samples.ndim == 2 and samples.dtype not in (np.uint8, np.uint16)
@@ -135,11 +139,12 @@ class LabelReader:
             samples = np.where(outside, next(iter(self._values), 0), samples).astype(np.uint16)
         mask, counts, missing, merged, clear = _preproc.map_array(samples, self._table, **self.options)
         if missing and self.options["unknown"] != "ignore":
-            raise ValueError(self.reason(missing))
+            whole = counts if outside is None or not outside.any() else {}
+            raise ValueError(self.reason(missing, whole, lossy))
         if outside is not None and outside.any():
             mask[outside] = IGNORE
             counts = count(mask)
-        return Mapped(mask, counts, missing, merged=merged, clear=clear)
+        return Mapped(mask, counts, missing, lossy, merged, clear)
 
     def _check_outside(self, ids: "NDArray[Any]", outside: "NDArray[np.bool_]") -> None:
         """Refuse ids that no class can have, unless they are ignored."""
@@ -166,20 +171,28 @@ class LabelReader:
         if result.status == "unsupported":
             return self.other_file(path), stamp
         if mask is None:
-            raise ValueError(result.reason or self.reason(result.unknown))
-        return Mapped(mask, result.counts, result.unknown, merged=result.merged, clear=result.clear), stamp
+            raise ValueError(result.reason or self.reason(result.unknown, result.counts))
+        exif = "left" if result.orientation > 1 else ""
+        return Mapped(mask, result.counts, result.unknown, "", result.merged, result.clear, exif=exif), stamp
 
     def other_file(self, path: Path) -> Mapped:
         """Read a file that is not PNG as a mask, decoded by OpenCV or Pillow, mapped alike. Raises as `file` does."""
         by_number = self.options["read"] == "index" or not self.labels.colors
         gray = self.options["read"] != "color" and bool(self._values)
-        pixels, lossy = open_other(path, self.max_pixels, by_number, gray)
-        return self._mapped(pixels if pixels.ndim == 3 else _samples(pixels))._replace(lossy=lossy)
+        opened = open_other(path, self.max_pixels, by_number, gray)
+        pixels = opened.pixels if opened.pixels.ndim == 3 else _samples(opened.pixels)
+        mapped = self._mapped(pixels, opened.lossy)
+        return mapped._replace(exif=opened.exif, nodata=_nodata(opened, mapped.mask))
 
-    def reason(self, missing: Unknown | None) -> str:
-        """Return the error text about pixels that the label map does not list, with what to do about them."""
+    def reason(self, missing: Unknown | None, counts: "Mapping[int, int]", lossy: str = "") -> str:
+        """Return the error text about pixels that the label map does not list, with what to do about them.
+
+        Args:
+            counts: pixels of each mask value, those that are not listed among 255; empty if the file has others too.
+            lossy: the name of the file's format if that is lossy.
+        """
         assert missing is not None
-        pixels, distinct, first, x, y, reach, level, clear = missing
+        pixels, distinct, first, x, y, reach, level, clear, brightest = missing
         noun = "colour" if isinstance(first, tuple) else "value"
         problem = (
             f"{noun} {first} is not in the label map: {_many(pixels, 'pixel')} of "
@@ -188,38 +201,68 @@ class LabelReader:
         advice = "add it to the label map, or use unknown=ignore"
         if clear:
             advice += f", or transparent=ignore ({clear} of the pixels have alpha 0)"
+        numbers = isinstance(first, tuple) and self._look_like_numbers(level, brightest, counts)
+        if lossy:
+            advice = f"{lossy} is lossy, which changes what was painted: ask for PNG labels"
+            if reach is not None and not numbers:
+                advice += f", or use unknown=nearest max_distance={reach}, as this file needs, and look at the masks"
+            return f"{problem}; {advice}"
         if not isinstance(first, tuple):
-            return f"{problem}; {self._hint(first)}{advice}"
-        if 1 <= level < len(self.labels.labels):
+            return f"{problem}; {self._hint(first, counts, pixels, distinct)}{advice}"
+        if numbers and level >= 1:
             return (
-                f"{problem}; these look like indices, not colours (gray levels of at most {level}): {self._by_number()}"
+                f"{problem}; these look like indices, not colours (gray levels of at most {level}): "
+                f"{self._by_number(level)}"
             )
         away, nearest = _nearest(first, self.labels)
         if len(nearest) > 1:
             return f"{problem}; {' and '.join(nearest)} are equally near, {away} away; {advice}"
-        if reach is not None:
+        if reach is not None and reach <= _LONGEST_REACH and not numbers:
             advice += f" or unknown=nearest max_distance={reach}"
         return f"{problem}; nearest is {nearest[0]}, {away} away; {advice}"
 
-    def _by_number(self) -> str:
-        """Say how to read indices under this map."""
+    def _look_like_numbers(self, level: int, brightest: int, counts: "Mapping[int, int]") -> bool:
+        """Tell whether unlisted colours may well be numbers, whose nearest colour would be a wrong class: they are
+        nearly black, and the file has no colour that is listed.
+
+        Args:
+            level, brightest: see `Unknown`.
+        """
+        tones: dict[int, set[bool]] = {}
+        for (r, g, b), index in self.labels.colors:
+            tones.setdefault(index, set()).add(r == g == b)
+        if any(tones.get(value) == {False} for value in counts if value != IGNORE):
+            return False
+        if level < 0:
+            return brightest <= _LONGEST_REACH
+        return 1 <= level <= max(len(self.labels.labels) - 1, _LONGEST_REACH)
+
+    def _by_number(self, level: int) -> str:
+        """Say how to read indices of at most ``level`` under this map."""
         if self._values:
             return "use read=index"
         if (unread := _unread(self.labels)) and not any(unread.values()):
             return f"if they are those of {_listed(unread)} in the label map, call it 'value' there"
-        name = json.dumps(self.labels.labels[0].name, ensure_ascii=False)
-        return (
-            "use read=index if the classes of the label map are numbered from 0 in its order, or a YAML label map that "
-            f"lists them (classes: [{{name: {name}, values: [0]}}, ...])"
-        )
+        rows = self.labels.labels
+        name = json.dumps(rows[0].name, ensure_ascii=False)
+        listed = f"a YAML label map that lists them (classes: [{{name: {name}, values: [0]}}, ...])"
+        if level >= len(rows):
+            return f"the label map has {len(rows)} classes, use {listed}"
+        return f"use read=index if the classes of the label map are numbered from 0 in its order, or {listed}"
 
-    def _hint(self, value: int) -> str:
-        """Return what an unlisted 1 or 255 may mean: files of two values hold 0 and 1, or 0 and 255."""
+    def _hint(self, value: int, counts: "Mapping[int, int]", pixels: int, distinct: int) -> str:
+        """Return what an unlisted 1 or 255 may mean: files of two values hold 0 and 1, or 0 and 255, and 255 beside
+        other numbers marks pixels to ignore."""
+        ignore = "use ignore_values=[255] if it marks pixels to ignore, or " if value == 255 else ""
         other = {1: 255, 255: 1}.get(value)
-        if other in self._values:
-            name = self.labels.name_of(self._values[other])
-            return f"two values are stored as 0 and 1 or as 0 and 255; '{name}' has {other}: list [1, 255] for it, or "
-        return "use ignore_values=[255] if it marks pixels to ignore, or " if value == 255 else ""
+        if other is None or {*self._values} != {0, other} or distinct > 1:
+            return ignore
+        if not {*counts} <= {self._values[0], IGNORE} or counts.get(IGNORE) != pixels:
+            return ignore
+        name = self.labels.name_of(self._values[other])
+        return (
+            f"two values are stored as 0 and 1 or as 0 and 255; '{name}' has {other}: list [1, 255] for it, or {ignore}"
+        )
 
 
 def convert_array(
@@ -250,7 +293,7 @@ def _samples(image: "NDArray[Any]") -> "NDArray[Any]":
         return image
     raise ValueError(
         f"image: expected H x W x 3 uint8 (RGB) or H x W integers (ids), got {image.dtype} of shape {image.shape}; "
-        "drop alpha with image[..., :3], convert with astype"
+        "drop alpha with image[..., :3], and give whole numbers as integers"
     )
 
 
@@ -285,6 +328,14 @@ def _unread(labels: LabelMap) -> dict[str, bool]:
 
 def _listed(names: "Iterable[str]") -> str:
     return " and ".join(f"'{name}'" for name in names)
+
+
+def _nodata(opened: Opened, mask: "NDArray[np.uint8]") -> tuple[float, int, int] | None:
+    """Return the value that a file declares as nodata, the pixels of it that became a class, and the class."""
+    if opened.nodata is None or opened.missing is None:
+        return None
+    classes = mask[opened.missing & (mask != IGNORE)]
+    return (opened.nodata, classes.size, int(classes[0])) if classes.size else None
 
 
 def count(mask: "NDArray[np.uint8]") -> dict[int, int]:

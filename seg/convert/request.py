@@ -24,6 +24,7 @@ def work(
     images_destination: str | None = None,
     image_template: str = "{}",
     template: str = "{}",
+    exif: str = "apply",
     instances_destination: str | None = None,
     **options: Any,
 ) -> Callable[..., Summary]:
@@ -32,7 +33,7 @@ def work(
     Args:
         inverse: colour masks.
         size, tile, overlap: see `seg.convert.Cut`.
-        images, images_destination, image_template, template: see `seg.convert.ImageTiles`.
+        images, images_destination, image_template, template, exif: see `seg.convert.ImageTiles`.
         instances_destination: ``instances`` of `convert_folder`.
         options: its others.
 
@@ -46,6 +47,8 @@ def work(
     if not images:
         checks.idle("image_template", image_template, "{}", "images")
         checks.idle("template", template, "{}", "images")
+        checks.idle("exif", exif, "apply", "images")
+    checks.choice("exif", exif, ("apply", "ignore"))
     cut = Cut(size, tile, overlap) if any((size, tile, overlap)) else None  # type: ignore[arg-type]
     if inverse:
         if options["background"] is not None:
@@ -65,7 +68,7 @@ def work(
                 "expected tile or size with images, got neither; without them the images would stay what they are"
             )
         options["images"] = ImageTiles(
-            cut, images, images_destination, image_template=image_template, template=template
+            cut, images, images_destination, image_template=image_template, template=template, exif=exif
         )
     return partial(convert_folder, cut=cut, instances=instances_destination, **options)
 

@@ -33,6 +33,22 @@ NOTHING = {
 }
 """What to say of annotations that draw nothing, by their kind."""
 
+_EXIF = {
+    "left": "{files} label files have an EXIF orientation, the first {first}; their masks are the pixels as they are "
+    "stored, while images are turned: see that mask and image agree, else save the labels upright, or give exif=ignore "
+    "for tiles, and data.exif=ignore for training",
+    "applied": "{files} label files have an EXIF orientation, the first {first}; their masks were turned by it, as "
+    "images are: see that mask and image agree, else save the labels without it",
+}
+_IMAGE_EXIF = (
+    "EXIF turned or mirrored {files} images, though their size does not show it, the first that of {first}; see in a "
+    "picture that tiles of mask and image agree; if the labels were painted on the pixels as they are stored, give "
+    "exif=ignore"
+)
+_NODATA = (
+    "{pixels} pixels of {files} files have the value that their file declares as nodata, and count as a class, the "
+    "first {first}"
+)
 _FIRST_FAILURES = 20
 
 
@@ -89,6 +105,13 @@ class Tally:
         self._transparent += record.get("transparent", 0)
         if record.get("transparent"):
             self._note(_CLEAR, f"'{record['file']}'", record["transparent"])
+        if record.get("exif"):
+            self._note(_EXIF[record["exif"]], f"'{record['file']}'")
+        if record.get("image_exif"):
+            self._note(_IMAGE_EXIF, f"'{record['file']}'")
+        if nodata := record.get("nodata"):
+            value, pixels, index = nodata
+            self._note(_NODATA, self._first_nodata(record["file"], value, index), pixels)
         if record.get("groups"):
             self._note(_GROUPS, f"'{record['file']}'")
         for kind, (times, where) in (record.get("nothing") or {}).items():
@@ -113,6 +136,18 @@ class Tally:
         first, files, before = self._odd.get(text, (first, 0, 0))
         self._odd[text] = first, files + 1, before + amount
 
+    def _first_nodata(self, file: str, value: float, index: int) -> str:
+        """Name a file whose nodata value became a class, and say what makes it 255."""
+        name = self._labels.name_of(index)
+        (label,) = (label for label in self._labels.labels if label.name == name)
+        if len(label.values) > 1:  # the class stays, with its other values
+            remedy = f"take {value:g} out of the values of '{name}' in the label map"
+        else:
+            remedy = f"give ignore=[{name}]"
+        if value in label.values:
+            remedy += f" and give ignore_values=[{value:g}]"
+        return f"'{file}', where {value:g} is '{name}'; if that means no data, {remedy}"
+
     def _tell(self) -> None:
         self._told = time.monotonic()
         if self._progress:
@@ -124,7 +159,7 @@ class Tally:
     def summary(self) -> Summary:
         self._tell()
         for text, (first, files, amount) in self._odd.items():
-            self.warn(text.format(files=files, first=first, amount=amount))
+            self.warn(text.format(files=files, first=first, pixels=amount, amount=amount))
         return Summary(
             converted=self._kinds["converted"],
             skipped=self._kinds["skipped"],

@@ -135,9 +135,12 @@ class ImageTiles:
         *,
         image_template: str = "{}",
         template: str = "{}",
+        exif: str = "apply",
     ) -> None:
         from seg.data.pairs import list_images, shared_name
+        from seg.images import Reading
 
+        self._reading = Reading.of(exif=exif)
         shared_name("a", template)  # is it a template?
         self._cut, self._template, self._shared_name = cut, template, shared_name
         self._files = list_images(Path(images), image_template)
@@ -174,9 +177,15 @@ class ImageTiles:
         return read
 
     @property
+    def exif(self) -> bool:
+        """Whether images are turned as their EXIF orientation says."""
+        return self._reading.exif
+
+    @property
     def key(self) -> str:
         """Everything that the tiles depend on, as text."""
-        return json.dumps([self._cut.to_dict(), os.path.realpath(self._images), self._template, "16 bits stay"])
+        about = [self._cut.to_dict(), os.path.realpath(self._images), self._template, "16 bits stay"]
+        return json.dumps([*about, *([] if self.exif else ["exif=ignore"])])
 
     @property
     def destination(self) -> Path:
@@ -207,9 +216,12 @@ class ImageTiles:
         """Yield the files that `write` writes for a mask of that size."""
         return self._cut.paths(self._destination / f"{name}.png", height, width)
 
-    def write(self, name: str, size: tuple[int, int]) -> None:
+    def write(self, name: str, size: tuple[int, int]) -> str:
         """Cut the image of a name into RGB tiles of 8 or 16 bits, as it has; ``size`` (height, width) is that of its
         label before it was resized.
+
+        Returns:
+            ``applied`` if EXIF turned or mirrored it in a way that its size does not show, else nothing.
 
         Raises:
             ValueError: no image, not readable, or of another size.
@@ -218,16 +230,22 @@ class ImageTiles:
         from seg.images import read_values
         from seg.images.reading import RGB
 
-        values = read_values(self.source(name))
+        values = read_values(self.source(name), self._reading)
         if values.dropped or values.colors.shape[2] > 3:
             self._narrowed.append(str(self._files[name]))
         image = values.chosen(RGB) if values.pixels.dtype.name == "uint16" else values.image(RGB)
-        if image.shape[:2] != size:
+        height, width = image.shape[:2]
+        if (height, width) != size:
+            turned = (width, height) == size and values.orientation > 4
+            other = "ignore" if self.exif else "apply"
+            remedy = f"give exif={other}, because EXIF orientation {values.orientation} tells the two apart"
             raise ValueError(
-                f"image '{self._files[name]}': expected {size[1]} x {size[0]} pixels as its label, got "
-                f"{image.shape[1]} x {image.shape[0]}; export both at one size"
+                f"image '{self._files[name]}': expected {size[1]} x {size[0]} pixels as its label, got {width} x "
+                f"{height}; {remedy if turned else 'export both at one size'}"
             )
         self._cut.write(self._destination / f"{name}.png", self._cut.resized(image, nearest=False))
+        hidden = self.exif and values.orientation > 1 and (values.orientation < 5 or height == width)
+        return "applied" if hidden else ""
 
     def remove(self, name: str) -> None:
         """Remove what was written for a name."""
@@ -237,7 +255,7 @@ class ImageTiles:
         """Yield warnings of images without a label, labels that do not fit the template, and bands that tiles lack."""
         if self._narrowed:
             yield (
-                f"{len(self._narrowed)} images have more bands than their tiles, which are RGB, the first "
+                f"{len(self._narrowed)} images have more bands or pages than their tiles, which are RGB, the first "
                 f"'{min(self._narrowed)}'"
             )
         if self._alone:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg.files import SUFFIXES
-from seg.images.headers import Tiff, orientation_of, read_tiff
+from seg.images.headers import Tiff, check_frames, orientation_of, read_tiff
 from seg.images.reading import Reading
 
 _PNG_WITH_ALPHA = (b"\x04", b"\x06")  # colour types: gray and RGB
@@ -86,8 +86,9 @@ def decode_values(data: bytes, reading: Reading, *, every: bool = False) -> Valu
         every: alpha as well, even if the reading needs none, and gray as one band.
 
     Raises:
-        ValueError: damaged, of another format, or in need of a library that is missing.
+        ValueError: damaged, an animation, of another format, or in need of a library that is missing.
     """
+    check_frames(data)
     every = every or reading.bands is not None
     orientation = orientation_of(data)
     tiff = read_tiff(data)
@@ -144,19 +145,20 @@ def _tiff_values(data: bytes, tiff: Tiff, reading: Reading, every: bool) -> Valu
     alpha = tiff.alpha in (1, 2) and tiff.samples in (2, 4)
     if _is_for_tifffile(tiff, reading):
         pixels = _tifffile(data, tiff, reading)
-        others = 0 if reading.bands is not None else tiff.samples * (tiff.pages - 1)
+        others = 0 if reading.bands is not None else tiff.samples * (tiff.pictures - 1)
         return Values(pixels, alpha and pixels.shape[2] == tiff.samples, others)
     single = every or tiff.floats or tiff.bits > 16
     pixels = _opencv(data, (cv2.IMREAD_ANYCOLOR if single else cv2.IMREAD_COLOR) | cv2.IMREAD_ANYDEPTH)
     hidden = alpha and tiff.photometric == 2 and _is_seen(data)  # writers call any fourth band alpha
     if hidden and tiff.alpha == 2 and tiff.bits == 8:  # libtiff has multiplied the colours by it
-        return Values(_tifffile(data, tiff, reading)[..., :3], dropped=1)
+        others = tiff.samples * (tiff.pictures - 1)
+        return Values(_tifffile(data, tiff, reading)[..., :3], dropped=1 + others)
     if tiff.photometric == 0 and pixels.dtype == np.uint16:  # white is zero, which OpenCV knows of 8 bits alone
         pixels = 65535 - pixels
     if not reading.exif:
         pixels = turned(pixels, {6: 8, 8: 6}.get(tiff.orientation, tiff.orientation))
     dropped = tiff.samples - 3 if tiff.photometric == 2 and not alpha else int(hidden)
-    return Values(pixels, False, dropped + tiff.samples * (tiff.pages - 1))
+    return Values(pixels, False, dropped + tiff.samples * (tiff.pictures - 1))
 
 
 def _is_seen(data: bytes) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from seg.files import checks
 from seg.images.decoding import Values, decode, decode_values
-from seg.images.headers import size_of
+from seg.images.headers import check_frames, size_of
 from seg.images.reading import RGB, Reading
 from seg.labels import IGNORE
 
@@ -139,6 +139,7 @@ def decode_mask(data: bytes) -> NDArray[np.uint8]:
 def _decode_png(data: bytes) -> NDArray[Any]:
     """Return the values of a gray PNG file of at most the `limit`."""
     check_limit(data)
+    check_frames(data)
     values = decode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise ValueError(_DAMAGED)
@@ -172,6 +173,7 @@ def _palette_indices(data: bytes) -> NDArray[np.uint8]:
     from PIL.PngImagePlugin import PngImageFile
 
     check_limit(data)
+    check_frames(data)
     try:
         with PngImageFile(io.BytesIO(data)) as image:
             return np.array(image)

@@ -1,14 +1,16 @@
 """What is odd about the values of images, and how a training set says what to do about it."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seg.images.decoding import Values
+from seg.images.headers import read_header
 from seg.images.reading import Range, Reading, check_finite
 
 _SHARES = (0.5, 99.5)  # percent: what `percentiles` takes for black and white; nnU-Net's choice for CT
@@ -45,6 +47,26 @@ class Oddity(NamedTuple):
     text: str
     advice: str
     images: list[int]
+
+
+def left_out_pages(paths: Iterable[Path], reading: Reading) -> str:
+    """Say how many TIFF files have pages that nobody sees; empty if none has, or if bands were chosen, of all pages."""
+    if reading.bands is not None or not (found := [path for path in paths if _has_pages(path)]):
+        return ""
+    return (
+        f"{len(found)} images have several pages, of which the first alone is read, such as '{found[0]}'; save each "
+        "page as a file of its own, or train with data.bands to read all as bands"
+    )
+
+
+def _has_pages(path: Path) -> bool:
+    """Tell whether there are several pictures in a file; a damaged one has none, and its reader says so."""
+    try:
+        with path.open("rb") as file:
+            tiff = read_header(file, any_form=True).tiff
+    except (ValueError, OSError):
+        return False
+    return tiff is not None and tiff.pictures > 1
 
 
 def value_facts(values: Values, reading: Reading) -> ValueFacts:

@@ -1,5 +1,6 @@
 """Some images of a folder, evenly chosen and normalised, for what measures or calibrates a model."""
 
+import logging
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,10 @@ from torch import Tensor
 from seg.data.pairs import list_images, one
 from seg.data.pairs.images import images_of
 from seg.images import Reading, read_image
+from seg.images.oddities import left_out_pages
 from seg.models import Normalization
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -61,6 +65,8 @@ def batches_of(
     if len(chosen) < 2:
         raise ValueError(f"images: expected at least two in '{folder}', got {len(chosen)}; give a folder with more")
     random.Random(seed).shuffle(chosen)  # neighbours by name look alike, and would hide variance from a batch
+    if text := left_out_pages(chosen, reading):
+        log.warning(text)
     images = [torch.from_numpy(read_image(path, reading)) for path in chosen]
     height, width = size or (max(side // 32, 1) * 32 for side in images[0].shape[:2])
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in normalization)

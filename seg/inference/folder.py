@@ -20,6 +20,7 @@ from seg.data.pairs.folders import check_apart, list_names
 from seg.data.pairs.images import images_of
 from seg.files import held, make_folder, write_json
 from seg.files.manifest import Manifest, Record
+from seg.images.oddities import left_out_pages
 from seg.inference.heads import check_views, heads_of, warn_of_others
 from seg.inference.image import TIFF, predict_image
 from seg.inference.outputs import FOLDERS, Kind, Products
@@ -88,6 +89,8 @@ def predict_folder(
     }
     _check_targets(targets, images, folders)
     _check_geotiff(kinds, images.values())
+    if text := left_out_pages(images.values(), trained.reading):
+        log.warning(text)
     key = json.dumps({**(made_by or {}), "kinds": kinds, "as": products.probabilities})
     with held(destination, "destination: expected a folder that nobody writes to", "wait, or give another folder"):
         with Manifest(destination, "", key) as manifest:

@@ -1,5 +1,6 @@
 """One class of a label map: its name, and the colours and values that stand for it in a label image."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -59,12 +60,18 @@ def with_ignored(labels: Sequence[Label], values: Sequence[int]) -> Sequence[Lab
     """
     listed = {value: label for label in labels for value in label.values}
     for value in values:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(
+                f"ignore_values: expected whole numbers such as [-1, 255], got {value!r}; write a number that is no "
+                "class in its place, such as -1 (numpy.nan_to_num(labels, nan=-1)), and give that"
+            )
         if not _is_any(value):
             raise ValueError(f"ignore_values: expected whole numbers such as [-1, 255], got {value!r}; correct it")
-        if value in listed and not listed[value].ignore:
+        if value in listed and not (label := listed[value]).ignore:
+            several = f"take {value} out of its values {[*label.values]} in the label map first"
             raise ValueError(
-                f"ignore_values: expected values that are no class, got {value}, which is '{listed[value].name}'; "
-                f"ignore that class by its name (ignore=[...])"
+                f"ignore_values: expected values that are no class, got {value}, which is '{label.name}'; "
+                f"{several if len(label.values) > 1 else 'ignore that class by its name (ignore=[...])'}"
             )
     if not (more := tuple(value for value in dict.fromkeys(values) if value not in listed)):
         return labels

@@ -438,3 +438,17 @@ def test_logits_that_are_not_finite(run: Predict, tmp_path: Path, script: Script
     torch.save(state, "std.pt")
     with pytest.raises(ValueError, match="normalization"):
         run(checkpoint="std.pt")
+
+
+def test_pages_that_nobody_sees_are_said(run: Predict, caplog: pytest.LogCaptureFixture) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 50, 70, 3), np.uint8)
+    for name in ("p", "q"):
+        tifffile.imwrite(f"images/{name}.tif", pixels, photometric="rgb")
+    run()
+    said = "2 images have several pages, of which the first alone is read, such as 'images/p.tif'; save each page as"
+    assert [record.message for record in caplog.records if said in record.message]
+    caplog.clear()
+    Path("images/p.tif").unlink()
+    tifffile.imwrite("images/q.tif", pixels[0], photometric="rgb")
+    run(destination="again")
+    assert not [record for record in caplog.records if "pages" in record.message]

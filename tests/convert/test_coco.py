@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import Script, fails
+from PIL import Image
 
 from seg.convert import convert_folder
 from seg.convert.tiles import Cut, ImageTiles
@@ -363,6 +364,9 @@ def test_panoptic_segments(panoptic: Path, tmp_path: Path) -> None:
     )
     cv2.imwrite(str(png), image[..., 0])
     assert "got Pillow's mode L of" in convert().failures[0][1]
+    frames = [Image.fromarray(np.roll(image, number, 0)) for number in range(2)]
+    frames[0].save(png, save_all=True, append_images=frames[1:])
+    assert "'a.png': expected one picture, got an animation of 2 frames; save the frame" in convert().failures[0][1]
     png.write_bytes(b"no PNG")
     assert "'a.png': expected a PNG, got one that cannot be decoded" in convert().failures[0][1]
     png.unlink()

@@ -296,6 +296,10 @@ def test_exported_labels_that_cannot_be_read(exports: Path, tmp_path: Path) -> N
         label.write_bytes(broken)
         with pytest.raises(ValueError, match="expected a PNG, got one that cannot be decoded"):
             reader.file(label)
+    frames = [Image.new("L", (8, 8), number) for number in range(2)]
+    frames[0].save(label, save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match="expected one picture, got an animation of 2 frames; save the frame"):
+        reader.file(label)
 
 
 def test_command_line(source: Path, script: Script, tmp_path: Path) -> None:

@@ -342,6 +342,7 @@ def check_mapping(image: np.ndarray, table: _preproc.Table, listed: dict[Any, in
     if at:
         y, x = divmod(at[0], image.shape[1])
         assert report[:6] == (len(at), len(unknown), keys[at[0]], x, y, reference_reach(unknown, listed))
+        assert image.ndim == 2 or report[8] == np.array([*unknown]).max()
     else:
         assert report is None
     mirrored, *_ = _preproc.map_array(image[::-1, ::-1], table, **options)  # strides below zero
@@ -352,14 +353,12 @@ def check_mapping(image: np.ndarray, table: _preproc.Table, listed: dict[Any, in
 
 
 def reference_reach(unknown: set[Any], listed: dict[Any, int]) -> int | None:
-    """The least max_distance that answers for all of them, up to 16."""
+    """The least max_distance that answers for all of them."""
     if not all(isinstance(key, tuple) for key in unknown):
         return None
-    for far in range(17):
-        image = np.array([sorted(unknown)], np.uint8)
-        if not reference_map(image, listed, far)[1]:
-            return far
-    return None
+    if reference_map(np.array([sorted(unknown)], np.uint8), listed, 255)[1]:
+        return None
+    return max(min(max(abs(a - b) for a, b in zip(key, color, strict=True)) for color in listed) for key in unknown)
 
 
 def test_nearest_never_guesses_a_tie() -> None:
@@ -367,7 +366,7 @@ def test_nearest_never_guesses_a_tie() -> None:
     image = np.array([[[2, 0, 0], [2, 0, 2], [1, 0, 0], [0, 0, 2]]], np.uint8)
     mask, _, unknown, *_ = _preproc.map_array(image, table, unknown="nearest", max_distance=255)
     assert mask.tolist() == [[255, 255, 0, 0]]
-    assert unknown == (2, 2, (2, 0, 0), 0, 0, None, -1, 0)
+    assert unknown == (2, 2, (2, 0, 0), 0, 0, None, -1, 0, 2)
 
 
 def test_read_rules() -> None:
@@ -565,7 +564,7 @@ def test_a_failed_source_leaves_no_older_mask(tmp_path: Path) -> None:
     assert mask.exists()
     cv2.imwrite(str(source), np.full((2, 2, 3), 7, np.uint8))
     (result,) = _preproc.convert_files([(source, mask)], TABLE)
-    assert (result.status, result.unknown) == ("unknown", (4, 1, (7, 7, 7), 0, 0, 7, 7, 0))
+    assert (result.status, result.unknown) == ("unknown", (4, 1, (7, 7, 7), 0, 0, 7, 7, 0, 7))
     assert list(mask.parent.iterdir()) == []
 
 

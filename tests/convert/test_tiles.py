@@ -260,4 +260,6 @@ def test_tiles_of_images_keep_16_bits_and_say_what_they_lose(tmp_path: Path, pai
     bands = np.random.default_rng(0).integers(0, 256, (40, 40, 4), np.uint8)
     Image.fromarray(bands).save(tmp_path / "images/b.tif")  # its fourth band is called alpha, and is not opaque
     summary = run(tmp_path, Cut(tile=32, overlap=8))
-    assert any("1 images have more bands than their tiles, which are RGB" in text for text in summary.warnings), summary
+    assert any(
+        "1 images have more bands or pages than their tiles, which are RGB" in text for text in summary.warnings
+    ), summary

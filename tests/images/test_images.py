@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seg.images import read_image, read_mask
+from seg.images import read_image, read_instances, read_mask, read_values
 
 
 def test_image_rules(tmp_path: Path) -> None:
@@ -73,3 +73,33 @@ def test_masks_are_8_bit_grayscale_png(tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:40])
     with pytest.raises(ValueError, match="cut.png': expected a PNG, got a damaged one; copy"):
         read_mask(tmp_path / "cut.png", 2)
+
+
+@pytest.mark.parametrize("form", ["png", "webp"])
+def test_animations_are_refused(tmp_path: Path, form: str) -> None:
+    """Their first frame was read as an image, as a mask and as numbers of objects."""
+    gray = [Image.fromarray(np.full((8, 8), number, np.uint8)) for number in (0, 90, 180)]
+    path = tmp_path / f"a.{form}"
+    gray[0].save(path, save_all=True, append_images=gray[1:])
+    readers = [read_image, read_values, *([lambda path: read_mask(path, 200), read_instances] if form == "png" else [])]
+    for read in readers:
+        with pytest.raises(ValueError, match=r"a\.\w+': expected one picture, got an animation of 3 frames; save the"):
+            read(path)
+    gray[0].save(path, save_all=True)  # one frame
+    assert read_image(path).shape == (8, 8, 3)
+
+
+def test_pages_of_images_are_counted_without_overviews(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    pixels = np.zeros((32, 32, 3), np.uint8)
+
+    def dropped(*pages: tuple[int, int]) -> int:
+        with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+            for size, kind in pages:
+                file.write(pixels[:size, :size], photometric="rgb", subfiletype=kind, metadata=None)
+        return read_values(tmp_path / "a.tif").dropped
+
+    assert dropped((32, 0)) == dropped((32, 0), (16, 1), (8, 1)) == 0
+    assert dropped((32, 0), (32, 0)) == dropped((32, 2), (16, 2)) == 3  # a page of another size, too
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 32, 32), np.uint8), imagej=True, truncate=True)
+    assert read_values(tmp_path / "a.tif").dropped == 4

@@ -3,6 +3,7 @@
 import itertools
 import math
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seg import inference
+from seg.images import RGB
 from seg.inference import augmented, composed, sliding, whole, whole_image
+from seg.inference.examples import batches_of
 from seg.inference.trained import Trained
 
 
@@ -245,3 +248,14 @@ def test_windows_refuse_nonsense(wrong: dict[str, Any], message: str) -> None:
 def test_views_refuse_nonsense(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         augmented(lambda x: x, **wrong)
+
+
+def test_pages_that_examples_lack_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    for name in "ab":
+        tifffile.imwrite(tmp_path / f"{name}.tif", pixels, photometric="rgb")
+    (batch,) = batches_of(tmp_path, ((0.5,) * 3, (0.5,) * 3), RGB)
+    assert batch.shape == (2, 3, 32, 32)
+    (record,) = caplog.records
+    assert record.message.startswith("2 images have several pages, of which the first alone is read, such as '")
