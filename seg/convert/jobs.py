@@ -44,7 +44,7 @@ def list_jobs(
 ) -> Iterator[Job]:
     """Yield the jobs of a run, for all sources or those of a shard; unchanged ones come with their record."""
     for path, name, mask_name, reason in sources:
-        manifest.claim(name)
+        manifest.claim(name, unlisted=not mask_name)
         # By the mask's name, not by position: a file added later moves no other file to another shard.
         if shard and zlib.crc32(os.fsencode(mask_name)) % shard[1] != shard[0] - 1:
             continue

@@ -45,6 +45,7 @@ class Manifest:
         self._other_keys = False
         self._index = self._read_index()
         self._claimed = array("Q")
+        self._complete = True
 
     def __enter__(self) -> Self:
         return self
@@ -104,13 +105,21 @@ class Manifest:
         """Count the lines of all calls."""
         return len(self._index)
 
-    def claim(self, name: str) -> None:
-        """Take note that this call makes something of a source; see `unclaimed`."""
+    def claim(self, name: str, *, unlisted: bool = False) -> None:
+        """Take note that this call makes something of a source; see `unclaimed`.
+
+        Args:
+            unlisted: the source is a folder, or a file of several, that cannot be read: nobody knows what is gone.
+        """
         self._claimed.append(_wide_hash(name))
+        self._complete &= not unlisted
 
     def unclaimed(self) -> Iterator[Record]:
-        """Yield a record of each source that was converted before, and that this call has not claimed."""
-        if not self._index:
+        """Yield a record of each source that was converted before, and that this call has not claimed.
+
+        None where a part of the sources could not be listed.
+        """
+        if not self._index or not self._complete:
             return
         claimed, seen = array("Q", sorted(self._claimed)), set()
         for record in self._lines():

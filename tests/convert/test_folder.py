@@ -283,7 +283,7 @@ def test_unknown_colors(source: Path, target: Path) -> None:
     )
     (target / "sub0").mkdir(parents=True)
     (target / "sub0" / "0.png").write_text("an older mask")
-    summary = convert_folder(source, target, LABELS)
+    summary = convert_folder(source, target, LABELS, overwrite=True)
     assert outcome(summary) == (4, 0, 1)
     assert not (target / "sub0" / "0.png").exists()
     assert summary.failures[0][0] == "sub0/0.png"

@@ -220,3 +220,20 @@ def test_a_link_to_a_folder_above(tmp_path: Path) -> None:
         assert summary.failures[0][0] == "up/"
         assert summary.failures[0][1].startswith("a link to a folder that holds the destination")
         assert sum(summary.pixels.values()) == 2 * MASK.size
+
+
+def test_nothing_goes_while_a_part_cannot_be_listed(tmp_path: Path) -> None:
+    """A damaged file of annotations: its images are not gone."""
+    source, target = tmp_path / "labels", tmp_path / "masks"
+    for part in ("one", "two"):
+        (source / part).mkdir(parents=True)
+        about = {"images": [{"id": 1, "file_name": f"{part}.jpg", "height": 8, "width": 8}]}
+        about |= {"categories": [{"id": 1, "name": "car"}], "annotations": []}
+        (source / part / "a.json").write_text(json.dumps(about))
+    options = {"read": "coco", "background": "sky"}
+    convert_folder(source, target, FIRST, **options)
+    assert masks_in(target) == ["one/one.png", "two/two.png"]
+    (source / "one/a.json").write_text("{")
+    summary = convert_folder(source, target, FIRST, **options)
+    assert (summary.skipped, summary.failed) == (1, 1)
+    assert masks_in(target) == ["one/one.png", "two/two.png"]

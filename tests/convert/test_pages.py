@@ -249,7 +249,7 @@ def test_tiles_of_photos_on_their_side(tmp_path: Path, script: Script) -> None:
     result, _ = converted(tmp_path, script, "a.png", png(RGB, 2), COLORS, *words, "exif=ignore")
     assert result.returncode == 0, result.stderr
     result, _ = converted(tmp_path, script, "a.png", png(RGB, 2), COLORS, "exif=ignore")
-    fails(result, 2, "exif: expected only with images, got ignore without; leave it out")
+    fails(result, 2, "exif: expected it with images alone, got 'ignore' without; give that, or leave it out")
     result, _ = converted(tmp_path, script, "a.png", png(RGB, 2), COLORS, *words, "exif=no")
     fails(result, 2, "exif: expected apply or ignore, got 'no'; choose one")
 
