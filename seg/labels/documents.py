@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -60,8 +61,7 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the content of an object; a plain parser takes the last of equal keys and says nothing."""
     data = dict(pairs)
     if len(data) < len(pairs):
-        keys = [key for key, _ in pairs]
-        again = next(key for number, key in enumerate(keys) if key in keys[:number])
+        again = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"expected each key once in an object, got {again!r} twice; rename or remove one")
     return data
 

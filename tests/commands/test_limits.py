@@ -65,7 +65,8 @@ def test_every_command_names_file_size_and_limit(tmp_path: Path, data: Path, scr
     (data / "val/masks/s101.png").write_bytes(png(*SIZE, 0))
     (data / "val/images/s100.png").write_bytes((data / "val/images/s101.png").read_bytes())
     fails(script("seg-train", *train_options(data), name="b"), 2, "mask '.*s101.png': too large: expected at most")
-    result = script("seg-preprocess", source="data/val/masks", destination="c", inverse="true", labels="voc")
+    masks = {"source": "data/val/masks", "labels": "data/val/masks/labels.yaml"}
+    result = script("seg-preprocess", **masks, destination="c", inverse="true")
     assert re.search("s101.png: too large: expected at most", result.stderr)
 
 
