@@ -65,6 +65,11 @@ def found(result: Audit) -> Found:
     return {(finding.check, finding.severity, finding.split) for finding in result.findings}
 
 
+def made_with(labels: LabelMap, root: Path, *parts: str) -> None:
+    for part in parts or ("train", "val"):
+        labels.save(root / part / "masks" / "labels.yaml")
+
+
 def masks_of(root: Path, *parts: str) -> list[Path]:
     return [path for part in parts or ("train", "val") for path in sorted((root / part / "masks").glob("*.png"))]
 
@@ -268,13 +273,32 @@ def test_all_ignored_is_an_error(root: Path) -> None:
 
 def test_classes_in_no_mask(root: Path) -> None:
     labels = LabelMap([*LABELS.labels, Label("bus", ((1, 2, 3),))])
+    made_with(labels, root)
     result = look(root, labels)
     assert found(result) == {("class-never-seen", "warning", "train, val")}
     assert result.findings[0].examples[0].detail == "bus"
 
 
+def test_label_maps_that_differ(root: Path) -> None:
+    """Between the parts, from the one that is given, of shards that were not merged."""
+    turned = LabelMap(LABELS.labels[::-1])
+    made_with(turned, root, "val")
+    [finding] = look(root).findings
+    assert (finding.check, finding.severity, finding.split) == ("label-map", "error", "val")
+    assert f"got masks in '{root / 'val/masks'}' that were made with {', '.join(turned.names)}" in finding.text
+    assert finding.advice == "convert all masks with one label map"
+    made_with(turned, root)
+    assert {split for check, _, split in found(look(root)) if check == "label-map"} == {"train", "val"}
+    made_with(LABELS, root)
+    (root / "train/masks/manifest.1-of-2.json").write_text("{}")
+    [finding] = look(root).findings
+    assert finding.text.startswith("masks: expected shards that were merged")
+    assert finding.advice == "give the same seg-preprocess command once more, without shard"
+
+
 def test_void_that_is_not_ignored(root: Path) -> None:
     labels = LabelMap([*LABELS.labels[:2], Label("Unlabelled", ((250, 10, 10),)), LABELS.labels[3]])
+    made_with(labels, root)
     [finding] = look(root, labels).findings
     assert (finding.check, finding.severity) == ("void-class", "warning")
     assert finding.advice == "use ignore=[Unlabelled]"
