@@ -357,12 +357,32 @@ def _check_cut(target: Path, cut: Cut | None) -> None:
     """Check that masks of an earlier call, if any, were cut alike."""
     wanted = cut.to_dict() if cut else None
     if (target / "labels.yaml").is_file():
-        before = json.loads((target / _CUT).read_text(encoding="utf-8")) if (target / _CUT).is_file() else None
+        before = _cut_before(target / _CUT)
         if before != wanted:
             raise ValueError(
                 f"destination: expected a folder without masks, or with masks made with {_cut_text(wanted)}, got "
                 f"'{target}' with masks made with {_cut_text(before)}; give another folder, or remove it"
             )
+
+
+def _cut_before(path: Path) -> dict[str, Any] | None:
+    """Read how masks were cut; None where they were not.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        before = None
+    if not isinstance(before, dict):
+        raise ValueError(
+            f"destination: expected '{path}' as an earlier call wrote it, got a damaged file; give another folder, or "
+            "remove this one"
+        )
+    return before
 
 
 def _record_cut(target: Path, cut: Cut | None) -> None:

@@ -237,3 +237,14 @@ def test_nothing_goes_while_a_part_cannot_be_listed(tmp_path: Path) -> None:
     summary = convert_folder(source, target, FIRST, **options)
     assert (summary.skipped, summary.failed) == (1, 1)
     assert masks_in(target) == ["one/one.png", "two/two.png"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null"])
+def test_a_damaged_record_of_the_cut(tmp_path: Path, text: str) -> None:
+    source, target = write_labels(tmp_path / "labels", "a"), tmp_path / "masks"
+    convert_folder(source, target, FIRST, cut=Cut(None, 32, 0))
+    (target / "cut.json").write_text(text)
+    with pytest.raises(
+        ValueError, match=r"destination: expected '.*cut.json' as an earlier call wrote it, got a damaged"
+    ):
+        convert_folder(source, target, FIRST, cut=Cut(None, 32, 0))
