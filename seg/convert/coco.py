@@ -34,7 +34,7 @@ from seg.convert.annotations import (
 )
 from seg.convert.reader import Mapped
 from seg.convert.sources import Source, list_sources
-from seg.files import checks
+from seg.files import checks, read_file
 from seg.labels import LabelMap
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ def _segment_ids(part: dict[str, Any], size: tuple[int, ...], max_pixels: int) -
 
     path, name = part["png"][0], Path(part["png"][0]).name
     try:
-        data = Path(path).read_bytes()
+        data = read_file(path)
         try:
             check_frames(data)
         except ValueError as error:

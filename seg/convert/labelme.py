@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from seg.convert.annotations import BACKGROUND, AnnotationReader, parsed, points_of
 from seg.convert.reader import Mapped, Stamp, count
-from seg.files import checks, decoded
+from seg.files import checks, decoded, read_file
 from seg.labels import IGNORE
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class ShapeReader(AnnotationReader):
             return super().file(path)
         data, status = path.read_bytes(), path.stat()
         try:
-            names = (path.parent / _NAMES).read_bytes()
+            names = read_file(path.parent / _NAMES)
         except FileNotFoundError:
             raise ValueError(f"expected {_NAMES} beside it, to name its values, got none; export it again") from None
         # The sum of both sizes matches no file, so that each run reads them again: the names alone may have changed.
@@ -150,7 +150,7 @@ def _image_size(content: dict[str, Any], folder: Path | None) -> list[Any]:
         if isinstance(stored, str) and stored:
             image = base64.b64decode(stored, validate=True)
         elif isinstance(name, str) and name and folder:
-            image = (folder / name.replace("\\", "/")).read_bytes()
+            image = read_file(folder / name.replace("\\", "/"))
         else:
             return [None, None]
         return list(np.shape(decode_image(image))[:2])

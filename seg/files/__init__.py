@@ -97,6 +97,18 @@ def open_to_append(path: Path) -> int:
     raise ValueError(f"expected a file '{path}', or none, got a link or something else that is no file; remove it")
 
 
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """Read a file whose name comes from elsewhere: no pipe, which would block, and no device, which has no end.
+
+    Raises:
+        OSError: it cannot be read, or is no file.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "a pipe or a device", os.fspath(path))
+        return file.read()
+
+
 def is_plain(path: Path) -> bool:
     """Tell whether there is a file itself, and no link, pipe or device."""
     try:

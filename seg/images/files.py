@@ -4,14 +4,13 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg.files import checks
+from seg.files import checks, read_file
 from seg.images.decoding import Values, decode, decode_values
 from seg.images.headers import check_frames, size_of
 from seg.images.reading import RGB, Reading
@@ -51,7 +50,7 @@ def read_values(path: str | os.PathLike[str], reading: Reading = RGB) -> Values:
 def _bytes_of(path: str | os.PathLike[str], what: str) -> bytes:
     """Read a file; raise ValueError, which calls it an image, mask or instances, if that fails."""
     try:
-        return Path(path).read_bytes()
+        return read_file(path)
     except OSError as error:
         raise ValueError(
             f"{what} '{path}': expected a file that can be read, got '{error.strerror}'; check the path"

@@ -6,6 +6,7 @@ python -m pytest tests/convert/test_labelme.py
 import base64
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -341,3 +342,17 @@ def test_shapes_that_draw_nothing_are_named(tmp_path: Path) -> None:
         "give their corners in pixels",
         "1 images have no annotations, the first 'a.json'; their masks are background alone",
     ]
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "pipe"])
+def test_an_image_that_is_no_file(tmp_path: Path, name: str) -> None:
+    """A device has no end, a pipe no beginning: the size is missing, and the next file is read."""
+    (tmp_path / "labels").mkdir()
+    os.mkfifo(tmp_path / "labels" / "pipe")
+    about = {"shapes": [], "imagePath": name, "imageHeight": None, "imageWidth": None}
+    (tmp_path / "labels" / "a.json").write_text(json.dumps(about))
+    (tmp_path / "labels" / "b.json").write_text(json.dumps(about | {"imageHeight": 4, "imageWidth": 4}))
+    labels = LabelMap([Label("rest", ((0, 0, 0),)), Label("car", ((9, 9, 9),))])
+    summary = convert_folder(tmp_path / "labels", tmp_path / "masks", labels, read="labelme", background="rest")
+    assert (summary.converted, summary.failed) == (1, 1)
+    assert "imageHeight and imageWidth: expected whole numbers" in summary.failures[0][1]
