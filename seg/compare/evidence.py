@@ -208,7 +208,7 @@ def _check_lines(record: runs.RunRecord) -> None:
     lines, epochs = record.lines, (record.done or {}).get("epochs", len(record.lines))
     if not lines:
         return
-    if [line["epoch"] for line in lines] != list(range(epochs)):
+    if len(lines) != epochs or any(line["epoch"] != number for number, line in enumerate(lines)):
         raise ValueError(
             f"expected each of {epochs} epochs once in {runs.EPOCHS}, got {len(lines)} lines with others; it was "
             "edited or cut short"

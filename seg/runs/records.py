@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from seg.files import read_file
 from seg.metrics.catalogue import Metric, catalogue_of
 
 CONFIG, ENVIRONMENT, EPOCHS = "config.yaml", "environment.json", "metrics.jsonl"
@@ -111,7 +113,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """
     if not path.exists():
         return
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
+    for number, text in enumerate(read_file(path).decode().splitlines(keepends=True), start=1):
         if not text.endswith("\n"):
             return
         try:
@@ -181,6 +183,9 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]
             yield rows.line_num, row
 
 
+_REFERENCES = 20
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """Read a run's ``config.yaml``.
 
@@ -188,8 +193,13 @@ def read_config(path: Path) -> dict[str, Any]:
         ValueError: it is none.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (ValueError, yaml.YAMLError) as error:
+        text = read_file(path).decode()
+        # references to references make gigabytes of a few lines; ours has none, or one or two
+        many = len(re.findall(r"\*\w", text)) > _REFERENCES
+        if many and sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)) > _REFERENCES:
+            raise ValueError("too many references")
+        data = yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         data = error
     if not isinstance(data, dict):
         raise ValueError(
@@ -200,7 +210,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_file(path))
     except OSError as error:
         raise ValueError(f"run: expected '{path}', got '{error.strerror}'; the folder was edited") from None
     except ValueError:

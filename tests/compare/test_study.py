@@ -222,6 +222,17 @@ def in_judged(**curves: object) -> Callable[[Path], None]:
     return edit
 
 
+BOMB = "a0: &a0 [1, 1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60))
+
+
+def as_pipe(name: str) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+
+    return edit
+
+
 RELIABILITY = {"pixels": [1, 2], "confidence": [0.1, 0.9], "accuracy": [None, 0.5]}
 
 
@@ -255,6 +266,12 @@ RELIABILITY = {"pixels": [1, 2], "confidence": [0.1, 0.9], "accuracy": [None, 0.
         (in_judged(boundary_f1_curve={"tolerances": [1, 2], "i": [0.5]}), "expected as many numbers in each column of"),
         (in_judged(reliability={**RELIABILITY, "pixels": "xy"}), "expected lists of numbers in reliability"),
         (lambda folder: (folder / runs.CONFIG).unlink(), "expected a folder with config.yaml"),
+        (lambda folder: (folder / runs.CONFIG).write_text(BOMB), "expected a configuration in"),
+        (as_pipe(runs.CONFIG), "expected a folder with config.yaml"),
+        (as_pipe(runs.DONE), "got 'a pipe or a device'"),
+        (as_pipe(runs.EPOCHS), "a pipe or a device"),
+        (in_json(runs.DONE, "epochs", value=10**10), "expected each of 10000000000 epochs once in metrics"),
+        (in_json(runs.DONE, "last", "ece", value=10**400), "OverflowError"),
     ],
 )  # fmt: skip
 def test_what_was_edited_is_left_out(tmp_path: Path, edit: Callable[[Path], None], reason: str) -> None:
