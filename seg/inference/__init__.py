@@ -6,7 +6,14 @@
     logits = predict(images)  # (N, channels, H, W), normalised -> (N, C, H, W)
 
 Windows average logits, views average probabilities and return their logarithms.
+
+What bites here: onnxruntime writes an identifier below the home folder and calls home, unless a variable says otherwise
+before it is imported, which therefore stands here.
 """
+
+import os
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from seg.inference.memory import memory_for, out_of_memory
 from seg.inference.padding import MULTIPLE, Model, whole, whole_image

@@ -1,7 +1,10 @@
 """python -m pytest tests/inference/test_export.py"""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +187,10 @@ def test_from_checkpoint_to_file_to_masks(tmp_path: Path, data: Path, script: Sc
     assert "computes with 8 bits now: " in small.stdout
     assert not small.stderr
     fails(script("seg-export", checkpoint="last.pt", destination="out/model.pth"), 2, "ends in .onnx or .pt2, got 'out")
+
+
+def test_nothing_is_told_or_left_behind(tmp_path: Path) -> None:
+    """onnxruntime writes an identifier into the home folder when it is imported, if nobody stops it."""
+    code = "import seg.inference.runtime, onnxruntime"
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "HOME": str(tmp_path)}, check=True)
+    assert not list(tmp_path.iterdir())
