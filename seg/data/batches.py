@@ -52,7 +52,7 @@ class LoaderOptions:
             checks.whole("loader.val_batch", self.val_batch, 1)
         checks.whole("loader.workers", self.workers, 0, 1024)
         checks.choice("loader.sampler", self.sampler, (None, *SAMPLERS))
-        checks.share("loader.repeat_below", self.repeat_below, "the images")
+        checks.share("loader.repeat_below", self.repeat_below, "the images", least=False)
 
     def validation_batch(self, crop: Sequence[int], sizes: Sequence[tuple[int, int]], *, world: int = 1) -> int:
         """Choose how many whole images are validated at once: more than one is faster, and a training step needs more

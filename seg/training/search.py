@@ -38,7 +38,7 @@ class TuneOptions:
             checks.whole("tune.trials", self.trials, 1)
         if self.epochs is not None:
             checks.whole("tune.epochs", self.epochs, 1)
-        checks.share("tune.share", self.share, "the training images", most=False)
+        checks.share("tune.share", self.share, "the training images", least=False, most=False)
 
 
 def search(
