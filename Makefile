@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.sh scripts/packages.sh $(
 	@PYTHON=$(PYTHON) scripts/setup.sh $(VENV)
 	@touch $@
 
-demo: $(STAMP) ## render the embedded dataset, convert, train, evaluate, draw (3 minutes on 2 cores with bfloat16, 10 without)
+demo: $(STAMP) ## render the embedded dataset, convert, train, evaluate, draw (minutes on 2 cores, more without bfloat16)
 	@$(BIN)/python scripts/demo.py
 
 COMPARED := loss=cross_entropy,weighted_cross_entropy,focal,ce_dice seeds=3 fit.epochs=8

@@ -30,7 +30,7 @@ FOLDERS: Mapping[Kind, str] = {
     "probabilities": "probabilities/{}.npz",
     "geotiff": "geotiff/{}.tif",
     "boxes": "boxes/{}.json",
-    "mask": "{}.png",  # last: a mask that is there says that the others are too
+    "mask": "{}.png",  # written last: its presence means that the others are complete
 }
 """Where each kind lies in the destination, by the name of the image."""
 

@@ -67,7 +67,7 @@ class FitOptions:
         return -(-steps // epoch), steps
 
     def goodness(self, scores: Mapping[str, Any]) -> float:
-        """Return the monitored score, negated where less is better.
+        """Return the monitored score, negated where lower is better.
 
         Raises:
             ValueError: it was not computed.

@@ -1,4 +1,4 @@
-"""What would fail after the first epoch, or with words of others, tried before the first step."""
+"""Checks before the first step, for failures that would come after an epoch, or as another library's error."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,7 +54,7 @@ def try_sizes(
 
 @contextmanager
 def explained(advise: Callable[[], str]) -> Iterator[None]:
-    """Say what to do about what torch says of batch normalisation in the first step, and of memory in any.
+    """Turn two torch errors into advice: batch normalisation over a single value, and out of memory.
 
     Args:
         advise: what helps where memory runs out.
