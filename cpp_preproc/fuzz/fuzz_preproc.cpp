@@ -25,7 +25,7 @@ seg::Options options_of(std::uint8_t choice) {
     seg::Options options;
     options.unknown = static_cast<seg::UnknownPolicy>(choice % 3);
     options.max_distance = choice < 9 ? 255 : 9;
-    options.read = static_cast<seg::Read>(choice / 3 % 4);
+    options.read = static_cast<seg::Read>(choice / 3 % 7);
     options.max_pixels = kMaxPixels;
     return options;
 }
@@ -51,7 +51,7 @@ Blob file_of(std::uint8_t way, const std::uint8_t* data, std::size_t size) {
 // One for each choice of options, kept as workers keep theirs: what a file leaves behind must not harm the next.
 seg::Mapper& mapper_of(std::uint8_t choice) {
     static const seg::Table table = make_table();
-    static std::unique_ptr<seg::Mapper> mappers[18];
+    static std::unique_ptr<seg::Mapper> mappers[21];
     if (!mappers[choice]) mappers[choice] = std::make_unique<seg::Mapper>(table, options_of(choice));
     return *mappers[choice];
 }
@@ -97,7 +97,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (size < 2) return 0;
     seg::Picture picture;
     Blob mask;
-    const Blob made = convert(file_of(data[1], data + 2, size - 2), mapper_of(data[0] % 18), picture, mask);
+    const Blob made = convert(file_of(data[1], data + 2, size - 2), mapper_of(data[0] % 21), picture, mask);
     if (!made.empty() && !decodes_to(made, picture, mask)) std::abort();
     return 0;
 }

@@ -69,8 +69,13 @@ Options make_options(const std::string& unknown, std::optional<int> max_distance
         options.read = Read::ade20k;
     else if (read == "red")
         options.read = Read::red;
+    else if (read == "id256")
+        options.read = Read::id256;
+    else if (read == "id1000")
+        options.read = Read::id1000;
     else if (read != "auto")
-        throw Error("read: expected auto, color, index, ade20k or red, got '" + read + "'; choose one of them");
+        throw Error("read: expected auto, color, index, ade20k, red, id256 or id1000, got '" + read +
+                    "'; choose one of them");
     options.keep_clear = transparent == "keep";
     if (transparent != "keep" && transparent != "ignore")
         throw Error("transparent: expected keep or ignore, got '" + transparent + "'; choose one of them");

@@ -77,27 +77,52 @@ void for_each_run(const std::uint8_t* row, std::size_t width, Emit emit) {
 
 constexpr std::size_t kFoundBits = 16;
 
-bool is_coded(Read read) { return read == Read::ade20k || read == Read::red; }
+bool is_coded(Read read) { return read >= Read::ade20k; }
 
-// The class that a colour codes: in ADE20K's *_seg.png blue tells instances apart, in CARLA's green and blue do.
+// How classes and instances share a pixel.
+struct Coding {
+    const char* option;
+    Kind kind;
+    const char* image;  // what is expected
+    const char* value;  // what is looked up
+};
+
+const Coding& coding(Read read) {
+    static constexpr Coding codings[] = {
+        {"read=ade20k", Kind::color, "an RGB image with classes coded in red and green", "red / 10 * 256 + green"},
+        {"read=red", Kind::color, "an RGB image with classes coded in red", "red"},
+        {"read=id256", Kind::gray, "a grayscale image of 16 bits, class * 256 + instance", "number / 256"},
+        {"read=id1000", Kind::gray, "a grayscale image of 16 bits, class * 1000 + instance", "number / 1000"},
+    };
+    return codings[static_cast<int>(read) - static_cast<int>(Read::ade20k)];
+}
+
+// The class that a colour or a number codes; the rest tells instances apart.
 std::uint32_t coded_value(Read read, std::uint32_t key) {
-    return read == Read::red ? key & 255 : (key & 255) / 10 * 256 + (key >> 8 & 255);
+    if (read == Read::red) return key & 255;
+    if (read == Read::ade20k) return (key & 255) / 10 * 256 + (key >> 8 & 255);
+    if (read == Read::id256) return key / 256;
+    return key < 1000 ? key : key / 1000;  // Cityscapes: a class without instances is a number of its own
 }
 
 bool is_gray(std::uint32_t key) { return key == (key & 255) * 0x010101; }
 
 // Whether samples are looked up as values, or as (or through) colours.
-bool by_color(Kind kind, Read read, const Table& table) {
-    const char* name = kind == Kind::palette ? "a palette image"
-                       : kind == Kind::gray  ? "a grayscale image"
-                                             : "an RGB image";
+bool by_color(const Picture& picture, Read read, const Table& table) {
+    const Kind kind = picture.kind;
+    const std::string name = kind == Kind::palette ? "a palette image"
+                             : kind == Kind::gray  ? "a grayscale image"
+                                                   : "an RGB image";
     if (is_coded(read)) {
-        const std::string option = read == Read::red ? "read=red" : "read=ade20k";
-        if (kind != Kind::color)
-            throw Error(option + ": expected an RGB image with classes coded in " +
-                        (read == Read::red ? "red" : "red and green") + ", got " + name + "; use read=auto");
+        const Coding& code = coding(read);
+        const std::string option = code.option;
+        const bool narrow = code.kind == Kind::gray && picture.depth < 16;
+        if (kind != code.kind || narrow)
+            throw Error(option + ": expected " + code.image + ", got " + name +
+                        (kind == Kind::gray && narrow ? " of " + std::to_string(picture.depth) + " bits" : "") +
+                        "; use read=auto");
         if (!table.has_values())
-            throw Error(option + ": expected values (" + (read == Read::red ? "red" : "red / 10 * 256 + green") +
+            throw Error(option + ": expected values (" + code.value +
                         ") in the label map, got colours only; add values to the label map");
         return false;
     }
@@ -110,10 +135,10 @@ bool by_color(Kind kind, Read read, const Table& table) {
         return true;
     }
     if (read == Read::color && !table.has_colors())
-        throw Error(std::string("read=color: expected colours in the label map for ") + name +
+        throw Error("read=color: expected colours in the label map for " + name +
                     ", got values only; use read=auto or read=index, or add colours to the label map");
     if (read == Read::index && !table.has_values())
-        throw Error(std::string("read=index: expected values in the label map for ") + name +
+        throw Error("read=index: expected values in the label map for " + name +
                     ", got colours only; use read=auto or read=color, or add values to the label map");
     if (read != Read::automatic) return read == Read::color;
     return kind == Kind::palette ? table.has_colors() : !table.has_values();
@@ -157,19 +182,27 @@ void Mapper::begin(const Picture& picture) {
     noted_ = false;
     near_ = {};
     report_ = Report{};
-    report_.by_color = by_color(picture.kind, options_.read, table_);
+    report_.by_color = by_color(picture, options_.read, table_);
     y_ = 0;
     direct_ = nullptr;
     if (picture.kind == Kind::color) return;
     if (report_.by_color)
         answer_by_color();
+    else if (is_coded(options_.read))
+        answer_by_code();
     else
         direct_ = table_.values();
     if (!picture.clear.empty()) mark_clear();
 }
 
+void Mapper::answer_by_code() {
+    answers_.resize(65536);
+    for (std::uint32_t i = 0; i < answers_.size(); ++i) answers_[i] = table_.values()[coded_value(options_.read, i)];
+    direct_ = answers_.data();
+}
+
 void Mapper::mark_clear() {
-    if (!report_.by_color) answers_.assign(direct_, direct_ + (picture_.depth == 16 ? 65536 : 256));
+    if (direct_ != answers_.data()) answers_.assign(direct_, direct_ + (picture_.depth == 16 ? 65536 : 256));
     direct_ = answers_.data();
     for (const std::uint32_t sample : picture_.clear)
         if (sample < answers_.size()) answers_[sample] |= kClear;

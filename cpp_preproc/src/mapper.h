@@ -9,7 +9,8 @@
 namespace seg {
 
 enum class UnknownPolicy : std::uint8_t { error, ignore, nearest };
-enum class Read : std::uint8_t { automatic, color, index, ade20k, red };
+// From ade20k on, a pixel codes a class and an instance.
+enum class Read : std::uint8_t { automatic, color, index, ade20k, red, id256, id1000 };
 
 struct Options {
     UnknownPolicy unknown = UnknownPolicy::error;
@@ -67,6 +68,7 @@ class Mapper {
     template <class Format, class Lookup>
     void map(const Row& row, std::uint8_t* mask, Lookup lookup);
     void answer_by_color();
+    void answer_by_code();
     Answer nearest_answer(std::uint32_t key);
     Answer color_answer(std::uint32_t key) {
         const Answer answer = table_.color(key);

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from seg.convert.objects import checked_number
 from seg.convert.reader import Mapped, Stamp, count
 from seg.files import checks, decoded
 from seg.labels import IGNORE, LabelMap
@@ -19,8 +20,6 @@ BACKGROUND = ("_background_", "background")
 """The class of pixels outside every shape, if none is named and the label map has it."""
 
 Point = tuple[float, float]
-
-_MOST_OBJECTS = (1 << 16) - 1
 
 
 class AnnotationReader(ABC):
@@ -167,13 +166,6 @@ class Drawing:
         return Mapped(
             self.mask, count(self.mask), instances=self.numbers, groups=self.groups, nothing=self.nothing or None
         )
-
-
-def checked_number(number: int) -> int:
-    """Return the number of an object; raises ValueError if 16 bits do not hold it."""
-    if number > _MOST_OBJECTS:
-        raise ValueError(f"expected at most {_MOST_OBJECTS} objects, got more; cut the image, or leave instances out")
-    return number
 
 
 def parsed(data: bytes, kind: str, key: str) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from seg.convert.annotations import AnnotationReader, Point, check_polygon, checked_number, parsed, points_of, sides
+from seg.convert.annotations import AnnotationReader, Point, check_polygon, parsed, points_of, sides
+from seg.convert.objects import checked_number
 from seg.convert.reader import Mapped
 
 _GROUP, _PLATE = "group", "license plate"

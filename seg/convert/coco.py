@@ -27,11 +27,11 @@ from seg.convert.annotations import (
     Drawing,
     Point,
     check_polygon,
-    checked_number,
     parsed,
     points_of,
     sides,
 )
+from seg.convert.objects import checked_number
 from seg.convert.reader import Mapped
 from seg.convert.sources import Source, list_sources
 from seg.files import checks, read_file

@@ -26,6 +26,7 @@ from seg.convert.jobs import (
     write_counts,
 )
 from seg.convert.labelme import ShapeReader
+from seg.convert.objects import CODES
 from seg.convert.reader import LabelReader, Mapped, Stamp, count
 from seg.convert.recolor import check_classes, of_ignored, recolor_array
 from seg.convert.sources import Source, list_sources
@@ -82,8 +83,9 @@ def convert_folder(
         names: with ``read=coco``, ``path`` or ``last``, see `CocoReader`.
         cut: resize the masks and cut them into tiles. A pixel counts once, however many tiles overlap there.
         images: the images of the labels, to be cut like the masks.
-        instances: folder for the number of the object at each pixel, of annotations: grayscale PNG of 16 bits with the
-            names of the masks, 0 = none. Groups (``iscrowd``, ``cargroup``) have no number, which is warned of.
+        instances: folder for the number of the object at each pixel, of annotations and of label images that code it
+            (``read=id256``, ``id1000``): grayscale PNG of 16 bits with the names of the masks, 0 = none. Groups
+            (``iscrowd``, ``cargroup``) have no number, which is warned of.
         threads: 0 = all cores that this process may use.
         overwrite: convert unchanged sources again, and replace files that no conversion wrote.
         shard: (i, n), 1 <= i <= n: only the i-th of n disjoint parts, with its own ``counts.i-of-n.csv`` and
@@ -188,9 +190,9 @@ def _reader(labels: LabelMap, read: str, options: dict[str, Any], max_pixels: in
     """Return the reader of that name; options that it does not have must be left at their defaults."""
     kinds: tuple[type[AnnotationReader], ...] = (ShapeReader, CocoReader, CityscapesReader)
     kind = next((kind for kind in kinds if kind.read == read), None)
-    if not kind and "instances" in options:
+    if not kind and read not in CODES and "instances" in options:
         raise ValueError(
-            f"instances_destination: expected only with annotations, read={', '.join(each.read for each in kinds)}, "
+            f"instances_destination: expected only with read={', '.join([*(each.read for each in kinds), *CODES])}, "
             f"which have objects, got read={read}; leave it out"
         )
     unused: dict[str, tuple[str | None, str]] = {} if kind is CocoReader else {"names": ("path", "read=coco")}
@@ -234,7 +236,7 @@ def _tasks(
     jobs: Iterator[Job], reader: LabelReader | AnnotationReader, outputs: Outputs, threads: int
 ) -> Iterator[Task]:
     """Yield what is left to do for each job, in the order of the jobs."""
-    if isinstance(reader, LabelReader) and not outputs.cut:
+    if isinstance(reader, LabelReader) and not outputs.cut and not outputs.instances:
         return _by_helper(jobs, reader, outputs, threads)
     return (job.record or partial(_make_mask, job, reader, outputs) for job in jobs)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seg import _preproc
+from seg.convert.objects import CODES, coded_objects
 from seg.convert.opencv import Opened, open_other
 from seg.files import SUFFIXES, checks
 from seg.labels import IGNORE, Color, LabelMap
@@ -20,7 +21,7 @@ Unknown = tuple[int, int, Color | int, int, int, int | None, int, int, int]
 ``max_distance`` that would match them all, their largest gray level but 255 (-1: not all are gray), how many of the
 pixels are fully transparent, and the largest channel of the colours."""
 
-_WAYS = ("auto", "color", "index", "ade20k", "red")
+_WAYS = ("auto", "color", "index", "ade20k", "red", *CODES)
 ANNOTATIONS = ("labelme", "coco", "cityscapes_polygons")  # which other files read
 _LONGEST_REACH = 16  # of colours that a table, or a program, has rounded
 
@@ -65,10 +66,13 @@ class LabelReader:
         read: ``auto`` reads palette PNG by colour if the label map has colours, and gray images by value if it has
             values; ``color`` and ``index`` (the stored value; in a map without values the classes are numbered from
             0 in its order, unless its file has other numbers beside the colours) read all images one way; ``ade20k``
-            takes red / 10 * 256 + green of RGB images as the value, the coding of ADE20K's ``*_seg.png``, and ``red``
-            takes red alone, where CARLA's instance images have the class.
+            takes red / 10 * 256 + green of RGB images as the value, the coding of ADE20K's ``*_seg.png``, ``red``
+            takes red alone, where CARLA's instance images have the class, ``id256`` takes number // 256 of gray
+            images of 16 bits (Mapillary Vistas, KITTI), and ``id1000`` number // 1000 from 1000 on, below that the
+            number itself (Cityscapes' ``*_instanceIds.png``).
         transparent: ``keep``: a pixel of alpha 0 counts as its colour; ``ignore``: it becomes 255.
         max_pixels: larger images are refused before they are decoded, because a header may be false.
+        instances: number the objects too, with ``id256`` (every number is one) or ``id1000`` (those from 1000 on).
 
     Raises:
         ValueError: an option out of range.
@@ -85,13 +89,14 @@ class LabelReader:
         read: str = "auto",
         transparent: str = "keep",
         max_pixels: int = 1 << 28,
+        instances: bool = False,
     ) -> None:
         checks.whole("max_pixels", max_pixels, 1, 1 << 30)
         if max_distance is not None:
             checks.whole("max_distance", max_distance, 0, 255)
         if read not in _WAYS:
             checks.choice("read", read, (*_WAYS, *ANNOTATIONS))
-        self.labels, self.max_pixels = labels, max_pixels
+        self.labels, self.max_pixels, self.instances = labels, max_pixels, instances
         self.options: dict[str, Any] = {"unknown": unknown, "max_distance": max_distance, "read": read}
         self.options["transparent"] = transparent
         values = _values(labels, read == "index")
@@ -103,7 +108,8 @@ class LabelReader:
     @property
     def key(self) -> str:
         """Everything that a mask depends on besides its source, as text."""
-        return " ".join(map(str, (self.labels.digest, *self.options.values())))
+        numbered = ("instances",) if self.instances else ()
+        return " ".join(map(str, (self.labels.digest, *self.options.values(), *numbered)))
 
     def files(self, jobs: "Iterable[Any]", threads: int) -> _preproc.Conversion:
         """Convert PNG files on threads: see `_preproc.convert_files`."""
@@ -136,7 +142,8 @@ class LabelReader:
         if outside is not None:
             self._check_outside(samples, outside)
             # any listed value will do: the mask is overwritten there
-            samples = np.where(outside, next(iter(self._values), 0), samples).astype(np.uint16)
+            listed = min(self._values, default=0) * (256 if self.options["read"] == "id256" else 1)
+            samples = np.where(outside, listed, samples).astype(np.uint16)
         mask, counts, missing, merged, clear = _preproc.map_array(samples, self._table, **self.options)
         if missing and self.options["unknown"] != "ignore":
             whole = counts if outside is None or not outside.any() else {}
@@ -173,15 +180,23 @@ class LabelReader:
         if mask is None:
             raise ValueError(result.reason or self.reason(result.unknown, result.counts))
         exif = "left" if result.orientation > 1 else ""
-        return Mapped(mask, result.counts, result.unknown, "", result.merged, result.clear, exif=exif), stamp
+        mapped = Mapped(mask, result.counts, result.unknown, "", result.merged, result.clear, exif=exif)
+        if not self.instances:
+            return mapped, stamp
+        return self._numbered(mapped, _preproc.decode(path.read_bytes(), self.max_pixels)[0]), stamp
+
+    def _numbered(self, mapped: Mapped, samples: "NDArray[Any]") -> Mapped:
+        return mapped._replace(instances=coded_objects(samples, self.options["read"], mapped.mask))
 
     def other_file(self, path: Path) -> Mapped:
         """Read a file that is not PNG as a mask, decoded by OpenCV or Pillow, mapped alike. Raises as `file` does."""
-        by_number = self.options["read"] == "index" or not self.labels.colors
+        by_number = self.options["read"] in ("index", *CODES) or not self.labels.colors
         gray = self.options["read"] != "color" and bool(self._values)
         opened = open_other(path, self.max_pixels, by_number, gray)
         pixels = opened.pixels if opened.pixels.ndim == 3 else _samples(opened.pixels)
         mapped = self._mapped(pixels, opened.lossy)
+        if self.instances:
+            mapped = self._numbered(mapped, pixels)
         return mapped._replace(exif=opened.exif, nodata=_nodata(opened, mapped.mask))
 
     def reason(self, missing: Unknown | None, counts: "Mapping[int, int]", lossy: str = "") -> str:
@@ -208,7 +223,8 @@ class LabelReader:
                 advice += f", or use unknown=nearest max_distance={reach}, as this file needs, and look at the masks"
             return f"{problem}; {advice}"
         if not isinstance(first, tuple):
-            return f"{problem}; {self._hint(first, counts, pixels, distinct)}{advice}"
+            hint = self._coded(first) + self._hint(first, counts, pixels, distinct)
+            return f"{problem}; {hint}{advice}"
         if numbers and level >= 1:
             return (
                 f"{problem}; these look like indices, not colours (gray levels of at most {level}): "
@@ -220,6 +236,13 @@ class LabelReader:
         if reach is not None and reach <= _LONGEST_REACH and not numbers:
             advice += f" or unknown=nearest max_distance={reach}"
         return f"{problem}; nearest is {nearest[0]}, {away} away; {advice}"
+
+    def _coded(self, value: int) -> str:
+        """Return what a large unlisted value may mean: a class and an instance."""
+        if self.options["read"] not in ("auto", "index"):
+            return ""
+        fits = (code for code, step in CODES.items() if value >= step and value // step in self._values)
+        return "".join(f"use read={code} if pixels hold class * {CODES[code]} + instance, or " for code in fits)
 
     def _look_like_numbers(self, level: int, brightest: int, counts: "Mapping[int, int]") -> bool:
         """Tell whether unlisted colours may well be numbers, whose nearest colour would be a wrong class: they are

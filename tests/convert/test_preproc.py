@@ -432,7 +432,7 @@ def test_read_rules() -> None:
         ),
         (
             lambda: _preproc.convert_files([], TABLE, read="rgb"),
-            "read: expected auto, color, index, ade20k or red, got 'rgb'; choose",
+            "read: expected auto, color, index, ade20k, red, id256 or id1000, got 'rgb'; choose",
         ),
         (lambda: _preproc.convert_files([], TABLE, max_pixels=0), r"max_pixels: expected 1\.\.2\*\*30, got 0"),
         (
