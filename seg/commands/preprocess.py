@@ -55,7 +55,8 @@ def preprocess(config: "DictConfig") -> None:
     def count() -> int:
         return count_sources(source, cfg["pattern"], request.suffixes_of(cfg["read"])) // (shard[1] if shard else 1)
 
-    with bulk_progress("converting", "images", console, None if cfg["read"] == "coco" else count) as progress:
+    many = cfg["read"] in ("coco", "binary")  # images of a file, files of an image
+    with bulk_progress("converting", "images", console, None if many else count) as progress:
         summary = work(source, destination, labels, shard=shard, progress=progress)
     for warning in summary.warnings:
         log.warning(warning)

@@ -4,11 +4,13 @@ import difflib
 import json
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from seg.convert.objects import checked_number
 from seg.convert.reader import Mapped, Stamp, count
+from seg.convert.sources import Source, list_sources
 from seg.files import checks, decoded
 from seg.labels import IGNORE, LabelMap
 
@@ -74,6 +76,10 @@ class AnnotationReader(ABC):
     def key(self) -> str:
         """Everything that a mask depends on besides its source, as text."""
         return " ".join(map(str, (self.labels.digest, *self.options.values())))
+
+    def sources(self, source: Path, destination: Path, pattern: str) -> Iterable[Source]:
+        """List what `file` reads below a folder; see `list_sources`."""
+        return list_sources(source, destination, pattern, self.suffixes)
 
     def file(self, path: Path) -> tuple[Mapped, Stamp]:
         """Read an annotation file as a mask.

@@ -16,11 +16,10 @@ or beside it; its values red + 256 green + 65536 blue are those of ``segments_in
 import io
 import json
 import os
-import zlib
 from collections import defaultdict
 from contextlib import suppress
-from pathlib import Path, PosixPath, PurePosixPath
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from seg.convert.annotations import (
     AnnotationReader,
@@ -32,6 +31,7 @@ from seg.convert.annotations import (
     sides,
 )
 from seg.convert.objects import checked_number
+from seg.convert.part import Part
 from seg.convert.reader import Mapped
 from seg.convert.sources import Source, list_sources
 from seg.files import checks, read_file
@@ -42,28 +42,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST_OUTLINE = 1 << 22  # pixels; pycocotools takes memory for every step along it
-
-
-class Part(PosixPath):
-    """What an annotation file says of one image, read as if it were a file of its own; its time is its checksum."""
-
-    data: bytes
-
-    @classmethod
-    def of(cls, path: Path, data: bytes) -> Self:
-        """Return the part ``data`` of a file."""
-        part = cls(path)
-        part.data = data
-        return part
-
-    def read_bytes(self) -> bytes:
-        return self.data
-
-    def open(self, *_: Any, **__: Any) -> Any:
-        return io.BytesIO(self.data)
-
-    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        return os.stat_result((0, 0, 0, 0, 0, 0, len(self.data), 0, 0, 0), {"st_mtime_ns": zlib.crc32(self.data)})
 
 
 class CocoReader(AnnotationReader):

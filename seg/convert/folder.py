@@ -3,7 +3,7 @@
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from seg import _preproc
 from seg.convert.annotations import AnnotationReader
+from seg.convert.binary import BinaryReader
 from seg.convert.cityscapes import CityscapesReader
 from seg.convert.coco import CocoReader
 from seg.convert.former import Former
@@ -58,6 +59,8 @@ def convert_folder(
     transparent: str = "keep",
     background: str | None = None,
     names: str = "path",
+    class_template: str | None = None,
+    order: Sequence[str] | None = None,
     max_pixels: int = 1 << 28,
     cut: Cut | None = None,
     images: ImageTiles | None = None,
@@ -78,9 +81,11 @@ def convert_folder(
         pattern: glob over the relative path; ``**/`` stands for any folders.
         unknown, max_distance, read, transparent, max_pixels: see `LabelReader`; with ``read=labelme``, ``coco`` or
             ``cityscapes_polygons`` the sources are annotations (.json), see `seg.convert.labelme`, `seg.convert.coco`
-            and `seg.convert.cityscapes`. A file that fails leaves no mask, not even an older one.
+            and `seg.convert.cityscapes`, with ``binary`` masks of one class each, see `seg.convert.binary`. A file that
+            fails leaves no mask, not even an older one.
         background: class of the pixels outside every annotation, see `AnnotationReader`.
         names: with ``read=coco``, ``path`` or ``last``, see `CocoReader`.
+        class_template, order: with ``read=binary``, see `BinaryReader`.
         cut: resize the masks and cut them into tiles. A pixel counts once, however many tiles overlap there.
         images: the images of the labels, to be cut like the masks.
         instances: folder for the number of the object at each pixel, of annotations and of label images that code it
@@ -95,8 +100,8 @@ def convert_folder(
         ValueError: a wrong option or folder. A bad file raises nothing; ``Summary.failed`` counts it.
     """
     # options are checked before any folder is made
-    options = {"unknown": unknown, "max_distance": max_distance, "transparent": transparent, "background": background}
-    options["names"] = names
+    options: dict[str, Any] = {"unknown": unknown, "max_distance": max_distance, "transparent": transparent}
+    options |= {"background": background, "names": names, "class_template": class_template, "order": order}
     if instances is not None:
         options["instances"] = True
     reader = _reader(labels, read, options, max_pixels)
@@ -105,9 +110,9 @@ def convert_folder(
     workers, part = threads_of(threads), shard_name(shard)
 
     def listed() -> Iterable[Source]:
-        if isinstance(reader, CocoReader):
-            return reader.sources(Path(source), Path(destination), pattern)
-        return list_sources(Path(source), Path(destination), pattern, reader.suffixes)
+        if isinstance(reader, LabelReader):
+            return list_sources(Path(source), Path(destination), pattern, reader.suffixes)
+        return reader.sources(Path(source), Path(destination), pattern)
 
     sources = listed()
     read_from = Path(source).parent if Path(source).is_file() else source
@@ -188,7 +193,7 @@ def recolor_folder(
 
 def _reader(labels: LabelMap, read: str, options: dict[str, Any], max_pixels: int) -> LabelReader | AnnotationReader:
     """Return the reader of that name; options that it does not have must be left at their defaults."""
-    kinds: tuple[type[AnnotationReader], ...] = (ShapeReader, CocoReader, CityscapesReader)
+    kinds: tuple[type[AnnotationReader], ...] = (ShapeReader, CocoReader, CityscapesReader, BinaryReader)
     kind = next((kind for kind in kinds if kind.read == read), None)
     if not kind and read not in CODES and "instances" in options:
         raise ValueError(
@@ -196,6 +201,8 @@ def _reader(labels: LabelMap, read: str, options: dict[str, Any], max_pixels: in
             f"which have objects, got read={read}; leave it out"
         )
     unused: dict[str, tuple[str | None, str]] = {} if kind is CocoReader else {"names": ("path", "read=coco")}
+    if kind is not BinaryReader:
+        unused |= {"class_template": (None, "read=binary"), "order": (None, "read=binary")}
     unused |= (
         {"max_distance": (None, "colours"), "transparent": ("keep", "images")}
         if kind

@@ -56,10 +56,11 @@ def work(
                 "expected inverse=true without background, got both; leave it out: whole masks are coloured"
             )
         read = tuple(options[key] for key in ("unknown", "read", "transparent", "names"))
-        if cut or images or instances_destination or read != ("error", "auto", "keep", "path"):
+        idle = (cut, images, instances_destination, options["class_template"], options["order"])
+        if any(idle) or read != ("error", "auto", "keep", "path"):
             raise ValueError(
-                "expected inverse=true without tile, size, images, instances_destination, unknown, read, names and "
-                "transparent, got some of them; leave them out: whole masks are coloured"
+                "expected inverse=true without tile, size, images, instances_destination, unknown, read, names, "
+                "class_template, order and transparent, got some of them; leave them out: whole masks are coloured"
             )
         return partial(recolor_folder, **{key: options[key] for key in ("pattern", "threads", "overwrite")})
     if images and images_destination:

@@ -411,7 +411,9 @@ def test_command_line(roboflow: Path, script: Script, tmp_path: Path) -> None:
     inverse = options | {"read": "auto", "source": "masks", "destination": "c", "inverse": "true", "background": "rest"}
     fails(script("seg-preprocess", **inverse), 2, "expected inverse=true without background")
     fails(
-        script("seg-preprocess", **options | {"read": "yolo"}), 2, "read: expected .*coco or cityscapes_polygons, got"
+        script("seg-preprocess", **options | {"read": "yolo"}),
+        2,
+        "read: expected .*coco, cityscapes_polygons or binary, got",
     )
 
 
