@@ -278,6 +278,18 @@ def test_ade20k_classes_coded_in_colours(tmp_path: Path) -> None:
     assert (named == index).mean() > 0.98  # the rest are borders, where one pixel stands for nine
 
 
+def test_class_and_instance_of_cityscapes(tmp_path: Path) -> None:
+    """What ``*_instanceIds.png`` codes is what ``*_labelIds.png`` holds, in files that others wrote."""
+    where, labels = folder("zoo/cityscapes_ids"), LabelMap.load("cityscapes")
+    masks = []
+    for inner, read in (("labelIds", "auto"), ("instanceIds_16bit", "id1000")):
+        summary = convert_folder(where / inner, tmp_path / read, labels, read=read, threads=1)
+        assert (summary.converted, summary.failed) == (3, 0), summary.failures
+        masks.append([np.asarray(Image.open(path)) for path in sorted((tmp_path / read).glob("*.png"))])
+    for mask, coded in zip(*masks, strict=True):
+        np.testing.assert_array_equal(mask, coded)
+
+
 def of_the_zoo(found: Found, target: Path) -> Summary:
     source = folder(found.where)
     tables = [source.parent / name for name in ("class_dict.csv", "palette.yaml")]
