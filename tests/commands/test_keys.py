@@ -18,6 +18,8 @@ UNKNOWN = [
     ("seg-export", ("checkpoint=x", "destination=z.onnx", "+batch=3"), "batch: expected a key that the command has"),
     ("seg-diagnose", ("checkpoint=x", "images=y", "destination=z", "+treshold=3"), "did you mean 'threshold'?"),
     ("seg-preprocess", ("source=x", "destination=y", "labels=z", "+thread=2"), "did you mean 'threads'?"),
+    ("seg-preprocess", ("source=x", "destination=y", "labels=z", "model=unet"), "unknown key 'model'"),
+    ("seg-augment", ("images=x", "masks=y", "destination=z", "model=unet", "thread=3"), "unknown key 'model'"),
 ]
 NULL = [
     ("seg-train", (*TRAIN, "runs=null"), "runs: expected a value, got null; leave it out for"),

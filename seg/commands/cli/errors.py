@@ -74,7 +74,10 @@ def _unknown_key(key: str, config_name: str) -> str:
         options = " or ".join(sorted(f"{path.parent.name}={path.stem}" for path in choosing))
         return f"unknown key '{key}': expected {options} with it, got another; give that too, or leave {key} out"
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = hydra.compose(config_name, overrides=list(_choices()))
+        try:
+            config = hydra.compose(config_name, overrides=list(_choices()))
+        except HydraException:  # a group that this command does not have
+            config = hydra.compose(config_name)
     group, _, _ = key.rpartition(".")
     further = [f"{group}.{option}" for option in _options(OmegaConf.select(config, group))] if group else []
     if key in further:
