@@ -60,6 +60,7 @@ class MLflow:
     extra = "mlflow"
 
     def __init__(self, log_dir: str, purge_step: int, *, uri: str | None = None, experiment: str = "seg") -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else its import looks a host up
         import mlflow
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells how it makes its tables
@@ -138,9 +139,12 @@ class WandB:
     extra = "wandb"
 
     def __init__(self, log_dir: str, purge_step: int, *, project: str = "seg") -> None:
+        folder = Path(log_dir)
+        if os.environ.get("WANDB_MODE", "offline") == "offline":  # nothing leaves, nothing is written elsewhere
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+            os.environ.setdefault("WANDB_CACHE_DIR", str(folder / "wandb" / "cache"))
         import wandb
 
-        folder = Path(log_dir)
         kept = folder / "wandb.txt"
         if not kept.exists():
             write_text(kept, os.urandom(8).hex() + "\n")
