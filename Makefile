@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_CXX ?= clang++
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo compare test testall lint fix sanitize fuzz corpus peers bench clean
+.PHONY: help setup demo compare test testall lint fix docs sanitize fuzz corpus peers bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,16 @@ fix: $(STAMP) ## let ruff mend what it can; format Python and C++
 
 CMAKE := $(BIN)/cmake --log-level=WARNING -S cpp_preproc -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
 	-DSEG_WERROR=$(WERROR)
+
+DOCS := $(VENV)/.docs
+
+$(DOCS): $(STAMP)
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' | \
+	  $(BIN)/python -m pip install -qq --constraint constraints.txt --requirement /dev/stdin
+	@touch $@
+
+docs: $(DOCS) ## the documentation, build/docs/index.html; its pages are executed (the first time some minutes)
+	@$(BIN)/python -m sphinx -q -W --keep-going -d build/docs-work/doctrees docs build/docs && echo "written to build/docs/index.html"
 
 sanitize: $(STAMP) ## the C++ tests under ASan and UBSan, then under TSan (2 minutes)
 	@$(CMAKE) -B build/asan -DSEG_TESTS=ON -DSEG_SANITIZE=address,undefined

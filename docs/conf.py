@@ -1,0 +1,36 @@
+"""Sphinx: ``make docs``. What pages execute is in ``extensions/executed.py``, the reference in ``reference.py``."""
+
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent / "extensions")]
+
+import seg  # noqa: E402
+
+project = "seg-toolkit"
+author = "the seg-toolkit developers"
+copyright = "the seg-toolkit developers"
+release = seg.__version__
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "executed",
+    "reference",
+]
+myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline"]
+myst_heading_anchors = 3
+exclude_patterns = ["README.md"]
+default_role = "any"
+nitpicky = False
+autodoc_typehints = "signature"
+copybutton_prompt_text = "$ "
+html_theme = "furo"
+html_title = "seg-toolkit"
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {"navigation_with_keys": True}

@@ -1,0 +1,211 @@
+"""The reference of commands, groups and options, made of ``conf/``; and the check of every option that a page names.
+
+A page's inline code of the form ``key=value`` must name an option that some command has; else the build fails.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+
+import seg.commands.cli.help as command_help
+
+ROOT = Path(__file__).resolve().parents[2]
+CONF = ROOT / "conf"
+COMMANDS = ("preprocess", "audit", "augment", "train", "evaluate", "predict", "export", "diagnose", "compare")
+PURPOSES = {
+    "augment": "What training images go through: a recipe of transforms.",
+    "average": "A running average of the weights, which is what is validated and kept.",
+    "box_loss": "The loss of `task=boxes`.",
+    "data": "Where images and masks come from.",
+    "experiment": "Whole recipes; what the command line says wins over them.",
+    "inference": "How an image is predicted.",
+    "logger": "Who is told the numbers of each epoch, besides `metrics.jsonl`.",
+    "loss": "What is minimised.",
+    "metric": "What is computed of validation images.",
+    "model": "Architecture and encoder.",
+    "optimizer": "What makes a step of a gradient.",
+    "regularizer": "What keeps the model from fitting the training images alone.",
+    "scheduler": "How the learning rate changes over the run.",
+    "sweep": "Which values are compared, each with the same seeds.",
+    "task": "Tasks beside the segmentation.",
+    "weighting": "How the losses of tasks, or the terms of a composite loss, become one.",
+}
+log = logging.getLogger(__name__)
+
+
+class Option(NamedTuple):
+    """One key of a YAML file, with dots."""
+
+    key: str
+    default: str
+    meaning: str
+
+
+def options_of(text: str) -> Iterator[Option]:
+    """Yield the options of a YAML file, with the comments beside and below them."""
+    path: list[tuple[int, str]] = []
+    pending: Option | None = None
+    comment_at = 0
+    for line in text.splitlines():
+        key = re.match(r"( *)([\w.]+):(?: +((?:\"[^\"]*\"|'[^']*'|[^#\s]|#(?=\S)| +(?!#))*))? *(# ?(.*))?$", line)
+        continued = re.match(r" +# ?(.*)$", line)
+        if key:
+            if pending:
+                yield pending
+            indent = len(key[1])
+            path = [(at, name) for at, name in path if at < indent]
+            path.append((indent, key[2]))
+            comment_at = key.start(4)
+            value = (key[3] or "").strip()
+            name = ".".join(name for _, name in path)
+            pending = None if key[2].startswith("_") else Option(name, value, (key[5] or "").strip())
+        elif continued and pending and line.index("#") == comment_at:
+            pending = pending._replace(meaning=f"{pending.meaning} {continued[1].strip()}")
+        elif pending:
+            yield pending
+            pending = None
+    if pending:
+        yield pending
+
+
+def body_of(text: str) -> tuple[str, str, str]:
+    """Return what a file says at its head, its defaults, and the rest without what is Hydra's."""
+    intro = re.match(r"(?:#.*\n)*", text)
+    assert intro is not None
+    rest = text[intro.end() :]
+    said = re.sub(r"^# ?", "", intro[0], flags=re.MULTILINE)
+    defaults = re.search(r"^defaults:\n((?:  .*\n)*)", rest, re.MULTILINE)
+    rest = re.sub(r"^(?:defaults|hydra):.*\n(?: .*\n|\n)*", "", rest, flags=re.MULTILINE)
+    return said, defaults[1] if defaults else "", rest
+
+
+def table(options: list[Option], prefix: str = "") -> str:
+    """Return a table of options; those that hold others have a row only if something is said of them."""
+    said = [option for option in options if option.default or option.meaning]
+    return listed("option", [(f"`{prefix}{each.key}`", each.default, each.meaning) for each in said]) if said else ""
+
+
+def listed(what: str, rows: Iterable[tuple[str, str, str]]) -> str:
+    """Return a table of names, defaults and meanings."""
+    head = f":::{{list-table}}\n:header-rows: 1\n:widths: 26 16 58\n\n* - {what}\n  - default\n  - meaning\n"
+    lines = (
+        f"* - {name}\n  - {f'`{default}`' if default else ''}\n  - {plain(meaning)}" for name, default, meaning in rows
+    )
+    return head + "\n".join(lines) + "\n:::\n"
+
+
+def plain(comment: str) -> str:
+    """Return a comment as Markdown: what Markdown would read as markup stays as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>|~^$])", r"\\\1", comment)
+
+
+def intro(said: str) -> str:
+    """Return the head of a file: sentences as a paragraph, indented command lines as code."""
+    parts: list[str] = []
+    for code, lines in _runs(said.splitlines()):
+        parts.append(
+            "```text\n" + "\n".join(line.strip() for line in lines) + "\n```" if code else plain(" ".join(lines))
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def _runs(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
+    run: list[str] = []
+    code = False
+    for line in lines:
+        if run and line.startswith("  ") != code:
+            yield code, run
+            run = []
+        code = line.startswith("  ")
+        run.append(line)
+    if run:
+        yield code, run
+
+
+def known() -> set[str]:
+    """Return every key that a command takes: those of the commands, and those of each group under its name."""
+    keys = {option.key for name in COMMANDS for option in options_of(body_of((CONF / f"{name}.yaml").read_text())[2])}
+    for path in CONF.glob("*/*.yaml"):
+        group = path.parent.name
+        whole = {option.key for option in options_of(body_of(path.read_text())[2])}
+        keys |= {group} | {f"{group}.{key}" for key in whole}
+        keys |= whole if "# @package _global_" in path.read_text() else set()
+    return keys
+
+
+def command_page(name: str) -> str:
+    """Return the page of a command."""
+    said, defaults, rest = body_of((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
+    groups = command_help.groups_of((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
+    chosen = []
+    for group, option in groups.items():
+        line = re.search(rf"^  - {group}:.*?# *(.*)$", defaults, re.MULTILINE)
+        meaning = line[1] if line else PURPOSES.get(group, "")
+        chosen.append(Option(f"[{group}](../groups/{group}.md)", option, meaning))
+    parts = [f"# seg-{name}\n", intro(said), "## Options\n", table(list(options_of(rest)))]
+    if chosen:
+        parts += [
+            "## Groups\n",
+            "`GROUP=NAME` chooses a file; its options are `GROUP.OPTION`.\n",
+            listed("group", chosen),
+        ]
+    return "\n".join(parts)
+
+
+def group_page(group: str) -> str:
+    """Return the page of a group: what can be chosen, with the options of each."""
+    parts = [f"# {group}\n", PURPOSES[group] + "\n"]
+    for path in sorted((CONF / group).glob("*.yaml")):
+        said, defaults, rest = body_of(path.read_text(encoding="utf-8"))
+        said = "\n".join(line for line in said.splitlines() if not line.startswith("@package"))
+        whole = "# @package _global_" in path.read_text(encoding="utf-8")
+        options = list(options_of(rest))
+        target = re.search(r"^_target_: ([\w.]+)", rest, re.MULTILINE)
+        made = f"Made by `{target[1]}`.\n" if target else ""
+        bases = re.findall(r"^  - (?!_self_)(\S.*?) *(?:#.*)?$", defaults, re.MULTILINE)
+        built = f"Built on {', '.join(f'`{base}`' for base in bases)}.\n" if bases else ""
+        parts += [f"## {group}={path.stem}\n", intro(said) if said.strip() else "", made, built]
+        parts.append(table(options, "" if whole else f"{group}."))
+    return "\n".join(parts)
+
+
+def write(app: Sphinx) -> None:
+    """Write the pages of the reference, those alone that changed."""
+    folder = Path(app.srcdir) / "reference"
+    groups = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+    if missing := [group for group in groups if group not in PURPOSES]:
+        raise ExtensionError(f"docs/extensions/reference.py: expected a purpose of the group {missing[0]}, got none")
+    pages = {f"commands/{name}.md": command_page(name) for name in COMMANDS}
+    pages |= {f"groups/{group}.md": group_page(group) for group in groups}
+    for name, text in pages.items():
+        path = folder / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    for path in (*folder.glob("commands/*.md"), *folder.glob("groups/*.md")):
+        if f"{path.parent.name}/{path.name}" not in pages:
+            path.unlink()
+
+
+def check_options(app: Sphinx, tree: nodes.document, docname: str) -> None:
+    """Name inline code that looks like an option and is none."""
+    if docname.startswith("reference/"):
+        return
+    keys = known()
+    for literal in tree.findall(nodes.literal):
+        match = re.match(r"([a-z_]+(?:\.\w+)*)=\S", literal.astext())
+        if match and match[1] not in keys and not literal.get("classes"):
+            log.warning("expected an option that a command has, got %s", literal.astext(), location=literal)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Write the pages before Sphinx looks for them."""
+    app.connect("builder-inited", write, priority=100)
+    app.connect("doctree-resolved", check_options)
+    return {"parallel_read_safe": True}
