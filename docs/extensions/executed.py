@@ -174,8 +174,9 @@ def trimmed(text: str, most: int) -> str:
 def toolkit_digest() -> str:
     """Return a digest of the toolkit and of what executes pages."""
     digest = hashlib.sha256()
-    folders = ("seg", "conf", "docs/extensions")
-    for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()):
+    here = Path(__file__)
+    files = [path for folder in ("seg", "conf") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    for path in (*sorted(files), here, here.with_name("session.py")):
         if "__pycache__" not in path.parts:
             digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return digest.hexdigest()

@@ -175,6 +175,12 @@ def group_page(group: str) -> str:
     return "\n".join(parts)
 
 
+def room_page(room: str) -> str:
+    """Return the page of a room: its docstring, and everything that it lists as public."""
+    directive = f".. automodule:: seg.{room}\n   :members:\n   :imported-members:\n"
+    return f"# seg.{room}\n\n```{{eval-rst}}\n{directive}```\n"
+
+
 def write(app: Sphinx) -> None:
     """Write the pages of the reference, those alone that changed."""
     folder = Path(app.srcdir) / "reference"
@@ -183,12 +189,14 @@ def write(app: Sphinx) -> None:
         raise ExtensionError(f"docs/extensions/reference.py: expected a purpose of the group {missing[0]}, got none")
     pages = {f"commands/{name}.md": command_page(name) for name in COMMANDS}
     pages |= {f"groups/{group}.md": group_page(group) for group in groups}
+    rooms = [path.parent.name for path in (ROOT / "seg").glob("*/__init__.py")]
+    pages |= {f"python/{room}.md": room_page(room) for room in rooms if room not in ("commands", "files")}
     for name, text in pages.items():
         path = folder / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-    for path in (*folder.glob("commands/*.md"), *folder.glob("groups/*.md")):
+    for path in (path for part in ("commands", "groups", "python") for path in folder.glob(f"{part}/*.md")):
         if f"{path.parent.name}/{path.name}" not in pages:
             path.unlink()
 
