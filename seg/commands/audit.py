@@ -34,7 +34,7 @@ def audit(config: "DictConfig") -> None:
     from seg.commands.cli.targets import source_of
     from seg.data.source import named_labels
     from seg.files import finite, make_folder, write_json
-    from seg.report.console import plain_console
+    from seg.report.console import plain_console, say
 
     for key in config.data.train:  # mandatory for seg-train only
         if OmegaConf.is_missing(config.data.train, key):
@@ -58,7 +58,7 @@ def audit(config: "DictConfig") -> None:
         console.print(f"written to {destination}: audit.html, audit.json", soft_wrap=True)
     if errors := result.count("error"):
         found = f"{errors} error{'s' * (errors != 1)} found in the data"
-        print(f"error: {found}; {destination / 'audit.html'} shows them", file=sys.stderr)
+        say(f"error: {found}; {destination / 'audit.html'} shows them", error=True)
         sys.exit(FAILED)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from seg.commands.cli import plain, run
 from seg.files.errors import FAILED, Failed
+from seg.report.console import say
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -54,8 +55,8 @@ def compare(config: "DictConfig") -> None:
         sentences, folders = write.write_overview(destination, str(cfg["by"]), studies, compared, cfg["reference"])
         files = f"overview.json; of each value: {', '.join(map(str, folders))}"
     for sentence in sentences:
-        print(sentence.replace("`", "'"))
-    print(f"written to {cfg['destination']}: report.html, report.md, {files}")
+        say(sentence.replace("`", "'"))
+    say(f"written to {cfg['destination']}: report.html, report.md, {files}")
     _end([left_out for study in studies.values() for left_out in study.excluded])
 
 
@@ -63,9 +64,9 @@ def _end(excluded: Sequence[tuple[str, str]]) -> None:
     """Name what was left out, and exit with 1 if there is any."""
     if excluded:
         for name, reason in excluded:
-            print(f"left out: {name}: {reason}", file=sys.stderr)
+            say(f"left out: {name}: {reason}", error=True)
         number = len(excluded)
-        print(f"error: {number} run{'s were' if number > 1 else ' was'} left out", file=sys.stderr)
+        say(f"error: {number} run{'s were' if number > 1 else ' was'} left out", error=True)
         sys.exit(FAILED)
 
 

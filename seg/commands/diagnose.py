@@ -47,7 +47,8 @@ def diagnose(config: "DictConfig") -> None:
     if cfg["json"]:
         print(json.dumps(finite(vars(result))))
         return
-    log.info("\n  ".join(["regularizers:", *result.regularizers]))
+    for text in ("regularizers:", *(f"  {place}" for place in result.regularizers)):
+        log.info(text)
     console.print(result.table())
     for text in result.verdict:
         log.info(text)

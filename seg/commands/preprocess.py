@@ -7,7 +7,6 @@ import dataclasses
 import json
 import logging
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,7 @@ def preprocess(config: "DictConfig") -> None:
     from seg.convert import request
     from seg.convert.sources import count_sources
     from seg.labels import LabelMap
-    from seg.report.console import plain_console
+    from seg.report.console import plain_console, say
     from seg.report.progress import bulk_progress
 
     # The reason that we print for a file is enough; OpenCV would print its own beside it.
@@ -61,7 +60,7 @@ def preprocess(config: "DictConfig") -> None:
     for warning in summary.warnings:
         log.warning(warning)
     for file, reason in summary.failures:
-        print(f"{file}: {reason}", file=sys.stderr)
+        say(f"{file}: {reason}", error=True)
     if as_json:
         print(json.dumps(dataclasses.asdict(summary)))
     else:

@@ -7,7 +7,6 @@ run that fails does not stop the others, and the next call tries it again.
 import json
 import math
 import os
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from omegaconf import OmegaConf
 
 from seg import runs
 from seg.files.errors import FAILED, WRONG_REQUEST, AlreadyTold
+from seg.report.console import say
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -178,7 +178,7 @@ def _end(name: str, how: str, text: str, **more: Any) -> None:
     _note(Path(os.environ[_NOTES]), name=name, how=how, **more)
     jobs, number = _read()[0].get("jobs"), HydraConfig.get().job.num + 1
     place = f"{number:>{len(str(jobs))}}/{jobs}" if jobs else f"{number}"
-    print(f"{place} {name}{' ' if how == 'complete' else ': '}{text}", flush=True)
+    say(f"{place} {name}{' ' if how == 'complete' else ': '}{text}")
     for overall in _overall:
         overall.end(how)
 
@@ -210,9 +210,9 @@ def close() -> int:
     if not failed:
         return 0
     for note in failed[:-1]:
-        print(f"failed: {note['name']}: {note['reason']}", file=sys.stderr)
+        say(f"failed: {note['name']}: {note['reason']}", error=True)
     last, number = failed[-1], f"{len(failed)} of {len(notes)} runs failed"
-    print(f"error: {number}; {last['name']}: {last['reason']}; the same command tries again", file=sys.stderr)
+    say(f"error: {number}; {last['name']}: {last['reason']}; the same command tries again", error=True)
     return WRONG_REQUEST if all(note["code"] == WRONG_REQUEST for note in failed) else FAILED
 
 
@@ -244,7 +244,7 @@ def _all_tested(folders: Sequence[Path], test: Path, metric: Any) -> list[dict[s
                 {"name": f"{folder.name} on {test}", "how": "failed", "reason": reason, "code": code_of(error)}
             )
         else:
-            print(f"{folder.name} was judged on {test}: {folder / runs.TEST}", flush=True)
+            say(f"{folder.name} was judged on {test}: {folder / runs.TEST}")
     return failed
 
 

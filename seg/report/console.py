@@ -1,11 +1,39 @@
-"""The console that everything prints to, and that progress bars live on."""
+"""The console that everything prints to, and that progress bars live on.
+
+Names of classes and files are data: no character in them steers the terminal, or begins a line of its own.
+"""
+
+import re
+import sys
+from typing import Any
 
 from rich.console import Console
+from rich.text import Text
+
+# the controls of ASCII and Latin-1, line separators, and what turns the direction of writing
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def line(text: str) -> str:
+    """Return a text on one line, its control characters escaped: ``\\x1b``."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Print one line, at once, on standard output or standard error."""
+    print(line(text), file=sys.stderr if error else sys.stdout, flush=True)
+
+
+class _Plain(Console):
+    """A console whose texts and cells keep their line breaks, and no other control character."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str("\n".join(map(line, text.split("\n"))), **options)
 
 
 def plain_console(*, stderr: bool = False) -> Console:
     """Return a console that takes no text for an instruction: a class may be called ``[bold]`` or ``:car:``."""
-    return Console(highlight=False, markup=False, emoji=False, stderr=stderr)
+    return _Plain(highlight=False, markup=False, emoji=False, stderr=stderr)
 
 
 console = plain_console()

@@ -100,8 +100,11 @@ def saved_figure(
         _make_room(figure)
         for ending in endings:
             with whole(folder / f"{name}.{ending}") as temporary:
+                undated = {"Date": None} if ending == "svg" else None
                 # "tight" widens the picture by a label that the layout does not count, such as a long one of an axis
-                figure.savefig(temporary, format=ending, dpi=120, bbox_inches="tight", pad_inches=0.08)
+                figure.savefig(
+                    temporary, format=ending, dpi=120, bbox_inches="tight", pad_inches=0.08, metadata=undated
+                )
 
 
 @contextmanager
@@ -112,7 +115,10 @@ def _plain_text() -> Iterator[None]:
 
     installed = set(get_font_names())
     fonts = ["DejaVu Sans", *(font for font in _WIDER if font in installed)]
-    plain = matplotlib.rc_context({"text.parse_math": False, "text.usetex": False, "font.family": fonts})
+    plain = matplotlib.rc_context(
+        # with a fixed salt, and without a date, the same figure is the same file whenever it is drawn
+        {"text.parse_math": False, "text.usetex": False, "font.family": fonts, "svg.hashsalt": "seg"}
+    )
     with plain, warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing from|Matplotlib currently does not support", UserWarning)
         yield

@@ -197,8 +197,8 @@ def _front_matter(config: Mapping[str, Any]) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    cells = ([" ".join(str(cell).split()).replace("|", "\\|") for cell in row] for row in rows)
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *cells))
+    first, *cells = ([" ".join(str(cell).split()).replace("|", "\\|") for cell in row] for row in (header, *rows))
+    return "\n".join(f"| {' | '.join(row)} |" for row in (first, ["---"] * len(header), *cells))
 
 
 def _percent(value: Any) -> str:

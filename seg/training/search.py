@@ -8,6 +8,7 @@ from typing import Any
 from seg import runs
 from seg.files import checks, write_json
 from seg.files.errors import Failed
+from seg.report.console import say
 from seg.report.tables import percent
 
 SEED = 10_000  # of trials; the runs that are compared begin at 0
@@ -70,7 +71,7 @@ def search(
         score = float((record.done or {})["last"]["miou"] or 0.0)
         told.append({"values": values, "miou": score, "seconds": record.seconds})
         shown = ", ".join(f"{key}={_short(value)}" for key, value in values.items())
-        print(f"trial {trial.number + 1}/{trials}: {shown}: mIoU {percent(score)} %", flush=True)
+        say(f"trial {trial.number + 1}/{trials}: {shown}: mIoU {percent(score)} %")
         return score
 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=SEED))

@@ -119,7 +119,8 @@ def first_model(
     if regularize is not None:
         model = regularize(model)
     if (lines := describe(model).splitlines()) != ["no regularizers"]:
-        log.info("\n  ".join(["regularizers:", *lines]))
+        for text in ("regularizers:", *(f"  {line}" for line in lines)):
+            log.info(text)
     if init is not None:
         normalization = _take_weights(init, model, data.labels, data.reading) or normalization
     return model, normalization

@@ -5,6 +5,7 @@ python -m pytest tests/commands/test_text.py
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -70,6 +71,24 @@ def test_findings_are_printed_as_they_are(tmp_path: Path, script: Script) -> Non
     assert "[/]" in result.stdout
     assert ":car:" in result.stdout
     assert "written to [dim]" in result.stdout
+
+
+def test_names_of_files_and_classes_steer_no_terminal(tmp_path: Path, script: Script) -> None:
+    write_pairs(tmp_path / "d", 2)
+    hostile = "\x1b[2Jbad\nerror: none"
+    (tmp_path / "d/images/s0.png").rename(tmp_path / f"d/images/{hostile}.png")
+    (tmp_path / "d/masks/s0.png").rename(tmp_path / f"d/masks/{hostile}.png")
+    given = ["images=d/images", "masks=d/masks"]
+    audit = script("seg-audit", *given, "destination=out")
+    judged = script("seg-evaluate", "predictions=d/masks", "masks=d/masks", "destination=judged")
+    (tmp_path / f"d/masks/{hostile}.png").write_bytes(b"none")
+    refused = script("seg-evaluate", "predictions=d/masks", "masks=d/masks", "destination=judged")
+    assert refused.returncode == 2
+    for result in (audit, judged, refused):
+        assert "\x1b" not in result.stdout + result.stderr
+        assert not re.search("^error: none", result.stdout + result.stderr, re.MULTILINE)
+    assert "\\x1b[2Jbad" in judged.stdout
+    assert "\\x1b[2Jbad" in refused.stderr
 
 
 def test_an_error_about_a_file_that_ascii_cannot_name(

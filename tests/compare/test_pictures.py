@@ -219,6 +219,16 @@ def test_settings_of_the_user_do_not_matter(tmp_path: Path) -> None:
         assert matplotlib.rcParams["text.usetex"]
 
 
+def test_the_same_figure_is_the_same_file(tmp_path: Path, template: Level, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, seconds in (("a", "1"), ("b", "1000000000")):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", seconds)  # what matplotlib takes for the time
+        (tmp_path / folder).mkdir()
+        plots.draw_worst(tmp_path / folder, made_levels(template, ["x", "y"]))
+    first, second = ((tmp_path / folder / "worst.svg").read_bytes() for folder in "ab")
+    assert first == second
+    assert b"<svg" in first
+
+
 TRICKY = [
     "<b>", "**bold**", "[x](y)", "[x](#y)", "`tick`", "``", "a`b", "a|b", "_em_", "__x__", "cross_entropy", "~~no~~",
     "\\*", "&amp;", "$x$", "# no", "- no", "1. no", "> no", "+ no", "---", "![i](j)", "a\\|b", "***", "&#65;", "a & b",

@@ -50,7 +50,9 @@ def run(task: Task, config_name: str, version: Callable[[], str] | None = None) 
         if config_name == "compare":
             sys.argv[1:] = beside_groups(sys.argv[1:], ["metric"])
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from seg.report.console import say
+
+        say(f"error: {error}", error=True)
         sys.exit(WRONG_REQUEST)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # our own errors name the file; OpenCV's only add noise
     for side in ("PIXELS", "WIDTH", "HEIGHT"):  # ours (max_pixels) is the limit, and names the file

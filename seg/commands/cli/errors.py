@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seg.commands.cli.help import conf_dir
 from seg.commands.cli.targets import parameters
 from seg.files.errors import FAILED, INTERRUPTED, WRONG_REQUEST, AlreadyTold, Failed
+from seg.report.console import say
 
 
 def report(error: BaseException, config_name: str, wants_traceback: bool) -> int:
@@ -30,11 +31,11 @@ def report(error: BaseException, config_name: str, wants_traceback: bool) -> int
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     if isinstance(error, KeyboardInterrupt):
-        print(f"interrupted{': ' + str(error) if error.args else ''}", file=sys.stderr)
+        say(f"interrupted{': ' + str(error) if error.args else ''}", error=True)
         return INTERRUPTED
     plain = _is_wrong(error) or isinstance(error, Failed) or _is_full(error)
     hint = "" if plain or wants_traceback else " (HYDRA_FULL_ERROR=1 shows the traceback)"
-    print(f"error: {one_line(error, config_name)}{hint}", file=sys.stderr)
+    say(f"error: {one_line(error, config_name)}{hint}", error=True)
     return code_of(error)
 
 

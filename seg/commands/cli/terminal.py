@@ -1,7 +1,7 @@
 """What reaches the terminal, and the signals that come from it.
 
 The library logs to ``seg``; here its records are printed as plain lines. Names of classes and files are printed as they
-are, or escaped.
+are, or escaped: what the output's encoding lacks here, control characters by `seg.report.console`.
 """
 
 import io
@@ -30,16 +30,16 @@ class _Lines(logging.Handler):
         self.stderr = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        from seg.report.console import console
+        from seg.report.console import console, line, say
 
         text = record.getMessage()
         if record.levelno < logging.WARNING and self.stderr:
-            print(text, file=sys.stderr, flush=True)
+            say(text, error=True)
         elif record.levelno < logging.WARNING:
-            console.print(text, soft_wrap=True)
+            console.print(line(text), soft_wrap=True)
         elif text not in self.warned:
             self.warned.add(text)
-            print(f"warning: {text}", file=sys.stderr, flush=True)
+            say(f"warning: {text}", error=True)
 
 
 _lines = _Lines()
