@@ -1,7 +1,9 @@
 """Run folders without training: what `seg-compare` reads, written by the writers that training uses."""
 
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,8 +39,9 @@ def write_run(
     classes: tuple[str, ...] = CLASSES,
     complete: bool = True,
     loss: float = 0.5,
+    known: Mapping[str, tuple[object, ...]] = MappingProxyType({}),
 ) -> Path:
-    """A run of two epochs with the loss ``level``; ``config`` replaces top-level keys."""
+    """A run of two epochs with the loss ``level``; ``config`` replaces top-level keys, ``known`` rows of pairs."""
     settings = {
         "seed": seed,
         "runs": str(folder.parent),
@@ -52,7 +55,8 @@ def write_run(
     told |= {"torch": "2.14.1", "precision": "32-true", "platform": "Linux", **(environment or {})}
     counts = made_counts(level, seed, better=better) if counts is None else counts
     names = [f"val/{i:03}" for i in range(len(counts))]
-    pairs = {"train": [("train/a", 10, 20)], "val": [(name, 10, 20) for name in names]}
+    pairs: Any = {"train": ["train/a"], "val": names}
+    pairs = {part: [(name, *known.get(name, (10, 20))) for name in some] for part, some in pairs.items()}
     values = scores_of(counts.sum(0))
     with runs.opened(folder, settings, told, pairs):
         for epoch in range(2):

@@ -6,6 +6,7 @@ seg-audit data.train.images=DIR data.train.masks=DIR data.val.images=DIR data.va
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seg.commands.cli import plain, run
@@ -33,7 +34,8 @@ def audit(config: "DictConfig") -> None:
     from seg.audit.report import write_report
     from seg.commands.cli.targets import source_of
     from seg.data.source import named_labels
-    from seg.files import finite, make_folder, write_json
+    from seg.files import checks, finite, write_json
+    from seg.files.claims import claim
     from seg.report.console import plain_console, say
 
     for key in config.data.train:  # mandatory for seg-train only
@@ -41,6 +43,7 @@ def audit(config: "DictConfig") -> None:
             config.data.train[key] = None
     cfg = plain(config)
     check_options(cfg["read"], cfg["threads"])
+    checks.flag("overwrite", cfg["overwrite"])
     source = source_of(cfg["data"])
     if source.render is not None:
         source.render()
@@ -48,17 +51,19 @@ def audit(config: "DictConfig") -> None:
     labels = named_labels(cfg["labels"], splits[0].masks, cfg["ignore"])
     console = plain_console(stderr=cfg["json"])
     result = _look(splits, labels, cfg, source, console)
-    destination = make_folder(cfg["destination"], "destination")
-    write_json(destination / "audit.json", result.to_dict())
-    write_report(destination / "audit.html", result)
+    data, page = (Path(cfg["destination"]) / name for name in ("audit.json", "audit.html"))
+    signs = {data.name: ("version", "splits", "findings")}
+    claim("seg-audit", {data.parent: (data, page)}, signs, overwrite=cfg["overwrite"])
+    write_json(data, result.to_dict())
+    write_report(page, result)
     if cfg["json"]:
         print(json.dumps(finite(result.to_dict())))
     else:
         _print(console, result)
-        console.print(f"written to {destination}: audit.html, audit.json", soft_wrap=True)
+        console.print(f"written to {data.parent}: audit.html, audit.json", soft_wrap=True)
     if errors := result.count("error"):
         found = f"{errors} error{'s' * (errors != 1)} found in the data"
-        say(f"error: {found}; {destination / 'audit.html'} shows them", error=True)
+        say(f"error: {found}; {page} shows them", error=True)
         sys.exit(FAILED)
 
 

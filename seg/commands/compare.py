@@ -48,11 +48,13 @@ def compare(config: "DictConfig") -> None:
                 f"runs: expected a complete run in '{cfg['runs']}', got {len(study.excluded)} others ({name}: {reason})"
             )
     compared = {value: write.compare_study(study, cfg["metric"], **options) for value, study in studies.items()}
+    how = {"overwrite": cfg["overwrite"]}
     if cfg["by"] is None:
-        sentences = write.write_comparison(destination, studies[""], compared[""], cfg["reference"])
+        sentences = write.write_comparison(destination, studies[""], compared[""], cfg["reference"], **how)
         files = "results.csv, statistics.json, plots"
     else:
-        sentences, folders = write.write_overview(destination, str(cfg["by"]), studies, compared, cfg["reference"])
+        given = destination, str(cfg["by"]), studies, compared, cfg["reference"]
+        sentences, folders = write.write_overview(*given, **how)
         files = f"overview.json; of each value: {', '.join(map(str, folders))}"
     for sentence in sentences:
         say(sentence.replace("`", "'"))
@@ -80,6 +82,7 @@ def _check(cfg: dict[str, Any]) -> None:
     from seg.files import checks
     from seg.metrics.catalogue import SHARE
 
+    checks.flag("overwrite", cfg["overwrite"])
     checks.whole("draws", cfg["draws"], 100, 1_000_000)
     checks.whole("seed", cfg["seed"], 0, 2**63)
     for key in ("runs", "destination", "metric", "axis", "by", "group"):

@@ -34,7 +34,7 @@ def evaluate(config: "DictConfig") -> None:
     from seg.data.pairs.folders import check_apart
     from seg.evaluation import files, tables
     from seg.evaluation.subjects import Pairing
-    from seg.files import finite, make_folder
+    from seg.files import finite
 
     first = cfg["tolerances"][0] if isinstance(cfg["tolerances"], list) and cfg["tolerances"] else cfg["tolerances"]
     boundaries = {"tolerances": cfg["tolerances"], "surface": cfg["surface"]}
@@ -48,13 +48,14 @@ def evaluate(config: "DictConfig") -> None:
     folders = [cfg[key] for key in _READ if cfg[key] is not None]
     check_apart(cfg["destination"], [path for several in folders for path in as_list(several)], "destination")
     found, data = files.evaluate_into(
-        destination := make_folder(cfg["destination"], "destination"),
+        destination := Path(cfg["destination"]),
         subject,
         wanted,
         where,
         record=Path(cfg["checkpoint"]).parent if cfg["checkpoint"] else None,
         save_masks=cfg["save_masks"],
         number=cfg["pictures"],
+        overwrite=cfg["overwrite"],
     )
     if cfg["json"]:
         print(json.dumps(finite(data)))
@@ -100,12 +101,9 @@ def _request(config: "DictConfig") -> dict[str, Any]:
                 config[key] = "???"  # to be named among what is missing
     cfg: dict[str, Any] = plain(config)
     masks = "predictions, which are masks"
-    none = {
-        **(dict.fromkeys(("checkpoint", "temperature"), masks) if cfg["predictions"] is not None else {}),
-        **({"instances": f"{masks} and have no boxes"} if cfg["predictions"] is not None else {}),
-        **({"labels": "a checkpoint, which has its own"} if cfg["predictions"] is None else {}),
-    }
-    for key, given in none.items():
+    of_masks = {"checkpoint": masks, "temperature": masks, "instances": f"{masks} and have no boxes"}
+    of_models = {"labels": "a checkpoint, which has its own"}
+    for key, given in (of_models if cfg["predictions"] is None else of_masks).items():
         if cfg[key] is not None:
             remedy = "leave out one of the two" if key in ("checkpoint", "temperature") else "leave it out"
             raise ValueError(f"{key}: expected none with {given}, got {cfg[key]!r}; {remedy}")
@@ -114,6 +112,7 @@ def _request(config: "DictConfig") -> dict[str, Any]:
             checks.idle(f"{what}_template", cfg[f"{what}_template"], "{}", f"{what}s")
     if cfg["checkpoint"] is None:
         checks.idle("trust", cfg["trust"], [], "checkpoint")
+    checks.flag("overwrite", cfg["overwrite"])
     checks.whole("batch", cfg["batch"], 1, 1 << 16)
     checks.whole("workers", cfg["workers"], 0, 1024)
     if cfg["save_masks"] and cfg["predictions"] is not None:

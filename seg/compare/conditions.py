@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seg import runs
-from seg.compare.evidence import Entry
+from seg.compare.evidence import Content, Entry
 from seg.compare.scores import COUNTED, measure
 
 Kept = tuple[list[Entry], list[tuple[Entry, str]]]
@@ -85,8 +85,7 @@ def conditions(axis: str | None, metric: str) -> list[Callable[[list[Entry]], Ke
     """Return what runs must agree in; one after the other."""
 
     def same_training_set(entries: list[Entry]) -> Kept:
-        reason = "it was trained on other images than most runs"
-        return largest_group(entries, lambda entry: entry.trained_on, lambda *_: reason)
+        return _same_content(entries, lambda entry: entry.trained_on, "trained")
 
     def same_own_settings(entries: list[Entry]) -> Kept:
         return agree_on(entries, lambda entry: settings_of_axis(entry, axis))
@@ -97,6 +96,8 @@ def conditions(axis: str | None, metric: str) -> list[Callable[[list[Entry]], Ke
         lambda entries: _with_metric(entries, metric),
         _same_classes,
         _same_images,
+        lambda entries: _same_content(entries, lambda entry: entry.judged_on, "judged"),
+        _same_targets,
         lambda entries: _same_values(entries, metric),
         _not_chosen,
         lambda entries: _each_level(entries, axis, same_own_settings),
@@ -187,14 +188,62 @@ def _same_classes(entries: list[Entry]) -> Kept:
 
 def _same_images(entries: list[Entry]) -> Kept:
     def reason(entry: Entry, main: Entry) -> str:
-        if entry.images == main.images:
-            return "it was judged on the same images with other masks than most runs"
         new = len(set(entry.images) - set(main.images))
         if not new:
             return f"it was judged on {len(entry.images)} of the {len(main.images)} images of most runs"
         return f"it was judged on {len(entry.images)} images, {new} of which are not among those of most runs"
 
-    return largest_group(entries, lambda entry: (entry.images, entry.counts[..., 2].tobytes()), reason)
+    return largest_group(entries, lambda entry: entry.images, reason)
+
+
+def _same_content(entries: list[Entry], content: Callable[[Entry], Content], how: str) -> Kept:
+    """Leave out runs whose files hold something else, by their pixels, or by the sizes where a run knows no more."""
+
+    def reason(entry: Entry, main: Entry) -> str:
+        mine, others = content(entry), content(main)
+        both = (mine.pixels, others.pixels) if mine.pixels and others.pixels else (mine.sizes, others.sizes)
+        return f"it was {how} on other {_changed(*both)} than most runs"
+
+    known = [content(entry) for entry in entries]
+    stored = {_frozen(one.sizes): _frozen(one.pixels) for one in known if one.pixels}
+
+    def key(entry: Entry) -> Hashable:  # the same pixels may be stored in several ways
+        sizes, pixels = _frozen(content(entry).sizes), _frozen(content(entry).pixels)
+        return pixels or stored.get(sizes, sizes)
+
+    _, others = largest_group([entry for entry in entries if content(entry).sizes], key, reason)
+    left_out = {entry.folder for entry, _ in others}
+    return [entry for entry in entries if entry.folder not in left_out], others
+
+
+def _frozen(known: Mapping[str, tuple[str, ...]]) -> frozenset[tuple[str, tuple[str, ...]]]:
+    return frozenset(known.items())
+
+
+def _changed(mine: Mapping[str, tuple[str, ...]], others: Mapping[str, tuple[str, ...]]) -> str:
+    """Say of which pairs the images, or the masks, are not the same."""
+    shared = sorted(mine.keys() & others.keys())
+    parts = [
+        (kind, [name for name in shared if mine[name][place] != others[name][place]])
+        for place, kind in enumerate(("images", "masks"))
+    ]
+    if mine.keys() != others.keys():
+        return "images"
+    return " and ".join(f"{kind} ({shown_names(names)})" for kind, names in parts if names)
+
+
+def shown_names(names: Sequence[str]) -> str:
+    """Return how many there are, and the first three."""
+    return f"{len(names)}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+
+
+def _same_targets(entries: list[Entry]) -> Kept:
+    def reason(entry: Entry, main: Entry) -> str:
+        other = (entry.counts[..., 2] != main.counts[..., 2]).any(1)
+        names = [name for name, differs in zip(entry.images, other, strict=True) if differs]
+        return f"it was judged on the same images with other masks ({shown_names(names)}) than most runs"
+
+    return largest_group(entries, lambda entry: entry.counts[..., 2].tobytes(), reason)
 
 
 def _not_chosen(entries: list[Entry]) -> Kept:

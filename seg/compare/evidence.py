@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,19 @@ _WHERE = ("labels", *(f"data.{key}" for key in _PARTS))
 
 
 @dataclass(frozen=True)
+class Content:
+    """What a run tells of the files of some pairs; an older version may have kept less.
+
+    Attributes:
+        sizes: name -> bytes of image and mask.
+        pixels: name -> checksums of the decoded pixels of image and mask.
+    """
+
+    sizes: Mapping[str, tuple[str, ...]]
+    pixels: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class Entry(runs.RunRecord):
     """A complete run, or the evaluation of one, whose ``lines`` and ``done`` may not be known.
 
@@ -34,7 +47,7 @@ class Entry(runs.RunRecord):
         classes, images: names; those of the images in order.
         counts: (images, classes, 3) int64 pixels: intersection, prediction, target.
         values: metric -> value of each image, NaN where it is not defined.
-        trained_on: names and sizes of the training pairs; empty if they are not known.
+        trained_on, judged_on: of the training pairs, and of the images; empty if they are not known.
         validated_on: names of the validation pairs.
         scores: of all images, by the names of ``metrics.jsonl`` without ``val_``.
         judged: scores, curves and tables of the evaluation; None for a run of an older version.
@@ -47,7 +60,8 @@ class Entry(runs.RunRecord):
     images: tuple[str, ...]
     counts: NDArray[np.int64]
     values: Mapping[str, Floats]
-    trained_on: frozenset[tuple[str, ...]]
+    trained_on: Content
+    judged_on: Content
     validated_on: frozenset[str]
     scores: Mapping[str, Any]
     judged: Mapping[str, Any] | None
@@ -109,7 +123,7 @@ def _read(folder: Path) -> Entry:
     _check_lines(record)
     settings = runs.settings(record.config)
     settings = {k: v for k, v in settings.items() if k != "seed" and not any(runs.owns(where, k) for where in _WHERE)}
-    pairs, order = _pairs(folder), sorted(range(len(table.images)), key=lambda i: table.images[i])
+    pairs, order = runs.read_pairs(folder / runs.PAIRS), sorted(range(len(table.images)), key=lambda i: table.images[i])
     memory = (record.done or {}).get("peak_memory")
     runs.tuned_keys(record.config)  # this and the next raise if they were edited
     catalogue_of(judged or {})
@@ -122,7 +136,8 @@ def _read(folder: Path) -> Entry:
         images=tuple(table.images[i] for i in order),
         counts=table.counts[order],
         values={metric: values[order] for metric, values in _values(folder, table.images).items()},
-        trained_on=frozenset(row[1:] for row in pairs if row[0] == "train"),
+        trained_on=_content(pairs, "train"),
+        judged_on=_content(pairs, runs.TESTED if record.done is None else "val", table.images),
         validated_on=frozenset(row[1] for row in pairs if row[0] == "val"),
         scores=scores,
         judged=judged,
@@ -249,9 +264,10 @@ def _values(folder: Path, images: tuple[str, ...]) -> dict[str, Floats]:
     }
 
 
-def _pairs(folder: Path) -> list[tuple[str, ...]]:
-    """Return part, name and sizes of the pairs of a run; none where a version did not keep them."""
-    if not (folder / runs.PAIRS).is_file():
-        return []
-    with (folder / runs.PAIRS).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return [tuple(row) for row in csv.reader(file) if row]
+def _content(pairs: Iterable[tuple[str, ...]], part: str, names: Collection[str] | None = None) -> Content:
+    """Return what ``pairs.csv`` tells of a part; nothing where it is about others than these names."""
+    rows = {row[1]: row[2:] for row in pairs if row[0] == part}
+    if names is not None and rows.keys() != {*names}:
+        rows = {}
+    whole = all(len(row) == 4 for row in rows.values())
+    return Content({name: row[:2] for name, row in rows.items()}, {n: r[2:] for n, r in rows.items()} if whole else {})

@@ -19,7 +19,10 @@ from seg.report.figure import saved_figure, short
 
 Mask = NDArray[np.uint8]
 
-_IMAGES, _LEVELS, _LONGEST = 6, 6, 1024
+MOST = 6
+"""Images that are shown."""
+
+_LEVELS, _LONGEST = 6, 1024
 
 _BOTH_RIGHT, _FIXED, _BROKEN, _BOTH_WRONG, _IGNORED = range(5)
 CHANGE_COLORS = np.array([(238, 241, 244), (45, 138, 78), (193, 53, 43), (140, 150, 160), (255, 255, 255)], np.uint8)
@@ -75,7 +78,7 @@ def _most_apart(levels: Sequence[Level]) -> list[int]:
     means = [np.mean([image_means(image_ious(e.counts)) for e in level.entries], axis=0) for level in levels]
     apart = np.max(means, axis=0) - np.min(means, axis=0)
     order = np.argsort(-np.where(np.isnan(apart), -1, apart), kind="stable")
-    return [int(i) for i in order[:_IMAGES] if apart[i] > 0]
+    return [int(i) for i in order[:MOST] if apart[i] > 0]
 
 
 def _files(entry: Entry) -> dict[str, tuple[Path, Path]]:

@@ -16,7 +16,7 @@ from seg.compare.ranks import agreement
 from seg.compare.variance import Interval, independent
 from seg.files import write_json
 from seg.metrics.catalogue import Metric
-from seg.report.document import Block, Bullets, Figure, Heading, Table, Text, write_document
+from seg.report.document import REPORT, Block, Bullets, Figure, Heading, Table, Text, write_document
 from seg.report.figure import add_legend, labels, saved_figure, short, styles_of
 from seg.report.inline_markup import code
 
@@ -119,7 +119,10 @@ def write_overview(
     write_json(folder / "overview.json", _as_data(overview, excluded))
 
 
-_OWN, _LONGEST = {"report.html", "report.md", "overview.json", "overview.png", "overview.svg"}, 60
+FILES = (*REPORT, "overview.json", "overview.png", "overview.svg")
+"""What `write_overview` writes."""
+
+_LONGEST = 60
 
 
 def folders_of(values: Iterable[str]) -> dict[str, str]:
@@ -128,7 +131,7 @@ def folders_of(values: Iterable[str]) -> dict[str, str]:
     taken = Counter(name.casefold() for name in names.values())
     return {
         value: name
-        if name and taken[name.casefold()] == 1 and name.casefold() not in _OWN
+        if name and taken[name.casefold()] == 1 and name.casefold() not in FILES
         else f"{name or 'value'}-{hashlib.sha256(value.encode()).hexdigest()[:6]}"
         for value, name in names.items()
     }

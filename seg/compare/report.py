@@ -9,13 +9,13 @@ from seg.compare import plots
 from seg.compare.about import about, definitions
 from seg.compare.answer import answer, between, cautions, points
 from seg.compare.findings import BOTH, Comparison
-from seg.compare.gallery import Case, draw_case, encoded, find_cases
+from seg.compare.gallery import MOST, Case, draw_case, encoded, find_cases
 from seg.compare.other_scores import other_metrics, other_scores
 from seg.compare.ranks import agreement
 from seg.compare.study import Level, Study
 from seg.metrics.catalogue import Metric
-from seg.report.document import Block, Bullets, Figure, Heading, Table, Text, Views, write_document
-from seg.report.figure import remove_others
+from seg.report.document import REPORT, Block, Bullets, Figure, Heading, Table, Text, Views, write_document
+from seg.report.figure import files_of, remove_others
 from seg.report.inline_markup import code
 
 _CASE = "image"
@@ -31,6 +31,12 @@ def write_report(folder: Path, study: Study, result: Comparison, reference: str)
     blocks = list(_blocks(folder, study, result, reference))
     remove_others(folder, [block.name for block in blocks if isinstance(block, Figure | Views)])
     write_document(folder, f"Comparison: {what}", blocks)
+
+
+def files_of_report(folder: Path) -> list[Path]:
+    """List the files that `write_report` may write or remove."""
+    cases = (f"{_CASE}-{number}.png" for number in range(1, MOST + 1))
+    return [*(folder / name for name in (*REPORT, *cases)), *files_of(folder)]
 
 
 def _blocks(folder: Path, study: Study, result: Comparison, reference: str) -> Iterator[Block]:

@@ -152,7 +152,7 @@ def _study(collected: _Runs, axis: str | None, metric: str) -> Study:
         kept, others = same(kept)
         excluded += [(_named(collected.root, entry.folder), reason) for entry, reason in others]
     levels = _levels(kept, axis)
-    warnings = (*collected.warnings, *_missing_seeds(levels), *_environments(kept))
+    warnings = (*collected.warnings, *_missing_seeds(levels), *_unknown_content(kept), *_environments(kept))
     return Study(collected.root, axis, levels, tuple(excluded), warnings, collected.on_test)
 
 
@@ -215,6 +215,14 @@ def _missing_seeds(levels: Sequence[Level]) -> Iterator[str]:
                 f"{level.name} lacks seed {', '.join(missing)}; pairs are compared by the seeds that both have"
                 + (unpaired if apart and max(len(other.seeds) for other in levels) > 1 else "")
             )
+
+
+def _unknown_content(entries: Sequence[Entry]) -> Iterator[str]:
+    if unknown := sum(not entry.judged_on.sizes for entry in entries):
+        yield (
+            f"{unknown} of {len(entries)} runs do not tell what their images and masks held, which older versions did "
+            "not write down: names and numbers of pixels agree, pixels may differ"
+        )
 
 
 def _environments(entries: Sequence[Entry]) -> Iterator[str]:

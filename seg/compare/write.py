@@ -9,15 +9,19 @@ from seg.compare import overview
 from seg.compare.answer import answer, cautions
 from seg.compare.evidence import is_entry
 from seg.compare.findings import Comparison
-from seg.compare.report import write_report
+from seg.compare.report import files_of_report, write_report
 from seg.compare.results import write_results, write_statistics
 from seg.compare.scores import measure
 from seg.compare.statistics import compare
 from seg.compare.study import Study
-from seg.files import make_folder
+from seg.files.claims import claim
 from seg.runs import as_text
 
 log = logging.getLogger(__name__)
+
+_COMMAND = "seg-compare"
+_TABLES = ("results.csv", "statistics.json")
+_SIGNS = {"statistics.json": ("metric", "levels", "pairs", "winner"), "overview.json": ("by", "reference", "values")}
 
 
 def compare_study(
@@ -42,23 +46,31 @@ def compare_study(
     )
 
 
-def write_comparison(destination: Path, study: Study, compared: Comparison, reference: str | None = None) -> list[str]:
+def write_comparison(
+    destination: Path, study: Study, compared: Comparison, reference: str | None = None, *, overwrite: bool = False
+) -> list[str]:
     """Write the report and its tables; return the sentences of its answer.
 
     Args:
         reference: the level that others are compared with; None = the best.
+        overwrite: replace files that no comparison wrote.
 
     Raises:
-        ValueError: no level is called so.
+        ValueError: no level is called so, or such files are there.
     """
     reference = reference_of(reference, compared)
-    make_folder(destination, "destination")
-    write_results(destination / "results.csv", study)
-    write_statistics(destination / "statistics.json", study, compared)
+    claim(_COMMAND, {destination: _files(destination)}, _SIGNS, overwrite=overwrite)
+    results, statistics = (destination / name for name in _TABLES)
+    write_results(results, study)
+    write_statistics(statistics, study, compared)
     write_report(destination, study, compared, reference)
     for warning in study.warnings:
         log.warning(warning)
     return [*answer(compared, reference), *cautions(compared)]
+
+
+def _files(destination: Path) -> list[Path]:
+    return [*(destination / name for name in _TABLES), *files_of_report(destination)]
 
 
 def write_overview(
@@ -67,14 +79,21 @@ def write_overview(
     studies: Mapping[str, Study],
     compared: Mapping[str, Comparison],
     reference: str | None,
+    *,
+    overwrite: bool = False,
 ) -> tuple[list[str], list[Path]]:
     """Write a comparison for each value, in a folder of its own, and what they say together.
+
+    Args:
+        overwrite: replace files that no comparison wrote.
 
     Returns:
         The sentences of the answer, and the folders.
     """
     over = overview.look_over(by, dict(compared), None if reference is None else as_text(reference))
     folders = {value: destination / name for value, name in overview.folders_of(studies).items()}
+    files = {destination: [destination / name for name in overview.FILES]}
+    claim(_COMMAND, files | {folder: _files(folder) for folder in folders.values()}, _SIGNS, overwrite=overwrite)
     for value, study in studies.items():
         write_comparison(folders[value], study, compared[value], over.reference)
     excluded = [left_out for study in studies.values() for left_out in study.excluded]

@@ -8,7 +8,7 @@ What bites here:
   would read them.
 - Masks of pairs with ``instances`` are int32 inside transforms: the class in the lowest byte (``mask.byte()``), the
   number above.
-- When `seg.data.checked.check` learns to find something new, raise the number in its purpose ("check 2"): results are
+- When `seg.data.checked.check` learns to find something new, raise the number in its purpose ("check 3"): results are
   remembered for files of the same size, times and inode.
 - Copying ``pixels[..., ::-1]`` takes NumPy as long as decoding a JPEG; ``cv2.cvtColor`` gives the same bytes.
 """

@@ -22,8 +22,8 @@ from seg.report.progress import bulk_progress
 
 log = logging.getLogger(__name__)
 
-PairFiles = tuple[str, int, int]
-"""Name of a pair, and bytes of its image and of its other files."""
+PairFiles = tuple[str, int, int] | tuple[str, int, int, str, str]
+"""Name of a pair, bytes of its image and of its other files; of decoded ones also checksums of the pixels of both."""
 
 
 @dataclass(frozen=True)
@@ -197,13 +197,13 @@ class Source:
             ValueError: whatever is wrong with the files.
         """
         train, val = map(list, pairs)
-        files = {"train": file_sizes(train), "val": file_sizes(val)}
         reading = measured(self.reading if reading is None else reading, [p.image for p in train])
         log.info(f"checking {len(train)} training and {len(val)} validation pairs")
         train_checked = check(train, labels.classes, reading, "training")
         val_checked = check(val, labels.classes, reading, "validation")
         check_classes(train_checked, labels, "training", learn=True)
         check_classes(val_checked, labels, "validation")
+        files = {"train": files_of(train, train_checked), "val": files_of(val, val_checked)}
         return Data(
             labels,
             train,
@@ -311,9 +311,14 @@ def _warn_of_torn_scenes(train: list[Pair], val: list[Pair], group: str | None) 
         )
 
 
-def file_sizes(pairs: Sequence[Pair]) -> list[PairFiles]:
-    """List what a run folder keeps of its pairs."""
+def file_sizes(pairs: Sequence[Pair]) -> list[tuple[str, int, int]]:
+    """List what is known of pairs before they are decoded."""
     return [(p.name, p.image.stat().st_size, sum(f.stat().st_size for f in p.files[1:])) for p in pairs]
+
+
+def files_of(pairs: Sequence[Pair], checked: Checked) -> list[PairFiles]:
+    """List what a run folder keeps of its pairs."""
+    return [(*sizes, *sums) for sizes, sums in zip(file_sizes(pairs), checked.checksums, strict=True)]
 
 
 def _spread(pairs: list[Pair], number: int) -> list[Pair]:

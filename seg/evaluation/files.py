@@ -13,6 +13,7 @@ from seg.evaluation import plots
 from seg.evaluation.evaluate import Evaluation
 from seg.evaluation.subjects import Pairing, Subject
 from seg.files import write_csv, write_json, write_png
+from seg.files.claims import claim
 from seg.images import Image, as_rgb, read_mask
 from seg.inference.trained import Trained
 from seg.labels import LabelMap
@@ -25,7 +26,13 @@ from seg.report.tables import percent
 
 _RANKED = re.compile(r"\d{2,}_(\d+\.\d|-)_.*\.png")  # how `draw_worst` calls its pictures
 
-WORST, RELIABILITY, CONFUSION = "worst.png", "reliability.png", "confusion.png"
+WORST, RELIABILITY, CONFUSION, COUNTS = "worst.png", "reliability.png", "confusion.png", "confusion.csv"
+_FILES = (
+    *(runs.EVALUATION, runs.PER_IMAGE, runs.PER_IMAGE_METRICS, runs.BOXES, *runs.RECORD),
+    *(COUNTS, CONFUSION, WORST, RELIABILITY),
+)
+_COMMAND = "seg-evaluate"
+_SIGNS = {runs.EVALUATION: ("images", "miou", "iou")}
 
 
 class Predictions:
@@ -37,9 +44,11 @@ class Predictions:
         self.folder, self.names = folder, names
 
     def update(self, prediction: Image, target: Image, position: int) -> None:
-        path = self.folder / f"{self.names[position]}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_png(path, prediction)
+        write_png(self.path(self.names[position]), prediction)
+
+    def path(self, name: str) -> Path:
+        """Return the file of an image."""
+        return self.folder / f"{name}.png"
 
     def totals(self) -> dict[str, Any]:
         return {}
@@ -60,6 +69,7 @@ def evaluate_into(
     record: Path | None = None,
     save_masks: bool = False,
     number: int = 0,
+    overwrite: bool = False,
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Evaluate a subject, and write all that ``seg-evaluate`` writes; return what was found, and ``metrics.json``.
 
@@ -68,14 +78,22 @@ def evaluate_into(
         record: folder of the run that it is of, whose settings are copied.
         save_masks: write the predicted masks.
         number: of pictures, the worst images first.
+        overwrite: replace files that no evaluation wrote.
+
+    Raises:
+        ValueError: such files are there.
     """
-    sinks: list[Meter] = [Predictions(destination / runs.PREDICTIONS, subject.images)] if save_masks else []
+    kept = Predictions(destination / runs.PREDICTIONS, subject.images)
+    sinks: list[Meter] = [kept] if save_masks else []
+    masks = map(kept.path, subject.images) if save_masks else ()
+    files = [*(destination / name for name in _FILES), *masks, *_ranked(destination)]
+    claim(_COMMAND, {destination: files}, _SIGNS, overwrite=overwrite)
     found = subject.evaluate(wanted, sinks)
     data = {**subject.named, **subject.facts, **as_data(found), "data": where.described()}
     write(found, destination)
-    runs.copy_record(record, destination)
+    runs.copy_record(record, destination, subject.files)
     write_json(destination / runs.EVALUATION, data)
-    draw_worst(subject, found, destination / runs.PICTURES, number)
+    draw_worst(subject, found, destination, number)
     return found, data
 
 
@@ -85,7 +103,7 @@ def write(found: Evaluation, destination: Path) -> None:
     runs.write_per_image_metrics(destination / runs.PER_IMAGE_METRICS, found.images, found.columns())
     confusion = found.total("confusion")
     rows = ((name, *row) for name, row in zip(found.names, confusion.tolist(), strict=True))
-    write_csv(destination / "confusion.csv", ("target \\ prediction", *found.names), rows)
+    write_csv(destination / COUNTS, ("target \\ prediction", *found.names), rows)
     plots.draw_confusion(destination / CONFUSION, confusion, found.names)
     plots.draw_worst(destination / WORST, worst(found.mious).tolist())
     for file in (runs.BOXES, RELIABILITY):
@@ -128,16 +146,22 @@ def draw_predictions(trained: Trained, pairs: Sequence[Pair], folder: Path) -> l
     return pictures
 
 
-def draw_worst(subject: Subject, found: Evaluation, folder: Path, number: int) -> None:
+def draw_worst(subject: Subject, found: Evaluation, destination: Path, number: int) -> None:
     """Draw image, target and prediction of the images with the lowest mIoU (I)."""
-    for older in list(folder.glob("*.png")):  # of an earlier call, whose ranks would stand beside these
-        if _RANKED.fullmatch(older.name):
-            older.unlink()
+    for older in _ranked(destination):  # of an earlier call, whose ranks would stand beside these
+        older.unlink()
     if (example := subject.example) is None:
         return
     # an image without a labelled pixel has no score, and is the last to look at
-    for rank, index in enumerate(np.argsort(found.mious, kind="stable")[:number].tolist(), start=1):
-        pair = subject.pairs[index]
-        path = folder / f"{rank:02}_{percent(found.mious[index])}_{pair.name.replace('/', '_')}.png"
+    order = np.argsort(found.mious, kind="stable")[:number].tolist()
+    names = (f"{percent(found.mious[index])}_{subject.images[index].replace('/', '_')}.png" for index in order)
+    paths = [destination / runs.PICTURES / f"{rank:02}_{name}" for rank, name in enumerate(names, start=1)]
+    claim(_COMMAND, {destination: paths}, _SIGNS)
+    for path, index in zip(paths, order, strict=True):
         image, prediction, mark = example(index)
-        draw(path, pair, image, prediction, subject.labels, mark)
+        draw(path, subject.pairs[index], image, prediction, subject.labels, mark)
+
+
+def _ranked(destination: Path) -> list[Path]:
+    """List the pictures that are called as `draw_worst` calls them."""
+    return [path for path in (destination / runs.PICTURES).glob("*.png") if _RANKED.fullmatch(path.name)]

@@ -21,7 +21,7 @@ from seg.data.checked import Checked
 from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import Pair, list_both, pair, with_instances
 from seg.data.pairs.names import one_each
-from seg.data.source import check, check_classes, check_labels, load_labels
+from seg.data.source import PairFiles, check, check_classes, check_labels, files_of, load_labels
 from seg.evaluation.evaluate import Evaluation, evaluate, evaluation_of, find_temperature
 from seg.files import checks
 from seg.images import Image, read_image, read_mask
@@ -103,6 +103,7 @@ class Subject:
         count: feeds the meters with the set; returns what they found.
         example: position in ``pairs`` -> image and prediction, for a picture; None where there are no images.
         certain: it gives masks alone, without confidence.
+        files: what ``pairs.csv`` holds of the pairs; nothing of predicted masks, which are of no known run.
         facts: what else is to be told, once it was evaluated.
     """
 
@@ -112,6 +113,7 @@ class Subject:
     count: Callable[[Sequence[Meter], dict[str, Any]], Evaluation]
     example: Callable[[int], Example] | None
     certain: bool
+    files: Sequence[PairFiles] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -175,6 +177,7 @@ def of_checkpoint(
             )
     model = replace(model, heads=judged_heads(model.model, model.infer))
     batches = partial(_batches, model, batch=batch, workers=workers)
+    checked = _checked(model, pairs, "evaluation")
 
     def example(index: int) -> Example:
         image = model.read(pairs[index].image)
@@ -188,7 +191,7 @@ def of_checkpoint(
                 more.append(AtTemperature(len(pairs), float(facts["temperature"])))
             return evaluate(
                 predict,
-                batches(pairs, "evaluation", "evaluating"),
+                batches(pairs, checked, "evaluating"),
                 more,
                 split=model.heads.split,
                 outputs=meters_of(model.heads, model.labels.names, pairs),
@@ -197,25 +200,30 @@ def of_checkpoint(
                 final=True,
             )
 
-    return Subject({"checkpoint": str(checkpoint)}, model.labels, pairs, count, example, model.certain)
+    named, files = {"checkpoint": str(checkpoint)}, files_of(pairs, checked)
+    return Subject(named, model.labels, pairs, count, example, model.certain, files)
 
 
 def _fitted(model: trained.Trained, pairs: list[Pair], batches: Callable[..., Iterable[Batch]]) -> dict[str, Any]:
     """Fit the temperature; return it, and what it was fitted on."""
     most = max(64, min(10_000, 2**26 // (model.labels.classes * len(pairs))))  # 256 MB of logits
-    loader = batches(pairs, "temperature", "fitting the temperature")
+    loader = batches(pairs, _checked(model, pairs, "temperature"), "fitting the temperature")
     value = find_temperature(model.infer(model.model), loader, most=most)
     return {"temperature": value, "temperature_fitted_on": {"images": len(pairs), "pixels_per_image": most}}
 
 
+def _checked(model: trained.Trained, pairs: list[Pair], part: str) -> Checked:
+    checked = check(pairs, model.labels.classes, model.reading, part)
+    check_classes(checked, model.labels, part)
+    return checked
+
+
 def _batches(
-    model: trained.Trained, pairs: list[Pair], part: str, title: str, *, batch: int, workers: int
+    model: trained.Trained, pairs: list[Pair], checked: Checked, title: str, *, batch: int, workers: int
 ) -> Iterable[Batch]:
-    """Check pairs, and return them as batches on the device of the model."""
+    """Return checked pairs as batches on the device of the model."""
     classes, device = model.labels.classes, torch.device(model.device)
     dataset = SegmentationDataset(pairs, classes=classes, mean=model.mean, std=model.std, reading=model.reading)
-    checked = check(pairs, classes, model.reading, part)
-    check_classes(checked, model.labels, part)
     batches = EvaluationBatches(checked.sizes, batch=batch)
     loader = make_loader(dataset, batches, workers=workers, device=device)
     return (Batch(b.images.to(device), b.masks.to(device), b.index, b.extra) for b in track(loader, title, len(loader)))

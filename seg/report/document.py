@@ -82,14 +82,19 @@ figure img { background: #fff }
 """
 
 
+REPORT = ("report.md", "report.html")
+"""The files of a document."""
+
+
 def write_document(folder: Path, title: str, blocks: Sequence[Block]) -> None:
     """Write ``report.md`` and ``report.html``, with the figures of the folder in it.
 
     Raises:
         OSError: a file cannot be written.
     """
-    write_text(folder / "report.md", to_markdown(title, blocks))
-    html.write(folder / "report.html", to_page(title, blocks, folder))
+    text, page = (folder / name for name in REPORT)
+    write_text(text, to_markdown(title, blocks))
+    html.write(page, to_page(title, blocks, folder))
 
 
 def to_markdown(title: str, blocks: Sequence[Block]) -> str:

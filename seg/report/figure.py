@@ -134,16 +134,21 @@ def _make_room(figure: Any) -> None:
         )
 
 
+def files_of(folder: Path) -> list[Path]:
+    """List the files that the figures of a report may have, and the pictures of images that are there."""
+    pictures = (path for path in folder.glob("image-*.png") if path.stem[6:].isdecimal())
+    return [*(folder / f"{name}.{ending}" for name in _FIGURES for ending in ("png", "svg")), *pictures]
+
+
 def remove_others(folder: Path, kept: Collection[str]) -> None:
     """Remove the figures of an earlier report in a folder.
 
     Args:
         kept: PNG files of the figures that there are now.
     """
-    for name in (*_FIGURES, *(path.stem for path in folder.glob("image-*.png") if path.stem[6:].isdecimal())):
-        if f"{name}.png" not in kept:
-            for ending in ("png", "svg"):
-                (folder / f"{name}.{ending}").unlink(missing_ok=True)
+    for path in files_of(folder):
+        if path.with_suffix(".png").name not in kept:
+            path.unlink(missing_ok=True)
 
 
 # "critical" is a picture of older versions, which goes with the others

@@ -9,7 +9,7 @@
 ``best.pt``                the weights with the best validation score
 ``epoch-0012.pt``          the weights after an epoch, of the ``fit.keep`` best
 ``replay-0.pt``            a step whose loss was not finite, for ``replay=``; the number is that of the process
-``pairs.csv``              names and sizes of the files that it is trained and validated on
+``pairs.csv``              names of the pairs that it is trained and validated on, sizes of files, checksums of pixels
 ``per_image.csv``          pixels of each class in each validation image, of the last epoch
 ``per_image_metrics.csv``  further scores of each of these images: mIoU, calibration, boundaries
 ``metrics.json``           every score of the last epoch, with curves and tables; same format as seg-evaluate's
@@ -31,6 +31,7 @@ What bites here:
 """
 
 from seg.runs.folder import (
+    RECORD,
     PairFiles,
     append_line,
     check_pairs,
@@ -72,11 +73,13 @@ from seg.runs.records import (
     PREVIOUS,
     REPLAY,
     TEST,
+    TESTED,
     PerImage,
     RunRecord,
     read,
     read_config,
     read_lines,
+    read_pairs,
     read_per_image,
     read_per_image_metrics,
 )
@@ -100,8 +103,10 @@ __all__ = [
     "PICTURES",
     "PREDICTIONS",
     "PREVIOUS",
+    "RECORD",
     "REPLAY",
     "TEST",
+    "TESTED",
     "PairFiles",
     "PerImage",
     "RunRecord",
@@ -119,6 +124,7 @@ __all__ = [
     "read",
     "read_config",
     "read_lines",
+    "read_pairs",
     "read_per_image",
     "read_per_image_metrics",
     "run_name",

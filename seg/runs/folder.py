@@ -1,6 +1,5 @@
 """Open, hold, write and finish a run folder."""
 
-import csv
 import json
 import math
 import os
@@ -24,8 +23,11 @@ from seg.runs.records import (
     EVALUATION,
     LAST,
     METRIC_COLUMNS,
+    PAIR_COLUMNS,
     PAIRS,
+    TESTED,
     read_lines,
+    read_pairs,
 )
 
 
@@ -51,32 +53,37 @@ def opened(
         for name in (DONE, CARD, EVALUATION):  # of a run that is extended
             (folder / name).unlink(missing_ok=True)
         if pairs is not None:
-            rows = ((part, *files) for part, listed in pairs.items() for files in listed)
-            write_csv(folder / PAIRS, ("part", "name", "image_bytes", "mask_bytes"), rows)
+            write_csv(folder / PAIRS, PAIR_COLUMNS, _pair_rows(pairs))
         yield
 
 
-PairFiles = tuple[str, int, int]
-"""Name of a pair, bytes of its image and mask."""
+def _pair_rows(pairs: Mapping[str, Sequence["PairFiles"]]) -> Iterator[tuple[str | int, ...]]:
+    return ((part, *files) for part, listed in pairs.items() for files in listed)
+
+
+PairFiles = tuple[str, int, int] | tuple[str, int, int, str, str]
+"""Name of a pair, bytes of its image and mask, and checksums of their pixels, unless an older version began the run."""
 
 
 def check_pairs(folder: Path, parts: Mapping[str, Sequence[PairFiles]]) -> None:
     """Check that a run goes on with the files that it was begun with.
+
+    Args:
+        parts: with checksums, or without, as long as nothing is decoded.
 
     Raises:
         ValueError: pairs were added, removed or changed; the message says how many, and names one.
     """
     if not ((folder / PAIRS).is_file() and (folder / LAST).exists()):
         return  # nothing was trained yet, or by a version that did not keep them
-    with (folder / PAIRS).open(newline="", encoding="utf-8") as file:
-        before = {tuple(row[:2]): row[2:] for row in list(csv.reader(file))[1:]}
+    before = {row[:2]: row[2:] for row in read_pairs(folder / PAIRS)}
     now: dict[tuple[str, ...], list[str]] = {}
     for part, pairs in parts.items():
-        now |= {(part, name): list(map(str, sizes)) for name, *sizes in pairs}
+        now |= {(part, name): list(map(str, known)) for name, *known in pairs}
     differences: dict[str, list[tuple[str, ...]]] = {
         "new": sorted(now.keys() - before.keys()),
         "missing": sorted(before.keys() - now.keys()),
-        "changed": sorted(key for key in now.keys() & before.keys() if now[key] != before[key]),
+        "changed": sorted(key for key in now.keys() & before.keys() if not _alike(now[key], before[key])),
     }
     shown = [f"{len(keys)} {how}, such as '{keys[0][1]}' of {keys[0][0]}" for how, keys in differences.items() if keys]
     if shown:
@@ -84,6 +91,11 @@ def check_pairs(folder: Path, parts: Mapping[str, Sequence[PairFiles]]) -> None:
             f"data: expected the {len(before)} pairs that '{folder}' was begun with, got {'; '.join(shown)}; bring "
             "them back, or give another name=... (init= keeps the weights)"
         )
+
+
+def _alike(known: Sequence[str], before: Sequence[str]) -> bool:
+    """Tell whether two rows agree in what both hold."""
+    return all(a == b for a, b in zip(known, before, strict=False))
 
 
 def append_line(folder: Path, line: dict[str, Any]) -> None:
@@ -109,20 +121,28 @@ def cut_lines(folder: Path, epoch: int) -> list[int]:
     return sorted(set(range(epoch)) - {line["epoch"] for line in kept})
 
 
-def copy_record(run: Path | None, folder: Path) -> None:
+RECORD = (CONFIG, ENVIRONMENT, EPOCHS, PAIRS)
+"""What `copy_record` copies."""
+
+
+def copy_record(run: Path | None, folder: Path, judged: Sequence[PairFiles] = ()) -> None:
     """Copy the record of a run beside its evaluation, so that `seg.compare` knows which run was evaluated.
 
     Files that an earlier call copied from another run are removed.
 
     Args:
         run: its folder; None, or a folder that holds no run, if it is not known.
+        judged: the pairs of the evaluation, which are added to those of the run.
     """
-    for name in (CONFIG, ENVIRONMENT, EPOCHS, PAIRS):
+    for name in RECORD:
         if run is not None and (run / CONFIG).is_file() and (run / name).is_file():
             with whole(folder / name) as temporary:
                 temporary.write_bytes((run / name).read_bytes())
         else:
             (folder / name).unlink(missing_ok=True)
+    if judged:
+        before = read_pairs(folder / PAIRS)
+        write_csv(folder / PAIRS, PAIR_COLUMNS, [*before, *_pair_rows({TESTED: judged})])
 
 
 def mark_complete(folder: Path, done: dict[str, Any]) -> None:

@@ -34,6 +34,12 @@ COLUMNS = ("image", "class", "intersection", "prediction", "target")
 METRIC_COLUMNS = ("image", "metric", "class", "value")
 """The columns of ``per_image_metrics.csv``; the class is empty where the value is that of the whole image."""
 
+PAIR_COLUMNS = ("part", "name", "image_bytes", "mask_bytes", "image_pixels", "mask_pixels")
+"""The columns of ``pairs.csv``; the last two are checksums of decoded pixels, which older versions did not keep."""
+
+TESTED = "test"
+"""The part of the pairs that ``seg-evaluate`` judged a run on."""
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -169,6 +175,14 @@ def read_per_image_metrics(path: str | os.PathLike[str]) -> dict[str, dict[tuple
             )
         scores[metric][image, name] = value
     return scores
+
+
+def read_pairs(path: Path) -> list[tuple[str, ...]]:
+    """Read the rows of ``pairs.csv``; none where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return [tuple(row) for row in csv.reader(file) if row][1:]
 
 
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:

@@ -77,7 +77,9 @@ def read_data(
     train, val = source.take(overfit=overfit, few=few)
     check_apart(folder, source.folders, "runs")
     runs.check_pairs(folder, {"train": file_sizes(train), "val": file_sizes(val)})
-    return source.read((train, val), source.load_labels(labels), kept_reading(source.reading, folder))
+    data = source.read((train, val), source.load_labels(labels), kept_reading(source.reading, folder))
+    runs.check_pairs(folder, data.files)  # now that their pixels are known
+    return data
 
 
 def first_model(
