@@ -7,15 +7,19 @@ write_report("audit.html", audit(splits, labels))
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import seg
 from seg.audit.pictures import Pictures, highlighted
 from seg.audit.records import Audit, Example, Finding, Measurements, Totals, percent_text, pixels_of
+from seg.files import write_json
+from seg.files.claims import claim
 from seg.report.html import Html, bar, element, figure, join, lines, page, swatch, table, write
 
 _LISTED, _PICTURED = 5, 6  # examples of a finding: lines, and rows of pictures
 _NOT_WORTH_A_PICTURE = {"alpha", "label-image", "unreadable-image", "unreadable-mask"}
 _DOT = " · "
+_KEYS = ("version", "splits", "findings")  # of audit.json, in every version
 
 _STYLE = """
 .verdict { margin: 18px 0 8px; padding: 14px 18px; border-left: 5px solid; border-radius: 4px }
@@ -34,6 +38,21 @@ figcaption { max-width: 290px }
 .class .pictures { margin: 0; flex-wrap: nowrap } .class figure { flex: 0 1 220px; min-width: 0 }
 @media (max-width: 600px) { .class { grid-template-columns: 1fr } }
 """
+
+
+def write_files(destination: Path, audit: Audit, *, overwrite: bool = False) -> None:
+    """Write ``audit.json`` and ``audit.html`` into a folder.
+
+    Args:
+        overwrite: replace files that no audit wrote.
+
+    Raises:
+        ValueError: such files are there, or the folder cannot be made.
+    """
+    data, page = (destination / name for name in ("audit.json", "audit.html"))
+    claim("seg-audit", {destination: (data, page)}, {data.name: _KEYS}, overwrite=overwrite)
+    write_json(data, audit.to_dict())
+    write_report(page, audit)
 
 
 def write_report(path: str | os.PathLike[str], audit: Audit) -> None:

@@ -31,11 +31,10 @@ def audit(config: "DictConfig") -> None:
     from omegaconf import OmegaConf
 
     from seg.audit import check_options
-    from seg.audit.report import write_report
+    from seg.audit.report import write_files
     from seg.commands.cli.targets import source_of
     from seg.data.source import named_labels
-    from seg.files import checks, finite, write_json
-    from seg.files.claims import claim
+    from seg.files import checks, finite
     from seg.report.console import plain_console, say
 
     for key in config.data.train:  # mandatory for seg-train only
@@ -51,19 +50,16 @@ def audit(config: "DictConfig") -> None:
     labels = named_labels(cfg["labels"], splits[0].masks, cfg["ignore"])
     console = plain_console(stderr=cfg["json"])
     result = _look(splits, labels, cfg, source, console)
-    data, page = (Path(cfg["destination"]) / name for name in ("audit.json", "audit.html"))
-    signs = {data.name: ("version", "splits", "findings")}
-    claim("seg-audit", {data.parent: (data, page)}, signs, overwrite=cfg["overwrite"])
-    write_json(data, result.to_dict())
-    write_report(page, result)
+    destination = Path(cfg["destination"])
+    write_files(destination, result, overwrite=cfg["overwrite"])
     if cfg["json"]:
         print(json.dumps(finite(result.to_dict())))
     else:
         _print(console, result)
-        console.print(f"written to {data.parent}: audit.html, audit.json", soft_wrap=True)
+        console.print(f"written to {destination}: audit.html, audit.json", soft_wrap=True)
     if errors := result.count("error"):
         found = f"{errors} error{'s' * (errors != 1)} found in the data"
-        say(f"error: {found}; {page} shows them", error=True)
+        say(f"error: {found}; {destination / 'audit.html'} shows them", error=True)
         sys.exit(FAILED)
 
 

@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from seg.commands.cli import plain, run
 from seg.files.errors import FAILED, Failed
-from seg.report.console import say
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-    from seg.compare.study import Study
 
 
 def main() -> None:
@@ -32,29 +29,26 @@ def compare(config: "DictConfig") -> None:
     _check(cfg)
     from seg.compare import write
     from seg.compare.study import read_studies, read_study
+    from seg.report.console import say
 
     destination = Path(cfg["destination"])
     write.check_destination(destination)
     options = {key: cfg[key] for key in ("group", "rope", "draws", "seed")}
-    studies: dict[str, Study]
-    if cfg["by"] is None:
-        studies = {"": read_study(cfg["runs"], cfg["axis"], cfg["metric"])}
-    else:
-        studies = read_studies(cfg["runs"], str(cfg["by"]), cfg["axis"], cfg["metric"])
+    root, by, given = cfg["runs"], cfg["by"], {key: cfg[key] for key in ("axis", "metric")}
+    studies = {"": read_study(root, **given)} if by is None else read_studies(root, str(by), **given)
     for study in studies.values():
         if not study.levels:
             name, reason = study.excluded[0]
             raise Failed(
-                f"runs: expected a complete run in '{cfg['runs']}', got {len(study.excluded)} others ({name}: {reason})"
+                f"runs: expected a complete run in '{root}', got {len(study.excluded)} others ({name}: {reason})"
             )
     compared = {value: write.compare_study(study, cfg["metric"], **options) for value, study in studies.items()}
-    how = {"overwrite": cfg["overwrite"]}
-    if cfg["by"] is None:
-        sentences = write.write_comparison(destination, studies[""], compared[""], cfg["reference"], **how)
+    how = {key: cfg[key] for key in ("reference", "overwrite")}
+    if by is None:
+        sentences = write.write_comparison(destination, studies[""], compared[""], **how)
         files = "results.csv, statistics.json, plots"
     else:
-        given = destination, str(cfg["by"]), studies, compared, cfg["reference"]
-        sentences, folders = write.write_overview(*given, **how)
+        sentences, folders = write.write_overview(destination, str(by), studies, compared, **how)
         files = f"overview.json; of each value: {', '.join(map(str, folders))}"
     for sentence in sentences:
         say(sentence.replace("`", "'"))
@@ -64,6 +58,8 @@ def compare(config: "DictConfig") -> None:
 
 def _end(excluded: Sequence[tuple[str, str]]) -> None:
     """Name what was left out, and exit with 1 if there is any."""
+    from seg.report.console import say
+
     if excluded:
         for name, reason in excluded:
             say(f"left out: {name}: {reason}", error=True)

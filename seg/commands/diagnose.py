@@ -47,7 +47,7 @@ def diagnose(config: "DictConfig") -> None:
     if cfg["json"]:
         print(json.dumps(finite(vars(result))))
         return
-    for text in ("regularizers:", *(f"  {place}" for place in result.regularizers)):
+    for text in ("regularizers:", *map("  {}".format, result.regularizers)):
         log.info(text)
     console.print(result.table())
     for text in result.verdict:

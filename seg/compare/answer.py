@@ -1,12 +1,16 @@
 """The result in plain words, made from the numbers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from seg.compare.findings import BOTH, IMAGES, OPPOSITE, Comparison, LevelResult, PairResult, turned
 from seg.compare.variance import Interval
 from seg.metrics.catalogue import Metric
+from seg.report.figure import as_numbers
 from seg.report.inline_markup import code
+
+FEW, _NAMED = 3, 8
+"""Pairs of one verdict that have a sentence each; names that a sentence lists."""
 
 
 def points(value: float) -> str:
@@ -41,7 +45,10 @@ def answer(result: Comparison, reference: str) -> Iterator[str]:
     pairs = result.pairs_with(reference)
     for verdict in ("better", "worse", "equivalent", "inconclusive"):
         some = sorted((pair for pair in pairs if pair.verdict == verdict), key=lambda pair: -abs(pair.difference))
-        yield from (_sentence(pair, metric, result) for pair in some)
+        if len(some) > FEW:
+            yield _together(some, metric, result)
+        else:
+            yield from (_sentence(pair, metric, result) for pair in some)
     yield from _about_the_winner(result)
 
 
@@ -81,6 +88,47 @@ def _sentence(pair: PairResult, metric: Metric, result: Comparison) -> str:
             f"that would matter; {_more(pair)}."
         )
     return f"Between {a} and {b} ({apart} {between((low, high), metric)}) {data} cannot decide; {_more(pair)}."
+
+
+def _together(pairs: Sequence[PairResult], metric: Metric, result: Comparison) -> str:
+    """Say of the pairs of one verdict what sentences of each would repeat; the table of pairs tells them apart."""
+    reference, others = code(pairs[0].a), listed([pair.b for pair in pairs])
+    sizes = [metric.number(abs(pair.difference)) for pair in (pairs[-1], pairs[0])]
+    by = f"by {' to '.join(dict.fromkeys(sizes))} {metric.differences} of {metric.title}"
+    match pairs[0].verdict:
+        case "better":
+            return f"{reference} beats {others} {by}."
+        case "worse":
+            return f"{others} beat {reference} {by}."
+        case "equivalent":
+            rope = f"{metric.number(result.rope)} {metric.differences}"
+            return f"{reference} is equivalent to {others}: they differ {by}, and all intervals lie within {rope}."
+    open_one = min(pairs, key=lambda pair: (pair.more_seeds or math.inf, pair.more_images or math.inf))
+    if open_one.p_kind == IMAGES:
+        return f"{reference} differs from {others} {by}; one seed cannot decide: more seeds would show how much they matter."
+    return (
+        f"{reference} differs from {others} {by}, which these {open_one.variance.seed_count} seeds and "
+        f"{result.levels[0].images} images cannot decide; of {code(open_one.b)}, {_more(open_one)}."
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as part of a sentence, the first ones of many."""
+    shown = [code(name) for name in names[:_NAMED]]
+    rest = len(names) - len(shown)
+    *most, last = [*shown, f"{rest} more"] if rest else shown
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def at_the_end(result: Comparison, axis: str | None) -> Iterator[str]:
+    """Yield that the best value of a numeric axis is the last one that was tried, to one side."""
+    numbers = as_numbers(level.level for level in result.levels)
+    if numbers is None or axis is None or len(result.best) > 1:
+        return
+    best = float(result.best[0])
+    for kind, end, more in (("largest", max(numbers), "larger"), ("smallest", min(numbers), "smaller")):
+        if best == end != 0:  # below none of a thing there is seldom less
+            yield f"The best {axis}, {best:g}, is the {kind} of {len(numbers)} that were tried; try {more} ones."
 
 
 _THOUSAND = 1000  # seeds: of more, nobody needs the number

@@ -11,7 +11,7 @@ import numpy as np
 
 from seg import runs
 from seg.compare.evidence import Content, Entry
-from seg.compare.scores import COUNTED, measure
+from seg.compare.scores import COUNTED, class_metrics, is_counted, measure
 
 Kept = tuple[list[Entry], list[tuple[Entry, str]]]
 """Runs that go on, and those that do not, with the reason."""
@@ -53,7 +53,8 @@ def level_of(entry: Entry, axis: str | None) -> str:
         ValueError: this run has no such thing.
     """
     if axis is None:
-        return "run"
+        named = [runs.as_text(entry.choices[group]) for group in ("model", "loss") if group in entry.choices]
+        return "-".join(named) or "run"
     if axis in entry.choices:
         return runs.as_text(entry.choices[axis])
     if axis in entry.settings:
@@ -138,17 +139,20 @@ def _with_metric(entries: list[Entry], metric: str) -> Kept:
     if metric in COUNTED:
         return entries, []
     reason = f"it has no {metric} for each image"
-    kept, others = _without(entries, lambda entry: "" if metric in entry.values else reason)
+    kept, others = _without(
+        entries, lambda entry: "" if metric in (*entry.values, *class_metrics(entry.classes)) else reason
+    )
     if entries and not (kept and all(measure(metric, entry.catalogue) for entry in kept)):
         names = {name for entry in entries for name in entry.values if measure(name, entry.catalogue)}
-        known = ", ".join([*COUNTED, *sorted(names - set(COUNTED))])
+        of_classes = {name: None for entry in entries for name in class_metrics(entry.classes)}
+        known = ", ".join([*COUNTED, *sorted(names - set(COUNTED)), *of_classes])
         raise ValueError(f"metric: expected one that the runs have ({known}), got '{metric}'; choose one")
     return kept, others
 
 
 def _same_values(entries: list[Entry], metric: str) -> Kept:
     """Leave out runs whose metric is defined for other images."""
-    if metric in COUNTED:
+    if is_counted(metric):
         return entries, []
     reason = f"it has {metric} for other images than most runs"
     return largest_group(entries, lambda entry: np.isnan(entry.values[metric]).tobytes(), lambda *_: reason)

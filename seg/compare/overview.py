@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from seg.compare.answer import between, doubt
+from seg.compare.answer import FEW, between, doubt, listed
 from seg.compare.findings import BOTH, Comparison, LevelResult, PairResult
 from seg.compare.ranks import agreement
 from seg.compare.variance import Interval, independent
 from seg.files import write_json
 from seg.metrics.catalogue import Metric
 from seg.report.document import REPORT, Block, Bullets, Figure, Heading, Table, Text, write_document
-from seg.report.figure import add_legend, labels, saved_figure, short, styles_of
+from seg.report.figure import add_legend, as_numbers, beside, labels, saved_figure, scale_numbers, short, styles_of
 from seg.report.inline_markup import code
 
 
@@ -139,22 +139,48 @@ def folders_of(values: Iterable[str]) -> dict[str, str]:
 
 def answer(overview: Overview) -> Iterator[str]:
     """Yield what a reader wants to know first, made from the numbers."""
+    winners: dict[tuple[str, ...], list[str]] = {}
     for value, compared in overview.by_value.items():
-        yield f"{overview.by} {value}: {_at_value(compared)}."
-    if not _of_new_seeds(overview):
-        return
+        winners.setdefault(tuple(compared.best), []).append(value)
+    for best, values in winners.items():
+        if len(values) > FEW:
+            yield f"{overview.by} {', '.join(values)}: {_at_values(overview, best, values)}."
+        else:
+            yield from (f"{overview.by} {value}: {_at_value(overview.by_value[value])}." for value in values)
+    if _of_new_seeds(overview):
+        yield from _changes(overview)
+
+
+def _at_values(overview: Overview, best: Sequence[str], values: Sequence[str]) -> str:
+    """Say of values with the same winner what a sentence of each would repeat; the tables tell them apart."""
     metric = overview.measure
+    means = sorted(overview.by_value[value].by_rank[0].mean for value in values)
+    scores = dict.fromkeys(metric.shown(mean) for mean in (means[0], means[-1]))
+    return f"{listed(best)} {'has' if len(best) == 1 else 'share'} the best {metric.title}, {' to '.join(scores)}"
+
+
+def _changes(overview: Overview) -> Iterator[str]:
+    """Yield who falls behind the reference from the first value to the last, and who catches up."""
+    metric, reference = overview.measure, code(overview.reference)
     first, last = (list(overview.by_value)[i] for i in (0, -1))
+    moved: dict[bool, list[Change]] = {True: [], False: []}
     for change in overview.changes:
-        low, high = change.interval
-        if low > 0 or high < 0:
-            moved = "gains" if (change.change > 0) != metric.lower else "loses"
+        if change.interval[0] > 0 or change.interval[1] < 0:
+            moved[(change.change > 0) != metric.lower].append(change)
+    for gains, changes in moved.items():
+        changes.sort(key=lambda change: -abs(change.change))
+        verb = f"gain{'s' * (len(changes) <= FEW)}" if gains else f"lose{'s' * (len(changes) <= FEW)}"
+        if len(changes) > FEW:
+            least, most = (metric.number(abs(changes[i].change)) for i in (-1, 0))
+            names = listed([change.level for change in changes])
+            yield f"From {first} to {last}, {names} {verb} {least} to {most} {metric.differences} on {reference}."
+            continue
+        for change in changes:
+            low, high = change.interval
             ends = (low, high) if change.change > 0 else (-high, -low)
             by = f"{metric.number(abs(change.change))} {metric.differences}"
-            yield (
-                f"From {first} to {last}, {code(change.level)} {moved} {by} on "
-                f"{code(overview.reference)}, 95 % interval {between(ends, metric)}."
-            )
+            told = f"95 % interval {between(ends, metric)}"
+            yield f"From {first} to {last}, {code(change.level)} {verb} {by} on {reference}, {told}."
 
 
 def _at_value(compared: Comparison) -> str:
@@ -242,20 +268,28 @@ def _taus(overview: Overview) -> Iterator[tuple[str, ...]]:
 
 def _draw(folder: Path, overview: Overview, metric: Metric) -> str:
     styles, drawn = styles_of(overview.levels), {}
+    numbers = as_numbers(overview.by_value)
+    places = numbers or list(map(float, range(len(overview.by_value))))
     with saved_figure(folder, "overview", (7.0, 4.6)) as axes:
+        if numbers:
+            scale_numbers(axes, numbers)
+        else:
+            slanted = {"rotation": 40, "ha": "right"} if max(map(len, overview.by_value)) > 12 else {}
+            axes.set_xticks(places, list(labels(overview.by_value).values()), **slanted)
         for place, name in enumerate(overview.levels):
             shown = [
                 (x, level)
-                for x, compared in enumerate(overview.by_value.values())
+                for x, compared in zip(places, overview.by_value.values(), strict=True)
                 if (level := _by_level(compared).get(name))
             ]
             shift = min(0.02, 0.7 / len(overview.levels)) * (place - len(overview.levels) / 2)
-            x, means = [x + shift for x, _ in shown], [metric.scale * level.mean for _, level in shown]
+            x, means = (
+                beside(axes, [x for x, _ in shown], places, shift),
+                [metric.scale * level.mean for _, level in shown],
+            )
             ends = np.array([[metric.scale * end for end in level.widest] for _, level in shown]).T
             style = {"color": styles[name].color, "linestyle": styles[name].line, "marker": styles[name].marker}
             drawn[name] = axes.errorbar(x, means, np.abs(ends - means), markersize=4, capsize=2, **style)
-        slanted = {"rotation": 40, "ha": "right"} if max(map(len, overview.by_value)) > 12 else {}
-        axes.set_xticks(range(len(overview.by_value)), list(labels(overview.by_value).values()), **slanted)
         axes.set_xlabel(short(overview.by))
         axes.set_ylabel(f"{metric.title} {metric.symbol}")
         add_legend(axes, drawn, styles)

@@ -11,7 +11,7 @@ import numpy as np
 from seg.compare.findings import Comparison
 from seg.compare.study import Level
 from seg.metrics.scores import image_ious, image_means, ratio, worst
-from seg.report.figure import add_legend, labels, saved_figure, styles_of
+from seg.report.figure import add_legend, as_numbers, labels, saved_figure, scale_numbers, short, styles_of
 
 _SIZE = (6.6, 4.2)  # inches, without the legend
 COLORS = {"better": "#2d8a4e", "worse": "#c1352b", "equivalent": "#4a78a8", "inconclusive": "#8c96a0"}
@@ -76,6 +76,27 @@ def draw_seeds(folder: Path, result: Comparison) -> str:
         axes.set_ylim(-0.7, len(levels) - 0.3)
         axes.set_xlabel(f"{metric.title} {metric.symbol}: runs, mean, 95 % interval")
     return "seeds.png"
+
+
+def draw_axis(folder: Path, result: Comparison, axis: str | None) -> str | None:
+    """Draw the score over the values of the axis, with every run and the interval of every level.
+
+    Returns:
+        The PNG file; None where the values are no numbers, or few.
+    """
+    if (numbers := as_numbers(level.level for level in result.levels)) is None or axis is None:
+        return None
+    metric, scale = result.measure, result.measure.scale
+    levels = sorted(zip(numbers, result.levels, strict=True), key=lambda pair: pair[0])
+    with saved_figure(folder, "axis", _SIZE) as axes:
+        for number, level in levels:
+            axes.plot([number] * 2, [scale * end for end in level.widest], color="#b6bec7", linewidth=5)
+            axes.plot([number] * len(level.scores), [scale * score for score in level.scores], "o", color="#4a78a8")
+        axes.plot(sorted(numbers), [scale * level.mean for _, level in levels], color="black", linewidth=1.2)
+        scale_numbers(axes, numbers)
+        axes.set_xlabel(short(axis))
+        axes.set_ylabel(f"{metric.title} {metric.symbol}: runs, mean, 95 % interval")
+    return "axis.png"
 
 
 def draw_classes(folder: Path, result: Comparison, classes: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from seg.compare import plots
 from seg.compare.about import about, definitions
-from seg.compare.answer import answer, between, cautions, points
+from seg.compare.answer import answer, at_the_end, between, cautions, points
 from seg.compare.findings import BOTH, Comparison
 from seg.compare.gallery import MOST, Case, draw_case, encoded, find_cases
 from seg.compare.other_scores import other_metrics, other_scores
@@ -27,7 +27,7 @@ def write_report(folder: Path, study: Study, result: Comparison, reference: str)
     Raises:
         OSError: a file cannot be written.
     """
-    what = "one level" if study.axis is None else f"{len(result.levels)} levels of {study.axis}"
+    what = f"{len(result.levels)} levels of {study.axis}" if len(result.levels) > 1 else study.levels[0].name
     blocks = list(_blocks(folder, study, result, reference))
     remove_others(folder, [block.name for block in blocks if isinstance(block, Figure | Views)])
     write_document(folder, f"Comparison: {what}", blocks)
@@ -46,9 +46,11 @@ def _blocks(folder: Path, study: Study, result: Comparison, reference: str) -> I
     cases = list(find_cases(levels, reference)) if len(levels) > 1 else []
     for sentence in answer(result, reference):
         yield Text(sentence, strong=True)
-    yield Bullets([*study.warnings, *cautions(result)])
+    yield Bullets([*study.warnings, *at_the_end(result, study.axis), *cautions(result)])
     yield Heading("Levels")
     yield _levels(study, result, metric)
+    if (drawn := plots.draw_axis(folder, result, study.axis)) is not None:
+        yield Figure(drawn, f"{metric.title} over {study.axis}: a dot per run, the mean, its 95 % interval.")
     yield from _costs(study.levels, order)
     if len(result.levels) > 1:
         yield Heading("Pairs")

@@ -12,11 +12,26 @@ from seg.metrics.scores import image_means, mean, ratio
 Floats = NDArray[np.float64]
 
 COUNTED = ("miou", "miou_i", "miou_c", "mdice", "accuracy")
-"""Metrics that follow from pixel counts, in 0..1; others are means over images of given values."""
+"""Metrics that follow from pixel counts, in 0..1, as ``iou.NAME`` of a class does; others are means over images of
+given values."""
+
+_OF_CLASS = "iou."
+
+
+def is_counted(metric: str) -> bool:
+    """Tell whether a metric follows from pixel counts."""
+    return metric in COUNTED or metric.startswith(_OF_CLASS)
+
+
+def class_metrics(classes: Sequence[str]) -> list[str]:
+    """Name the IoU of each class."""
+    return [_OF_CLASS + name for name in classes]
 
 
 def measure(name: str, catalogue: Mapping[str, Metric] = KNOWN) -> Metric | None:
     """Describe what runs are compared by under this name; None if it is not known which way is better."""
+    if name.startswith(_OF_CLASS):
+        return Metric(name, f"IoU of {name.removeprefix(_OF_CLASS)}")
     return catalogue.get(name) if name in COUNTED else of_images(name, catalogue)
 
 
@@ -28,11 +43,20 @@ class LevelScores:
         seeds: (S,) of the runs.
         counts: (S, images, C, 3) pixels: intersection, prediction, target.
         values: metric -> (S, images) value of each image, NaN where the image does not define it.
+        classes: (C,) names, which ``iou.NAME`` needs.
     """
 
     seeds: tuple[int, ...]
     counts: NDArray[np.int64]
     values: Mapping[str, Floats] = field(default_factory=dict)
+    classes: Sequence[str] = ()
+
+    def only(self, metric: str) -> slice:
+        """Return the classes that a metric is about: one, or all."""
+        if not metric.startswith(_OF_CLASS):
+            return slice(None)
+        index = class_metrics(self.classes).index(metric)
+        return slice(index, index + 1)
 
 
 @dataclass(frozen=True)
@@ -79,11 +103,12 @@ def sums(sample: LevelScores, metric: str) -> Sums:
     """Return the metric as ratios of sums; see `seg.metrics.scores` for the means D (``miou``), I and C.
 
     Args:
-        metric: one of `COUNTED`, or a key of ``values``.
+        metric: one of `COUNTED`, the IoU of a class, or a key of ``values``.
     """
-    intersection, prediction, target = np.moveaxis(sample.counts, 3, 0).astype(np.float64)
+    counts = sample.counts[:, :, sample.only(metric)]
+    intersection, prediction, target = np.moveaxis(counts, 3, 0).astype(np.float64)
     union = prediction + target - intersection
-    if metric == "miou":
+    if metric == "miou" or metric.startswith(_OF_CLASS):
         parts = intersection, union
     elif metric == "mdice":
         parts = 2 * intersection, prediction + target
@@ -137,10 +162,11 @@ def image_scores(sample: LevelScores, metric: str, groups: NDArray[np.intp]) -> 
 
     An image's score is the mean over the classes of its target of IoU or Dice, its accuracy, or its given value.
     """
-    intersection, prediction, target = np.moveaxis(sample.counts, 3, 0).astype(np.float64)
+    counts = sample.counts[:, :, sample.only(metric)]
+    intersection, prediction, target = np.moveaxis(counts, 3, 0).astype(np.float64)
     if metric == "accuracy":
         by_run = ratio(intersection.sum(-1), target.sum(-1))
-    elif metric in COUNTED:
+    elif is_counted(metric):
         dice = metric == "mdice"
         union = prediction + target if dice else prediction + target - intersection
         values = _present(ratio(intersection * (2 if dice else 1), union), target)
@@ -204,7 +230,10 @@ def check_levels(samples: Mapping[str, LevelScores], metric: str, groups: Sequen
 
 def _scored_in(sample: LevelScores, metric: str, groups: Sequence[Hashable] | None) -> set[Hashable]:
     """Return the images or groups in which the metric is defined."""
-    known = sample.counts[0, ..., 2].any(1) if metric in COUNTED else ~np.isnan(sample.values[metric][0])
+    if is_counted(metric):
+        known = sample.counts[0, :, sample.only(metric), 2].any(1)
+    else:
+        known = ~np.isnan(sample.values[metric][0])
     return {i if groups is None else groups[i] for i in np.flatnonzero(known).tolist()}
 
 
@@ -234,10 +263,10 @@ def _check_counts(name: str, sample: LevelScores) -> None:
 
 
 def _check_values(name: str, sample: LevelScores, metric: str, first: LevelScores) -> None:
-    if metric in COUNTED:
+    if metric in (*COUNTED, *class_metrics(sample.classes)):
         return
     if metric not in sample.values:
-        known = ", ".join([*COUNTED, *sorted(sample.values)])
+        known = ", ".join([*COUNTED, *class_metrics(sample.classes), *sorted(sample.values)])
         raise ValueError(f"metric: expected one of {known}, got '{metric}' for {name}; give another one")
     values = sample.values[metric]
     if values.shape != sample.counts.shape[:2]:

@@ -29,12 +29,12 @@ from scipy.stats import rankdata, wilcoxon
 from seg.compare.findings import BOTH, IMAGES, Comparison, LevelResult, PairResult
 from seg.compare.ranks import Ranks, joint_draws, rank_draws
 from seg.compare.scores import (
-    COUNTED,
     LevelScores,
     Scored,
     check_levels,
     group_numbers,
     image_scores,
+    is_counted,
     measure,
     scored,
 )
@@ -72,8 +72,8 @@ def compare(
 
     Args:
         samples: the runs of each level, by name.
-        metric: ``miou`` (D), ``miou_i``, ``miou_c``, ``mdice``, ``accuracy``, or the mean over images of given values;
-            a `Metric` says which way is better, and the unit, of one that is not ours.
+        metric: ``miou`` (D), ``miou_i``, ``miou_c``, ``mdice``, ``accuracy``, ``iou.NAME`` of a class, or the mean over
+            images of given values; a `Metric` says which way is better, and the unit, of one that is not ours.
         groups: one id an image, such as its scene or patient: images of one group count as one.
         rope: difference that would not matter, in units of the metric; by default 0.005 of a share, half a point,
             and half a pixel of a length.
@@ -149,7 +149,7 @@ def _intervals(center: float, parts: VarianceParts, seeds: int) -> tuple[Interva
 def _level(name: str, level: Scored, metric: str, ranks: Ranks, index: int) -> LevelResult:
     center, parts, sample = float(level.scores.mean()), variance_parts(level.scores, level.without), level.sample
     interval, kind, wide = _intervals(center, parts, len(sample.seeds))
-    bounds = (0.0, 1.0) if metric in COUNTED else (-np.inf, np.inf)
+    bounds = (0.0, 1.0) if is_counted(metric) else (-np.inf, np.inf)
     return LevelResult(
         level=name,
         seeds=sample.seeds,

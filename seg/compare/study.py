@@ -32,7 +32,7 @@ class Level:
         metrics = set.intersection(*(set(entry.values) for entry in self.entries))
         counts = np.stack([entry.counts for entry in self.entries])
         values = {metric: np.stack([entry.values[metric] for entry in self.entries]) for metric in metrics}
-        return LevelScores(self.seeds, counts, values)
+        return LevelScores(self.seeds, counts, values, self.entries[0].classes)
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,15 @@ def _levels(entries: Sequence[Entry], axis: str | None) -> tuple[Level, ...]:
     )
 
 
+def meant(wanted: str, names: Sequence[str]) -> str:
+    """Return the name that is meant, 0.001 by 1e-3 too; what was wanted if there is none."""
+    text = runs.as_text(wanted)
+    alike = (name for name in names if _by_size(name) == _by_size(text))
+    return text if text in names else next(alike, text)
+
+
 def _by_size(name: str) -> tuple[float, str]:
+    """Return what sorts names: numbers by size, before all others."""
     try:
         return float(name), ""
     except ValueError:

@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from seg.compare import overview
-from seg.compare.answer import answer, cautions
+from seg.compare.answer import answer, at_the_end, cautions
 from seg.compare.evidence import is_entry
 from seg.compare.findings import Comparison
 from seg.compare.report import files_of_report, write_report
 from seg.compare.results import write_results, write_statistics
 from seg.compare.scores import measure
 from seg.compare.statistics import compare
-from seg.compare.study import Study
+from seg.compare.study import Study, meant
 from seg.files.claims import claim
-from seg.runs import as_text
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ def write_comparison(
     write_report(destination, study, compared, reference)
     for warning in study.warnings:
         log.warning(warning)
-    return [*answer(compared, reference), *cautions(compared)]
+    return [*answer(compared, reference), *at_the_end(compared, study.axis), *cautions(compared)]
 
 
 def _files(destination: Path) -> list[Path]:
@@ -90,7 +89,8 @@ def write_overview(
     Returns:
         The sentences of the answer, and the folders.
     """
-    over = overview.look_over(by, dict(compared), None if reference is None else as_text(reference))
+    names = [level.level for result in compared.values() for level in result.levels]
+    over = overview.look_over(by, dict(compared), None if reference is None else meant(reference, names))
     folders = {value: destination / name for value, name in overview.folders_of(studies).items()}
     files = {destination: [destination / name for name in overview.FILES]}
     claim(_COMMAND, files | {folder: _files(folder) for folder in folders.values()}, _SIGNS, overwrite=overwrite)
@@ -99,8 +99,9 @@ def write_overview(
     excluded = [left_out for study in studies.values() for left_out in study.excluded]
     warnings = [*dict.fromkeys(warning for study in studies.values() for warning in study.warnings)]
     doubts = dict.fromkeys(text for result in compared.values() for text in cautions(result))
-    overview.write_overview(destination, over, excluded, [*warnings, *doubts])
-    return list(overview.answer(over)), list(folders.values())
+    ends = [f"{by} {v}: {text}" for v, result in compared.items() for text in at_the_end(result, studies[v].axis)]
+    overview.write_overview(destination, over, excluded, [*warnings, *ends, *doubts])
+    return [*overview.answer(over), *ends], list(folders.values())
 
 
 def check_destination(destination: Path) -> None:
@@ -151,6 +152,6 @@ def reference_of(wanted: str | None, compared: Comparison) -> str:
     names = [level.level for level in compared.levels]
     if wanted is None:
         return names[compared.ranks.winner]
-    if (name := as_text(wanted)) not in names:
+    if (name := meant(wanted, names)) not in names:
         raise ValueError(f"reference: expected one of {', '.join(names)}, got '{name}'; choose a level")
     return name

@@ -47,7 +47,7 @@ class Metric:
     by_class: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.replace("@", "_").replace(".", "_").isidentifier():
+        if not isinstance(self.name, str) or not self.name.replace("@", "_").partition(".")[0].isidentifier():
             raise ValueError(f"metric: expected a name such as region_error, got {self.name!r}; give another")
         for key in ("title", "unit"):
             if not isinstance(text := getattr(self, key), str) or not text.strip():

@@ -3,6 +3,7 @@
 Names of levels, classes and values are data: nothing in them is taken for a formula, a hidden label or a control.
 """
 
+import math
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -64,6 +65,35 @@ def short(name: str, longest: int = _LONGEST) -> str:
     """Return one line of at most so many letters: of a longer name its beginning and its end, where names differ."""
     line = "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(name.split()))
     return line if len(line) <= longest else f"{line[: longest - _END - 1]}…{line[-_END:]}"
+
+
+def as_numbers(names: Iterable[str]) -> list[float] | None:
+    """Read names as numbers, of which there are three or more; None if one of them is none."""
+    try:
+        numbers = [float(name) for name in names]
+    except ValueError:
+        return None
+    return numbers if len(numbers) > 2 and all(map(math.isfinite, numbers)) else None
+
+
+def scale_numbers(axes: Any, numbers: Sequence[float]) -> None:
+    """Give an x axis its ticks at these numbers, and a logarithmic scale where they span a decade."""
+    sizes = [abs(number) for number in numbers if number]
+    if sizes and max(sizes) >= 10 * min(sizes):
+        symmetric = {"linthresh": min(sizes)} if min(numbers) <= 0 else {}
+        axes.set_xscale("symlog" if symmetric else "log", **symmetric)
+    axes.set_xticks(numbers, [f"{number:g}" for number in numbers], rotation=40, ha="right")
+    axes.set_xticks([], minor=True)
+
+
+def beside(axes: Any, x: Sequence[float], places: Sequence[float], shift: float) -> list[float]:
+    """Return places along the x axis that are moved by a share of the mean distance between all places."""
+    scale = axes.xaxis.get_transform()
+    low, high = scale.transform([min(places), max(places)])
+    moved: list[float] = (
+        scale.inverted().transform(scale.transform(x) + shift * (high - low) / (len(places) - 1)).tolist()
+    )
+    return moved
 
 
 def add_legend(axes: Any, drawn: Mapping[str, Any], styles: Mapping[str, Style]) -> None:
@@ -152,4 +182,7 @@ def remove_others(folder: Path, kept: Collection[str]) -> None:
 
 
 # "critical" is a picture of older versions, which goes with the others
-_FIGURES = ("forest", "seeds", "classes", "curves", "worst", "tolerances", "reliability", "errors", "cost", "critical")
+_FIGURES = (
+    *("forest", "axis", "seeds", "classes", "curves", "worst", "tolerances", "reliability", "errors", "cost"),
+    "critical",
+)

@@ -121,7 +121,7 @@ def first_model(
     if regularize is not None:
         model = regularize(model)
     if (lines := describe(model).splitlines()) != ["no regularizers"]:
-        for text in ("regularizers:", *(f"  {line}" for line in lines)):
+        for text in ("regularizers:", *map("  {}".format, lines)):
             log.info(text)
     if init is not None:
         normalization = _take_weights(init, model, data.labels, data.reading) or normalization

@@ -187,15 +187,15 @@ def test_the_words_say_what_the_numbers_do(root: Path) -> None:
 def test_among_many_pairs_and_with_one_seed_the_words_are_careful(root: Path, tmp_path: Path) -> None:
     _, compared = found(root)
     pair = compared.pairs_with("dice")[0]
-    among = replace(compared, pairs=(replace(pair, verdict="inconclusive", more_seeds=2, more_images=None),) * 9)
+    among = replace(compared, pairs=(replace(pair, verdict="inconclusive", more_seeds=2, more_images=None),) * 3)
     assert pair.wide is not None
     assert pair.wide[0] > compared.rope
     sentence = next(iter(answer(among, "dice")))
     assert sentence.startswith(f"`dice` is ahead of `{pair.b}` (by {points(pair.difference)} points of mIoU")
-    assert "of 9 pairs one may be this far apart by chance alone" in sentence
+    assert "of 3 pairs one may be this far apart by chance alone" in sentence
     assert "these 3 seeds and 12 images cannot decide; 2 more seeds would, if the difference" in sentence
     for number, words in ((1000, "1,000 more seeds would"), (1001, "thousands of seeds would")):
-        many = replace(among, pairs=(replace(among.pairs[0], more_seeds=number),) * 9)
+        many = replace(among, pairs=(replace(among.pairs[0], more_seeds=number),) * 3)
         assert f"cannot decide; {words}, if the difference stays the same." in next(iter(answer(many, "dice")))
     for level in ("a", "b"):
         write_run(tmp_path / level, level, 0, better=0.1 * (level == "a"))

@@ -17,7 +17,7 @@ from seg.commands.cli.overrides import beside_groups, quoted, without_null
 from seg.commands.cli.targets import instantiate, trusted_modules
 from seg.commands.cli.terminal import end_by_signal, print_anything, print_logs
 from seg.files import checks
-from seg.files.errors import WRONG_REQUEST, AlreadyTold
+from seg.files.errors import AlreadyTold
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -50,10 +50,9 @@ def run(task: Task, config_name: str, version: Callable[[], str] | None = None) 
         if config_name == "compare":
             sys.argv[1:] = beside_groups(sys.argv[1:], ["metric"])
     except ValueError as error:
-        from seg.report.console import say
+        from seg.commands.cli.errors import report
 
-        say(f"error: {error}", error=True)
-        sys.exit(WRONG_REQUEST)
+        sys.exit(report(error, config_name, False))
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # our own errors name the file; OpenCV's only add noise
     for side in ("PIXELS", "WIDTH", "HEIGHT"):  # ours (max_pixels) is the limit, and names the file
         os.environ.setdefault(f"OPENCV_IO_MAX_IMAGE_{side}", str(1 << 40 if side == "PIXELS" else (1 << 31) - 1))

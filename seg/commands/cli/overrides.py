@@ -38,7 +38,7 @@ def beside_groups(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
     for argument in arguments:
         key, equals, value = argument.partition("=")
         plain = re.fullmatch(r"[\w.@]+|'[^']*'", value)
-        shown = value if plain else "'" + re.sub(r"['\\]", "", value) + "'"
+        shown = value if plain else _literal(value)
         found.append(f"{key}={{name:{shown}}}" if equals and key in keys else argument)
     return found
 
