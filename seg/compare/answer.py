@@ -105,7 +105,8 @@ def _together(pairs: Sequence[PairResult], metric: Metric, result: Comparison) -
             return f"{reference} is equivalent to {others}: they differ {by}, and all intervals lie within {rope}."
     open_one = min(pairs, key=lambda pair: (pair.more_seeds or math.inf, pair.more_images or math.inf))
     if open_one.p_kind == IMAGES:
-        return f"{reference} differs from {others} {by}; one seed cannot decide: more seeds would show how much they matter."
+        why = "one seed cannot decide: more seeds would show how much they matter"
+        return f"{reference} differs from {others} {by}; {why}."
     return (
         f"{reference} differs from {others} {by}, which these {open_one.variance.seed_count} seeds and "
         f"{result.levels[0].images} images cannot decide; of {code(open_one.b)}, {_more(open_one)}."

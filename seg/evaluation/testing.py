@@ -48,4 +48,5 @@ def judge(
     templates = {key: data[key] for key in ("image_template", "template")}
     where = Pairing(str(test / "images"), str(test / "masks"), **templates)
     subject = of_checkpoint(folder / runs.LAST, where, infer=infer, trust=list(trust), workers=2)
-    evaluate_into(folder / runs.TEST, subject, wanted, where, record=folder, save_masks=True)
+    # whatever is in a folder of the run, the run wrote it
+    evaluate_into(folder / runs.TEST, subject, wanted, where, record=folder, save_masks=True, overwrite=True)
