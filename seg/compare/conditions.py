@@ -233,7 +233,7 @@ def _changed(mine: Mapping[str, tuple[str, ...]], others: Mapping[str, tuple[str
     ]
     if mine.keys() != others.keys():
         return "images"
-    return " and ".join(f"{kind} ({shown_names(names)})" for kind, names in parts if names)
+    return " and ".join(f"{kind} ({shown_names(names)})" for kind, names in parts if names) or "pixels"
 
 
 def shown_names(names: Sequence[str]) -> str:

@@ -269,5 +269,7 @@ def _content(pairs: Iterable[tuple[str, ...]], part: str, names: Collection[str]
     rows = {row[1]: row[2:] for row in pairs if row[0] == part}
     if names is not None and rows.keys() != {*names}:
         rows = {}
+    if any(len(row) not in (2, 4) for row in rows.values()):
+        raise ValueError(f"expected sizes and checksums of each pair in {runs.PAIRS}, got others; it was edited")
     whole = all(len(row) == 4 for row in rows.values())
     return Content({name: row[:2] for name, row in rows.items()}, {n: r[2:] for n, r in rows.items()} if whole else {})

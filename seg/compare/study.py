@@ -215,13 +215,18 @@ def _by_size(name: str) -> tuple[float, str]:
 
 def _missing_seeds(levels: Sequence[Level]) -> Iterator[str]:
     seeds = sorted({seed for level in levels for seed in level.seeds})
+    several = max((len(level.seeds) for level in levels), default=0) > 1
+    told: dict[tuple[str, str], list[str]] = {}
     for level in levels:
-        if missing := [str(seed) for seed in seeds if seed not in level.seeds]:
-            apart = [other.name for other in levels if len({*level.seeds} & {*other.seeds}) < 2]
-            unpaired = f", but with {', '.join(apart)}, where those are fewer than two, by all seeds unpaired"
+        missing = ", ".join(str(seed) for seed in seeds if seed not in level.seeds)
+        apart = ", ".join(other.name for other in levels if len({*level.seeds} & {*other.seeds}) < 2)
+        told.setdefault((missing, apart if several else ""), []).append(level.name)
+    for (missing, apart), names in told.items():
+        if missing:
             yield (
-                f"{level.name} lacks seed {', '.join(missing)}; pairs are compared by the seeds that both have"
-                + (unpaired if apart and max(len(other.seeds) for other in levels) > 1 else "")
+                f"{', '.join(names)} lack{'s' * (len(names) == 1)} seed {missing}; pairs are compared by the seeds "
+                "that both have"
+                + (f", but with {apart}, where those are fewer than two, by all seeds unpaired" if apart else "")
             )
 
 

@@ -69,6 +69,14 @@ def test_runs_that_tell_nothing_are_compared_and_named(tmp_path: Path) -> None:
     assert found.warnings[0].startswith("2 of 4 runs do not tell what their images and masks held")
 
 
+def test_an_edited_table_of_pairs_is_named(tmp_path: Path) -> None:
+    study(tmp_path, dice=known(), focal=known())
+    path = tmp_path / "focal-0" / runs.PAIRS
+    path.write_text(path.read_text().replace("val/003,10,20,ival/003,mval/003", "val/003,10"))
+    reason = dict(read_study(tmp_path).excluded)["focal-0"]
+    assert reason == "expected sizes and checksums of each pair in pairs.csv, got others; it was edited"
+
+
 def test_masks_with_other_numbers_of_pixels_are_named(tmp_path: Path) -> None:
     """By what every version wrote."""
     study(tmp_path, dice=known(old=True), focal=known(old=True))

@@ -126,6 +126,14 @@ def test_scales_of_numbers(tmp_path: Path) -> None:
             assert [label.get_text() for label in axes.get_xticklabels()] == [f"{number:g}" for number in numbers]
 
 
+def test_levels_that_lack_a_seed_are_named_together(tmp_path: Path) -> None:
+    for number in range(5):
+        for seed in range(3 if number == 4 else 2):
+            write_run(tmp_path / f"{number}-{seed}", f"loss{number}", seed)
+    (warning,) = read_study(tmp_path).warnings
+    assert warning == "loss0, loss1, loss2, loss3 lack seed 2; pairs are compared by the seeds that both have"
+
+
 def test_one_level_is_called_by_its_name(tmp_path: Path, script: Script) -> None:
     for seed in range(2):
         write_run(tmp_path / f"runs/{seed}", "dice", seed)
