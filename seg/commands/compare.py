@@ -3,7 +3,6 @@
 seg-compare runs=DIR destination=DIR
 """
 
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,9 +73,8 @@ def _check(cfg: dict[str, Any]) -> None:
     Raises:
         ValueError: what was expected.
     """
-    from seg.compare.scores import measure
+    from seg.compare.scores import check_rope
     from seg.files import checks
-    from seg.metrics.catalogue import SHARE
 
     checks.flag("overwrite", cfg["overwrite"])
     checks.whole("draws", cfg["draws"], 100, 1_000_000)
@@ -84,13 +82,7 @@ def _check(cfg: dict[str, Any]) -> None:
     for key in ("runs", "destination", "metric", "axis", "by", "group"):
         if cfg[key] is not None or key not in ("axis", "by", "group"):
             checks.text(key, cfg[key])
-    rope, known = cfg["rope"], measure(cfg["metric"])
-    widest = 1.0 if known is not None and known.unit == SHARE else math.inf
-    if rope is not None and not (checks.is_number(rope) and 0 <= rope < widest):
-        raise ValueError(
-            f"rope: expected a difference in units of the metric, from 0{' to below 1' * (widest == 1)}, got {rope!r}; "
-            "give 0.005 for half a point"
-        )
+    check_rope(cfg["rope"], cfg["metric"])
 
 
 if __name__ == "__main__":

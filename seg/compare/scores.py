@@ -1,12 +1,14 @@
 """What is compared: scores of the same images by several trained models, and metrics as ratios of sums over images."""
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seg.metrics.catalogue import KNOWN, Metric, of_images
+from seg.files import checks
+from seg.metrics.catalogue import KNOWN, SHARE, Metric, of_images
 from seg.metrics.scores import image_means, mean, ratio
 
 Floats = NDArray[np.float64]
@@ -33,6 +35,21 @@ def measure(name: str, catalogue: Mapping[str, Metric] = KNOWN) -> Metric | None
     if name.startswith(_OF_CLASS):
         return Metric(name, f"IoU of {name.removeprefix(_OF_CLASS)}")
     return catalogue.get(name) if name in COUNTED else of_images(name, catalogue)
+
+
+def check_rope(rope: object, metric: str) -> None:
+    """Refuse a difference that cannot be one of this metric; None is the usual one.
+
+    Raises:
+        ValueError: what was expected.
+    """
+    known = measure(metric)
+    widest = 1.0 if known is not None and known.unit == SHARE else math.inf
+    if rope is not None and not (checks.is_number(rope) and 0 <= rope < widest):
+        raise ValueError(
+            f"rope: expected a difference in units of the metric, from 0{' to below 1' * (widest == 1)}, got {rope!r}; "
+            "give 0.005 for half a point"
+        )
 
 
 @dataclass(frozen=True)

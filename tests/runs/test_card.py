@@ -4,6 +4,7 @@ python -m pytest tests/runs/test_card.py
 """
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,14 @@ def test_numbers_and_what_they_do_not_say() -> None:
     assert "## Licence\n\nNot stated." in text
     assert "smoke" not in text
     assert "overfit" not in text
+
+
+def test_names_break_no_table() -> None:
+    card = made()
+    labels = LabelMap([Label(name, ((i, 0, 255),)) for i, name in enumerate(("sky|blue", "a\nb", "car", "boat"))])
+    for majority, shown_as in ((0, "'sky\\|blue'"), (1, "'a b'")):
+        text = replace(card, majority=majority, labels=labels).text()
+        assert f"| last.pt, epoch 2 | always {shown_as} |" in text
 
 
 def test_a_run_that_says_nothing_of_new_images_says_so() -> None:
