@@ -47,7 +47,7 @@ class Entry(runs.RunRecord):
         classes, images: names; those of the images in order.
         counts: (images, classes, 3) int64 pixels: intersection, prediction, target.
         values: metric -> value of each image, NaN where it is not defined.
-        trained_on, judged_on: of the training pairs, and of the images; empty if they are not known.
+        trained_on, judged_on: content of the training pairs, and of the images; empty if it is not known.
         validated_on: names of the validation pairs.
         scores: of all images, by the names of ``metrics.jsonl`` without ``val_``.
         judged: scores, curves and tables of the evaluation; None for a run of an older version.

@@ -169,7 +169,7 @@ def _changes(overview: Overview) -> Iterator[str]:
             moved[(change.change > 0) != metric.lower].append(change)
     for gains, changes in moved.items():
         changes.sort(key=lambda change: -abs(change.change))
-        verb = f"gain{'s' * (len(changes) <= FEW)}" if gains else f"lose{'s' * (len(changes) <= FEW)}"
+        verb = ("gain" if gains else "lose") + "s" * (len(changes) <= FEW)
         if len(changes) > FEW:
             least, most = (metric.number(abs(changes[i].change)) for i in (-1, 0))
             names = listed([change.level for change in changes])
@@ -283,10 +283,8 @@ def _draw(folder: Path, overview: Overview, metric: Metric) -> str:
                 if (level := _by_level(compared).get(name))
             ]
             shift = min(0.02, 0.7 / len(overview.levels)) * (place - len(overview.levels) / 2)
-            x, means = (
-                beside(axes, [x for x, _ in shown], places, shift),
-                [metric.scale * level.mean for _, level in shown],
-            )
+            x = beside(axes, [x for x, _ in shown], places, shift)
+            means = [metric.scale * level.mean for _, level in shown]
             ends = np.array([[metric.scale * end for end in level.widest] for _, level in shown]).T
             style = {"color": styles[name].color, "linestyle": styles[name].line, "marker": styles[name].marker}
             drawn[name] = axes.errorbar(x, means, np.abs(ends - means), markersize=4, capsize=2, **style)

@@ -45,7 +45,8 @@ def claim(command: str, files: Mapping[Path, Iterable[Path]], signs: Signs, *, o
 def _listed(folder: Path) -> dict[str, list[str]]:
     """Return the files that each command listed; none where the list is missing or was edited."""
     names = _plain(folder / _LIST)
-    return {command: some for command, some in names.items() if isinstance(some, list)}
+    lists = {command: some for command, some in names.items() if isinstance(some, list)}
+    return {command: [name for name in some if isinstance(name, str)] for command, some in lists.items()}
 
 
 def _is_signed(folder: Path, signs: Signs) -> bool:

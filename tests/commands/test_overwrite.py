@@ -112,6 +112,8 @@ def test_saved_masks_do_not_replace_predictions_of_others(tmp_path: Path) -> Non
 
 
 def test_a_broken_list_and_a_link_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".written").write_text('{"x": [["a"], 1]}')
+    claim("x", {tmp_path: []}, {})
     (tmp_path / ".written").write_text("[1")
     (tmp_path / "a").symlink_to("nothing")
     with pytest.raises(ValueError, match="got '.*a', which no x wrote"):
