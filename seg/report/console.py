@@ -25,10 +25,10 @@ def say(text: str, *, error: bool = False) -> None:
 
 
 class _Plain(Console):
-    """A console whose texts and cells keep their line breaks, and no other control character."""
+    """A console whose texts and cells are one line each; what is to have several is made a `rich.text.Text`."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str("\n".join(map(line, text.split("\n"))), **options)
+        return super().render_str(line(text), **options)
 
 
 def plain_console(*, stderr: bool = False) -> Console:

@@ -4,14 +4,15 @@ import math
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 
 def table(title: str, first: str, columns: Sequence[str]) -> Table:
-    """Make an empty table of names and of numbers, which stand to the right."""
+    """Make an empty table of names and of numbers, which stand to the right; headings may have several lines."""
     made = Table(title=title, title_justify="left", caption_justify="left")
     made.add_column(first)
     for column in columns:
-        made.add_column(column, justify="right")
+        made.add_column(Text(column), justify="right")
     return made
 
 

@@ -23,6 +23,8 @@ def test_no_name_steers_the_terminal(name: str, capsys: pytest.CaptureFixture[st
     controls = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]")
     assert not controls.findall(out + err)
     assert out.splitlines()[-1] == f"out {line(name)}"
+    assert f"\ntext {line(name)}\n" in out
+    assert f" cell {line(name)} " in out
     assert err == f"err {line(name)}\n"
     assert name.encode("unicode_escape").decode() in err
 

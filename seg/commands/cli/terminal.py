@@ -30,13 +30,13 @@ class _Lines(logging.Handler):
         self.stderr = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        from seg.report.console import console, line, say
+        from seg.report.console import console, say
 
         text = record.getMessage()
         if record.levelno < logging.WARNING and self.stderr:
             say(text, error=True)
         elif record.levelno < logging.WARNING:
-            console.print(line(text), soft_wrap=True)
+            console.print(text, soft_wrap=True)
         elif text not in self.warned:
             self.warned.add(text)
             say(f"warning: {text}", error=True)
