@@ -443,7 +443,7 @@ def test_wrong_folders(numbers: str, message: str, tmp_path: Path) -> None:
 
 
 def test_label_images_have_no_instances(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="instances_destination: expected only with annotations, read=labelme, coco"):
+    with pytest.raises(ValueError, match="instances_destination: expected only with read=, read=labelme, coco"):
         convert_folder(tmp_path, tmp_path / "m", LABELS, instances=tmp_path / "n")
 
 
@@ -472,7 +472,7 @@ def test_preprocess_writes_them(tmp_path: Path, script: Script) -> None:
     assert set(np.unique(read_instances(tmp_path / "n/x/a.png"))) == {0, 1, 2, 3}
     inverse = {**options, "source": "m", "destination": "c", "inverse": "true"}
     fails(script("seg-preprocess", **inverse), 2, "expected inverse=true without .*instances_destination")
-    fails(script("seg-preprocess", **options), 2, "instances_destination: expected only with annotations")
+    fails(script("seg-preprocess", **options), 2, "instances_destination: expected only with read=")
 
 
 def test_from_annotations_to_precision(tmp_path: Path, data: Path, script: Script) -> None:
