@@ -443,7 +443,7 @@ def test_wrong_folders(numbers: str, message: str, tmp_path: Path) -> None:
 
 
 def test_label_images_have_no_instances(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="instances_destination: expected only with read=, read=labelme, coco"):
+    with pytest.raises(ValueError, match="instances_destination: expected only with read=labelme, coco"):
         convert_folder(tmp_path, tmp_path / "m", LABELS, instances=tmp_path / "n")
 
 
