@@ -104,7 +104,7 @@ def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None
     model_config = deferred.config
 
     def heads(in_channels: int) -> dict[str, nn.Module]:
-        told = {name: told_run(task.head, labels, in_channels=in_channels) for name, task in asked.tasks.items()}
+        told = {name: told_run(head, labels, in_channels=in_channels) for name, head in asked.heads.items()}
         model_config["heads"] = {name: head.config for name, head in told.items()}
         return {name: head() for name, head in told.items()}
 
@@ -112,7 +112,7 @@ def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None
         deferred.make,
         data,
         asked.normalization,
-        make_heads=heads if asked.tasks else None,
+        make_heads=heads if asked.heads else None,
         regularize=asked.regularizer,  # not in the checkpoint's model: in evaluation there is none
         sync_batchnorm=asked.device.sync_batchnorm,
         init=asked["init"],
@@ -120,7 +120,7 @@ def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None
     loss = asked.loss
     if loss is None:
         loss = instantiate(with_weights(asked["loss"], data.train_counts), group="loss")
-    known = {} if asked.box_loss is None else {"box_loss": asked.box_loss}
+    known = {"loss": loss} | ({} if asked.box_loss is None else {"box_loss": asked.box_loss})
     tasks = {name: told_run(task.task, labels, **known)() for name, task in asked.tasks.items()}
     weights = {name: task.weight for name, task in asked.tasks.items()}
     objective = make_objective(loss, labels, asked.weighting, tasks, weights)

@@ -33,13 +33,15 @@ def diagnose(config: "DictConfig") -> None:
     from seg.data.pairs.folders import check_apart
     from seg.files import finite, make_folder
     from seg.inference.examples import batches_of
+    from seg.inference.sizes import wanted_size
     from seg.regularizers import diagnosis
     from seg.report.console import console
 
     images = one(cfg["images"], "images")
     check_apart(cfg["destination"], [images], "destination")
     model, normalization, reading = _subject(cfg)
-    options = {key: cfg[key] for key in ("image_template", "number", "batch", "size", "seed")}
+    options = {key: cfg[key] for key in ("image_template", "number", "batch", "seed")}
+    options["size"] = wanted_size(model, reading.channels, cfg["size"])
     batches = batches_of(images, normalization, reading, **options)
     destination = make_folder(cfg["destination"], "destination")
     result = diagnosis.diagnose(model, batches, threshold=cfg["threshold"], with_stored=cfg["checkpoint"] is not None)
@@ -78,14 +80,15 @@ def _subject(cfg: dict[str, Any]) -> "tuple[nn.Module, Normalization, Reading]":
 
     from seg import models
     from seg.images import RGB
-    from seg.inference import trained
+    from seg.inference import runtime, trained
 
     if cfg["checkpoint"] is not None:
+        runtime.refuse(cfg["checkpoint"])
         loaded = trained.load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
         return loaded.regularized(), (loaded.mean, loaded.std), loaded.reading
     torch.manual_seed(cfg["seed"])
     normalization = models.normalization(cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights"))
-    model: nn.Module = instantiate({**cfg["model"], "classes": cfg["classes"]})
+    model: nn.Module = models.adapted(instantiate({**cfg["model"], "classes": cfg["classes"]}), cfg["classes"])
     if cfg["regularizer"]:
         model = instantiate(cfg["regularizer"], model)
     return model.to(trained.device_of(cfg["device"])), normalization, RGB

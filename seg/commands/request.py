@@ -67,6 +67,11 @@ class Request:
     average: Deferred | None
     logger: Deferred | None
 
+    @property
+    def heads(self) -> dict[str, Deferred]:
+        """The heads of the tasks that have one."""
+        return {name: task.head for name, task in self.tasks.items() if task.head}
+
     def __getitem__(self, key: str) -> Any:
         """Return a plain option of the top level, such as ``seed``."""
         return self.config[key]
@@ -151,7 +156,7 @@ def _try_out(asked: Request) -> None:
 
 def _of_heads(tasks: Mapping[str, FurtherTask]) -> dict[str, Metric]:
     """Describe the scores of those heads that are evaluated."""
-    heads: list[Any] = [task.head.make.func for task in tasks.values()]
+    heads: list[Any] = [task.head.make.func for task in tasks.values() if task.head]
     return {metric.name: metric for head in heads if is_evaluated(head) for metric in head.metrics}
 
 
@@ -162,8 +167,8 @@ def _check_together(asked: Request) -> None:
         check_installed(asked.logger.make.func)
     _try_out(asked)
     check_monitor(fit.monitor, fit.mode, asked.catalogue)
-    for name, task in asked.tasks.items():
-        if is_evaluated(head := task.head.make.func):
+    for name, made in asked.heads.items():
+        if is_evaluated(head := made.make.func):
             getattr(head, "check", lambda: None)()
             check_views(name, asked.inference.make)
     if (given := cfg["model"].get("in_channels", channels)) != channels:

@@ -11,17 +11,18 @@ from typing import Any
 
 from seg.commands.cli.targets import Deferred
 from seg.labels import LabelMap
+from seg.models import AUXILIARY
 from seg.tasks.building import class_indices
 from seg.tasks.objective import SEGMENTATION
 
 
 @dataclass(frozen=True)
 class FurtherTask:
-    """A task beside the segmentation, as the group ``task`` names it."""
+    """A task beside the segmentation, as the group ``task`` names it; the auxiliary one has no head."""
 
-    head: Deferred
     task: Deferred
     weight: float
+    head: Deferred | None = None
 
 
 def further_tasks(config: Any) -> dict[str, FurtherTask]:
@@ -33,8 +34,8 @@ def further_tasks(config: Any) -> dict[str, FurtherTask]:
     check_tasks(config)
     tasks = {}
     for name, task in (config or {}).items():
-        head, loss = (Deferred(task[part], f"task.{name}.{part}") for part in ("head", "task"))
-        tasks[name] = FurtherTask(head, loss, task.get("weight", 1.0))
+        parts = {part: Deferred(task[part], f"task.{name}.{part}") for part in ("head", "task") if part in task}
+        tasks[name] = FurtherTask(**parts, weight=task.get("weight", 1.0))
     return tasks
 
 
@@ -47,12 +48,15 @@ def check_tasks(tasks: Any) -> None:
     for name, task in (tasks or {}).items():
         if not isinstance(name, str) or not name.isidentifier() or name in (SEGMENTATION, "distance"):
             raise ValueError(f"task: expected a name such as boxes, got {name!r}; choose another in conf/task")
-        if not isinstance(task, Mapping) or not {"head", "task"} <= set(task) <= {"head", "task", "weight"}:
+        needed = {"task"} if name == AUXILIARY else {"head", "task"}
+        if not isinstance(task, Mapping) or not needed <= set(task) <= {"head", "task", "weight"}:
             raise ValueError(
-                f"task.{name}: expected head, task and perhaps weight, got "
+                f"task.{name}: expected {', '.join(sorted(needed))} and perhaps weight, got "
                 f"{', '.join(task) if isinstance(task, Mapping) else repr(task)}; correct its file in conf/task"
             )
-        for part in ("head", "task"):
+        if "head" not in task and len(tasks) > 1:
+            raise ValueError(f"task: expected {name} alone, because it needs no head, got {', '.join(tasks)}; give one")
+        for part in {"head", "task"} & set(task):
             if not isinstance(task[part], Mapping) or "_target_" not in task[part]:
                 raise ValueError(
                     f"task.{name}.{part}: expected a _target_ and its arguments, got {task[part]!r}; correct its "

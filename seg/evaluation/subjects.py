@@ -28,6 +28,7 @@ from seg.images import Image, read_image, read_mask
 from seg.inference import trained
 from seg.inference.heads import heads_of, judged_heads, meters_of
 from seg.inference.memory import memory_for
+from seg.inference.sizes import sizes_of
 from seg.labels import IGNORE, LabelMap
 from seg.metrics.calibration import AtTemperature
 from seg.metrics.meters import Meter, Pass
@@ -158,6 +159,8 @@ def of_checkpoint(
     by_name = partial(pair, image_template=where.image_template, template=where.template)
     check_labels(model.labels, where.masks, str(checkpoint))
     pairs = by_name(where.images, where.masks, only=where.names)
+    for size in dict.fromkeys(sizes_of(one.image for one in pairs)) if model.size is not None else ():
+        model.check_size(*size)
     if where.instances is not None:
         if not heads_of(model.model):
             raise ValueError(

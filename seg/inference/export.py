@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import seg
-from seg.files import checks, whole
+from seg.files import checks, make_folder, whole
 from seg.files.errors import Failed
 from seg.inference import MULTIPLE, whole_image
 from seg.inference.heads import heads_of, warn_of_others
 from seg.inference.runtime import KEY, REMEDY, SUFFIXES, Onnx, Program, program_of
+from seg.inference.sizes import wanted_size
 from seg.inference.trained import Trained
 from seg.models import first_line
 from seg.tasks.boxes import BoxRules
@@ -66,16 +67,32 @@ class Export:
     """What was exported.
 
     Attributes:
+        output: what the file takes and gives, as a sentence.
+        argmax: it gives masks.
+        sizes: of the images that it was tried with.
         difference: see `write`.
-        maps: channels of the second output, for boxes; 0 without.
         calibrated: number of images that 8 bits were calibrated with; 0 without.
         changed: share of their pixels that get another class with 8 bits.
     """
 
+    output: str
+    argmax: bool
+    sizes: str
     difference: float
-    maps: int = 0
     calibrated: int = 0
     changed: float = 0.0
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """Sentences: what was written, and how far it is from the checkpoint."""
+        yield self.output
+        what = f"{self.difference:.2%} of the pixels" if self.argmax else f"{self.difference:.1e} in any logit"
+        yield f"it differs from the checkpoint by at most {what}, on random images of {self.sizes}"
+        if self.calibrated:
+            yield (
+                f"computes with 8 bits now: {self.changed:.1%} of the pixels of {self.calibrated} images get another "
+                "class"
+            )
 
 
 def export_trained(
@@ -93,9 +110,12 @@ def export_trained(
         calibrate: images like those to come, to compute with 8 bits; see `quantize`.
 
     Raises:
-        ValueError: see `write`.
+        ValueError: see `write`; or another size than the only one that the model takes.
         Failed: the model cannot be exported.
     """
+    size = _size_for(trained, size, int8=bool(calibrate))
+    make_folder(Path(path).parent, "destination")
+    channels = trained.reading.channels
     description = {**trained.describe(), "version": seg.__version__, "opset": OPSET}
     model, maps, boxes = trained.model, 0, heads_of(trained.model, BoxRules)
     warn_of_others(trained.model, "an exported file")
@@ -108,7 +128,6 @@ def export_trained(
         description["boxes"] = {"countable": rules.countable, "min_area": rules.min_area}
         model, maps = boxes.joined(model), rules.channels
     try:
-        channels = trained.reading.channels
         difference = write(path, model, channels, description, size=size, argmax=argmax, maps=maps)
     except RuntimeError as error:
         raise Failed(f"'{trained.path}' was not exported: {error}") from None
@@ -117,7 +136,25 @@ def export_trained(
         return (trained.inputs(trained.read(image)).numpy() for image in calibrate)
 
     changed = quantize(path, images) if calibrate else 0.0
-    return Export(difference, maps, len(calibrate), changed)
+    kind = f"opset {OPSET}" if Path(path).suffix.lower() == ".onnx" else "torch.export"
+    height, width = size or ("height", "width")
+    output = (
+        f"{path} written ({kind}): images (batch, {channels}, {height}, {width}) -> "
+        + ("mask" if argmax else f"logits of {trained.labels.classes} classes")
+        + (f", boxes (batch, {maps}, {height}, {width})" if maps else "")
+    )
+    sizes = "x".join(map(str, size)) if size else "several sizes"
+    return Export(output, argmax, sizes, difference, len(calibrate), changed)
+
+
+def _size_for(trained: Trained, size: Sequence[int] | None, *, int8: bool) -> Sequence[int] | None:
+    """Return the size to export for: that of a model that takes no other."""
+    if int8 and trained.size is not None:
+        raise ValueError(
+            f"int8: expected a model for images of any size, got '{trained.path}', which takes "
+            f"{trained.size[0]}x{trained.size[1]} alone; leave int8 out"
+        )
+    return wanted_size(trained.model, trained.reading.channels, size)
 
 
 def write(

@@ -24,6 +24,7 @@ from seg.images.oddities import left_out_pages
 from seg.inference.heads import check_views, heads_of, warn_of_others
 from seg.inference.image import TIFF, predict_image
 from seg.inference.outputs import FOLDERS, Kind, Products
+from seg.inference.sizes import sizes_of
 from seg.inference.trained import Trained
 from seg.report.progress import track
 from seg.runs import BOXES
@@ -81,6 +82,7 @@ def predict_folder(
     warn_of_others(trained.model, "what is predicted into a folder")
     source = one(source, "images")
     images = images_of(source, image_template)
+    _check_sizes(trained, images.values())
     folders = [source] if source.is_dir() else []
     check_apart(destination, folders, "destination")
     destination = make_folder(destination, "destination", {"images": source} if folders else None)
@@ -151,6 +153,19 @@ def _extent(paths: Paths, record: Record) -> tuple[int, int]:
     for kind in record["kinds"]:
         status = paths[kind].stat()
     return status.st_size, status.st_mtime_ns  # the mask is the last
+
+
+def _check_sizes(trained: Trained, images: Iterable[Path]) -> None:
+    """Refuse images of which none has a size that the model takes; of several, the others are named one by one."""
+    refused: list[ValueError] = []
+    for size in dict.fromkeys(sizes_of(images)) if trained.size is not None else ():
+        try:
+            trained.check_size(*size)
+            return
+        except ValueError as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
 
 
 def _check_certain(trained: Trained, kinds: Sequence[Kind]) -> None:

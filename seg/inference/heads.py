@@ -23,7 +23,7 @@ from seg.inference.padding import whole
 from seg.inference.windows import sliding
 from seg.metrics.meters import Meter
 from seg.metrics.wanted import check_meter
-from seg.models.heads import Heads
+from seg.models.heads import Heads, WithHeads
 from seg.tasks.boxes import BoxRules
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def judged_heads(model: nn.Module, infer: Callable[..., Any]) -> Heads:
 
 def warn_of_others(model: nn.Module, what: str) -> None:
     """Name the heads that are no boxes, which ``what`` (a file, a command) leaves out."""
-    named: Any = getattr(model, "heads", {})
+    named: Any = model.heads if isinstance(model, WithHeads) else {}
     if others := [name for name, head in named.items() if not isinstance(head, BoxRules)]:
         log.warning(f"{' and '.join(others)}: left out, because {what} holds the segmentation, and boxes, alone")
 

@@ -12,18 +12,20 @@ Model = Callable[[Tensor], Tensor]
 MULTIPLE = 32  # the deepest stride of smp's encoders
 
 
-def whole_image(model: Model, images: Tensor) -> Tensor:
+def whole_image(model: Model, images: Tensor, least: int = 0) -> Tensor:
     """Predict whole images of any size: padded by their edge to a multiple of 32 pixels, logits cropped back.
 
     Args:
         model: ``(N, channels, H, W) -> logits (N, C, H, W)`` for H and W multiples of 32.
         images: (N, channels, H, W), normalised.
+        least: pixels that each side is padded to at least.
 
     Returns:
         logits (N, C, H, W).
     """
     height, width = images.shape[-2:]
-    padded = F.pad(images, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
+    down, across = (-(-max(side, least) // MULTIPLE) * MULTIPLE - side for side in (height, width))
+    padded = F.pad(images, (0, across, 0, down), mode="replicate")
     return model(padded)[..., :height, :width]
 
 

@@ -5,12 +5,14 @@ import json
 import os
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from seg.files import checks
 from seg.models import first_line
 
 SUFFIXES = (".onnx", ".pt2")
@@ -44,6 +46,8 @@ def read(path: str | os.PathLike[str], device: str) -> tuple[nn.Module, dict[str
         description = json.loads(text)
         if not isinstance(description, dict) or description.get("output") not in ("mask", "logits"):
             raise ValueError("metadata that seg-export did not write")
+        if description.get("size") is not None:
+            checks.sides("size", description["size"])
         if description["output"] == "mask":
             model = _OneHot(model, description["classes"])
         model.boxes = _boxes_of(description)
@@ -56,6 +60,49 @@ def read(path: str | os.PathLike[str], device: str) -> tuple[nn.Module, dict[str
             f"({reason}); export it again"
         ) from None
     return model, description
+
+
+def refuse(path: Any) -> None:
+    """Refuse an exported file where a checkpoint is needed.
+
+    Raises:
+        ValueError: it is one, by its suffix.
+    """
+    if Path(str(path)).suffix.lower() in SUFFIXES:
+        raise ValueError(
+            f"checkpoint: expected best.pt or last.pt of a run, got '{path}', which is exported already; give the "
+            "checkpoint that it was made of"
+        )
+
+
+def check_outputs(
+    model: nn.Module, path: str | os.PathLike[str], classes: int, channels: int, size: Sequence[int] | None, device: str
+) -> None:
+    """Run a model that `read` returned on an empty image, and hold what it gives against what the file says.
+
+    Args:
+        size: height and width of its images; None = any.
+
+    Raises:
+        ValueError: it does not run, or gives something else.
+    """
+    from seg.tasks.boxes import BoxRules  # here, because matplotlib comes with it
+
+    images = torch.zeros(1, channels, *(size or (64, 96)), device=device)
+    maps = {"boxes": BoxRules.channels} if getattr(model, "boxes", None) is not None else {}
+    try:
+        with torch.inference_mode():
+            logits, further = model(images, heads=True) if maps else (model(images), {})
+        for name, found in {"logits": logits, **further}.items():
+            expected = (1, maps.get(name, classes), *images.shape[2:])
+            if tuple(found.shape) != expected or found.dtype != torch.float32:
+                got = f"{str(found.dtype).removeprefix('torch.')} {tuple(found.shape)}"
+                raise ValueError(f"its metadata say {name} float32 {expected}, it gives {got}")
+    except Exception as error:  # onnxruntime's are of many kinds
+        raise ValueError(
+            f"checkpoint: expected a model that does what its metadata say, got '{path}' ({first_line(error)[:200]}); "
+            "export it again"
+        ) from None
 
 
 def _boxes_of(description: dict[str, Any]) -> dict[str, Any] | None:
@@ -125,6 +172,11 @@ class _OneHot(_Exported):
     def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return logits of the mask, and what follows it."""
         mask, *more = self.model.outputs(images)
+        if mask.dtype != torch.uint8 or mask.ndim != 3 or int(mask.max()) >= self.classes:
+            raise ValueError(
+                f"expected a mask uint8 (N, H, W) of {self.classes} classes from the model, got "
+                f"{str(mask.dtype).removeprefix('torch.')} {tuple(mask.shape)} up to {int(mask.max())}; export it again"
+            )
         mask = mask.long()[:, None]
         never = torch.full((len(mask), self.classes, *mask.shape[2:]), _NEVER, device=mask.device)
         return (never.scatter_(1, mask, 0.0), *more)

@@ -25,6 +25,7 @@ from seg import inference, models
 from seg.files import checks
 from seg.images import RGB, Image, Reading, read_image
 from seg.inference import runtime
+from seg.inference.sizes import Size, check_size, only_size
 from seg.labels import LabelMap
 from seg.models import checkpoint
 from seg.models.heads import Heads
@@ -49,6 +50,7 @@ class Trained:
         infer: wraps the model so that it accepts images of any size, see `seg.inference`.
         heads: those that `strips` and `predict_marked` predict besides; none unless they are asked for.
         certain: it gives masks alone (exported with argmax=true), so that its probabilities mean nothing.
+        size: height and width of the only images that it takes; None = any.
         path: of the file that it was loaded from, for messages.
     """
 
@@ -62,6 +64,7 @@ class Trained:
     infer: Callable[[inference.Model], inference.Model] = inference.whole
     heads: Heads = field(default_factory=Heads)
     certain: bool = False
+    size: Size | None = None
     path: str = "model"
 
     def predict(self, pixels: NDArray[Any]) -> Image:
@@ -100,7 +103,9 @@ class Trained:
 
         Raises:
             MemoryError: it is too large for what is free on the device.
+            ValueError: see `check_size`.
         """
+        self.check_size(height, width)
 
         def pixels(first: int, last: int) -> torch.Tensor:
             return inference.as_tensor(rows(first, last))
@@ -121,6 +126,15 @@ class Trained:
                 f"expected memory for {height}x{width} pixels on {self.device}, got none; {remedy}, cut the image "
                 "into tiles, free memory, or take another device"
             ) from None
+
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse an image that a model of one size does not take in the way that ``infer`` presents it.
+
+        Raises:
+            ValueError: it says which inference would do.
+        """
+        if self.size is not None:
+            check_size(self.size, self.infer, (height, width), self.path)
 
     def describe(self) -> dict[str, Any]:
         """Return plain data of what the model's outputs mean, and how its images are read and normalised."""
@@ -175,9 +189,10 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
         model, state = runtime.read(path, device)
         _check_fields(path, state, ("labels", "normalization", "reading"))
         about, certain = description_of(path, state), state["output"] == "mask"
-        return Trained(
-            model, about.labels, *about.normalization, device, reading=about.reading, certain=certain, path=str(path)
-        )
+        size = state["size"] and (state["size"][0], state["size"][1])
+        runtime.check_outputs(model, path, about.labels.classes, about.reading.channels, size, device)
+        more: dict[str, Any] = {"reading": about.reading, "certain": certain, "size": size}
+        return Trained(model, about.labels, *about.normalization, device, **more, path=str(path))
     state = read(path)
     device = device_of(device)
     about = description_of(path, state)
@@ -192,9 +207,8 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
                 "was edited"
             )
     model = model.to(device)
-    return Trained(
-        model, about.labels, *about.normalization, device, _regularizer(state), about.reading, path=str(path)
-    )
+    more = {"reading": about.reading, "size": only_size(model, about.reading.channels)}
+    return Trained(model, about.labels, *about.normalization, device, _regularizer(state), **more, path=str(path))
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Sliding:
             band = fresh if band is None else torch.cat([band[..., band.shape[-2] - (reached - top) :, :], fresh], -2)
             reached = bottom
             for left, share in across:
-                logits = whole_image(self.model, prepare(band[..., left : left + len(share)]))
+                logits = whole_image(self.model, prepare(band[..., left : left + len(share)]), self.window)
                 if logits.dtype in (torch.float16, torch.bfloat16):
                     logits = logits.float()
                 if total is None:
@@ -101,8 +101,8 @@ def sliding(
     """Predict square windows that overlap, and average their logits.
 
     The windows are spread evenly. Logits are averaged as nnU-Net does (Isensee et al. 2021), whose Gaussian this is;
-    where one window alone reaches, its logits stay as they are. An image that is smaller than the window is predicted
-    whole, padded by its edge to a multiple of 32 pixels (`whole_image`), and so is a side that is.
+    where one window alone reaches, its logits stay as they are. A side that is smaller than the window is padded by its
+    edge to the window, so that models of one size see that size, and all see that of their training.
 
     Args:
         model: ``(N, channels, H, W) -> logits (N, C, H, W)`` for H and W multiples of 32, such as `augmented` returns.

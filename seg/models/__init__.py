@@ -22,7 +22,9 @@ and, in ``my_conf/model/tiny.yaml``::
 ``seg-train --config-dir my_conf model=tiny model.width=32 ...`` trains it. A checkpoint runs no code unless you say so:
 ``seg-evaluate``, ``seg-predict``, ``seg-export`` and ``seg-diagnose`` load it with ``trust=[my_models]``, from Python
 `seg.inference.trained.load` with ``trust=["my_models"]``. Rates of the encoder need an ``encoder``, heads of further
-tasks ``decoder`` and ``segmentation_head`` as well (`features_of`).
+tasks ``decoder`` and ``segmentation_head`` as well (`features_of`). Of what ``forward`` returns, `adapted` takes the
+logits: the first of a tuple, ``out`` or ``logits`` of a dict; those of a quarter of the size are upsampled. Auxiliary
+logits beside them, as torchvision's models have, are trained with ``task=auxiliary task.auxiliary.weight=0.4``.
 
 One of ours is a module here, ``conf/model/NAME.yaml``, and an entry in ``_known`` of `seg.models.restoring`, by which
 checkpoints may name it; ``tests/models/test_kit.py`` enrols the YAML.
@@ -44,14 +46,18 @@ from seg.models.building import (
     normalization,
 )
 from seg.models.heads import WithHeads, features_of
+from seg.models.outputs import AUXILIARY, WrongOutput, adapted
 from seg.models.pretrained import fill, is_file, read_weights
 from seg.models.restoring import restore, transfer
 
 __all__ = [
+    "AUXILIARY",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "Normalization",
     "WithHeads",
+    "WrongOutput",
+    "adapted",
     "build",
     "check_build",
     "features_of",

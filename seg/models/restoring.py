@@ -13,6 +13,7 @@ from torch import nn
 from seg.models import checkpoint
 from seg.models.building import build, first_line
 from seg.models.heads import WithHeads
+from seg.models.outputs import adapted
 
 HEADS = frozenset({"seg.tasks.boxes.BoxHead"})
 """Targets of heads that a checkpoint may name without being trusted."""
@@ -73,7 +74,7 @@ def restore(config: Mapping[str, Any], weights: Mapping[str, Any], *, trust: Seq
             f"checkpoint: expected weights of its model '{target}', got others "
             f"({' '.join(str(error).split())[:200]}); the file is damaged or was edited"
         ) from None
-    return model.eval()
+    return adapted(model, config["classes"]).eval()
 
 
 def transfer(
@@ -161,7 +162,11 @@ def _harmless(target: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         taken = {*inspect.signature(_known(target)).parameters}
     taken = (taken | (_TIMM_OPTIONS if encoder.startswith("tu-") else set())) - {"self", "kwargs", "aux_params"}
     kept = {name: value for name, value in arguments.items() if name not in {"encoder_weights", "regularizer"}}
+    labels = kept.pop("aux_params", None)  # of smp's head that classifies whole images
     _check_options(target, kept, taken)
+    if isinstance(labels, Mapping):
+        _check_options(target, labels, {"activation", "classes", "dropout", "pooling"})
+        kept["aux_params"] = dict(labels)
     return {**kept, "encoder_weights": None}
 
 

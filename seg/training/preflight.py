@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from seg.data.batches import Batch, TrainBatches
 from seg.data.source import Data
 from seg.inference import memory_for, out_of_memory
-from seg.models import first_line
+from seg.models import WrongOutput, first_line
 from seg.training import State
 
 
@@ -42,13 +42,17 @@ def try_sizes(
             try:
                 with torch.inference_mode():
                     predict(torch.zeros(1, channels, height, width, device=device))
+            except WrongOutput:
+                raise
             except Exception as error:  # smp, timm and torch all have their ways to refuse a size
                 if out_of_memory(error):
                     raise
                 raise ValueError(
                     f"model: expected one that takes {part} images of {height}x{width}, got a refusal "
                     f"({first_line(error)}); choose an encoder that takes any size, give its size such as "
-                    "+model.img_size=[HEIGHT,WIDTH], or cut the data to it (seg-preprocess tile=, augment.crop.size=)"
+                    "+model.img_size=[HEIGHT,WIDTH], or cut the data to it ("
+                    + ("augment.crop.size=" if part == "training" else "inference=sliding inference.window=")
+                    + ", seg-preprocess tile=)"
                 ) from None
 
 

@@ -116,6 +116,7 @@ def first_model(
         )
     if make_heads is not None:
         model = models.WithHeads(model, make_heads(models.features_of(model)))
+    model = models.adapted(model, data.labels.classes)
     if sync_batchnorm:  # before regularizers find their places among the normalisations
         model = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     if regularize is not None:

@@ -146,10 +146,15 @@ def test_same_views_are_predicted_once() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 96), (70, 33)])
-def test_one_window_is_the_whole_image(size: tuple[int, int]) -> None:
+def test_smaller_images_are_padded_to_the_window(size: tuple[int, int]) -> None:
+    """So that a model of one size sees that size; what it says of the padding is cropped."""
     model, images = conv(), torch.randn(1, 3, *size, dtype=torch.float64)
+    seen: list[tuple[int, ...]] = []
+    padded = F.pad(images, (0, 96 - size[1], 0, 96 - size[0]), mode="replicate")
     with torch.no_grad():
-        assert torch.equal(sliding(model, 96)(images), whole_image(model, images))
+        found = sliding(lambda window: (seen.append(tuple(window.shape[2:])), model(window))[1], 96)(images)
+        assert torch.equal(found, model(padded)[..., : size[0], : size[1]])
+    assert seen == [(96, 96)]
 
 
 def test_views_of_a_model_that_turns_along() -> None:
