@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seg.images.headers import read_header
+from seg.files import read_file
+from seg.images.headers import size_of
 from seg.inference.memory import out_of_memory
 from seg.inference.padding import MULTIPLE, Model
 from seg.models import WrongOutput
@@ -99,6 +100,6 @@ def check_size(size: Size, infer: Callable[[Model], Model], image: Size, path: s
 def sizes_of(paths: Iterable[Path]) -> Iterable[Size]:
     """Yield height and width of those images whose header can be read."""
     for path in paths:
-        with suppress(ValueError, OSError), path.open("rb") as file:
-            header = read_header(file, any_form=True)
-            yield header.height, header.width
+        with suppress(OSError):
+            if size := size_of(read_file(path)):
+                yield size[::-1]
