@@ -29,7 +29,7 @@ def export(config: "DictConfig") -> None:
 
     cfg: dict[str, Any] = plain(config)
     path, size, int8 = Path(str(cfg["destination"])), cfg["size"], cfg["int8"]
-    export.check_request(path, size, int8=int8 is not None)
+    export.check_request(path, size, int8=int8 is not None, overwrite=cfg["overwrite"])
     runtime.refuse(cfg["checkpoint"])
     calibrate = calibration_images(str(int8)) if int8 is not None else []
     trained = load(cfg["checkpoint"], "cpu", trust=trusted_modules(cfg["trust"]))

@@ -1,6 +1,10 @@
 """How work ends otherwise than well: exit codes, failures, interrupts."""
 
+import os
 import signal
+import socket
+import threading
+from collections.abc import Callable
 from typing import Any
 
 WRONG_REQUEST, FAILED, INTERRUPTED = 2, 1, 130
@@ -12,6 +16,33 @@ class Failed(RuntimeError):
 
 class AlreadyTold(Exception):
     """A wrong request that the first process reports; the others end, or go on with the next job, in silence."""
+
+
+def hear(tell: Callable[[int], object]) -> Callable[[], None]:
+    """Call ``tell`` with the number of every signal that Python handles, in a thread; return what ends that.
+
+    Also where the process computes or waits in C: Python's handlers are not reached there, but a thread is.
+    """
+    heard, wakeup = socket.socketpair()
+    wakeup.setblocking(False)
+    before = signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+
+    def listen() -> None:
+        while received := heard.recv(1):
+            tell(received[0])
+        for end in (heard, wakeup):  # the thread keeps both, or the system would give their numbers to other files
+            end.close()
+
+    def stop() -> None:
+        signal.set_wakeup_fd(before)
+        wakeup.shutdown(socket.SHUT_RDWR)  # which ends the thread
+
+    threading.Thread(target=listen, daemon=True).start()
+    return stop
+
+
+# a loading worker that is forked has the socket too: of a terminal's Ctrl-C, which all get, each would tell once more
+os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
 
 
 def interrupt(number: int, _: Any) -> None:

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 import seg
 from seg.files import checks, make_folder, whole
 from seg.files.errors import Failed
-from seg.inference import MULTIPLE, whole_image
+from seg.inference import MULTIPLE, runtime, whole_image
 from seg.inference.heads import heads_of, warn_of_others
 from seg.inference.runtime import KEY, REMEDY, SUFFIXES, Onnx, Program, program_of
 from seg.inference.sizes import wanted_size
@@ -228,7 +228,8 @@ def quantize(path: str | os.PathLike[str], images: Callable[[], Iterable[NDArray
     logging.root.setLevel(logging.ERROR)  # it warns of each normalisation that it leaves alone
     try:
         with whole(path) as temporary:
-            # weights of 7 bits: x86 processors without VNNI add products of 8 bits in 16, which 8-bit weights overflow
+            # unsigned activations: OpenVINO rounds signed ones otherwise, and changed three times as many pixels of a
+            # trained U-Net; weights of 7 bits: x86 processors without VNNI add products of 8 bits in 16, which 8-bit weights overflow
             kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8, "reduce_range": True}
             quantize_static(str(path), str(temporary), Reader(), per_channel=True, **kinds)
             model = onnx.load(temporary)
@@ -245,14 +246,15 @@ def quantize(path: str | os.PathLike[str], images: Callable[[], Iterable[NDArray
     return sum(changed) / len(changed)
 
 
-def check_request(path: str | os.PathLike[str], size: Any, *, int8: bool = False) -> None:
+def check_request(path: str | os.PathLike[str], size: Any, *, int8: bool = False, overwrite: bool = True) -> None:
     """Refuse what `write` cannot do, before anything is read.
 
     Args:
         int8: it is to compute with 8 bits, see `quantize`.
+        overwrite: replace a file that `write` did not write.
 
     Raises:
-        ValueError: another suffix, a missing library, or a size that is no multiple of 32.
+        ValueError: another suffix, a missing library, a size that is no multiple of 32, or a file of others.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
@@ -263,6 +265,12 @@ def check_request(path: str | os.PathLike[str], size: Any, *, int8: bool = False
         raise ValueError(f"destination: expected {', '.join(missing)} to write ONNX, got none; {REMEDY}")
     if Path(path).is_dir():
         raise ValueError(f"destination: expected a file, got the folder '{path}'; name a file in it")
+    checks.flag("overwrite", overwrite)
+    if not overwrite and os.path.lexists(path) and not runtime.is_ours(path):
+        raise ValueError(
+            f"destination: expected a file that seg-export wrote, or none, got '{path}', which this would replace; "
+            "give another name, or overwrite=true"
+        )
     if int8 and (suffix != ".onnx" or size is not None):
         raise ValueError(
             f"int8: expected an ONNX file for images of any size, got '{path}' with size={size}; leave one out"

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import warnings
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seg.files import checks
+from seg.files import checks, read_file
 from seg.models import first_line
 
 SUFFIXES = (".onnx", ".pt2")
@@ -60,6 +61,23 @@ def read(path: str | os.PathLike[str], device: str) -> tuple[nn.Module, dict[str
             f"({reason}); export it again"
         ) from None
     return model, description
+
+
+def is_ours(path: str | os.PathLike[str]) -> bool:
+    """Tell whether `seg.inference.export.write` wrote a file, by its metadata alone: nothing of it is run."""
+    try:
+        data = read_file(path)
+        if Path(path).suffix.lower() == ".pt2":
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                (name,) = (name for name in archive.namelist() if name.endswith(f"/extra/{KEY}"))
+                text = archive.read(name).decode()
+        else:
+            import onnx
+
+            (text,) = (entry.value for entry in onnx.load_from_string(data).metadata_props if entry.key == KEY)
+        return json.loads(text)["output"] in ("mask", "logits")
+    except Exception:  # of many kinds, where a file is of others
+        return False
 
 
 def refuse(path: Any) -> None:

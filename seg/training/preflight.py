@@ -37,6 +37,10 @@ def try_sizes(
         )
     channels = dataset[0, 0].image.shape[0]
     by_area = sorted(set(data.val_sizes), key=lambda size: size[0] * size[1])
+    remedies = {
+        "training": "cut the data to it (seg-preprocess tile=, augment.crop.size=)",
+        "validation": "predict windows of its size, such as inference=sliding inference.window=224",
+    }
     for part, found in (("training", [*cropped]), ("validation", [*{by_area[0], by_area[-1]}])):
         for height, width in found:
             try:
@@ -50,9 +54,7 @@ def try_sizes(
                 raise ValueError(
                     f"model: expected one that takes {part} images of {height}x{width}, got a refusal "
                     f"({first_line(error)}); choose an encoder that takes any size, give its size such as "
-                    "+model.img_size=[HEIGHT,WIDTH], or cut the data to it ("
-                    + ("augment.crop.size=" if part == "training" else "inference=sliding inference.window=")
-                    + ", seg-preprocess tile=)"
+                    f"+model.img_size=[HEIGHT,WIDTH], or {remedies[part]}"
                 ) from None
 
 

@@ -2,14 +2,13 @@
 
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from seg.files.errors import interrupt
+from seg.files.errors import hear, interrupt
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 _SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
@@ -21,8 +20,7 @@ _TURN = 600.0  # seconds that the launcher's other processes have to end or to r
 class stop_signals:
     """Within it, the first signal only sets what ``stop()`` returns; a second one ends at once.
 
-    Also where the process waits in C for another one that will never answer: Python's handlers are not reached there,
-    but a thread is.
+    Also where the process waits in C for another one that will never answer, see `seg.files.errors.hear`.
 
     Where a launcher has handlers, as submitit has in the jobs of a sweep, they are called at the end, when all is
     saved: that of SIGUSR2 requeues the job and ends this process, that of SIGTERM leaves both to the cluster.
@@ -32,13 +30,11 @@ class stop_signals:
         self.asked, self.left = False, threading.Event()
         self.first: float | None = None  # time of the first signal that is not the launcher's
         self.launcher: dict[int, None] = {}  # its signals so far, in order
-        self.heard, self.wakeup = socket.socketpair()
-        self.wakeup.setblocking(False)
-        self.wakeup_before = signal.set_wakeup_fd(self.wakeup.fileno(), warn_on_full_buffer=False)
+        self.heard_first: float | None = None  # the same, in the thread: in C, nobody tells `_ask`
         self.before: dict[int, Any] = {s: signal.getsignal(s) for s in _SIGNALS if _is_heard(s)}
         for number in self.before:
             signal.signal(number, self._ask)
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.hear_no_more = hear(self._hear)
         return lambda: self.asked
 
     def _ask(self, number: int, _: Any) -> None:
@@ -51,26 +47,22 @@ class stop_signals:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
             signal.raise_signal(number)
 
-    def _listen(self) -> None:
-        first: float | None = None  # in C, nobody tells `_ask`
-        while received := self.heard.recv(1):
-            if (number := received[0]) not in self.before:
-                continue
-            if _is_launchers(self.before[number]):
-                print(f"\nstopping after this step, by {signal.Signals(number).name}", file=sys.stderr)
-            elif first is None:
-                first = time.monotonic()
-                print("\nstopping after this step; Ctrl-C again stops at once, without saving", file=sys.stderr)
-            elif _is_another(number, first) and not self.left.wait(_PATIENCE):
-                os._exit(128 + number)
-        self.heard.close()
+    def _hear(self, number: int) -> None:
+        if number not in self.before:
+            return
+        if _is_launchers(self.before[number]):
+            print(f"\nstopping after this step, by {signal.Signals(number).name}", file=sys.stderr)
+        elif self.heard_first is None:
+            self.heard_first = time.monotonic()
+            print("\nstopping after this step; Ctrl-C again stops at once, without saving", file=sys.stderr)
+        elif _is_another(number, self.heard_first) and not self.left.wait(_PATIENCE):
+            os._exit(128 + number)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self.left.set()
         for number, handler in self.before.items():
             signal.signal(number, handler)
-        signal.set_wakeup_fd(self.wakeup_before)
-        self.wakeup.close()  # which ends the thread
+        self.hear_no_more()
         if self.launcher and kind in (None, KeyboardInterrupt):
             print(error or "ended", file=sys.stderr)  # as nobody may live to say it
             for number in self.launcher:

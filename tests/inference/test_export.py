@@ -13,9 +13,11 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import Script, fails
+from conftest import Script, fails, scene
 from regularizers.test_attach import ALL, ONNX_SLICE, SLICE, build, side_of
+from torch import nn
 
+from seg import models
 from seg.inference import export, runtime, trained, whole_image
 from seg.regularizers import attach
 
@@ -112,6 +114,47 @@ def test_eight_bits_compute_nearly_the_same(files: Path, tmp_path: Path) -> None
     assert share == pytest.approx(np.mean(others))
     assert 0 < share < 0.2
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.fixture(scope="module")
+def eight_bits(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path, list[torch.Tensor]]:
+    """A model that was trained, so that its classes are no ties; its file of 8 bits, and other images."""
+    folder, loss = tmp_path_factory.mktemp("int8"), nn.CrossEntropyLoss(ignore_index=255)
+    torch.manual_seed(0)
+    model = models.build("unet", classes=3, encoder_name="tu-test_resnet", encoder_depth=3, decoder_channels=[16, 8, 8])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    scenes = [scene(seed) for seed in range(12)]
+    images = [torch.from_numpy(image / 127.5 - 1).permute(2, 0, 1)[None].float() for image, _ in scenes]
+    masks = [torch.from_numpy(mask.astype(np.int64))[None] for _, mask in scenes]
+    for step in range(40):
+        first = step % 2 * 4
+        optimizer.zero_grad()
+        loss(model(torch.cat(images[first : first + 4])), torch.cat(masks[first : first + 4])).backward()
+        optimizer.step()
+    export.write(folder / "a.onnx", model.eval(), 3, {"classes": 3})
+    export.quantize(folder / "a.onnx", lambda: (image.numpy() for image in images[:8]))
+    return model, folder / "a.onnx", images[8:]
+
+
+def agreement(model: nn.Module, images: list[torch.Tensor], outputs: Any) -> float:
+    """Share of the pixels of the same class."""
+    with torch.no_grad():
+        expected = torch.cat([model(image).argmax(1) for image in images])
+    assert len(expected.unique()) == 3, "it has learnt all classes"
+    return float((expected == torch.cat([torch.from_numpy(out.argmax(1)) for out in outputs])).double().mean())
+
+
+def test_eight_bits_give_the_masks_of_a_trained_model_under_onnxruntime(eight_bits: Any) -> None:
+    model, path, images = eight_bits
+    session = onnxruntime.InferenceSession(path)
+    assert agreement(model, images, [session.run(None, {"images": image.numpy()})[0] for image in images]) > 0.98
+
+
+def test_eight_bits_give_the_masks_of_a_trained_model_under_openvino(eight_bits: Any) -> None:
+    openvino = pytest.importorskip("openvino", reason="pip install openvino, to hold its masks against the model's")
+    model, path, images = eight_bits
+    compiled = openvino.Core().compile_model(path, "CPU")
+    assert agreement(model, images, [compiled([image.numpy()])[0] for image in images]) > 0.98
 
 
 def test_what_does_not_compute_the_same_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,11 @@ are, or escaped: what the output's encoding lacks here, control characters by `s
 
 import io
 import logging
+import os
 import signal
 import sys
 
-from seg.files.errors import interrupt
+from seg.files.errors import hear, interrupt
 
 _SILENT = logging.CRITICAL + 1
 
@@ -67,3 +68,12 @@ def end_by_signal() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, interrupt)
+    asked: list[int] = []
+
+    def tell(number: int) -> None:
+        if number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asked.append(number)
+        if len(asked) > 1:
+            os._exit(128 + number)
+
+    hear(tell)
