@@ -228,8 +228,8 @@ def quantize(path: str | os.PathLike[str], images: Callable[[], Iterable[NDArray
     logging.root.setLevel(logging.ERROR)  # it warns of each normalisation that it leaves alone
     try:
         with whole(path) as temporary:
-            # unsigned activations: OpenVINO rounds signed ones otherwise, and changed three times as many pixels of a
-            # trained U-Net; weights of 7 bits: x86 processors without VNNI add products of 8 bits in 16, which 8-bit weights overflow
+            # unsigned activations: of a trained U-Net, OpenVINO changed three times as many pixels with signed ones;
+            # weights of 7 bits: x86 processors without VNNI add products of 8 bits in 16, which 8-bit weights overflow
             kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8, "reduce_range": True}
             quantize_static(str(path), str(temporary), Reader(), per_channel=True, **kinds)
             model = onnx.load(temporary)
