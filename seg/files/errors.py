@@ -49,3 +49,19 @@ def interrupt(number: int, _: Any) -> None:
     """End as Ctrl-C does; the next such signal ends the process at once."""
     signal.signal(number, signal.SIG_DFL)
     raise KeyboardInterrupt(f"by {signal.Signals(number).name}")
+
+
+def end_by_signal() -> None:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does; a second one ends it at once. ``nohup`` stays in force."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, interrupt)
+    asked: list[int] = []
+
+    def tell(number: int) -> None:
+        if number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asked.append(number)
+        if len(asked) > 1:
+            os._exit(128 + number)
+
+    hear(tell)

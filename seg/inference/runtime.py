@@ -21,6 +21,7 @@ KEY = "seg"
 """Of the metadata."""
 
 REMEDY = "pip install 'seg-toolkit[export]'"
+_MAPS = 5  # of boxes: distances to four sides, and the centerness
 _NEVER = -100.0  # a logit whose probability is 0, and that can be averaged
 
 
@@ -104,10 +105,8 @@ def check_outputs(
     Raises:
         ValueError: it does not run, or gives something else.
     """
-    from seg.tasks.boxes import BoxRules  # here, because matplotlib comes with it
-
     images = torch.zeros(1, channels, *(size or (64, 96)), device=device)
-    maps = {"boxes": BoxRules.channels} if getattr(model, "boxes", None) is not None else {}
+    maps = {"boxes": _MAPS} if getattr(model, "boxes", None) is not None else {}
     try:
         with torch.inference_mode():
             logits, further = model(images, heads=True) if maps else (model(images), {})

@@ -15,9 +15,9 @@ import seg
 from seg.commands.cli.help import conf_dir, groups_of, help_text
 from seg.commands.cli.overrides import beside_groups, quoted, without_null
 from seg.commands.cli.targets import instantiate, trusted_modules
-from seg.commands.cli.terminal import end_by_signal, print_anything, print_logs
+from seg.commands.cli.terminal import print_anything, print_logs
 from seg.files import checks
-from seg.files.errors import AlreadyTold
+from seg.files.errors import AlreadyTold, end_by_signal
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

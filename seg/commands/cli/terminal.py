@@ -1,4 +1,4 @@
-"""What reaches the terminal, and the signals that come from it.
+"""What reaches the terminal.
 
 The library logs to ``seg``; here its records are printed as plain lines. Names of classes and files are printed as they
 are, or escaped: what the output's encoding lacks here, control characters by `seg.report.console`.
@@ -6,11 +6,7 @@ are, or escaped: what the output's encoding lacks here, control characters by `s
 
 import io
 import logging
-import os
-import signal
 import sys
-
-from seg.files.errors import hear, interrupt
 
 _SILENT = logging.CRITICAL + 1
 
@@ -61,19 +57,3 @@ def speak(first: bool) -> None:
 
     console.quiet |= not first
     _lines.setLevel(logging.NOTSET if first else _SILENT)
-
-
-def end_by_signal() -> None:
-    """Let SIGTERM and SIGHUP end a command as Ctrl-C does; a second one ends it at once. ``nohup`` stays in force."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, interrupt)
-    asked: list[int] = []
-
-    def tell(number: int) -> None:
-        if number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asked.append(number)
-        if len(asked) > 1:
-            os._exit(128 + number)
-
-    hear(tell)
