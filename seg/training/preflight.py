@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from seg.data.batches import Batch, TrainBatches
 from seg.data.source import Data
 from seg.inference import memory_for, out_of_memory
 from seg.models import first_line
+from seg.tasks.objective import seen_by_batch
 from seg.training import State
 
 
@@ -83,11 +85,19 @@ def fitting_batch(state: State, loader: DataLoader[Any], batches: TrainBatches) 
         if batch == batches.batch:
             return "a training step fits, the validation does not: lower loader.val_batch, or cut the images into tiles"
         times = -(-batches.batch // batch) * batches.accumulate
+        apart = ", ".join(batch_by_batch(state))
+        but = f" (though {batch} at a time for {apart})" if apart else ""
         return (
-            f"loader.batch={batch} fits (tried) instead of {batches.batch}; with fit.accumulate={times} a step has as "
-            f"many images as before; {others}"
+            f"loader.batch={batch} fits (tried) instead of {batches.batch}; with fit.accumulate={times} a step has "
+            f"{times * batch} images{but}; {others}"
         )
     return f"not even a batch of one image fits (tried); {others}"
+
+
+def batch_by_batch(state: State) -> list[str]:
+    """Name what sees the batches of a step one at a time, where it would see a larger batch as a whole."""
+    normalised = any(isinstance(module, _BatchNorm) for module in state.model.modules())
+    return [*seen_by_batch(state.objective), *(["batch normalisation"] if normalised else [])]
 
 
 def _step_fits(state: State, batch: int, size: tuple[int, ...]) -> bool:

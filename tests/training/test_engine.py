@@ -257,3 +257,21 @@ def test_a_run_keeps_the_precision_that_it_was_begun_with(tmp_path: Path, data: 
     assert result.returncode == 0, result.stderr
     assert f"precision: {other}, as this run was begun" in result.stdout
     assert f"precision: {other}" in (tmp_path / "runs" / "a" / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "images at a time: batch normalisation\n"),
+        (
+            ["loss=ce_dice", "task=boxes", "box_loss=giou", "weighting=uw_so"],
+            "2 images at a time: SoftOptimalUncertainty, BoxTask, Dice, batch normalisation\n",
+        ),
+    ],
+)
+def test_what_accumulated_batches_do_not_share_is_said(
+    data: Path, script: Script, options: list[str], said: str
+) -> None:
+    result = script("seg-train", *train_options(data), *options, "fit.accumulate=2", "smoke=true")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count(said) == 1, result.stdout
