@@ -42,6 +42,7 @@ from seg.models.building import (
     check_build,
     first_line,
     normalization,
+    try_build,
 )
 from seg.models.heads import WithHeads, features_of
 from seg.models.pretrained import fill, is_file, read_weights
@@ -62,4 +63,5 @@ __all__ = [
     "read_weights",
     "restore",
     "transfer",
+    "try_build",
 ]

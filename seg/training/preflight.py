@@ -1,11 +1,12 @@
 """Checks before the first step, for failures that would come after an epoch, or as another library's error."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
@@ -18,12 +19,18 @@ from seg.training import State
 
 
 def try_sizes(
-    predict: Callable[[Tensor], Tensor], dataset: Any, data: Data, batches: TrainBatches, device: torch.device
+    model: nn.Module,
+    predict: Callable[[Tensor], Tensor],
+    dataset: Any,
+    data: Data,
+    batches: TrainBatches,
+    device: torch.device,
 ) -> None:
     """Predict empty images of the sizes that are to come, before hours are spent: some encoders take one size alone.
 
     Args:
-        predict: images -> logits, in evaluation mode.
+        model: that is trained.
+        predict: images -> its logits, in evaluation mode.
         dataset: of the training samples.
 
     Raises:
@@ -49,9 +56,17 @@ def try_sizes(
                     raise
                 raise ValueError(
                     f"model: expected one that takes {part} images of {height}x{width}, got a refusal "
-                    f"({first_line(error)}); choose an encoder that takes any size, give its size such as "
-                    "+model.img_size=[HEIGHT,WIDTH], or cut the data to it (seg-preprocess tile=, augment.crop.size=)"
+                    f"({first_line(error)}); {_of_any_size(model)}choose an encoder that takes any size, give its size "
+                    "such as +model.img_size=[HEIGHT,WIDTH], or cut the data to it (seg-preprocess tile=, "
+                    "augment.crop.size=)"
                 ) from None
+
+
+def _of_any_size(model: nn.Module) -> str:
+    """Return what makes timm's transformers take any size, where the model has one that can, and does not yet."""
+    named = "dynamic_img_size"
+    able = [part for part in model.modules() if named in inspect.signature(type(part).__init__).parameters]
+    return f"give +model.{named}=true, " if able and not any(getattr(part, named, False) for part in able) else ""
 
 
 @contextmanager

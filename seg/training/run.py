@@ -144,8 +144,15 @@ class Run:
         fitting = partial(fitting_batch, self.state, self.loaders.train, self.loaders.batches)
         if self.state.position == Position():
             with explained(fitting):
-                predict = partial(self.predict, self.state.evaluated.eval())
-                try_sizes(predict, self.loaders.train.dataset, self.data, self.loaders.batches, fabric.device)
+                model = self.state.evaluated.eval()
+                try_sizes(
+                    model,
+                    partial(self.predict, model),
+                    self.loaders.train.dataset,
+                    self.data,
+                    self.loaders.batches,
+                    fabric.device,
+                )
         if self.options.accumulate > 1 and (apart := batch_by_batch(self.state)):
             log.info(
                 f"fit.accumulate={self.options.accumulate}: a step is that of one larger batch, but for what takes "

@@ -1,13 +1,17 @@
 """Objects that a configuration names by ``_target_``, and the modules of the user's own that they may lie in."""
 
 import inspect
+import json
 import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from seg.files import checks
 
 if TYPE_CHECKING:
     from seg.data.source import Source
@@ -35,10 +39,13 @@ def instantiate(config: Mapping[str, Any], *args: Any, group: str = "", **kwargs
         cause = error.__cause__
         if isinstance(cause, TypeError) and (text := _leftover(config, group)):
             raise ValueError(text) from error
+        if isinstance(cause, ValueError):
+            place = re.search(r"^full_key: (\S+)", str(error), re.MULTILINE)  # one p of several
+            if place is not None and group:
+                raise ValueError(f"{group}.{place[1]}.{cause}") from error
+            raise ValueError(_placed(str(cause), config, group)) from error
         if cause is None or isinstance(cause, ImportError | AttributeError | TypeError):
             raise ValueError(" ".join(str(error).split())) from error
-        if isinstance(cause, ValueError) and (place := re.search(r"^full_key: (\S+)", str(error), re.MULTILINE)):
-            raise ValueError(f"{group}.{place[1]}.{cause}" if group else str(cause)) from error  # one p of several
         raise cause from error
 
 
@@ -92,7 +99,10 @@ class Deferred:
         if text := _leftover(config, group):
             raise ValueError(text)
         arguments = {key: value for key, value in config.items() if not str(key).startswith("_")}
-        self.make: partial[Any] = partial(_target(str(config["_target_"])), **instantiate(arguments, group=group))
+        target = _target(str(config["_target_"]))
+        if _is_foreign(target):
+            _check_kinds(target, arguments, group)
+        self.make: partial[Any] = partial(target, **instantiate(arguments, group=group))
 
     @property
     def takes(self) -> list[str]:
@@ -111,16 +121,77 @@ class Deferred:
         copy.make = partial(self.make, **arguments)
         return copy
 
+    def by(self, other: Callable[..., Any]) -> "Deferred":
+        """Return the same arguments for another function, such as a check of them."""
+        copy = self.given()
+        copy.make = partial(other, **self.make.keywords)
+        return copy
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the constructor.
 
         Raises:
-            ValueError: an argument that it does not take; or whatever it raises.
+            ValueError: an argument that it refuses; or whatever it raises for another reason.
         """
         try:
             return self.make(*args, **kwargs)
-        except (ImportError, AttributeError, TypeError) as error:
+        except ImportError as error:
             raise ValueError(f"{self.group}: error in call to target '{self.config['_target_']}': {error!r}") from error
+        except (AttributeError, TypeError, ValueError, LookupError, AssertionError) as error:
+            if _OURS.match(str(error)):
+                raise ValueError(_placed(str(error), self.config, self.group)) from error
+            raise ValueError(_refused(self, self._blamed(str(error), args, kwargs), error)) from error
+
+    def _blamed(self, reason: str, args: Any, kwargs: Any) -> str | None:
+        """Return the argument that is at fault: without it there is nothing against the others, or it is named."""
+        own = {key: value for key, value in self.make.keywords.items() if key not in kwargs}
+        for key in own:
+            with suppress(Exception):
+                self.make.func(*args, **{name: value for name, value in own.items() if name != key}, **kwargs)
+                return key
+        return next((key for key in own if re.search(rf"\b{key}\b", reason)), None)
+
+
+_OURS = re.compile(r"\S+: expected ")
+"""How our own refusals begin."""
+
+
+def _placed(text: str, config: Mapping[str, Any], group: str) -> str:
+    """Return a refusal of ours with the whole key: a constructor does not know where it stands."""
+    begins = text.partition(":")[0].partition(".")[0]
+    return f"{group}.{text}" if group and begins in config else text
+
+
+def _refused(deferred: Deferred, blamed: str | None, error: Exception) -> str:
+    """Say what a constructor refuses, in the words of its library, and what helps."""
+    reason, values = " ".join(str(error).split()) or type(error).__name__, deferred.make.keywords
+    wanted = f"expected what {deferred.config['_target_']} takes, got"
+    if blamed is None:
+        given = " ".join(f"{key}={_typed(value)}" for key, value in values.items()) or "nothing"
+        return f"{deferred.group}: {wanted} {given} ({reason}); change what it names"
+    parameter = inspect.signature(deferred.make.func).parameters.get(blamed)
+    default = None if parameter is None or parameter.default is parameter.empty else parameter.default
+    remedy = "leave it out" if default is None else f"give such as {_typed(default)}"
+    return f"{deferred.group}.{blamed}: {wanted} {_typed(values[blamed])} ({reason}); {remedy}"
+
+
+def _typed(value: object) -> str:
+    """Write a value as it is typed on the command line."""
+    return json.dumps(value, separators=(",", ":"), default=str) if not isinstance(value, str) else value
+
+
+def _is_foreign(target: Callable[..., Any]) -> bool:
+    return str(getattr(target, "__module__", "")).partition(".")[0] in _INSTALLED - {"seg"}
+
+
+def _check_kinds(target: Callable[..., Any], arguments: Mapping[str, Any], group: str) -> None:
+    """Hold arguments against the defaults of a library's constructor, which itself may take a text and fail later."""
+    for name, parameter in inspect.signature(target).parameters.items():
+        value, default = arguments.get(name, parameter.default), parameter.default
+        if isinstance(default, bool):
+            checks.flag(f"{group}.{name}", value)
+        elif checks.is_number(default) and isinstance(value, str | bool | None) and name in arguments:
+            raise ValueError(f"{group}.{name}: expected a number, got {value!r}; give such as {_typed(default)}")
 
 
 def inference_of(config: Mapping[str, Any]) -> Callable[..., Any]:
