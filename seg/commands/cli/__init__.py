@@ -60,6 +60,7 @@ def run(task: Task, config_name: str, version: Callable[[], str] | None = None) 
     from hydra.types import RunMode
 
     from seg.commands.cli.errors import report
+    from seg.commands.cli.idle import check_idle
     from seg.commands.cli.keys import check_keys
 
     # kept under a name of ours, because processes that this one starts find the other one changed
@@ -68,6 +69,8 @@ def run(task: Task, config_name: str, version: Callable[[], str] | None = None) 
 
     def limited(config: "DictConfig") -> float | None:
         check_keys(config, conf_dir(), config_name)
+        if HydraConfig.get().mode is not RunMode.MULTIRUN:  # an option may be for some runs of a sweep
+            check_idle(config, conf_dir(), config_name)
         if (most := config.get("max_pixels")) is not None:
             _limit_pixels(most)
         return task(config)
