@@ -114,8 +114,7 @@ def _request(config: "DictConfig") -> dict[str, Any]:
     checks.whole("batch", cfg["batch"], 1, 1 << 16)
     checks.whole("workers", cfg["workers"], 0, 1024)
     if cfg["checkpoint"] is None:
-        usual = {"trust": [], "batch": 1, "workers": 2, "device": "auto"}
-        for key, default in (usual | {"temperature_images": None, "temperature_masks": None}).items():
+        for key, default in {"trust": [], "batch": 1, "workers": 2, "device": "auto"}.items():
             checks.idle(key, cfg[key], default, "checkpoint")
     if cfg["save_masks"] and cfg["predictions"] is not None:
         raise ValueError("save_masks: expected false with predictions, which are masks already, got true; leave it out")

@@ -91,8 +91,8 @@ def run(task: Task, config_name: str, version: Callable[[], str] | None = None) 
 
     job.__module__, job.__qualname__ = task.__module__, task.__qualname__
     main = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)
-    end_by_signal()
     try:
+        end_by_signal()
         main()
     except (Exception, KeyboardInterrupt) as error:
         sys.exit(report(error, config_name, wants_traceback))

@@ -32,7 +32,11 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
         (["data.test.images", "data.test.masks", "data.test.list"], "seg-audit", lambda _: False),
     ],
     "evaluate": [
-        (["inference"], "checkpoint", lambda config: config.checkpoint is not None),
+        (
+            ["inference", "temperature_images", "temperature_masks"],
+            "checkpoint",
+            lambda config: config.checkpoint is not None,
+        ),
         (["pictures"], "images", lambda config: config.checkpoint is not None or config.images is not None),
         (["tolerances", "surface"], "metric=boundaries", lambda config: "boundaries" in config.metric),
         (["sizes"], "metric=components", lambda config: "components" in config.metric),
@@ -60,29 +64,21 @@ def check_idle(config: DictConfig, conf: Path, name: str) -> None:
     Raises:
         ValueError: the message names the option and what it needs.
     """
-    overrides = HydraConfig.get().overrides.task
     declared = yaml.safe_load((conf / f"{name}.yaml").read_text(encoding="utf-8"))
-    typed = dict.fromkeys(match[1] for text in overrides if (match := re.match(r"\+{0,2}([\w.]+)=", text)))
+    words = HydraConfig.get().overrides.task
+    typed = {match[1]: match[2] for text in words if (match := re.match(r"\+{0,2}([\w.]+)=(.*)", text))}
     for keys, needed, there in NEEDS.get(name, []):
         for key in keys:
-            if key in typed and not there(config):
-                checks.idle(key, _shown(config, key, overrides), declared.get(key), needed)
-    for key in typed:
-        _check_rate(config, key)
+            if key in typed and OmegaConf.select(config, key) != declared.get(key) and not there(config):
+                checks.idle(key, typed[key], None, needed)
+    for key, value in typed.items():
+        _check_rate(config, key, value)
 
 
-def _check_rate(config: DictConfig, key: str) -> None:
+def _check_rate(config: DictConfig, key: str, value: str) -> None:
     """Refuse an option of what never happens, ``augment.blur.sigma`` beside ``augment.blur.p=0``."""
     part, _, option = key.rpartition(".")
     rates = {"augment": ["p"], "regularizer": ["p", "beta"]}.get(key.partition(".")[0], [])
     for rate in rates:
         if option not in rates and part and OmegaConf.select(config, f"{part}.{rate}") == 0:
-            checks.idle(key, OmegaConf.select(config, key), None, f"{part}.{rate} above 0")
-
-
-def _shown(config: DictConfig, key: str, overrides: Sequence[str]) -> Any:
-    """Return the value of an option, or the choice of a group."""
-    value = OmegaConf.select(config, key)
-    if not isinstance(value, DictConfig):
-        return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-    return next(text.partition("=")[2] for text in overrides if text.startswith(f"{key}="))
+            checks.idle(key, value, None, f"{part}.{rate} above 0")

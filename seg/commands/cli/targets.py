@@ -1,17 +1,15 @@
 """Objects that a configuration names by ``_target_``, and the modules of the user's own that they may lie in."""
 
 import inspect
-import json
 import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from seg.files import checks
+from seg.files.constructors import check_kinds, placed, refusal
 
 if TYPE_CHECKING:
     from seg.data.source import Source
@@ -43,7 +41,7 @@ def instantiate(config: Mapping[str, Any], *args: Any, group: str = "", **kwargs
             place = re.search(r"^full_key: (\S+)", str(error), re.MULTILINE)  # one p of several
             if place is not None and group:
                 raise ValueError(f"{group}.{place[1]}.{cause}") from error
-            raise ValueError(_placed(str(cause), config, group)) from error
+            raise ValueError(placed(str(cause), config, group)) from error
         if cause is None or isinstance(cause, ImportError | AttributeError | TypeError):
             raise ValueError(" ".join(str(error).split())) from error
         raise cause from error
@@ -100,8 +98,8 @@ class Deferred:
             raise ValueError(text)
         arguments = {key: value for key, value in config.items() if not str(key).startswith("_")}
         target = _target(str(config["_target_"]))
-        if _is_foreign(target):
-            _check_kinds(target, arguments, group)
+        if str(getattr(target, "__module__", "")).partition(".")[0] in _INSTALLED - {"seg"}:
+            check_kinds(target, arguments, group)
         self.make: partial[Any] = partial(target, **instantiate(arguments, group=group))
 
     @property
@@ -138,60 +136,8 @@ class Deferred:
         except ImportError as error:
             raise ValueError(f"{self.group}: error in call to target '{self.config['_target_']}': {error!r}") from error
         except (AttributeError, TypeError, ValueError, LookupError, AssertionError) as error:
-            if _OURS.match(str(error)):
-                raise ValueError(_placed(str(error), self.config, self.group)) from error
-            raise ValueError(_refused(self, self._blamed(str(error), args, kwargs), error)) from error
-
-    def _blamed(self, reason: str, args: Any, kwargs: Any) -> str | None:
-        """Return the argument that is at fault: without it there is nothing against the others, or it is named."""
-        own = {key: value for key, value in self.make.keywords.items() if key not in kwargs}
-        for key in own:
-            with suppress(Exception):
-                self.make.func(*args, **{name: value for name, value in own.items() if name != key}, **kwargs)
-                return key
-        return next((key for key in own if re.search(rf"\b{key}\b", reason)), None)
-
-
-_OURS = re.compile(r"\S+: expected ")
-"""How our own refusals begin."""
-
-
-def _placed(text: str, config: Mapping[str, Any], group: str) -> str:
-    """Return a refusal of ours with the whole key: a constructor does not know where it stands."""
-    begins = text.partition(":")[0].partition(".")[0]
-    return f"{group}.{text}" if group and begins in config else text
-
-
-def _refused(deferred: Deferred, blamed: str | None, error: Exception) -> str:
-    """Say what a constructor refuses, in the words of its library, and what helps."""
-    reason, values = " ".join(str(error).split()) or type(error).__name__, deferred.make.keywords
-    wanted = f"expected what {deferred.config['_target_']} takes, got"
-    if blamed is None:
-        given = " ".join(f"{key}={_typed(value)}" for key, value in values.items()) or "nothing"
-        return f"{deferred.group}: {wanted} {given} ({reason}); change what it names"
-    parameter = inspect.signature(deferred.make.func).parameters.get(blamed)
-    default = None if parameter is None or parameter.default is parameter.empty else parameter.default
-    remedy = "leave it out" if default is None else f"give such as {_typed(default)}"
-    return f"{deferred.group}.{blamed}: {wanted} {_typed(values[blamed])} ({reason}); {remedy}"
-
-
-def _typed(value: object) -> str:
-    """Write a value as it is typed on the command line."""
-    return json.dumps(value, separators=(",", ":"), default=str) if not isinstance(value, str) else value
-
-
-def _is_foreign(target: Callable[..., Any]) -> bool:
-    return str(getattr(target, "__module__", "")).partition(".")[0] in _INSTALLED - {"seg"}
-
-
-def _check_kinds(target: Callable[..., Any], arguments: Mapping[str, Any], group: str) -> None:
-    """Hold arguments against the defaults of a library's constructor, which itself may take a text and fail later."""
-    for name, parameter in inspect.signature(target).parameters.items():
-        value, default = arguments.get(name, parameter.default), parameter.default
-        if isinstance(default, bool):
-            checks.flag(f"{group}.{name}", value)
-        elif checks.is_number(default) and isinstance(value, str | bool | None) and name in arguments:
-            raise ValueError(f"{group}.{name}: expected a number, got {value!r}; give such as {_typed(default)}")
+            name = str(self.config["_target_"])
+            raise ValueError(refusal(error, self.make, args, kwargs, group=self.group, name=name)) from error
 
 
 def inference_of(config: Mapping[str, Any]) -> Callable[..., Any]:

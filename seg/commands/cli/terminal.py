@@ -9,6 +9,7 @@ import logging
 import signal
 import sys
 
+from seg.commands import end_at_once
 from seg.files.errors import interrupt
 
 _SILENT = logging.CRITICAL + 1
@@ -64,6 +65,8 @@ def speak(first: bool) -> None:
 
 def end_by_signal() -> None:
     """Let SIGTERM and SIGHUP end a command as Ctrl-C does; a second one ends it at once. ``nohup`` stays in force."""
+    if signal.getsignal(signal.SIGINT) is end_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, interrupt)
