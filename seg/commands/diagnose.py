@@ -85,8 +85,8 @@ def _subject(cfg: dict[str, Any]) -> "tuple[nn.Module, Normalization, Reading]":
         loaded = trained.load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
         return loaded.regularized(), (loaded.mean, loaded.std), loaded.reading
     torch.manual_seed(cfg["seed"])
-    normalization = models.normalization(cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights"))
     model: nn.Module = Deferred(cfg["model"], "model").given(classes=cfg["classes"])()
+    normalization = models.normalization(cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights"))
     if cfg["regularizer"]:
         model = Deferred(cfg["regularizer"], "regularizer")(model)
     return model.to(trained.device_of(cfg["device"])), normalization, RGB

@@ -13,6 +13,9 @@ from seg.files import checks
 _OURS = re.compile(r"(\S+: )?expected ")
 """How our own refusals begin."""
 
+_FLAGS = {"bool | None", "typing.Optional[bool]"}
+"""Annotations of what is true, false or left to the library."""
+
 
 def refusal(
     error: Exception, make: "partial[Any]", args: Sequence[Any], kwargs: Mapping[str, Any], *, group: str, name: str
@@ -53,7 +56,7 @@ def check_kinds(target: Callable[..., Any], arguments: Mapping[str, Any], group:
     """
     for name, parameter in inspect.signature(target).parameters.items():
         value, default = arguments.get(name, parameter.default), parameter.default
-        if isinstance(default, bool):
+        if isinstance(default, bool) or (value is not None and str(parameter.annotation) in _FLAGS):
             checks.flag(f"{group}.{name}", value)
         elif checks.is_number(default) and isinstance(value, str | bool | None):
             raise ValueError(f"{group}.{name}: expected a number, got {value!r}; give such as {_typed(default)}")

@@ -98,7 +98,7 @@ class Deferred:
             raise ValueError(text)
         arguments = {key: value for key, value in config.items() if not str(key).startswith("_")}
         target = _target(str(config["_target_"]))
-        if str(getattr(target, "__module__", "")).partition(".")[0] in _INSTALLED - {"seg"}:
+        if _is_foreign(target):
             check_kinds(target, arguments, group)
         self.make: partial[Any] = partial(target, **instantiate(arguments, group=group))
 
@@ -135,9 +135,16 @@ class Deferred:
             return self.make(*args, **kwargs)
         except ImportError as error:
             raise ValueError(f"{self.group}: error in call to target '{self.config['_target_']}': {error!r}") from error
-        except (AttributeError, TypeError, ValueError, LookupError, AssertionError) as error:
+        except (AttributeError, TypeError, ValueError, LookupError, AssertionError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not _is_foreign(self.make.func):  # of ours, it is work that failed
+                raise
             name = str(self.config["_target_"])
             raise ValueError(refusal(error, self.make, args, kwargs, group=self.group, name=name)) from error
+
+
+def _is_foreign(target: Callable[..., Any]) -> bool:
+    """Tell whether it is a library's; what is ours, or the user's, checks itself."""
+    return str(getattr(target, "__module__", "")).partition(".")[0] in _INSTALLED - {"seg"}
 
 
 def inference_of(config: Mapping[str, Any]) -> Callable[..., Any]:
