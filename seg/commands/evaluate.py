@@ -114,8 +114,9 @@ def _request(config: "DictConfig") -> dict[str, Any]:
     checks.whole("batch", cfg["batch"], 1, 1 << 16)
     checks.whole("workers", cfg["workers"], 0, 1024)
     if cfg["checkpoint"] is None:
-        for key, default in {"trust": [], "batch": 1, "workers": 2, "device": "auto"}.items():
-            checks.idle(key, cfg[key], default, "checkpoint")
+        checks.idle("trust", cfg["trust"], [], "checkpoint")
+        checks.idle("batch", cfg["batch"], 1, "checkpoint")
+        checks.idle("workers", cfg["workers"] or 2, 2, "checkpoint")  # 0: that is how predictions are read
     if cfg["save_masks"] and cfg["predictions"] is not None:
         raise ValueError("save_masks: expected false with predictions, which are masks already, got true; leave it out")
     if (folder := Path(cfg["destination"]) / "last.pt").exists():
