@@ -114,7 +114,6 @@ def _request(config: "DictConfig") -> dict[str, Any]:
     checks.whole("batch", cfg["batch"], 1, 1 << 16)
     checks.whole("workers", cfg["workers"], 0, 1024)
     if cfg["checkpoint"] is None:
-        checks.idle("trust", cfg["trust"], [], "checkpoint")
         checks.idle("batch", cfg["batch"], 1, "checkpoint")
         checks.idle("workers", cfg["workers"] or 2, 2, "checkpoint")  # 0: that is how predictions are read
     if cfg["save_masks"] and cfg["predictions"] is not None:

@@ -33,7 +33,7 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
     ],
     "evaluate": [
         (
-            ["inference", "device", "temperature_images", "temperature_masks"],
+            ["inference", "device", "trust", "temperature_images", "temperature_masks"],
             "checkpoint",
             lambda config: config.checkpoint is not None,
         ),
