@@ -22,6 +22,10 @@ def _is_shared_out(config: Any) -> bool:
     return config.data.val.get("images") is None and config.data.val.get("list") is None
 
 
+def _is_exported(checkpoint: Any) -> bool:
+    return Path(str(checkpoint)).suffix.lower() in (".onnx", ".pt2")
+
+
 NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
     "train": [
         (["fit.freeze_norm"], "fit.freeze", lambda config: config.fit.freeze),
@@ -43,7 +47,7 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
     ],
     "predict": [
         (["image_template"], "a folder of images", lambda config: Path(str(config.images)).is_dir()),
-        (["trust"], "best.pt or last.pt of a run", lambda config: Path(str(config.checkpoint)).suffix == ".pt"),
+        (["trust"], "best.pt or last.pt of a run", lambda config: not _is_exported(config.checkpoint)),
     ],
     "diagnose": [
         (["classes", "regularizer"], "model", lambda config: config.checkpoint is None),
