@@ -30,17 +30,12 @@ which data flow::
 import os
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seg.inference.trained import Trained
 
-try:
-    __version__ = version("seg-toolkit")
-except PackageNotFoundError:  # a bare checkout on PYTHONPATH
-    __version__ = "0.1.0"
+__version__: str
 
 _ROOMS = (
     "audit",
@@ -74,9 +69,16 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
     return load(path, device, trust=trust)
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return import_module(f"seg.{name}")
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version  # here: most of the time of `import seg`
+
+        try:
+            return version("seg-toolkit")
+        except PackageNotFoundError:  # a bare checkout on PYTHONPATH
+            return "0.1.0"
     raise AttributeError(f"module 'seg' has no attribute {name!r}")
 
 

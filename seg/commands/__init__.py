@@ -63,3 +63,24 @@ What bites here:
 - Trials of ``tune`` are ordinary runs with a fixed seed: a search that was cut off repeats itself, and skips what is
   complete.
 """
+
+import os
+import signal
+import sys
+from typing import Any
+
+
+def end_at_once(*_: Any) -> None:
+    """End by Ctrl-C while modules are still loading, which would answer it with pages of their lines."""
+    os.write(2, b"interrupted\n")
+    os._exit(130)
+
+
+# Here, because what runs a command begins by importing this; `seg.commands.cli` goes back to the usual way. A process
+# that a command spawns listens in its own way.
+if (
+    (sys.argv[:1] == ["-m"] or os.path.basename((sys.argv or [""])[0]).startswith("seg-"))  # noqa: PTH119
+    and "multiprocessing.spawn" not in sys.modules
+    and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+):
+    signal.signal(signal.SIGINT, end_at_once)

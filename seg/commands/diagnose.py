@@ -7,7 +7,8 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from seg.commands.cli import instantiate, plain, run, trusted_modules
+from seg.commands.cli import plain, run, trusted_modules
+from seg.commands.cli.targets import Deferred
 from seg.files import checks
 
 if TYPE_CHECKING:
@@ -87,10 +88,11 @@ def _subject(cfg: dict[str, Any]) -> "tuple[nn.Module, Normalization, Reading]":
         loaded = trained.load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
         return loaded.regularized(), (loaded.mean, loaded.std), loaded.reading
     torch.manual_seed(cfg["seed"])
+    fresh = Deferred(cfg["model"], "model").given(classes=cfg["classes"])()
+    model: nn.Module = models.adapted(fresh, cfg["classes"])
     normalization = models.normalization(cfg["model"].get("encoder_name", ""), cfg["model"].get("encoder_weights"))
-    model: nn.Module = models.adapted(instantiate({**cfg["model"], "classes": cfg["classes"]}), cfg["classes"])
     if cfg["regularizer"]:
-        model = instantiate(cfg["regularizer"], model)
+        model = Deferred(cfg["regularizer"], "regularizer")(model)
     return model.to(trained.device_of(cfg["device"])), normalization, RGB
 
 

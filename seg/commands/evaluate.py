@@ -110,11 +110,12 @@ def _request(config: "DictConfig") -> dict[str, Any]:
     for what in ("image", "instance", "prediction"):
         if cfg[f"{what}s"] is None:
             checks.idle(f"{what}_template", cfg[f"{what}_template"], "{}", f"{what}s")
-    if cfg["checkpoint"] is None:
-        checks.idle("trust", cfg["trust"], [], "checkpoint")
     checks.flag("overwrite", cfg["overwrite"])
     checks.whole("batch", cfg["batch"], 1, 1 << 16)
     checks.whole("workers", cfg["workers"], 0, 1024)
+    if cfg["checkpoint"] is None:
+        checks.idle("batch", cfg["batch"], 1, "checkpoint")
+        checks.idle("workers", cfg["workers"] or 2, 2, "checkpoint")  # 0: that is how predictions are read
     if cfg["save_masks"] and cfg["predictions"] is not None:
         raise ValueError("save_masks: expected false with predictions, which are masks already, got true; leave it out")
     if (folder := Path(cfg["destination"]) / "last.pt").exists():

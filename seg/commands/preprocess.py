@@ -57,6 +57,11 @@ def preprocess(config: "DictConfig") -> None:
     many = cfg["read"] in ("coco", "binary")  # images of a file, files of an image
     with bulk_progress("converting", "images", console, None if many else count) as progress:
         summary = work(source, destination, labels, shard=shard, progress=progress)
+    if shard and not summary.files:
+        log.info(
+            f"shard {shard[0]}/{shard[1]} has none of the files, which are shared out by their names; it is complete, "
+            "and the merge, the same command without shard, takes it so"
+        )
     for warning in summary.warnings:
         log.warning(warning)
     for file, reason in summary.failures:

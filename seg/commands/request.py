@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from seg import models
+from seg import models, regularizers
 from seg.commands.cli import instantiate
 from seg.commands.cli.targets import Deferred, source_of
 from seg.commands.metrics import checked_catalogue, wanted_metrics
@@ -20,6 +20,7 @@ from seg.inference.heads import check_views, is_evaluated
 from seg.metrics.catalogue import Metric, check_monitor, direction
 from seg.metrics.wanted import Wanted
 from seg.runs.card import check_license
+from seg.tasks.objective import SEGMENTATION
 from seg.training import FitOptions
 from seg.training.device import AUTO, DeviceOptions
 from seg.training.optim import RateOptions, parameter_groups
@@ -146,7 +147,10 @@ def _try_out(asked: Request) -> None:
         ValueError: an option that a constructor refuses.
     """
     if asked.model.make.func is models.build:
-        models.check_build(**asked.model.make.keywords)
+        asked.model.by(models.try_build).told(in_channels=asked.data.reading.channels)()
+    if asked.regularizer is not None and asked.regularizer.make.func is regularizers.attach:
+        asked.regularizer.by(regularizers.check_settings)()
+    asked.weighting([SEGMENTATION])
     asked.inference(lambda images: images)
     model = nn.Linear(1, 1)
     asked.scheduler.told(steps=1000)(asked.optimizer(parameter_groups(model)))

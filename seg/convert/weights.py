@@ -150,17 +150,18 @@ def check_rules(loss: Any) -> bool:
         ValueError: an unknown rule.
     """
     rules = list(_rules_named(loss))
-    for rule in rules:
-        checks.choice("rule", rule, RULES)
+    for key, rule in rules:
+        checks.choice(key, rule, RULES)
     return bool(rules)
 
 
-def _rules_named(loss: Any) -> Iterator[str]:
+def _rules_named(loss: Any, key: str = "loss") -> Iterator[tuple[str, str]]:
+    """Yield each rule after the key that names it."""
     if isinstance(loss, Mapping):
         if isinstance(rule := loss.get("weight"), str):
-            yield rule
-        for value in loss.values():
-            yield from _rules_named(value)
+            yield f"{key}.weight", rule
+        for name, value in loss.items():
+            yield from _rules_named(value, f"{key}.{name}")
     elif isinstance(loss, list):
         for item in loss:
-            yield from _rules_named(item)
+            yield from _rules_named(item, key)

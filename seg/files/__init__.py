@@ -235,6 +235,11 @@ def decoded(data: bytes) -> str:
     marks = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
              (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
     encoding = next((name for mark, name in marks if data.startswith(mark)), "utf-8-sig")
+    if encoding == "utf-8-sig" and (nul := data.find(0)) >= 0:
+        raise ValueError(
+            f"expected UTF-8 text, or UTF-16 with its mark, got a zero at byte {nul}, as in files that are no text, or "
+            "in UTF-16 without its mark; give a text file, saved as UTF-8"
+        )
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:

@@ -7,7 +7,8 @@ without a labelled pixel the loss is 0 with zero gradients; float16 and bfloat16
 
 In a distributed run sums and divisors are taken over the images of all processes (`seg.losses.processes`), so that the
 loss is the same value on one process or many; `LovaszSoftmax` and `OhemCrossEntropy`, which sort pixels, say where
-they differ.
+they differ. Means over pixels (``spans_batches``) are those of all batches of a step, too, where ``fit.accumulate``
+makes one of several; other losses are the mean of what each batch costs.
 
 Published losses that are combinations of these: the symmetric Unified Focal loss (Yeung et al. 2022) is
 ``unified_focal``; Combo loss (Taghanaki et al. 2019) is ``ce_dice`` with weights, up to a constant. Left out: the
@@ -27,6 +28,8 @@ To add one: a module here, or one of your own, and a YAML in ``conf/loss/``, or 
 
 
     class Brier(nn.Module):  # on pixels: squared distance of the probabilities from the true class
+        spans_batches = True  # `per_pixel` divides by the pixels of all batches of a step: fit.accumulate asks
+
         def forward(self, logits, target):
             logits, labels, valid = prepare(logits, target)  # ignored pixels masked, half precision widened
             p = logits.softmax(1)

@@ -40,6 +40,7 @@ class Boundary(nn.Module):
     """
 
     can_be_negative = True  # what `seg.losses.weighting` asks
+    spans_batches = True
 
     def __init__(
         self,

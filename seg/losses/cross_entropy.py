@@ -6,7 +6,7 @@ from torch import Tensor
 
 from seg.files import checks
 from seg.losses.pixels import per_pixel
-from seg.losses.processes import over_processes
+from seg.losses.processes import over_batches, over_processes
 from seg.losses.sums import Need, PixelSums, SumLoss, cross_entropy_needs
 
 
@@ -28,6 +28,8 @@ class CrossEntropy(SumLoss):
         ValueError: an option out of range, or arguments of the wrong shape or type.
     """
 
+    spans_batches = True
+
     def __init__(self, *, label_smoothing: float = 0.0, reduction: Literal["mean", "sum"] = "mean") -> None:
         super().__init__()
         checks.share("label_smoothing", label_smoothing)
@@ -40,4 +42,6 @@ class CrossEntropy(SumLoss):
 
     def from_sums(self, sums: PixelSums) -> Tensor:
         value = sums.cross_entropy(label_smoothing=self.label_smoothing)
-        return per_pixel(value, sums.pixels()) if self.reduction == "mean" else over_processes(value)[0]
+        if self.reduction == "mean":
+            return per_pixel(value, sums.pixels())
+        return over_batches(*over_processes(value, sums.pixels()))[0]

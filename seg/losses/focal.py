@@ -29,6 +29,8 @@ class Focal(SumLoss):
         ValueError: an option out of range, or arguments of the wrong shape or type.
     """
 
+    spans_batches = True
+
     def __init__(self, *, gamma: float = 2.0, weight: Iterable[float] | None = None) -> None:
         super().__init__()
         checks.number("gamma", gamma, least=0)

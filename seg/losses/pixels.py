@@ -5,7 +5,7 @@ from torch import Tensor
 
 from seg.labels import IGNORE
 from seg.losses.arguments import check_shapes
-from seg.losses.processes import over_processes
+from seg.losses.processes import over_batches, over_processes
 
 
 def prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -27,8 +27,8 @@ def prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def per_pixel(value: Tensor, pixels: Tensor) -> Tensor:
-    """Divide a sum over labelled pixels by their number, both over all processes; 0 if there is none."""
-    value, pixels = over_processes(value, pixels)
+    """Divide a sum over labelled pixels by their number, both over all that share the step; 0 if there is none."""
+    value, pixels = over_batches(*over_processes(value, pixels))
     return value / pixels.clamp(min=1)
 
 

@@ -22,6 +22,8 @@ class Poly1(SumLoss):
         ValueError: an option out of range, or arguments of the wrong shape or type.
     """
 
+    spans_batches = True
+
     def __init__(self, *, epsilon: float = 1.0) -> None:
         super().__init__()
         checks.number("epsilon", epsilon, least=-1)

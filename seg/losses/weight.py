@@ -45,7 +45,7 @@ def _numbers(weight: Iterable[float]) -> tuple[float, ...]:
     try:
         values = tuple(float(value) for value in weight)
     except (TypeError, ValueError, RuntimeError):  # a number; a sequence of words; a matrix
-        raise ValueError(f"{wanted}, got {weight!r}") from None
+        raise ValueError(f"{wanted}, got {weight!r}; give numbers") from None
     if not any(values) or not all(math.isfinite(value) and value >= 0 for value in values):
         raise ValueError(f"{wanted}, none negative and not all 0, got {values}")
     return values

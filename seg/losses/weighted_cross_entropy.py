@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from seg.losses.cross_entropy import CrossEntropy
-from seg.losses.processes import over_processes
+from seg.losses.processes import over_batches, over_processes
 from seg.losses.regions import divide
 from seg.losses.sums import LABELLED, PixelSums
 from seg.losses.weight import ClassWeight
@@ -45,6 +45,6 @@ class WeightedCrossEntropy(CrossEntropy):
     def from_sums(self, sums: PixelSums) -> Tensor:
         weight = self.weight(sums.like)
         value = sums.cross_entropy(weight, self.label_smoothing)
-        if self.reduction == "sum":
-            return over_processes(value)[0]
-        return divide(*over_processes(value, sums.over_all(LABELLED, weight)))
+        value, divisor = over_processes(value, sums.over_all(LABELLED, weight))
+        value, divisor = over_batches(value, divisor, weight)
+        return value if self.reduction == "sum" else divide(value, divisor)

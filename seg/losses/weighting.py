@@ -30,9 +30,11 @@ class Weighting(nn.Module):
     Attributes:
         needs_positive: a loss below 0 is refused.
         rate: learning rate of what it learns, as a share of that of the run.
+        spans_batches: its factors do not follow from a single one of the batches of a step.
     """
 
     needs_positive = False
+    spans_batches = True
     rate = 1.0
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -129,6 +131,7 @@ class SoftOptimalUncertainty(Weighting):
     """
 
     needs_positive = True
+    spans_batches = False
 
     def __init__(self, names: Sequence[str], *, temperature: float = 1.0) -> None:
         super().__init__(names)

@@ -44,6 +44,7 @@ from seg.models.building import (
     check_build,
     first_line,
     normalization,
+    try_build,
 )
 from seg.models.heads import WithHeads, features_of
 from seg.models.outputs import AUXILIARY, WrongOutput, adapted
@@ -68,4 +69,5 @@ __all__ = [
     "read_weights",
     "restore",
     "transfer",
+    "try_build",
 ]

@@ -5,10 +5,12 @@ import inspect
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
+import torch
 from torch import nn
 
 from seg.models import pretrained
@@ -107,6 +109,22 @@ def check_build(
             )
 
 
+def try_build(architecture: str, *, encoder_name: str = "resnet18", in_channels: int = 3, **options: Any) -> None:
+    """Build a model without weights, so that what does not go together is found before data are read.
+
+    Raises:
+        ValueError: see `check_build`; or what the library raises.
+    """
+    check_build(architecture, encoder_name=encoder_name, **options)
+    options = {key: value for key, value in options.items() if key not in ("encoder_weights", "regularizer")}
+    make = partial(smp.create_model, architecture, encoder_name, None, in_channels, **{"classes": 1} | options)
+    try:
+        with torch.device("meta"):  # takes neither time nor memory
+            make()
+    except Exception:  # some encoders compute while they are built: Tensor.item()
+        make()
+
+
 @contextmanager
 def _fetching(encoder_name: str, encoder_weights: str | None) -> Iterator[None]:
     """Say what to do when pretrained weights, or their mean and deviation, cannot be fetched."""
@@ -130,6 +148,11 @@ def _check_encoder(name: str, weights: str | None) -> None:
             raise ValueError(
                 f"encoder_name: expected a model of timm after tu-, got '{name.removeprefix('tu-')}'; "
                 "timm.list_models() lists all"
+            )
+        if weights not in (None, "imagenet"):  # smp takes any word for the model's usual weights
+            raise ValueError(
+                f"encoder_weights: expected imagenet or null for '{name}', got {weights!r}; give imagenet: other "
+                "weights of timm stand in the name, as in tu-resnet18.a1_in1k"
             )
         return
     if name not in encoders:

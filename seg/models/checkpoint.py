@@ -4,6 +4,8 @@
 """
 
 import os
+import pickle
+import re
 import sys
 import threading
 import warnings
@@ -54,6 +56,9 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files make torch's readers raise nearly anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # torch advises to run what the file says
+            named = re.search(r"GLOBAL (\S+)", str(error))
+            reason = f"it names {named[1]}, code that is not run" if named else "it is damaged, or no such file"
         raise ValueError(
             f"checkpoint: expected plain data and tensors as seg-train writes them, got '{path}', which cannot be read "
             f"as that ({reason}); give best.pt or last.pt of a run"

@@ -8,7 +8,7 @@ What bites here:
 - Neighbouring images look alike: batches of neighbours hide variance.
 """
 
-from seg.regularizers.attach import attach
+from seg.regularizers.attach import attach, check_settings
 from seg.regularizers.describe import describe
 from seg.regularizers.drop_block import DropBlock
 from seg.regularizers.dropout import Dropout
@@ -25,6 +25,7 @@ __all__ = [
     "UniformDropout",
     "attach",
     "before_norms",
+    "check_settings",
     "describe",
     "variance_shift",
 ]

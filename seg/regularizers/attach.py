@@ -81,14 +81,13 @@ def attach(
         ValueError: a rate outside 0..1, an unknown argument, a site that the model lacks or never runs, or one that
             has such a regularizer already; the message lists what is possible.
     """
-    settings = (
-        ("stochastic_depth", StochasticDepth, "branches", stochastic_depth),
-        ("dropblock", DropBlock, "skips", dropblock),
-        ("spatial_dropout", SpatialDropout, "decoder", spatial_dropout),
-        ("uniform_dropout", UniformDropout, "decoder", uniform_dropout),
-        ("dropout", Dropout, "decoder", dropout),
+    plans = check_settings(
+        stochastic_depth=stochastic_depth,
+        dropblock=dropblock,
+        spatial_dropout=spatial_dropout,
+        uniform_dropout=uniform_dropout,
+        dropout=dropout,
     )
-    plans = [_plan(*setting) for setting in settings if setting[-1] is not None]
     if not plans:
         return model
     with filled_slots(model):
@@ -98,6 +97,22 @@ def attach(
         for plan, sites in chosen:
             _place(model, plan, sites, _replaced(model, plan))
     return model
+
+
+def check_settings(**settings: Setting) -> list[_Plan]:
+    """Refuse settings of `attach` that no model can have.
+
+    Raises:
+        ValueError: an unknown argument, or a value out of range.
+    """
+    kinds: dict[str, tuple[type[Regularizer], str]] = {
+        "stochastic_depth": (StochasticDepth, "branches"),
+        "dropblock": (DropBlock, "skips"),
+        "spatial_dropout": (SpatialDropout, "decoder"),
+        "uniform_dropout": (UniformDropout, "decoder"),
+        "dropout": (Dropout, "decoder"),
+    }
+    return [_plan(kind, *kinds[kind], setting) for kind, setting in settings.items() if setting is not None]
 
 
 def _plan(kind: str, make: type[Regularizer], usual: str, setting: Any) -> _Plan:

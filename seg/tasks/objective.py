@@ -83,7 +83,8 @@ alone. ``seg-evaluate trust=[my_edges]`` evaluates it in a checkpoint. Masks are
 it returns.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from inspect import signature
 from types import MappingProxyType
@@ -96,6 +97,7 @@ from torch.utils.data import default_collate
 from seg.data.batches import Batch
 from seg.files import checks
 from seg.losses import WeightedSum, distances_for
+from seg.losses.processes import over_step
 from seg.losses.weighting import Weighting
 
 
@@ -288,3 +290,22 @@ class _Preparations:
         """Return what one of the further tasks needs."""
         more = {"instances": instances} if name in self._numbered else {}
         return self.tasks[name](mask, **more)
+
+
+def one_step(batches: Sequence[Batch]) -> AbstractContextManager[None]:
+    """Within it, losses are such that their mean over the batches is the loss of one batch with all of their images.
+
+    `seen_by_batch` names those for which it is not.
+    """
+    return over_step([batch.masks for batch in batches]) if len(batches) > 1 else nullcontext()
+
+
+def seen_by_batch(objective: Objective) -> list[str]:
+    """Name the losses and weightings to which a batch is all there is: they do not say ``spans_batches``."""
+    found, parts = [], [next(objective.modules())]
+    for part in parts:
+        if isinstance(part, Segmentation | MultiTask | WeightedSum | nn.ModuleDict):
+            parts += part.children()
+        elif not getattr(part, "spans_batches", False):
+            found.append(type(part).__name__)
+    return list(dict.fromkeys(found))

@@ -42,6 +42,7 @@ class EMA:
 
     def __init__(self, model: nn.Module, *, decay: float = 0.999, warmup: bool = True) -> None:
         checks.number("average.decay", decay, above=0, below=1, what="a share", remedy="0.999 is usual")
+        checks.flag("average.warmup", warmup)
         self._ema = ModelEmaV3(model, decay=decay, use_warmup=warmup)
         self.model: nn.Module = self._ema.module.requires_grad_(False)
 

@@ -47,6 +47,8 @@ class DeviceOptions:
     sync_batchnorm: bool = False
 
     def __post_init__(self) -> None:
+        checks.choice("device.accelerator", self.accelerator, (AUTO, "cpu", "cuda", "gpu", "mps"))
+        checks.whole("device.devices", self.devices, 1)
         for name in ("compile", "deterministic", "sync_batchnorm"):
             checks.flag(f"device.{name}", getattr(self, name))
         if self.sync_batchnorm and not torch.cuda.is_available():
@@ -98,7 +100,10 @@ def make_fabric(options: DeviceOptions) -> Fabric:
         )
     except Exception as error:  # Fabric's MisconfigurationException derives from Exception alone
         wanted = f"accelerator={options.accelerator} devices={devices} precision={options.precision}"
-        raise ValueError(f"device: expected what this machine has, got {wanted}: {error}") from None
+        raise ValueError(
+            f"device: expected what this machine has, got {wanted} ({' '.join(str(error).split())}); give auto for "
+            "accelerator and precision, and fewer devices"
+        ) from None
     fabric.launch()
     if fabric.world_size > 1:
         atexit.register(leave_world)

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from seg.data.batches import Batch, TrainBatches
 from seg.evaluation.evaluate import Evaluation
-from seg.tasks.objective import Losses
+from seg.tasks.objective import Losses, one_step
 from seg.training.options import FitOptions
 from seg.training.state import Position, State
 
@@ -50,7 +50,9 @@ class Watcher(Protocol):
 
 
 def train_step(state: State, batches: Sequence[Batch], *, done: int, total: int, clip: float | None = None) -> bool:
-    """Optimize on the batches of one step, whose gradients are averaged.
+    """Optimize on the batches of one step, whose gradients are averaged, as on one batch with all their images.
+
+    Losses that are no means over pixels, and batch normalisation, see one of the batches at a time.
 
     Args:
         done, total: steps of the run before this one, and of the whole run, for what ramps.
@@ -60,7 +62,8 @@ def train_step(state: State, batches: Sequence[Batch], *, done: int, total: int,
         Whether the loss and the gradient were finite; if not, the weights stay as they are.
     """
     state.begin_step(done, total)
-    losses = _gradients(state, batches)
+    with one_step(batches):
+        losses = _gradients(state, batches)
     if not _is_finite(state, losses, _clipped(state, clip)):
         return False
     state.optimizer.step()

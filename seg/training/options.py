@@ -14,7 +14,7 @@ class FitOptions:
     Args:
         epochs: passes over the training images.
         steps: optimizer steps of the whole run, which then decide instead of ``epochs``.
-        accumulate: batches whose gradients make one step.
+        accumulate: batches whose gradients make one step, see `seg.training.train_step`.
         clip: greatest norm of the gradient, over all parameters; None = not clipped.
         validate_every: epochs from one validation to the next; the last epoch is always validated.
         monitor: the validation score that says which weights are best; dots lead into scores by class, ``iou.road``.

@@ -1,27 +1,36 @@
 """Checks before the first step, for failures that would come after an epoch, or as another library's error."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from seg.data.batches import Batch, TrainBatches
 from seg.data.source import Data
 from seg.inference import memory_for, out_of_memory
 from seg.models import WrongOutput, first_line
+from seg.tasks.objective import seen_by_batch
 from seg.training import State
 
 
 def try_sizes(
-    predict: Callable[[Tensor], Tensor], dataset: Any, data: Data, batches: TrainBatches, device: torch.device
+    model: nn.Module,
+    predict: Callable[[Tensor], Tensor],
+    dataset: Any,
+    data: Data,
+    batches: TrainBatches,
+    device: torch.device,
 ) -> None:
     """Predict empty images of the sizes that are to come, before hours are spent: some encoders take one size alone.
 
     Args:
-        predict: images -> logits, in evaluation mode.
+        model: that is trained.
+        predict: images -> its logits, in evaluation mode.
         dataset: of the training samples.
 
     Raises:
@@ -53,9 +62,16 @@ def try_sizes(
                     raise
                 raise ValueError(
                     f"model: expected one that takes {part} images of {height}x{width}, got a refusal "
-                    f"({first_line(error)}); choose an encoder that takes any size, give its size such as "
-                    f"+model.img_size=[HEIGHT,WIDTH], or {remedies[part]}"
+                    f"({first_line(error)}); {_of_any_size(model)}choose an encoder that takes any size, give its size "
+                    f"such as +model.img_size=[HEIGHT,WIDTH], or {remedies[part]}"
                 ) from None
+
+
+def _of_any_size(model: nn.Module) -> str:
+    """Return what makes timm's transformers take any size, where the model has one that can, and does not yet."""
+    named = "dynamic_img_size"
+    able = [part for part in model.modules() if named in inspect.signature(type(part).__init__).parameters]
+    return f"give +model.{named}=true, " if able and not any(getattr(part, named, False) for part in able) else ""
 
 
 @contextmanager
@@ -89,11 +105,19 @@ def fitting_batch(state: State, loader: DataLoader[Any], batches: TrainBatches) 
         if batch == batches.batch:
             return "a training step fits, the validation does not: lower loader.val_batch, or cut the images into tiles"
         times = -(-batches.batch // batch) * batches.accumulate
+        apart = ", ".join(batch_by_batch(state))
+        but = f" (though {batch} at a time for {apart})" if apart else ""
         return (
-            f"loader.batch={batch} fits (tried) instead of {batches.batch}; with fit.accumulate={times} a step has as "
-            f"many images as before; {others}"
+            f"loader.batch={batch} fits (tried) instead of {batches.batch}; with fit.accumulate={times} a step has "
+            f"{times * batch} images{but}; {others}"
         )
     return f"not even a batch of one image fits (tried); {others}"
+
+
+def batch_by_batch(state: State) -> list[str]:
+    """Name what sees the batches of a step one at a time, where it would see a larger batch as a whole."""
+    normalised = any(isinstance(module, _BatchNorm) for module in state.model.modules())
+    return [*seen_by_batch(state.objective), *(["batch normalisation"] if normalised else [])]
 
 
 def _step_fits(state: State, batch: int, size: tuple[int, ...]) -> bool:

@@ -27,7 +27,7 @@ from seg.training.finish import write_results
 from seg.training.loaders import Loaders
 from seg.training.loop import fit
 from seg.training.options import FitOptions
-from seg.training.preflight import explained, fitting_batch, try_sizes
+from seg.training.preflight import batch_by_batch, explained, fitting_batch, try_sizes
 from seg.training.recorder import Recorder
 from seg.training.resume import resume
 from seg.training.signals import stop_signals
@@ -144,8 +144,20 @@ class Run:
         fitting = partial(fitting_batch, self.state, self.loaders.train, self.loaders.batches)
         if self.state.position == Position():
             with explained(fitting):
-                predict = partial(self.predict, self.state.evaluated.eval())
-                try_sizes(predict, self.loaders.train.dataset, self.data, self.loaders.batches, fabric.device)
+                model = self.state.evaluated.eval()
+                try_sizes(
+                    model,
+                    partial(self.predict, model),
+                    self.loaders.train.dataset,
+                    self.data,
+                    self.loaders.batches,
+                    fabric.device,
+                )
+        if self.options.accumulate > 1 and (apart := batch_by_batch(self.state)):
+            log.info(
+                f"fit.accumulate={self.options.accumulate}: a step is that of one larger batch, but for what takes "
+                f"{self.loaders.batches.batch} images at a time: {', '.join(apart)}"
+            )
         epochs, _ = self.options.length(len(self.loaders.batches))
         names = [pair.name for pair in self.data.train]
         shown = self._shown()

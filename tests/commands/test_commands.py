@@ -18,7 +18,7 @@ import hydra
 import numpy as np
 import pytest
 import torch
-from conftest import LABELS, Script, Started, fails, scene, script_path, train_options, write_pairs
+from conftest import LABELS, Script, Started, fails, hear_hangups, scene, script_path, train_options, write_pairs
 
 from seg.commands.cli import conf_dir
 from seg.labels import LabelMap
@@ -112,6 +112,25 @@ def test_from_colours_to_predictions(tmp_path: Path, data: Path, script: Script)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
         ["data", "labels", "map.yaml", "masks", "runs", "evaluation", "predicted"]
     ), "a command left something behind"
+
+
+@pytest.mark.parametrize("loading", ["json", "hydra"])
+@pytest.mark.parametrize("name", ["seg-train", "seg-preprocess", "seg-compare"])
+def test_interrupted_while_modules_load(name: str, loading: str, tmp_path: Path) -> None:
+    """A module of that name interrupts, as somebody would at that moment."""
+    (tmp_path / f"{loading}.py").write_text(
+        "import os, signal, sys\nif 'seg.commands' in sys.modules: os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    ended = subprocess.run(
+        [str(script_path(name)), "a=b"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        preexec_fn=hear_hangups,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -391,6 +410,25 @@ def test_predict_names_bad_images_and_goes_on(tmp_path: Path, data: Path, script
     fails(result, 2, "destination: expected a folder outside 'mixed', got 'mixed'")
 
 
+def test_shards_without_files_say_so_and_merge(tmp_path: Path, script: Script) -> None:
+    write_labels(tmp_path / "labels", 3)
+    LABELS.save(tmp_path / "map.yaml")
+    folders = {"source": "labels", "destination": "masks", "labels": "map.yaml"}
+    said = []
+    for part in range(1, 6):
+        result = script("seg-preprocess", **folders, shard=f"{part}/5")
+        assert result.returncode == 0, result.stderr
+        said.append(f"shard {part}/5 has none of the files" in result.stdout)
+    converted = [len((tmp_path / f"masks/manifest.{part}-of-5.jsonl").read_text().splitlines()) for part in range(1, 6)]
+    assert said == [count == 0 for count in converted]
+    assert True in said
+    merged = json.loads(script("seg-preprocess", **folders, json="true").stdout)
+    assert (merged["converted"], merged["skipped"], merged["failed"]) == (0, 3, 0)
+    script("seg-preprocess", **{**folders, "destination": "whole"})
+    for name in ("counts.csv", "class_weights.json"):
+        assert (tmp_path / "masks" / name).read_text() == (tmp_path / "whole" / name).read_text()
+
+
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_shards_by_a_launcher(tmp_path: Path, script: Script, launcher: str) -> None:
     """As scripts/preprocess_slurm.sh does it: an array of shards in processes of their own, then one that merges."""
@@ -494,3 +532,32 @@ def test_a_users_own_loss(tmp_path: Path, data: Path, script: Script) -> None:
     result = script("seg-train", *options, name="own")
     assert result.returncode == 0, result.stderr
     assert "factor: 3" in (tmp_path / "runs/own/config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "labels: expected a file or a built-in name, got 'map.csv', which is a folder; give a CSV"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "map.csv: expected UTF-8 text, .*, got a zero at byte 8.*; give a text file"),
+        ("name,value\nBäume,0\n".encode("cp1252"), "map.csv: .*another encoding .*Windows-1252.*; save it as UTF-8"),
+        ("name,value\nb,0\n".encode("utf-16-le"), "map.csv: .*got a zero at byte 1, .*UTF-16 without its mark; give"),
+        ("name,value\nb,0\n".encode("utf-16")[:-1], "map.csv: .*UTF-16 that is damaged.*; save it as UTF-8"),
+    ],
+)
+def test_a_label_map_that_cannot_be_read(
+    tmp_path: Path, data: Path, script: Script, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "map.csv"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    masks, folders = data / "val/masks", {"destination": "out", "labels": "map.csv"}
+    images = data / "val/images"
+    fails(script("seg-preprocess", source=masks, **folders), 2, message)
+    fails(script("seg-preprocess", source=masks, inverse="true", **folders), 2, message)
+    fails(script("seg-audit", images=images, masks=masks, **folders), 2, message)
+    fails(script("seg-evaluate", predictions=masks, masks=masks, **folders), 2, message)
+    fails(script("seg-train", *train_options(data), labels="map.csv"), 2, message)
+    path.rename(tmp_path / "labels.yaml")
+    assert sorted(each.name for each in tmp_path.iterdir() if each.name != "data") == ["labels.yaml"]

@@ -85,6 +85,8 @@ def test_neighbours_by_name_may_look_alike(script: Script, tmp_path: Path) -> No
     [
         ([], "expected either checkpoint or model, got both or neither"),
         (["model=unet_small", "size=[33,64]"], "size: expected [HEIGHT,WIDTH] in multiples of 32 pixels, got [33"),
+        (["model=unet_small", "model.encoder_weights=no"], "model.encoder_weights: expected imagenet, "),
+        (["model=unet_small", "+model.encoder_depth=9"], "model.encoder_depth: expected what seg"),
         (["model=unet_small", "batch=1"], "batch: expected a whole number of at least 2, got 1"),
         (["model=unet_small", "number=2", "images=nowhere"], "expected an existing folder, got 'nowhere'"),
         (["model=unet_small", "regularizer=dropblock", "regularizer.dropblock.p=3"], "dropblock.p: expected a share"),

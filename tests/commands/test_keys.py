@@ -64,6 +64,68 @@ IDLE = [
     ("seg-evaluate", (*EVALUATED, "instance_template={}.jpg"), "instance_template: expected it with instances alone"),
     ("seg-evaluate", (*EVALUATED, "trust=[mine]"), "trust: expected it with checkpoint alone"),
     ("seg-train", (*TRAIN, "data.instance_template={}_i.png"), "expected it with data.train.instances alone"),
+    ("seg-train", (*TRAIN, "fit.freeze_norm=false"), "fit.freeze_norm: expected it with fit.freeze alone, got 'false'"),
+    ("seg-train", (*TRAIN, "loader.repeat_below=0.1"), "loader.repeat_below: .* with loader.sampler=repeat alone"),
+    ("seg-train", (*TRAIN, "tune.epochs=2"), "tune.epochs: expected it with tune.trials alone, got '2' without"),
+    ("seg-train", (*TRAIN, "data.val.list=l", "data.val_share=0.1"), "data.val_share: .* no data.val.list.* got '0.1'"),
+    ("seg-train", (*TRAIN, "data.train.instances=i"), "data.train.instances: expected it with task=boxes alone"),
+    (
+        "seg-train",
+        (*TRAIN, "data.test.images=i"),
+        "data.test.images: expected it with seg-audit alone, got 'i' without",
+    ),
+    (
+        "seg-train",
+        (*TRAIN, "augment.flip.p=0", "augment.flip.vertical=true"),
+        "augment.flip.vertical: expected it with augment.flip.p above 0 alone, got 'true' without; give that, or",
+    ),
+    (
+        "seg-train",
+        (
+            *TRAIN,
+            "regularizer=uniform_dropout",
+            "regularizer.uniform_dropout.beta=0",
+            "regularizer.uniform_dropout.ramp=1",
+        ),
+        "regularizer.uniform_dropout.ramp: expected it with regularizer.uniform_dropout.beta above 0 alone, got '1'",
+    ),
+    ("seg-evaluate", (*EVALUATED, "inference=sliding"), "inference: expected it with checkpoint alone, got 'sliding'"),
+    ("seg-evaluate", (*EVALUATED, "workers=4"), "workers: expected it with checkpoint alone, got 4"),
+    ("seg-evaluate", (*EVALUATED, "device=cpu"), "device: expected it with checkpoint alone, got 'cpu'"),
+    ("seg-evaluate", (*EVALUATED, "temperature_masks=x"), "temperature_masks: expected it with checkpoint alone"),
+    ("seg-evaluate", (*EVALUATED, "pictures=3"), "pictures: expected it with images alone, got '3'"),
+    (
+        "seg-evaluate",
+        (*EVALUATED, "metric=pixels", "surface=true"),
+        "surface: expected it with metric=boundaries alone",
+    ),
+    ("seg-evaluate", (*EVALUATED, "metric=pixels", "sizes=[1,2]"), r"sizes: .* metric=components alone, got '\[1,2\]'"),
+    ("seg-predict", ("checkpoint=x.onnx", "images=y", "destination=z", "trust=[m]"), "trust: expected it with best.pt"),
+    (
+        "seg-predict",
+        ("checkpoint=x.pt", "images=y.png", "destination=z", "image_template={}.png"),
+        "image_template: expected it with a folder of images alone",
+    ),
+    (
+        "seg-diagnose",
+        ("model=unet", "images=y", "destination=z", "trust=[m]"),
+        "trust: expected it with checkpoint alone",
+    ),
+    (
+        "seg-diagnose",
+        ("checkpoint=x", "images=y", "destination=z", "classes=3"),
+        "classes: expected it with model alone",
+    ),
+    (
+        "seg-audit",
+        ("images=y", "masks=y", "destination=z", "data.val.list=l", "data.val_share=0.1"),
+        "data.val_share: ",
+    ),
+    (
+        "seg-augment",
+        ("images=y", "masks=y", "destination=z", "augment.flip.p=0", "augment.flip.vertical=true"),
+        "augment.flip.vertical: expected it with augment.flip.p above 0 alone",
+    ),
 ]
 
 

@@ -1,5 +1,6 @@
 """python -m pytest tests/labels/test_labels.py"""
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -382,3 +383,16 @@ def test_ignored_values_join_no_class_called_ignore() -> None:
     labels = LabelMap([Label("road", values=(1,)), Label("ignore", values=(2,))])
     with pytest.raises(ValueError, match="expected each name once, got 'ignore'"):
         labels.ignoring_values([3])
+
+
+def test_a_label_map_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated: those who run tests as root may read everything."""
+    path = tmp_path / "map.csv"
+    path.write_text("name,value\na,0\n")
+
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ValueError, match=r"labels: expected a file that can be read, .* \(Permission denied\); give"):
+        LabelMap.load(path)

@@ -57,3 +57,12 @@ def test_other_files(tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes((tmp_path / "a.pt").read_bytes()[:2000])
     with pytest.raises(ValueError, match="which cannot be read as that"):
         checkpoint.load(tmp_path / "a.pt")
+
+
+def test_torchs_advice_to_run_the_file_is_not_passed_on(tmp_path: Path) -> None:
+    torch.save({"model": torch.nn.Linear(1, 1)}, tmp_path / "a.pt")
+    with pytest.raises(
+        ValueError, match=r"it names torch.nn.modules.linear.Linear, code that is not run\); give"
+    ) as told:
+        checkpoint.load(tmp_path / "a.pt")
+    assert "weights_only" not in str(told.value)

@@ -6,7 +6,7 @@ python -m pytest tests/training/test_distributed.py
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,16 @@ from seg import training
 from seg.commands.cli.help import conf_dir
 from seg.data.batches import Batch, TrainBatches
 from seg.evaluation.evaluate import Evaluation
-from seg.losses import CrossEntropy, Dice, Focal, LovaszSoftmax, WeightedSum, over_processes
+from seg.losses import (
+    CrossEntropy,
+    Dice,
+    Focal,
+    LovaszSoftmax,
+    Poly1,
+    WeightedCrossEntropy,
+    WeightedSum,
+    over_processes,
+)
 from seg.losses.boxes import giou
 from seg.losses.weighting import DynamicWeightAverage, Fixed, SoftOptimalUncertainty, Uncertainty, Weighting
 from seg.models import checkpoint
@@ -124,6 +133,15 @@ class Case:
         return MultiTask(Segmentation(self.loss(), CLASSES), {"first": self.task()}, weighting, {"first": 0.5})
 
 
+RARE = [0.5, 1.0, 4.0, 0.0]
+TINY = partial(torch.optim.SGD, lr=0.0005)
+
+
+def several() -> WeightedSum:
+    terms = {"weighted": WeightedCrossEntropy(weight=RARE), "poly": Poly1()}
+    return WeightedSum(terms=terms, weights={"weighted": 1.0, "poly": 0.5})
+
+
 def both() -> WeightedSum:
     return WeightedSum(terms={"focal": Focal(), "dice": Dice()}, weights={"focal": 1.0, "dice": 0.5})
 
@@ -136,6 +154,11 @@ CASES = {
     "lovasz": Case(partial(LovaszSoftmax, batch=False)),
     "sum": Case(both),
     "accumulated": Case(accumulate=2),
+    "accumulated, focal": Case(partial(Focal, weight=RARE), accumulate=2),
+    "accumulated, weights": Case(partial(WeightedCrossEntropy, weight=RARE, label_smoothing=0.1), accumulate=2),
+    "accumulated, sum": Case(partial(CrossEntropy, reduction="sum"), accumulate=2, optimizer=TINY),
+    "accumulated, several": Case(several, accumulate=2),
+    "accumulated, learned": Case(several, accumulate=2, weighting=Uncertainty),
     "averaged": Case(average=True),
     "frozen": Case(freeze=1),
     "learned": Case(Learned),
@@ -278,6 +301,21 @@ def test_two_processes_train_as_one(name: str, folder: Path, tmp_path: Path) -> 
     counting = ("weighting.sums", "weighting.count")  # begin anew with every epoch
     for key, weight in weights(expected).items():
         assert key.endswith(counting) or not torch.allclose(weights(moved)[key], weight, atol=1e-4), key
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("accumulated")])
+def test_batches_of_a_step_train_as_one_larger_batch(name: str, folder: Path, tmp_path: Path) -> None:
+    """Which has other labelled pixels in each of them; on one process and on two, and resumed."""
+    case = CASES[name]
+    expected = Run(replace(case, accumulate=1), alone(), tmp_path / "one")
+    expected.fit()
+    for number, count in enumerate((case.accumulate, 4)):
+        run = Run(replace(case, accumulate=count), alone(), tmp_path / str(number))
+        run.fit(3)
+        agree(run.fit(), expected.state.state_dict())
+        for line, other in zip(run.lines, expected.lines, strict=True):
+            assert line["loss"] == pytest.approx(other["loss"], rel=1e-5)
+    agree(torch.load(folder / "0.pt")[name], expected.state.state_dict())
 
 
 def test_a_run_goes_on_with_another_number_of_processes(folder: Path, tmp_path: Path) -> None:

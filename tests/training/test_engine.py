@@ -206,6 +206,49 @@ def test_a_request_that_cannot_work(data: Path, options: list[str], message: str
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ("optimizer.lr=abc", "optimizer.lr: expected a number, got 'abc'; give such as 0.001"),
+        ("optimizer.lr=-1", r"optimizer.lr: .*AdamW takes, got -1 \(Invalid learning rate: -1\); give such as 0.001"),
+        ("+optimizer.betas=[0.9,2]", r"optimizer.betas: .*, got \[0.9,2\] \(.*\); give such as \[0.9,0.999\]"),
+        ("optimizer=sgd optimizer.momentum=0", "optimizer.nesterov: .*, got true .*momentum.*; give such as false"),
+        ("optimizer=sgd optimizer.momentum=-1", "optimizer.momentum: .*, got -1 .*; give such as 0"),
+        ("optimizer=sgd optimizer.nesterov=2", "optimizer.nesterov: expected true or false, got 2; give one"),
+        (
+            "optimizer=lion optimizer.weight_decay=a",
+            "optimizer.weight_decay: expected a number, got 'a'; give such as 0",
+        ),
+        ("optimizer.fused=abc", "optimizer.fused: expected true or false, got 'abc'; give one"),
+        ("+optimizer.foreach=true", "optimizer.fused: .*, got true .*cannot be .*True.* together.*; leave it out"),
+        ("average=ema average.warmup=3", "average.warmup: expected true or false, got 3; give one"),
+        ("scheduler=plateau scheduler.factor=2", "scheduler.factor: .*, got 2 .*; give such as 0.1"),
+        ("scheduler=plateau scheduler.patience=a", "scheduler.patience: expected a number, got 'a'; give such as 10"),
+        ("model.encoder_weights=nosuch", "model.encoder_weights: expected imagenet, .*, got 'nosuch'; choose one"),
+        ("model.encoder_name=tu-resnet18 model.encoder_weights=a1", "model.encoder_weights: expected imagenet or null"),
+        ("model.encoder_name=tu-vit_tiny_patch16_224", r"model.encoder_name: .*pattern.*; give such as resnet18"),
+        ("model.architecture=linknet model.encoder_name=mit_b0", "model.encoder_name: .*, got mit_b0 .*; give such as"),
+        ("+model.encoder_depth=9", "model.encoder_depth: .*, got 9 .*; leave it out"),
+        ("+model.activation=nosuch", "model.activation: .*, got nosuch .*; leave it out"),
+        ("model.architecture=dpt", "model: .*, got architecture=dpt encoder_name=resnet18 .*; change what it names"),
+        ("loss=focal loss.gamma=a", "loss.gamma: expected a number of at least 0, got 'a'; give one"),
+        ("loss=weighted_cross_entropy loss.weight=rare", "loss.weight: expected inverse, .*, got 'rare'; choose one"),
+        ("loss=ce_dice loss.weights.dice=a", "loss.weights.dice: expected a number of at least 0, got 'a'; give one"),
+        ("regularizer=dropout regularizer.dropout.p=2", "regularizer.dropout.p: expected a share .*, got 2; give such"),
+        ("weighting=uncertainty weighting.rate=a", "weighting.rate: expected a number above 0, got 'a'; give one"),
+        ("inference=sliding inference.window=a", "inference.window: expected a whole number .*, got 'a'; give such as"),
+        ("device.accelerator=tpus", "device.accelerator: expected auto, .*, got 'tpus'; choose one"),
+        ("device.devices=0", "device.devices: expected a whole number of at least 1, got 0; give one"),
+    ],
+)
+def test_what_a_library_refuses_is_named_by_key_and_value(options: str, message: str) -> None:
+    """Before data are read: there are none here."""
+    with initialize_config_dir(str(conf_dir()), version_base=None):
+        config = compose("train", ["data.train.images=no", "data.train.masks=no", "name=a", *options.split()])
+    with pytest.raises(ValueError, match=f"^{message}"):
+        request(plain(config), {})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
         (["fit.monitor=iou.boat"], "fit.monitor: expected a class among sky, road, car, got 'boat'; choose one"),
         (["fit.overfit=7"], "fit.overfit: expected at most the 6 training pairs, got 7; lower it"),
         (["fit.accumulate=4"], "fit.accumulate: expected at least 8 samples for a step of 4 batches of 2, got 6"),
@@ -257,3 +300,21 @@ def test_a_run_keeps_the_precision_that_it_was_begun_with(tmp_path: Path, data: 
     assert result.returncode == 0, result.stderr
     assert f"precision: {other}, as this run was begun" in result.stdout
     assert f"precision: {other}" in (tmp_path / "runs" / "a" / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "images at a time: batch normalisation\n"),
+        (
+            ["loss=ce_dice", "task=boxes", "box_loss=giou", "weighting=uw_so"],
+            "2 images at a time: SoftOptimalUncertainty, BoxTask, Dice, batch normalisation\n",
+        ),
+    ],
+)
+def test_what_accumulated_batches_do_not_share_is_said(
+    data: Path, script: Script, options: list[str], said: str
+) -> None:
+    result = script("seg-train", *train_options(data), *options, "fit.accumulate=2", "smoke=true")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count(said) == 1, result.stdout

@@ -6,12 +6,14 @@ named, the working directory may serve it. Set ``HYDRA_FULL_ERROR=1`` to see tra
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import seg
+from seg.commands import end_at_once
 from seg.commands.cli.help import conf_dir, groups_of, help_text
 from seg.commands.cli.overrides import beside_groups, quoted, without_null
 from seg.commands.cli.targets import instantiate, trusted_modules
@@ -60,6 +62,7 @@ def run(task: Task, config_name: str, version: Callable[[], str] | None = None) 
     from hydra.types import RunMode
 
     from seg.commands.cli.errors import report
+    from seg.commands.cli.idle import check_idle
     from seg.commands.cli.keys import check_keys
 
     # kept under a name of ours, because processes that this one starts find the other one changed
@@ -68,6 +71,8 @@ def run(task: Task, config_name: str, version: Callable[[], str] | None = None) 
 
     def limited(config: "DictConfig") -> float | None:
         check_keys(config, conf_dir(), config_name)
+        if HydraConfig.get().mode is not RunMode.MULTIRUN:  # an option may be for some runs of a sweep
+            check_idle(config, conf_dir(), config_name)
         if (most := config.get("max_pixels")) is not None:
             _limit_pixels(most)
         return task(config)
@@ -88,8 +93,10 @@ def run(task: Task, config_name: str, version: Callable[[], str] | None = None) 
 
     job.__module__, job.__qualname__ = task.__module__, task.__qualname__
     main = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)
-    end_by_signal()
+    if signal.getsignal(signal.SIGINT) is end_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        end_by_signal()
         main()
     except (Exception, KeyboardInterrupt) as error:
         sys.exit(report(error, config_name, wants_traceback))

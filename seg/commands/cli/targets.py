@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from seg.files.constructors import check_kinds, placed, refusal
+
 if TYPE_CHECKING:
     from seg.data.source import Source
 
@@ -35,10 +37,13 @@ def instantiate(config: Mapping[str, Any], *args: Any, group: str = "", **kwargs
         cause = error.__cause__
         if isinstance(cause, TypeError) and (text := _leftover(config, group)):
             raise ValueError(text) from error
+        if isinstance(cause, ValueError):
+            place = re.search(r"^full_key: (\S+)", str(error), re.MULTILINE)  # one p of several
+            if place is not None and group:
+                raise ValueError(f"{group}.{place[1]}.{cause}") from error
+            raise ValueError(placed(str(cause), config, group)) from error
         if cause is None or isinstance(cause, ImportError | AttributeError | TypeError):
             raise ValueError(" ".join(str(error).split())) from error
-        if isinstance(cause, ValueError) and (place := re.search(r"^full_key: (\S+)", str(error), re.MULTILINE)):
-            raise ValueError(f"{group}.{place[1]}.{cause}" if group else str(cause)) from error  # one p of several
         raise cause from error
 
 
@@ -92,7 +97,10 @@ class Deferred:
         if text := _leftover(config, group):
             raise ValueError(text)
         arguments = {key: value for key, value in config.items() if not str(key).startswith("_")}
-        self.make: partial[Any] = partial(_target(str(config["_target_"])), **instantiate(arguments, group=group))
+        target = _target(str(config["_target_"]))
+        if _is_foreign(target):
+            check_kinds(target, arguments, group)
+        self.make: partial[Any] = partial(target, **instantiate(arguments, group=group))
 
     @property
     def takes(self) -> list[str]:
@@ -111,16 +119,32 @@ class Deferred:
         copy.make = partial(self.make, **arguments)
         return copy
 
+    def by(self, other: Callable[..., Any]) -> "Deferred":
+        """Return the same arguments for another function, such as a check of them."""
+        copy = self.given()
+        copy.make = partial(other, **self.make.keywords)
+        return copy
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the constructor.
 
         Raises:
-            ValueError: an argument that it does not take; or whatever it raises.
+            ValueError: an argument that it refuses; or whatever it raises for another reason.
         """
         try:
             return self.make(*args, **kwargs)
-        except (ImportError, AttributeError, TypeError) as error:
+        except ImportError as error:
             raise ValueError(f"{self.group}: error in call to target '{self.config['_target_']}': {error!r}") from error
+        except (AttributeError, TypeError, ValueError, LookupError, AssertionError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not _is_foreign(self.make.func):  # of ours, it is work that failed
+                raise
+            name = str(self.config["_target_"])
+            raise ValueError(refusal(error, self.make, args, kwargs, group=self.group, name=name)) from error
+
+
+def _is_foreign(target: Callable[..., Any]) -> bool:
+    """Tell whether it is a library's; what is ours, or the user's, checks itself."""
+    return str(getattr(target, "__module__", "")).partition(".")[0] in _INSTALLED - {"seg"}
 
 
 def inference_of(config: Mapping[str, Any]) -> Callable[..., Any]:

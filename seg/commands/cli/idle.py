@@ -1,0 +1,88 @@
+"""Options that have no effect in a request, because of what stands beside them.
+
+A line of `NEEDS` says what options need; only those that the command line names are held against it, and only where
+they are not what they are by default. A sweep is not: an option may be for some of its runs.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from seg.files import checks
+
+_SHARED_OUT = "a validation set that is a share of the training pairs (no data.val.images, no data.val.list)"
+
+
+def _is_shared_out(config: Any) -> bool:
+    return config.data.val.get("images") is None and config.data.val.get("list") is None
+
+
+def _is_exported(checkpoint: Any) -> bool:
+    return Path(str(checkpoint)).suffix.lower() in (".onnx", ".pt2")
+
+
+NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
+    "train": [
+        (["fit.freeze_norm"], "fit.freeze", lambda config: config.fit.freeze),
+        (["loader.repeat_below"], "loader.sampler=repeat", lambda config: config.loader.sampler == "repeat"),
+        (["tune.share", "tune.epochs", "tune.space"], "tune.trials", lambda config: config.tune.trials),
+        (["data.val_share", "data.split_seed"], _SHARED_OUT, _is_shared_out),
+        (["data.train.instances", "data.val.instances"], "task=boxes", lambda config: config.get("task")),
+        (["data.test.images", "data.test.masks", "data.test.list"], "seg-audit", lambda _: False),
+    ],
+    "evaluate": [
+        (
+            ["inference", "device", "trust", "temperature_images", "temperature_masks"],
+            "checkpoint",
+            lambda config: config.checkpoint is not None,
+        ),
+        (["pictures"], "images", lambda config: config.checkpoint is not None or config.images is not None),
+        (["tolerances", "surface"], "metric=boundaries", lambda config: "boundaries" in config.metric),
+        (["sizes"], "metric=components", lambda config: "components" in config.metric),
+    ],
+    "predict": [
+        (["image_template"], "a folder of images", lambda config: Path(str(config.images)).is_dir()),
+        (["trust"], "best.pt or last.pt of a run", lambda config: not _is_exported(config.checkpoint)),
+    ],
+    "diagnose": [
+        (["classes", "regularizer"], "model", lambda config: config.checkpoint is None),
+        (["trust"], "checkpoint", lambda config: config.checkpoint is not None),
+    ],
+    "audit": [(["data.val_share", "data.split_seed"], _SHARED_OUT, _is_shared_out)],
+}
+"""By command: options, what they need, and whether it is there."""
+
+
+def check_idle(config: DictConfig, conf: Path, name: str) -> None:
+    """Refuse options of the command line without effect.
+
+    Args:
+        conf: the configuration folder.
+        name: of the command's file in it.
+
+    Raises:
+        ValueError: the message names the option and what it needs.
+    """
+    declared = yaml.safe_load((conf / f"{name}.yaml").read_text(encoding="utf-8"))
+    words = HydraConfig.get().overrides.task
+    typed = {match[1]: match[2] for text in words if (match := re.match(r"\+{0,2}([\w.]+)=(.*)", text))}
+    for keys, needed, there in NEEDS.get(name, []):
+        for key in keys:
+            if key in typed and OmegaConf.select(config, key) != declared.get(key) and not there(config):
+                checks.idle(key, typed[key], None, needed)
+    for key, value in typed.items():
+        _check_rate(config, key, value)
+
+
+def _check_rate(config: DictConfig, key: str, value: str) -> None:
+    """Refuse an option of what never happens, ``augment.blur.sigma`` beside ``augment.blur.p=0``."""
+    part, _, option = key.rpartition(".")
+    rates = {"augment": ["p"], "regularizer": ["p", "beta"]}.get(key.partition(".")[0], [])
+    for rate in rates:
+        if option not in rates and part and OmegaConf.select(config, f"{part}.{rate}") == 0:
+            checks.idle(key, value, None, f"{part}.{rate} above 0")
