@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from seg.files import checks
+from seg.inference.memory import out_of_memory
 from seg.inference.padding import Model, whole_image
 
 SMALLEST = 32
@@ -64,7 +65,7 @@ class Sliding:
             band = fresh if band is None else torch.cat([band[..., band.shape[-2] - (reached - top) :, :], fresh], -2)
             reached = bottom
             for left, share in across:
-                logits = whole_image(self.model, prepare(band[..., left : left + len(share)]), self.window)
+                logits = self._predicted(prepare(band[..., left : left + len(share)]))
                 if logits.dtype in (torch.float16, torch.bfloat16):
                     logits = logits.float()
                 if total is None:
@@ -75,6 +76,15 @@ class Sliding:
             for first in range(0, done, _ROWS):
                 yield total[..., first : min(first + _ROWS, done), :].clone()
             _shift(total, done)
+
+    def _predicted(self, images: Tensor) -> Tensor:
+        """Return logits of a window, or of an image that is smaller."""
+        try:
+            return whole_image(self.model, images)
+        except Exception as error:
+            if min(images.shape[-2:]) >= self.window or out_of_memory(error):
+                raise
+            return whole_image(self.model, images, self.window)  # a model of one size may take that
 
     def _shares(self, side: int) -> list[tuple[int, Tensor]]:
         """Return where the windows begin along one side, and the share (window,) that each has in its pixels' logits.
@@ -101,8 +111,9 @@ def sliding(
     """Predict square windows that overlap, and average their logits.
 
     The windows are spread evenly. Logits are averaged as nnU-Net does (Isensee et al. 2021), whose Gaussian this is;
-    where one window alone reaches, its logits stay as they are. A side that is smaller than the window is padded by its
-    edge to the window, so that models of one size see that size, and all see that of their training.
+    where one window alone reaches, its logits stay as they are. An image that is smaller than the window is predicted
+    whole, padded by its edge to a multiple of 32 pixels (`whole_image`), and so is a side that is; to the window, if the
+    model refuses that because it takes one size alone.
 
     Args:
         model: ``(N, channels, H, W) -> logits (N, C, H, W)`` for H and W multiples of 32, such as `augmented` returns.

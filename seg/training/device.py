@@ -29,7 +29,7 @@ class DeviceOptions:
 
     Args:
         accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        devices: their number; each has a process.
+        devices: their number, -1 = all GPUs; each has a process.
         precision: as Fabric names it, or ``auto``, see `precision_here`.
         compile: compile the training steps.
         deterministic: refuse operations whose result differs from call to call, and choose slower ones instead.
@@ -48,7 +48,8 @@ class DeviceOptions:
 
     def __post_init__(self) -> None:
         checks.choice("device.accelerator", self.accelerator, (AUTO, "cpu", "cuda", "gpu", "mps"))
-        checks.whole("device.devices", self.devices, 1)
+        if self.devices != -1:
+            checks.whole("device.devices", self.devices, 1, remedy="give -1 for all GPUs")
         for name in ("compile", "deterministic", "sync_batchnorm"):
             checks.flag(f"device.{name}", getattr(self, name))
         if self.sync_batchnorm and not torch.cuda.is_available():

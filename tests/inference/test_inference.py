@@ -146,15 +146,26 @@ def test_same_views_are_predicted_once() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 96), (70, 33)])
-def test_smaller_images_are_padded_to_the_window(size: tuple[int, int]) -> None:
-    """So that a model of one size sees that size; what it says of the padding is cropped."""
+def test_one_window_is_the_whole_image(size: tuple[int, int]) -> None:
     model, images = conv(), torch.randn(1, 3, *size, dtype=torch.float64)
-    seen: list[tuple[int, ...]] = []
+    with torch.no_grad():
+        assert torch.equal(sliding(model, 96)(images), whole_image(model, images))
+
+
+@pytest.mark.parametrize("size", [(64, 96), (70, 33)])
+def test_a_model_of_one_size_sees_smaller_images_padded_to_the_window(size: tuple[int, int]) -> None:
+    """What it says of the padding is cropped."""
+    model, images = conv(), torch.randn(1, 3, *size, dtype=torch.float64)
+
+    def fixed(window: torch.Tensor) -> torch.Tensor:
+        assert window.shape[2:] == (96, 96), "expected 96x96"
+        return model(window)
+
     padded = F.pad(images, (0, 96 - size[1], 0, 96 - size[0]), mode="replicate")
     with torch.no_grad():
-        found = sliding(lambda window: (seen.append(tuple(window.shape[2:])), model(window))[1], 96)(images)
-        assert torch.equal(found, model(padded)[..., : size[0], : size[1]])
-    assert seen == [(96, 96)]
+        assert torch.equal(sliding(fixed, 96)(images), model(padded)[..., : size[0], : size[1]])
+    with pytest.raises(AssertionError, match="expected 96x96"):
+        sliding(fixed, 64)(torch.zeros(1, 3, 128, 128))
 
 
 def test_views_of_a_model_that_turns_along() -> None:
