@@ -49,7 +49,7 @@ class DeviceOptions:
     def __post_init__(self) -> None:
         checks.choice("device.accelerator", self.accelerator, (AUTO, "cpu", "cuda", "gpu", "mps"))
         if self.devices != -1:
-            checks.whole("device.devices", self.devices, 1, remedy="give -1 for all GPUs")
+            checks.whole("device.devices", self.devices, 1)
         for name in ("compile", "deterministic", "sync_batchnorm"):
             checks.flag(f"device.{name}", getattr(self, name))
         if self.sync_batchnorm and not torch.cuda.is_available():
