@@ -191,12 +191,14 @@ def write(app: Sphinx) -> None:
     pages |= {f"groups/{group}.md": group_page(group) for group in groups}
     rooms = [path.parent.name for path in (ROOT / "seg").glob("*/__init__.py")]
     pages |= {f"python/{room}.md": room_page(room) for room in rooms if room not in ("commands", "files")}
+    measured = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
+    pages |= {f"results/{path.name}": path.read_text(encoding="utf-8") for path in measured}
     for name, text in pages.items():
         path = folder / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-    for path in (path for part in ("commands", "groups", "python") for path in folder.glob(f"{part}/*.md")):
+    for path in (path for part in ("commands", "groups", "python", "results") for path in folder.glob(f"{part}/*.md")):
         if f"{path.parent.name}/{path.name}" not in pages:
             path.unlink()
 
