@@ -1,6 +1,7 @@
 """The reference of commands, groups and options, made of ``conf/``; and the check of every option that a page names.
 
-A page's inline code of the form ``key=value`` must name an option that some command has; else the build fails.
+A page's inline code of the form ``key=value`` must name an option that some command has; else the build fails. What is
+of other tools is written {code}`key=value`.
 """
 
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from docutils import nodes
+from docutils.utils import get_source_line
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
@@ -210,7 +212,8 @@ def check_options(app: Sphinx, tree: nodes.document, docname: str) -> None:
     keys = known()
     for literal in tree.findall(nodes.literal):
         match = re.match(r"([a-z_]+(?:\.\w+)*)=\S", literal.astext())
-        if match and match[1] not in keys and not literal.get("classes"):
+        own = Path(str(get_source_line(literal)[0])).is_relative_to(app.srcdir)  # no text of another folder
+        if match and match[1] not in keys and own and not literal.get("classes"):
             log.warning("expected an option that a command has, got %s", literal.astext(), location=literal)
 
 
