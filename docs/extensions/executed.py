@@ -207,13 +207,9 @@ def execute(app: Sphinx) -> None:
                 raise ExtensionError(f"{page.name}: expected a page as after, got '{page.after}'")
             if page.blocks:
                 start(page)
-    for name, future in done.items():
-        try:
-            future.result()
-        except ExtensionError:
-            raise
-        except Exception as error:
-            raise ExtensionError(f"{name}: {error}") from error
+    wrong = {str(error): None for future in done.values() if (error := future.exception())}
+    if wrong:
+        raise ExtensionError("\n\n".join(wrong))
 
 
 class _OfPage(SphinxDirective):

@@ -1,6 +1,7 @@
 """The reference of commands, groups and options, made of ``conf/``; and the check of every option that a page names.
 
-A page's inline code of the form ``key=value`` must name an option that some command has; else the build fails.
+A page's inline code of the form ``key=value`` must name an option that some command has; else the build fails. What is
+of other tools is written {code}`key=value`.
 """
 
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from docutils import nodes
+from docutils.utils import get_source_line
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
@@ -191,12 +193,14 @@ def write(app: Sphinx) -> None:
     pages |= {f"groups/{group}.md": group_page(group) for group in groups}
     rooms = [path.parent.name for path in (ROOT / "seg").glob("*/__init__.py")]
     pages |= {f"python/{room}.md": room_page(room) for room in rooms if room not in ("commands", "files")}
+    measured = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
+    pages |= {f"results/{path.name}": path.read_text(encoding="utf-8") for path in measured}
     for name, text in pages.items():
         path = folder / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-    for path in (path for part in ("commands", "groups", "python") for path in folder.glob(f"{part}/*.md")):
+    for path in (path for part in ("commands", "groups", "python", "results") for path in folder.glob(f"{part}/*.md")):
         if f"{path.parent.name}/{path.name}" not in pages:
             path.unlink()
 
@@ -208,7 +212,8 @@ def check_options(app: Sphinx, tree: nodes.document, docname: str) -> None:
     keys = known()
     for literal in tree.findall(nodes.literal):
         match = re.match(r"([a-z_]+(?:\.\w+)*)=\S", literal.astext())
-        if match and match[1] not in keys and not literal.get("classes"):
+        own = Path(str(get_source_line(literal)[0])).is_relative_to(app.srcdir)  # no text of another folder
+        if match and match[1] not in keys and own and not literal.get("classes"):
             log.warning("expected an option that a command has, got %s", literal.astext(), location=literal)
 
 
