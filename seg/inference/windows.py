@@ -112,8 +112,8 @@ def sliding(
 
     The windows are spread evenly. Logits are averaged as nnU-Net does (Isensee et al. 2021), whose Gaussian this is;
     where one window alone reaches, its logits stay as they are. An image that is smaller than the window is predicted
-    whole, padded by its edge to a multiple of 32 pixels (`whole_image`), and so is a side that is; padded to the window,
-    if the model refuses that because it takes one size alone.
+    whole, padded by its edge to a multiple of 32 pixels (`whole_image`), and so is a side that is; to the window, if
+    the model refuses that because it takes one size alone.
 
     Args:
         model: ``(N, channels, H, W) -> logits (N, C, H, W)`` for H and W multiples of 32, such as `augmented` returns.
