@@ -137,6 +137,17 @@ def test_wrong_keys_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_so_by_default_may_be_said(script: Script) -> None:
+    words = (
+        "fit.freeze_norm=true",
+        "loader.repeat_below=0.5",
+        "tune.share=0.25",
+        "data.val_share=0.2",
+        "data.val.list=l",
+    )
+    fails(script("seg-train", *TRAIN, *words), 2, "expected an existing folder, got 'y'")
+
+
 def test_null_is_none_where_there_is_none(tmp_path: Path, script: Script) -> None:
     none = [f"{group}=null" for group in ("logger", "task", "regularizer", "average", "augment", "sweep", "experiment")]
     fails(script("seg-train", *TRAIN, *none, "data.val=null"), 2, "expected an existing folder, got 'y'")

@@ -68,15 +68,26 @@ def check_idle(config: DictConfig, conf: Path, name: str) -> None:
     Raises:
         ValueError: the message names the option and what it needs.
     """
-    declared = yaml.safe_load((conf / f"{name}.yaml").read_text(encoding="utf-8"))
     words = HydraConfig.get().overrides.task
     typed = {match[1]: match[2] for text in words if (match := re.match(r"\+{0,2}([\w.]+)=(.*)", text))}
     for keys, needed, there in NEEDS.get(name, []):
         for key in keys:
-            if key in typed and OmegaConf.select(config, key) != declared.get(key) and not there(config):
+            if key in typed and OmegaConf.select(config, key) != _default(conf, name, key) and not there(config):
                 checks.idle(key, typed[key], None, needed)
     for key, value in typed.items():
         _check_rate(config, key, value)
+
+
+def _default(conf: Path, name: str, key: str) -> Any:
+    """Return what an option is by default, by the file of the command or of the chosen group; None if none says."""
+    group, _, option = key.partition(".")
+    chosen = HydraConfig.get().runtime.choices.get(group)
+    for path, part in ((conf / f"{name}.yaml", key), (conf / group / f"{chosen}.yaml", option)):
+        if part and path.is_file():
+            declared = OmegaConf.select(OmegaConf.create(yaml.safe_load(path.read_text(encoding="utf-8"))), part)
+            if declared is not None:
+                return declared
+    return None
 
 
 def _check_rate(config: DictConfig, key: str, value: str) -> None:
