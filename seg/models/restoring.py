@@ -62,7 +62,8 @@ def restore(config: Mapping[str, Any], weights: Mapping[str, Any], *, trust: Seq
         model = _construct(_imported(target), target, arguments)
     else:
         with checkpoint.sealed():
-            model = _construct(_known(target), target, _harmless(target, arguments))
+            labels = arguments.pop("aux_params", None) if _classifies(weights) else None
+            model = _construct(_known(target), target, _harmless(target, arguments) | _of_labels(target, labels))
     if known := _known_heads(heads, trust):
         model = WithHeads(model, {name: _head(head, trust) for name, head in known.items()})
     left_out = tuple(f"heads.{name}." for name in heads if name not in known)
@@ -162,12 +163,21 @@ def _harmless(target: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         taken = {*inspect.signature(_known(target)).parameters}
     taken = (taken | (_TIMM_OPTIONS if encoder.startswith("tu-") else set())) - {"self", "kwargs", "aux_params"}
     kept = {name: value for name, value in arguments.items() if name not in {"encoder_weights", "regularizer"}}
-    labels = kept.pop("aux_params", None)  # of smp's head that classifies whole images
     _check_options(target, kept, taken)
-    if isinstance(labels, Mapping):
-        _check_options(target, labels, {"activation", "classes", "dropout", "pooling"})
-        kept["aux_params"] = dict(labels)
     return {**kept, "encoder_weights": None}
+
+
+def _classifies(weights: Mapping[str, Any]) -> bool:
+    """Tell whether these are of a model with smp's head that classifies whole images."""
+    return any(str(name).startswith("classification_head.") for name in weights)
+
+
+def _of_labels(target: str, options: Any) -> dict[str, Any]:
+    """Return the argument that makes this head, if it has harmless options."""
+    if not isinstance(options, Mapping):
+        return {}
+    _check_options(target, options, {"activation", "classes", "dropout", "pooling"})
+    return {"aux_params": dict(options)}
 
 
 def _check_options(target: str, given: Mapping[str, Any], taken: Set[str]) -> None:

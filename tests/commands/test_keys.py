@@ -7,6 +7,14 @@ from conftest import Script, fails
 
 TRAIN = ("data.train.images=x", "data.train.masks=y")
 UNKNOWN = [
+    ("seg-train", (*TRAIN, "+optimizer.lr=1"), r"\+optimizer.lr: expected \+ with a key that .*; leave the \+ out"),
+    ("seg-train", (*TRAIN, "fit.epochs=1,2"), r"fit.epochs: expected one value, got 1,2; give fit.epochs=\[1,2\] for"),
+    (
+        "seg-train",
+        (*TRAIN, "loss.weight=[1"),
+        r"loss.weight: expected a value that Hydra can read, got '\[1'; close its",
+    ),
+    ("seg-preprocess", ("source=x", "background=a:b{c}"), "background: expected a value .* \"background='a:b{c}'\""),
     ("seg-train", (*TRAIN, "+seeed=3"), "seeed: .* did you mean 'seed'?"),
     ("seg-train", (*TRAIN, "+tune.trial=2"), "tune.trial: .* did you mean 'tune.trials'?"),
     ("seg-train", (*TRAIN, "+sweep.tst=x"), "sweep.tst: .* did you mean 'sweep.test'?"),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import hydra
-from hydra.errors import ConfigCompositionException, HydraException
+from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -50,8 +50,15 @@ def _is_wrong(error: BaseException) -> bool:
 
 def one_line(error: BaseException, config_name: str) -> str:
     """Return what went wrong, for people."""
+    if isinstance(error, ConfigCompositionException) and (match := re.search(r"already at '([^']*)'", str(error))):
+        return f"+{match[1]}: expected + with a key that the configuration lacks, got one that it has; leave the + out"
     if isinstance(error, ConfigCompositionException) and (match := re.search(r"override '([^']*)'", str(error))):
         return _unknown_key(str(match[1]), config_name)
+    if several := re.search(r"Ambiguous value for argument '([^=']*)=(.*?)'\n", str(error)):
+        key, value = several.groups()
+        return f"{key}: expected one value, got {value}; give {key}=[{value}] for a list, or -m to run each"
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error.override)
     if isinstance(error, OSError) and _is_full(error):
         return (
             f"expected space for '{error.filename or 'what is written'}', got '{error.strerror}'; free some, and give "
@@ -67,6 +74,15 @@ def one_line(error: BaseException, config_name: str) -> str:
 
 def _is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def _unreadable(argument: str) -> str:
+    """Say what is wrong with an argument that is not in Hydra's grammar."""
+    key, _, value = argument.partition("=")
+    return (
+        f"{key}: expected a value that Hydra can read, got {value!r}; close its brackets and quotes, and give text "
+        f"with such signs in two pairs of quotes, \"{key}='{value}'\""
+    )
 
 
 def _unknown_key(key: str, config_name: str) -> str:
