@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import seg
+from seg import __version__
 from seg.data.pairs import Folders
 from seg.images import RGB, Reading
 from seg.images.oddities import ValueFacts
@@ -172,7 +172,7 @@ class Audit:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for ``audit.json``."""
         return {
-            "version": seg.__version__,
+            "version": __version__,
             "counts": {f"{severity}s": self.count(severity) for severity in SEVERITIES},
             "classes": list(self.labels.names),
             "labels": self.labels.digest,

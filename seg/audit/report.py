@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import seg
+from seg import __version__
 from seg.audit.pictures import Pictures, highlighted
 from seg.audit.records import Audit, Example, Finding, Measurements, Totals, percent_text, pixels_of
 from seg.files import write_json
@@ -81,7 +81,7 @@ def _head(audit: Audit) -> Iterator[Html]:
     pairs = _count(sum(totals.pairs for totals in audit.totals), "pair")
     classes = _count(audit.labels.classes, "class", "classes")
     yield element("h1", "Dataset audit")
-    yield element("p", f"{pairs} of image and mask, {classes}; seg {seg.__version__}", class_="muted")
+    yield element("p", f"{pairs} of image and mask, {classes}; seg {__version__}", class_="muted")
     yield element("div", element("b", answer), sentence, class_=f"verdict {kind}")
     header = ("split", "folders", "pairs", "image sizes", "labelled", "ignored", "unlisted")
     yield table(header, map(_split_row, audit.totals), numbers={2, 4, 5, 6})

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-import seg
+from seg import __version__
 from seg.convert.sources import Source
 from seg.convert.summary import Summary, Tally
 from seg.convert.tiles import Outputs
@@ -102,7 +102,7 @@ def write_counts(path: Path, records: Iterator[Record], manifest: Manifest, tall
 def write_about(path: Path, summary: Summary, **about: Any) -> None:
     """Write the totals of a run, ``manifest.json``; in ASCII, because a file name need not be valid UTF-8."""
     with whole(path) as temporary:
-        text = json.dumps({"version": seg.__version__, **about, **asdict(summary)}, indent=2)
+        text = json.dumps({"version": __version__, **about, **asdict(summary)}, indent=2)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-import seg
+from seg import __version__
 from seg.data.batches import make_loader
 from seg.data.checked import check
 from seg.data.dataset import SegmentationDataset
@@ -114,7 +114,7 @@ def _open(destination: Path, about: dict[str, Any], labels: LabelMap) -> None:
         raise ValueError(
             f"destination: expected an empty folder, got '{destination}' without {_RECIPE}; give a new one"
         )
-    write_json(path, about | {"version": seg.__version__})
+    write_json(path, about | {"version": __version__})
     (destination / "masks").mkdir(exist_ok=True)
     labels.save(destination / "masks" / "labels.yaml")
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-import seg
+from seg import __version__
 from seg.files import open_to_append, whole
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class _Memory:
 
     def __init__(self, purpose: str, files: Sequence[tuple[Path, ...]]) -> None:
         folder = os.path.commonpath([path.absolute().parent for paths in files for path in paths]) if files else ""
-        self.path = cache_folder() / f"{_hash(seg.__version__, purpose, folder)}.jsonl"
+        self.path = cache_folder() / f"{_hash(__version__, purpose, folder)}.jsonl"
         self.started = time.time()
         self.values: dict[str, tuple[str, Any]] = {}
         self.lines, self.wrote = 0, False

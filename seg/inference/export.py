@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import seg
+from seg import __version__
 from seg.files import checks, make_folder, whole
 from seg.files.errors import Failed
 from seg.inference import MULTIPLE, runtime, whole_image
@@ -116,7 +116,7 @@ def export_trained(
     size = _size_for(trained, size, int8=bool(calibrate))
     make_folder(Path(path).parent, "destination")
     channels = trained.reading.channels
-    description = {**trained.describe(), "version": seg.__version__, "opset": OPSET}
+    description = {**trained.describe(), "version": __version__, "opset": OPSET}
     model, maps, boxes = trained.model, 0, heads_of(trained.model, BoxRules)
     warn_of_others(trained.model, "an exported file")
     if boxes and calibrate:

@@ -94,6 +94,6 @@ def test_numbers_are_made_when_asked_for_later(tmp_path: Path) -> None:
     assert outcome(convert_folder(source, target, LABELS, read="id256", instances=numbers)) == (0, 1, 0)
     assert read(numbers / "a.png").tolist() == OBJECTS["id256"]
     with pytest.raises(
-        ValueError, match="expected only with read=labelme, coco, cityscapes_polygons, id256, id1000, which"
+        ValueError, match="expected only with read=labelme, coco, cityscapes_polygons, binary, id256, id1000, which"
     ):
         convert_folder(source, tmp_path / "other", LABELS, instances=numbers)
