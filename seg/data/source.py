@@ -86,6 +86,11 @@ class Source:
 
     def __post_init__(self) -> None:
         checks.choice("data.cache", self.cache, (None, *CACHES))
+        if self.render is not None and not callable(self.render):
+            raise ValueError(
+                f"data.render: expected null, or the options of data=synthetic, got {self.render!r}; leave it out, or "
+                "give data=synthetic"
+            )
         _ = self.reading
 
     @property

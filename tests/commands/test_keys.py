@@ -15,6 +15,11 @@ UNKNOWN = [
         r"loss.weight: expected a value that Hydra can read, got '\[1'; close its",
     ),
     ("seg-preprocess", ("source=x", "background=a:b{c}"), "background: expected a value .* \"background='a:b{c}'\""),
+    (
+        "seg-audit",
+        ("images=x", "masks=y", "destination=z", "data.render=3"),
+        "data.render: expected null, or the options",
+    ),
     ("seg-train", (*TRAIN, "+seeed=3"), "seeed: .* did you mean 'seed'?"),
     ("seg-train", (*TRAIN, "+tune.trial=2"), "tune.trial: .* did you mean 'tune.trials'?"),
     ("seg-train", (*TRAIN, "+sweep.tst=x"), "sweep.tst: .* did you mean 'sweep.test'?"),
