@@ -5,6 +5,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent / "extensions")]
 
+from pygments.lexers import TextLexer  # noqa: E402
+from sphinx.application import Sphinx  # noqa: E402
+
 import seg  # noqa: E402
 
 project = "seg-toolkit"
@@ -37,3 +40,8 @@ html_css_files = ["pages.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
+
+
+def setup(app: Sphinx) -> None:
+    """Take tables as plain text, which Pygments has no lexer for."""
+    app.add_lexer("csv", TextLexer)

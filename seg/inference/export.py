@@ -87,7 +87,8 @@ class Export:
         """Sentences: what was written, and how far it is from the checkpoint."""
         yield self.output
         what = f"{self.difference:.2%} of the pixels" if self.argmax else f"{self.difference:.1e} in any logit"
-        yield f"it differs from the checkpoint by at most {what}, on random images of {self.sizes}"
+        before = "before the change to 8 bits, " if self.calibrated else ""
+        yield f"{before}it differs from the checkpoint by at most {what}, on random images of {self.sizes}"
         if self.calibrated:
             yield (
                 f"computes with 8 bits now: {self.changed:.1%} of the pixels of {self.calibrated} images get another "

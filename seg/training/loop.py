@@ -187,7 +187,7 @@ def _interrupted(state: State) -> KeyboardInterrupt:
     state.fabric.barrier()
     position = state.position
     return KeyboardInterrupt(
-        f"saved at epoch {position.epoch}, step {position.step}; the same command goes on from there"
+        f"saved at epoch {position.epoch + 1}, step {position.step}; the same command goes on from there"
     )
 
 

@@ -227,6 +227,7 @@ def test_from_checkpoint_to_file_to_masks(tmp_path: Path, data: Path, script: Sc
     fails(script("seg-export", checkpoint="last.pt", destination="m.onnx", int8="nowhere"), 2, "'nowhere'")
     small = script("seg-export", checkpoint="last.pt", destination="out/small.onnx", int8=folder)
     assert small.returncode == 0, small.stderr
+    assert "before the change to 8 bits, it differs from the checkpoint by " in small.stdout
     assert "computes with 8 bits now: " in small.stdout
     assert not small.stderr
     fails(script("seg-export", checkpoint="last.pt", destination="out/model.pth"), 2, "ends in .onnx or .pt2, got 'out")

@@ -180,7 +180,7 @@ def test_a_stop_during_the_validation(folder: Path) -> None:
         return validate()
 
     first.validate = interrupted  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt, match="saved at epoch 0, step 3"):
+    with pytest.raises(KeyboardInterrupt, match="saved at epoch 1, step 3"):
         first.fit(stop=lambda: bool(asked))
     assert not first.lines
     second = Experiment(folder)
