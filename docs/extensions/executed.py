@@ -2,6 +2,7 @@
 
     ```{shell}                  one or several command lines; `:fails: 2` expects that exit code
     ```{python}                 Python; the value of a last expression is printed, names stay for the page
+    ```{file} my_losses.py      a file that the page writes, and shows
     ```{show} runs/a/done.json  the beginning of a file
     ```{picture} report/a.png   a picture, with `:alt:`
     {took}`-`                   how long the commands of the page took
@@ -22,7 +23,7 @@ import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import yaml
 from docutils import nodes
@@ -34,7 +35,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "docs-work"
 WORK, RESULTS = BUILD / "pages", BUILD / "results"
-CODE = re.compile(r"^(`{3,})\{(shell|python)\}\n((?:^:[^\n]*\n)*)(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"^(`{3,})\{(shell|python|file)\} *([^\n]*)\n((?:^:[^\n]*\n)*)(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 _LINES = 16
 
 
@@ -42,6 +43,7 @@ class Block(NamedTuple):
     """A fence of a page that is executed."""
 
     kind: str
+    name: str
     code: str
     fails: int
 
@@ -59,8 +61,8 @@ class Page:
         front = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
         self.after = (yaml.safe_load(front[1]) or {}).get("after") if front else None
         self.blocks = [
-            Block(kind, code, int((re.search(r"^:fails: (\d+)$", options, re.MULTILINE) or "00")[1]))
-            for _, kind, options, code in CODE.findall(text)
+            Block(kind, name.strip(), code, int((re.search(r"^:fails: (\d+)$", options, re.MULTILINE) or "00")[1]))
+            for _, kind, name, options, code in CODE.findall(text)
         ]
 
     @property
@@ -92,6 +94,10 @@ class Page:
             if block.kind == "python":
                 python = python or Python(folder)
                 code, output = python.run(block.code)
+            elif block.kind == "file":
+                (folder / block.name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / block.name).write_text(block.code, encoding="utf-8")
+                code, output = 0, ""
             else:
                 code, output = shell(block.code, folder)
             if code != block.fails:
@@ -251,6 +257,22 @@ class Executed(_OfPage):
         return shown
 
 
+class Written(_OfPage):
+    """A file that the page writes."""
+
+    has_content = True
+    required_arguments = 1
+    languages: ClassVar = {".py": "python", ".yaml": "yaml"}
+
+    def run(self) -> list[nodes.Node]:
+        self.env.temp_data["executed"] = self.env.temp_data.get("executed", 0) + 1
+        code, name = "\n".join(self.content), self.arguments[0]
+        block = nodes.literal_block(code, code, language=self.languages.get(Path(name).suffix, "text"))
+        return [
+            nodes.container("", nodes.caption(name, name), block, literal_block=True, classes=["literal-block-wrapper"])
+        ]
+
+
 class Show(_OfPage):
     """The beginning of a file that the page made."""
 
@@ -316,6 +338,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", _forget)
     for name in ("shell", "python"):
         app.add_directive(name, Executed)
+    app.add_directive("file", Written)
     app.add_directive("show", Show)
     app.add_directive("picture", Picture)
     app.add_role("took", Took())
