@@ -86,7 +86,7 @@ class Page:
         folder = WORK / self.name
         shutil.rmtree(folder, ignore_errors=True)
         if self.after:
-            shutil.copytree(WORK / self.after, folder, symlinks=True)
+            shutil.copytree(WORK / self.after, folder, symlinks=True, copy_function=copied)
         folder.mkdir(parents=True, exist_ok=True)
         started, outputs = time.perf_counter(), []
         python: Python | None = None
@@ -110,6 +110,14 @@ class Page:
         self.result.parent.mkdir(parents=True, exist_ok=True)
         told = {"key": key, "seconds": time.perf_counter() - started, "outputs": outputs}
         self.result.write_text(json.dumps(told, indent=1))
+
+
+def copied(source: str, target: str) -> None:
+    """Copy a file; a checkpoint, which is large and is only ever replaced as a whole, gets a second name instead."""
+    if source.endswith(".pt"):
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)
 
 
 def environment() -> dict[str, str]:

@@ -9,7 +9,7 @@ A map of your own is such a file. For example, ``my_palette.yaml``::
     # Roads and buildings from above.
     # Source: the colours of our annotators' guide, page 3.
     classes:
-      - {name: road, colors: [[128, 64, 128], [130, 66, 130]], id: 1}  # ids: of label images that hold numbers
+      - {name: road, colors: [[128, 64, 128], [130, 66, 130]], id: 1}  # of label images that hold numbers
       - {name: building, color: "#464646", id: 2}
       - {name: unlabelled, color: [0, 0, 0], id: 0, ignore: true}
 
