@@ -91,6 +91,28 @@ def _wide(value: Tensor) -> Tensor:
     return value if value.device.type == "mps" else value.double()
 
 
+def laid_out(model: nn.Module) -> nn.Module:
+    """Return the model with weights in channels_last: a fifth faster on the CPU as well, and what GPUs want.
+
+    But for dilated convolutions: of those in bfloat16, oneDNN's gradients of the weights in channels_last are wrong by
+    more than their size on processors that compute with bfloat16 (torch 2.14: depthwise ones, and 24 channels, from
+    maps of 32 x 32 on).
+    """
+    model = model.to(memory_format=torch.channels_last)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and max(module.dilation) > 1:
+            module.to(memory_format=torch.contiguous_format)
+            module.register_forward_pre_hook(_by_channel)
+    return model
+
+
+def _by_channel(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
+    """Lay out what a convolution of bfloat16 on the CPU is given as its weights are."""
+    (images,) = inputs
+    narrow = images.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
+    return (images.contiguous(),) if images.device.type == "cpu" and narrow else None
+
+
 class State:
     """Everything that the next training step depends on: parts that have state, by name.
 
@@ -118,8 +140,7 @@ class State:
         compile: bool = False,
         seed: int = 0,
     ) -> None:
-        # channels last: a fifth faster on the CPU as well, and what GPUs want
-        self.model = model.to(memory_format=torch.channels_last)
+        self.model = laid_out(model)
         compiled = cast(nn.Module, torch.compile(self.model)) if compile else self.model
         self.wrapped, self.optimizer = fabric.setup(compiled, optimizer)
         self.objective, self.scheduler, self.fabric, self.seed = objective, scheduler, fabric, seed
