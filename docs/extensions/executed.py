@@ -316,8 +316,7 @@ class Took(SphinxRole):
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         path = RESULTS / f"{self.env.docname}.json"
         seconds = json.loads(path.read_text())["seconds"]
-        text = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
-        return [nodes.Text(f"{text} on one core")], []
+        return [nodes.Text(f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes")], []
 
 
 class Made(SphinxRole):

@@ -20,6 +20,7 @@ UNKNOWN = [
         ("images=x", "masks=y", "destination=z", "data.render=3"),
         "data.render: expected null, or the options",
     ),
+    ("seg-train", (*TRAIN, "loss=dyce"), r"Could not find 'loss/dyce' .* unified_focal \S+; did you mean loss=dice\?$"),
     ("seg-train", (*TRAIN, "+seeed=3"), "seeed: .* did you mean 'seed'?"),
     ("seg-train", (*TRAIN, "+tune.trial=2"), "tune.trial: .* did you mean 'tune.trials'?"),
     ("seg-train", (*TRAIN, "+sweep.tst=x"), "sweep.tst: .* did you mean 'sweep.test'?"),

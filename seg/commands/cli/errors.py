@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import hydra
-from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -57,8 +57,17 @@ def one_line(error: BaseException, config_name: str) -> str:
     if several := re.search(r"Ambiguous value for argument '([^=']*)=(.*?)'\n", str(error)):
         key, value = several.groups()
         return f"{key}: expected one value, got {value}; give {key}=[{value}] for a list, or -m to run each"
+    if isinstance(error, MissingConfigException) and (found := re.search(r"Could not find '([^']*)'", str(error))):
+        text = " ".join(str(error)[found.start() :].split()).partition(" Config search path")[0]
+        group, _, name = found[1].rpartition("/")
+        close = difflib.get_close_matches(name, text.split(), n=1)
+        return f"{text}; " + (f"did you mean {group}={close[0]}?" if close else "choose one of them")
     if isinstance(error, OverrideParseException):
-        return _unreadable(error.override)
+        key, _, value = error.override.partition("=")
+        return (
+            f"{key}: expected a value that Hydra can read, got {value!r}; close its brackets and quotes, and give text "
+            f"with such signs in two pairs of quotes, \"{key}='{value}'\""
+        )
     if isinstance(error, OSError) and _is_full(error):
         return (
             f"expected space for '{error.filename or 'what is written'}', got '{error.strerror}'; free some, and give "
@@ -74,15 +83,6 @@ def one_line(error: BaseException, config_name: str) -> str:
 
 def _is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-def _unreadable(argument: str) -> str:
-    """Say what is wrong with an argument that is not in Hydra's grammar."""
-    key, _, value = argument.partition("=")
-    return (
-        f"{key}: expected a value that Hydra can read, got {value!r}; close its brackets and quotes, and give text "
-        f"with such signs in two pairs of quotes, \"{key}='{value}'\""
-    )
 
 
 def _unknown_key(key: str, config_name: str) -> str:
