@@ -78,6 +78,16 @@ IDLE = [
     ("seg-evaluate", (*EVALUATED, "instance_template={}.jpg"), "instance_template: expected it with instances alone"),
     ("seg-evaluate", (*EVALUATED, "trust=[mine]"), "trust: expected it with checkpoint alone"),
     ("seg-train", (*TRAIN, "data.instance_template={}_i.png"), "expected it with data.train.instances alone"),
+    (
+        "seg-train",
+        (*TRAIN, "fit.steps=9", "fit.epochs=3"),
+        "fit.epochs: expected it with fit.steps=null alone, got '3'",
+    ),
+    (
+        "seg-train",
+        (*TRAIN, "loss=ce_dice", "loss.weights.dice=0", "loss.terms.dice.smooth=2"),
+        "loss.terms.dice.smooth: expected it with loss.weights.dice above 0 alone",
+    ),
     ("seg-train", (*TRAIN, "fit.freeze_norm=false"), "fit.freeze_norm: expected it with fit.freeze alone, got 'false'"),
     ("seg-train", (*TRAIN, "loader.repeat_below=0.1"), "loader.repeat_below: .* with loader.sampler=repeat alone"),
     ("seg-train", (*TRAIN, "tune.epochs=2"), "tune.epochs: expected it with tune.trials alone, got '2' without"),

@@ -1,7 +1,7 @@
 """Options that have no effect in a request, because of what stands beside them.
 
-A line of `NEEDS` says what options need; only those that the command line names are held against it, and only where
-they are not what they are by default. A sweep is not: an option may be for some of its runs.
+A line of `NEEDS` says what options of a command need, and whether it is there; those of the command line are held
+against it, where they are not as they are by default. A sweep is not: an option may be for some of its runs.
 """
 
 import re
@@ -28,6 +28,7 @@ def _is_exported(checkpoint: Any) -> bool:
 
 NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
     "train": [
+        (["fit.epochs"], "fit.steps=null", lambda config: config.fit.steps is None),
         (["fit.freeze_norm"], "fit.freeze", lambda config: config.fit.freeze),
         (["loader.repeat_below"], "loader.sampler=repeat", lambda config: config.loader.sampler == "repeat"),
         (["tune.share", "tune.epochs", "tune.space"], "tune.trials", lambda config: config.tune.trials),
@@ -55,7 +56,6 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
     ],
     "audit": [(["data.val_share", "data.split_seed"], _SHARED_OUT, _is_shared_out)],
 }
-"""By command: options, what they need, and whether it is there."""
 
 
 def check_idle(config: DictConfig, conf: Path, name: str) -> None:
@@ -91,9 +91,11 @@ def _default(conf: Path, name: str, key: str) -> Any:
 
 
 def _check_rate(config: DictConfig, key: str, value: str) -> None:
-    """Refuse an option of what never happens, ``augment.blur.sigma`` beside ``augment.blur.p=0``."""
+    """Refuse an option of what never happens, ``augment.blur.sigma`` beside ``augment.blur.p=0``, or never counts."""
     part, _, option = key.rpartition(".")
     rates = {"augment": ["p"], "regularizer": ["p", "beta"]}.get(key.partition(".")[0], [])
     for rate in rates:
         if option not in rates and part and OmegaConf.select(config, f"{part}.{rate}") == 0:
             checks.idle(key, value, None, f"{part}.{rate} above 0")
+    if (term := re.match(r"loss\.terms\.(\w+)\.", key)) and OmegaConf.select(config, f"loss.weights.{term[1]}") == 0:
+        checks.idle(key, value, None, f"loss.weights.{term[1]} above 0")
