@@ -31,10 +31,11 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective, SphinxRole
+from warm import SESSION, Warm
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "docs-work"
-WORK, RESULTS = BUILD / "pages", BUILD / "results"
+WORK, RESULTS, BIN = BUILD / "pages", BUILD / "results", BUILD / "bin"
 CODE = re.compile(r"^(`{3,})\{(shell|python|file)\} *([^\n]*)\n((?:^:[^\n]*\n)*)(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 _LINES = 16
 
@@ -75,14 +76,16 @@ class Page:
         before = pages[self.after].key(pages, toolkit) if self.after else toolkit
         return hashlib.sha256(json.dumps([before, self.blocks]).encode()).hexdigest()
 
-    def run(self, key: str, pages: dict[str, "Page"]) -> None:
-        """Execute the page, unless that has been done.
+    def done(self, key: str) -> bool:
+        """Tell whether the page was executed with the same outcome as it would have now."""
+        return self.result.is_file() and json.loads(self.result.read_text())["key"] == key
+
+    def run(self, key: str) -> None:
+        """Execute the page.
 
         Raises:
             ExtensionError: a command ended in another way than the page says.
         """
-        if self.result.is_file() and json.loads(self.result.read_text())["key"] == key:
-            return
         folder = WORK / self.name
         shutil.rmtree(folder, ignore_errors=True)
         if self.after:
@@ -124,7 +127,7 @@ def environment() -> dict[str, str]:
     """Return the variables of a command: this environment's scripts, a home of its own, no colours."""
     home = BUILD / "home"
     home.mkdir(parents=True, exist_ok=True)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = os.pathsep.join([str(BIN), str(Path(sys.executable).parent), os.environ["PATH"]])
     return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": "96", "NO_COLOR": "1", "TERM": "dumb",
             "OMP_NUM_THREADS": "1", "SEG_CACHE": str(home / "checked")}  # fmt: skip
 
@@ -145,8 +148,8 @@ class Python:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("session.py"))], cwd=folder, text=True,
-            env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [str(BIN / SESSION)], cwd=folder, text=True, env=environment(), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )  # fmt: skip
 
     def run(self, code: str) -> tuple[int, str]:
@@ -190,7 +193,7 @@ def toolkit_digest() -> str:
     digest = hashlib.sha256()
     here = Path(__file__)
     files = [path for folder in ("seg", "conf") for path in (ROOT / folder).rglob("*") if path.is_file()]
-    for path in (*sorted(files), here, here.with_name("session.py")):
+    for path in (*sorted(files), here, here.with_name("session.py"), here.with_name("warm.py")):
         if "__pycache__" not in path.parts:
             digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return digest.hexdigest()
@@ -201,10 +204,19 @@ def execute(app: Sphinx) -> None:
     source = Path(app.srcdir)
     found = (Page(path, source) for path in sorted(source.rglob("*.md")))
     pages = {page.name: page for page in found}
+    for page in pages.values():
+        if page.after and page.after not in pages:
+            raise ExtensionError(f"{page.name}: expected a page as after, got '{page.after}'")
     toolkit = toolkit_digest()
+    keys = {page.name: page.key(pages, toolkit) for page in pages.values()}
+    needed = [page for page in pages.values() if page.blocks and not page.done(keys[page.name])]
+    if not needed:
+        return
     done: dict[str, Future[None]] = {}
 
-    def start(page: Page) -> Future[None]:
+    def start(page: Page) -> "Future[None] | None":
+        if page not in needed:
+            return None
         if page.name not in done:
             before = start(pages[page.after]) if page.after else None
             done[page.name] = pool.submit(work, page, before)
@@ -213,14 +225,11 @@ def execute(app: Sphinx) -> None:
     def work(page: Page, before: "Future[None] | None") -> None:
         if before:
             before.result()
-        page.run(page.key(pages, toolkit), pages)
+        page.run(keys[page.name])
 
-    with ThreadPoolExecutor(2) as pool:
-        for page in pages.values():
-            if page.after and page.after not in pages:
-                raise ExtensionError(f"{page.name}: expected a page as after, got '{page.after}'")
-            if page.blocks:
-                start(page)
+    with Warm(BIN), ThreadPoolExecutor(2) as pool:
+        for page in needed:
+            start(page)
     wrong = {str(error): None for future in done.values() if (error := future.exception())}
     if wrong:
         raise ExtensionError("\n\n".join(wrong))
