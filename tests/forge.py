@@ -28,7 +28,7 @@ import torch
 
 PRELOADED = (
     "hydra.main",
-    "lightning.fabric",
+    "lightning_fabric",
     "matplotlib.pyplot",
     "rich.progress",
     "segmentation_models_pytorch",
@@ -144,7 +144,7 @@ def begin(scripts: dict[str, str], request: dict[str, Any]) -> int:
         return other
 
     if others:
-        launcher = import_module("lightning.fabric.strategies.launchers.subprocess_script")
+        launcher = import_module("lightning_fabric.strategies.launchers.subprocess_script")
         launcher.subprocess = SimpleNamespace(Popen=launch)  # type: ignore[attr-defined]
     return become(scripts, request)
 
@@ -160,7 +160,7 @@ def become(scripts: dict[str, str], request: dict[str, Any]) -> int:
     os.chdir(request["cwd"])
     if threads := os.environ.get("OMP_NUM_THREADS"):  # this as well as the next are read when they are loaded
         torch.set_num_threads(int(threads))
-    rank = import_module("lightning.fabric.utilities.rank_zero")
+    rank = import_module("lightning_fabric.utilities.rank_zero")
     rank.rank_zero_only.rank = rank._get_rank() or 0
     command, *arguments = request["command"]
     sys.argv = [command, *arguments]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from lightning.fabric import Fabric
 from omegaconf import DictConfig
 from torch import nn
 
@@ -25,6 +24,7 @@ from seg.metrics.catalogue import check_monitor
 from seg.runs.environment import environment
 from seg.tasks.building import make_objective
 from seg.training.device import gpu_names, library_versions, make_fabric
+from seg.training.fabric import Fabric
 from seg.training.loaders import make_loaders
 from seg.training.optim import parameter_groups
 from seg.training.processes import broadcast_from_first, fail_together, is_first, shared_cache

@@ -9,12 +9,11 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, default_collate
@@ -23,6 +22,9 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 from seg.data.dataset import Key, Sample
 from seg.data.sampling import SAMPLERS
 from seg.files import checks
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ def make_loader(
     *,
     workers: int,
     device: torch.device,
-    fabric: Fabric | None = None,
+    fabric: "Fabric | None" = None,
     collate_fn: Callable[[Sequence[Any]], Any] = collate,
 ) -> DataLoader[Any]:
     """Make a loader over ``batches`` whose iteration leaves the global RNG alone.

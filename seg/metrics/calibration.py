@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from seg.files import checks
@@ -131,6 +130,8 @@ def fit_temperature(logits: Tensor, target: Tensor) -> float:
         return float(F.cross_entropy(logits / math.exp(log_temperature), target))
 
     least, most = map(math.log, RANGE)
+    from scipy.optimize import minimize_scalar  # half a second, wanted by few
+
     found = float(minimize_scalar(loss, bounds=(least, most), method="bounded", options={"xatol": 1e-4}).x)
     if min(found - least, most - found) < 1e-3 or min(loss(least), loss(most)) <= loss(found):
         raise ValueError(

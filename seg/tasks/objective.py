@@ -90,7 +90,6 @@ from inspect import signature
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
@@ -263,6 +262,8 @@ class MultiTask(nn.Module):
     def _prepared(self, name: str, masks: Tensor) -> Any:
         """Return what the workers did not prepare."""
         samples = [self.prepare.of_task(name, mask) for mask in masks.cpu()]
+        from lightning_fabric.utilities import move_data_to_device  # training has loaded it
+
         return move_data_to_device(default_collate(samples), masks.device)
 
 

@@ -12,10 +12,9 @@ import numpy
 import segmentation_models_pytorch
 import torch
 import torchvision
-from lightning.fabric import Fabric
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from seg.files import checks
+from seg.training.fabric import Fabric, SLURMEnvironment
 from seg.training.processes import leave_world
 from seg.training.signals import end_with_parent
 
@@ -83,7 +82,7 @@ def make_fabric(options: DeviceOptions) -> Fabric:
     if options.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(options.deterministic)
-    for noisy in ("lightning.fabric", "lightning.pytorch", "huggingface_hub"):
+    for noisy in ("lightning_fabric", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # nobody has to use it

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from lightning.fabric import Fabric
 from torch.utils.data import DataLoader
 
 from seg.data.batches import EvaluationBatches, LoaderOptions, TrainBatches, make_loader
@@ -13,6 +12,7 @@ from seg.data.dataset import SegmentationDataset
 from seg.data.sampling import sampling_weights
 from seg.data.source import Data
 from seg.models import Normalization
+from seg.training.fabric import Fabric
 from seg.training.options import FitOptions
 
 

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from seg.data.cache import Cache, MemoryCache, check_space, decoded_shapes, disk_cache
 from seg.data.source import Data
 from seg.files.errors import AlreadyTold
+from seg.training.fabric import Fabric, rank_zero_only
 
 T = TypeVar("T")
 

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
@@ -15,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from seg.tasks.objective import Losses, Objective
 from seg.training.averaging import Average, Stateful
+from seg.training.fabric import Fabric
 from seg.training.options import FitOptions
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import LABELS, write_pairs
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 from seg.data import cache as cache_room
 from seg.data.batches import EvaluationBatches, make_loader

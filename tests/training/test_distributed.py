@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import Tensor, multiprocessing, nn
 from torch.utils.data import default_collate
 

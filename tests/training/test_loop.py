@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import write_pairs
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import nn
 
 from seg import training

@@ -14,7 +14,7 @@ from seg.files.constructors import check_kinds, placed, refusal
 if TYPE_CHECKING:
     from seg.data.source import Source
 
-_INSTALLED = {"lightning", "seg", "segmentation_models_pytorch", "timm", "torch", "torchvision"}
+_INSTALLED = {"lightning_fabric", "seg", "segmentation_models_pytorch", "timm", "torch", "torchvision"}
 
 
 def instantiate(config: Mapping[str, Any], *args: Any, group: str = "", **kwargs: Any) -> Any:

@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from seg.labels import IGNORE
 
@@ -109,6 +107,9 @@ def _numbered(values: NDArray[np.int32]) -> NDArray[np.int64]:
 
 def _components(runs: _Runs, width: int) -> NDArray[np.int32]:
     """Return the component (r,) of each run: runs of one value in neighbouring rows that touch, also at a corner."""
+    from scipy.sparse import coo_array  # half a second, wanted by few
+    from scipy.sparse.csgraph import connected_components
+
     first, end, value = runs
     above = np.searchsorted(end, first + width - (first % width > 0), side="right")  # the first run below that touches
     below = np.searchsorted(first, end + width + (end % width > 0), side="left")  # the one after the last such run
