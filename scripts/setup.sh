@@ -35,8 +35,28 @@ if [ ! -x "$venv/bin/python" ]; then
     exit 1
   }
 fi
-say "installing dependencies (the first time about 3 minutes; on Linux 6 GB: torch comes with CUDA)"
+# What pip is at, on one line of a terminal, else a line for each large file; it goes on where an earlier try was cut.
+progress() {
+  local count=0 word file size
+  while read -r word file size; do
+    if [[ $file = *.metadata ]]; then continue; fi
+    case $word in
+      Downloading | Processing) count=$((count + 1)) ;;
+      Using) file=${size% (*} size="(${size##* (}" count=$((count + 1)) ;;  # Using cached FILE (SIZE)
+      Installing) file="all of them, which takes as long again" size="" ;;
+      *) continue ;;
+    esac
+    if [ -t 1 ]; then
+      printf '\r\033[K   %s packages: %s %s' "$count" "${file##*/}" "$size"
+    elif [[ $word = Installing || $size =~ [0-9]{3}\.?[0-9]*\ MB ]]; then
+      printf '   %s packages: %s %s\n' "$count" "${file##*/}" "$size"
+    fi
+  done
+  if [ -t 1 ]; then printf '\r\033[K'; fi
+}
+
+say "installing dependencies: the first time 6 GB on Linux (torch comes with CUDA) and about 4 minutes"
 pip=("$venv/bin/python" -m pip --disable-pip-version-check)
 "${pip[@]}" install -qq --constraint constraints.txt --upgrade pip
-"${pip[@]}" install -qq --constraint constraints.txt --build-constraint constraints.txt --editable '.[dev]'
+"${pip[@]}" install --constraint constraints.txt --build-constraint constraints.txt --editable '.[dev]' | progress
 say "ready: $("$venv/bin/seg-preprocess" --version)"
