@@ -7,19 +7,20 @@ of other tools is written {code}`key=value`.
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import yaml
 from docutils import nodes
 from docutils.utils import get_source_line
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
 
-import seg.commands.cli.help as command_help
+from seg.report.options import Option, OptionFile, groups_of, parse
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
-COMMANDS = ("preprocess", "audit", "augment", "train", "evaluate", "predict", "export", "diagnose", "compare")
+COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
 PURPOSES = {
     "augment": "What training images go through: a recipe of transforms.",
     "average": "A running average of the weights, which is what is validated and kept.",
@@ -39,52 +40,6 @@ PURPOSES = {
     "weighting": "How the losses of tasks, or the terms of a composite loss, become one.",
 }
 log = logging.getLogger(__name__)
-
-
-class Option(NamedTuple):
-    """One key of a YAML file, with dots."""
-
-    key: str
-    default: str
-    meaning: str
-
-
-def options_of(text: str) -> Iterator[Option]:
-    """Yield the options of a YAML file, with the comments beside and below them."""
-    path: list[tuple[int, str]] = []
-    pending: Option | None = None
-    comment_at = 0
-    for line in text.splitlines():
-        key = re.match(r"( *)([\w.]+):(?: +((?:\"[^\"]*\"|'[^']*'|[^#\s]|#(?=\S)| +(?!#))*))? *(# ?(.*))?$", line)
-        continued = re.match(r" +# ?(.*)$", line)
-        if key:
-            if pending:
-                yield pending
-            indent = len(key[1])
-            path = [(at, name) for at, name in path if at < indent]
-            path.append((indent, key[2]))
-            comment_at = key.start(4)
-            value = (key[3] or "").strip()
-            name = ".".join(name for _, name in path)
-            pending = None if key[2].startswith("_") else Option(name, value, (key[5] or "").strip())
-        elif continued and pending and line.index("#") == comment_at:
-            pending = pending._replace(meaning=f"{pending.meaning} {continued[1].strip()}")
-        elif pending:
-            yield pending
-            pending = None
-    if pending:
-        yield pending
-
-
-def body_of(text: str) -> tuple[str, str, str]:
-    """Return what a file says at its head, its defaults, and the rest without what is Hydra's."""
-    intro = re.match(r"(?:#.*\n)*", text)
-    assert intro is not None
-    rest = text[intro.end() :]
-    said = re.sub(r"^# ?", "", intro[0], flags=re.MULTILINE)
-    defaults = re.search(r"^defaults:\n((?:  .*\n)*)", rest, re.MULTILINE)
-    rest = re.sub(r"^(?:defaults|hydra):.*\n(?: .*\n|\n)*", "", rest, flags=re.MULTILINE)
-    return said, defaults[1] if defaults else "", rest
 
 
 def table(options: list[Option], prefix: str = "") -> str:
@@ -110,10 +65,12 @@ def plain(comment: str) -> str:
 def intro(said: str) -> str:
     """Return the head of a file: sentences as a paragraph, indented command lines as code."""
     parts: list[str] = []
-    for code, lines in _runs(said.splitlines()):
+    pages = re.findall(r"^Page: docs/(.*)\.md$", said, re.MULTILINE)
+    for code, lines in _runs([line for line in said.splitlines() if not line.startswith("Page: ")]):
         parts.append(
             "```text\n" + "\n".join(line.strip() for line in lines) + "\n```" if code else plain(" ".join(lines))
         )
+    parts += [f"Step by step: {{doc}}`/{page}`." for page in pages]
     return "\n\n".join(parts) + "\n"
 
 
@@ -130,32 +87,36 @@ def _runs(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
         yield code, run
 
 
+def read(name: str) -> OptionFile:
+    """Take a file of ``conf/`` apart."""
+    return parse((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
 def known() -> set[str]:
     """Return every key that a command takes: those of the commands, and those of each group under its name."""
-    keys = {option.key for name in COMMANDS for option in options_of(body_of((CONF / f"{name}.yaml").read_text())[2])}
+    keys = {option.key for name in COMMANDS for option in read(name).options}
     for path in CONF.glob("*/*.yaml"):
-        group = path.parent.name
-        whole = {option.key for option in options_of(body_of(path.read_text())[2])}
+        group, file = path.parent.name, parse(path.read_text(encoding="utf-8"))
+        whole = {option.key for option in file.options}
         keys |= {group} | {f"{group}.{key}" for key in whole}
-        keys |= whole if "# @package _global_" in path.read_text() else set()
+        keys |= whole if file.top else set()
     return keys
 
 
 def command_page(name: str) -> str:
     """Return the page of a command."""
-    said, defaults, rest = body_of((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
-    groups = command_help.groups_of((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
+    file = read(name)
     chosen = []
-    for group, option in groups.items():
-        line = re.search(rf"^  - {group}:.*?# *(.*)$", defaults, re.MULTILINE)
+    for group, option in groups_of((CONF / f"{name}.yaml").read_text(encoding="utf-8")).items():
+        line = re.search(rf"^  - {group}:.*?# *(.*)$", file.defaults, re.MULTILINE)
         meaning = line[1] if line else PURPOSES.get(group, "")
-        chosen.append(Option(f"[{group}](../groups/{group}.md)", option, meaning))
-    parts = [f"# seg-{name}\n", intro(said), "## Options\n", table(list(options_of(rest)))]
+        chosen.append(Option(f"[{group}](../groups/{group}.md)", option, (meaning,)))
+    parts = [f"# seg-{name}\n", intro(file.head), "## Options\n", table(file.options)]
     if chosen:
         parts += [
             "## Groups\n",
             "`GROUP=NAME` chooses a file; its options are `GROUP.OPTION`.\n",
-            listed("group", chosen),
+            listed("group", [(each.key, each.default, each.meaning) for each in chosen]),
         ]
     return "\n".join(parts)
 
@@ -164,17 +125,49 @@ def group_page(group: str) -> str:
     """Return the page of a group: what can be chosen, with the options of each."""
     parts = [f"# {group}\n", PURPOSES[group] + "\n"]
     for path in sorted((CONF / group).glob("*.yaml")):
-        said, defaults, rest = body_of(path.read_text(encoding="utf-8"))
-        said = "\n".join(line for line in said.splitlines() if not line.startswith("@package"))
-        whole = "# @package _global_" in path.read_text(encoding="utf-8")
-        options = list(options_of(rest))
-        target = re.search(r"^_target_: ([\w.]+)", rest, re.MULTILINE)
+        file = parse(path.read_text(encoding="utf-8"))
+        target = re.search(r"^_target_: ([\w.]+)", file.body, re.MULTILINE)
         made = f"Made by `{target[1]}`.\n" if target else ""
-        bases = re.findall(r"^  - (?!_self_)(\S.*?) *(?:#.*)?$", defaults, re.MULTILINE)
-        built = f"Built on {', '.join(f'`{base}`' for base in bases)}.\n" if bases else ""
-        parts += [f"## {group}={path.stem}\n", intro(said) if said.strip() else "", made, built]
-        parts.append(table(options, "" if whole else f"{group}."))
+        built = f"Built on {', '.join(f'`{base}`' for base in file.built_on)}.\n" if file.built_on else ""
+        parts += [f"## {group}={path.stem}\n", intro(file.head) if file.head.strip() else "", made, built]
+        parts.append(table(file.options, "" if file.top else f"{group}."))
     return "\n".join(parts)
+
+
+def check_complete(pages: dict[str, str]) -> None:
+    """Make sure that the page of a command has a row for each of its options, and that of a group for each choice's.
+
+    The options are those of a parser of YAML, which reads no comments and knows nothing of how pages are made.
+
+    Raises:
+        ExtensionError: an option has no row.
+    """
+    for path in sorted(CONF.glob("**/*.yaml")):
+        group = path.parent.name if path.parent != CONF else ""
+        if group == "hydra":
+            continue
+        text = path.read_text(encoding="utf-8")
+        page = pages[f"groups/{group}.md" if group else f"commands/{path.stem}.md"]
+        page = page.partition(f"\n## {group}={path.stem}\n")[2].partition("\n## ")[0] if group else page
+        prefix = f"{group}." if group and not parse(text).top else ""
+        for key in leaves(yaml.safe_load(text) or {}):
+            inline = f"\n* - `{prefix}{key.rpartition('.')[0]}`\n  - `{{"
+            if f"\n* - `{prefix}{key}`\n" not in page and inline not in page:
+                raise ExtensionError(
+                    f"{path.relative_to(ROOT)}: expected a row of the reference for {key}, got none; write the option "
+                    "on a line of its own, with a comment"
+                )
+
+
+def leaves(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the options of a YAML file, with dots; of what is written in one line, ``{when: end}``, too."""
+    for key, value in node.items():
+        if str(key).startswith("_") or (not prefix and key in ("defaults", "hydra")):
+            continue
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
 
 
 def room_page(room: str) -> str:
@@ -195,6 +188,7 @@ def write(app: Sphinx) -> None:
     pages |= {f"python/{room}.md": room_page(room) for room in rooms if room not in ("commands", "files")}
     measured = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
     pages |= {f"results/{path.name}": path.read_text(encoding="utf-8") for path in measured}
+    check_complete(pages)
     for name, text in pages.items():
         path = folder / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:

@@ -6,6 +6,7 @@ To add one, such as ``seg-count``: its options in ``conf/count.yaml``, whose com
 
     # Count the images of a folder.
     #   seg-count images=photos destination=counted
+    # Page: docs/howto/count.md
     defaults:
       - hydra: quiet
       - _self_
@@ -58,7 +59,10 @@ What bites here:
   has, and values of another kind than the default.
 - Hydra turns what a callback raises into a warning: the sweep checks in its first job instead. A merge does not put
   ``???`` over a value: a recipe that needs a file names one.
-- ``--help`` prints the comments of ``conf/``: an option without a comment has no documentation.
+- ``--help`` prints the comments of ``conf/``: an option without a comment has no documentation. In at most 60 lines,
+  with three command lines and the page that shows the command:
+  what stands above a line ``# further options`` comes first, and the first line of a longer comment, which ends in a
+  colon, stands for it. See `seg.report.options`.
 - What several processes or runs may say, one says: warnings once for a text, a sweep one line a run.
 - Trials of ``tune`` are ordinary runs with a fixed seed: a search that was cut off repeats itself, and skips what is
   complete.

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
-import hydra
 import numpy as np
 import pytest
 import torch
@@ -475,40 +474,6 @@ def test_tiles_and_back(tmp_path: Path, script: Script) -> None:
     assert f"{len(masks)} converted, 0 unchanged, 0 failed" in result.stdout
     mask, colors = (cv2.imread(str(tmp_path / folder / masks[0]), -1) for folder in ("masks", "colors"))
     np.testing.assert_array_equal(colors[..., ::-1], colorize(mask, LABELS.palette))
-
-
-@pytest.mark.parametrize(
-    "name", ["preprocess", "audit", "train", "evaluate", "predict", "diagnose", "export", "compare"]
-)
-def test_help_names_every_option(name: str, script: Script) -> None:
-    """Every key that the configuration has, with the comment that says what it is; no key that it has not."""
-    shown = script(f"seg-{name}", "--help").stdout
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = hydra.compose(name)
-    for key in config:
-        assert re.search(rf"^{key}:", shown, re.MULTILINE), key
-    assert set(re.findall(r"^(\w+):", shown.partition("\n\n")[2], re.MULTILINE)) <= set(config) | {
-        "sweep",
-        "experiment",
-        "model",
-    }
-    assert "hydra:" not in shown
-    assert re.fullmatch(rf"seg-{name} \d+\.\d+\.\d+.*\n", script(f"seg-{name}", "--version").stdout)
-
-
-def test_help_shows_groups(tmp_path: Path, script: Script) -> None:
-    shown = script("seg-train", "--help").stdout
-    for line in ("augment: standard  # augment=NAME, one of ", "  val_share: 0.2  ", "  epochs: 40"):
-        assert line in shown
-    assert re.search("loss: cross_entropy  # loss=NAME, one of boundary, .*focal", shown)
-    (tmp_path / "my" / "loss").mkdir(parents=True)
-    (tmp_path / "my" / "loss" / "wing.yaml").write_text("_target_: my.Wing\nwidth: 10.0  # of the wing\n")
-    for option in (["--config-dir", "my"], ["--config-dir=my"]):
-        shown = script("seg-train", *option, "loss=wing", "-h").stdout
-        assert "loss: wing  # loss=NAME, one of boundary" in shown
-        assert "  width: 10.0  # of the wing" in shown
-    assert "  destination: data/synthetic\n" in script("seg-train", "data=synthetic", "--help").stdout
-    assert re.search("inflate: (libdeflate|zlib)", script("seg-preprocess", "--version").stdout)
 
 
 def test_tracebacks_on_request(start: Callable[..., Started]) -> None:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import seg
 from seg.commands import end_at_once
-from seg.commands.cli.help import conf_dir, groups_of, help_text
+from seg.commands.cli.help import conf_dir, print_help
 from seg.commands.cli.overrides import beside_groups, quoted, without_null
 from seg.commands.cli.targets import instantiate, trusted_modules
 from seg.commands.cli.terminal import print_anything, print_logs
 from seg.files import checks
 from seg.files.errors import AlreadyTold, end_by_signal
+from seg.report.options import groups_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -40,13 +41,9 @@ def run(task: Task, config_name: str, version: Callable[[], str] | None = None) 
     if "--version" in sys.argv[1:]:
         print(f"seg-{config_name} {seg.__version__}" + (f" ({version()})" if version else ""))
         return
-    if {"--help", "-h"} & set(sys.argv[1:]):
-        try:
-            print(help_text(conf_dir(), config_name, sys.argv[1:]), flush=True)
-        except BrokenPipeError:  # the reader, such as `head`, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
     try:
+        if print_help(config_name, sys.argv[1:]):
+            return
         groups = groups_of((conf_dir() / f"{config_name}.yaml").read_text(encoding="utf-8"))
         sys.argv[1:] = without_null(quoted(sys.argv[1:]), groups, conf_dir())
         if config_name == "compare":

@@ -104,7 +104,7 @@ def _unknown_key(key: str, config_name: str) -> str:
     ends = [known_key for known_key in known if known_key.endswith(f".{key}")]
     close = difflib.get_close_matches(key, [*known, *further], n=1) or ends
     meant = f" did you mean '{'+' if close[0] not in known else ''}{close[0]}'?" if close else ""
-    return f"unknown key '{key}';{meant} seg-{config_name} --help lists every group and option"
+    return f"unknown key '{key}';{meant} seg-{config_name} --help lists groups and options"
 
 
 def _options(group: Any) -> list[str]:

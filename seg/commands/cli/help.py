@@ -1,16 +1,14 @@
-"""``--help``: the configuration files themselves, whose comments say what each option does. Loads no Hydra."""
+"""``--help``: what of it is asked for on the command line. Loads no Hydra."""
 
+import os
 import re
+import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import seg
-
-# what is Hydra's, not the user's; and the names of options that nobody would replace
-_BLOCKS = re.compile(
-    r"^(?:defaults|hydra):.*\n(?: .*\n|\n)*|^ *_target_: seg\.[\w.]*\.(?:\w*Options|Source|Part)\n", re.MULTILINE
-)
+from seg.report.help import Command, short_help, topic_help
 
 
 def conf_dir() -> Path:
@@ -24,56 +22,30 @@ def conf_dir() -> Path:
     )
 
 
-def help_text(conf: Path, name: str, arguments: Sequence[str]) -> str:
-    """Say what a command does, its options, and those of each group; ``loss=focal --help`` shows another choice.
+def print_help(name: str, arguments: Sequence[str]) -> bool:
+    """Print what a command does and its common options, or what the words after ``--help`` name, such as ``all``.
 
     Args:
-        conf: the configuration folder.
-        name: of the command's file in it.
-        arguments: of the command line.
+        name: of the command's file.
+        arguments: of the command line; ``loss=focal --help`` shows the options of another choice.
+
+    Returns:
+        Whether they ask for help.
+
+    Raises:
+        ValueError: there is no such choice, or nothing of the name that is asked for.
     """
-    folders = [conf, *_searched(arguments)]
-    text = (conf / f"{name}.yaml").read_text(encoding="utf-8")
-    intro = re.match(r"(?:#.*\n)*", text)
-    assert intro is not None
-    said = re.sub(r"^# ?", "", intro[0], flags=re.MULTILINE)
-    chosen = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
-    parts = [said, "Options (KEY=VALUE):\n", _BLOCKS.sub("", text[intro.end() :]).strip() + "\n"]
-    for group, default in groups_of(text).items():
-        options = sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
-        option = chosen.get(group, default)
-        parts.append(f"{group}: {option}  # {group}=NAME, one of {', '.join(options)}")
-        parts += [_indented(shown) for shown in _texts(folders, group, option)]
-    parts.append("\n--multirun KEY=A,B runs every combination; --config-dir DIR adds groups of yours;")
-    parts.append("--cfg job shows what the options make; --hydra-help lists the rest.")
-    return "\n".join(parts)
-
-
-def _searched(arguments: Sequence[str]) -> list[Path]:
-    """Folders given by --config-dir."""
     words = [word for argument in arguments for word in (argument.split("=", 1) if argument[:1] == "-" else [argument])]
-    return [Path(folder) for option, folder in pairwise(words) if option in {"--config-dir", "-cd"}]
-
-
-def groups_of(text: str) -> dict[str, str]:
-    """Return the groups that a command's file names, and the option that each has by default."""
-    block = re.search(r"^defaults:\n((?:  .*\n)*)", text, re.MULTILINE)
-    found = re.findall(r"^  - (\w+): *(\w+)", block[1] if block else "", re.MULTILINE)
-    return {group: option for group, option in found if group != "hydra"}
-
-
-def _texts(folders: Sequence[Path], group: str, option: str) -> list[str]:
-    """Return the file of an option, after those that it is built on."""
-    paths = (folder / group / f"{option}.yaml" for folder in folders)
-    path = next((path for path in paths if path.is_file()), None)
-    if path is None:
-        return []
-    text = path.read_text(encoding="utf-8")
-    block = re.search(r"^defaults:\n((?:  .*\n)*)", text, re.MULTILINE)
-    base = re.findall(r"^  - (\w+) *$", block[1] if block else "", re.MULTILINE)
-    shown = [text for name in base if name != "_self_" for text in _texts(folders, group, name)]
-    return [*shown, _BLOCKS.sub("", text)]
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.strip().splitlines())
+    asked = next((index for index, word in enumerate(words) if word in {"--help", "-h"}), None)
+    if asked is None:
+        return False
+    folders = [Path(folder) for option, folder in pairwise(words) if option in {"--config-dir", "-cd"}]
+    chosen = dict(word.split("=", 1) for word in words if re.match(r"\w+=", word))
+    command = Command(name, [conf_dir(), *folders], chosen)
+    later = [word for before, word in pairwise(words[asked:]) if before[:2] not in {"-c", "--"} or before == "--help"]
+    topics = [word for word in later if word[:1] not in {"-", "+", "~"} and "=" not in word]
+    try:
+        print("\n\n".join(topic_help(command, topic) for topic in topics) or short_help(command), flush=True)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
