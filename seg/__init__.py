@@ -22,7 +22,7 @@ which data flow::
     compare       runs -> levels -> statistics -> findings -> words
     report        pages, documents, figures, tables, progress
     commands      the commands, each thin; sweep, tune; cli (the wrapper around Hydra)
-    files         written whole, held, remembered, manifest, checks, errors
+    files         written whole, held, remembered, manifest, checks, errors, notebook
 
 ``seg.load(path)`` gives a trained model.
 """
@@ -62,7 +62,11 @@ _ROOMS = (
 def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[str] = ()) -> "Trained":
     """Load a trained model from a checkpoint or an exported file; see `seg.inference.trained.load`.
 
-    mask = seg.load("runs/camvid/best.pt").predict(rgb)  # (H, W, 3) uint8 -> (H, W) uint8
+    >>> import seg
+    >>> model = seg.load("runs/first/best.pt")  # prints as what it is: model, classes, images, score
+    >>> mask = model.predict(image)  # (H, W, 3) uint8, red first, of any size -> (H, W) uint8
+    >>> mask.shape == image.shape[:2]
+    True
     """
     from seg.inference.trained import load
 

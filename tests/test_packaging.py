@@ -50,7 +50,7 @@ def test_the_wheel_holds_everything(wheel: Path, tmp_path: Path) -> None:
         names = set(archive.namelist())
         archive.extractall(tmp_path)
     expected = {f"seg/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / "conf").rglob("*.yaml")}
-    kept = {".py", ".yaml", ".md", ".jinja"}
+    kept = {".py", ".yaml", ".md", ".jinja", ".json"}
     expected |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "seg").rglob("*") if p.suffix in kept}
     assert expected <= names
     for module in ("_preproc", "_losses"):

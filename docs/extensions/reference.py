@@ -4,6 +4,7 @@ A page's inline code of the form ``key=value`` must name an option that some com
 of other tools is written {code}`key=value`.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -176,6 +177,56 @@ def room_page(room: str) -> str:
     return f"# seg.{room}\n\n```{{eval-rst}}\n{directive}```\n"
 
 
+def _short(path: Path) -> str:
+    return f"{path.parent.name}-{path.name.removesuffix('.schema.json')}"
+
+
+def schema_page(path: Path, schema: dict[str, Any]) -> str:
+    """Return the page of a file of JSON: each field with type, unit and meaning.
+
+    Args:
+        path: of the schema, in the repository.
+    """
+    rows = [(f"`{name}`" + ("" if needed else " (may be missing)"), _type(field), field)
+            for name, needed, field in fields(schema)]  # fmt: skip
+    lines = [f"* - {name}\n  - {kind}\n  - {plain(field.get('x-unit', ''))}\n  - {plain(field['description'])}"
+             for name, kind, field in rows]  # fmt: skip
+    head = ":::{list-table}\n:header-rows: 1\n:widths: 28 18 14 40\n\n* - field\n  - type\n  - unit\n  - meaning\n"
+    title = re.sub(r"(\w+\.jsonl?)", r"`\1`", schema["title"])
+    file = f"The schema: {{download}}`{path} <../../../{path}>`.\n"
+    return "\n".join([f"# {title}\n", plain(schema["description"]) + "\n", file, head + "\n".join(lines) + "\n:::\n"])
+
+
+def fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, bool, dict[str, Any]]]:
+    """Yield the fields of a schema: name with dots (``[]``: of each element, ``*``: of any name), required, schema.
+
+    Raises:
+        ExtensionError: a field without a description.
+    """
+    for key, field in schema.get("properties", {}).items():
+        if not field.get("description"):
+            raise ExtensionError(f"schema '{schema.get('title')}': expected a description of {prefix}{key}, got none")
+        yield f"{prefix}{key}", key in schema.get("required", ()), field
+        yield from fields(field, f"{prefix}{key}.")
+    for key, step in (("items", "[]"), ("additionalProperties", "*")):
+        if isinstance(inner := schema.get(key), dict) and "properties" in inner:
+            yield from fields(inner, f"{prefix.removesuffix('.')}{step}." if step == "[]" else f"{prefix}{step}.")
+
+
+def _type(field: dict[str, Any]) -> str:
+    """Say what a field holds, in words."""
+    if "enum" in field:
+        return " or ".join(f"`{value}`" for value in field["enum"])
+    kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
+    inner = field.get("items") or field.get("additionalProperties")
+    of = ""
+    if isinstance(inner, dict) and "type" in inner:
+        of = " of " + (_type(inner) if inner["type"] != "object" else "object")
+    ends = [str(field[key]) for key in ("minimum", "maximum") if key in field]
+    limits = f" {'..'.join(ends)}" if len(ends) == 2 else f" from {ends[0]}" if ends else ""
+    return " or ".join(kinds) + of + limits
+
+
 def write(app: Sphinx) -> None:
     """Write the pages of the reference, those alone that changed."""
     folder = Path(app.srcdir) / "reference"
@@ -186,6 +237,8 @@ def write(app: Sphinx) -> None:
     pages |= {f"groups/{group}.md": group_page(group) for group in groups}
     rooms = [path.parent.name for path in (ROOT / "seg").glob("*/__init__.py")]
     pages |= {f"python/{room}.md": room_page(room) for room in rooms if room not in ("commands", "files")}
+    schemas = {path.relative_to(ROOT): json.loads(path.read_text()) for path in (ROOT / "seg").glob("*/*.schema.json")}
+    pages |= {f"files/{_short(path)}.md": schema_page(path, schema) for path, schema in schemas.items()}
     measured = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
     pages |= {f"results/{path.name}": path.read_text(encoding="utf-8") for path in measured}
     check_complete(pages)
@@ -194,7 +247,9 @@ def write(app: Sphinx) -> None:
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-    for path in (path for part in ("commands", "groups", "python", "results") for path in folder.glob(f"{part}/*.md")):
+    for path in (
+        path for part in ("commands", "files", "groups", "python", "results") for path in folder.glob(f"{part}/*.md")
+    ):
         if f"{path.parent.name}/{path.name}" not in pages:
             path.unlink()
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from seg.compare.ranks import Ranks
 from seg.compare.variance import Interval, VarianceParts
+from seg.files.notebook import said, table
 from seg.metrics.catalogue import Metric
 
 Floats = NDArray[np.float64]
@@ -158,6 +159,35 @@ class Comparison:
     rank_kind: str
     class_iou: Floats
     class_interval: Floats
+
+    def __repr__(self) -> str:
+        best = self.by_rank[0]
+        settled = sum(pair.verdict != "inconclusive" for pair in self.pairs)
+        of = f"{settled} of {len(self.pairs)} pairs settled" if self.pairs else ""
+        first = f"best {best.level} {self.measure.shown(best.mean)}"
+        return said("Comparison", f"{self.metric} of {len(self.levels)} levels", first, of, f"rope {self.rope:g}")
+
+    def _repr_html_(self) -> str:
+        """Return the ranking and the verdicts, for notebooks."""
+        shown = self.measure.shown
+        ranking = [
+            (
+                str(level.rank),
+                level.level,
+                str(len(level.seeds)),
+                shown(level.mean),
+                " to ".join(map(shown, level.widest)),
+            )
+            for level in self.by_rank
+        ]
+        number, unit = self.measure.number, self.measure.differences
+        verdicts = [
+            (f"{pair.a} - {pair.b}", number(pair.difference), " to ".join(map(number, pair.widest)), pair.verdict)
+            for pair in self.pairs
+        ]
+        head = ("rank", "level", "seeds", self.measure.title, "95 % interval")
+        told = table("", ("pair", f"difference, {unit}", "95 % interval", "verdict"), verdicts) if verdicts else ""
+        return table("", head, ranking) + told
 
     @property
     def by_rank(self) -> list[LevelResult]:

@@ -299,6 +299,19 @@ def convert_array(
 
     Raises:
         ValueError: another kind of array, a wrong option, or pixels that the label map does not list.
+
+    >>> import numpy as np
+    >>> from seg.convert import convert_array
+    >>> from seg.labels import LabelMap
+    >>> road, car = {"name": "road", "color": [128, 64, 128]}, {"name": "car", "color": [0, 0, 142]}
+    >>> labels = LabelMap.from_list([road, car, {"name": "void", "color": [0, 0, 0], "ignore": True}])
+    >>> labels
+    LabelMap(2 classes: road, car, 1 ignored)
+    >>> colours = np.array([[[128, 64, 128], [0, 0, 142], [0, 0, 0]]], np.uint8)
+    >>> convert_array(colours, labels)
+    array([[  0,   1, 255]], dtype=uint8)
+    >>> convert_array(colours + np.uint8(3), labels, unknown="nearest", max_distance=5)
+    array([[  0,   1, 255]], dtype=uint8)
     """
     return LabelReader(labels, unknown=unknown, max_distance=max_distance).array(image).mask
 

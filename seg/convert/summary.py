@@ -9,6 +9,7 @@ from pathlib import Path
 from seg.convert.weights import RULES, class_weights, median_beta
 from seg.files import write_json
 from seg.files.manifest import Record
+from seg.files.notebook import said, table
 from seg.labels import IGNORE, LabelMap
 
 _LOSSY = "{} is lossy: colours at class boundaries differ from those that were painted; ask for PNG labels"
@@ -76,6 +77,20 @@ class Summary:
     def files(self) -> int:
         """Files in all."""
         return self.converted + self.skipped + self.failed
+
+    def __repr__(self) -> str:
+        facts = f"{self.files} files: {self.converted} converted, {self.skipped} unchanged, {self.failed} failed"
+        labelled = sum(self.pixels.values())
+        return said("Summary", facts, f"{labelled} pixels of {len(self.pixels)} classes", f"{self.ignored} ignored",
+                    f"{len(self.warnings)} warnings" if self.warnings else "", f"{self.seconds} s")  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        """Return the pixels and images of each class, and the first failures, for notebooks."""
+        labelled = sum(self.pixels.values()) or 1
+        rows = [(name, str(pixels), f"{pixels / labelled:.2%}", str(self.images[name]))
+                for name, pixels in self.pixels.items()]  # fmt: skip
+        failures = table("failed", ("file", "reason"), self.failures) if self.failures else ""
+        return table(repr(self), ("class", "pixels", "share", "images"), rows) + failures
 
 
 class Tally:

@@ -20,6 +20,7 @@ from seg.data.pairs.folders import check_apart, list_names
 from seg.data.pairs.images import images_of
 from seg.files import held, make_folder, write_json
 from seg.files.manifest import Manifest, Record
+from seg.files.notebook import said, table
 from seg.images.oddities import left_out_pages
 from seg.inference.heads import check_views, heads_of, warn_of_others
 from seg.inference.image import TIFF, predict_image
@@ -49,6 +50,18 @@ class Summary:
     def images(self) -> int:
         """Number of images in all."""
         return self.written + self.unchanged + len(self.failures)
+
+    def __repr__(self) -> str:
+        facts = (
+            f"{self.images} images: {self.written} predicted, {self.unchanged} unchanged, {len(self.failures)} failed"
+        )
+        return said("Summary", facts, f"wrote {', '.join(self.kinds)}" if self.kinds else "")
+
+    def _repr_html_(self) -> str:
+        """Return the counts and the first failures, for notebooks."""
+        counts = (str(self.written), str(self.unchanged), str(len(self.failures)), ", ".join(self.kinds))
+        failures = table("failed", (), [(reason,) for reason in self.failures[:20]]) if self.failures else ""
+        return table("", ("predicted", "unchanged", "failed", "written"), [counts]) + failures
 
 
 def predict_folder(

@@ -23,6 +23,7 @@ from torch import nn
 
 from seg import inference, models
 from seg.files import checks
+from seg.files.notebook import listed, said, table
 from seg.images import RGB, Image, Reading, read_image
 from seg.inference import runtime
 from seg.inference.sizes import Size, check_size, only_size
@@ -52,6 +53,7 @@ class Trained:
         certain: it gives masks alone (exported with argmax=true), so that its probabilities mean nothing.
         size: height and width of the only images that it takes; None = any.
         path: of the file that it was loaded from, for messages.
+        score: name and value of the monitored score in the validation of these weights, where the file says it.
     """
 
     model: nn.Module
@@ -66,6 +68,33 @@ class Trained:
     certain: bool = False
     size: Size | None = None
     path: str = "model"
+    score: tuple[str, float] | None = None
+
+    def __repr__(self) -> str:
+        facts = self._facts()
+        del facts["file"]
+        return said("Trained", *facts.values())
+
+    def _repr_html_(self) -> str:
+        """Return a table of what it is, for notebooks."""
+        return table("Trained", (), [(key, value) for key, value in self._facts().items() if value])
+
+    def _facts(self) -> dict[str, str]:
+        """Say what it is, in words."""
+        name = getattr(self.model, "name", None)
+        count = sum(parameter.numel() for parameter in self.model.parameters())
+        amount = f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count / 1e3:.1f} k"
+        size = "any size" if self.size is None else f"{self.size[0]}x{self.size[1]}"
+        bands = "RGB" if self.reading.is_rgb else f"{self.reading.channels} bands"
+        return {
+            "model": name if isinstance(name, str) else type(self.model).__name__,
+            "size": f"{amount} parameters" if count else "",  # an exported file does not tell them
+            "score": f"{self.score[0]} {self.score[1]:.3f}" if self.score else "",
+            "classes": f"{self.labels.classes} classes: {listed(self.labels.names, 15)}",
+            "images": f"{bands}, {size}",
+            "device": self.device,
+            "file": self.path,
+        }
 
     def predict(self, pixels: NDArray[Any]) -> Image:
         """Predict the mask (H, W) uint8 of the values of a file of any size, (H, W) or (H, W, bands), red first.
@@ -207,7 +236,7 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
                 "was edited"
             )
     model = model.to(device)
-    more = {"reading": about.reading, "size": only_size(model, about.reading.channels)}
+    more = {"reading": about.reading, "size": only_size(model, about.reading.channels), "score": _score(state)}
     return Trained(model, about.labels, *about.normalization, device, _regularizer(state), **more, path=str(path))
 
 
@@ -365,6 +394,20 @@ def _regularizer(state: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(settings, dict) or settings.get("_target_") != "seg.regularizers.attach":
         return {}
     return {key: value for key, value in settings.items() if key != "_target_"}
+
+
+def _score(state: Mapping[str, Any]) -> tuple[str, float] | None:
+    """Return the monitored score of the weights, if the last epoch that they saw is one of the best that were kept."""
+    position, fit = state.get("position"), state["config"].get("fit")
+    if not isinstance(position, dict) or not isinstance(fit, dict) or not isinstance(fit.get("monitor"), str):
+        return None
+    top = position.get("top")
+    for pair in top if isinstance(top, list) else ():
+        if isinstance(pair, list) and len(pair) == 2 and all(map(checks.is_number, pair)):
+            goodness, epoch = pair
+            if epoch + 1 == position.get("epoch"):
+                return fit["monitor"], float(-goodness if fit.get("mode") == "min" else goodness)
+    return None
 
 
 _AT_START = {"epoch": 0, "step": 0, "loss_sum": 0.0, "term_sums": {}, "seconds": 0.0, "best": float("-inf")}

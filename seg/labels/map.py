@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from seg.files import decoded, whole
+from seg.files.notebook import listed, said, table
 from seg.labels.documents import from_json, from_list, from_yaml
 from seg.labels.label import IGNORE, Color, Label, with_ignored
 from seg.labels.tables import from_table
@@ -40,7 +41,25 @@ class LabelMap:
             )
 
     def __repr__(self) -> str:
-        return f"LabelMap({', '.join(self.names)})"
+        ignored = len(self.labels) - self.classes
+        more = f"{ignored} ignored" if ignored else ""
+        many = "1 class" if self.classes == 1 else f"{self.classes} classes"
+        return said("LabelMap", f"{many}: {listed(self.names, 80)}", more)
+
+    def _repr_html_(self) -> str:
+        """Return a table of index, colour, name and values, for notebooks."""
+        palette = iter(self.palette)
+        rows = [
+            (
+                "255, ignored" if label.ignore else str(index),
+                (label.colors or ((0, 0, 0),))[0] if label.ignore else next(palette),
+                label.name,
+                ", ".join(f"({r}, {g}, {b})" for r, g, b in label.colors),
+                ", ".join(map(str, label.values)),
+            )
+            for label, index in self._indexed
+        ]
+        return table("", ("index", "", "class", "colours", "values"), rows)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LabelMap) and self.labels == other.labels

@@ -17,6 +17,24 @@ transforms (Karimi and Salcudean 2020), which transforms every prediction in eve
 only masks, while they are loaded; soft targets (N, C, H, W), which neither masks nor transforms produce:
 ``label_smoothing`` covers the one case of them that is in use.
 
+They need nothing else of the toolkit. In a training loop of your own:
+
+    >>> import torch
+    >>> from seg.losses import CrossEntropy, Dice, WeightedSum
+    >>> loss = WeightedSum(terms={"ce": CrossEntropy(), "dice": Dice()}, weights={"ce": 1.0, "dice": 0.5})
+    >>> network = torch.nn.Conv2d(3, 4, 1)
+    >>> optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    >>> images = torch.rand(2, 3, 8, 8)
+    >>> masks = torch.randint(0, 4, (2, 8, 8), dtype=torch.uint8)
+    >>> masks[:, :2] = 255  # not labelled: no influence
+    >>> for step in range(3):
+    ...     optimizer.zero_grad()
+    ...     value = loss(network(images), masks)
+    ...     value.backward()
+    ...     optimizer.step()
+    >>> sorted(loss.last)  # the terms of the last call, without their weights
+    ['ce', 'dice']
+
 To add one: a module here, or one of your own, and a YAML in ``conf/loss/``, or in a folder of your own that
 ``--config-dir`` names; `tests/losses/test_losses.py` enrols those that lie here. Three kinds share most of their work::
 

@@ -38,6 +38,7 @@ class WithHeads(SegmentationModel):  # type: ignore[misc]  # untyped
         self.segmentation_head: Any = model.segmentation_head
         self.classification_head = None
         self.heads = nn.ModuleDict(dict(heads))
+        self.name = f"{getattr(model, 'name', type(model).__name__)} with {', '.join(heads)}"
         self.requires_divisible_input_shape = getattr(model, "requires_divisible_input_shape", False)
 
     def forward(self, images: Tensor, *, heads: bool = False) -> Any:
