@@ -224,7 +224,7 @@ def _type(field: dict[str, Any]) -> str:
         of = " of " + (_type(inner) if inner["type"] != "object" else "object")
     ends = [str(field[key]) for key in ("minimum", "maximum") if key in field]
     limits = f" {'..'.join(ends)}" if len(ends) == 2 else f" from {ends[0]}" if ends else ""
-    return " or ".join(kinds) + of + limits
+    return " or ".join(kind + of * (kind in ("array", "object")) for kind in kinds) + limits
 
 
 def write(app: Sphinx) -> None:
