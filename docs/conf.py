@@ -20,8 +20,8 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_design",
-    "diagrams",
     "executed",
+    "shown",
     "reference",
 ]
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline"]

@@ -2,15 +2,11 @@
 
     ```{shell}                  one or several command lines; `:fails: 2` expects that exit code
     ```{python}                 Python; the value of a last expression is printed, names stay for the page
-    ```{file} my_losses.py      a file that the page writes, and shows
-    ```{show} runs/a/done.json  the beginning of a file
-    ```{picture} report/a.png   a picture, with `:alt:`
-    {took}`-`                   how long the commands of the page took
-    {made}`text <report/report.html>`   a link to a copy of what the page made
+    ```{file} my_losses.py      a file that the page writes
 
 A page runs in a folder of its own, `build/docs-work/pages/PAGE`; one whose front matter says `after: OTHER` begins in a
-copy of what that page left. Nothing is executed again until the page, those it follows or the toolkit changes. Output
-of more than `:lines:` lines (default 16) is cut in the middle, which the page says.
+copy of what that page left. Nothing is executed again until the page, those it follows or the toolkit changes. What the
+page shows of it is in `shown.py`.
 """
 
 import hashlib
@@ -23,21 +19,19 @@ import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
-from docutils import nodes
-from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
-from sphinx.util.docutils import SphinxDirective, SphinxRole
 from warm import SESSION, Warm
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "docs-work"
 WORK, RESULTS, BIN = BUILD / "pages", BUILD / "results", BUILD / "bin"
 CODE = re.compile(r"^(`{3,})\{(shell|python|file)\} *([^\n]*)\n((?:^:[^\n]*\n)*)(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
-_LINES = 16
+COLUMNS = 96
+"""Width of the terminal that commands believe they print on."""
 
 
 class Block(NamedTuple):
@@ -128,8 +122,8 @@ def environment() -> dict[str, str]:
     home = BUILD / "home"
     home.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join([str(BIN), str(Path(sys.executable).parent), os.environ["PATH"]])
-    return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": "96", "NO_COLOR": "1", "TERM": "dumb",
-            "OMP_NUM_THREADS": "1", "SEG_CACHE": str(home / "checked")}  # fmt: skip
+    return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": str(COLUMNS), "NO_COLOR": "1",
+            "TERM": "dumb", "OMP_NUM_THREADS": "1", "SEG_CACHE": str(home / "checked")}  # fmt: skip
 
 
 def shell(code: str, folder: Path) -> tuple[int, str]:
@@ -176,16 +170,6 @@ def cleaned(output: str, folder: Path) -> str:
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in output.split("\n"))
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", "\n".join(line.rstrip() for line in lines))
     return text.replace(f"{folder}/", "").replace(str(folder), ".").replace(f"{ROOT}/", "").strip("\n")
-
-
-def trimmed(text: str, most: int) -> str:
-    """Cut the middle out of a long text, and say so."""
-    lines = text.split("\n")
-    if len(lines) <= most:
-        return text
-    head = (2 * most) // 3
-    left_out = len(lines) - most
-    return "\n".join([*lines[:head], f"[... {left_out} more lines ...]", *lines[len(lines) - (most - head) :]])
 
 
 def toolkit_digest() -> str:
@@ -235,128 +219,7 @@ def execute(app: Sphinx) -> None:
         raise ExtensionError("\n\n".join(wrong))
 
 
-class _OfPage(SphinxDirective):
-    def outcome(self) -> dict[str, Any]:
-        path = RESULTS / f"{self.env.docname}.json"
-        self.env.note_dependency(str(path))
-        return dict(json.loads(path.read_text()))
-
-    def place(self, name: str) -> Path:
-        path = WORK / self.env.docname / name
-        if not path.is_file():
-            raise self.error(f"expected a file that the page made, got none at {name}")
-        return path
-
-
-class Executed(_OfPage):
-    """The command lines or the Python lines of a block, and what they printed."""
-
-    has_content = True
-    option_spec = {"fails": directives.nonnegative_int, "lines": directives.nonnegative_int}  # noqa: RUF012
-
-    def run(self) -> list[nodes.Node]:
-        count = self.env.temp_data.get("executed", 0)
-        self.env.temp_data["executed"] = count + 1
-        output = self.outcome()["outputs"][count]
-        code = "\n".join(self.content)
-        if self.name == "shell":
-            code = re.sub(r"^(?=\S)(?!#)", "$ ", code, flags=re.MULTILINE)
-            code = re.sub(r"(\\\n)\$ ", r"\1", code)
-        shown: list[nodes.Node] = [
-            nodes.literal_block(
-                code, code, language="console" if self.name == "shell" else "python", classes=["executed-command"]
-            )
-        ]
-        if output and self.options.get("lines") != 0:
-            text = trimmed(output, self.options.get("lines", _LINES))
-            classes = ["executed-output", *(["executed-fails"] if self.options.get("fails") else [])]
-            shown.append(nodes.literal_block(text, text, language="text", classes=classes))
-        return shown
-
-
-class Written(_OfPage):
-    """A file that the page writes."""
-
-    has_content = True
-    required_arguments = 1
-    languages: ClassVar = {".py": "python", ".yaml": "yaml"}
-
-    def run(self) -> list[nodes.Node]:
-        self.env.temp_data["executed"] = self.env.temp_data.get("executed", 0) + 1
-        code, name = "\n".join(self.content), self.arguments[0]
-        block = nodes.literal_block(code, code, language=self.languages.get(Path(name).suffix, "text"))
-        return [
-            nodes.container("", nodes.caption(name, name), block, literal_block=True, classes=["literal-block-wrapper"])
-        ]
-
-
-class Show(_OfPage):
-    """The beginning of a file that the page made."""
-
-    required_arguments = 1
-    option_spec = {"lines": directives.positive_int, "language": directives.unchanged}  # noqa: RUF012
-
-    def run(self) -> list[nodes.Node]:
-        text = self.place(self.arguments[0]).read_text(encoding="utf-8").rstrip("\n")
-        text = trimmed(text, self.options.get("lines", _LINES))
-        language = self.options.get("language", "text")
-        return [nodes.literal_block(text, text, language=language, classes=["executed-output"])]
-
-
-class Picture(_OfPage):
-    """A picture that the page made."""
-
-    required_arguments = 1
-    option_spec = {"alt": directives.unchanged_required, "width": directives.unchanged}  # noqa: RUF012
-
-    def run(self) -> list[nodes.Node]:
-        if not self.options.get("alt"):
-            raise self.error("expected :alt: that says what the picture shows, got none")
-        path = self.place(self.arguments[0])
-        self.env.note_dependency(str(path))
-        uri = os.path.relpath(path, (Path(self.env.srcdir) / self.env.docname).parent)
-        more = {"width": self.options["width"]} if "width" in self.options else {}
-        return [nodes.image(uri=uri, alt=self.options["alt"], classes=["executed-picture"], **more)]
-
-
-class Took(SphinxRole):
-    """How long the commands of the page took."""
-
-    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        path = RESULTS / f"{self.env.docname}.json"
-        seconds = json.loads(path.read_text())["seconds"]
-        return [nodes.Text(f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes")], []
-
-
-class Made(SphinxRole):
-    """A link to a copy of a file that the page made, with the folder that it lies in."""
-
-    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        match = re.fullmatch(r"(.*?)\s*<(.*)>", self.text, re.DOTALL)
-        title, name = match.groups() if match else (self.text, self.text)
-        path = WORK / self.env.docname / name
-        if not path.is_file():
-            message = self.inliner.reporter.error(f"expected a file that the page made, got none at {name}")
-            return [], [message]
-        target = Path(self.env.app.outdir) / "made" / self.env.docname / Path(name).parent
-        shutil.copytree(path.parent, target, dirs_exist_ok=True)
-        up = "../" * self.env.docname.count("/")
-        return [nodes.reference("", title, refuri=f"{up}made/{self.env.docname}/{name}")], []
-
-
-def _forget(app: Sphinx, docname: str, source: list[str]) -> None:
-    app.env.temp_data["executed"] = 0
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register directives and roles."""
+    """Execute the pages before they are read."""
     app.connect("builder-inited", execute)
-    app.connect("source-read", _forget)
-    for name in ("shell", "python"):
-        app.add_directive(name, Executed)
-    app.add_directive("file", Written)
-    app.add_directive("show", Show)
-    app.add_directive("picture", Picture)
-    app.add_role("took", Took())
-    app.add_role("made", Made())
     return {"parallel_read_safe": False}
