@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,7 +28,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 _LINES = 16
-_TABLE = re.compile("[│┃|]")
+_TABLE = re.compile("[─│┃━]|more lines")
 
 
 def trimmed(text: str, most: int) -> str:
@@ -38,6 +39,21 @@ def trimmed(text: str, most: int) -> str:
     head = (2 * most) // 3
     left_out = len(lines) - most
     return "\n".join([*lines[:head], f"[... {left_out} more lines ...]", *lines[len(lines) - (most - head) :]])
+
+
+def printed(text: str, classes: list[str]) -> list[nodes.Node]:
+    """Return blocks that look like one: messages, which may be broken anywhere, and tables, which may not."""
+    blocks: list[nodes.Node] = []
+    for table, lines in groupby(text.split("\n"), lambda line: bool(_TABLE.search(line))):
+        part = "\n".join(lines)
+        more = [*(["executed-joined"] if blocks else []), *([] if table or not _long(part) else ["executed-words"])]
+        blocks.append(nodes.literal_block(part, part, language="text", classes=[*classes, *more]))
+    return blocks
+
+
+def _long(text: str) -> bool:
+    """Tell whether there is a sentence that is longer than a line: rows of numbers have commas, but few spaces."""
+    return any(len(line) > COLUMNS and line.count(" ") > 5 for line in text.split("\n"))
 
 
 class _OfPage(SphinxDirective):
@@ -75,9 +91,7 @@ class Executed(_OfPage):
         if output and self.options.get("lines") != 0:
             text = trimmed(output, self.options.get("lines", _LINES))
             classes = ["executed-output", *(["executed-fails"] if self.options.get("fails") else [])]
-            if not _TABLE.search(text) and max(map(len, text.split("\n"))) > COLUMNS:
-                classes.append("executed-words")  # a sentence, which may be broken anywhere; a table may not
-            shown.append(nodes.literal_block(text, text, language="text", classes=classes))
+            shown += printed(text, classes)
         return shown
 
 

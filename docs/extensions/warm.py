@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -127,9 +128,17 @@ def serve(path: str, told: int) -> None:
         for stream in streams:
             os.close(stream)
         with suppress(BrokenPipeError):  # the caller was killed
+            threading.Thread(target=follow, args=(caller, child), daemon=True).start()
             caller.sendall(struct.pack("!i", child))
             caller.sendall(struct.pack("!i", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
         os._exit(0)
+
+
+def follow(caller: socket.socket, child: int) -> None:
+    """Kill a command whose caller is gone: ``kill -9`` on a page means the command, but knows its caller alone."""
+    with suppress(OSError):
+        caller.recv(1)  # which it never sends
+        os.kill(child, signal.SIGKILL)
 
 
 def heard(caller: socket.socket) -> tuple[dict[str, Any], list[int]]:
