@@ -30,8 +30,6 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "docs-work"
 WORK, RESULTS, BIN = BUILD / "pages", BUILD / "results", BUILD / "bin"
 CODE = re.compile(r"^(`{3,})\{(shell|python|file)\} *([^\n]*)\n((?:^:[^\n]*\n)*)(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
-COLUMNS = 96
-"""Width of the terminal that commands believe they print on."""
 
 
 class Block(NamedTuple):
@@ -122,8 +120,8 @@ def environment() -> dict[str, str]:
     home = BUILD / "home"
     home.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join([str(BIN), str(Path(sys.executable).parent), os.environ["PATH"]])
-    return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": str(COLUMNS), "NO_COLOR": "1",
-            "TERM": "dumb", "OMP_NUM_THREADS": "1", "SEG_CACHE": str(home / "checked")}  # fmt: skip
+    return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": "96", "NO_COLOR": "1", "TERM": "dumb",
+            "OMP_NUM_THREADS": "1", "SEG_CACHE": str(home / "checked")}  # fmt: skip
 
 
 def shell(code: str, folder: Path) -> tuple[int, str]:

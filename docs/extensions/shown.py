@@ -23,11 +23,12 @@ from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from executed import COLUMNS, RESULTS, WORK
+from executed import RESULTS, WORK
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 _LINES = 16
+_PHONE = 48
 _TABLE = re.compile("[─│┃━]|more lines")
 
 
@@ -52,8 +53,8 @@ def printed(text: str, classes: list[str]) -> list[nodes.Node]:
 
 
 def _long(text: str) -> bool:
-    """Tell whether there is a sentence that is longer than a line: rows of numbers have commas, but few spaces."""
-    return any(len(line) > COLUMNS and line.count(" ") > 5 for line in text.split("\n"))
+    """Tell whether there is a sentence that is longer than a phone's line: rows of numbers have few spaces."""
+    return any(len(line) > _PHONE and line.count(" ") > 5 for line in text.split("\n"))
 
 
 class _OfPage(SphinxDirective):
