@@ -121,7 +121,8 @@ class Show(_OfPage):
     def run(self) -> list[nodes.Node]:
         text = self.place(self.arguments[0]).read_text(encoding="utf-8").rstrip("\n")
         text = trimmed(text, self.options.get("lines", _LINES))
-        language = self.options.get("language", "text")
+        if (language := self.options.get("language", "text")) == "text":
+            return printed(text, ["executed-output"])
         return [nodes.literal_block(text, text, language=language, classes=["executed-output"])]
 
 
