@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -194,25 +194,20 @@ def execute(app: Sphinx) -> None:
     needed = [page for page in pages.values() if page.blocks and not page.done(keys[page.name])]
     if not needed:
         return
-    done: dict[str, Future[None]] = {}
-
-    def start(page: Page) -> "Future[None] | None":
-        if page not in needed:
-            return None
-        if page.name not in done:
-            before = start(pages[page.after]) if page.after else None
-            done[page.name] = pool.submit(work, page, before)
-        return done[page.name]
-
-    def work(page: Page, before: "Future[None] | None") -> None:
-        if before:
-            before.result()
-        page.run(keys[page.name])
-
+    begun = {page.name for page in needed}
+    following = {page.name: [other for other in needed if other.after == page.name] for page in needed}
+    first = [page for page in needed if page.after not in begun]
+    first.sort(key=lambda page: not following[page.name])  # those that others wait for
+    wrong: dict[str, None] = {}
     with Warm(BIN), ThreadPoolExecutor(2) as pool:
-        for page in needed:
-            start(page)
-    wrong = {str(error): None for future in done.values() if (error := future.exception())}
+        running = {pool.submit(page.run, keys[page.name]): page for page in first}
+        while running:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                page = running.pop(future)
+                if error := future.exception():
+                    wrong[str(error)] = None
+                else:
+                    running |= {pool.submit(other.run, keys[other.name]): other for other in following[page.name]}
     if wrong:
         raise ExtensionError("\n\n".join(wrong))
 

@@ -6,7 +6,7 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from seg.data.pairs.folders import identities_around, identity_of, walk
+from seg.data.pairs.folders import PRODUCTS, identities_around, identity_of, walk, was_predicted
 from seg.files import SUFFIXES
 
 
@@ -55,7 +55,12 @@ def count_sources(folder: Path, pattern: str, suffixes: Collection[str] = SUFFIX
     """Count the images that `list_sources` would list, faster than by listing them."""
     wanted = re.compile(_regex(pattern))
     try:
-        return sum(len(_chosen(inner, files, wanted, suffixes)) for inner, files, _ in walk(folder.resolve()))
+        beside = _beside(folder)
+        return sum(
+            len(_chosen(inner, files, wanted, suffixes))
+            for inner, files, _ in walk(folder.resolve())
+            if not inner.startswith(beside)
+        )
     except OSError:
         return 0
 
@@ -70,10 +75,15 @@ def _chosen(
     return [file for file in files if counts(*file)]
 
 
+def _beside(root: Path) -> tuple[str, ...]:
+    """Return the folders of pictures and maps beside the masks that seg-predict wrote."""
+    return PRODUCTS if was_predicted(root) else ()
+
+
 def _walk(root: Path, target: Path, wanted: re.Pattern[str], suffixes: Collection[str]) -> Iterator[Source]:
     """Yield the images of each folder, then those of its subfolders."""
     around = identities_around(target)
-    skipped: list[str] = []
+    skipped = list(_beside(root))
     for inner, files, reason in walk(root):
         if any(map(inner.startswith, skipped)):
             continue

@@ -20,6 +20,7 @@ from seg.data.batches import Batch, EvaluationBatches, make_loader
 from seg.data.checked import Checked
 from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import Pair, list_both, pair, with_instances
+from seg.data.pairs.folders import PRODUCTS
 from seg.data.pairs.names import one_each
 from seg.data.source import PairFiles, check, check_classes, check_labels, files_of, load_labels
 from seg.evaluation.evaluate import Evaluation, evaluate, evaluation_of, find_temperature
@@ -274,7 +275,8 @@ def _paired(folders: Folders, file_template: str, what: str, where: Pairing) -> 
             f"{len(missing)}, the first '{masks[missing[0]]}'; add it, set the template, or name the wanted files in a "
             "list"
         )
-    others = sorted(files.keys() - masks.keys() - {f"overlays/{name}" for name in files})  # of seg-predict
+    beside = {f"{product}{name}" for product in PRODUCTS for name in files}
+    others = sorted(files.keys() - masks.keys() - beside)
     if others:
         log.warning(f"{what}: {len(others)} have no mask and are left out, such as '{files[others[0]]}'")
     return [Pair(name, files[name], masks[name]) for name in sorted(masks)]

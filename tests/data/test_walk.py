@@ -114,6 +114,32 @@ def test_every_command_sees_the_same_files(tmp_path: Path, data: Path, checkpoin
     assert (done.returncode, done.stdout) == (0, "8 copies written to augmented\n"), done.stderr
 
 
+def test_pictures_beside_predicted_masks_are_no_masks(
+    tmp_path: Path, data: Path, checkpoint: Path, script: Script
+) -> None:
+    """Masks of seg-predict are turned into colours, trained on, audited and judged, without what lies beside them."""
+    images = data / "train/images"
+    done = script(
+        "seg-predict", "colors=true", "confidence=true", checkpoint=checkpoint, images=images, destination="out"
+    )
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"overlays", "colors", "confidence"}
+    done = script("seg-preprocess", "inverse=true", source="out", destination="colours", labels="out/labels.yaml")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "colours").rglob("*.png")) == [f"s{i}.png" for i in range(6)]
+    (tmp_path / "copy").mkdir()  # no manifest: these are somebody's own folders
+    shutil.copytree(tmp_path / "out/colors", tmp_path / "copy/colors")
+    done = script("seg-preprocess", source="copy", destination="back", labels="out/labels.yaml")
+    assert sorted(path.name for path in (tmp_path / "back/colors").iterdir()) == [f"s{i}.png" for i in range(6)]
+    options = [f"data.train.images={images}", "data.train.masks=out", "data.val_share=0.34", *train_options(data)[4:]]
+    done = script("seg-train", *options, "fit.epochs=1", name="pseudo")
+    assert "checking 4 training and 2 validation pairs" in done.stdout, done.stderr
+    done = script("seg-audit", images=images, masks="out", destination="audit", json="true")
+    assert json.loads(done.stdout)["splits"][0]["pairs"] == 6, done.stderr
+    done = script("seg-evaluate", predictions="out", masks=data / "train/masks", destination="judged", json="true")
+    assert json.loads(done.stdout)["images"] == 6, done.stderr
+    assert "left out" not in done.stderr
+
+
 def test_no_command_writes_where_it_reads(tmp_path: Path, data: Path, checkpoint: Path, script: Script) -> None:
     images, masks = data / "val/images", data / "val/masks"
     message = "destination: expected a folder outside '.*', got '.*', where what is written would be read as images"

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+PRODUCTS = ("overlays/", "colors/", "confidence/", "probabilities/", "geotiff/", "boxes/")
+"""Folders of pictures and maps that seg-predict makes beside its masks."""
+
 
 class Folder(NamedTuple):
     """A folder, relative to where the walk began and ending in ``/``, and its files as sorted (stem, suffix): no more,
@@ -74,6 +77,15 @@ def check_apart(destination: str | os.PathLike[str], folders: Iterable[str | os.
                 f"{what}: expected a folder outside '{root}', got '{destination}', where what is written would be read "
                 "as images the next time; give another folder"
             )
+
+
+def was_predicted(folder: Path) -> bool:
+    """Tell whether seg-predict wrote into a folder: its manifest begins with the kinds of files that were asked for."""
+    try:
+        with (folder / "manifest.jsonl").open("rb") as file:
+            return b"kinds" in file.readline(1 << 16)
+    except OSError:
+        return False
 
 
 def _scan(folder: Path) -> tuple[list[tuple[str, str]], list[str]]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from seg.data.pairs.folders import PRODUCTS, was_predicted
 from seg.data.pairs.lists import listed_files
 from seg.data.pairs.names import list_files, one_each, shared_name
 from seg.data.pairs.several import Folders, Part, as_list, parts_of
@@ -114,6 +115,8 @@ def list_both(
 
 def _list_part(part: Part, image_template: str, template: str) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
     mask_files = list_files(part.masks, template)
+    if was_predicted(part.masks):
+        mask_files = {name: paths for name, paths in mask_files.items() if not name.startswith(PRODUCTS)}
     image_files = list_files(part.images, image_template)
     if template != image_template:  # one folder may hold both: masks are not images
         taken = {path for paths in mask_files.values() for path in paths}
