@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from torch import nn
 
 from seg import models, regularizers
@@ -16,6 +17,7 @@ from seg.commands.tasks import FurtherTask, further_tasks
 from seg.convert.weights import check_rules
 from seg.data.batches import LoaderOptions
 from seg.data.source import Source
+from seg.files import checks
 from seg.inference.heads import check_views, is_evaluated
 from seg.metrics.catalogue import Metric, check_monitor, direction
 from seg.metrics.wanted import Wanted
@@ -24,6 +26,7 @@ from seg.tasks.objective import SEGMENTATION
 from seg.training import FitOptions
 from seg.training.device import AUTO, DeviceOptions
 from seg.training.optim import RateOptions, parameter_groups
+from seg.training.options import check_length
 from seg.training.resume import settled_precision
 from seg.training.smoke import SHORT, few_pairs, smoke_folder
 from seg.training.start import NormalizationOptions
@@ -90,6 +93,8 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
     """
     check_license(cfg["license"])
     check_test(cfg["sweep"]["test"])
+    checks.choice("sweep.equal", cfg["sweep"]["equal"], ("steps", "minutes"))
+    check_length(cfg["fit"], HydraConfig.get().overrides.task)
     folder, few = Path(str(cfg["runs"]), str(cfg["name"])), None
     loader: LoaderOptions = instantiate(cfg["loader"], group="loader")
     if cfg["smoke"]:
