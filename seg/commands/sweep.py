@@ -120,8 +120,8 @@ def paused() -> Iterator[None]:
         _overall[:] = held
 
 
-def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> float | None:
-    """Train one run; in a sweep, also print and record its outcome.
+def job(config: "DictConfig", train: "Callable[..., Path | None]", watch: Any) -> float | None:
+    """Train one run, by a watch unless it is one of a sweep; in that, also print and record its outcome.
 
     Returns:
         The best monitored score, which sweepers such as Optuna's ask for: NaN where the run failed, None on other
@@ -130,7 +130,7 @@ def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> f
     from seg.training.processes import is_first
 
     if HydraConfig.get().mode is not RunMode.MULTIRUN or not is_first() or _NOTES not in os.environ:
-        return None if (folder := train(config)) is None else runs.read(folder).score
+        return None if (folder := train(config, watch)) is None else runs.read(folder).score
     from seg.commands.cli.errors import code_of, one_line
     from seg.report.console import console
     from seg.report.tables import percent
@@ -138,7 +138,7 @@ def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> f
     began = time.time()
     console.quiet = True
     try:
-        folder = train(config)
+        folder = train(config, None)
     except AlreadyTold:
         raise
     except Exception as error:  # of any kind: the other runs go on

@@ -38,8 +38,9 @@ def train(config: "DictConfig") -> float | None:
     from seg.commands.sweep import job
     from seg.commands.tune import tuned
 
-    watch = _began.pop() if _began and config.tune.trials == 0 else Stopwatch()
-    return job(config, lambda each: train_one(tuned(each, train_one), watch))
+    # in a sweep no run pays for the start of the process, because its first one may decide for all
+    began = _began.pop() if _began and config.tune.trials == 0 else None
+    return job(config, lambda each, watch: train_one(tuned(each, train_one), watch), began)
 
 
 if __name__ == "__main__":

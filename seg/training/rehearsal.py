@@ -120,7 +120,7 @@ def _measure(run: Run, seconds: float, folder: Path) -> Costs:
         early = first.step
     steps = _time_steps(run, seconds)
     saved = _timed(partial(_save, run, folder))
-    validation, judgement = _time_validations(run, seconds, folder)
+    validation, judgement = _time_validations(run, seconds / 2, folder)
     drawn = _timed(partial(run.draw, folder / runs.PICTURES))
     return Costs(
         start=(first or steps).start,
