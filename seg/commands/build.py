@@ -91,8 +91,6 @@ def _with_steps(
         copied = partial(build, copy.deepcopy(asked), data, fabric, cache)
         before = runs.extended(asked.folder, config)
         steps, budget = fix_steps(lambda: fail_together(fabric, copied), watch, before=before)
-    else:
-        log.info(f"fit.minutes={asked.fit.minutes:g}: {steps} steps, as this run, or its sweep, was begun with")
     config["fit"]["steps"] = steps
     return replace(asked, fit=replace(asked.fit, steps=steps)), budget
 

@@ -29,11 +29,13 @@ class Budget:
         minutes: as asked for, or those that it is extended by.
         watch: since it began.
         costs: as measured.
+        plan: how its steps came about, in words.
     """
 
     minutes: float
     watch: Stopwatch
     costs: Costs
+    plan: str = ""
 
 
 @dataclass

@@ -66,7 +66,7 @@ def fix_steps(
     # an extension goes on at the next epoch, if its run ended within one
     where = {"epoch": epoch, "every": every, "done": -(-before[0] // epoch) * epoch}
 
-    def choose() -> int:
+    def choose() -> tuple[int, str]:
         elapsed, done = watch.seconds(), where["done"]
         steps = steps_within(60 * minutes - elapsed, costs, **where)
         if steps == done:
@@ -78,15 +78,15 @@ def fix_steps(
                 f"fit.minutes={least:.3g} or more"
             )
         stepping = costs.stepping(done, steps, epoch)
-        log.info(
+        return steps, (
             f"fit.minutes={options.minutes:g}: {steps} steps in {-(-steps // epoch)} epochs; "
             f"{duration(stepping)} for {steps - done} steps of {stepping / (steps - done):.2g} s, "
             f"{duration(costs.total(done, steps, epoch, every) - stepping)} for validations and all that is written, "
             f"{duration(elapsed)} until now, of which {duration(elapsed - started + built)} to measure"
         )
-        return steps
 
-    return broadcast_from_first(run.state.fabric, choose), Budget(minutes, watch, costs)
+    steps, plan = broadcast_from_first(run.state.fabric, choose)
+    return steps, Budget(minutes, watch, costs, plan)
 
 
 def rehearse(run: Run, seconds: float) -> Costs:

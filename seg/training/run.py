@@ -154,8 +154,11 @@ class Run:
             RuntimeError: the loss is not finite.
             KeyboardInterrupt: it was asked to stop, and has saved.
         """
-        fabric = self.state.fabric
+        fabric, options = self.state.fabric, self.options
         forget_peak(fabric.device)
+        if options.minutes is not None:
+            kept = f"fit.minutes={options.minutes:g}: {options.steps} steps, as this run, or its sweep, was begun with"
+            log.info(self.budget.plan if self.budget else kept)
         resume(self.state, folder, epoch=len(self.loaders.batches), extend=self.extend)
         if self.state.position == Position():
             with self.explained():
