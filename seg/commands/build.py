@@ -30,6 +30,7 @@ from seg.training.device import hardware, make_fabric
 from seg.training.fabric import Fabric
 from seg.training.loaders import make_loaders
 from seg.training.optim import parameter_groups
+from seg.training.options import check_length
 from seg.training.pace import Budget
 from seg.training.processes import broadcast_from_first, fail_together, is_first, shared_cache
 from seg.training.rehearsal import fix_steps
@@ -50,6 +51,7 @@ def train_one(config: DictConfig, watch: Stopwatch | None = None) -> Path | None
     speak(is_first())
     choices = HydraConfig.get().runtime.choices
     config.name = config.name or runs.run_name(HydraConfig.get().overrides.task, choices, config.seed)
+    check_length(config.fit, HydraConfig.get().overrides.task)
     asked = request(plain(config), choices)
     if asked.data.render is not None:
         asked.data.render()

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from torch import nn
 
 from seg import models, regularizers
@@ -26,7 +25,6 @@ from seg.tasks.objective import SEGMENTATION
 from seg.training import FitOptions
 from seg.training.device import AUTO, DeviceOptions
 from seg.training.optim import RateOptions, parameter_groups
-from seg.training.options import check_length
 from seg.training.resume import settled_precision
 from seg.training.smoke import SHORT, few_pairs, smoke_folder
 from seg.training.start import NormalizationOptions
@@ -94,7 +92,6 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
     check_license(cfg["license"])
     check_test(cfg["sweep"]["test"])
     checks.choice("sweep.equal", cfg["sweep"]["equal"], ("steps", "minutes"))
-    check_length(cfg["fit"], HydraConfig.get().overrides.task)
     folder, few = Path(str(cfg["runs"]), str(cfg["name"])), None
     loader: LoaderOptions = instantiate(cfg["loader"], group="loader")
     if cfg["smoke"]:
