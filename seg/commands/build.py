@@ -1,7 +1,9 @@
 """What ``seg-train`` wires: a request becomes a run, which trains itself."""
 
+import copy
 import logging
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,37 +20,43 @@ from seg.commands.request import Request, request
 from seg.commands.tasks import told_run
 from seg.convert.weights import with_weights
 from seg.data.cache import Cache
-from seg.data.source import Data, file_sizes
+from seg.data.source import Data
+from seg.files.clock import Stopwatch
 from seg.inference.trained import Description
 from seg.metrics.catalogue import check_monitor
 from seg.runs.environment import environment
 from seg.tasks.building import make_objective
-from seg.training.device import gpu_names, library_versions, make_fabric
+from seg.training.device import hardware, make_fabric
 from seg.training.fabric import Fabric
 from seg.training.loaders import make_loaders
 from seg.training.optim import parameter_groups
+from seg.training.options import check_length
+from seg.training.pace import Budget
 from seg.training.processes import broadcast_from_first, fail_together, is_first, shared_cache
+from seg.training.rehearsal import fix_steps
 from seg.training.replay import replay
 from seg.training.run import Run
-from seg.training.start import first_model, read_data
+from seg.training.start import check_unchanged, first_model, read_data
 from seg.training.state import State
 
 log = logging.getLogger(__name__)
 
 
-def train_one(config: DictConfig) -> Path | None:
+def train_one(config: DictConfig, watch: Stopwatch | None = None) -> Path | None:
     """Train as the configuration says, from where the folder stands; return the folder of the complete run.
 
-    None on all processes but the first, which alone knows when it is complete.
+    None on all processes but the first, which alone knows when it is complete. ``fit.minutes`` count by ``watch``.
     """
+    watch = watch or Stopwatch()
     speak(is_first())
     choices = HydraConfig.get().runtime.choices
     config.name = config.name or runs.run_name(HydraConfig.get().overrides.task, choices, config.seed)
+    check_length(config.fit, HydraConfig.get().overrides.task)
     asked = request(plain(config), choices)
     if asked.data.render is not None:
         asked.data.render()
     if runs.is_complete(asked.folder, asked.config):
-        _check_still_the_same(asked)
+        check_unchanged(asked.data, asked.folder, overfit=asked.fit.overfit, few=asked.few)
         log.info(f"{asked.folder} is complete; remove it, or give another name=... or seed=..., to train anew")
         return asked.folder if is_first() else None
     # processes first, because reading takes long: one reads for all; the folder last, because what is refused until
@@ -56,37 +64,42 @@ def train_one(config: DictConfig) -> Path | None:
     fabric = make_fabric(asked.device)
     data = broadcast_from_first(fabric, lambda: read(asked))
     cache = shared_cache(asked.data.cache, data, fabric)
-    run = fail_together(fabric, lambda: build(asked, data, fabric, cache))
     if asked["replay"] is not None:
-        replay(asked["replay"], run.state)
+        replay(asked["replay"], fail_together(fabric, lambda: build(asked, data, fabric, cache)).state)
         return None
-    about = environment(
-        asked["seed"],
-        asked.choices,
-        asked.device.precision,
-        libraries=library_versions(),
-        threads=torch.get_num_threads(),
-        gpus=gpu_names(),
-    )
-    with ExitStack() as stack:
+    with ExitStack() as stack, ExitStack() as until_opened:
+        asked, budget = _with_steps(asked, data, fabric, cache, watch, until_opened)
+        run = fail_together(fabric, lambda: build(asked, data, fabric, cache))
+        about = environment(asked["seed"], asked.choices, asked.device.precision, **hardware())
         opened = partial(runs.opened, asked.folder, asked.config, about, data.files)
         broadcast_from_first(fabric, lambda: stack.enter_context(opened()))
-        run.train(asked.folder)
+        until_opened.close()
+        replace(run, budget=budget).train(asked.folder)
     return asked.folder if is_first() else None
+
+
+def _with_steps(
+    asked: Request, data: Data, fabric: Fabric, cache: Cache | None, watch: Stopwatch, until_opened: ExitStack
+) -> tuple[Request, Budget | None]:
+    """Choose the steps of a run that has ``fit.minutes``: as it, or its sweep, has before; else by a rehearsal."""
+    if asked.fit.minutes is None:
+        return asked, None
+    config, budget = asked.config, None
+
+    def kept() -> int | None:
+        return runs.fixed_steps(asked.folder, config, until_opened.enter_context(sweep.fixing(config)))
+
+    if (steps := broadcast_from_first(fabric, kept)) is None:
+        copied = partial(build, copy.deepcopy(asked), data, fabric, cache)
+        before = runs.extended(asked.folder, config)
+        steps, budget = fix_steps(lambda: fail_together(fabric, copied), watch, before=before)
+    config["fit"]["steps"] = steps
+    return replace(asked, fit=replace(asked.fit, steps=steps)), budget
 
 
 def read(asked: Request) -> Data:
     """Pair, split and check the images and masks of a run."""
     return read_data(asked.data, asked.folder, asked["labels"], overfit=asked.fit.overfit, few=asked.few)
-
-
-def _check_still_the_same(asked: Request) -> None:
-    """Refuse to call a run complete whose data have changed since."""
-    try:
-        train, val = asked.data.take(overfit=asked.fit.overfit, few=asked.few)
-    except ValueError:  # they may have been moved away, now that nobody needs them
-        return
-    runs.check_pairs(asked.folder, {"train": file_sizes(train), "val": file_sizes(val)})
 
 
 def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None) -> Run:

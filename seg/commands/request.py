@@ -16,6 +16,7 @@ from seg.commands.tasks import FurtherTask, further_tasks
 from seg.convert.weights import check_rules
 from seg.data.batches import LoaderOptions
 from seg.data.source import Source
+from seg.files import checks
 from seg.inference.heads import check_views, is_evaluated
 from seg.metrics.catalogue import Metric, check_monitor, direction
 from seg.metrics.wanted import Wanted
@@ -90,6 +91,7 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
     """
     check_license(cfg["license"])
     check_test(cfg["sweep"]["test"])
+    checks.choice("sweep.equal", cfg["sweep"]["equal"], ("steps", "minutes"))
     folder, few = Path(str(cfg["runs"]), str(cfg["name"])), None
     loader: LoaderOptions = instantiate(cfg["loader"], group="loader")
     if cfg["smoke"]:

@@ -26,31 +26,12 @@ from seg.report.console import say
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from seg.report.progress import Tell
+    from seg.report.progress import Overall
 
 _NOTES = "SEG_SWEEP"  # the file, for the processes of launchers
 
 
-class Overall:
-    """Progress of all runs of this process, in epochs; runs that were already complete are not counted."""
-
-    def __init__(self, jobs: int | None, tell: "Tell") -> None:
-        self.left, self.tell, self.ended, self.failed = jobs, tell, 0, 0
-
-    def at(self, epoch: int, epochs: int) -> None:
-        """Show that the present run has completed so many epochs."""
-        total = None if self.left is None else (self.ended + self.left) * epochs
-        self.tell(self.ended * epochs + epoch, self.failed, total=total)
-
-    def end(self, how: str) -> None:
-        """Note that the present run is ``trained``, ``complete`` before it began, or ``failed``."""
-        self.ended += how == "trained"
-        self.failed += how == "failed"
-        if self.left is not None:
-            self.left -= 1
-
-
-_overall: list[Overall] = []  # one while this process makes the runs of a sweep
+_overall: "list[Overall]" = []  # one while this process makes the runs of a sweep
 _stack = ExitStack()
 
 
@@ -64,47 +45,63 @@ class Sweep(Callback):
         if not is_first():
             return
         from seg.report.console import plain_console
-        from seg.report.progress import bulk_progress
+        from seg.report.progress import Overall, bulk_progress
 
         folder = Path(str(config.runs), ".sweep")
         notes = (folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl").absolute()
-        jobs = _jobs(config)
+        choices, basic = _choices(config), str(config.hydra.sweeper._target_).endswith("BasicSweeper")
+        jobs = math.prod(choices.values()) if basic else None  # other sweepers may not know how many runs they make
+        metric = OmegaConf.to_container(config.metric, resolve=True)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _note(notes, jobs=jobs, test=config.sweep.test, metric=OmegaConf.to_container(config.metric, resolve=True))
+            _note(notes, jobs=jobs, test=config.sweep.test, metric=metric, swept=list(choices))
         except OSError:
             return  # every run will say why it cannot write there
         os.environ[_NOTES] = str(notes)
         _overall[:] = [Overall(jobs, _stack.enter_context(bulk_progress("sweep", "epochs", plain_console())))]
 
 
-def _jobs(config: "DictConfig") -> int | None:
-    """Count the runs that Hydra's own sweeper will make; None for others, which may not know it themselves."""
+def _choices(config: "DictConfig") -> dict[str, int]:
+    """Return the number of values of everything that a sweep varies, or could vary."""
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
-        return None
     params = config.hydra.sweeper.params or {}
     words = [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     choices = {}
     for override in parser.parse_overrides(words):
-        sweeps = override.is_sweep_override() and override.is_discrete_sweep()
-        choices[override.get_key_element()] = sum(1 for _ in override.sweep_string_iterator()) if sweeps else 1
-    return math.prod(choices.values())
+        sweeps, key = override.is_sweep_override(), override.get_key_element()
+        if sweeps or key in params:
+            several = sweeps and override.is_discrete_sweep()
+            choices[key] = sum(1 for _ in override.sweep_string_iterator()) if several else 1
+    return choices
+
+
+@contextmanager
+def fixing(config: dict[str, Any]) -> Iterator[list[str] | None]:
+    """Let one run of a sweep at a time choose its steps; yield the keys in which it may differ from one that has."""
+    if HydraConfig.get().mode is not RunMode.MULTIRUN:
+        yield None
+        return
+    from filelock import FileLock
+
+    lock = Path(str(config["runs"]), ".sweep", ".steps")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    swept = _read()[0]["swept"] if config["sweep"]["equal"] == "steps" else []
+    with FileLock(lock):
+        yield ["seed", *swept]
 
 
 def check_test(folder: Any) -> None:
     """Refuse a test set that is not there, or that no sweep would be judged on, before anything is trained."""
     if folder is None:
         return
+    from seg.evaluation.testing import check_set
+
     if HydraConfig.get().mode is not RunMode.MULTIRUN:
         raise ValueError(f"sweep.test: expected several runs, got one; judge it by seg-evaluate on '{folder}'")
-    if missing := [name for name in ("images", "masks") if not Path(str(folder), name).is_dir()]:
-        raise ValueError(
-            f"sweep.test: expected folders images and masks in '{folder}', got no {' and no '.join(missing)}"
-        )
+    check_set(Path(str(folder)))
 
 
 def advance(epoch: int, epochs: int) -> None:
@@ -123,8 +120,8 @@ def paused() -> Iterator[None]:
         _overall[:] = held
 
 
-def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> float | None:
-    """Train one run; in a sweep, also print and record its outcome.
+def job(config: "DictConfig", train: "Callable[..., Path | None]", watch: Any) -> float | None:
+    """Train one run, by a watch unless it is one of a sweep; in that, also print and record its outcome.
 
     Returns:
         The best monitored score, which sweepers such as Optuna's ask for: NaN where the run failed, None on other
@@ -133,7 +130,7 @@ def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> f
     from seg.training.processes import is_first
 
     if HydraConfig.get().mode is not RunMode.MULTIRUN or not is_first() or _NOTES not in os.environ:
-        return _score(train(config))
+        return None if (folder := train(config, watch)) is None else runs.read(folder).score
     from seg.commands.cli.errors import code_of, one_line
     from seg.report.console import console
     from seg.report.tables import percent
@@ -141,7 +138,7 @@ def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> f
     began = time.time()
     console.quiet = True
     try:
-        folder = train(config)
+        folder = train(config, None)
     except AlreadyTold:
         raise
     except Exception as error:  # of any kind: the other runs go on
@@ -152,25 +149,13 @@ def job(config: "DictConfig", train: "Callable[[DictConfig], Path | None]") -> f
             name, "failed", f"failed: {one_line(error, 'train')}", reason=one_line(error, "train"), code=code_of(error)
         )
         return math.nan
-    if folder is not None:
-        record = runs.read(folder)
-        assert record.done is not None
-        how = "trained" if (folder / runs.DONE).stat().st_mtime >= began else "complete"
-        found = f"{'is complete: ' * (how == 'complete')}mIoU {percent(_miou(record.done))} %"
-        _end(folder.name, how, f"{found}, {record.seconds:.0f} s", folder=str(folder.absolute()))
-    return _score(folder)
-
-
-def _score(folder: Path | None) -> float | None:
-    if folder is None or (done := runs.read(folder).done) is None:
+    if folder is None:
         return None
-    score = done["best"]["score"]
-    return math.nan if score is None else float(score)
-
-
-def _miou(done: dict[str, Any]) -> float:
-    value = done["last"]["miou"]
-    return math.nan if value is None else float(value)
+    record = runs.read(folder)
+    how = "trained" if (folder / runs.DONE).stat().st_mtime >= began else "complete"
+    found = f"{'is complete: ' * (how == 'complete')}mIoU {percent(record.miou)} %"
+    _end(folder.name, how, f"{found}, {record.seconds:.0f} s", folder=str(folder.absolute()))
+    return record.score
 
 
 def _end(name: str, how: str, text: str, **more: Any) -> None:

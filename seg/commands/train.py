@@ -8,14 +8,18 @@ import sys
 from typing import TYPE_CHECKING
 
 from seg.commands.cli import run
+from seg.files.clock import Stopwatch
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+_began: list[Stopwatch] = []  # when the command did, until its first run takes it
+
+
 def main() -> None:
     """Entry point of ``seg-train``."""
-    code = 0
+    code, _began[:] = 0, [Stopwatch()]
     try:
         run(train, "train")
     finally:
@@ -34,7 +38,9 @@ def train(config: "DictConfig") -> float | None:
     from seg.commands.sweep import job
     from seg.commands.tune import tuned
 
-    return job(config, lambda each: train_one(tuned(each, train_one)))
+    # in a sweep no run pays for the start of the process, because its first one may decide for all
+    began = _began.pop() if _began and config.tune.trials == 0 else None
+    return job(config, lambda each, watch: train_one(tuned(each, train_one), watch), began)
 
 
 if __name__ == "__main__":

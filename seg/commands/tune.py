@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from seg import runs
 from seg.commands.cli import plain
 from seg.commands.sweep import paused
-from seg.training.search import BEST, SEED, TuneOptions, search
+from seg.training.search import BEST, SEED, TuneOptions, check_apart, search
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def tuned(config: DictConfig, train: Train) -> DictConfig:
         return config
     cfg = plain(config)
     tune = TuneOptions(**cfg["tune"])
-    _check(cfg)
+    check_apart(cfg["data"]["val"], cfg["device"]["devices"])
     space = _space(config)
     try:
         from filelock import FileLock
@@ -51,16 +51,6 @@ def tuned(config: DictConfig, train: Train) -> DictConfig:
                 search(lambda number, values: train(_trial(config, values, folder, number)), space, tune.trials, folder)
     best = json.loads((folder / BEST).read_text(encoding="utf-8"))
     return _with(config, best["values"])
-
-
-def _check(cfg: dict[str, Any]) -> None:
-    if not (cfg["data"]["val"] or {}).get("images"):
-        raise ValueError(
-            "tune.trials: expected data.val.images, so that trials can be judged on training images alone, got a share "
-            "or a list of the training images; put the validation images into folders of their own"
-        )
-    if cfg["device"]["devices"] != 1:
-        raise ValueError(f"tune.trials: expected device.devices=1, got {cfg['device']['devices']!r}; tune on one")
 
 
 def _space(config: DictConfig) -> dict[str, Callable[[Any], Any]]:
@@ -127,7 +117,7 @@ def _trial(config: DictConfig, values: dict[str, Any], folder: Path, number: int
         "data.val.instances": None,
         "data.val.list": None,
         "data.val_share": config.tune.share,
-        **({"fit.epochs": config.tune.epochs} if config.tune.epochs else {}),
+        **({"fit.epochs": config.tune.epochs, "fit.steps": None, "fit.minutes": None} if config.tune.epochs else {}),
     }
     return _with(config, values | changed)
 

@@ -152,7 +152,13 @@ def _study(collected: _Runs, axis: str | None, metric: str) -> Study:
         kept, others = same(kept)
         excluded += [(_named(collected.root, entry.folder), reason) for entry, reason in others]
     levels = _levels(kept, axis)
-    warnings = (*collected.warnings, *_missing_seeds(levels), *_unknown_content(kept), *_environments(kept))
+    warnings = (
+        *collected.warnings,
+        *_missing_seeds(levels),
+        *_unknown_content(kept),
+        *_environments(kept),
+        *_budget(levels),
+    )
     return Study(collected.root, axis, levels, tuple(excluded), warnings, collected.on_test)
 
 
@@ -245,3 +251,33 @@ def _environments(entries: Sequence[Entry]) -> Iterator[str]:
     machines = {json.dumps([e.environment.get(k) for k in ("platform", "cpu_count", "gpus")]) for e in entries}
     if len(machines) > 1:
         yield f"the runs were made on {len(machines)} kinds of machine: their times do not compare"
+
+
+def _budget(levels: Sequence[Level]) -> Iterator[str]:
+    """Say what was equal among runs that had ``fit.minutes``: their steps, or their time."""
+    entries = [entry for level in levels for entry in level.entries]
+    minutes = entries[0].settings.get("fit.minutes") if entries else None  # runs agree in it, or are not compared
+    if minutes is None:
+        return
+    steps = {level.name: {entry.config["fit"].get("steps") for entry in level.entries} for level in levels}
+    if not all(isinstance(count, int) for counts in steps.values() for count in counts):
+        return
+    given, every = f"fit.minutes={minutes:g}", set().union(*steps.values())
+    if entries[0].settings["sweep.equal"] == "minutes":
+        shown = ", ".join(f"{name} {_range(counts)}" for name, counts in steps.items())
+        yield f"equal time was asked for (sweep.equal=minutes, {given}): levels differ in steps ({shown})"
+    elif len(every) == 1:
+        yield (
+            f"equal steps were asked for (sweep.equal=steps): {_range(every)} in each run, for which the first one had "
+            f"time ({given})"
+        )
+    else:
+        yield (
+            f"{given} in each run, which chose its steps by itself ({_range(every)}); in one sweep, sweep.equal=steps "
+            "gives all of them as many"
+        )
+
+
+def _range(numbers: set[int]) -> str:
+    """Return the least and the greatest number."""
+    return " to ".join(map(str, sorted({min(numbers), max(numbers)})))

@@ -240,7 +240,7 @@ def make_loader(
         worker_init_fn=_start_worker,
         generator=torch.Generator(),  # iter() draws a base seed, from the global RNG otherwise
     )
-    atexit.register(_release_workers, weakref.ref(loader))
+    atexit.register(_release_at_exit, weakref.ref(loader))
     if fabric is None:
         return loader
     return fabric.setup_dataloaders(loader, use_distributed_sampler=False)  # type: ignore[return-value]
@@ -281,8 +281,15 @@ def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)  # a core a worker: OpenCV would start one thread for every core in each
 
 
-def _release_workers(loader: "weakref.ref[DataLoader[Any]]") -> None:
-    """End the workers of a loader that lives on at exit: multiprocessing would send them a SIGTERM, and wait."""
-    alive = loader()
-    if alive is not None and (workers := getattr(alive, "_iterator", None)) is not None:
+def release_workers(loader: Any) -> None:
+    """End the workers of a loader of `make_loader`; going through it again would start others."""
+    loader = getattr(loader, "_dataloader", loader)  # Fabric's wrapper
+    if (workers := getattr(loader, "_iterator", None)) is not None:
         workers._shutdown_workers()
+        loader._iterator = None
+
+
+def _release_at_exit(loader: "weakref.ref[DataLoader[Any]]") -> None:
+    """Do it for a loader that lives on at exit: multiprocessing would send its workers a SIGTERM, and wait."""
+    if (alive := loader()) is not None:
+        release_workers(alive)

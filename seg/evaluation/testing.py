@@ -11,6 +11,14 @@ from seg.evaluation.subjects import Pairing, of_checkpoint
 from seg.metrics.wanted import Wanted
 
 
+def check_set(test: Path) -> None:
+    """Refuse what is no test set."""
+    if missing := [name for name in ("images", "masks") if not (test / name).is_dir()]:
+        raise ValueError(
+            f"sweep.test: expected folders images and masks in '{test}', got no {' and no '.join(missing)}"
+        )
+
+
 def last_change(test: Path) -> float:
     """Return when a file in ``images`` or ``masks`` of a test set was last written, added or removed, in seconds."""
     stats = [path.stat() for kind in ("images", "masks") for path in (test / kind, *(test / kind).rglob("*"))]

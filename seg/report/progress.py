@@ -21,6 +21,25 @@ class Tell(Protocol):
     def __call__(self, done: int, failed: int = 0, total: int | None = None) -> None: ...
 
 
+class Overall:
+    """Progress of all runs of this process, in epochs; runs that were already complete are not counted."""
+
+    def __init__(self, jobs: int | None, tell: Tell) -> None:
+        self.left, self.tell, self.ended, self.failed = jobs, tell, 0, 0
+
+    def at(self, epoch: int, epochs: int) -> None:
+        """Show that the present run has completed so many epochs."""
+        total = None if self.left is None else (self.ended + self.left) * epochs
+        self.tell(self.ended * epochs + epoch, self.failed, total=total)
+
+    def end(self, how: str) -> None:
+        """Note that the present run is ``trained``, ``complete`` before it began, or ``failed``."""
+        self.ended += how == "trained"
+        self.failed += how == "failed"
+        if self.left is not None:
+            self.left -= 1
+
+
 @contextmanager
 def bulk_progress(title: str, unit: str, console: Console, count: Callable[[], int] | None = None) -> Iterator[Tell]:
     """Yield a function to be told how far the work is.
@@ -65,6 +84,16 @@ def _silent(done: int, failed: int = 0, total: int | None = None) -> None:
 
 def _short(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: ``48 s``, ``4 min 10 s``, ``2 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
 class _Pace:

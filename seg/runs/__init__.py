@@ -4,6 +4,7 @@
 ``config.yaml``            the whole configuration, resolved
 ``environment.json``       versions, git state, hardware, seed, the chosen option of each group
 ``metrics.jsonl``          one line an epoch
+``log.txt``                what was said while it was trained, with the time of day
 ``last.pt``                the state to go on from (`seg.inference.trained`)
 ``previous.pt``            the state saved before that one, should ``last.pt`` be damaged
 ``best.pt``                the weights with the best validation score
@@ -45,6 +46,8 @@ from seg.runs.folder import (
 from seg.runs.identity import (
     as_text,
     differences,
+    extended,
+    fixed_steps,
     is_complete,
     owns,
     package,
@@ -65,6 +68,7 @@ from seg.runs.records import (
     EVALUATION,
     KEPT,
     LAST,
+    LOG,
     PAIRS,
     PER_IMAGE,
     PER_IMAGE_METRICS,
@@ -97,6 +101,7 @@ __all__ = [
     "EVALUATION",
     "KEPT",
     "LAST",
+    "LOG",
     "PAIRS",
     "PER_IMAGE",
     "PER_IMAGE_METRICS",
@@ -116,6 +121,8 @@ __all__ = [
     "copy_record",
     "cut_lines",
     "differences",
+    "extended",
+    "fixed_steps",
     "is_complete",
     "mark_complete",
     "opened",

@@ -1,6 +1,7 @@
 """Open, hold, write and finish a run folder."""
 
 import json
+import logging
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from seg.runs.records import (
     EPOCHS,
     EVALUATION,
     LAST,
+    LOG,
     METRIC_COLUMNS,
     PAIR_COLUMNS,
     PAIRS,
@@ -54,7 +56,36 @@ def opened(
             (folder / name).unlink(missing_ok=True)
         if pairs is not None:
             write_csv(folder / PAIRS, PAIR_COLUMNS, _pair_rows(pairs))
+        with _logged(folder / LOG):
+            yield
+
+
+class _Log(logging.FileHandler):
+    """Adds what is logged to a file; each process that has trained the run adds its part."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on: where a disk is full, what matters fails with a message of its own."""
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    with naming(path):
+        os.close(open_to_append(path))
+    handler, logger = _Log(path), logging.getLogger("seg")
+    logger.addHandler(handler)
+    try:
         yield
+    except BaseException as error:  # interrupted as well: where the run stands then is worth most
+        reason = " ".join(str(error).split()) or type(error).__name__
+        handler.handle(logging.LogRecord(__name__, logging.ERROR, "", 0, reason, None, None))
+        raise
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def _pair_rows(pairs: Mapping[str, Sequence["PairFiles"]]) -> Iterator[tuple[str | int, ...]]:

@@ -66,6 +66,7 @@ _SINCE = {
     "fit.freeze": 0,
     "fit.freeze_norm": True,
     "fit.keep": 1,
+    "fit.minutes": None,
     "fit.mode": "max",
     "fit.monitor": "miou",
     "fit.overfit": None,
@@ -108,7 +109,7 @@ def run_name(overrides: Sequence[str], choices: Mapping[str, str], seed: int) ->
     return re.sub(r"[^A-Za-z0-9._-]+", "_", slug)
 
 
-_LENGTHS = ("fit.epochs", "fit.steps")
+_LENGTHS = ("fit.epochs", "fit.steps", "fit.minutes")
 
 
 def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
@@ -119,7 +120,7 @@ def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
     """
     if not ((folder / CONFIG).exists() and (folder / LAST).exists()):
         return False  # nothing to lose: even a run that never saved may be started with other settings
-    before, now = (dict(_leaves(_comparable(c))) for c in (read_config(folder / CONFIG), config))
+    before, now = map(_wanted, (read_config(folder / CONFIG), config))
     before = {key: value for key, value in _SINCE.items() if key in now} | before
     changed = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
     if len(changed) == 1 and (length := changed[0]) in _LENGTHS and _is_more(now[length], before[length]):
@@ -144,7 +145,38 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Keys that an older version lacked have the value that it worked by.
     """
-    return _SINCE | dict(_leaves(_comparable(config)))
+    return _SINCE | _wanted(config)
+
+
+def fixed_steps(folder: Path, config: Mapping[str, Any], free: Sequence[str] | None = None) -> int | None:
+    """Return the steps that were fixed for the ``fit.minutes`` of a run: by itself, else by another one of its sweep.
+
+    Args:
+        folder: of the run.
+        free: groups and keys in which the runs of its sweep may differ; None = it belongs to none.
+    """
+    free = [*map(package, free or ()), *tuned_keys(config)]
+    others = sorted(folder.parent.glob(f"*/{CONFIG}")) if free else []
+    for path in (folder / CONFIG, *others):
+        if path.is_file():
+            before, ours = read_config(path), path.parent == folder
+            alike = [_kept(settings(each), () if ours else free) for each in (before, config)]
+            if alike[0] == alike[1] and isinstance(steps := before["fit"].get("steps"), int):
+                return steps
+    return None
+
+
+def _kept(values: Mapping[str, Any], free: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if not any(owns(node, key) for node in free)}
+
+
+def extended(folder: Path, config: Mapping[str, Any]) -> tuple[int, float]:
+    """Return steps and minutes of the run in a folder that ``extend`` makes longer; none where there is no such run."""
+    if config.get("extend") and (folder / CONFIG).is_file() and (folder / LAST).exists():
+        fit = read_config(folder / CONFIG).get("fit", {})
+        if fit.get("minutes") is not None and fit.get("steps") is not None:
+            return fit["steps"], fit["minutes"]
+    return 0, 0.0
 
 
 def tuned_keys(config: Mapping[str, Any]) -> list[str]:
@@ -193,7 +225,16 @@ def as_text(value: Any) -> str:
 
 
 def _is_more(now: Any, before: Any) -> bool:
-    return isinstance(now, int) and isinstance(before, int) and now > before
+    return isinstance(now, int | float) and isinstance(before, int | float) and now > before
+
+
+def _wanted(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that were asked for: steps that a run has chosen for its ``fit.minutes`` are none of them."""
+    wanted = dict(_leaves(_comparable(config)))
+    if wanted.get("fit.minutes") is not None:
+        wanted["fit.steps"] = None
+        wanted["sweep.equal"] = (config.get("sweep") or {}).get("equal", "steps")
+    return wanted
 
 
 def _comparable(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

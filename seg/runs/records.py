@@ -27,6 +27,7 @@ CARD = "README.md"
 PREVIOUS, KEPT = "previous.pt", "epoch-{:04}.pt"
 REPLAY = "replay-{}.pt"
 PICTURES, CURVES = "pictures", "curves.png"
+LOG = "log.txt"
 
 COLUMNS = ("image", "class", "intersection", "prediction", "target")
 """The columns of ``per_image.csv``; the last three in pixels."""
@@ -75,6 +76,17 @@ class RunRecord:
         return catalogue_of(_read_json(path) if path.exists() else {})
 
     @property
+    def score(self) -> float | None:
+        """The best monitored score, NaN if it never was a number; None while the run is not complete."""
+        return None if self.done is None else _number(self.done["best"]["score"])
+
+    @property
+    def miou(self) -> float:
+        """That of the last epoch of a complete run, NaN if it is not defined."""
+        assert self.done is not None
+        return _number(self.done["last"]["miou"])
+
+    @property
     def seconds(self) -> float:
         """Training time, without validation."""
         return float(sum(line["seconds"] for line in self.lines))
@@ -92,6 +104,10 @@ class PerImage:
     images: tuple[str, ...]
     classes: tuple[str, ...]
     counts: NDArray[np.int64]
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def read(folder: str | os.PathLike[str]) -> RunRecord:

@@ -6,6 +6,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy
@@ -128,6 +129,11 @@ def library_versions() -> dict[str, str]:
 def gpu_names() -> list[str]:
     """Return the names of the GPUs in this machine."""
     return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+
+
+def hardware() -> dict[str, Any]:
+    """Return what `seg.runs.environment` records of libraries, threads and GPUs."""
+    return {"libraries": library_versions(), "threads": torch.get_num_threads(), "gpus": gpu_names()}
 
 
 def forget_peak(device: torch.device) -> None:

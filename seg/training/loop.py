@@ -135,6 +135,7 @@ def fit(
     watcher: Watcher,
     stop: Callable[[], bool] = lambda: False,
     track: Track[Any] = lambda items, *_: items,
+    stepped: Callable[[int], None] = lambda done: None,
 ) -> Evaluation | None:
     """Train until ``options.epochs`` or ``options.steps`` are done, or ``options.patience`` is at its end.
 
@@ -144,6 +145,7 @@ def fit(
         validate: evaluates the state's model.
         watcher: is told of every epoch, and saves.
         stop: asked after every step and every validation; True saves and ends the run.
+        stepped: called with the steps of the run that are done, after each.
 
     Returns:
         The validation of the last epoch; None when all epochs were done before.
@@ -151,13 +153,19 @@ def fit(
     Raises:
         KeyboardInterrupt: ``stop`` said so; the state is saved, and the same call goes on from there.
         RuntimeError: the loss or the gradient of a step is not finite.
-        ValueError: the monitored score is not computed, or the model has no encoder to freeze.
+        ValueError: the monitored score is not computed, the model has no encoder to freeze, or ``options.minutes`` have
+            no steps.
     """
     position, validation = state.position, None
+    if options.minutes is not None and options.steps is None:
+        raise ValueError(
+            f"fit.minutes: expected the steps that fit into {options.minutes:g} minutes as fit.steps, got none; see "
+            "seg.training.rehearsal"
+        )
     epochs, _ = options.length(len(batches))
     while position.epoch < epochs and not position.stopped:
         last = position.epoch + 1 == epochs
-        finished = _fit_epoch(state, loader, batches, options, watcher, stop, track)
+        finished = _fit_epoch(state, loader, batches, options, watcher, stop, track, stepped)
         # Before the validation: if that fails, or the machine does, the epoch is not trained again.
         watcher.save("last")
         if not finished or stop():
@@ -199,6 +207,7 @@ def _fit_epoch(
     watcher: Watcher,
     stop: Callable[[], bool],
     track: Track[Any],
+    stepped: Callable[[int], None],
 ) -> bool:
     """Train the rest of an epoch; return whether it was finished."""
     position, (epochs, total) = state.position, options.length(len(batches))
@@ -220,6 +229,7 @@ def _fit_epoch(
         if not isinstance(state.scheduler, ReduceLROnPlateau):
             state.scheduler.step()
         position.seconds = time.perf_counter() - started
+        stepped(before + position.step)
         if options.save_every and position.step % options.save_every == 0:
             watcher.save("last")
         if stop():

@@ -1,6 +1,6 @@
 """Numbers of the training loop."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ class FitOptions:
     Args:
         epochs: passes over the training images.
         steps: optimizer steps of the whole run, which then decide instead of ``epochs``.
+        minutes: for the record: the caller has chosen ``steps`` that fit into them, see `seg.training.rehearsal`.
         accumulate: batches whose gradients make one step, see `seg.training.train_step`.
         clip: greatest norm of the gradient, over all parameters; None = not clipped.
         validate_every: epochs from one validation to the next; the last epoch is always validated.
@@ -30,6 +31,7 @@ class FitOptions:
 
     epochs: int = 40
     steps: int | None = None
+    minutes: float | None = None
     accumulate: int = 1
     clip: float | None = 1.0
     validate_every: int = 1
@@ -50,12 +52,14 @@ class FitOptions:
                 least[name] = 1
         for name, smallest in least.items():
             checks.whole(f"fit.{name}", getattr(self, name), smallest)
+        if self.minutes is not None:
+            checks.number("fit.minutes", self.minutes, above=0, what="minutes", remedy="give such as 20")
         if self.clip is not None:
             checks.number("fit.clip", self.clip, above=0, what="a norm", remedy="null does not clip")
         checks.choice("fit.mode", self.mode, ("max", "min"))
         checks.text("fit.monitor", self.monitor)
         checks.flag("fit.freeze_norm", self.freeze_norm)
-        if self.patience is not None and self.validate_every > self.epochs and self.steps is None:
+        if self.patience is not None and self.validate_every > self.epochs and self.steps is self.minutes is None:
             raise ValueError(
                 f"fit.patience: expected validations to wait for, got one every {self.validate_every} of "
                 f"{self.epochs} epochs; lower fit.validate_every"
@@ -82,3 +86,23 @@ class FitOptions:
                 "a class, such as iou.NAME"
             )
         return float(value) if self.mode == "max" else -float(value)
+
+
+def check_length(fit: Mapping[str, Any], words: Iterable[str]) -> None:
+    """Refuse minutes beside another length: steps from anywhere, epochs that a command line names.
+
+    Args:
+        fit: the options.
+        words: of the command line.
+
+    Raises:
+        ValueError: there are two lengths.
+    """
+    named = {word.lstrip("+").partition("=")[0] for word in words}
+    if fit["minutes"] is None or (fit["steps"] is None and "fit.epochs" not in named):
+        return
+    other, how = ("epochs", "leave out fit.epochs") if fit["steps"] is None else ("steps", "give fit.steps=null")
+    raise ValueError(
+        f"fit.minutes: expected it without fit.{other}, got {fit['minutes']!r} beside {fit[other]!r}; {how}, or give "
+        "fit.minutes=null"
+    )

@@ -15,10 +15,11 @@ from seg.training.state import State
 log = logging.getLogger(__name__)
 
 
-def resume(state: State, folder: Path, *, extend: bool = False) -> None:
+def resume(state: State, folder: Path, *, epoch: int, extend: bool = False) -> None:
     """Go on from ``last.pt``, if there is one; from the one saved before, if it is damaged.
 
     Args:
+        epoch: steps of a whole epoch.
         extend: also where the run had ended because no better score came.
 
     Raises:
@@ -39,6 +40,7 @@ def resume(state: State, folder: Path, *, extend: bool = False) -> None:
             ) from None
         if extend:
             state.position.stopped, state.position.since_best = False, 0
+            state.schedule_at(state.position.epoch * epoch + state.position.step)
         log.info(f"resuming {folder} at epoch {state.position.epoch + 1}, step {state.position.step}")
         if not math.isclose(now := state.optimizer.param_groups[0]["lr"], rate, rel_tol=1e-6, abs_tol=1e-12):
             log.info(

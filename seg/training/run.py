@@ -1,7 +1,10 @@
 """A training run: built objects, trained from where its folder stands to its end."""
 
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -27,6 +30,7 @@ from seg.training.finish import write_results
 from seg.training.loaders import Loaders
 from seg.training.loop import fit
 from seg.training.options import FitOptions
+from seg.training.pace import Budget, Pace
 from seg.training.preflight import batch_by_batch, explained, fitting_batch, try_sizes
 from seg.training.recorder import Recorder
 from seg.training.resume import resume
@@ -49,6 +53,7 @@ class Run:
         make_logger: ``(log_dir, purge_step)`` -> a logger, see `seg.training.trackers`; None without one.
         extend: a run that had ended goes on.
         told: called with (epochs done, epochs) after each.
+        budget: where ``fit.minutes`` were turned into steps just now.
     """
 
     options: FitOptions
@@ -63,6 +68,7 @@ class Run:
     make_logger: Callable[..., Any] | None = None
     extend: bool = False
     told: Callable[[int, int], None] = lambda epoch, epochs: None
+    budget: Budget | None = None
 
     def reduce(self, tensor: Tensor) -> Tensor:
         """Sum over all processes, on the CPU."""
@@ -127,6 +133,16 @@ class Run:
         )
         return draw_predictions(trained, spread(self.data.val, self.pictures), folder)
 
+    def explained(self) -> AbstractContextManager[None]:
+        """Turn errors of torch in steps and validations into advice."""
+        return explained(partial(fitting_batch, self.state, self.loaders.train, self.loaders.batches))
+
+    def check_sizes(self) -> None:
+        """Check that the model takes the sizes that are to come; see `try_sizes`."""
+        model, batches = self.state.evaluated.eval(), self.loaders.batches
+        predict = partial(self.predict, model)
+        try_sizes(model, predict, self.loaders.train.dataset, self.data, batches, self.state.fabric.device)
+
     def train(self, folder: Path) -> None:
         """Train to the end, from where the folder stands, and write what a complete run has.
 
@@ -138,21 +154,15 @@ class Run:
             RuntimeError: the loss is not finite.
             KeyboardInterrupt: it was asked to stop, and has saved.
         """
-        fabric = self.state.fabric
+        fabric, options = self.state.fabric, self.options
         forget_peak(fabric.device)
-        resume(self.state, folder, extend=self.extend)
-        fitting = partial(fitting_batch, self.state, self.loaders.train, self.loaders.batches)
+        if options.minutes is not None:
+            kept = f"fit.minutes={options.minutes:g}: {options.steps} steps, as this run, or its sweep, was begun with"
+            log.info(self.budget.plan if self.budget else kept)
+        resume(self.state, folder, epoch=len(self.loaders.batches), extend=self.extend)
         if self.state.position == Position():
-            with explained(fitting):
-                model = self.state.evaluated.eval()
-                try_sizes(
-                    model,
-                    partial(self.predict, model),
-                    self.loaders.train.dataset,
-                    self.data,
-                    self.loaders.batches,
-                    fabric.device,
-                )
+            with self.explained():
+                self.check_sizes()
         if self.options.accumulate > 1 and (apart := batch_by_batch(self.state)):
             log.info(
                 f"fit.accumulate={self.options.accumulate}: a step is that of one larger batch, but for what takes "
@@ -164,8 +174,9 @@ class Run:
         recorder = Recorder(
             folder, self.state, epochs, names, self.about, self.make_logger, self.draw, shown, self.told
         )
-        with stop_signals() as stop, explained(fitting):
-            judged = self._fit(folder, recorder, epochs, stop)
+        pace = self._pace()
+        with stop_signals() as stop, self.explained():
+            judged = self._fit(folder, recorder, epochs, stop, pace)
         if judged is None:  # patience was at its end, or the epochs were done before
             judged = self.validate(lambda: False, folder)
         if fabric.is_global_zero:
@@ -173,6 +184,21 @@ class Run:
             self.draw(folder / runs.PICTURES)
             memory = peak_memory(fabric.device)
             write_results(folder, judged, self.data, self.options, self.state.position, self.about, memory)
+            pace.end()
+
+    def _pace(self) -> Pace:
+        """Return what says how long the rest of the run takes."""
+        batches, position = self.loaders.batches, self.state.position
+        images = batches.batch // batches.world * batches.accumulate
+        pixels = images * math.prod(self.loaders.train.dataset[0, 0].mask.shape)
+        return Pace(
+            done=position.epoch * len(batches) + position.step,
+            steps=self.options.length(len(batches))[1],
+            epoch=len(batches),
+            every=self.options.validate_every,
+            val_steps=sum(height * width for height, width in self.data.val_sizes) / batches.world / pixels,
+            budget=self.budget,
+        )
 
     def _shown(self) -> list[Metric]:
         """List the scores that the line of an epoch shows: mIoU, the monitored one, and the first of each head."""
@@ -180,15 +206,20 @@ class Run:
         names = dict.fromkeys(["miou", self.options.monitor.partition(".")[0], *of_heads])
         return [self.catalogue[name] for name in names if name != "loss" and not self.catalogue[name].by_class]
 
-    def _fit(self, folder: Path, recorder: Recorder, epochs: int, stop: Callable[[], bool]) -> Evaluation | None:
+    def _fit(
+        self, folder: Path, recorder: Recorder, epochs: int, stop: Callable[[], bool], pace: Pace
+    ) -> Evaluation | None:
         """Run the loop; return the judgement of the last epoch, if that was validated."""
         judged: Evaluation | None = None
 
         def validate() -> Evaluation:
             # the last validation is the judgement, so that no image is predicted twice
             nonlocal judged
+            began = time.monotonic()
             if self.state.position.epoch + 1 < epochs:
-                return self.validate(stop)
+                evaluated = self.validate(stop)
+                pace.validated(time.monotonic() - began)
+                return evaluated
             judged = self.validate(stop, folder)
             return judged.early
 
@@ -202,6 +233,7 @@ class Run:
             watcher=recorder,
             # all processes have to stop after the same step
             stop=stop if alone else lambda: bool(self.reduce(torch.tensor(int(stop())))),
-            track=track,
+            track=lambda items, title, total, done: track(items, title + pace.title(), total, done),
+            stepped=pace.stepped,
         )
         return judged

@@ -42,6 +42,17 @@ class TuneOptions:
         checks.share("tune.share", self.share, "the training images", least=False, most=False)
 
 
+def check_apart(val: Mapping[str, Any] | None, devices: object) -> None:
+    """Refuse a search whose trials would see validation images, or that would need several processes."""
+    if not (val or {}).get("images"):
+        raise ValueError(
+            "tune.trials: expected data.val.images, so that trials can be judged on training images alone, got a share "
+            "or a list of the training images; put the validation images into folders of their own"
+        )
+    if devices != 1:
+        raise ValueError(f"tune.trials: expected device.devices=1, got {devices!r}; tune on one")
+
+
 def search(
     train: Callable[[int, dict[str, Any]], Path | None],
     space: Mapping[str, Callable[[Any], Any]],

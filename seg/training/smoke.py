@@ -10,7 +10,7 @@ from seg.training.options import FitOptions
 log = logging.getLogger(__name__)
 
 STEPS, VALIDATED = 2, 2
-SHORT: dict[str, Any] = {"steps": STEPS, "validate_every": 1, "freeze": 0, "patience": None}
+SHORT: dict[str, Any] = {"steps": STEPS, "minutes": None, "validate_every": 1, "freeze": 0, "patience": None}
 """The options of the loop that differ. Sizes of batches and crops stay: memory is one of the things to find out."""
 
 

@@ -82,6 +82,15 @@ def read_data(
     return data
 
 
+def check_unchanged(source: Source, folder: Path, *, overfit: int | None, few: tuple[int, int] | None) -> None:
+    """Refuse to call the run in a folder complete if its data have changed since; see `read_data`."""
+    try:
+        train, val = source.take(overfit=overfit, few=few)
+    except ValueError:  # they may have been moved away, now that nobody needs them
+        return
+    runs.check_pairs(folder, {"train": file_sizes(train), "val": file_sizes(val)})
+
+
 def first_model(
     build: "partial[nn.Module]",
     data: Data,

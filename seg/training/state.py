@@ -229,7 +229,16 @@ class State:
         """
         for name, part in self.parts.items():
             part.load_state_dict(state_dict[name])
-        if isinstance(self.scheduler, LambdaLR):  # the schedule of a longer run: the rate saved is of the shorter one
+        self.schedule_at(self.scheduler.last_epoch)  # of a longer run: the rate saved is that of the shorter one
+
+    def schedule_at(self, step: int) -> None:
+        """Set the rates to those of a step of the run, where they follow from it alone.
+
+        A run whose steps end within an epoch and that is made longer goes on at the next epoch: the steps left out
+        count as done, or its schedule would not come to its end.
+        """
+        if isinstance(self.scheduler, LambdaLR):
+            self.scheduler.last_epoch = step
             rates = zip(self.scheduler.base_lrs, self.scheduler.lr_lambdas, strict=True)
             for group, (base, factor) in zip(self.optimizer.param_groups, rates, strict=True):
                 group["lr"] = base * factor(self.scheduler.last_epoch)

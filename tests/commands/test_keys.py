@@ -85,6 +85,17 @@ IDLE = [
     ),
     (
         "seg-train",
+        (*TRAIN, "fit.minutes=2", "fit.epochs=3"),
+        "fit.minutes: expected it without fit.epochs, got 2 beside 3",
+    ),
+    (
+        "seg-train",
+        (*TRAIN, "fit.minutes=2", "fit.steps=9"),
+        "fit.minutes: expected it without fit.steps, got 2 beside 9",
+    ),
+    ("seg-train", (*TRAIN, "sweep.equal=minutes"), "sweep.equal: expected it with fit.minutes alone"),
+    (
+        "seg-train",
         (*TRAIN, "loss=ce_dice", "loss.weights.dice=0", "loss.terms.dice.smooth=2"),
         "loss.terms.dice.smooth: expected it with loss.weights.dice above 0 alone",
     ),

@@ -10,9 +10,9 @@ from conftest import Script, fails, train_options
 from made_runs import write_run
 
 from seg import runs
-from seg.commands.sweep import Overall
 from seg.evaluation.testing import is_tested
 from seg.report.console import console
+from seg.report.progress import Overall
 from seg.runs.table import results_table
 
 

@@ -306,6 +306,38 @@ def test_what_cannot_be_looked_into_is_named(tmp_path: Path, monkeypatch: pytest
     assert len(study.entries) == 6
 
 
+@pytest.mark.parametrize(
+    ("equal", "steps", "said"),
+    [
+        ("steps", (40, 40), r"equal steps were asked for \(sweep.equal=steps\): 40 in each run, .* \(fit.minutes=2\)"),
+        ("steps", (40, 50), r"fit.minutes=2 in each run, which chose its steps by itself \(40 to 50\); .* as many"),
+        ("minutes", (40, 50), r"equal time .*, fit.minutes=2\): levels differ in steps \(dice 40, focal 50\)"),
+    ],
+)
+def test_runs_in_minutes_say_what_was_equal(tmp_path: Path, equal: str, steps: tuple[int, int], said: str) -> None:
+    for level, count in zip(("dice", "focal"), steps, strict=True):
+        for seed in range(2):
+            config = {"fit": {"epochs": 2, "minutes": 2, "steps": count}, "sweep": {"equal": equal, "test": None}}
+            write_run(tmp_path / f"{level}-{seed}", level, seed, config=config)
+    study = read_study(tmp_path)
+    assert [len(level.entries) for level in study.levels] == [2, 2]
+    (warning,) = study.warnings
+    assert re.fullmatch(said, warning)
+
+
+def test_runs_in_minutes_and_in_steps_do_not_mix(tmp_path: Path) -> None:
+    """Nor those whose sweeps asked for other things."""
+    fit = {"epochs": 2, "minutes": 2, "steps": 9}
+    for seed in range(3):
+        write_run(tmp_path / f"dice-{seed}", "dice", seed, config={"fit": fit, "sweep": {"equal": "minutes"}})
+        write_run(tmp_path / f"focal-{seed}", "focal", seed, config={"fit": fit, "sweep": {"equal": "minutes"}})
+    write_run(tmp_path / "focal-3", "focal", 3, config={"fit": fit, "sweep": {"equal": "steps"}})
+    write_run(tmp_path / "focal-4", "focal", 4, config={"fit": {"epochs": 2, "steps": 9}})
+    excluded = dict(read_study(tmp_path, "loss").excluded)
+    assert "sweep.equal: steps instead of minutes" in excluded["focal-3"]
+    assert "fit.minutes: null instead of 2" in excluded["focal-4"]
+
+
 def test_pairs_without_common_seeds_are_said_to_be_unpaired(tmp_path: Path) -> None:
     for level, seeds in (("dice", (0, 1, 2)), ("focal", (2, 3, 4)), ("tversky", (0, 1, 2))):
         for seed in seeds:

@@ -29,6 +29,7 @@ def _is_exported(checkpoint: Any) -> bool:
 NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
     "train": [
         (["fit.epochs"], "fit.steps=null", lambda config: config.fit.steps is None),
+        (["sweep.equal"], "fit.minutes", lambda config: config.fit.minutes is not None),
         (["fit.freeze_norm"], "fit.freeze", lambda config: config.fit.freeze),
         (["loader.repeat_below"], "loader.sampler=repeat", lambda config: config.loader.sampler == "repeat"),
         (["tune.share", "tune.epochs", "tune.space"], "tune.trials", lambda config: config.tune.trials),
