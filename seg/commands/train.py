@@ -4,7 +4,10 @@ seg-train data.train.images=DIR data.train.masks=DIR data.val.images=DIR data.va
 seg-train data=synthetic sweep=losses seeds=3
 """
 
+import logging
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seg.commands.cli import run
@@ -13,6 +16,7 @@ from seg.files.clock import Stopwatch
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+log = logging.getLogger(__name__)
 
 _began: list[Stopwatch] = []  # when the command did, until its first run takes it
 
@@ -34,6 +38,7 @@ def train(config: "DictConfig") -> float | None:
 
     The heavy imports wait until here, so that ``--help`` is quick.
     """
+    _pair(config)
     from seg.commands.build import train_one
     from seg.commands.sweep import job
     from seg.commands.tune import tuned
@@ -41,6 +46,32 @@ def train(config: "DictConfig") -> float | None:
     # in a sweep no run pays for the start of the process, because its first one may decide for all
     began = _began.pop() if _began and config.tune.trials == 0 else None
     return job(config, lambda each, watch: train_one(tuned(each, train_one), watch), began)
+
+
+def _pair(config: "DictConfig") -> None:
+    """Pair the files of a new run before torch is loaded, which takes seconds: what is wrong is said at once."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from seg import runs
+    from seg.commands.cli import plain
+    from seg.commands.cli.targets import source_of
+
+    hydra = HydraConfig.get()
+    ranks = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    if hydra.mode is RunMode.MULTIRUN or any(rank != "0" for rank in ranks):
+        return
+    name = config.name or runs.run_name(hydra.overrides.task, hydra.runtime.choices, config.seed)
+    if Path(str(config.runs), str(name)).exists():  # one that is complete does not need its data
+        return
+    source = source_of(plain(config)["data"])
+    if source.render is None:
+        logging.disable(logging.WARNING)  # what there is to say of them is said when they are read
+        try:
+            train, val = source.pairs()
+        finally:
+            logging.disable(logging.NOTSET)
+        log.info(f"{len(train)} training and {len(val)} validation pairs; loading torch")
 
 
 if __name__ == "__main__":
