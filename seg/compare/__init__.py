@@ -9,6 +9,8 @@
 - `seg.compare.statistics`: which level is better, how sure that is, and what more data would settle;
 - `seg.compare.scores`: what is compared, and metrics as ratios of sums over images;
 - `seg.compare.variance`: the variance that seeds and images give a mean, intervals, verdicts;
+- `seg.compare.scatter`: how far seeds move each level, learnt from all of them;
+- `seg.compare.multiplicity`: which of many verdicts hold together;
 - `seg.compare.ranks`: how firm a ranking is, and agreement between rankings;
 - `seg.compare.findings`: the result, as plain data;
 - `seg.compare.results`, `answer`, `plots`, `gallery`, `about`, `report`: tables for scripts, words,
@@ -20,11 +22,10 @@ What bites here:
 - Folders alone are read, by `seg.runs`. What must be known of a run, the run writes at its end; runs of older versions
   lack it, and the report leaves that figure out. What is used of a run is checked in `seg.compare.evidence`, so that a
   damaged one is left out by name.
-- After a change of intervals or verdicts: ``benchmarks/bench_statistics.py``, also with ``--verdicts`` and ``--ranks``,
-  and ``pytest tests/compare/test_coverage.py -m slow``. A percentile bootstrap over images and seeds is too narrow, and
-  so are Satterthwaite's degrees of freedom for few seeds. A level that scatters far more than the others makes all
-  pairs uncertain (`seg.compare.answer.cautions` says so): capping its part was tried, and gives more than 5 % of false
-  verdicts where two or three levels of a dozen scatter so.
+- After a change of intervals or verdicts: ``benchmarks/bench_statistics.py``, also with ``--verdicts``, ``--ranks`` and
+  ``--scatter``, and ``pytest tests/compare/test_coverage.py -m slow``. A percentile bootstrap over images and seeds is
+  too narrow, and so are Satterthwaite's degrees of freedom for few seeds. `seg.compare.scatter.CAREFUL` is calibrated
+  for the prior beside it: change one, and the other is wrong.
 """
 
 from seg.compare.statistics import compare

@@ -47,6 +47,9 @@ class LevelResult(Estimate):
         mean: of its seeds' scores.
         rank, rank_interval: 1 for the best.
         rank_shares: probability of each rank.
+        scatter: how far a seed moves this level (standard deviation, in units of the metric), but for what it does to
+            all levels alike, as far as all of them together tell; None of two levels, or of one seed.
+        scatters_more: probability that this level scatters more than most do, 0..1; None likewise.
     """
 
     level: str
@@ -57,6 +60,8 @@ class LevelResult(Estimate):
     rank: int
     rank_interval: tuple[int, int]
     rank_shares: tuple[float, ...]
+    scatter: float | None
+    scatters_more: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +84,8 @@ class PairResult(Estimate):
         p_kind: `BOTH`; for one seed `IMAGES`: these probabilities are about these very runs.
         verdict: on a: better, worse, equivalent or inconclusive, after `seg.compare.variance.verdict` with the ``wide``
             interval; of several pairs each must have ``p_verdict`` below 0.05. For one seed always inconclusive.
-        p_verdict: that of `seg.compare.variance.strongest`, adjusted for all pairs after Holm.
+        p_verdict: that of `seg.compare.variance.strongest`, adjusted for all pairs after Shaffer, or for those with
+            the reference after Holm.
         more_seeds, more_images: so many more, of one or the other (of groups, if there are any), would settle an
             inconclusive verdict if the difference stays as it is; None if no number would, or it is settled.
     """

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, rankdata
 
-from seg.compare.variance import Interval, SeedInteraction, covariance, image_degrees, image_parts
+from seg.compare.scatter import SeedInteraction
+from seg.compare.variance import Interval, covariance, image_degrees, image_parts
 
 Floats = NDArray[np.float64]
 
@@ -92,8 +93,8 @@ def joint_draws(
     Args:
         levels: scores (S,) of each, and scores (n, S) without each image; images are the same in all.
         paired: whether all levels have the same seeds; if not, seeds are independent between levels.
-        pooled: of paired levels, what all say of their scatter; it counts if it has more degrees of freedom. What a
-            seed does to all levels alike is left out then: it changes no rank.
+        pooled: of paired levels, what all say of how seeds scatter. What a seed does to all levels alike is left out
+            then: it changes no rank.
     """
     seeds = [len(scores) for scores, _ in levels]
     means = np.stack([without.mean(1) for _, without in levels], axis=1)
@@ -105,8 +106,8 @@ def joint_draws(
         apart = np.mean([covariance(left[:, seed]) for seed in range(seeds[0])], axis=0)
         remainder = _mended((apart - together) / (seeds[0] - 1))
         by_seeds = np.atleast_2d(np.cov([scores for scores, _ in levels])) / seeds[0]
-        if pooled is not None and pooled.degrees > degrees:
-            by_seeds, degrees = np.diag(pooled.levels) / seeds[0], pooled.degrees
+        if pooled is not None:
+            by_seeds = np.diag(pooled.levels) / seeds[0]
     elif min(seeds) > 1:
         remainder = np.diag([image_parts(without)[1] for _, without in levels])
         by_seeds = np.diag([np.var(scores, ddof=1) / len(scores) for scores, _ in levels])
@@ -114,8 +115,8 @@ def joint_draws(
     # each part has its own doubt; ranks depend on differences between levels alone, and so do degrees of freedom
     of_images = image_degrees(means - means.mean(1, keepdims=True))
     found = np.tile([scores.mean() for scores, _ in levels], (draws, 1))
-    for part, known in ((by_seeds, degrees), (by_images, of_images)):
-        scale = np.sqrt(known / rng.chisquare(known, (draws, 1)))
+    for part, known, each in ((by_seeds, degrees, pooled), (by_images, of_images, None)):
+        scale = np.sqrt(known / rng.chisquare(known, (draws, 1))) if each is None else each.scales(draws, rng)
         found += scale * (rng.standard_normal((draws, len(levels))) @ _root(part))
     return found
 

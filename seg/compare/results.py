@@ -12,8 +12,9 @@ SCORES = ("miou", "miou_i", "miou_c", "mdice", "accuracy", "boundary_f1", "ece")
 COLUMNS = ("run", "level", "seed", "images", *SCORES, "seconds")
 """The first ones; scores of all images, shares in 0..1. A score that a run does not have is left empty."""
 
+_SCATTER = ("scatter", "scatters_more", "variance")
 _INTERVAL = ("interval", "interval_kind", "interval_new_seeds")
-LEVEL = ("level", "seeds", "images", "mean", *_INTERVAL, "rank", "rank_interval", "rank_shares", "variance")
+LEVEL = ("level", "seeds", "images", "mean", *_INTERVAL, "rank", "rank_interval", "rank_shares", *_SCATTER)
 PAIR = (
     *("a", "b", "seeds", "difference", *_INTERVAL, "wins", "ties", "losses", "p_holm", "effect"),
     *("p_better", "p_equivalent", "p_worse", "p_kind", "verdict", "p_verdict", "more_seeds", "more_images", "variance"),

@@ -10,24 +10,27 @@
 reliably than percentile, expanded percentile and BCa intervals of the bootstrap over images and seeds do, and without
 draws. Below `ENOUGH` seeds intervals are about these very runs; ``wide`` ones are about new seeds, and verdicts follow
 them: with few seeds they are wide, as they should be. So few seeds are not asked pair by pair: what all levels say of
-how the seeds that they share scatter counts for every pair (`seg.compare.variance.seed_interaction`).
+how the seeds that they share scatter counts for every pair (`seg.compare.scatter`).
 
-**Verdicts** hold together: if levels are equal, the probability that any pair is called better or worse is below 5 %,
-however many pairs there are. So a verdict may be open where a pair's own interval lies beyond the rope; fewer pairs, as
-with a ``reference``, settle more. One seed settles nothing: it does not tell a better level from a luckier run.
+**Verdicts** hold together: if levels are equal, the probability that any pair is called better or worse is at most 5 %,
+however many pairs there are and whichever levels scatter more than others. So a verdict may be open where a pair's own
+interval lies beyond the rope; fewer pairs, as with a ``reference``, settle more. One seed settles nothing: it does not
+tell a better level from a luckier run.
 """
 
 import itertools
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata, wilcoxon
 
 from seg.compare.findings import BOTH, IMAGES, Comparison, LevelResult, PairResult
+from seg.compare.multiplicity import adjusted, holm_steps, shaffer_steps
 from seg.compare.ranks import Ranks, joint_draws, rank_draws
+from seg.compare.scatter import SeedInteraction, seed_interaction
 from seg.compare.scores import (
     LevelScores,
     Scored,
@@ -40,11 +43,10 @@ from seg.compare.scores import (
 )
 from seg.compare.variance import (
     Interval,
-    SeedInteraction,
+    Scatter,
     VarianceParts,
     difference_parts,
     more_needed,
-    seed_interaction,
     strongest,
     variance_parts,
 )
@@ -55,7 +57,7 @@ from seg.metrics.scores import mean
 Floats = NDArray[np.float64]
 
 ENOUGH = 10
-"""Seeds from which on intervals are about new seeds too."""
+"""Seeds from which on intervals are about new seeds too, and a pair is judged by its own scatter alone."""
 
 
 def compare(
@@ -109,13 +111,16 @@ def compare(
         raise ValueError(f"reference: expected one of {', '.join(samples)}, got '{reference}'; give another one")
     numbers = group_numbers(groups, next(iter(samples.values())).counts.shape[1])
     levels = {name: scored(sample, metric, numbers) for name, sample in samples.items()}
-    sign, pooled = about.sign, _pooled(levels)
-    ranks = _ranks(levels, sign, pooled, draws, np.random.default_rng(seed))
+    sign, together = about.sign, _together(levels)
+    ranks = _ranks(levels, sign, together, draws, np.random.default_rng(seed))
     by_image = {name: image_scores(sample, metric, numbers) for name, sample in samples.items()}
     wanted = [(name, reference) for name in samples if name != reference] if reference else None
+    names = wanted or list(itertools.combinations(samples, 2))
+    steps = holm_steps(len(names)) if wanted else shaffer_steps(len(samples))
+    scatter = [_scatter(pair, levels, together, len(names)) for pair in names]
     pairs = [
-        _pair(names, levels, by_image, sign=sign, rope=rope, pooled=pooled)
-        for names in wanted or itertools.combinations(samples, 2)
+        _pair(pair, levels, by_image, sign=sign, rope=rope, scatter=known)
+        for pair, known in zip(names, scatter, strict=True)
     ]
     return Comparison(
         metric=metric,
@@ -124,8 +129,8 @@ def compare(
         draws=draws,
         seed=seed,
         units=int(numbers.max()) + 1,
-        levels=tuple(_level(name, level, metric, ranks, i) for i, (name, level) in enumerate(levels.items())),
-        pairs=tuple(adjust_for_multiplicity(pairs, sign, rope)),
+        levels=tuple(_level(name, level, metric, ranks, i, together) for i, (name, level) in enumerate(levels.items())),
+        pairs=tuple(adjust_for_multiplicity(pairs, steps, sign, rope)),
         ranks=ranks,
         rank_kind=BOTH if all(len(sample.seeds) > 1 for sample in samples.values()) else IMAGES,
         class_iou=np.stack([mean(level.class_iou, axis=0) for level in levels.values()]),
@@ -133,23 +138,43 @@ def compare(
     )
 
 
-def _pooled(levels: Mapping[str, Scored]) -> SeedInteraction | None:
+class _Together(NamedTuple):
+    """What all levels say of how seeds scatter: their names in the order of ``interaction``, and how many seeds."""
+
+    names: list[str]
+    seeds: int
+    interaction: SeedInteraction
+
+
+def _together(levels: Mapping[str, Scored]) -> _Together | None:
     """Return the scatter over all levels, by name, of the seeds that all have; None where it does not show."""
     shared = sorted(set[int].intersection(*(set(level.sample.seeds) for level in levels.values())))
-    if len(levels) < 3 or len(shared) < 2:
+    if len(levels) < 3 or not 2 <= len(shared) < ENOUGH:
         return None
-    return seed_interaction(np.stack([levels[name].of_seeds(shared)[0] for name in sorted(levels)]))
+    names = sorted(levels)  # random numbers go to levels by name: the order in which they are given does not matter
+    scores = np.stack([levels[name].of_seeds(shared)[0] for name in names])
+    return _Together(names, len(shared), seed_interaction(scores))
+
+
+def _scatter(
+    pair: tuple[str, str], levels: Mapping[str, Scored], together: _Together | None, pairs: int
+) -> Scatter | None:
+    """Return what all levels say of the scatter of a pair; None where its own scores say more, or all say nothing."""
+    seeds = len(set(levels[pair[0]].sample.seeds) & set(levels[pair[1]].sample.seeds))
+    if together is None or not 2 <= seeds < ENOUGH:
+        return None
+    a, b = (together.names.index(name) for name in pair)
+    known = together.interaction.pair(min(a, b), max(a, b), pairs)
+    return known if seeds == together.seeds or known[1] > seeds - 1 else None
 
 
 def _ranks(
-    levels: Mapping[str, Scored], sign: int, pooled: SeedInteraction | None, draws: int, rng: np.random.Generator
+    levels: Mapping[str, Scored], sign: int, together: _Together | None, draws: int, rng: np.random.Generator
 ) -> Ranks:
-    names = sorted(levels)  # random numbers go to levels by name: the order in which they are given does not matter
+    names = sorted(levels)
     seeds = [sorted(levels[name].sample.seeds) for name in names]
     inputs = [levels[name].of_seeds(own) for name, own in zip(names, seeds, strict=True)]
-    if len(seeds[0]) >= ENOUGH:
-        pooled = None
-    paired = all(own == seeds[0] for own in seeds)
+    paired, pooled = all(own == seeds[0] for own in seeds), together and together.interaction
     joint = joint_draws(inputs, draws, rng, paired=paired, pooled=pooled)[:, [names.index(name) for name in levels]]
     return rank_draws(sign * np.array([level.scores.mean() for level in levels.values()]), sign * joint)
 
@@ -162,10 +187,11 @@ def _intervals(center: float, parts: VarianceParts, seeds: int) -> tuple[Interva
     return parts.interval(center, new_seeds=False), IMAGES, wide
 
 
-def _level(name: str, level: Scored, metric: str, ranks: Ranks, index: int) -> LevelResult:
+def _level(name: str, level: Scored, metric: str, ranks: Ranks, index: int, together: _Together | None) -> LevelResult:
     center, parts, sample = float(level.scores.mean()), variance_parts(level.scores, level.without), level.sample
     interval, kind, wide = _intervals(center, parts, len(sample.seeds))
     bounds = (0.0, 1.0) if is_counted(metric) else (-np.inf, np.inf)
+    place = together and together.names.index(name)
     return LevelResult(
         level=name,
         seeds=sample.seeds,
@@ -178,6 +204,8 @@ def _level(name: str, level: Scored, metric: str, ranks: Ranks, index: int) -> L
         rank=ranks.ranks[index],
         rank_interval=ranks.intervals[index],
         rank_shares=tuple(ranks.shares[index].tolist()),
+        scatter=together and float(np.sqrt(together.interaction.levels[place])),
+        scatters_more=together and float(together.interaction.more[place]),
         variance=parts,
     )
 
@@ -193,16 +221,14 @@ def _pair(
     *,
     sign: int,
     rope: float,
-    pooled: SeedInteraction | None,
+    scatter: Scatter | None,
 ) -> PairResult:
-    """Return what is known of a pair; ``p_holm`` is not adjusted yet."""
+    """Return what is known of a pair; its p values are not adjusted yet."""
     a, b = (levels[name] for name in names)
     seeds = tuple(sorted(set(a.sample.seeds) & set(b.sample.seeds)))
     paired = len(seeds) > 1
     inputs = [level.of_seeds(seeds if paired else level.sample.seeds) for level in (a, b)]
-    if len(seeds) >= ENOUGH:
-        pooled = None
-    difference, parts = difference_parts(inputs[0], inputs[1], paired=paired, pooled=pooled)
+    difference, parts = difference_parts(inputs[0], inputs[1], paired=paired, seeds=scatter)
     interval, kind, wide = _intervals(difference, parts, parts.seed_count)
     gain, new_seeds = sign * difference, wide is not None
     worse = parts.below(-rope, gain, new_seeds=new_seeds)
@@ -229,14 +255,21 @@ def _pair(
     )
 
 
-def adjust_for_multiplicity(pairs: Sequence[PairResult], sign: int, rope: float) -> Iterator[PairResult]:
-    """Yield the pairs with p values that are adjusted for one another, and what follows from them."""
-    wilcoxon_p, verdict_p = holm([pair.p_holm for pair in pairs]), holm([pair.p_verdict for pair in pairs])
-    open_ones = sum(p >= 0.05 for p in verdict_p)
-    for pair, p_holm, p in zip(pairs, wilcoxon_p, verdict_p, strict=True):
+def adjust_for_multiplicity(
+    pairs: Sequence[PairResult], steps: Sequence[int], sign: int, rope: float
+) -> Iterator[PairResult]:
+    """Yield the pairs with p values that are adjusted for one another, and what follows from them.
+
+    Args:
+        steps: of verdicts, see `seg.compare.multiplicity.adjusted`.
+    """
+    images_p = adjusted([pair.p_holm for pair in pairs], holm_steps(len(pairs)))
+    verdict_p = adjusted([pair.p_verdict for pair in pairs], steps)
+    settled = sum(p < 0.05 for p in verdict_p)
+    for pair, p_holm, p in zip(pairs, images_p, verdict_p, strict=True):
         together = replace(pair, p_holm=p_holm, p_verdict=p)
         if p >= 0.05:
-            needed = more_needed(sign * pair.difference, pair.variance, rope, level=1 - 0.05 / open_ones)
+            needed = more_needed(sign * pair.difference, pair.variance, rope, level=1 - 0.05 / steps[settled])
             together = replace(together, verdict="inconclusive", more_seeds=needed[0], more_images=needed[1])
         yield together
 
@@ -254,15 +287,6 @@ def image_test(gains: Floats) -> dict[str, Any]:
         "p_holm": float(wilcoxon(moved).pvalue) if moved.size else 1.0,
         "effect": float(ranks @ np.sign(moved) / ranks.sum()) if moved.size else 0.0,
     }
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Adjust p values, in the same order: Holm, "A simple sequentially rejective multiple test procedure" (1979)."""
-    order = np.argsort(p)
-    steps = np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(steps, 1)
-    return adjusted.tolist()
 
 
 def _class_intervals(level: Scored, groups: NDArray[np.intp]) -> Floats:

@@ -11,6 +11,8 @@ from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
+Scatter = tuple[float, float]
+"""Variance and its degrees of freedom."""
 
 MOST = 1_000_000
 """More seeds or images than about this many are never asked for."""
@@ -31,7 +33,7 @@ class VarianceParts:
         images: variance that more images would reduce.
         remainder: variance that either would reduce; 0 for one seed, where it is part of ``images``.
         seed_count: S.
-        seed_degrees: degrees of freedom of the scatter of seeds, S - 1 or those of a `SeedInteraction`.
+        seed_degrees: degrees of freedom of the scatter of seeds: S - 1, or what all levels together give.
         image_count: n, or the number of groups of images.
         image_degrees: degrees of freedom of the variance over images, see `image_degrees`.
     """
@@ -97,73 +99,36 @@ class VarianceParts:
         )
 
 
-@dataclass(frozen=True)
-class SeedInteraction:
-    """How differently a seed does on one level and on another, learnt from all levels together.
-
-    Attributes:
-        variance: of the difference of the scores that one seed has on two levels.
-        degrees: of freedom.
-        levels: (L,) the part of each level: the variance of its own scores, but for what a seed does to all levels. A
-            level is given no less than half of ``variance``, as no pair is given less than all of it.
-    """
-
-    variance: float
-    degrees: float
-    levels: tuple[float, ...]
-
-
-def seed_interaction(scores: Floats) -> SeedInteraction:
-    """Return the scatter of seeds in a comparison of levels, of scores (L, S) of the same seeds.
-
-    The interaction of levels and seeds, as Obuchowski and Rockette pool it over treatments: three seeds of two levels
-    have two degrees of freedom, which settle nothing among many pairs. Levels need not scatter alike: one that scatters
-    more makes up more of the sum, which leaves fewer degrees of freedom (Satterthwaite, "An approximate distribution
-    of estimates of variance components", Biometrics 1946).
-    """
-    levels, seeds = scores.shape
-    left = scores - scores.mean(0) - scores.mean(1, keepdims=True) + scores.mean()
-    squares = (left**2).sum(1)
-    each = (levels - 1) * (seeds - 1) / levels  # degrees of freedom of a level
-    degrees = each * squares.sum() ** 2 / (squares**2).sum() if squares.any() else each * levels
-    common = float(squares.mean()) / each
-    return SeedInteraction(2 * common, float(degrees), tuple(np.maximum(squares / each, common).tolist()))
-
-
-def variance_parts(scores: Floats, without: Floats, pooled: SeedInteraction | None = None) -> VarianceParts:
+def variance_parts(scores: Floats, without: Floats, seeds: Scatter | None = None) -> VarianceParts:
     """Return the parts of the variance of the mean of several seeds.
 
     Args:
         scores: (S,) of each seed on all images.
         without: (n, S) of each seed without each of the images, or groups of them, in turn.
-        pooled: of differences, what all levels say of their scatter. If it has more degrees of freedom, these count,
-            and its variance if the scatter of these scores is not the larger one: so a pair that happens to scatter
-            little is not believed, and one that scatters more than the others is.
+        seeds: variance and degrees of freedom of the scores of a seed, where more is known of it than these scores.
     """
     by_images, remainder = image_parts(without)
     degrees = image_degrees(without.mean(1))
     if len(scores) == 1:
         return parts(None, by_images, 0.0, (1, len(without)), (0.0, degrees))
-    variance, seed_degrees = float(np.var(scores, ddof=1)), len(scores) - 1.0
-    if pooled is not None and pooled.degrees > seed_degrees:
-        variance, seed_degrees = max(variance, pooled.variance), pooled.degrees
+    variance, seed_degrees = seeds or (float(np.var(scores, ddof=1)), len(scores) - 1.0)
     counts = len(scores), len(without)
     return parts(variance / len(scores), by_images, remainder, counts, (seed_degrees, degrees))
 
 
 def difference_parts(
-    a: tuple[Floats, Floats], b: tuple[Floats, Floats], *, paired: bool, pooled: SeedInteraction | None = None
+    a: tuple[Floats, Floats], b: tuple[Floats, Floats], *, paired: bool, seeds: Scatter | None = None
 ) -> tuple[float, VarianceParts]:
     """Return the difference of the means of two levels, and the parts of its variance.
 
     Args:
         a, b: scores (S,) of a level, and scores (n, S) without each image, which are the same in both.
         paired: whether the seeds are the same ones in both, in the same order; if not, their variances add up (Welch).
-        pooled: see `variance_parts`; only of paired seeds.
+        seeds: of the difference, see `variance_parts`; only of paired seeds.
     """
     difference = float(a[0].mean() - b[0].mean())
     if paired:
-        return difference, variance_parts(a[0] - b[0], a[1] - b[1], pooled)
+        return difference, variance_parts(a[0] - b[0], a[1] - b[1], seeds)
     together = a[1].mean(1) - b[1].mean(1)
     by_images, _ = image_parts(together[:, None])
     counts, degrees = (min(len(a[0]), len(b[0])), len(together)), image_degrees(together)

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from made_scores import WORLDS, World
 
+from seg.compare.multiplicity import adjusted, shaffer_steps
 from seg.compare.ranks import joint_draws, rank_draws
+from seg.compare.scatter import seed_interaction
 from seg.compare.scores import LevelScores, Scored, scored
-from seg.compare.statistics import compare, holm
-from seg.compare.variance import difference_parts, seed_interaction, strongest, variance_parts, verdict
+from seg.compare.statistics import compare
+from seg.compare.variance import difference_parts, strongest, variance_parts, verdict
 
 IMAGES = 100
 
@@ -110,13 +112,14 @@ def test_no_pair_of_many_is_called_different(name: str, levels: int, seeds: int)
 
 def called(scores: np.ndarray) -> dict[tuple[int, int], bool]:
     """Whether each pair of levels of scores (L, S) is called different; images do nothing."""
-    still, pooled = np.zeros((50, 1)), seed_interaction(scores)
+    still, known = np.zeros((50, 1)), seed_interaction(scores)
     pairs = list(itertools.combinations(range(len(scores)), 2))
     found = []
     for a, b in pairs:
         each = [(scores[i], still + scores[i]) for i in (a, b)]
-        found.append(strongest(*difference_parts(each[0], each[1], paired=True, pooled=pooled), 0.0))
-    return {pair: p < 0.05 for pair, p in zip(pairs, holm([p for _, p in found]), strict=True)}
+        seeds = known.pair(a, b, len(pairs))
+        found.append(strongest(*difference_parts(each[0], each[1], paired=True, seeds=seeds), 0.0)[1])
+    return {pair: p < 0.05 for pair, p in zip(pairs, adjusted(found, shaffer_steps(len(scores))), strict=True)}
 
 
 @pytest.mark.slow

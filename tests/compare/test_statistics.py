@@ -9,16 +9,16 @@ import pytest
 from made_scores import World
 from scipy import stats
 
+from seg.compare.multiplicity import adjusted, equal_pairs, holm_steps, shaffer_steps
 from seg.compare.ranks import agreement, joint_draws, rank_draws
+from seg.compare.scatter import careful, seed_interaction
 from seg.compare.scores import COUNTED, LevelScores, group_numbers, image_scores, scored
-from seg.compare.statistics import BOTH, IMAGES, Comparison, compare, holm
+from seg.compare.statistics import BOTH, IMAGES, Comparison, compare
 from seg.compare.variance import (
-    SeedInteraction,
     VarianceParts,
     difference_parts,
     image_degrees,
     more_needed,
-    seed_interaction,
     strongest,
     variance_parts,
     verdict,
@@ -225,48 +225,107 @@ def test_paired_seeds_without_images_give_the_paired_t_test() -> None:
     assert 2 * one_sided == pytest.approx(reference.pvalue)
 
 
-def test_the_scatter_of_all_levels_is_their_interaction_with_seeds() -> None:
-    """Against the sums of squares of an analysis of variance, and against the single pair where there is one."""
-    rng = np.random.default_rng(0)
-    scores = rng.normal(size=(5, 4)) + rng.normal(size=4) + rng.normal(size=(5, 1))
-    total = ((scores - scores.mean()) ** 2).sum()
-    of_levels = 4 * ((scores.mean(1) - scores.mean()) ** 2).sum()
-    of_seeds = 5 * ((scores.mean(0) - scores.mean()) ** 2).sum()
+def exactly(scores: np.ndarray, pair: tuple[int, int], distance: float) -> float:
+    """The probability that a pair of equal levels is found farther apart, by a sum over all multiples of all levels.
+
+    Given the multiples, what is left follows from normal theory: a weighted analysis of variance with (L - 1) (S - 1)
+    degrees of freedom.
+    """
+    levels, seeds = scores.shape
+    logs = np.arange(-4, 13) * np.log(2) / 2
+    shares = np.exp(-np.abs(logs) / 2.5) * (logs != 0)
+    prior = np.where(logs == 0, 0.8, 0.2 * shares / shares.sum())
+    moved = scores - scores.mean(1, keepdims=True)
+    total = beyond = 0.0
+    for chosen in itertools.product(range(len(logs)), repeat=levels):
+        squares = np.exp(2 * logs[list(chosen)])
+        weights = 1 / squares
+        center = weights @ moved / weights.sum()
+        left = float(weights @ ((moved - center) ** 2).sum(1))
+        degrees = (levels - 1) * (seeds - 1)
+        share = np.prod(prior[list(chosen)]) * (np.prod(squares) * weights.sum()) ** (-(seeds - 1) / 2)
+        share *= left ** (-degrees / 2)
+        error = np.sqrt(left / degrees * squares[list(pair)].sum() / seeds)
+        total, beyond = total + share, beyond + share * 2 * stats.t.cdf(-distance / error, degrees)
+    return float(beyond / total)
+
+
+@pytest.mark.parametrize(("deviations", "seeds"), [((1, 1, 1), 3), ((5, 1, 1), 3), ((1, 3, 1), 5), ((1, 1, 1), 2)])
+def test_the_scatter_of_pairs_is_that_of_a_sum_over_all_possibilities(
+    deviations: tuple[float, ...], seeds: int
+) -> None:
+    rng = np.random.default_rng(seeds)
+    scores = np.array(deviations)[:, None] * rng.normal(size=(3, seeds)) + rng.normal(size=seeds)
     found = seed_interaction(scores)
-    assert found.variance == pytest.approx(2 * (total - of_levels - of_seeds) / (4 * 3))
-    assert 3 * 4 / 5 <= found.degrees <= 3 * 4
-    pair = seed_interaction(scores[:2])
-    assert pair.variance == pytest.approx(np.var(scores[0] - scores[1], ddof=1))
-    assert pair.degrees == pytest.approx(3)
-    alike = seed_interaction(np.stack([np.roll([0.0, 1, 0, 0, 0], i) for i in range(5)]))
-    assert alike.degrees == pytest.approx(4 * 4)
-    one = seed_interaction(np.stack([[9.0, -9, 0, 0, 0], *np.zeros((4, 5))]))
-    assert one.degrees < 7
-    assert seed_interaction(np.ones((3, 4))) == SeedInteraction(0.0, 6.0, (0.0, 0.0, 0.0))
+    for pair in itertools.combinations(range(3), 2):
+        variance, degrees = found.pair(*pair, 3)
+        for p in (0.05, 0.01):
+            reach = np.sqrt(variance / seeds) * stats.t.ppf(1 - p / 2, degrees)
+            assert exactly(scores, pair, reach) == pytest.approx(p * careful(3, seeds), rel=0.1)
+
+
+def test_a_level_that_scatters_more_is_told_from_the_others() -> None:
+    rng = np.random.default_rng(0)
+    scores = np.array([10.0, 1, 1, 1, 1, 1, 1])[:, None] * rng.normal(size=(7, 3)) + 5 * rng.normal(size=3)
+    found = seed_interaction(scores)
+    assert found.more[0] > 0.9
+    assert found.more[1:].max() < 0.3
+    assert found.levels[0] > 10 * found.levels[1:].max()
+    alone, others = (found.pair(0, 1, 21), found.pair(1, 2, 21))
+    assert alone[0] > 10 * others[0]
+    assert alone[1] < 5 < others[1] + 3
+    without = seed_interaction(scores[1:]).pair(0, 1, 21)
+    assert others[0] == pytest.approx(without[0], rel=0.3)  # it takes nothing away from the others
+
+
+def test_scatter_has_no_scale_and_knows_no_order() -> None:
+    scores = np.random.default_rng(0).normal(size=(4, 3))
+    found = seed_interaction(scores).pair(0, 1, 6)
+    assert seed_interaction(scores).pair(0, 1, 6) == found
+    for same in (scores + np.arange(3), scores + np.arange(4)[:, None], scores[:, ::-1]):
+        assert seed_interaction(same).pair(0, 1, 6) == pytest.approx(found, rel=0.06)
+    variance, degrees = seed_interaction(1e-6 * scores).pair(0, 1, 6)
+    assert (1e12 * variance, degrees) == pytest.approx(found, rel=0.06)
+
+
+def test_scores_that_do_not_scatter_have_no_variance() -> None:
+    found = seed_interaction(0.3 + np.ones((3, 4)) * np.arange(3)[:, None])
+    assert (found.pair(0, 1, 3)[0], found.levels.tolist()) == (0, [0, 0, 0])
+    one = seed_interaction(np.stack([[9.0, -9, 0, 0, 0], *np.zeros((4, 5))]))  # as a level that never learns beside
+    assert np.isfinite(one.levels).all()
+    assert one.levels[0] > 100 * one.levels[1]
+    for levels, seeds in ((2, 3), (3, 1)):
+        with pytest.raises(
+            ValueError, match=f"scores: expected at least 3 levels and 2 seeds, got {levels} and {seeds}"
+        ):
+            seed_interaction(np.ones((levels, seeds)))
 
 
 def test_few_seeds_count_for_all_pairs_together() -> None:
-    """The larger one of a pair's own scatter and that of all levels, with the degrees of freedom of these."""
     samples = made(*[(0, 1, 2)] * 4)
     found = {name: scored(sample, "miou", np.arange(sample.counts.shape[1])) for name, sample in samples.items()}
-    pooled = seed_interaction(np.stack([each.scores for each in found.values()]))
-    pairs = compare(samples, draws=100).pairs
-    own = [np.var(found[pair.a].scores - found[pair.b].scores, ddof=1) for pair in pairs]
-    assert min(own) < pooled.variance < max(own)
-    for pair, variance in zip(pairs, own, strict=True):
-        assert pair.variance.seed_degrees == pooled.degrees
-        parts = pair.variance
-        assert (parts.seeds or 0) + parts.remainder == pytest.approx(max(variance, pooled.variance) / 3)
+    together = seed_interaction(np.stack([each.scores for each in found.values()]))
+    compared = compare(samples, draws=100)
+    for pair, (a, b) in zip(compared.pairs, itertools.combinations(range(4), 2), strict=True):
+        variance, degrees = together.pair(a, b, 6)
+        assert pair.variance.seed_degrees == degrees > 2
+        assert (pair.variance.seeds or 0) + pair.variance.remainder == pytest.approx(variance / 3)
+    assert [level.scatter for level in compared.levels] == pytest.approx(np.sqrt(together.levels))
+    assert [level.scatters_more for level in compared.levels] == pytest.approx(together.more)
     alone = [*[tuple(range(10))] * 3], [(0, 1, 2), (0, 1, 2)], [(0, 1, 2), (0, 1, 2), (0, 3, 4)]
-    for pair in itertools.chain(*(compare(made(*seeds), draws=100).pairs for seeds in alone)):
-        if len(pair.seeds) > 1:
-            assert pair.variance.seed_degrees == len(pair.seeds) - 1
+    for seeds in alone:
+        compared = compare(made(*seeds), draws=100)
+        assert compared.levels[0].scatter is None
+        for pair in compared.pairs:
+            if len(pair.seeds) > 1:
+                assert pair.variance.seed_degrees == len(pair.seeds) - 1
     uneven = made((0, 1, 2), (1, 2, 0), (2, 1))  # as while a sweep runs
     shared = np.stack([scored(s, "miou", np.arange(30)).scores[[s.seeds.index(1), s.seeds.index(2)]]
                        for s in uneven.values()])  # fmt: skip
-    degrees = seed_interaction(shared).degrees
-    for pair in compare(uneven, draws=100).pairs:
-        assert pair.variance.seed_degrees == max(degrees, len(pair.seeds) - 1)
+    together = seed_interaction(shared)
+    for pair, ends in zip(compare(uneven, draws=100).pairs, itertools.combinations(range(3), 2), strict=True):
+        known = together.pair(*ends, 3)[1]
+        assert pair.variance.seed_degrees == (known if len(pair.seeds) == 2 else max(known, 2))
 
 
 # --- verdicts
@@ -358,12 +417,12 @@ def test_verdicts_and_what_they_need_hold_for_all_pairs_together() -> None:
     found = compare(samples, draws=100)
     assert len(found.pairs) == 10
     single = [strongest(pair.difference, pair.variance, 0.005) for pair in found.pairs]
-    assert [pair.p_verdict for pair in found.pairs] == holm([p for _, p in single])
+    assert [pair.p_verdict for pair in found.pairs] == adjusted([p for _, p in single], shaffer_steps(5))
     decided = [pair for pair in found.pairs if pair.verdict != "inconclusive"]
     for pair, (claim, _) in zip(found.pairs, single, strict=True):
         assert pair.verdict == (claim if pair.p_verdict < 0.05 else "inconclusive")
         if pair.more_seeds is not None:
-            level = 1 - 0.05 / (10 - len(decided))
+            level = 1 - 0.05 / shaffer_steps(5)[len(decided)]
             for seeds, enough in ((pair.more_seeds, True), (pair.more_seeds - 1, False)):
                 more = pair.variance.scaled(seeds=seeds).interval(pair.difference, new_seeds=True, level=level)
                 assert (verdict(more, 0.005) != "inconclusive") == enough
@@ -535,9 +594,22 @@ def test_wilcoxon_over_images_and_groups() -> None:
 
 
 def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, 0.9]) == pytest.approx([1, 1])
-    assert holm([]) == []
+    assert adjusted([0.01, 0.04, 0.03, 0.005], holm_steps(4)) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert adjusted([0.5, 0.9], holm_steps(2)) == pytest.approx([1, 1])
+    assert adjusted([], holm_steps(0)) == []
+
+
+def test_shaffer_by_hand_and_by_all_partitions() -> None:
+    assert shaffer_steps(3) == [3, 1, 1]
+    assert shaffer_steps(4) == [6, 3, 3, 3, 2, 1]
+    assert adjusted([0.01, 0.04, 0.03], shaffer_steps(3)) == pytest.approx([0.03, 0.04, 0.03])
+    for levels in range(1, 6):
+        labels = itertools.product(range(levels), repeat=levels)
+        pairs = {sum(a == b for a, b in itertools.combinations(each, 2)) for each in labels}
+        assert equal_pairs(levels) == pairs
+    for levels in (7, 20):  # what the docstring says of a rope
+        steps = shaffer_steps(levels)
+        assert all(left / 2 <= step <= left for step, left in zip(steps, holm_steps(len(steps)), strict=True))
 
 
 def test_a_class_interval_is_that_of_the_class_alone() -> None:
@@ -628,28 +700,24 @@ def test_joint_draws_of_few_seeds_scatter_as_all_levels_do() -> None:
     draws = joint_draws(levels, 200_000, rng, paired=True, pooled=pooled)
     assert pooled.levels[3] > 2 * pooled.levels[0]
     assert draws.mean(0) == pytest.approx(scores.mean(1), abs=0.05)
-    middle = np.quantile(draws, 0.75, axis=0) - np.quantile(draws, 0.25, axis=0)
-    expected = 2 * stats.t.ppf(0.75, pooled.degrees) * np.sqrt(np.array(pooled.levels) / 3)
-    assert middle == pytest.approx(expected, rel=0.02)
+    doubt = rng.standard_t(pooled.degrees, (len(pooled.variances) * 4, 1)) * [[1.0] * 4]
+    mixture = doubt * np.sqrt(np.tile(pooled.variances, (4, 1)) / 3)
+    for share in (0.6, 0.75, 0.9):
+        reach = np.quantile(draws, share, axis=0) - np.quantile(draws, 1 - share, axis=0)
+        wanted = np.quantile(mixture, share, axis=0) - np.quantile(mixture, 1 - share, axis=0)
+        assert reach == pytest.approx(wanted, rel=0.06)
 
 
 def test_ranks_of_few_seeds_follow_all_levels() -> None:
     """A level of a pair that happens to scatter little is not taken for firm; from ten seeds on it is."""
-    few = made(*[(0, 1, 2)] * 4)
-    found = {name: scored(sample, "miou", np.arange(30)) for name, sample in few.items()}
-    levels = [(each.scores, each.without) for each in found.values()]
-    draws = [
-        joint_draws(levels, 500, np.random.default_rng(0), paired=True, pooled=pooled)
-        for pooled in (seed_interaction(np.stack([each.scores for each in found.values()])), None)
-    ]
-    means = np.array([each.scores.mean() for each in found.values()])
-    assert compare(few, draws=500).ranks.shares.tolist() == rank_draws(means, draws[0]).shares.tolist()
-    many = made(*[tuple(range(10))] * 4)
-    found = {name: scored(sample, "miou", np.arange(30)) for name, sample in many.items()}
-    levels = [(each.scores, each.without) for each in found.values()]
-    own = joint_draws(levels, 500, np.random.default_rng(0), paired=True)
-    means = np.array([each.scores.mean() for each in found.values()])
-    assert compare(many, draws=500).ranks.shares.tolist() == rank_draws(means, own).shares.tolist()
+    for seeds, together in ((3, True), (10, False)):
+        samples = made(*[tuple(range(seeds))] * 4)
+        found = {name: scored(sample, "miou", np.arange(30)) for name, sample in samples.items()}
+        levels = [(each.scores, each.without) for each in found.values()]
+        pooled = seed_interaction(np.stack([each.scores for each in found.values()])) if together else None
+        draws = joint_draws(levels, 500, np.random.default_rng(0), paired=True, pooled=pooled)
+        means = np.array([each.scores.mean() for each in found.values()])
+        assert compare(samples, draws=500).ranks.shares.tolist() == rank_draws(means, draws).shares.tolist()
 
 
 def test_agreement_of_metrics() -> None:

@@ -1,0 +1,206 @@
+"""How differently seeds do on one level and on another, learnt from all levels, which need not scatter alike.
+
+**The model.** A score is ``level + seed + rest``. What a seed does to all levels alike (``seed``) may be anything and
+drops out of every difference. The rest is normal, with a deviation of the level's own: most levels have the same one,
+a few a multiple of it (`DIFFERENT`, `MULTIPLES`). How far all of them scatter is not known beforehand (Jeffreys), which
+level is which neither: both follow from the scores, by Bayes' rule, each possibility with its weight. So three seeds of
+seven levels that scatter alike count as twenty-one, one that scatters far more is judged by its own scatter, and takes
+nothing away from the others.
+
+**Why it holds.** Three seeds of a level that scatters five times as much look like those of the others in one case of
+ten, and no method can see that. So p values from the weights are a little too small where a level scatters so, and too
+large where none does. `CAREFUL` makes up for it: by how much depends on the number of levels and seeds alone, never on
+the scores, and was found by simulation as that at which at most 5 % of the comparisons have any false verdict, in the
+worst of the worlds of ``benchmarks/results/scatter-*.md``, which ``benchmarks/bench_scatter.py`` makes.
+
+Two levels have no others to learn from: the result is the paired t test to the last digit.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import stdtr, stdtrit
+
+Floats = NDArray[np.float64]
+
+DIFFERENT = 0.2
+"""Probability, before any score is seen, that a level does not scatter like the others."""
+STEPS = (-4, 12)
+"""Half octaves that it may differ by: a quarter of the others' deviation to 64 times that."""
+FADING = 2.5
+"""Natural logarithm of the multiple, to either side, by which its probability falls to 1 / e."""
+CHAINS, FORGOTTEN, KEPT = 256, 10, 30
+"""Chains that are sampled side by side, the steps in which they forget their beginning, and those that count."""
+CAREFUL_SEEDS, CAREFUL_LEVELS = (2, 3, 5, 10), (3, 4, 7, 12, 20)
+CAREFUL = (
+    (0.55, 0.70, 0.90, 1.00, 1.00),
+    (0.45, 0.55, 0.70, 1.00, 1.00),
+    (0.65, 0.65, 0.90, 0.95, 1.00),
+    (0.45, 0.85, 0.90, 0.95, 1.00),
+)
+"""The share of 0.05 at which a claim is made, a row for each number of seeds, a column for each number of levels."""
+NEAR, FAR = 0.05, 0.01
+LEAST_DEGREES, MOST_DEGREES = 0.2, 1e5
+
+
+@dataclass(frozen=True)
+class SeedInteraction:
+    """How far seeds move each of L levels, but for what they do to all alike, as D equally likely possibilities.
+
+    Attributes:
+        variances: (D, L) of the scores of a level, each with the same doubt: that of ``degrees``.
+        degrees: of freedom of each possibility, (L - 1) (S - 1).
+        more: (L,) probability that a level scatters more than most do, 0..1.
+        careful: the share of 0.05 at which claims are made, see `careful`.
+    """
+
+    variances: Floats
+    degrees: int
+    more: Floats
+    careful: float
+
+    @property
+    def levels(self) -> Floats:
+        """The variance of each level (L,): half of the possibilities are smaller."""
+        found: Floats = np.median(self.variances, axis=0)
+        return found
+
+    def scales(self, draws: int, rng: np.random.Generator) -> Floats:
+        """Draw deviations (draws, L), in those of `levels`."""
+        doubt = self.degrees / rng.chisquare(self.degrees, (draws, 1))
+        chosen = doubt * self.variances[rng.integers(len(self.variances), size=draws)]
+        found: Floats = np.sqrt(chosen / np.where(self.levels > 0, self.levels, 1.0))
+        return found
+
+    def pair(self, a: int, b: int, pairs: int) -> tuple[float, float]:
+        """Return variance, and degrees of freedom, of the difference of a seed's scores on two levels.
+
+        They are those of the t distribution that agrees with the possibilities where verdicts are made: at p = 0.05,
+        which the last of ``pairs`` must reach, and at 0.05 / ``pairs``, which the first one must.
+        """
+        variances = self.variances[:, a] + self.variances[:, b]
+        if not variances.all():
+            return 0.0, MOST_DEGREES
+        far = min(NEAR / pairs, FAR)
+        return _fitted(variances, self.degrees, (NEAR, far), self.careful)
+
+
+def seed_interaction(scores: Floats) -> SeedInteraction:
+    """Return how seeds move levels, of scores (L, S) of the same seeds, three levels and two seeds at least.
+
+    The same scores give the same result to the bit; it takes 0.1 s for 7 levels and 0.3 s for 20.
+    """
+    levels, seeds = scores.shape
+    if levels < 3 or seeds < 2:
+        raise ValueError(
+            f"scores: expected at least 3 levels and 2 seeds, got {levels} and {seeds}; compare two levels as a pair"
+        )
+    moved = scores - scores.mean(1, keepdims=True)
+    moved = moved - moved.mean(0)
+    size = float(np.sqrt((moved**2).mean()))
+    if size <= 1e-12 * max(float(np.abs(scores).max()), 1e-300):  # rounding
+        return SeedInteraction(np.zeros((1, levels)), (levels - 1) * (seeds - 1), np.zeros(levels), 1.0)
+    variances, more = _chains(moved / size)
+    return SeedInteraction(size**2 * variances, (levels - 1) * (seeds - 1), more, careful(levels, seeds))
+
+
+def _multiples(seeds: int) -> tuple[Floats, Floats]:
+    """Return the deviations that a level may have, in those of most levels, and their probabilities.
+
+    The more seeds there are, the finer they tell deviations apart, and the finer are the steps.
+    """
+    finer = max(1, round(math.sqrt((seeds - 1) / 2)))
+    logs = np.arange(finer * STEPS[0], finer * STEPS[1] + 1) * math.log(2) / 2 / finer
+    shares = np.where(logs == 0, 0.0, np.exp(-np.abs(logs) / FADING))
+    return np.exp(logs), np.where(logs == 0, 1 - DIFFERENT, DIFFERENT * shares / shares.sum())
+
+
+def _chains(moved: Floats) -> tuple[Floats, Floats]:
+    """Sample variances (D, L), and how often a level has more than most have (L,): Gibbs, in parallel chains.
+
+    Only the multiples are sampled, a level at a time. Given these, the rest is known: the common deviation and what a
+    seed does to all levels follow from a weighted analysis of variance.
+
+    Args:
+        moved: (L, S) scores less the mean of each level.
+    """
+    rng = np.random.default_rng(0)  # always the same numbers: the result depends on the scores alone
+    levels, seeds = moved.shape
+    multiples, shares = _multiples(seeds)
+    weights = multiples**-2
+    prior = np.log(shares) - (seeds - 1) * np.log(multiples)
+    chosen = rng.choice(len(weights), p=shares, size=(CHAINS, levels))
+    degrees, lengths = (levels - 1) * (seeds - 1), (moved**2).sum(1)
+    kept, more = [], np.zeros(levels)
+    for step in range(FORGOTTEN + KEPT):
+        for level in range(levels):
+            others = weights[chosen]
+            others[:, level] = 0
+            left = _left(others, moved, lengths, weights, level)
+            total = others.sum(1)[:, None] + weights
+            fit = prior - (seeds - 1) / 2 * np.log(total) - degrees / 2 * np.log(left)
+            share = np.exp(fit - fit.max(1, keepdims=True)).cumsum(1)
+            chosen[:, level] = (share < rng.random((CHAINS, 1)) * share[:, -1:]).sum(1)
+        if step >= FORGOTTEN:  # of the last level, what is left has just been found
+            rest = left[np.arange(CHAINS), chosen[:, -1]] / degrees
+            kept.append(rest[:, None] / weights[chosen])
+            more += (weights[chosen] < 1).mean(0) / KEPT
+    return np.concatenate(kept), more
+
+
+def _left(others: Floats, moved: Floats, lengths: Floats, weights: Floats, level: int) -> Floats:
+    """Return the weighted sum of squares that seeds common to all leave (CHAINS, K), for each weight of one level."""
+    apart = others @ moved
+    squares = others @ lengths
+    both = squares[:, None] + weights * lengths[level]
+    along = (apart**2).sum(1)[:, None] + 2 * weights * (apart @ moved[level])[:, None] + weights**2 * lengths[level]
+    least = np.finfo(float).eps * both
+    found: Floats = np.maximum(both - along / (others.sum(1)[:, None] + weights), least)
+    return found
+
+
+def careful(levels: int, seeds: int) -> float:
+    """Return the share of 0.05 at which claims are made, 0..1: `CAREFUL`, and what lies between its numbers."""
+    rows = [np.interp(math.log(levels), np.log(CAREFUL_LEVELS), row) for row in CAREFUL]
+    return float(np.interp(math.log(seeds), np.log(CAREFUL_SEEDS), rows))
+
+
+def _fitted(variances: Floats, given: int, shares: tuple[float, float], careful: float) -> tuple[float, float]:
+    """Return variance and degrees of freedom of the t distribution with the same two-sided quantiles at two shares.
+
+    Args:
+        shares: of the t distribution, the larger one first.
+        careful: times these, the shares of the mixture of t distributions with these variances.
+        given: their degrees of freedom.
+    """
+    near, far = (_quantile(variances, given, share * careful) for share in shares)
+    ratio = math.log(far / near)
+
+    def apart(degrees: float) -> float:
+        return math.log(float(stdtrit(degrees, shares[1] / 2) / stdtrit(degrees, shares[0] / 2))) - ratio
+
+    if apart(MOST_DEGREES) >= 0:
+        degrees = MOST_DEGREES
+    elif apart(LEAST_DEGREES) <= 0:
+        degrees = LEAST_DEGREES
+    else:
+        degrees = math.exp(brentq(lambda n: apart(math.exp(n)), math.log(LEAST_DEGREES), math.log(MOST_DEGREES)))
+    quantiles = [-float(stdtrit(degrees, share / 2)) for share in shares]
+    # where no t distribution is as wide or narrow, the wider fit
+    return max(near / quantiles[0], far / quantiles[1]) ** 2, degrees
+
+
+def _quantile(variances: Floats, degrees: int, share: float) -> float:
+    """Return what a mixture of centred t distributions exceeds, to either side, with a probability."""
+    counts, edges = np.histogram(np.log(variances), bins=128)
+    deviations = np.exp((edges[1:] + edges[:-1]) / 4)
+    weights = counts / counts.sum()
+
+    def beyond(log: float) -> float:
+        return float(weights @ stdtr(degrees, -math.exp(log) / deviations)) - share / 2
+
+    ends = math.log(deviations[0] * 1e-3), math.log(deviations[-1] * 1e5)
+    return math.exp(brentq(beyond, *ends, xtol=1e-10))
