@@ -131,8 +131,9 @@ def write(done: list[dict[str, object]]) -> None:
         f"# Verdicts where levels scatter differently, {date.today()}",
         "",
         "**False**: share, in %, of simulated comparisons with any false verdict, all pairs together, rope 0, and its "
-        "95 % interval (Wilson); it should be at most 5. **Found**: share of the pairs that truly differ that are called "
-        "so. Scores are normal; a seed moves all levels together by two deviations; images do nothing. The world says "
+        "95 % interval (Wilson); it should be at most 5. **Found**: share of the pairs that truly differ that are "
+        "called so. Scores are normal; a seed moves all levels together by two deviations; images do nothing. The "
+        "world says "
         'how many levels scatter how much, in the deviations of the others; "log-normal": deviations of all, by 0.5 in '
         "the logarithm. One better: the last level, by 4 deviations; two groups: the second half, by 8. "
         f"{hardware()} Made by `benchmarks/bench_scatter.py`.",

@@ -43,14 +43,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from made_scores import WORLDS, World, miou
 
+from seg.compare.multiplicity import adjusted, holm_steps
 from seg.compare.ranks import joint_draws, rank_draws
+from seg.compare.scatter import seed_interaction
 from seg.compare.scores import LevelScores, scored
-from seg.compare.statistics import compare, holm
+from seg.compare.statistics import compare
 from seg.compare.variance import (
     VarianceParts,
     difference_parts,
     parts,
-    seed_interaction,
     strongest,
     variance_parts,
     verdict,
@@ -245,8 +246,7 @@ def verdicts(rounds: int = 300) -> None:
         "toolkit's interval is about new seeds);",
         "- **each pair alone**: by the interval about new seeds and images;",
         "- **own scatter**: by what seeds do to the pair itself, adjusted for all pairs after Holm;",
-        "- **ours**: the same, but of fewer than 10 seeds by what they do to all levels "
-        "(`seg.compare.variance.seed_interaction`).",
+        "- **ours**: the same, but of fewer than 10 seeds by what they do to all levels (`seg.compare.scatter`).",
         "",
         "| world | levels | seeds | false: these runs | each pair alone | own scatter | ours | found: own scatter "
         "| ours |",
@@ -264,11 +264,11 @@ def _calls(world: World, rng: np.random.Generator, levels: int, seeds: int, gap:
     found = {name: scored(sample, "miou", np.arange(IMAGES)) for name, sample in samples.items()}
     of = {name: (each.scores, each.without) for name, each in found.items()}
     own = [strongest(*difference_parts(of[pair.a], of[pair.b], paired=True), ROPE) for pair in pairs]
-    adjusted = holm([p for _, p in own])
+    together = adjusted([p for _, p in own], holm_steps(len(own)))
     return [
         [verdict(pair.interval, ROPE) for pair in pairs],
         [verdict(pair.wide or pair.interval, ROPE) for pair in pairs],
-        [claim if p < 0.05 else "inconclusive" for (claim, _), p in zip(own, adjusted, strict=True)],
+        [claim if p < 0.05 else "inconclusive" for (claim, _), p in zip(own, together, strict=True)],
         [pair.verdict for pair in pairs],
     ]
 
@@ -294,7 +294,7 @@ def ranks(rounds: int = 400) -> None:
         f"{hardware()} Made by `benchmarks/bench_statistics.py --ranks`.",
         "",
         "- **own scatter**: draws by what seeds do to each pair of levels;",
-        "- **ours**: of fewer than 10 seeds, by what they do to all levels (`seg.compare.variance.seed_interaction`).",
+        "- **ours**: of fewer than 10 seeds, by what they do to all levels (`seg.compare.scatter`).",
         "",
         "Draws know nothing of how far apart levels may be: where that is less than the scatter, a winner is false "
         "more often than is said.",

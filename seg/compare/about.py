@@ -87,11 +87,12 @@ def definitions(result: Comparison) -> Iterator[Block]:
             "10 seeds that of a level is about these very runs on new images",
             f"verdict: better or worse if the interval for new seeds and images lies beyond {rope}, "
             "equivalent if within, else inconclusive, so that with 95 % probability all verdicts hold together "
-            f"(Holm, {len(result.pairs)} pairs); of fewer than 10 seeds the scatter over all levels counts for each "
-            "pair; one seed leaves it open",
+            f"({len(result.pairs)} pairs, adjusted after Shaffer, or with a reference after Holm); with fewer than 10 "
+            "seeds a pair is judged by how its own two levels scatter, which is learnt from all levels: most scatter "
+            "alike, a few do not; one seed leaves it open",
             "better / equivalent / worse: probabilities of that, as far as the t distribution holds",
-            "images won, p, effect: paired over images, averaged over seeds; Wilcoxon signed rank adjusted after "
-            "Holm, and the matched-pairs rank-biserial correlation",
+            "images won, p, effect in these runs: paired over images, averaged over seeds; Wilcoxon signed rank "
+            "adjusted after Holm, and the matched-pairs rank-biserial correlation; they know nothing of new seeds",
             f"rank: in the middle 95 % of {result.draws:,} draws of what the levels may truly be worth; Kendall's tau "
             f"of such a ranking with this one is {result.ranks.tau:.2f} on average; the ranks of each level hold for "
             "itself alone, where verdicts hold together",

@@ -168,21 +168,22 @@ def doubt(result: Comparison) -> str | None:
 
 
 def _uneven(result: Comparison) -> Iterator[str]:
-    """Yield a level whose seeds make up most of the scatter of all levels, by which each pair is judged."""
-    variances = {
-        level.level: ((level.variance.seeds or 0.0) + level.variance.remainder) * level.variance.seed_count
-        for level in result.levels
-    }
-    name = max(variances, key=lambda level: variances[level])
-    largest = variances.pop(name)
-    if len(variances) > 1 and largest > sum(variances.values()):
-        ends, metric = (math.sqrt(pick(variances.values())) for pick in (min, max)), result.measure
-        by = f"{metric.number(math.sqrt(largest))} {metric.differences}"
-        yield (
-            f"Seeds move {code(name)} by {by} (standard deviation), other levels by "
-            f"{' to '.join(map(metric.number, ends))}: so few seeds are judged by the scatter of all levels, which is "
-            "mostly its own, so that they settle little; more seeds would settle more."
-        )
+    """Yield each level that scatters more than the others, and what is judged without it."""
+    known = {level.level: level.scatter for level in result.levels if level.scatter is not None}
+    noisy = [level.level for level in result.levels if (level.scatters_more or 0.0) > 0.5]  # rather than not
+    others = [scatter for name, scatter in known.items() if name not in noisy]
+    if not noisy or not others:
+        return
+    metric = result.measure
+    ends = " to ".join(dict.fromkeys(metric.number(pick(others)) for pick in (min, max)))
+    each = listed(noisy)
+    by = " and ".join(dict.fromkeys(metric.number(known[name]) for name in noisy))
+    its, it = ("its", "it") if len(noisy) == 1 else ("their", "them")
+    yield (
+        f"Seeds move {each} by about {by} {metric.differences} (standard deviation), the other levels by about {ends}. "
+        f"Pairs with {it} are judged by {its} own scatter, so that few seeds settle little of {it}; pairs of the "
+        f"others are judged without {it}."
+    )
 
 
 def cautions(result: Comparison) -> Iterator[str]:
@@ -193,7 +194,7 @@ def cautions(result: Comparison) -> Iterator[str]:
             "One run per level does not show how much seeds matter: all statements are about these very runs, and no "
             "verdict follows."
         )
-    elif min((pair.variance.seed_degrees for pair in result.pairs), default=2.0) < 2:
+    elif fewest == 2:
         yield "Two seeds hardly show how much seeds matter: intervals for new seeds are very wide, and rightly so."
     elif fewest < 10:
         yield (

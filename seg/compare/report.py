@@ -8,7 +8,7 @@ import numpy as np
 from seg.compare import plots
 from seg.compare.about import about, definitions
 from seg.compare.answer import answer, at_the_end, between, cautions, points
-from seg.compare.findings import BOTH, Comparison
+from seg.compare.findings import BOTH, IMAGES, Comparison, PairResult
 from seg.compare.gallery import MOST, Case, draw_case, encoded, find_cases
 from seg.compare.other_scores import other_metrics, other_scores
 from seg.compare.ranks import agreement
@@ -183,24 +183,49 @@ def _pairs(result: Comparison, reference: str, metric: Metric, cases: Sequence[C
         rows.append((name, *(cells.get(other, "") for other in order)))
     yield Text(f"Row minus column, in {metric.differences} of {metric.title}, and the verdict on the row.")
     yield Table(("", *order), rows, numbers=range(1, len(order) + 1))
-    yield Text(f"{code(reference)} minus another level, and the verdict on {code(reference)}:")
-    detail = [
+    pairs = sorted(result.pairs_with(reference), key=lambda pair: -pair.difference)
+    yield from _for_new_seeds(pairs, reference, metric)
+    yield from _of_these_runs(pairs, reference, cases)
+
+
+def _for_new_seeds(pairs: Sequence[PairResult], reference: str, metric: Metric) -> Iterator[Block]:
+    """Yield what verdicts rest on."""
+    one_seed = any(pair.p_kind == IMAGES for pair in pairs)
+    about_what = "of these very runs, for want of seeds" if one_seed else "of new seeds and new images"
+    yield Text(f"{code(reference)} minus another level, and the verdict on {code(reference)}: {about_what}.")
+    chances = "better / equivalent / worse"
+    rows = [
         (
             pair.b,
             metric.number(pair.difference),
             between(pair.widest, metric),
             pair.verdict,
             f"{pair.p_better:.2f} / {pair.p_equivalent:.2f} / {pair.p_worse:.2f}",
+        )
+        for pair in pairs
+    ]
+    yield Table(("other level", "difference", "95 % interval", "verdict", chances), rows, numbers=range(1, 5))
+
+
+def _of_these_runs(pairs: Sequence[PairResult], reference: str, cases: Sequence[Case]) -> Iterator[Block]:
+    """Yield what these runs did on these images, which says nothing of new seeds and makes no verdict."""
+    yield Text(
+        f"The same runs, image by image: how many images {code(reference)} wins, and how clearly. This is of these "
+        "very runs, not of new seeds: runs of another seed may win other images, so that a small p here makes no "
+        "verdict."
+    )
+    rows = [
+        (
+            pair.b,
             f"{pair.wins} / {pair.ties} / {pair.losses}",
             f"{pair.p_holm:.3g}",
             f"{pair.effect:.2f}",
             _most_telling(cases, pair.b, reference),
         )
-        for pair in sorted(result.pairs_with(reference), key=lambda pair: -pair.difference)
+        for pair in pairs
     ]
-    chances = "better / equivalent / worse"
-    header = ("other level", "difference", "95 % interval", "verdict", chances, "images won / tied / lost", "p (Holm)")
-    yield Table((*header, "effect", "see"), detail, numbers=range(1, 9))
+    header = ("other level", "images won / tied / lost", "p of these runs", "effect in these runs", "see")
+    yield Table(header, rows, numbers=range(1, 5))
 
 
 def _rankings(study: Study) -> Iterator[Block]:

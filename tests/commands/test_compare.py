@@ -21,6 +21,7 @@ from seg.compare.answer import answer, cautions, points
 from seg.compare.findings import Comparison
 from seg.compare.gallery import CHANGE_COLORS, changes, encoded, find_cases
 from seg.compare.other_scores import other_metrics, other_scores
+from seg.compare.report import write_report
 from seg.compare.statistics import compare
 from seg.compare.study import Study, read_study
 from seg.metrics.scores import by_class, by_image, image_ious, scores_of
@@ -229,13 +230,13 @@ def test_few_runs_are_said_to_be_few(tmp_path: Path) -> None:
     assert not [caution for caution in cautions(with_seeds(compared, 12)) if "seeds" in caution]
 
 
-@pytest.mark.parametrize(("levels", "words"), [(2, "Two seeds hardly show"), (7, "With 2 seeds, the intervals")])
-def test_two_seeds_of_many_levels_show_more(tmp_path: Path, levels: int, words: str) -> None:
+@pytest.mark.parametrize("levels", [2, 7])
+def test_two_seeds_of_any_number_of_levels_hardly_show_how_much_they_matter(tmp_path: Path, levels: int) -> None:
     for level in "abcdefg"[:levels]:
         for seed in range(2):
             write_run(tmp_path / f"{level}-{seed}", level, seed)
     _, compared = found(tmp_path)
-    assert next(cautions(with_seeds(compared, 2))).startswith(words)
+    assert next(cautions(with_seeds(compared, 2))).startswith("Two seeds hardly show")
 
 
 @pytest.mark.parametrize("metric", ["miou", "ece"])
@@ -275,20 +276,44 @@ def test_one_seed_and_equal_levels_have_no_best(tmp_path: Path) -> None:
     assert same.ranks.false_claim == 0
 
 
-def test_a_level_that_scatters_for_all_is_named(tmp_path: Path) -> None:
-    for level in "abc":
+def test_levels_that_scatter_more_are_named_with_what_is_judged_without_them(tmp_path: Path) -> None:
+    for level in "abcde":
         for seed in range(3):
-            better = 0.1 * seed * (level == "b")
+            better = 0.1 * seed * (level == "b") + 0.002 * (ord(level) * seed % 5)
             write_run(tmp_path / f"{level}-{seed}", level, seed, counts=made_counts("x", seed, better=better))
-    study, compared = found(tmp_path)
+    _, compared = found(tmp_path)
     (told,) = [caution for caution in cautions(compared) if "Seeds move" in caution]
-    by_level = {level.name: [e.scores["miou"] for e in level.entries] for level in study.levels}
-    a, b, c = (f"{100 * np.std(by_level[name], ddof=1):.1f}" for name in "abc")
-    assert f"Seeds move `b` by {b} points (standard deviation), other levels by {a} to {c}:" in told
-    even = {
-        level: replace(x, variance=compared.levels[0].variance) for level, x in zip("abc", compared.levels, strict=True)
-    }
-    assert not [x for x in cautions(replace(compared, levels=tuple(even.values()))) if "Seeds move" in x]
+    scatter = {level.level: level.scatter for level in compared.levels}
+    others = [scatter[name] or 0 for name in "acde"]
+    ends = " to ".join(dict.fromkeys(f"{100 * end:.1f}" for end in (min(others), max(others))))
+    assert told.startswith(f"Seeds move `b` by about {100 * (scatter['b'] or 0):.1f} points (standard deviation), ")
+    assert f"the other levels by about {ends}. Pairs with it are judged by its own scatter" in told
+    assert told.endswith("pairs of the others are judged without it.")
+
+    def noisy(names: str) -> list[str]:
+        levels = tuple(replace(x, scatters_more=0.9 * (x.level in names)) for x in compared.levels)
+        return [text for text in cautions(replace(compared, levels=levels)) if "Seeds move" in text]
+
+    assert noisy("") == []
+    assert "Seeds move `a` and `b` by about" in noisy("ab")[0]
+    assert "pairs of the others are judged without them." in noisy("ab")[0]
+
+
+def test_what_speaks_of_these_runs_stands_apart_from_what_speaks_of_new_seeds(tmp_path: Path) -> None:
+    for level in "abc":
+        for seed in range(2):
+            write_run(tmp_path / "runs" / f"{level}-{seed}", level, seed, better=0.05 * (level == "a"))
+    study, compared = found(tmp_path / "runs")
+    write_report(tmp_path, study, compared, "a")
+    text = (tmp_path / "report.md").read_text()
+    new, these = (
+        text.index("verdict on `a`: of new seeds and new images."),
+        text.index("This is of these very runs, not"),
+    )
+    assert new < these
+    assert "| p of these runs | effect in these runs |" in text[these:]
+    assert "verdict |" in text[new:these]
+    assert "p of" not in text[new:these]
 
 
 def test_groups_are_drawn_as_a_whole(tmp_path: Path, script: Script, root: Path) -> None:

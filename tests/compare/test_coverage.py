@@ -123,19 +123,34 @@ def called(scores: np.ndarray) -> dict[tuple[int, int], bool]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("deviations", [(1,) * 7, (5, *[1] * 6), (3, 3, 3, 1, 1, 1, 1), (0.3, 0.5, 0.7, 1, 1.5, 2, 3)])
+@pytest.mark.parametrize("deviations", [(1,) * 7, (5, *[1] * 6), (5, 5, *[1] * 5), (5, 1, 1, 1), (5, 1, 1)])
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_levels_may_scatter_differently(seeds: int, deviations: tuple[float, ...]) -> None:
-    """Equal levels are called different in at most 5 % of the comparisons, even if one scatters five times as much."""
-    rng, rounds = np.random.default_rng(0), 1500
-    scale = np.array(deviations)[:, None]
-    wrong = sum(any(called(scale * rng.standard_normal((7, seeds))).values()) for _ in range(rounds))
+    """In at most 5 % of the comparisons a verdict is false, whichever levels scatter more, with a better level or not.
+
+    The worlds that are worst for so many levels; the bound is two standard errors above 5 %.
+    """
+    rng, rounds, levels = np.random.default_rng(0), 400, len(deviations)
+    scale, better = np.array(deviations)[:, None], 4 * np.eye(levels)[:, [-1]]
+    wrong = 0
+    for _ in range(rounds):
+        found = called(scale * rng.standard_normal((levels, seeds)) + better)
+        wrong += any(said for pair, said in found.items() if levels - 1 not in pair)
     assert wrong <= 0.05 * rounds + 2 * np.sqrt(0.05 * 0.95 * rounds)
+
+
+@pytest.mark.slow
+def test_one_noisy_level_does_not_hide_the_others() -> None:
+    """Of seven levels and five seeds one scatters five times as much; by one scatter for all 23 % were found."""
+    rng, rounds = np.random.default_rng(0), 100
+    scale, better = np.array([5.0, *[1] * 6])[:, None], 4 * np.eye(7)[:, [6]]
+    found = [called(scale * rng.standard_normal((7, 5)) + better) for _ in range(rounds)]
+    assert np.mean([each[other, 6] for each in found for other in range(6)]) > 0.7
 
 
 def test_three_seeds_find_what_is_far_better() -> None:
     """One of seven levels that is better by eight times the scatter of a seed; pair by pair they find it in a fifth."""
-    rng, rounds = np.random.default_rng(0), 40
+    rng, rounds = np.random.default_rng(0), 25
     found = [called(rng.standard_normal((7, 3)) + 8 * np.eye(7)[:, :1]) for _ in range(rounds)]
     assert np.mean([each[0, other] for each in found for other in range(1, 7)]) > 0.85
 
@@ -144,7 +159,7 @@ def test_three_seeds_find_what_is_far_better() -> None:
 @pytest.mark.parametrize("deviations", [(1,) * 7, (5, *[1] * 6), (0.3, 0.5, 0.7, 1, 1.5, 2, 3)])
 def test_rank_intervals_of_few_seeds_hold_the_true_ranks(seeds: int, deviations: tuple[float, ...]) -> None:
     """Of levels that are hardly apart; by the scatter of each pair two seeds hold 83 % of them."""
-    rng, held, rounds = np.random.default_rng(0), [], 150
+    rng, held, rounds = np.random.default_rng(0), [], 40
     for _ in range(rounds):
         truth = 0.5 * rng.standard_normal(7)
         scores = truth[:, None] + np.array(deviations)[:, None] * rng.standard_normal((7, seeds))
