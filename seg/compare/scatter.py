@@ -107,7 +107,7 @@ def seed_interaction(scores: Floats) -> SeedInteraction:
     return SeedInteraction(size**2 * variances, (levels - 1) * (seeds - 1), more, careful(levels, seeds))
 
 
-def _multiples(seeds: int) -> tuple[Floats, Floats]:
+def multiples_of(seeds: int) -> tuple[Floats, Floats]:
     """Return the deviations that a level may have, in those of most levels, and their probabilities.
 
     The more seeds there are, the finer they tell deviations apart, and the finer are the steps.
@@ -129,7 +129,7 @@ def _chains(moved: Floats) -> tuple[Floats, Floats]:
     """
     rng = np.random.default_rng(0)  # always the same numbers: the result depends on the scores alone
     levels, seeds = moved.shape
-    multiples, shares = _multiples(seeds)
+    multiples, shares = multiples_of(seeds)
     weights = multiples**-2
     prior = np.log(shares) - (seeds - 1) * np.log(multiples)
     chosen = rng.choice(len(weights), p=shares, size=(CHAINS, levels))
