@@ -7,13 +7,13 @@ level is which neither: both follow from the scores, by Bayes' rule, each possib
 seven levels that scatter alike count as twenty-one, one that scatters far more is judged by its own scatter, and takes
 nothing away from the others.
 
-**Why it holds.** Three seeds of a level that scatters five times as much look like those of the others in one case of
-ten, and no method can see that. So p values from the weights are a little too small where a level scatters so, and too
-large where none does. `CAREFUL` makes up for it: by how much depends on the number of levels and seeds alone, never on
-the scores, and was found by simulation as that at which at most 5 % of the comparisons have any false verdict, in the
-worst of the worlds of ``benchmarks/results/scatter-*.md``, which ``benchmarks/bench_scatter.py`` makes.
+**Why it holds.** Three seeds of a level that scatters far more may happen to lie as close together as those of the
+others, and no method can see that. So p values from the weights are a little too small where few levels scatter so, and
+too large where none does. `CAREFUL` makes up for it: by how much depends on the number of levels and seeds alone, never
+on the scores. It was found by simulation so that at most 5 % of the comparisons have any false verdict, in the worst of
+the worlds that ``benchmarks/bench_scatter.py`` makes; what is done of them is in ``benchmarks/results/scatter-*.md``.
 
-Two levels have no others to learn from: the result is the paired t test to the last digit.
+Two levels have no others to learn from: `seg.compare.statistics` judges them by the paired t test.
 """
 
 import math
@@ -43,6 +43,7 @@ CAREFUL = (
 )
 """The share of 0.05 at which a claim is made, a row for each number of seeds, a column for each number of levels."""
 NEAR, FAR = 0.05, 0.01
+"""The p values at which a pair's t distribution is fitted; the second one is smaller where there are many pairs."""
 LEAST_DEGREES, MOST_DEGREES = 0.2, 1e5
 
 
@@ -91,7 +92,7 @@ class SeedInteraction:
 def seed_interaction(scores: Floats) -> SeedInteraction:
     """Return how seeds move levels, of scores (L, S) of the same seeds, three levels and two seeds at least.
 
-    The same scores give the same result to the bit; it takes 0.1 s for 7 levels and 0.3 s for 20.
+    The same scores give the same result to the bit; it takes half a second for 20 levels.
     """
     levels, seeds = scores.shape
     if levels < 3 or seeds < 2:
