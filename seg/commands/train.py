@@ -67,8 +67,7 @@ def _pair(config: "DictConfig") -> None:
     source = source_of(plain(config)["data"])
     if source.render is not None or Path(str(config.runs), str(name)).exists():  # a complete one needs no data
         return
-    keys = {key.partition("=")[0] for key in hydra.overrides.task}
-    others = {key for key in keys if not key.startswith("data.")} - _SIMPLE
+    others = {word.partition("=")[0] for word in hydra.overrides.task if not word.startswith("data.")} - _SIMPLE
     with muted(), suppress(*[ValueError] * bool(others)):  # what is wrong with another option is said first
         pairs = source.pairs()
     if pairs:
