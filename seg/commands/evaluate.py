@@ -40,11 +40,11 @@ def evaluate(config: "DictConfig") -> None:
     boundaries = {"tolerances": cfg["tolerances"], "surface": cfg["surface"]}
     options = {"boundaries": boundaries, "components": {"bounds": cfg["sizes"]}, "errors": {"tolerance": first}}
     wanted = wanted_metrics(cfg["metric"], options)
-    checked_catalogue(wanted, loss=False)
     name_left_out(wanted, cfg["checkpoint"])
     keys = ("images", "masks", "instances", "image_template", "template", "instance_template")
     where = Pairing(**{key: cfg[key] for key in keys}, names=cfg["list"])
     subject = _subject(cfg, where)
+    checked_catalogue(wanted, loss=False, names=subject.labels.names)
     folders = [cfg[key] for key in _READ if cfg[key] is not None]
     check_apart(cfg["destination"], [path for several in folders for path in as_list(several)], "destination")
     found, data = files.evaluate_into(

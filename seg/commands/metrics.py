@@ -13,9 +13,6 @@ from seg.runs import CONFIG, read_config
 
 log = logging.getLogger("seg")
 
-_TRIAL = {"images": 1, "names": ("a", "b"), "classes": 2, "final": True}
-"""A set that does not exist: wrong options are refused on it, before data are read."""
-
 
 def wanted_metrics(config: Any, options: Mapping[str, Mapping[str, Any]] | None = None) -> list[Wanted]:
     """Return the metrics that a configuration names.
@@ -55,14 +52,16 @@ def name_left_out(wanted: Sequence[Wanted], checkpoint: str | None) -> None:
         log.info(f"not computed, though the run has it: {', '.join(left)}; metric=[default,NAME] computes one")
 
 
-def checked_catalogue(wanted: list[Wanted], *, loss: bool) -> dict[str, Metric]:
-    """Describe their scores, by building each once on a set that does not exist.
+def checked_catalogue(wanted: list[Wanted], *, loss: bool, names: Sequence[str] | None = None) -> dict[str, Metric]:
+    """Describe their scores, by building each once on a set that does not exist, before data are read.
 
     Args:
         loss: there is one, as in a training.
+        names: of the classes, where they are known.
 
     Raises:
         ValueError: an option that a metric refuses, or no metric.
     """
-    known = {**_TRIAL, "loss": lambda logits, mask: logits.sum()} if loss else _TRIAL
-    return catalogue(wanted, known)
+    names = names or ("a", "b")  # stand-ins
+    known = {"images": 1, "names": names, "classes": len(names), "final": True}
+    return catalogue(wanted, {**known, "loss": lambda logits, mask: logits.sum()} if loss else known)

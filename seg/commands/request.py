@@ -99,7 +99,8 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
         cfg["pictures"] = min(cfg["pictures"], 1)
     tasks = further_tasks(cfg["task"])
     metrics = wanted_metrics(cfg["metric"])
-    scores = checked_catalogue(metrics, loss=True) | _of_heads(tasks)
+    data = source_of(cfg["data"])
+    scores = checked_catalogue(metrics, loss=True, names=data.known_names(cfg["labels"])) | _of_heads(tasks)
     if cfg["fit"]["mode"] is None:
         cfg["fit"]["mode"] = direction(str(cfg["fit"]["monitor"]), scores)
     fit: FitOptions = instantiate(cfg["fit"], group="fit")
@@ -113,7 +114,7 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
         choices=choices,
         folder=folder,
         fit=fit,
-        data=source_of(cfg["data"]),
+        data=data,
         few=few,
         loader=loader,
         device=instantiate(cfg["device"], group="device"),

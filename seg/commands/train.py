@@ -7,6 +7,7 @@ seg-train data=synthetic sweep=losses seeds=3
 import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 log = logging.getLogger(__name__)
-
+_SIMPLE = {"labels", "logger", "loss", "model", "name", "runs", "seed", "smoke"}
 _began: list[Stopwatch] = []  # when the command did, until its first run takes it
 
 
@@ -56,22 +57,21 @@ def _pair(config: "DictConfig") -> None:
     from seg import runs
     from seg.commands.cli import plain
     from seg.commands.cli.targets import source_of
+    from seg.report.console import muted
 
-    hydra = HydraConfig.get()
+    hydra, pairs = HydraConfig.get(), None
     ranks = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
     if hydra.mode is RunMode.MULTIRUN or any(rank != "0" for rank in ranks):
         return
     name = config.name or runs.run_name(hydra.overrides.task, hydra.runtime.choices, config.seed)
-    if Path(str(config.runs), str(name)).exists():  # one that is complete does not need its data
-        return
     source = source_of(plain(config)["data"])
-    if source.render is None:
-        logging.disable(logging.WARNING)  # what there is to say of them is said when they are read
-        try:
-            train, val = source.pairs()
-        finally:
-            logging.disable(logging.NOTSET)
-        log.info(f"{len(train)} training and {len(val)} validation pairs; loading torch")
+    if source.render is not None or Path(str(config.runs), str(name)).exists():  # a complete one needs no data
+        return
+    others = {word.partition("=")[0] for word in hydra.overrides.task if not word.startswith("data.")} - _SIMPLE
+    with muted(), suppress(*[ValueError] * bool(others)):  # what is wrong with another option is said first
+        pairs = source.pairs()
+    if pairs:
+        log.info(f"{len(pairs[0])} training and {len(pairs[1])} validation pairs; loading torch")
 
 
 if __name__ == "__main__":

@@ -188,6 +188,14 @@ class Source:
             check_labels(label_map, self.val.masks, "data.train.masks")
         return label_map
 
+    def known_names(self, labels: str | None) -> tuple[str, ...] | None:
+        """Return the names of the classes; None where no label map is there yet, or it is refused, as reading will."""
+        try:
+            return self.load_labels(labels).names
+        except (ValueError, OSError):
+            rendered = getattr(self.render, "labels", None)
+            return rendered.names if rendered else None
+
     def read(
         self, pairs: tuple[Sequence[Pair], Sequence[Pair]], labels: LabelMap, reading: Reading | None = None
     ) -> "Data":

@@ -3,8 +3,11 @@
 Names of classes and files are data: no character in them steers the terminal, or begins a line of its own.
 """
 
+import logging
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -38,3 +41,13 @@ def plain_console(*, stderr: bool = False) -> Console:
 
 console = plain_console()
 """Standard output; quiet in the runs of a sweep, and in processes that leave the talking to the first one."""
+
+
+@contextmanager
+def muted() -> Iterator[None]:
+    """Log nothing within a ``with`` block: what is done there is done once more, and said then."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)

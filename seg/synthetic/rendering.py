@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from seg.convert import convert_folder
 from seg.files import make_folder, write_json
+from seg.labels import LabelMap
 from seg.synthetic.scenes import LABELS, write_dataset
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,11 @@ class Rendering:
     imbalance: float = 1.0
     blur: float = 0.0
     label_noise: float = 0.0
+
+    @property
+    def labels(self) -> LabelMap:
+        """The label map of the scenes, rendered or not."""
+        return LABELS
 
     def __call__(self) -> None:
         """Render and convert.

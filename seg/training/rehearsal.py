@@ -20,6 +20,7 @@ from seg.data.batches import release_workers
 from seg.evaluation.files import write
 from seg.files.clock import Stopwatch
 from seg.inference import trained
+from seg.report.console import muted
 from seg.report.progress import duration
 from seg.training.budget import Costs, least_minutes, steps_within
 from seg.training.loop import train_step
@@ -51,11 +52,8 @@ def fix_steps(
     """
     log.info("fit.minutes: measuring what steps and validations take, on a copy of the run")
     built = watch.seconds()
-    logging.disable(logging.INFO)  # what building it says is said of the run itself
-    try:
+    with muted():
         run = build()
-    finally:
-        logging.disable(logging.NOTSET)
     built, options = watch.seconds() - built, run.options
     assert options.minutes is not None
     minutes = options.minutes - before[1]

@@ -98,3 +98,30 @@ def test_wrong_requests_are_refused_before_data_are_read(tmp_path: Path, script:
     ):
         fails(script("seg-train", *words, *more), 2, message)
     assert not (tmp_path / "runs").exists()
+
+
+def test_one_that_looks_at_the_classes(tmp_path: Path, data: Path, script: Script) -> None:
+    """A constructor is told the classes of the data at hand, not stand-ins; a class that is not there is refused."""
+    (tmp_path / "my_area.py").write_text(
+        "from my_regions import RegionCounts\n"
+        "class Of(RegionCounts):\n"
+        "    def __init__(self, images, names, of):\n"
+        "        super().__init__(images)\n"
+        "        self.index = list(names).index(of)\n"
+    )
+    write_shown_files(seg.metrics, tmp_path)
+    (tmp_path / "my_conf/metric/area.yaml").write_text("area: {_target_: my_area.Of, of: car, when: epoch}\n")
+    own = ["--config-dir", "my_conf", "metric=[default,area]"]
+    options = [*train_options(data), "logger=none", *own, f"fit.monitor={NAME}", "fit.epochs=1", "name=own"]
+    assert script("seg-train", *options).returncode == 0
+    assert f"val_{NAME}" in (tmp_path / "runs/own" / runs.EPOCHS).read_text()
+    folders = {"predictions": data / "val/masks", "masks": data / "val/masks"}
+    assert script("seg-evaluate", *own, **folders, destination="judged").returncode == 0
+    message = r"metric.area: expected what my_area.Of takes, got of=cat \('cat' is not in list\)"
+    fails(script("seg-train", *options, "metric.area.of=cat", "name=other"), 2, message)
+    fails(script("seg-evaluate", *own, "metric.area.of=cat", **folders, destination="not"), 2, message)
+    assert not (tmp_path / "runs/other").exists()
+    assert not (tmp_path / "not").exists()
+    synthetic = ["data=synthetic", "data.render.destination=scenes", "smoke=true", "name=new", *own]
+    done = script("seg-train", *synthetic, "metric.area.of=cat")
+    fails(done, 2, message)
