@@ -80,14 +80,15 @@ def _sentence(pair: PairResult, metric: Metric, result: Comparison) -> str:
     if low > result.rope or high < -result.rope:
         return (
             f"{ahead} is ahead of {behind} (by {by}), but of {len(result.pairs)} pairs one may be this far apart by "
-            f"chance alone: {data} cannot decide; {_more(pair)}."
+            f"chance alone: {data} cannot decide; {_more(pair, result.rope)}."
         )
     if low > 0 or high < 0:
         return (
             f"{ahead} is ahead of {behind} (by {by}), but it may be by less than the {rope} "
-            f"that would matter; {_more(pair)}."
+            f"that would matter; {_more(pair, result.rope)}."
         )
-    return f"Between {a} and {b} ({apart} {between((low, high), metric)}) {data} cannot decide; {_more(pair)}."
+    more = _more(pair, result.rope)
+    return f"Between {a} and {b} ({apart} {between((low, high), metric)}) {data} cannot decide; {more}."
 
 
 def _together(pairs: Sequence[PairResult], metric: Metric, result: Comparison) -> str:
@@ -109,7 +110,7 @@ def _together(pairs: Sequence[PairResult], metric: Metric, result: Comparison) -
         return f"{reference} differs from {others} {by}; {why}."
     return (
         f"{reference} differs from {others} {by}, which these {open_one.variance.seed_count} seeds and "
-        f"{result.levels[0].images} images cannot decide; of {code(open_one.b)}, {_more(open_one)}."
+        f"{result.levels[0].images} images cannot decide; of {code(open_one.b)}, {_more(open_one, result.rope)}."
     )
 
 
@@ -135,7 +136,8 @@ def at_the_end(result: Comparison, axis: str | None) -> Iterator[str]:
 _THOUSAND = 1000  # seeds: of more, nobody needs the number
 
 
-def _more(pair: PairResult) -> str:
+def _more(pair: PairResult, rope: float) -> str:
+    """Say what would settle an open pair, and how, if its difference is what it seems to be."""
     options = []
     if pair.more_seeds is not None:
         few = f"{pair.more_seeds:,} more seed{'s' * (pair.more_seeds != 1)}"
@@ -144,7 +146,9 @@ def _more(pair: PairResult) -> str:
         options.append(f"{pair.more_images:,} more images")
     if not options:
         return "neither more seeds alone nor more images alone would"
-    return f"{' or '.join(options)} would, if the difference stays the same"
+    ahead = code(pair.a if pair.p_better > pair.p_worse else pair.b)
+    how = f"that {ahead} is better" if abs(pair.difference) > rope else "that the two are equivalent"
+    return f"{' or '.join(options)} would, if the difference stays the same, and show {how}"
 
 
 def _about_the_winner(result: Comparison) -> Iterator[str]:
@@ -153,7 +157,8 @@ def _about_the_winner(result: Comparison) -> Iterator[str]:
     if len(best) > 1:
         yield f"{' and '.join(best)} share the best {metric}."
     elif (risk := doubt(result)) is not None:
-        yield f"{best[0]} is the best of the {len(result.levels)}; {risk}."
+        claim = "is" if result.ranks.false_claim < 0.05 else "came out"
+        yield f"{best[0]} {claim} the best of the {len(result.levels)}; {risk}."
     else:
         yield f"{best[0]} has the best {metric} of these runs; whether its level is the best, one seed cannot tell."
 
@@ -164,7 +169,7 @@ def doubt(result: Comparison) -> str | None:
         return None
     risk = result.ranks.false_claim
     shown = "less than 0.01" if risk < 0.005 else f"{risk:.2f}"
-    return f"the probability that another one is truly better, and this claim false, is {shown}"
+    return f"the probability that another one is truly better is {shown}"
 
 
 def _uneven(result: Comparison) -> Iterator[str]:
