@@ -37,8 +37,8 @@ CHAINS, FORGOTTEN, KEPT = 256, 10, 30
 CAREFUL_SEEDS, CAREFUL_LEVELS = (2, 3, 5, 10), (3, 4, 7, 12, 20)
 CAREFUL = (
     (0.55, 0.70, 0.90, 1.00, 1.00),
-    (0.45, 0.65, 0.95, 0.65, 0.70),
-    (0.65, 0.65, 0.80, 0.80, 0.85),
+    (0.45, 0.60, 0.95, 0.65, 0.70),
+    (0.55, 0.65, 0.80, 0.80, 0.85),
     (0.45, 0.85, 0.90, 0.95, 1.00),
 )
 """The share of 0.05 at which a claim is made, a row for each number of seeds, a column for each number of levels."""
