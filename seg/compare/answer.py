@@ -146,9 +146,8 @@ def _more(pair: PairResult, rope: float) -> str:
         options.append(f"{pair.more_images:,} more images")
     if not options:
         return "neither more seeds alone nor more images alone would"
-    ahead = code(pair.a if pair.p_better > pair.p_worse else pair.b)
-    how = f"that {ahead} is better" if abs(pair.difference) > rope else "that the two are equivalent"
-    return f"{' or '.join(options)} would, if the difference stays the same, and show {how}"
+    how = "which one is better" if abs(pair.difference) > rope else "that the two are equivalent"
+    return f"{' or '.join(options)} would, if the difference stays the same. They would show {how}"
 
 
 def _about_the_winner(result: Comparison) -> Iterator[str]:
