@@ -24,6 +24,7 @@ from seg import _preproc
 from seg.convert import convert_array, convert_folder
 from seg.convert.sources import list_sources
 from seg.convert.summary import Summary
+from seg.convert.tiles import Cut
 from seg.convert.weights import RULES, class_weights
 from seg.labels import Label, LabelMap
 
@@ -269,6 +270,44 @@ def test_names_that_are_not_utf8(tmp_path: Path, target: Path) -> None:
 
 
 # --- what is not in the label map
+
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+
+
+def test_photos_are_told_from_labels(tmp_path: Path, target: Path) -> None:
+    save(tmp_path / "in" / "photo.png", PHOTO)
+    save(tmp_path / "in" / "photo.jpg", PHOTO).rename(tmp_path / "in" / "lossy.jpg")
+    summary = convert_folder(tmp_path / "in", target, LABELS)
+    reasons = dict(summary.failures)
+    text = r"^colour .* of 4\d+ unlisted colours, .*; this looks like a photo, or .*: check source, or ask for the labels"
+    assert re.match(text, reasons["photo.png"])
+    assert "add it to the label map" not in reasons["photo.png"]
+    assert re.match(r"^colour .*; JPEG is lossy, .*; if this is a photo, .*, check source$", reasons["lossy.jpg"])
+
+    noisy = picture(0, 64, 64) // 2 + 60 + PHOTO % 12  # as many colours, but all of them near those of this map
+    near = LabelMap([Label(str(n), ((r // 2 + 66, g // 2 + 66, b // 2 + 66),)) for n, (r, g, b) in enumerate(COLORS)])
+    with pytest.raises(ValueError, match=r"nearest is .*; add it to the label map, or use .* max_distance=6$"):
+        convert_array(noisy, near)
+
+
+@pytest.mark.parametrize("size", [None, (8, 8)])
+def test_what_became_void_for_want_of_a_listed_colour_is_said(
+    tmp_path: Path, target: Path, size: tuple[int, int] | None
+) -> None:
+    options = {"unknown": "ignore", "cut": size and Cut(size)}
+    save(tmp_path / "in" / "photo.png", PHOTO)
+    convert_folder(tmp_path / "in", target, LABELS, **options)
+    again = convert_folder(tmp_path / "in", target, LABELS, **options)  # from the manifest, where nothing is converted
+    assert again.skipped == 1
+    (warning,) = again.warnings
+    text = r"unknown=ignore: 100.0% of all pixels became 255 \(ignore\) .* most in 'photo.png' \(100.0%\); .* check source"
+    assert re.match(text, warning)
+
+    save(tmp_path / "in" / "void.png", np.zeros((64, 64, 3), np.uint8))  # void on purpose: its colour is listed
+    summary = convert_folder(tmp_path / "in", target, LABELS, **options)
+    assert summary.ignored == sum(row.size for row in map(read, target.glob("*.png")))
+    assert not summary.warnings
 
 
 def test_unknown_colors(source: Path, target: Path) -> None:
