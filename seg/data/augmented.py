@@ -76,7 +76,7 @@ def augment_folder(
     checks.whole("seed", seed, 0)
     workers = usable_cores() if workers is None else checks.whole("workers", workers, 0)
     images, masks, destination = Path(images), Path(masks), Path(destination)
-    pairs = pair(images, masks)
+    pairs = pair(images, masks, prefix=None)
     labels = LabelMap.load(masks / "labels.yaml")
     for odd in oddities(check(pairs, labels.classes).facts, RGB):
         log.warning(f"{odd.text}: copies are RGB of 8 bits")

@@ -110,11 +110,11 @@ class Source:
             ValueError: files that do not pair up, or the same in both parts.
         """
         self._check_parts()
-        train = self._paired(self.train, self.train.list)
+        train = self._paired(self.train, self.train.list, "train.")
         if self.val.images is not None:
-            val = self._paired(self.val, self.val.list)
+            val = self._paired(self.val, self.val.list, "val.")
         elif self.val.list is not None:
-            val = self._paired(self.train, self.val.list)
+            val = self._paired(self.train, self.val.list, "val.")
         else:
             scenes = scenes_of([p.name for p in train], self.group)
             if (number := len(set(scenes))) < len(scenes):
@@ -166,15 +166,16 @@ class Source:
                 f"{'without them' if not numbered else 'missing'}; give all, or leave it out"
             )
 
-    def _paired(self, part: Part, listed: Folders | None) -> list[Pair]:
+    def _paired(self, part: Part, listed: Folders | None, name: str) -> list[Pair]:
         """Pair the files of a part that are listed, with the numbers of their objects where it has them."""
         assert part.images is not None
         assert part.masks is not None
-        pairs = pair(part.images, part.masks, image_template=self.image_template, template=self.template, only=listed)
+        templates = {"image_template": self.image_template, "template": self.template}
+        pairs = pair(part.images, part.masks, **templates, only=listed, prefix="data.", part=name)
         if part.instances is None:
             return pairs
         templates = {"template": self.template, "instance_template": self.instance_template}
-        return with_instances(pairs, part.masks, part.instances, **templates)
+        return with_instances(pairs, part.masks, part.instances, **templates, prefix="data.")
 
     def load_labels(self, labels: str | None) -> LabelMap:
         """Load the named label map, else that beside the masks, and hold the masks of both parts against it.

@@ -280,7 +280,9 @@ def test_photos_are_told_from_labels(tmp_path: Path, target: Path) -> None:
     save(tmp_path / "in" / "photo.jpg", PHOTO).rename(tmp_path / "in" / "lossy.jpg")
     summary = convert_folder(tmp_path / "in", target, LABELS)
     reasons = dict(summary.failures)
-    text = r"^colour .* of 4\d+ unlisted colours, .*; this looks like a photo, or .*: check source, or ask for the labels"
+    text = (
+        r"^colour .* of 4\d+ unlisted colours, .*; this looks like a photo, or .*: check source, or ask for the labels"
+    )
     assert re.match(text, reasons["photo.png"])
     assert "add it to the label map" not in reasons["photo.png"]
     assert re.match(r"^colour .*; JPEG is lossy, .*; if this is a photo, .*, check source$", reasons["lossy.jpg"])
@@ -301,7 +303,9 @@ def test_what_became_void_for_want_of_a_listed_colour_is_said(
     again = convert_folder(tmp_path / "in", target, LABELS, **options)  # from the manifest, where nothing is converted
     assert again.skipped == 1
     (warning,) = again.warnings
-    text = r"unknown=ignore: 100.0% of all pixels became 255 \(ignore\) .* most in 'photo.png' \(100.0%\); .* check source"
+    text = (
+        r"unknown=ignore: 100.0% of all pixels became 255 \(ignore\) .* most in 'photo.png' \(100.0%\); .* check source"
+    )
     assert re.match(text, warning)
 
     save(tmp_path / "in" / "void.png", np.zeros((64, 64, 3), np.uint8))  # void on purpose: its colour is listed
