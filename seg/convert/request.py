@@ -13,6 +13,8 @@ from seg.convert.tiles import Cut, ImageTiles
 from seg.files import checks
 from seg.labels import LabelMap
 
+_VOID = {"void", "unlabelled", "unlabeled", "ignore", "ignored"}  # no background, which often is a class
+
 
 def work(
     *,
@@ -98,6 +100,19 @@ def ignoring_values(labels: LabelMap, values: Any, read: str) -> LabelMap:
             "read; add values to the label map, or ignore a class by its name (ignore=[...])"
         )
     return labels.ignoring_values(values)
+
+
+def void_classes(labels: LabelMap, ignored: Sequence[str]) -> str:
+    """Say which classes are called as if they were none, and what makes their pixels 255; empty without any.
+
+    Args:
+        ignored: names that are ignored by request.
+    """
+    names = [name for name in labels.names if name.strip(" _-").lower() in _VOID]
+    if not names:
+        return ""
+    what = " and ".join(f"'{name}'" for name in names) + (" become classes" if len(names) > 1 else " becomes a class")
+    return f"{what} like any other; ignore=[{','.join([*ignored, *names])}] makes such pixels 255, which are left out"
 
 
 def parse_shard(text: Any) -> tuple[int, int] | None:

@@ -149,7 +149,7 @@ class Tally:
         labelled = sum(counts.values()) - counts.get(IGNORE, 0)
         self._image_pixels.update(dict.fromkeys(counts, labelled))
         if time.monotonic() - self._told > 0.5:
-            self._tell()
+            self.tell()
         return [(self._labels.name_of(value), pixels) for value, pixels in counts.items()]
 
     def warn(self, *texts: str) -> None:
@@ -172,7 +172,8 @@ class Tally:
             remedy += f" and give ignore_values=[{value:g}]"
         return f"'{file}', where {value:g} is '{name}'; if that means no data, {remedy}"
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Call ``progress``."""
         self._told = time.monotonic()
         if self._progress:
             self._progress(self._kinds.total(), self._kinds["failed"])
@@ -181,7 +182,7 @@ class Tally:
         return {name: counts[index] for index, name in enumerate(self._labels.names)}
 
     def summary(self) -> Summary:
-        self._tell()
+        self.tell()
         for text, (first, files, amount) in self._odd.items():
             self.warn(text.format(files=files, first=first, pixels=amount, amount=amount))
         if self._unlisted > _MOST_UNLISTED * self._pixels.total():

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from seg.data import checked as checking
 from seg.data.cache import CACHES
 from seg.data.checked import Checked
 from seg.data.pairs import Folders, Pair, as_list, pair, scenes_of, split, torn_scenes, with_instances
-from seg.files import checks
-from seg.images import Reading, read_values
+from seg.data.pairs.folders import list_names
+from seg.files import SUFFIXES, checks
+from seg.images import Reading, is_mask, read_values
 from seg.images.oddities import oddities, percentiles, text_of
 from seg.images.reading import PERCENTILES
 from seg.labels import LabelMap
@@ -21,6 +23,8 @@ from seg.report.console import console
 from seg.report.progress import bulk_progress
 
 log = logging.getLogger(__name__)
+
+_LOOKED_AT = 3  # files of a folder without labels.yaml
 
 PairFiles = tuple[str, int, int] | tuple[str, int, int, str, str]
 """Name of a pair, bytes of its image and of its other files; of decoded ones also checksums of the pixels of both."""
@@ -350,12 +354,28 @@ def named_labels(labels: str | None, masks: Folders, ignore: Sequence[str] = ())
     return LabelMap.load(beside if labels is None else labels, ignore=ignore)
 
 
+def _check_converted(masks: Path) -> None:
+    """Refuse a folder of label images whose conversion was forgotten: its label map alone would not help."""
+    if (masks / "labels.yaml").is_file() or not masks.is_dir():
+        return
+    names = (name for name in list_names(masks) if Path(name).suffix.lower() in SUFFIXES)
+    first = [masks / name for name in islice(names, _LOOKED_AT)]
+    if first and not any(map(is_mask, first)):
+        raise ValueError(
+            f"expected a labels.yaml in '{masks}', which seg-preprocess writes, got none, and label images such as "
+            f"'{first[0]}', which are no masks (8-bit grayscale PNG); convert them first (seg-preprocess "
+            f"source={masks} destination=DIR labels=FILE), and give that folder as masks"
+        )
+
+
 def load_labels(labels: str | None, masks: Folders) -> LabelMap:
     """Load the label map as `named_labels` does, and hold the masks against it.
 
     Raises:
-        ValueError: it is missing, or the masks were made with other classes.
+        ValueError: it is missing, or the masks were made with other classes, or are none.
     """
+    if labels is None:
+        _check_converted(as_list(masks)[0])
     label_map = named_labels(labels, masks)
     beside = as_list(masks)[0] / "labels.yaml"
     check_labels(label_map, masks, f"'{beside}'" if labels is None else f"labels={labels}")

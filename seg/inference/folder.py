@@ -142,7 +142,7 @@ def _predict_each(
 ) -> Iterator[list[Kind] | str]:
     """Predict and record what is to do; yield the kinds that were written for each image, or why it failed."""
     alone, halves, total = len(todo) == 1, products.probabilities == "float16", len(images)
-    for name in todo if len(todo) < 2 else track(todo, "predicting", total, total - len(todo), "images"):
+    for name in todo if len(todo) < 2 else track(todo, "predicting", total, total - len(todo), "images", goes_on=True):
         path, paths = images[name], targets[name]
         before = path.stat()
         manifest.append({"file": name, "status": "begun"})  # what is found after a kill is ours
