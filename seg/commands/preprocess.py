@@ -57,7 +57,8 @@ def preprocess(config: "DictConfig") -> None:
         return count_sources(source, cfg["pattern"], request.suffixes_of(cfg["read"])) // (shard[1] if shard else 1)
 
     many = cfg["read"] in ("coco", "binary")  # images of a file, files of an image
-    with bulk_progress("converting", "images", console, None if many else count, goes_on=True) as progress:
+    goes_on = not cfg["overwrite"]
+    with bulk_progress("converting", "images", console, None if many else count, goes_on=goes_on) as progress:
         summary = work(source, destination, labels, shard=shard, progress=progress)
     if shard and not summary.files:
         log.info(

@@ -63,12 +63,19 @@ def bulk_progress(
             last = f"{done:,} {unit} done" if whole is None else f"{done:,} of {whole:,} {unit} done"
             show(done, failed, total)
 
-        try:
+        with going_on(lambda: last if goes_on else ""):
             yield tell
-        except KeyboardInterrupt as error:
-            if not (goes_on and last):
-                raise
-            raise KeyboardInterrupt(", ".join([*map(str, error.args), f"{last}; the same command goes on"])) from error
+
+
+@contextmanager
+def going_on(how_far: Callable[[], str]) -> Iterator[None]:
+    """Say with Ctrl-C how far the work was, unless that is empty, and that the same command goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if not (done := how_far()):
+            raise
+        raise KeyboardInterrupt(", ".join([*map(str, error.args), f"{done}; the same command goes on"])) from error
 
 
 @contextmanager
@@ -149,12 +156,9 @@ def _lines(title: str, unit: str, known: list[int]) -> Tell:
     return tell
 
 
-def track(
-    items: Iterable[Any], title: str, total: int, done: int = 0, unit: str = "steps", *, goes_on: bool = False
-) -> Iterator[Any]:
-    """Yield the items, of which ``done`` lie behind, while a bar or a line now and then says how far they are; with
-    ``goes_on`` as `bulk_progress`."""
-    with bulk_progress(title, unit, shared_console, goes_on=goes_on) as tell:
+def track(items: Iterable[Any], title: str, total: int, done: int = 0, unit: str = "steps") -> Iterator[Any]:
+    """Yield the items, of which ``done`` lie behind, while a bar or a line now and then says how far they are."""
+    with bulk_progress(title, unit, shared_console) as tell:
         for count, item in enumerate(items, start=done + 1):
             tell(count - 1, total=total)
             yield item

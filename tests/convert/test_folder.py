@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seg import _preproc
-from seg.convert import convert_array, convert_folder
+from seg.convert import convert_array, convert_folder, request
 from seg.convert.sources import list_sources
 from seg.convert.summary import Summary
 from seg.convert.tiles import Cut
 from seg.convert.weights import RULES, class_weights
+from seg.files.manifest import Manifest, Record
 from seg.labels import Label, LabelMap
 
 LABELS = LabelMap(
@@ -267,6 +268,36 @@ def test_names_that_are_not_utf8(tmp_path: Path, target: Path) -> None:
     assert (target / os.fsdecode(b"caf\xe9 \n.png")).exists()
     assert b"caf\xe9" in (target / "counts.csv").read_bytes()
     assert outcome(convert_folder(tmp_path / "in", target, LABELS)) == (0, 2, 0)
+
+
+def test_how_far_an_interrupted_call_came_is_told(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    append = Manifest.append
+
+    def third(self: Manifest, record: Record) -> None:
+        if len(self) == 2:
+            raise KeyboardInterrupt
+        append(self, record)
+
+    monkeypatch.setattr(Manifest, "append", third)
+    with pytest.raises(KeyboardInterrupt):
+        convert_folder(source, target, LABELS, progress=lambda *counts: told.append(counts))
+    assert told[-1] == (2, 0)
+    monkeypatch.undo()
+    assert outcome(convert_folder(source, target, LABELS)) == (3, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("names", "ignored", "said"),
+    [
+        (["road", "Void"], [], r"'Void' becomes a class like any other; ignore=\[Void\] makes such pixels 255"),
+        (["ignore", "_unlabelled_", "x"], ["x"], r"^'ignore' and '_unlabelled_' become .*ignore=\[x,ignore,_unlab"),
+        (["road", "background", "avoid"], [], "^$"),
+    ],
+)
+def test_classes_called_as_if_they_were_none_are_named(names: list[str], ignored: list[str], said: str) -> None:
+    labels = LabelMap([Label(name, ((number, 0, 0),)) for number, name in enumerate(names)]).ignoring(ignored)
+    assert re.search(said, request.void_classes(labels, ignored))
 
 
 # --- what is not in the label map
