@@ -112,7 +112,8 @@ def void_classes(labels: LabelMap, ignored: Sequence[str]) -> str:
     if not names:
         return ""
     what = " and ".join(f"'{name}'" for name in names) + (" become classes" if len(names) > 1 else " becomes a class")
-    return f"{what} like any other; ignore=[{','.join([*ignored, *names])}] makes such pixels 255, which are left out"
+    listed = ",".join([*ignored, *names])
+    return f"{what} like any other; ignore=[{listed}] makes such pixels 255, which training and scores leave out"
 
 
 def parse_shard(text: Any) -> tuple[int, int] | None:
