@@ -354,8 +354,12 @@ def named_labels(labels: str | None, masks: Folders, ignore: Sequence[str] = ())
     return LabelMap.load(beside if labels is None else labels, ignore=ignore)
 
 
-def _check_converted(masks: Path) -> None:
-    """Refuse a folder of label images whose conversion was forgotten: its label map alone would not help."""
+def check_converted(masks: Path) -> None:
+    """Refuse a folder of label images whose conversion was forgotten: its label map alone would not help.
+
+    Raises:
+        ValueError: there is no ``labels.yaml``, and the first files are no masks.
+    """
     if (masks / "labels.yaml").is_file() or not masks.is_dir():
         return
     names = (name for name in list_names(masks) if Path(name).suffix.lower() in SUFFIXES)
@@ -375,7 +379,7 @@ def load_labels(labels: str | None, masks: Folders) -> LabelMap:
         ValueError: it is missing, or the masks were made with other classes, or are none.
     """
     if labels is None:
-        _check_converted(as_list(masks)[0])
+        check_converted(as_list(masks)[0])
     label_map = named_labels(labels, masks)
     beside = as_list(masks)[0] / "labels.yaml"
     check_labels(label_map, masks, f"'{beside}'" if labels is None else f"labels={labels}")

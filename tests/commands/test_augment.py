@@ -107,6 +107,14 @@ def test_what_ramps_is_at_its_end(folder: Path) -> None:
         assert (mask[3:] == 255).any()
 
 
+def test_label_images_are_no_masks(folder: Path) -> None:
+    (folder / "masks" / "labels.yaml").unlink()
+    for mask in (folder / "masks").glob("*.png"):
+        cv2.imwrite(str(mask), np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"got none, and label images such as '.*s\d.png', .*; convert them first"):
+        enlarge(folder, "out")
+
+
 def test_wrong_requests(folder: Path, script_in: Script) -> None:
     """Each with exit code 2 and the reason, before anything is written."""
     (folder / "full").mkdir()
