@@ -57,14 +57,10 @@ def preprocess(config: "DictConfig") -> None:
         return count_sources(source, cfg["pattern"], request.suffixes_of(cfg["read"])) // (shard[1] if shard else 1)
 
     many = cfg["read"] in ("coco", "binary")  # images of a file, files of an image
-    goes_on = not cfg["overwrite"]
-    with bulk_progress("converting", "images", console, None if many else count, goes_on=goes_on) as progress:
-        summary = work(source, destination, labels, shard=shard, progress=progress)
+    with bulk_progress("converting", "images", console, None if many else count, goes_on=not cfg["overwrite"]) as tell:
+        summary = work(source, destination, labels, shard=shard, progress=tell)
     if shard and not summary.files:
-        log.info(
-            f"shard {shard[0]}/{shard[1]} has none of the files, which are shared out by their names; it is complete, "
-            "and the merge, the same command without shard, takes it so"
-        )
+        log.info(request.no_files_of(shard))
     for warning in summary.warnings:
         log.warning(warning)
     for file, reason in summary.failures:

@@ -128,3 +128,11 @@ def parse_shard(text: Any) -> tuple[int, int] | None:
     if not (index.isdigit() and count.isdigit() and int(index) <= int(count) != 0):
         raise ValueError(f"shard: expected I/N with 1 <= I <= N, or I counted from 0, got '{text}'; give such as 1/8")
     return int(index) or int(count), int(count)  # 0/N is N/N: both ways of counting give every part once
+
+
+def no_files_of(shard: tuple[int, int]) -> str:
+    """Say that a shard (i, n) has no files."""
+    return (
+        f"shard {shard[0]}/{shard[1]} has none of the files, which are shared out by their names; it is complete, and "
+        "the merge, the same command without shard, takes it so"
+    )
