@@ -195,11 +195,8 @@ class Source:
 
     def known_names(self, labels: str | None) -> tuple[str, ...] | None:
         """Return the names of the classes; None where no label map is there yet, or it is refused, as reading will."""
-        try:
-            return self.load_labels(labels).names
-        except (ValueError, OSError):
-            rendered = getattr(self.render, "labels", None)
-            return rendered.names if rendered else None
+        rendered = getattr(self.render, "labels", None)
+        return known_names(labels, self.train.masks) or (rendered and rendered.names)
 
     def read(
         self, pairs: tuple[Sequence[Pair], Sequence[Pair]], labels: LabelMap, reading: Reading | None = None
@@ -342,6 +339,14 @@ def files_of(pairs: Sequence[Pair], checked: Checked) -> list[PairFiles]:
 def _spread(pairs: list[Pair], number: int) -> list[Pair]:
     """Choose at most so many, from all over the list."""
     return [pairs[i * len(pairs) // number] for i in range(number)] if len(pairs) > number else pairs
+
+
+def known_names(labels: str | None, masks: Folders | None) -> tuple[str, ...] | None:
+    """Return the names of the classes, see `load_labels`; None where it refuses, which is said later."""
+    try:
+        return None if masks is None else load_labels(labels, masks).names
+    except (ValueError, OSError):
+        return None
 
 
 def named_labels(labels: str | None, masks: Folders, ignore: Sequence[str] = ()) -> LabelMap:
