@@ -60,7 +60,7 @@ def _pair(config: "DictConfig") -> None:
 
     hydra, pairs = HydraConfig.get(), None
     ranks = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
-    if hydra.mode.name == "MULTIRUN" or any(rank != "0" for rank in ranks):
+    if getattr(hydra.mode, "name", None) == "MULTIRUN" or any(rank != "0" for rank in ranks):
         return
     name = config.name or runs.run_name(hydra.overrides.task, hydra.runtime.choices, config.seed)
     source = source_of(plain(config)["data"])
