@@ -14,6 +14,7 @@ from seg.audit.anchors import anchors_of
 from seg.audit.records import Finding, Measurements, Split, as_findings, example_of, reason_of
 from seg.convert.reader import LabelReader
 from seg.data.pairs import as_list, list_both
+from seg.data.pairs.templates import proposal
 from seg.files.memo import remembered
 from seg.images import Image, Reading, as_rgb, check_limit, decode_mask, decode_values, limit
 from seg.images.oddities import ValueFacts, value_facts
@@ -35,6 +36,8 @@ def pair_files(split: Split) -> tuple[list[Measurements], list[Finding]]:
         alone = [example_of(*paths) for name, paths in files.items() if name not in others]
         text, advice = f"{kind}s without {other}", "add the missing files, move these away, or correct the templates "
         advice += f"(masks are looked for as '{split.template}', images as '{split.image_template}')"
+        if alone and (found := _proposed(split)):
+            advice = f"give {found}, or {advice}"
         findings += as_findings(f"{kind}-without-{other}", "error", split.name, alone, text, advice, len(files))
         twice = [example_of(*paths) for paths in files.values() if len(paths) > 1]
         text = f"names shared by several {kind}s: {len(twice)}"
@@ -42,6 +45,13 @@ def pair_files(split: Split) -> tuple[list[Measurements], list[Finding]]:
         findings += as_findings(f"{kind}-name-twice", "error", split.name, twice, text, advice)
     both = [Measurements(name, images[name][0], masks[name][0]) for name in sorted(images.keys() & masks.keys())]
     return both, findings
+
+
+def _proposed(split: Split) -> str:
+    """Return the options under which the files of a split pair up, if they do in each of its folders."""
+    folders = zip(as_list(split.images), as_list(split.masks), strict=True)
+    found = {proposal(images, masks) for images, masks in folders}
+    return found.pop() if len(found) == 1 else ""
 
 
 def holds_indices(split: Split, labels: LabelMap) -> bool:

@@ -32,7 +32,7 @@ def splits_of(source: Source, **templates: str) -> list[Split]:
     if [*named] != ["train"]:
         return [Split(name, *folders[name], **templates, listed=part.list) for name, part in named.items()]
     listed = source.train.list
-    pairs = pair(*folders["train"], **templates, only=listed)
+    pairs = pair(*folders["train"], **templates, only=listed, prefix="data.", part="train.")
     scenes = scenes_of([p.name for p in pairs], source.group)
     shares = zip(("train", "val"), split(pairs, source.val_share, source.split_seed, scenes), strict=True)
     return [

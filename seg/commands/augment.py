@@ -32,7 +32,7 @@ def augment(config: "DictConfig") -> None:
     if recipe is None:  # there is none for augment=[standard,cutout]
         raise ValueError("augment: expected one recipe, got several or none; give such as augment=standard")
     transform = instantiate(cfg["augment"], group="augment")
-    with bulk_progress("augmenting", "copies", console) as tell:
+    with bulk_progress("augmenting", "copies", console, goes_on=True) as tell:
         count = augment_folder(
             one(cfg["images"], "images"),
             one(cfg["masks"], "masks"),

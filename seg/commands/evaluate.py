@@ -32,6 +32,7 @@ def evaluate(config: "DictConfig") -> None:
     from seg.commands.metrics import checked_catalogue, name_left_out, wanted_metrics
     from seg.data.pairs import as_list
     from seg.data.pairs.folders import check_apart
+    from seg.data.source import known_names
     from seg.evaluation import files, tables
     from seg.evaluation.subjects import Pairing
     from seg.files import finite
@@ -40,11 +41,11 @@ def evaluate(config: "DictConfig") -> None:
     boundaries = {"tolerances": cfg["tolerances"], "surface": cfg["surface"]}
     options = {"boundaries": boundaries, "components": {"bounds": cfg["sizes"]}, "errors": {"tolerance": first}}
     wanted = wanted_metrics(cfg["metric"], options)
+    checked_catalogue(wanted, loss=False, names=known_names(cfg["labels"], cfg["masks"]))
     name_left_out(wanted, cfg["checkpoint"])
     keys = ("images", "masks", "instances", "image_template", "template", "instance_template")
     where = Pairing(**{key: cfg[key] for key in keys}, names=cfg["list"])
     subject = _subject(cfg, where)
-    checked_catalogue(wanted, loss=False, names=subject.labels.names)
     folders = [cfg[key] for key in _READ if cfg[key] is not None]
     check_apart(cfg["destination"], [path for several in folders for path in as_list(several)], "destination")
     found, data = files.evaluate_into(

@@ -45,23 +45,22 @@ def preprocess(config: "DictConfig") -> None:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     cfg = plain(config)
     as_json, shard = cfg.pop("json"), request.parse_shard(cfg.pop("shard"))
-    labels = LabelMap.load(cfg.pop("labels"), ignore=cfg.pop("ignore"))
+    labels = LabelMap.load(cfg.pop("labels"), ignore=(ignored := cfg.pop("ignore")))
     labels = request.ignoring_values(labels, cfg.pop("ignore_values"), cfg["read"])
     source, destination = Path(cfg.pop("source")), cfg.pop("destination")
     work = request.work(**cfg)
     console = plain_console(stderr=as_json)
+    if not (as_json or cfg["inverse"]) and (said := request.void_classes(labels, ignored)):
+        log.info(said)
 
     def count() -> int:
         return count_sources(source, cfg["pattern"], request.suffixes_of(cfg["read"])) // (shard[1] if shard else 1)
 
     many = cfg["read"] in ("coco", "binary")  # images of a file, files of an image
-    with bulk_progress("converting", "images", console, None if many else count) as progress:
-        summary = work(source, destination, labels, shard=shard, progress=progress)
+    with bulk_progress("converting", "images", console, None if many else count, goes_on=not cfg["overwrite"]) as tell:
+        summary = work(source, destination, labels, shard=shard, progress=tell)
     if shard and not summary.files:
-        log.info(
-            f"shard {shard[0]}/{shard[1]} has none of the files, which are shared out by their names; it is complete, "
-            "and the merge, the same command without shard, takes it so"
-        )
+        log.info(request.no_files_of(shard))
     for warning in summary.warnings:
         log.warning(warning)
     for file, reason in summary.failures:

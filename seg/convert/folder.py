@@ -259,6 +259,7 @@ def _by_helper(jobs: Iterator[Job], reader: LabelReader, outputs: Outputs, threa
             elif result.status == "converted":
                 exif = "left" if result.orientation > 1 else ""
                 odd = {"merged": result.merged, "transparent": result.clear, "exif": exif}
+                odd["unlisted"] = result.unknown[0] if result.unknown else 0
                 yield _converted(job, stamp, result.counts, extent([job.mask]), **odd)
             elif result.status == "unsupported":
                 yield partial(_convert_other, job, stamp, reader, outputs)
@@ -294,6 +295,7 @@ def _make_mask(job: Job, reader: LabelReader | AnnotationReader, outputs: Output
         cut.write(job.mask, mask)
         about = {"height": mask.shape[0], "width": mask.shape[1], "image_exif": turned, **_odd(mapped)}
         counts = mapped.counts if mask is mapped.mask else count(mask)
+        about["unlisted"] = about["unlisted"] * mask.size // mapped.mask.size  # counts are those after resizing
         return _converted(job, stamp, counts, outputs.extent(job.mask, about), **about)
     except (OSError, ValueError, MemoryError) as error:
         outputs.remove(job.mask)
@@ -328,7 +330,8 @@ def _recolor(job: Job, labels: LabelMap, outputs: Outputs) -> Record:
 def _odd(mapped: Mapped) -> dict[str, Any]:
     """Return what a record says of a file that was converted although something about it is odd."""
     kept = ("lossy", "merged", "groups", "nothing", "exif", "nodata")
-    return {"transparent": mapped.clear, **{name: getattr(mapped, name) for name in kept}}
+    unlisted = mapped.missing[0] if mapped.missing else 0
+    return {"transparent": mapped.clear, "unlisted": unlisted, **{name: getattr(mapped, name) for name in kept}}
 
 
 def _converted(job: Job, stamp: Stamp, counts: dict[int, int], made: tuple[int, int], **about: Any) -> Record:

@@ -97,11 +97,15 @@ def write_counts(path: Path, records: Iterator[Record], manifest: Manifest, tall
     ):
         rows = csv.writer(counts, lineterminator="\n")
         rows.writerow(("file", "class", "pixels"))
-        for record in records:
-            new = "key" not in record  # the manifest adds the key: a record that has it was read from there
-            if new:
-                manifest.append(record)
-            rows.writerows((record["file"], *row) for row in tally.add(record, new))
+        try:
+            for record in records:
+                new = "key" not in record  # the manifest adds the key: a record that has it was read from there
+                if new:
+                    manifest.append(record)
+                rows.writerows((record["file"], *row) for row in tally.add(record, new))
+        except KeyboardInterrupt:
+            tally.tell()  # how far it came
+            raise
 
 
 def write_about(path: Path, summary: Summary, **about: Any) -> None:

@@ -24,6 +24,7 @@ pixels are fully transparent, and the largest channel of the colours."""
 _WAYS = ("auto", "color", "index", "ade20k", "red", *CODES)
 ANNOTATIONS = ("labelme", "coco", "cityscapes_polygons", "binary")  # which other files read
 _LONGEST_REACH = 16  # of colours that a table, or a program, has rounded
+_PAINTED = 1000  # nobody paints in more colours
 
 
 class Mapped(NamedTuple):
@@ -217,10 +218,13 @@ class LabelReader:
         if clear:
             advice += f", or transparent=ignore ({clear} of the pixels have alpha 0)"
         numbers = isinstance(first, tuple) and self._look_like_numbers(level, brightest, counts)
+        photo = isinstance(first, tuple) and distinct > _PAINTED and (reach is None or reach > _LONGEST_REACH)
         if lossy:
             advice = f"{lossy} is lossy, which changes what was painted: ask for PNG labels"
             if reach is not None and not numbers:
                 advice += f", or use unknown=nearest max_distance={reach}, as this file needs, and look at the masks"
+            if photo:
+                advice += "; if this is a photo, not a label image, check source"
             return f"{problem}; {advice}"
         if not isinstance(first, tuple):
             hint = self._coded(first) + self._hint(first, counts, pixels, distinct)
@@ -229,6 +233,12 @@ class LabelReader:
             return (
                 f"{problem}; these look like indices, not colours (gray levels of at most {level}): "
                 f"{self._by_number(level)}"
+            )
+        if photo:
+            clear_too = f", or use transparent=ignore ({clear} of the pixels have alpha 0)" if clear else ""
+            return (
+                f"{problem}; this looks like a photo, or a label image that was resized or stored with loss: check "
+                f"source, or ask for the labels as they were painted{clear_too}"
             )
         away, nearest = _nearest(first, self.labels)
         if len(nearest) > 1:

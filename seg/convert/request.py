@@ -13,6 +13,8 @@ from seg.convert.tiles import Cut, ImageTiles
 from seg.files import checks
 from seg.labels import LabelMap
 
+_VOID = {"void", "unlabelled", "unlabeled", "ignore", "ignored"}  # no background, which often is a class
+
 
 def work(
     *,
@@ -100,6 +102,20 @@ def ignoring_values(labels: LabelMap, values: Any, read: str) -> LabelMap:
     return labels.ignoring_values(values)
 
 
+def void_classes(labels: LabelMap, ignored: Sequence[str]) -> str:
+    """Say which classes are called as if they were none, and what makes their pixels 255; empty without any.
+
+    Args:
+        ignored: names that are ignored by request.
+    """
+    names = [name for name in labels.names if name.strip(" _-").lower() in _VOID]
+    if not names:
+        return ""
+    what = " and ".join(f"'{name}'" for name in names) + (" become classes" if len(names) > 1 else " becomes a class")
+    listed = ",".join([*ignored, *names])
+    return f"{what} like any other; ignore=[{listed}] makes such pixels 255, which training and scores leave out"
+
+
 def parse_shard(text: Any) -> tuple[int, int] | None:
     """Return (i, n) of ``i/n``, where i counts from 1, or from 0; None of None.
 
@@ -112,3 +128,11 @@ def parse_shard(text: Any) -> tuple[int, int] | None:
     if not (index.isdigit() and count.isdigit() and int(index) <= int(count) != 0):
         raise ValueError(f"shard: expected I/N with 1 <= I <= N, or I counted from 0, got '{text}'; give such as 1/8")
     return int(index) or int(count), int(count)  # 0/N is N/N: both ways of counting give every part once
+
+
+def no_files_of(shard: tuple[int, int]) -> str:
+    """Say that a shard (i, n) has no files."""
+    return (
+        f"shard {shard[0]}/{shard[1]} has none of the files, which are shared out by their names; it is complete, and "
+        "the merge, the same command without shard, takes it so"
+    )

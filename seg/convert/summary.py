@@ -50,6 +50,11 @@ _NODATA = (
     "{pixels} pixels of {files} files have the value that their file declares as nodata, and count as a class, the "
     "first {first}"
 )
+_UNLISTED = (
+    "unknown=ignore: {share:.1%} of all pixels became 255 (ignore) because the label map does not list them, most in "
+    "'{first}' ({most:.1%}); are these label images, and is it their label map? check source and labels"
+)
+_MOST_UNLISTED = 0.9  # of the pixels; what a map ignores by name or value is listed, and does not count
 _FIRST_FAILURES = 20
 
 
@@ -108,6 +113,7 @@ class Tally:
         self._warnings: list[str] = []
         self._odd: dict[str, tuple[str, int, int]] = {}  # by warning: the first file, how many, and of what they have
         self._transparent = 0
+        self._unlisted, self._most_unlisted = 0, (0.0, "")
 
     def add(self, record: Record, new: bool) -> list[tuple[str, int]]:
         """Return the record's rows for counts.csv: class name and pixels."""
@@ -137,10 +143,13 @@ class Tally:
         counts = {int(value): pixels for value, pixels in record.get("counts", {}).items()}
         self._pixels.update(counts)
         self._images.update(counts.keys())
+        if unlisted := record.get("unlisted"):
+            self._unlisted += unlisted
+            self._most_unlisted = max(self._most_unlisted, (unlisted / sum(counts.values()), record["file"]))
         labelled = sum(counts.values()) - counts.get(IGNORE, 0)
         self._image_pixels.update(dict.fromkeys(counts, labelled))
         if time.monotonic() - self._told > 0.5:
-            self._tell()
+            self.tell()
         return [(self._labels.name_of(value), pixels) for value, pixels in counts.items()]
 
     def warn(self, *texts: str) -> None:
@@ -163,7 +172,8 @@ class Tally:
             remedy += f" and give ignore_values=[{value:g}]"
         return f"'{file}', where {value:g} is '{name}'; if that means no data, {remedy}"
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Call ``progress``."""
         self._told = time.monotonic()
         if self._progress:
             self._progress(self._kinds.total(), self._kinds["failed"])
@@ -172,9 +182,12 @@ class Tally:
         return {name: counts[index] for index, name in enumerate(self._labels.names)}
 
     def summary(self) -> Summary:
-        self._tell()
+        self.tell()
         for text, (first, files, amount) in self._odd.items():
             self.warn(text.format(files=files, first=first, pixels=amount, amount=amount))
+        if self._unlisted > _MOST_UNLISTED * self._pixels.total():
+            most, first = self._most_unlisted
+            self.warn(_UNLISTED.format(share=self._unlisted / self._pixels.total(), first=first, most=most))
         return Summary(
             converted=self._kinds["converted"],
             skipped=self._kinds["skipped"],

@@ -208,7 +208,8 @@ class ImageTiles:
         """
         if name not in self._files:
             raise ValueError(
-                f"expected an image '{name}' for this label, got none; add it, set the templates, or leave out images="
+                f"expected an image '{name}' for this label, got none; add it, set the templates (image_template=, "
+                "template=), or leave out images="
             )
         return self._files[name]
 

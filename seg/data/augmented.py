@@ -23,6 +23,7 @@ from seg.data.checked import check
 from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import Pair, pair
 from seg.data.pairs.folders import check_apart
+from seg.data.source import check_converted
 from seg.files import checks, make_folder, whole, write_csv, write_json, write_png
 from seg.files.memo import usable_cores
 from seg.images import RGB
@@ -76,7 +77,8 @@ def augment_folder(
     checks.whole("seed", seed, 0)
     workers = usable_cores() if workers is None else checks.whole("workers", workers, 0)
     images, masks, destination = Path(images), Path(masks), Path(destination)
-    pairs = pair(images, masks)
+    pairs = pair(images, masks, prefix=None)
+    check_converted(masks)
     labels = LabelMap.load(masks / "labels.yaml")
     for odd in oddities(check(pairs, labels.classes).facts, RGB):
         log.warning(f"{odd.text}: copies are RGB of 8 bits")

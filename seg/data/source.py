@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from seg.data import checked as checking
 from seg.data.cache import CACHES
 from seg.data.checked import Checked
 from seg.data.pairs import Folders, Pair, as_list, pair, scenes_of, split, torn_scenes, with_instances
-from seg.files import checks
-from seg.images import Reading, read_values
+from seg.data.pairs.folders import list_names
+from seg.files import SUFFIXES, checks
+from seg.images import Reading, is_mask, read_values
 from seg.images.oddities import oddities, percentiles, text_of
 from seg.images.reading import PERCENTILES
 from seg.labels import LabelMap
@@ -21,6 +23,8 @@ from seg.report.console import console
 from seg.report.progress import bulk_progress
 
 log = logging.getLogger(__name__)
+
+_LOOKED_AT = 3  # files of a folder without labels.yaml
 
 PairFiles = tuple[str, int, int] | tuple[str, int, int, str, str]
 """Name of a pair, bytes of its image and of its other files; of decoded ones also checksums of the pixels of both."""
@@ -110,11 +114,11 @@ class Source:
             ValueError: files that do not pair up, or the same in both parts.
         """
         self._check_parts()
-        train = self._paired(self.train, self.train.list)
+        train = self._paired(self.train, self.train.list, "train.")
         if self.val.images is not None:
-            val = self._paired(self.val, self.val.list)
+            val = self._paired(self.val, self.val.list, "val.")
         elif self.val.list is not None:
-            val = self._paired(self.train, self.val.list)
+            val = self._paired(self.train, self.val.list, "val.")
         else:
             scenes = scenes_of([p.name for p in train], self.group)
             if (number := len(set(scenes))) < len(scenes):
@@ -166,15 +170,16 @@ class Source:
                 f"{'without them' if not numbered else 'missing'}; give all, or leave it out"
             )
 
-    def _paired(self, part: Part, listed: Folders | None) -> list[Pair]:
+    def _paired(self, part: Part, listed: Folders | None, name: str) -> list[Pair]:
         """Pair the files of a part that are listed, with the numbers of their objects where it has them."""
         assert part.images is not None
         assert part.masks is not None
-        pairs = pair(part.images, part.masks, image_template=self.image_template, template=self.template, only=listed)
+        templates = {"image_template": self.image_template, "template": self.template}
+        pairs = pair(part.images, part.masks, **templates, only=listed, prefix="data.", part=name)
         if part.instances is None:
             return pairs
         templates = {"template": self.template, "instance_template": self.instance_template}
-        return with_instances(pairs, part.masks, part.instances, **templates)
+        return with_instances(pairs, part.masks, part.instances, **templates, prefix="data.")
 
     def load_labels(self, labels: str | None) -> LabelMap:
         """Load the named label map, else that beside the masks, and hold the masks of both parts against it.
@@ -190,11 +195,8 @@ class Source:
 
     def known_names(self, labels: str | None) -> tuple[str, ...] | None:
         """Return the names of the classes; None where no label map is there yet, or it is refused, as reading will."""
-        try:
-            return self.load_labels(labels).names
-        except (ValueError, OSError):
-            rendered = getattr(self.render, "labels", None)
-            return rendered.names if rendered else None
+        rendered = getattr(self.render, "labels", None)
+        return known_names(labels, self.train.masks) or (rendered and rendered.names)
 
     def read(
         self, pairs: tuple[Sequence[Pair], Sequence[Pair]], labels: LabelMap, reading: Reading | None = None
@@ -339,6 +341,14 @@ def _spread(pairs: list[Pair], number: int) -> list[Pair]:
     return [pairs[i * len(pairs) // number] for i in range(number)] if len(pairs) > number else pairs
 
 
+def known_names(labels: str | None, masks: Folders | None) -> tuple[str, ...] | None:
+    """Return the names of the classes, see `load_labels`; None where it refuses, which is said later."""
+    try:
+        return None if masks is None else load_labels(labels, masks).names
+    except (ValueError, OSError):
+        return None
+
+
 def named_labels(labels: str | None, masks: Folders, ignore: Sequence[str] = ()) -> LabelMap:
     """Load the named label map, else the ``labels.yaml`` beside the masks, in the first of several folders."""
     beside = as_list(masks)[0] / "labels.yaml"
@@ -349,12 +359,32 @@ def named_labels(labels: str | None, masks: Folders, ignore: Sequence[str] = ())
     return LabelMap.load(beside if labels is None else labels, ignore=ignore)
 
 
+def check_converted(masks: Path) -> None:
+    """Refuse a folder of label images whose conversion was forgotten: its label map alone would not help.
+
+    Raises:
+        ValueError: there is no ``labels.yaml``, and the first files are no masks.
+    """
+    if (masks / "labels.yaml").is_file() or not masks.is_dir():
+        return
+    names = (name for name in list_names(masks) if Path(name).suffix.lower() in SUFFIXES)
+    first = [masks / name for name in islice(names, _LOOKED_AT)]
+    if first and not any(map(is_mask, first)):
+        raise ValueError(
+            f"expected a labels.yaml in '{masks}', which seg-preprocess writes, got none, and label images such as "
+            f"'{first[0]}', which are no masks (8-bit grayscale PNG); convert them first (seg-preprocess "
+            f"source={masks} destination=DIR labels=FILE), and give that folder as masks"
+        )
+
+
 def load_labels(labels: str | None, masks: Folders) -> LabelMap:
     """Load the label map as `named_labels` does, and hold the masks against it.
 
     Raises:
-        ValueError: it is missing, or the masks were made with other classes.
+        ValueError: it is missing, or the masks were made with other classes, or are none.
     """
+    if labels is None:
+        check_converted(as_list(masks)[0])
     label_map = named_labels(labels, masks)
     beside = as_list(masks)[0] / "labels.yaml"
     check_labels(label_map, masks, f"'{beside}'" if labels is None else f"labels={labels}")

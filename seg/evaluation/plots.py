@@ -17,20 +17,25 @@ if TYPE_CHECKING:
 
 
 def draw_curves(path: Path, lines: Sequence[dict[str, Any]]) -> None:
-    """Draw losses and mIoU over the epochs of ``metrics.jsonl``."""
+    """Draw losses and mIoU over the epochs of ``metrics.jsonl``; a panel without any point is left out."""
 
     def shown(key: str, scale: float = 1.0) -> tuple[list[int], list[float]]:
         known = [line for line in lines if line.get(key) is not None]
         return [line["epoch"] + 1 for line in known], [scale * line[key] for line in known]
 
-    with _figure(path, 9, 3.5) as figure:
-        left, right = figure.subplots(1, 2)
-        for key, label in (("loss", "training"), ("val_loss", "validation")):
-            left.plot(*shown(key), label=label)
-        left.set(xlabel="epoch", ylabel="loss")
-        left.legend()
-        right.plot(*shown("val_miou", 100))
-        right.set(xlabel="epoch", ylabel="validation mIoU %", ylim=(0, 100))
+    losses = {label: points for key, label in (("loss", "training"), ("val_loss", "validation"))
+              if (points := shown(key))[0]}  # fmt: skip
+    scores = {"": points} if (points := shown("val_miou", 100))[0] else {}
+    panels = [panel for panel in (("loss", losses), ("validation mIoU %", scores)) if panel[1]] or [("loss", losses)]
+    with _figure(path, 4.5 * len(panels), 3.5) as figure:
+        for axes, (title, drawn) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            for label, points in drawn.items():
+                axes.plot(*points, label=label, marker="o", markersize=3)  # else a single one is not seen
+            axes.set(xlabel="epoch", ylabel=title)
+            if drawn is losses and drawn:
+                axes.legend()
+            if drawn is scores:
+                axes.set_ylim(0, 100)
 
 
 def draw_confusion(path: Path, confusion: NDArray[np.int64], names: Sequence[str]) -> None:

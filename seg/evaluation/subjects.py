@@ -19,9 +19,10 @@ from seg import inference
 from seg.data.batches import Batch, EvaluationBatches, make_loader
 from seg.data.checked import Checked
 from seg.data.dataset import SegmentationDataset
-from seg.data.pairs import Pair, list_both, pair, with_instances
+from seg.data.pairs import Pair, as_list, list_both, pair, with_instances
 from seg.data.pairs.folders import PRODUCTS
 from seg.data.pairs.names import one_each
+from seg.data.pairs.templates import proposal
 from seg.data.source import PairFiles, check, check_classes, check_labels, files_of, load_labels
 from seg.evaluation.evaluate import Evaluation, evaluate, evaluation_of, find_temperature
 from seg.files import checks
@@ -270,10 +271,13 @@ def _paired(folders: Folders, file_template: str, what: str, where: Pairing) -> 
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from None
     if missing := [name for name in masks if name not in files]:
+        option = "prediction_template" if what == "predictions" else "image_template"
+        found = proposal(as_list(folders)[0], as_list(where.masks)[0], (option, "template"))
+        start = f"give {found}; or " if found else ""
         raise ValueError(
             f"{what}: expected a file like '{file_template}' for each of {len(masks)} masks, got none for "
-            f"{len(missing)}, the first '{masks[missing[0]]}'; add it, set the template, or name the wanted files in a "
-            "list"
+            f"{len(missing)}, the first '{masks[missing[0]]}'; {start}add it, set the template ({option}=, or "
+            "template= of the masks), or name the wanted files in a list (list=FILE)"
         )
     beside = {f"{product}{name}" for product in PRODUCTS for name in files}
     others = sorted(files.keys() - masks.keys() - beside)

@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -122,13 +123,23 @@ def read_mask(path: str | os.PathLike[str], classes: int) -> NDArray[np.uint8]:
     return mask
 
 
+def is_mask(path: str | os.PathLike[str]) -> bool:
+    """Tell by its first bytes whether a file has the form of a mask."""
+    with Path(path).open("rb") as file:
+        return _begins_as_mask(file.read(32))
+
+
+def _begins_as_mask(data: bytes) -> bool:
+    return data[:8] == _PNG and data[24:26] == b"\x08\x00"  # IHDR: bit depth 8, colour type 0
+
+
 def decode_mask(data: bytes) -> NDArray[np.uint8]:
     """Decode a mask (H, W) uint8 from the bytes of an 8-bit grayscale PNG file.
 
     Raises:
         ValueError: another kind of file, or damaged.
     """
-    if data[:8] != _PNG or data[24:26] != b"\x08\x00":  # IHDR: bit depth 8, colour type 0
+    if not _begins_as_mask(data):
         raise ValueError(
             "expected an 8-bit grayscale PNG, got another kind of file; convert label images with seg-preprocess first"
         )

@@ -27,7 +27,7 @@ from seg.inference.image import TIFF, predict_image
 from seg.inference.outputs import FOLDERS, Kind, Products
 from seg.inference.sizes import sizes_of
 from seg.inference.trained import Trained
-from seg.report.progress import track
+from seg.report.progress import going_on, track
 from seg.runs import BOXES
 from seg.tasks.boxes import BoxRules
 
@@ -119,16 +119,15 @@ def predict_folder(
                 for name, path in images.items()
                 if again or not manifest.unchanged(name, path, partial(_extent, targets[name]))
             ]
-            failures, written = [], set()
-            for outcome in _predict_each(trained, todo, images, targets, manifest, kinds, products):
-                if isinstance(outcome, str):
-                    failures.append(outcome)
-                else:
-                    written |= {*outcome}
+            outcomes: list[list[Kind] | str] = []
+            before, total = len(images) - len(todo), len(images)
+            with going_on(lambda: "" if again else f"{before + len(outcomes):,} of {total:,} images done"):
+                for outcome in _predict_each(trained, todo, images, targets, manifest, kinds, products):
+                    outcomes.append(outcome)
         _join_boxes([paths["boxes"] for paths in targets.values()] if "boxes" in kinds else None, destination)
-    done = len(todo) - len(failures)
-    kinds_written = tuple(kind for kind in kinds if kind in written)
-    return Summary(done, len(images) - len(todo), kinds_written, tuple(failures))
+    failures = tuple(outcome for outcome in outcomes if isinstance(outcome, str))
+    written = {kind for outcome in outcomes if not isinstance(outcome, str) for kind in outcome}
+    return Summary(len(todo) - len(failures), before, tuple(kind for kind in kinds if kind in written), failures)
 
 
 def _predict_each(

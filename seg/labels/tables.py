@@ -267,7 +267,10 @@ def _colors(cells: Cells) -> tuple[Color, ...]:
         r, g, b = (int(cells.get(channel, "")) for channel in "rgb")
     except ValueError:
         got = ", ".join(cells.get(channel, "") for channel in "rgb")
+        glued = any(re.match(r"\d+ *[^\W\d_]", cells.get(channel, "")) for channel in "rgb")
+        hint = ": a line end seems to be missing there, as where files without one at their end are joined"
         raise ValueError(
             f"class '{cells.get('name', '')}': expected integers 0..255 as r, g, b, got '{got}'; correct them"
+            f"{hint if glued else ''}"
         ) from None
     return ((r, g, b),)

@@ -202,7 +202,8 @@ def topic_help(command: Command, topic: str) -> str:
         parts.append(_group_help(command, topic) + f"\nChoose one by {topic}=NAME; its options are {topic}.KEY=VALUE.")
     if not parts:
         groups = [group for group in command.groups if topic in command.choices(group)]
-        parts = [_choice_help(command, group, topic) for group in groups] or [_option_help(command, topic)]
+        parts = [_choice_help(command, group, topic) for group in groups]
+        parts = parts or _section_help(command, topic) or [_option_help(command, topic)]
     return "\n\n".join(parts)
 
 
@@ -212,6 +213,25 @@ def _choice_help(command: Command, group: str, choice: str) -> str:
     parts = [base for base in command.file_of(group, choice).built_on if base not in command.choices(group)]
     also = f", and those of {', '.join(parts)}" if parts else ""
     return "\n".join([f"{group}={choice} has the options {group}.KEY{also}:", *(text for text in texts if text)])
+
+
+def _section_help(command: Command, topic: str) -> list[str]:
+    """Return the options of a section within a group (``augment.crop``) in full, once for all choices that have them
+    alike; nothing where there is no such section."""
+    sections: dict[str, list[Option]] = {}
+    for of, option in command.options():
+        if option.key.startswith(f"{topic}.") and option.default:
+            sections.setdefault(of, []).append(option)
+    group = topic.partition(".")[0]  # recipes and sweeps set options of others
+    sections = {of: found for of, found in sections.items() if of.partition("=")[0] in ("", group)} or sections
+    places: dict[tuple[Option, ...], list[str]] = {}
+    for of, options in sections.items():
+        places.setdefault(tuple(options), []).append(of)
+    return [
+        f"{topic}" + f" of {', '.join(filter(None, of))}" * any(of) + f" has the options {topic}.KEY:\n"
+        + "\n".join(_in_full(option, []) for option in options)
+        for options, of in places.items()
+    ]  # fmt: skip
 
 
 def _option_help(command: Command, topic: str) -> str:

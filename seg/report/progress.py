@@ -41,16 +41,46 @@ class Overall:
 
 
 @contextmanager
-def bulk_progress(title: str, unit: str, console: Console, count: Callable[[], int] | None = None) -> Iterator[Tell]:
+def bulk_progress(
+    title: str, unit: str, console: Console, count: Callable[[], int] | None = None, *, goes_on: bool = False
+) -> Iterator[Tell]:
     """Yield a function to be told how far the work is.
 
     Args:
         count: how many there are in all; called on a thread of its own, because a folder may hold a million files.
             None = the caller tells.
+        goes_on: the same command goes on after Ctrl-C, which then says how far the work was.
     """
     known: list[int] = []
     if count is not None:
         Thread(target=lambda: known.append(count()), daemon=True).start()
+    last = ""
+    with _shown(title, unit, console, known) as show:
+
+        def tell(done: int, failed: int = 0, total: int | None = None) -> None:
+            nonlocal last
+            whole = total if total is not None else known[0] if known else None
+            last = f"{done:,} {unit} done" if whole is None else f"{done:,} of {whole:,} {unit} done"
+            show(done, failed, total)
+
+        with going_on(lambda: last if goes_on else ""):
+            yield tell
+
+
+@contextmanager
+def going_on(how_far: Callable[[], str]) -> Iterator[None]:
+    """Say with Ctrl-C how far the work was, unless that is empty, and that the same command goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if not (done := how_far()):
+            raise
+        raise KeyboardInterrupt(", ".join([*map(str, error.args), f"{done}; the same command goes on"])) from error
+
+
+@contextmanager
+def _shown(title: str, unit: str, console: Console, known: list[int]) -> Iterator[Tell]:
+    """Yield what shows how far the work is, in the way that the console allows."""
     if console.quiet or not console.is_terminal:
         yield _silent if console.quiet else _lines(title, unit, known)
         return

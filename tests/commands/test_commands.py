@@ -259,6 +259,10 @@ def test_bad_data_is_named_before_training(tmp_path: Path, data: Path, script: S
     fails(
         script("seg-train", *train_options(data)), 2, "expected a labels.yaml in '.*masks'.* got none; give labels=FILE"
     )
+    for mask in (data / "train/masks").glob("*.png"):
+        cv2.imwrite(str(mask), np.zeros((8, 8, 3), np.uint8))
+    text = "expected a labels.yaml in '.*masks', .* got none, and label images such as .*; convert them first .seg-prep"
+    fails(script("seg-train", *train_options(data)), 2, text)
     assert not (tmp_path / "runs").exists()
 
 

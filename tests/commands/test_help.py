@@ -117,6 +117,12 @@ def test_help_shows_groups(tmp_path: Path, script: Script) -> None:
         ("optimizer.lr", "optimizer.lr: 1.0e-2  # of optimizer=sgd\n"),
         ("seeds", "seeds: 3  # of sweep=augment, "),
         ("box_loss", "  box_loss=giou\n"),
+        (
+            "augment.crop",
+            "augment.crop of augment=mosaic, augment=standard, augment=strong has the options augment.crop.",
+        ),
+        ("augment.crop", "\naugment.crop.multiple: 32\n  encoders need both sides"),
+        ("data.val", "data.val.images: null\n  of the validation"),
     ],
 )
 def test_topics(topic: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,6 +134,7 @@ def test_a_topic_is_that_alone(capsys: pytest.CaptureFixture[str]) -> None:
     """A section ends where the next one begins; recipes do not pass for options."""
     assert "rates:" not in shown(capsys, "train", "--help", "fit")
     assert "experiment=" not in shown(capsys, "train", "--help", "lr")
+    assert "experiment=" not in shown(capsys, "train", "--help", "augment.crop")
     assert "binary: a mask for each class" in shown(capsys, "preprocess", "--help", "read")
     assert shown(capsys, "train", "--help", "fit", "--help", "seed").startswith("fit:\n")
 
@@ -139,6 +146,7 @@ def test_wrong_topics_are_refused(script: Script) -> None:
         "help: expected all, or a group, .* of seg-train, got 'los'; try --help",
     )
     fails(script("seg-train", "--help", "ephocs"), 2, "--help fit.epochs")
+    fails(script("seg-train", "--help", "augment.crap"), 2, "got 'augment.crap'; try --help .*augment.crop")
     fails(script("seg-compare", "--help", "xyzzy"), 2, "of seg-compare, got 'xyzzy'; try --help all$")
     fails(script("seg-train", "loss=focl", "--help"), 2, "loss: expected one of .*got 'focl'; did you mean loss=focal?")
 

@@ -28,6 +28,7 @@ from seg.files.png import PngRows
 from seg.images import read_image
 from seg.inference import export, trained
 from seg.inference.folder import Summary, predict_folder
+from seg.inference.image import predict_image
 from seg.inference.outputs import Products
 from seg.models import checkpoint
 
@@ -74,6 +75,21 @@ def probabilities(path: str) -> np.ndarray:
     pixels = inference.normalized(inference.as_tensor(read_image(path)), model.mean, model.std, "cpu")
     with torch.no_grad():
         return inference.whole_image(model.model, pixels)[0].softmax(0).numpy()
+
+
+def test_interrupted_it_says_how_far_it_came_and_goes_on(run: Predict, monkeypatch: pytest.MonkeyPatch) -> None:
+    def second(trained: Any, path: Path, *rest: Any, **options: Any) -> Any:
+        if path.name == "b.png":
+            raise KeyboardInterrupt
+        return predict_image(trained, path, *rest, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("seg.inference.folder.predict_image", second)
+        with pytest.raises(KeyboardInterrupt, match=r"^1 of 2 images done; the same command goes on$"):
+            run()
+    assert [path.name for path in Path("out").rglob("[ab].png") if path.parent.name != "overlays"] == ["a.png"]
+    run()
+    assert Path("out/in/b.png").exists()
 
 
 @pytest.mark.parametrize("kind", ["uint8", "float16"])

@@ -21,10 +21,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seg import _preproc
-from seg.convert import convert_array, convert_folder
+from seg.convert import convert_array, convert_folder, request
 from seg.convert.sources import list_sources
 from seg.convert.summary import Summary
+from seg.convert.tiles import Cut
 from seg.convert.weights import RULES, class_weights
+from seg.files.manifest import Manifest, Record
 from seg.labels import Label, LabelMap
 
 LABELS = LabelMap(
@@ -268,7 +270,81 @@ def test_names_that_are_not_utf8(tmp_path: Path, target: Path) -> None:
     assert outcome(convert_folder(tmp_path / "in", target, LABELS)) == (0, 2, 0)
 
 
+def test_how_far_an_interrupted_call_came_is_told(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    kept: list[Record] = []
+    append = Manifest.append
+
+    def third(self: Manifest, record: Record) -> None:
+        if len(kept) == 2:
+            raise KeyboardInterrupt
+        kept.append(record)
+        append(self, record)
+
+    monkeypatch.setattr(Manifest, "append", third)
+    with pytest.raises(KeyboardInterrupt):
+        convert_folder(source, target, LABELS, progress=lambda *counts: told.append(counts))
+    assert told[-1] == (2, 0)
+    monkeypatch.undo()
+    assert outcome(convert_folder(source, target, LABELS)) == (3, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("names", "ignored", "said"),
+    [
+        (["road", "Void"], [], r"'Void' becomes a class like any other; ignore=\[Void\] makes such pixels 255"),
+        (["ignore", "_unlabelled_", "x"], ["x"], r"^'ignore' and '_unlabelled_' become .*ignore=\[x,ignore,_unlab"),
+        (["road", "background", "avoid"], [], "^$"),
+    ],
+)
+def test_classes_called_as_if_they_were_none_are_named(names: list[str], ignored: list[str], said: str) -> None:
+    labels = LabelMap([Label(name, ((number, 0, 0),)) for number, name in enumerate(names)]).ignoring(ignored)
+    assert re.search(said, request.void_classes(labels, ignored))
+
+
 # --- what is not in the label map
+
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+
+
+def test_photos_are_told_from_labels(tmp_path: Path, target: Path) -> None:
+    save(tmp_path / "in" / "photo.png", PHOTO)
+    save(tmp_path / "in" / "photo.jpg", PHOTO).rename(tmp_path / "in" / "lossy.jpg")
+    summary = convert_folder(tmp_path / "in", target, LABELS)
+    reasons = dict(summary.failures)
+    text = (
+        r"^colour .* of 4\d+ unlisted colours, .*; this looks like a photo, or .*: check source, or ask for the labels"
+    )
+    assert re.match(text, reasons["photo.png"])
+    assert "add it to the label map" not in reasons["photo.png"]
+    assert re.match(r"^colour .*; JPEG is lossy, .*; if this is a photo, .*, check source$", reasons["lossy.jpg"])
+
+    noisy = picture(0, 64, 64) // 2 + 60 + PHOTO % 12  # as many colours, but all of them near those of this map
+    near = LabelMap([Label(str(n), ((r // 2 + 66, g // 2 + 66, b // 2 + 66),)) for n, (r, g, b) in enumerate(COLORS)])
+    with pytest.raises(ValueError, match=r"nearest is .*; add it to the label map, or use .* max_distance=6$"):
+        convert_array(noisy, near)
+
+
+@pytest.mark.parametrize("size", [None, (8, 8)])
+def test_what_became_void_for_want_of_a_listed_colour_is_said(
+    tmp_path: Path, target: Path, size: tuple[int, int] | None
+) -> None:
+    options = {"unknown": "ignore", "cut": size and Cut(size)}
+    save(tmp_path / "in" / "photo.png", PHOTO)
+    convert_folder(tmp_path / "in", target, LABELS, **options)
+    again = convert_folder(tmp_path / "in", target, LABELS, **options)  # from the manifest, where nothing is converted
+    assert again.skipped == 1
+    (warning,) = again.warnings
+    text = (
+        r"unknown=ignore: 100.0% of all pixels became 255 \(ignore\) .* most in 'photo.png' \(100.0%\); .* check source"
+    )
+    assert re.match(text, warning)
+
+    save(tmp_path / "in" / "void.png", np.zeros((64, 64, 3), np.uint8))  # void on purpose: its colour is listed
+    summary = convert_folder(tmp_path / "in", target, LABELS, **options)
+    assert summary.ignored == sum(row.size for row in map(read, target.glob("*.png")))
+    assert not summary.warnings
 
 
 def test_unknown_colors(source: Path, target: Path) -> None:

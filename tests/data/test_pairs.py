@@ -9,6 +9,7 @@ import pytest
 from conftest import Script, fails, train_options, write_pairs
 
 from seg.data.pairs import Pair, list_images, pair, scenes_of, shared_name, split
+from seg.data.pairs.templates import fitting_templates
 from seg.labels import Label, LabelMap
 
 
@@ -75,6 +76,50 @@ def test_list_files(tmp_path: Path) -> None:
         pair(tmp_path / "i", tmp_path / "m", only=tmp_path / "list.txt")
     with pytest.raises(ValueError, match="list: expected an existing file, got '.*nothing.txt'; check"):
         pair(tmp_path / "i", tmp_path / "m", only=tmp_path / "nothing.txt")
+
+
+def test_templates_that_fit_are_proposed(tmp_path: Path) -> None:
+    touch(*(tmp_path / f"i/img_{n}.jpg" for n in range(12)), *(tmp_path / f"m/img_{n}_L.png" for n in range(12)))
+    text = (
+        r"got none for 12 of 12, .*; give data.template=\{\}_L \(pairs 12 of 12\); or add it, set the template "
+        r"\(data.template=\), or name the wanted files in a list \(data.val.list=FILE\)$"
+    )
+    with pytest.raises(ValueError, match=text):
+        pair(tmp_path / "i", tmp_path / "m", prefix="data.", part="val.")
+    assert len(pair(tmp_path / "i", tmp_path / "m", template="{}_L")) == 12
+
+    touch(tmp_path / "i/img_90.jpg")  # the rest is nearly all
+    with pytest.raises(ValueError, match=r"give template=\{\}_L \(pairs 12 of 13\); or add it, .* \(list=FILE\)$"):
+        pair(tmp_path / "i", tmp_path / "m")
+    touch(tmp_path / "i/img_91.jpg", tmp_path / "i/img_92.jpg")
+    with pytest.raises(ValueError, match=r"; add it, set the template \(template=\), or name .* \(list=FILE\)$"):
+        pair(tmp_path / "i", tmp_path / "m")
+    with pytest.raises(ValueError, match="; add it, or call both alike$"):  # seg-augment has no templates
+        pair(tmp_path / "i", tmp_path / "m", prefix=None)
+
+
+@pytest.mark.parametrize(
+    ("image", "masks", "found"),
+    [
+        ("{}", ["{}_mask"], [("{}", "{}_mask")]),
+        ("img_{}", ["mask_{}"], [("img_{}", "mask_{}")]),
+        ("town/{}", ["town/m{}"], [("{}", "m{}")]),
+        ("{}_left", ["{}_color", "{}_ids"], [("{}_left", "{}_color"), ("{}_left", "{}_ids")]),  # which, nobody knows
+        ("v1.{}", ["v1.{}_L"], [("{}", "{}_L")]),
+        ("{}", ["{}"], []),  # what fails then is something else
+        ("{}", ["other/{}_L"], []),
+        ("{}", ["mask"], []),
+    ],
+)
+def test_fitting_templates(tmp_path: Path, image: str, masks: list[str], found: list[tuple[str, str]]) -> None:
+    touch(*(tmp_path / "i" / f"{image.format(n)}.png" for n in range(12)))
+    touch(*(tmp_path / "m" / f"{mask.format(n)}.png" for n in range(12) for mask in masks))
+    assert sorted(pattern for pattern, _, _ in fitting_templates(tmp_path / "i", tmp_path / "m")) == found
+
+
+def test_two_names_alike_are_no_template(tmp_path: Path) -> None:
+    touch(tmp_path / "i/a_1.png", tmp_path / "m/a_7.png")
+    assert fitting_templates(tmp_path / "i", tmp_path / "m") == []
 
 
 def test_unpaired_files_are_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ python -m pytest tests/evaluation/test_files.py
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import train_options
+from matplotlib.figure import Figure
 
 from seg import runs
 from seg.evaluation import files, plots
@@ -74,6 +76,31 @@ def test_plots_of_an_earlier_evaluation_do_not_stay(tmp_path: Path) -> None:
     files.write(judged(confident=False), tmp_path)
     assert not (tmp_path / "reliability.png").exists()
     assert "ece" not in runs.read_per_image_metrics(tmp_path / runs.PER_IMAGE_METRICS)
+
+
+@pytest.mark.parametrize(
+    ("lines", "panels"),
+    [
+        (
+            [{"epoch": 0, "loss": 3.0}, {"epoch": 1, "loss": 2.0, "val_loss": 2.5, "val_miou": 0.5}],
+            {"loss": [([1, 2], [3.0, 2.0]), ([2], [2.5])], "validation mIoU %": [([2], [50.0])]},
+        ),
+        ([{"epoch": 0, "loss": 3.0, "val_miou": None}], {"loss": [([1], [3.0])]}),
+        ([{"epoch": 0, "val_miou": 0.25}], {"validation mIoU %": [([1], [25.0])]}),
+        ([], {"loss": []}),
+    ],
+)
+def test_curves_of_few_points_are_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[Any], panels: dict[str, Any]
+) -> None:
+    figure = Figure()
+    monkeypatch.setattr(plots, "_figure", lambda *_: nullcontext(figure))
+    plots.draw_curves(tmp_path / "curves.png", lines)
+    drawn = {axes.get_ylabel(): axes.get_lines() for axes in figure.axes}
+    assert {
+        label: [tuple(map(list, curve.get_data())) for curve in curves] for label, curves in drawn.items()
+    } == panels
+    assert {curve.get_marker() for curves in drawn.values() for curve in curves} <= {"o"}
 
 
 def test_a_picture_of_many_classes(tmp_path: Path) -> None:

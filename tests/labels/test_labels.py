@@ -272,7 +272,11 @@ def test_palette_of_values_only_is_distinct() -> None:
         ("", r"expected 1 to 255 classes that are not ignored, got 0; correct"),
         (
             "name,r,g,b\nroad,1,2,\n",
-            r"line 2: class 'road': expected integers 0..255 as r, g, b, got '1, 2, '; correct",
+            r"line 2: class 'road': expected integers 0..255 as r, g, b, got '1, 2, '; correct them$",
+        ),
+        (
+            "name,r,g,b\nred,150,100,234white,255,255,255\n",
+            r"got '150, 100, 234white'; correct them: a line end seems to be missing there",
         ),
         (
             "name,r,g,b\nroad,1,2,256\n",

@@ -1,13 +1,15 @@
 """Images and masks are paired by name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from seg.data.pairs.folders import PRODUCTS, was_predicted
 from seg.data.pairs.lists import listed_files
 from seg.data.pairs.names import list_files, one_each, shared_name
 from seg.data.pairs.several import Folders, Part, as_list, parts_of
+from seg.data.pairs.templates import proposal
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ def pair(
     image_template: str = "{}",
     template: str = "{}",
     only: Folders | None = None,
+    prefix: str | None = "",
+    part: str = "",
 ) -> list[Pair]:
     """Pair every image with its mask by name, sorted by name.
 
@@ -45,21 +49,30 @@ def pair(
         image_template, template: file name of image and mask, ``{}`` for the shared name.
         only: a list file, see `seg.data.pairs.lists.listed_files`, or one for each folder; without it, all files must
             pair up.
+        prefix, part: what messages put before the names of the options: ``data.``, and ``train.`` of the list; None
+            where there are no such options.
 
     Raises:
         ValueError: a file without partner, an empty folder, or a listed name that does not exist.
     """
     pairs: list[Pair] = []
-    for part in parts_of(images, masks, only):
-        image_files, mask_files = map(one_each, _list_part(part, image_template, template))
-        _check_partners("image", image_files, "mask", mask_files, part.masks, template)
-        _check_partners("mask", mask_files, "image", image_files, part.images, image_template)
-        pairs += [Pair(part.prefix + name, image_files[name], mask_files[name]) for name in sorted(image_files)]
+    for one in parts_of(images, masks, only):
+        image_files, mask_files = map(one_each, _list_part(one, image_template, template))
+        remedy = partial(_remedy, one, prefix, part)
+        _check_partners("image", image_files, "mask", mask_files, one.masks, template, remedy)
+        _check_partners("mask", mask_files, "image", image_files, one.images, image_template, remedy)
+        pairs += [Pair(one.prefix + name, image_files[name], mask_files[name]) for name in sorted(image_files)]
     return sorted(pairs, key=lambda p: p.name)
 
 
 def with_instances(
-    pairs: Sequence[Pair], masks: Folders, instances: Folders, *, template: str = "{}", instance_template: str = "{}"
+    pairs: Sequence[Pair],
+    masks: Folders,
+    instances: Folders,
+    *,
+    template: str = "{}",
+    instance_template: str = "{}",
+    prefix: str = "",
 ) -> list[Pair]:
     """Return the pairs with the files that hold the numbers of their objects, which have the names of the masks.
 
@@ -67,6 +80,7 @@ def with_instances(
         pairs: whose masks lie in ``masks``.
         masks, instances: folders; of each as many as of the other.
         template, instance_template: file name of a mask and of its instances, ``{}`` for the shared name.
+        prefix: what messages put before the name of an option, such as ``data.``.
 
     Raises:
         ValueError: a mask without such a file, or the masks themselves.
@@ -86,7 +100,7 @@ def with_instances(
         if path is None:
             raise ValueError(
                 f"instances: expected a file like '{instance_template}' in '{second[number]}' for each mask, got none "
-                f"for '{p.mask}'; add it, or set the template"
+                f"for '{p.mask}'; add it, or set the template ({prefix}instance_template=)"
             )
         if path.resolve() == p.mask.resolve():
             raise ValueError(
@@ -127,11 +141,26 @@ def _list_part(part: Part, image_template: str, template: str) -> tuple[dict[str
 
 
 def _check_partners(
-    kind: str, files: dict[str, Path], other: str, others: dict[str, Path], folder: Path, template: str
+    kind: str,
+    files: dict[str, Path],
+    other: str,
+    others: dict[str, Path],
+    folder: Path,
+    template: str,
+    remedy: Callable[[str], str],
 ) -> None:
     alone = [path for name, path in files.items() if name not in others]
     if alone:
         raise ValueError(
             f"expected {other} files like '{template}' in '{folder}' for each {kind}, got none for {len(alone)} of "
-            f"{len(files)}, the first '{alone[0]}'; add it, set the template, or name the wanted files in a list"
+            f"{len(files)}, the first '{alone[0]}'; {remedy('template' if other == 'mask' else 'image_template')}"
         )
+
+
+def _remedy(where: Part, prefix: str | None, part: str, option: str) -> str:
+    """Say what to do about a file without partner, with the names of the options."""
+    if prefix is None:
+        return "add it, or call both alike"
+    found = proposal(where.images, where.masks, prefix=prefix)
+    usual = f"set the template ({prefix}{option}=), or name the wanted files in a list ({prefix}{part}list=FILE)"
+    return f"give {found}; or add it, {usual}" if found else f"add it, {usual}"
