@@ -46,17 +46,15 @@ def evaluate(config: "DictConfig") -> None:
     keys = ("images", "masks", "instances", "image_template", "template", "instance_template")
     where = Pairing(**{key: cfg[key] for key in keys}, names=cfg["list"])
     subject = _subject(cfg, where)
-    folders = [cfg[key] for key in _READ if cfg[key] is not None]
-    check_apart(cfg["destination"], [path for several in folders for path in as_list(several)], "destination")
+    folders = (path for key in _READ if cfg[key] is not None for path in as_list(cfg[key]))
+    check_apart(destination := Path(cfg["destination"]), folders, "destination")
     found, data = files.evaluate_into(
-        destination := Path(cfg["destination"]),
+        destination,
         subject,
         wanted,
         where,
         record=Path(cfg["checkpoint"]).parent if cfg["checkpoint"] else None,
-        save_masks=cfg["save_masks"],
-        number=cfg["pictures"],
-        overwrite=cfg["overwrite"],
+        **{"save_masks": cfg["save_masks"], "number": cfg["pictures"], "overwrite": cfg["overwrite"]},
     )
     if cfg["json"]:
         print(json.dumps(finite(data)))
