@@ -43,7 +43,8 @@ progress() {
     case $word in
       Downloading | Processing) count=$((count + 1)) ;;
       Using) file=${size% (*} size="(${size##* (}" count=$((count + 1)) ;;  # Using cached FILE (SIZE)
-      Installing) file="all of them, which takes as long again" size="" ;;
+      Installing) [ "$file" = collected ] || continue  # and not: build dependencies
+        file="all of them, which takes as long again" size="" ;;
       *) continue ;;
     esac
     if [ -t 1 ]; then
