@@ -12,8 +12,9 @@ draws. Below `ENOUGH` seeds intervals are about these very runs; ``wide`` ones a
 them: with few seeds they are wide, as they should be. So few seeds are not asked pair by pair: what all levels say of
 how the seeds that they share scatter counts for every pair (`seg.compare.scatter`).
 
-**Verdicts** hold together: if levels are equal, the probability that any pair is called better or worse is at most 5 %,
-however many pairs there are and whichever levels scatter more than others. So a verdict may be open where a pair's own
+**Verdicts** hold together: if levels are equal, the probability that any pair is called better or worse is about 5 %
+at the most, however many pairs there are and whichever levels scatter more than others: up to 5.4 % in what
+`seg.compare.scatter` was simulated in. So a verdict may be open where a pair's own
 interval lies beyond the rope; fewer pairs, as with a ``reference``, settle more. One seed settles nothing: it does not
 tell a better level from a luckier run.
 """
