@@ -2,10 +2,10 @@
 
 **The model.** A score is ``level + seed + rest``. What a seed does to all levels alike (``seed``) may be anything and
 drops out of every difference. The rest is normal, with a deviation of the level's own: most levels have the same one,
-a few a multiple of it (`DIFFERENT`, `multiples_of`). How far all of them scatter is not known beforehand (Jeffreys), which
-level is which neither: both follow from the scores, by Bayes' rule, each possibility with its weight. So three seeds of
-seven levels that scatter alike count as twenty-one, one that scatters far more is judged by its own scatter, and takes
-nothing away from the others.
+a few a multiple of it (`DIFFERENT`, `multiples_of`). How far all of them scatter is not known beforehand (Jeffreys),
+which level is which neither: both follow from the scores, by Bayes' rule, each possibility with its weight. So three
+seeds of seven levels that scatter alike count as twenty-one, one that scatters far more is judged by its own scatter,
+and takes nothing away from the others.
 
 **Why it holds.** Three seeds of a level that scatters far more may happen to lie as close together as those of the
 others, and no method can see that. So p values from the weights are a little too small where few levels scatter so, and
