@@ -77,16 +77,21 @@ class Second:
             os.kill(self.pid, number)
 
 
-def main(path: str) -> None:
-    """Start what is asked for, and tell what has ended, until the other side closes."""
+def prepare() -> None:
+    """Import everything, as a command would have found it."""
     os.environ["OPENCV_LOG_LEVEL"] = "OFF"  # read when OpenCV is loaded; as `seg.commands.run` sets them before
     for side, limit in (("PIXELS", 1 << 40), ("WIDTH", (1 << 31) - 1), ("HEIGHT", (1 << 31) - 1)):
         os.environ[f"OPENCV_IO_MAX_IMAGE_{side}"] = str(limit)
     for name in PRELOADED:
         import_module(name)
-    scripts = {point.name: point.value for point in entry_points(group="console_scripts") if "seg." in point.value}
     gc.collect()
     gc.freeze()  # a collection writes to every object that it visits, and so copies the memory that processes share
+
+
+def main(path: str) -> None:
+    """Start what is asked for, and tell what has ended, until the other side closes."""
+    prepare()
+    scripts = {point.name: point.value for point in entry_points(group="console_scripts") if "seg." in point.value}
     heard, wakeup = socket.socketpair()
     for end in (heard, wakeup):
         end.setblocking(False)

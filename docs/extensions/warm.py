@@ -87,17 +87,9 @@ def scripts() -> dict[str, str]:
 def serve(path: str, told: int) -> None:
     """Wait for commands; fork for each one a process that tells its caller how it ended."""
     sys.path.insert(0, str(HERE.parents[1] / "tests"))
-    import gc
-    from importlib import import_module
+    from forge import become, leave, prepare
 
-    from forge import PRELOADED, become, leave
-
-    os.environ["OPENCV_LOG_LEVEL"] = "OFF"  # as in tests/forge.py
-    for side, limit in (("PIXELS", 1 << 40), ("WIDTH", (1 << 31) - 1), ("HEIGHT", (1 << 31) - 1)):
-        os.environ[f"OPENCV_IO_MAX_IMAGE_{side}"] = str(limit)
-    for name in PRELOADED:
-        import_module(name)
-    gc.freeze()
+    prepare()
     known = scripts()
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
