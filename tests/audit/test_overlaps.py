@@ -81,6 +81,7 @@ def seen_twice(places: list[tuple[str, int, int]], train: list[bool], side: int)
     return float(np.mean(shares))
 
 
+@pytest.mark.slow
 def test_overlapping_tiles_in_both_splits(tmp_path: Path, script: Script) -> None:
     """``tile=512 overlap=64``, the tiles moved into one folder, and the seeded split of all of them."""
     places = [(f"p{i}", y, x) for i in range(4) for y in (0, STEP, 500) for x in (0, STEP, 500)]
@@ -314,6 +315,7 @@ def write_torn(root: Path) -> None:
             put(root / part, name, whole[:, x : x + 96], ".jpg")
 
 
+@pytest.mark.slow
 def test_scenes_in_both_parts_are_said(tmp_path: Path, script: Script) -> None:
     """By the audit and by the training; folders and list files alike."""
     write_torn(tmp_path)

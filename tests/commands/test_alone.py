@@ -83,6 +83,7 @@ def test_the_watcher_sees(tmp_path: Path) -> None:
     assert [event for event, _ in json.loads(done.stdout)["seen"]] == ["open", "socket.getaddrinfo"]
 
 
+@pytest.mark.slow
 def test_every_command(data: Path, tmp_path: Path) -> None:
     """In the order in which a user calls them, with TensorBoard's events and an export that ONNX Runtime checks."""
     train, val = ([f"images={data / part / 'images'}", f"masks={data / part / 'masks'}"] for part in ("train", "val"))

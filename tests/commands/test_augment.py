@@ -115,6 +115,7 @@ def test_label_images_are_no_masks(folder: Path) -> None:
         enlarge(folder, "out")
 
 
+@pytest.mark.slow
 def test_wrong_requests(folder: Path, script_in: Script) -> None:
     """Each with exit code 2 and the reason, before anything is written."""
     (folder / "full").mkdir()

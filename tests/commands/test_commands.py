@@ -158,6 +158,7 @@ def test_interrupted_run_goes_on_to_the_same_result(
     assert epochs == list(range(5))
 
 
+@pytest.mark.slow
 def test_fine_tuning_and_splitting(tmp_path: Path, data: Path, script: Script) -> None:
     write_pairs(tmp_path / "named", 6, mask_name="{}_L.png")
     options = ["model=unet_small", "loader.batch=2", "loader.workers=0", "fit.epochs=1", "pictures=0", "logger=none"]
@@ -231,6 +232,7 @@ def test_a_checkpoint_that_lacks_the_model(tmp_path: Path, data: Path, script: S
     fails(script("seg-predict", **request), 2, "expected one that seg-train wrote, .* got 'a.pt' with no format mark")
 
 
+@pytest.mark.slow
 def test_bad_data_is_named_before_training(tmp_path: Path, data: Path, script: Script) -> None:
     mask = data / "train/masks/s1.png"
     good = mask.read_bytes()
@@ -273,6 +275,7 @@ def test_another_configuration_under_the_same_name(tmp_path: Path, data: Path, s
     assert script("seg-train", *train_options(data), "fit.epochs=1", "loader.workers=2", name="a").returncode == 0
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_work(tmp_path: Path, data: Path, script: Script) -> None:
     options = [*train_options(data), "device.accelerator=cpu", "fit.epochs=1", "loader.batch=4", "loss=boundary"]
     result = script("seg-train", *options, "device.devices=2", name="two")
@@ -314,6 +317,7 @@ def test_two_processes_go_on_where_they_were(tmp_path: Path, data: Path, script:
         assert torch.equal(tensor, weights[1][name]), name
 
 
+@pytest.mark.slow
 def test_a_sweep_over_seeds(tmp_path: Path, data: Path, script: Script) -> None:
     options = [o for o in train_options(data) if not o.startswith("fit")]
     result = script("seg-train", "-m", *options, "fit.epochs=1", "seed=1,2")
@@ -432,6 +436,7 @@ def test_shards_without_files_say_so_and_merge(tmp_path: Path, script: Script) -
         assert (tmp_path / "masks" / name).read_text() == (tmp_path / "whole" / name).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_shards_by_a_launcher(tmp_path: Path, script: Script, launcher: str) -> None:
     """As scripts/preprocess_slurm.sh does it: an array of shards in processes of their own, then one that merges."""

@@ -50,6 +50,7 @@ def with_seeds(result: Comparison, count: int) -> Comparison:
     return replace(result, levels=tuple(replace(level, seeds=tuple(range(count))) for level in result.levels))
 
 
+@pytest.mark.slow
 def test_the_files_hold_what_scripts_read(root: Path, tmp_path: Path, script: Script) -> None:
     result = script("seg-compare", runs=root, destination="out", draws=500)
     assert result.returncode == 0, result.stderr
@@ -459,6 +460,7 @@ def opened(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return result
 
 
+@pytest.mark.slow
 def test_the_page_opens_in_a_browser(root: Path, tmp_path: Path, script: Script) -> None:
     browser()
     assert script("seg-compare", runs=root, destination="out", draws=200).returncode == 0

@@ -116,6 +116,7 @@ def test_regularizers_fit_a_model(path: Path) -> None:
     assert found == {kind.replace("_", "") for kind in kinds}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", ["loss", "augment"])
 def test_options_build_on_their_own(group: str) -> None:
     for path in sorted((CONF / group).glob("*.yaml")):

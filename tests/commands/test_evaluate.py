@@ -242,6 +242,7 @@ def test_a_checkpoint_at_a_temperature(street: Path, caplog: pytest.LogCaptureFi
     assert plain["ece"] == same["ece"]
 
 
+@pytest.mark.slow
 def test_a_file_that_gives_masks_alone_has_no_calibration(street: Path) -> None:
     model = trained.load(CHECKPOINT, "cpu")
     export.write(street / "mask.pt2", model.model, 3, model.describe(), argmax=True)

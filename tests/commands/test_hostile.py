@@ -225,6 +225,7 @@ def test_damaged_files_get_the_usual_refusal(tmp_path: Path, seed: int) -> None:
             trained.load(path, "cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_edited_fields_get_the_usual_refusal(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
@@ -273,6 +274,7 @@ def test_every_command_refuses(tmp_path: Path, data: Path, script: Script) -> No
     assert made == {"data", "evil.pt", "pickle.pt", "x.pth"}
 
 
+@pytest.mark.slow
 def test_a_users_own_model_is_trusted_on_the_command_line_alone(tmp_path: Path, data: Path, script: Script) -> None:
     (tmp_path / "my_models.py").write_text(
         "from torch import nn\n\n\n"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from conftest import LABELS, Script, fails, train_options
 
 SIZE = (94012, 16837)
@@ -33,6 +34,7 @@ def tiff(width: int, height: int) -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
 
 
+@pytest.mark.slow
 def test_every_command_names_file_size_and_limit(tmp_path: Path, data: Path, script: Script) -> None:
     assert script("seg-train", *train_options(data), "fit.epochs=1", name="a").returncode == 0
     folders = {"images": data / "val/images", "masks": data / "val/masks"}

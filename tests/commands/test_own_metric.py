@@ -100,6 +100,7 @@ def test_wrong_requests_are_refused_before_data_are_read(tmp_path: Path, script:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_one_that_looks_at_the_classes(tmp_path: Path, data: Path, script: Script) -> None:
     """A constructor is told the classes of the data at hand, not stand-ins; a class that is not there is refused."""
     (tmp_path / "my_area.py").write_text(

@@ -57,6 +57,7 @@ def test_runs_that_were_complete_are_no_work() -> None:
     assert told[-1] == (3, 0, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_failed_runs_are_listed_and_tried_again(tmp_path: Path, data: Path, script: Script, launcher: str) -> None:
     options = [*train_options(data), "fit.epochs=1", "logger=none", f"hydra/launcher={launcher}"]
@@ -142,6 +143,7 @@ class Asking(Sweeper):
 '''
 
 
+@pytest.mark.slow
 def test_sweepers_are_told_the_monitored_score(
     tmp_path: Path, data: Path, fresh_script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:

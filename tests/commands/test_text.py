@@ -34,6 +34,7 @@ def odd(folder: Path) -> LabelMap:
     return labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "C"])
 def test_odd_names_in_every_command(
     encoding: str, tmp_path: Path, script: Script, fresh_script: Script, monkeypatch: pytest.MonkeyPatch
@@ -220,6 +221,7 @@ def test_temporary_files_of_the_dead(tmp_path: Path, script: Script) -> None:
         assert sorted(path.name for path in folder.glob(".*.tmp")) == sorted(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
 def test_a_conversion_that_is_ended(number: signal.Signals, tmp_path: Path, script: Script) -> None:
     labels = odd(tmp_path)

@@ -131,6 +131,7 @@ def test_a_checksum_is_of_the_pixels(tmp_path: Path, kind: str) -> None:
     assert two[1] != of_mask
 
 
+@pytest.mark.slow
 def test_training_and_evaluation_write_them_and_a_changed_set_is_refused(
     tmp_path: Path, data: Path, script: Script
 ) -> None:

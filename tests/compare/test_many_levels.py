@@ -150,6 +150,7 @@ def by_class(counts: np.ndarray, index: int) -> float:
     return float(intersection / (prediction + target - intersection))
 
 
+@pytest.mark.slow
 def test_the_iou_of_a_class_is_compared(tmp_path: Path, script: Script) -> None:
     for level, better in (("dice", 0.15), ("focal", 0.0)):
         for seed in range(3):
@@ -194,6 +195,7 @@ def test_the_interval_of_a_class_is_that_of_its_jackknife() -> None:
     assert compared.levels[0].interval == pytest.approx(tuple(compared.class_interval[0, 1]))
 
 
+@pytest.mark.slow
 def test_classes_of_any_name(tmp_path: Path, script: Script) -> None:
     names = ("driver's cab", "b.c|d", "Bäume")
     for level in ("dice", "focal"):

@@ -108,6 +108,7 @@ def legend_of(figure: Any) -> dict[str, Any]:
     return dict(zip((text.get_text() for text in legend.get_texts()), legend.legend_handles, strict=True))
 
 
+@pytest.mark.slow
 def test_any_name_is_drawn_letter_by_letter(tmp_path: Path, template: Level, drawn: list[Any]) -> None:
     """No formula, no hidden label, no warning (these are errors here), and nothing is cut off."""
     found = draw_all(tmp_path, made_levels(template, NAMES), ["$c$", "_c", LONG])
@@ -156,6 +157,7 @@ def test_legends_hide_nothing(tmp_path: Path, template: Level, drawn: list[Any],
         assert legend.y1 <= height
 
 
+@pytest.mark.slow
 def test_a_level_looks_alike_in_all_plots(tmp_path: Path, template: Level, drawn: list[Any]) -> None:
     names = [f"level_{i}" for i in range(15)]
     draw_all(tmp_path, made_levels(template, names), ["a", "b", "c"])
@@ -367,6 +369,7 @@ def test_titles_of_a_case_stay_over_their_pictures(tmp_path: Path, drawn: list[A
     assert figure.axes[5].get_title().count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_command_takes_any_name(tmp_path: Path, script: Script) -> None:
     """The whole report, by values with odd names too; nothing but what the command says itself is on stderr."""
     for value in ("$v", "_w"):
@@ -384,6 +387,7 @@ def test_the_command_takes_any_name(tmp_path: Path, script: Script) -> None:
         assert "<b>" not in rendered(page.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_a_report_says_what_it_shows_and_keeps_no_old_pictures(tmp_path: Path) -> None:
     with_files(tmp_path, 8)
     study, out = read_study(tmp_path / "runs"), tmp_path / "out"

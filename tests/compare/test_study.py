@@ -407,6 +407,7 @@ def test_evaluations_compare_too(tmp_path: Path) -> None:
     assert "best.pt was chosen by the images" in left_out(read_study(tmp_path))["dice"]
 
 
+@pytest.mark.slow
 def test_seg_evaluate_leaves_what_compares(tmp_path: Path, data: Path, script: Script) -> None:
     words = [*train_options(data), "fit.epochs=1", "logger=none", "device.precision=32-true"]
     assert script("seg-train", "-m", "loss=dice,focal", "name=${hydra:runtime.choices.loss}", *words).returncode == 0

@@ -625,6 +625,7 @@ folder.convert_folder(sys.argv[1], sys.argv[2], LabelMap.load(sys.argv[3]), thre
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_in_the_middle_and_resumed(tmp_path: Path, target: Path, signum: int) -> None:
     for i in range(30):

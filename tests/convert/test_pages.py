@@ -106,6 +106,7 @@ def test_an_animation_of_one_frame_is_a_picture(tmp_path: Path, script: Script) 
     check(converted(tmp_path, script, "a.png", plain[:33] + control + plain[33:], COLORS), INDICES)
 
 
+@pytest.mark.slow
 def test_bands(tmp_path: Path, script: Script) -> None:
     """The first of several was taken, or the file called damaged."""
     for dtype in (np.uint8, np.uint16):

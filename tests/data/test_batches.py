@@ -119,6 +119,7 @@ def test_evaluation_batches_hold_one_size() -> None:
     assert sorted(i for shard in shards for batch in shard for i in batch) == list(range(5))
 
 
+@pytest.mark.slow
 def test_a_program_that_keeps_its_loader_ends(tmp_path: Path) -> None:
     """Workers ignore the SIGTERM that multiprocessing sends them at exit, before it waits for them."""
     program = (

@@ -182,6 +182,7 @@ def touching(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return image, mask, numbers
 
 
+@pytest.mark.slow
 def test_a_head_learns_to_divide_objects_that_touch() -> None:
     """To an average precision above 0.9 where objects are counted by number; by components there is one in each."""
     scenes = [touching(seed) for seed in range(4)]
@@ -475,6 +476,7 @@ def test_preprocess_writes_them(tmp_path: Path, script: Script) -> None:
     fails(script("seg-preprocess", **options), 2, "instances_destination: expected only with read=")
 
 
+@pytest.mark.slow
 def test_from_annotations_to_precision(tmp_path: Path, data: Path, script: Script) -> None:
     """Two cars that touch are two in training and evaluation, if they have numbers, and one if not."""
     classes = LabelMap.load(data / "train/masks/labels.yaml").classes

@@ -350,6 +350,7 @@ class TestSeveralFolders:
         with pytest.raises(ValueError, match="0 of images"):
             pair([], [])
 
+    @pytest.mark.slow
     def test_commands(self, tmp_path: Path, data: Path, script: Script) -> None:
         write_pairs(tmp_path / "more", 4, first=20)
         both = {kind: f"[{data / 'train' / kind},{tmp_path / 'more' / kind}]" for kind in ("images", "masks")}

@@ -96,6 +96,7 @@ def test_destinations_within(tmp_path: Path) -> None:
             check_apart(tmp_path / inside, [tmp_path / "images"], "destination")
 
 
+@pytest.mark.slow
 def test_every_command_sees_the_same_files(tmp_path: Path, data: Path, checkpoint: Path, script: Script) -> None:
     entangle(data / "train")
     folders = {"images": data / "train/images", "masks": data / "train/masks"}
@@ -114,6 +115,7 @@ def test_every_command_sees_the_same_files(tmp_path: Path, data: Path, checkpoin
     assert (done.returncode, done.stdout) == (0, "8 copies written to augmented\n"), done.stderr
 
 
+@pytest.mark.slow
 def test_pictures_beside_predicted_masks_are_no_masks(
     tmp_path: Path, data: Path, checkpoint: Path, script: Script
 ) -> None:
@@ -200,6 +202,7 @@ def test_evaluation_leaves_no_picture_of_an_earlier_one(
     assert len(second) == 3
 
 
+@pytest.mark.slow
 def test_list_files(tmp_path: Path, data: Path, checkpoint: Path, script: Script) -> None:
     images, masks = data / "train/images", data / "train/masks"
     shutil.copy(images / "s1.png", images / "photo #2.png")
@@ -226,6 +229,7 @@ def test_list_files(tmp_path: Path, data: Path, checkpoint: Path, script: Script
     fails(script("seg-evaluate", list="val.txt", **folders), 2, message)
 
 
+@pytest.mark.slow
 def test_tiles_of_a_scene_stay_in_one_part(tmp_path: Path, data: Path, script: Script) -> None:
     images, masks = data / "train/images", data / "train/masks"
     cut = ["tile=48", "overlap=16", "images_destination=tiles", "read=index", f"images={images}"]

@@ -75,6 +75,7 @@ def by(process: "subprocess.Popen[str]") -> str:
     return f"which process {process.pid} on {platform.node()} holds; wait for it, or give another folder"
 
 
+@pytest.mark.slow
 def test_another_conversion_is_refused(
     labels: Path, start: Callable[..., "subprocess.Popen[str]"], script: Script
 ) -> None:

@@ -105,6 +105,7 @@ def test_few_levels_are_said(tmp_path: Path, script: Script, make: object, share
     assert re.search("warning: validation: the values of 2 images of 16 bit", result.stderr)
 
 
+@pytest.mark.slow
 def test_a_range_travels_from_training_to_all_others(tmp_path: Path, script: Script) -> None:
     data = write_set(tmp_path / "data", write_narrow, ".png")
     options = [*train_options(data), "fit.epochs=6", "data.range=percentiles", "name=a", "device.precision=32-true"]
@@ -147,6 +148,7 @@ def test_a_range_travels_from_training_to_all_others(tmp_path: Path, script: Scr
     assert "data.range=percentiles: " not in result.stdout
 
 
+@pytest.mark.slow
 def test_a_range_that_cuts_off_or_is_too_wide(tmp_path: Path, script: Script) -> None:
     data = write_set(tmp_path / "data", write_12_bits, ".png")
     result = script("seg-train", *train_options(data), "fit.epochs=1", "data.range=[0,300]", name="a")
@@ -215,6 +217,7 @@ def test_five_bands(tmp_path: Path, script: Script) -> None:
     assert "bands=[4,0] range=null exif=apply, those of this run with bands=[0,4]" in result.stderr
 
 
+@pytest.mark.slow
 def test_pretrained_stems_take_other_bands(tmp_path: Path, script: Script) -> None:
     """Any encoder that smp adapts; the model follows from the bands."""
     data = write_set(tmp_path / "data", write_bands, ".tif")
@@ -227,6 +230,7 @@ def test_pretrained_stems_take_other_bands(tmp_path: Path, script: Script) -> No
     fails(result, 2, r"model.in_channels: expected none, because it follows from data.bands \(3 channels\), got 4")
 
 
+@pytest.mark.slow
 def test_bands_that_are_left_out_are_said(tmp_path: Path, script: Script) -> None:
     def rgbn(path: Path, levels: NDArray[np.float64], _: object) -> None:
         tifffile.imwrite(path, np.dstack([levels * 255] * 4).astype(np.uint8), photometric="rgb")
@@ -254,6 +258,7 @@ def test_without_the_extra(tmp_path: Path, script: Script, monkeypatch: pytest.M
     fails(result, 2, r"got 5 a page on 1, stored as OpenCV cannot read them; pip install 'seg-toolkit\[tiff\]'")
 
 
+@pytest.mark.slow
 def test_numbers_that_have_no_gray_level(tmp_path: Path, script: Script) -> None:
     def heights(path: Path, levels: NDArray[np.float64], _: object) -> None:
         cv2.imwrite(str(path), (levels * 700 - 50).astype(np.float32))
@@ -278,6 +283,7 @@ def test_numbers_that_have_no_gray_level(tmp_path: Path, script: Script) -> None
     assert "unreadable-image" in findings(tmp_path / "audit")
 
 
+@pytest.mark.slow
 def test_orientations_that_the_size_does_not_show(tmp_path: Path, script: Script) -> None:
     def upside_down(path: Path, levels: NDArray[np.float64], _: object) -> None:
         exif = Image.Exif()
@@ -299,6 +305,7 @@ def test_orientations_that_the_size_does_not_show(tmp_path: Path, script: Script
     assert np.abs(model.read(data / "val/images/s100.jpg")[..., 0].astype(int) - stored).mean() < 3
 
 
+@pytest.mark.slow
 def test_an_orientation_of_a_quarter_turn_names_the_option(tmp_path: Path, script: Script) -> None:
     def on_its_side(path: Path, levels: NDArray[np.float64], _: object) -> None:
         exif = Image.Exif()

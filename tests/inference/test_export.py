@@ -41,6 +41,7 @@ def forms() -> list[Any]:
     return [pytest.param(*each, id="-".join(each), marks=() if each in quick else pytest.mark.slow) for each in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("encoder", "decoder", "suffix"), forms())
 def test_files_compute_what_models_do(encoder: str, decoder: str, suffix: str, tmp_path: Path) -> None:
     """On random images and odd sizes; regularizers that are attached leave no trace."""
@@ -72,6 +73,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.onnx", "a.pt2", "mask.onnx", "mask.pt2"])
 @pytest.mark.parametrize("size", [(64, 96), (50, 71), (1, 1)])
 def test_a_file_predicts_as_its_checkpoint(files: Path, name: str, size: tuple[int, int]) -> None:
@@ -157,6 +159,7 @@ def test_eight_bits_give_the_masks_of_a_trained_model_under_openvino(eight_bits:
     assert agreement(model, images, [compiled([image.numpy()])[0] for image in images]) > 0.98
 
 
+@pytest.mark.slow
 def test_what_does_not_compute_the_same_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = trained.load(OLD, "cpu")
     run = runtime.Onnx.outputs
@@ -198,6 +201,7 @@ def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         export.check_request("a.onnx", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", runtime.SUFFIXES)
 def test_files_of_others_are_refused(suffix: str, files: Path, tmp_path: Path) -> None:
     path = tmp_path / f"b{suffix}"
@@ -212,6 +216,7 @@ def test_files_of_others_are_refused(suffix: str, files: Path, tmp_path: Path) -
         trained.load(path, "cpu")
 
 
+@pytest.mark.slow
 def test_from_checkpoint_to_file_to_masks(tmp_path: Path, data: Path, script: Script) -> None:
     shutil.copyfile(OLD, tmp_path / "last.pt")
     result = script("seg-export", checkpoint="last.pt", destination="out/model.onnx")
@@ -233,6 +238,7 @@ def test_from_checkpoint_to_file_to_masks(tmp_path: Path, data: Path, script: Sc
     fails(script("seg-export", checkpoint="last.pt", destination="out/model.pth"), 2, "ends in .onnx or .pt2, got 'out")
 
 
+@pytest.mark.slow
 def test_nothing_is_told_or_left_behind(tmp_path: Path) -> None:
     """onnxruntime writes an identifier into the home folder when it is imported, if nobody stops it."""
     code = "import seg.inference.runtime, onnxruntime"

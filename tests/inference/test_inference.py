@@ -94,6 +94,7 @@ def conv() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 5, padding=2), nn.Tanh(), nn.Conv2d(4, 5, 3, padding=1)).double().eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighting", ["gaussian", "constant"])
 @pytest.mark.parametrize(("size", "window", "overlap"), [((70, 90), 32, 16), ((45, 100), 64, 0.25), ((64, 64), 33, 32)])
 def test_windows_against_brute_force(size: tuple[int, int], window: int, overlap: float, weighting: Any) -> None:

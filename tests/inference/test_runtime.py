@@ -84,6 +84,7 @@ def test_a_size_that_is_none_is_refused(tmp_path: Path) -> None:
         trained.load(tmp_path / "a.onnx", "cpu")
 
 
+@pytest.mark.slow
 def test_a_model_without_end_is_interrupted_by_a_second_signal(
     tmp_path: Path, data: Path, start: Callable[..., Started]
 ) -> None:

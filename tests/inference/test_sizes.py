@@ -62,6 +62,7 @@ def test_the_only_size_is_found(takes: Any, named: Any, expected: Any) -> None:
             wanted_size(Takes(takes, named), 3, [32, 32])
 
 
+@pytest.mark.slow
 def test_every_command_says_the_size_and_the_remedy_works(tmp_path: Path, data: Path, script: Script) -> None:
     (tmp_path / "nets.py").write_text(NET)
     options = [

@@ -50,6 +50,7 @@ def test_an_older_checkpoint_has_todays_fields() -> None:
     assert "step" not in state
 
 
+@pytest.mark.slow
 def test_an_older_run_goes_on(tmp_path: Path, script: Script) -> None:
     """With the command that it was begun with."""
     shutil.copytree(OLD.parent, tmp_path / "runs" / "format1")

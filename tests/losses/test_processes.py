@@ -109,6 +109,7 @@ def agree(both: list[dict[str, Any]], value: float, gradient: Tensor) -> None:
         torch.testing.assert_close(one["gradient"], gradient, rtol=0, atol=1e-8 * float(gradient.abs().max()) + 1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("name", [n for n in (*NAMES, *OPTIONS) if n not in PER_PROCESS])
 def test_one_process_equals_two(name: str, split: str, found: list[dict[Any, Any]]) -> None:

@@ -122,6 +122,7 @@ def test_a_head_of_smp_that_classifies_images_is_restored() -> None:
         restore(config | {"aux_params": {"classes": "/etc"}}, own.state_dict())
 
 
+@pytest.mark.slow
 def test_every_command_takes_what_a_model_of_the_users_own_returns(tmp_path: Path, data: Path, script: Script) -> None:
     (tmp_path / "nets.py").write_text(NET)
     train = ["~model", "+model._target_=nets.Net", *train_options(data, model=()), "logger=none", "average=ema"]

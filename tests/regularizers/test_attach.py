@@ -292,6 +292,7 @@ def test_pretrained_weights_load(encoder: str, tmp_path: Path, monkeypatch: pyte
         assert all(torch.equal(found[name], plain[name]) for name in plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("encoder", "decoder"), combinations(in_ci=COMPILE_SLICE))
 def test_a_whole_ramp_compiles_at_most_twice(encoder: str, decoder: str) -> None:
     torch.manual_seed(0)

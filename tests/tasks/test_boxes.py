@@ -467,6 +467,7 @@ def small_model() -> WithHeads:
     return WithHeads(model, {"boxes": BoxHead(16, width=32, countable=[5, 7])})
 
 
+@pytest.mark.slow
 def test_a_head_overfits_four_images() -> None:
     """To an average precision above 0.9, over IoU 0.5 to 0.95."""
     scenes = [render_scene(seed, height=64, width=96) for seed in (1, 2, 3, 4)]

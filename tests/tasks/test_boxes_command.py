@@ -102,6 +102,7 @@ def test_wrong_requests(tmp_path: Path, data: Path, script: Script) -> None:
         check_views("boxes", partial(augmented))
 
 
+@pytest.mark.slow
 def test_a_sweep_compares_box_losses(tmp_path: Path, data: Path, script: Script) -> None:
     options = [*train_options(data), *OPTIONS[1:], "fit.epochs=1"]
     result = script("seg-train", "sweep=box_losses", "box_loss=giou,smooth_l1", "seeds=1", *options)
@@ -119,6 +120,7 @@ def test_a_sweep_compares_box_losses(tmp_path: Path, data: Path, script: Script)
     assert "AP of boxes" in (tmp_path / "compared/report.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_sweep_of_weightings_takes_options_of_the_task(tmp_path: Path, data: Path, script: Script) -> None:
     options = [*train_options(data), *OPTIONS[1:], "fit.epochs=1", "seeds=1"]
     result = script("seg-train", "sweep=task_weighting", "weighting=fixed,dwa", *options)
@@ -140,6 +142,7 @@ def test_countable_classes_by_name_and_index() -> None:
             told_run(Deferred({**head, "countable": wrong}, "task.boxes.head"), LABELS, in_channels=16)
 
 
+@pytest.mark.slow
 def test_an_exported_model_gives_the_maps(tmp_path: Path) -> None:
     """Images of any size: what decodes the checkpoint's maps decodes the file's."""
     torch.manual_seed(0)

@@ -287,6 +287,7 @@ def test_a_run_in_minutes_is_that_of_its_steps(train: Trainings) -> None:
     assert runs.read(stepped).lines[-1]["lr"] == 0  # the schedule comes to its end
 
 
+@pytest.mark.slow
 def test_what_was_fixed_is_kept(train: Trainings, caplog: pytest.LogCaptureFixture) -> None:
     """By a run that was interrupted, on a machine that has become slower; other options are measured anew."""
     folder = train("a", "fit.minutes=0.17")

@@ -290,6 +290,7 @@ def agree(state: dict[str, Any], expected: dict[str, Any]) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_train_as_one(name: str, folder: Path, tmp_path: Path) -> None:
     both = [torch.load(folder / f"{rank}.pt")[name] for rank in range(2)]

@@ -50,6 +50,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     return {**torch.load(path, weights_only=True)["model"], **torch.load(path, weights_only=True)["average"]}
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_with_everything_on(
     tmp_path: Path, data: Path, script: Script, start: Callable[..., Started]
 ) -> None:
@@ -262,6 +263,7 @@ def test_what_the_data_cannot_serve_is_refused(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_an_encoder_from_a_file(tmp_path: Path, data: Path, script: Script) -> None:
     encoder = models.build("unet", classes=2, encoder_name="resnet18").encoder
     foreign = {f"module.backbone.{name}": value for name, value in encoder.state_dict().items()}
@@ -292,6 +294,7 @@ def test_precision_follows_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None
     assert device.precision_here("cuda") == "32-true"
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_precision_that_it_was_begun_with(tmp_path: Path, data: Path, script: Script) -> None:
     other = "32-true" if device.precision_here("auto") == "bf16-mixed" else "bf16-mixed"
     options = [*train_options(data), "fit.epochs=1", "logger=none"]

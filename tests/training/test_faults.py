@@ -76,6 +76,7 @@ class TestScoresThatCannotBeTrue:
         assert "mean over" not in verdict(scores_of(counts[:2]), majority_scores(counts[:2]), "road")
 
 
+@pytest.mark.slow
 def test_data_that_change_between_start_and_end(tmp_path: Path, data: Path, script: Script) -> None:
     options = [*train_options(data), "fit.epochs=1", "name=a"]
     assert script("seg-train", *options).returncode == 0
@@ -93,6 +94,7 @@ def test_data_that_change_between_start_and_end(tmp_path: Path, data: Path, scri
     assert "is complete" in script("seg-train", *options).stdout  # nobody needs them any more
 
 
+@pytest.mark.slow
 def test_fine_tuning_takes_the_head_by_class_name(tmp_path: Path, data: Path, script: Script) -> None:
     options = [*train_options(data), "optimizer.lr=1e-12", "fit.epochs=1"]
     assert script("seg-train", *options, name="first").returncode == 0
@@ -228,6 +230,7 @@ class TestDamagedRunFolders:
         assert "metrics.jsonl' lacks 2 of the 2 epochs that are done, such as epoch 1; the curves" in result.stderr
         assert (tmp_path / "runs/a/done.json").exists()
 
+    @pytest.mark.slow
     def test_a_line_cut_in_the_middle(self, tmp_path: Path, options: list[str], script: Script) -> None:
         path = tmp_path / "runs/a/metrics.jsonl"
         whole = path.read_text()
@@ -244,6 +247,7 @@ class TestDamagedRunFolders:
         (tmp_path / "runs/a/config.yaml").write_text(text)
         fails(script("seg-train", *options), 2, "expected a configuration in '.*config.yaml', .*; remove the folder")
 
+    @pytest.mark.slow
     def test_half_a_checkpoint(self, tmp_path: Path, options: list[str], script: Script) -> None:
         path = tmp_path / "runs/a/last.pt"
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

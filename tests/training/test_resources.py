@@ -100,6 +100,7 @@ def test_too_few_open_files_for_the_workers(data: Path, start: Callable[..., Sta
     fails(result, 1, "loader.workers: expected to start 12 loading processes, got 'Too many open files'; lower it, or")
 
 
+@pytest.mark.slow
 def test_two_signals_end_processes_that_wait_for_each_other(
     tmp_path: Path, data: Path, start: Callable[..., Started]
 ) -> None:
@@ -128,6 +129,7 @@ def test_two_signals_end_processes_that_wait_for_each_other(
 
 
 class TestJobsOfSeveralProcesses:
+    @pytest.mark.slow
     def test_a_sweep_has_one_table_and_no_traceback(self, data: Path, script: Script) -> None:
         words = [*train_options(data), "device.accelerator=cpu", "device.devices=2", "fit.epochs=1"]
         for _ in range(2):  # trained, then complete
@@ -137,6 +139,7 @@ class TestJobsOfSeveralProcesses:
             assert result.stdout.count("mean over seeds") == 1
         assert result.stdout.count("is complete") == 2
 
+    @pytest.mark.slow
     def test_a_wrong_job_does_not_lose_the_next(self, tmp_path: Path, data: Path, script: Script) -> None:
         words = [*train_options(data)[:2], *train_options(data)[4:], "fit.epochs=1"]
         result = script("seg-train", "-m", "data.val_share=5,0.3", *words, "device.accelerator=cpu", "device.devices=2")

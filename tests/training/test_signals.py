@@ -132,6 +132,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_long_validation_is_left_for_the_launcher(tmp_path: Path, data: Path) -> None:
     """The job must be requeued before its time is up, and nothing is lost."""
     (tmp_path / "slow.py").write_text(SLOW)
