@@ -1,9 +1,9 @@
 """The result in plain words, made from the numbers."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from seg.compare.findings import BOTH, IMAGES, OPPOSITE, Comparison, LevelResult, PairResult, turned
+from seg.compare.findings import BOTH, IMAGES, LIKELY, OPPOSITE, Comparison, LevelResult, PairResult, turned
 from seg.compare.variance import Interval
 from seg.metrics.catalogue import Metric
 from seg.report.figure import as_numbers
@@ -23,12 +23,35 @@ def between(interval: Interval, metric: Metric) -> str:
     return f"{metric.number(interval[0])} to {metric.number(interval[1])}"
 
 
-def _lead(pair: PairResult, metric: Metric) -> tuple[str, str, str]:
-    """Return who is ahead, who behind, and by how much: positive, whether higher or lower is better."""
+def _lead(pair: PairResult, metric: Metric, of: str) -> tuple[str, str, str]:
+    """Return who is ahead, who behind, and by how much: positive, whether higher or lower is better.
+
+    Args:
+        of: which runs this is of.
+    """
     ahead, behind = (code(name) for name in ((pair.a, pair.b) if pair.p_better > pair.p_worse else (pair.b, pair.a)))
     interval = pair.widest if pair.difference > 0 else turned(pair.widest)
-    by = f"{metric.number(abs(pair.difference))} {metric.differences} of {metric.title}"
+    by = f"{metric.number(abs(pair.difference))} {metric.differences} of {metric.title}{of}"
     return ahead, behind, f"{by}, 95 % interval {between(interval, metric)}"
+
+
+def of_which(pair: PairResult, result: Comparison) -> str:
+    """Say which runs the difference of a pair is of; nothing where these are all runs of both levels."""
+    a, b = ({level.level: level for level in result.levels}[name] for name in (pair.a, pair.b))
+    if {*a.seeds} == {*b.seeds}:
+        return ""
+    if not pair.seeds:
+        return "all seeds of both, unpaired"
+    turned_round = "; over all runs the means are the other way round" * ((a.mean - b.mean) * pair.difference < 0)
+    return f"{numbered(pair.seeds)}, which both have{turned_round}"
+
+
+def numbered(seeds: Sequence[int]) -> str:
+    """Name seeds: ``seed 4``, ``seeds 0, 1 and 3``, ``seeds 0 to 9``."""
+    first, last = min(seeds), max(seeds)
+    if len(seeds) > 3 and last - first == len(seeds) - 1:
+        return f"seeds {first} to {last}"
+    return f"seed{'s' * (len(seeds) > 1)} {listed(list(map(str, sorted(seeds))), mark=str)}"
 
 
 def answer(result: Comparison, reference: str) -> Iterator[str]:
@@ -61,12 +84,13 @@ def _value(metric: Metric, level: LevelResult) -> str:
 def _sentence(pair: PairResult, metric: Metric, result: Comparison) -> str:
     low, high = pair.widest
     a, b = code(pair.a), code(pair.b)
-    ahead, behind, by = _lead(pair, metric)
+    of = f" ({which})" if (which := of_which(pair, result)) else ""
+    ahead, behind, by = _lead(pair, metric, of)
     seeds = pair.variance.seed_count
     data = f"these {seeds} seed{'s' * (seeds != 1)} and {result.levels[0].images} images"
     if pair.verdict in OPPOSITE:
         return f"{ahead} beats {behind} by {by}."
-    apart = f"{metric.number(pair.difference)} {metric.differences} of {metric.title}, 95 % interval"
+    apart = f"{metric.number(pair.difference)} {metric.differences} of {metric.title}{of}, 95 % interval"
     rope = f"{metric.number(result.rope)} {metric.differences}"
     if pair.verdict == "equivalent":
         return (
@@ -95,7 +119,8 @@ def _together(pairs: Sequence[PairResult], metric: Metric, result: Comparison) -
     """Say of the pairs of one verdict what sentences of each would repeat; the table of pairs tells them apart."""
     reference, others = code(pairs[0].a), listed([pair.b for pair in pairs])
     sizes = [metric.number(abs(pair.difference)) for pair in (pairs[-1], pairs[0])]
-    by = f"by {' to '.join(dict.fromkeys(sizes))} {metric.differences} of {metric.title}"
+    of = " (of the seeds that both have)" * any(of_which(pair, result) for pair in pairs)
+    by = f"by {' to '.join(dict.fromkeys(sizes))} {metric.differences} of {metric.title}{of}"
     match pairs[0].verdict:
         case "better":
             return f"{reference} beats {others} {by}."
@@ -114,9 +139,9 @@ def _together(pairs: Sequence[PairResult], metric: Metric, result: Comparison) -
     )
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], mark: Callable[[str], str] = code) -> str:
     """Return names as part of a sentence, the first ones of many."""
-    shown = [code(name) for name in names[:_NAMED]]
+    shown = [mark(name) for name in names[:_NAMED]]
     rest = len(names) - len(shown)
     *most, last = [*shown, f"{rest} more"] if rest else shown
     return f"{', '.join(most)} and {last}" if most else last
@@ -174,7 +199,7 @@ def doubt(result: Comparison) -> str | None:
 def _uneven(result: Comparison) -> Iterator[str]:
     """Yield each level that scatters more than the others, and what is judged without it."""
     known = {level.level: level.scatter for level in result.levels if level.scatter is not None}
-    noisy = [level.level for level in result.levels if (level.scatters_more or 0.0) > 0.5]  # rather than not
+    noisy = [level.level for level in result.levels if (level.scatters_more or 0.0) > LIKELY]
     others = [scatter for name, scatter in known.items() if name not in noisy]
     if not noisy or not others:
         return
@@ -188,6 +213,17 @@ def _uneven(result: Comparison) -> Iterator[str]:
         f"Pairs with {it} are judged by {its} own scatter, so that few seeds settle little of {it}; pairs of the "
         f"others are judged without {it}."
     )
+
+
+def standings(result: Comparison) -> str:
+    """Say what the figure of the answer shows."""
+    about = "of the mean with new seeds, on new images"
+    if all(level.wide is None for level in result.levels):
+        about = "of these very runs on new images: one seed shows no more"
+    elif any(level.wide is None for level in result.levels):
+        about += "; a thin bar, of one seed, is of that very run"
+    told = "A bracket joins levels of which none is called better than another." if len(result.levels) > 1 else ""
+    return f"Best first: a dot per run, the mean (line), and the 95 % interval {about} (bar). {told}".strip()
 
 
 def cautions(result: Comparison) -> Iterator[str]:

@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 _PARTS = ("train", "val", "test", "image_template", "template", "val_share", "split_seed", "group")
 _WHERE = ("labels", *(f"data.{key}" for key in _PARTS))
 """Settings that say where files lie, and which are for what: the pairs themselves are compared."""
+_MACHINE = ("platform", "cpu_count", "torch_threads", "gpus")
+"""Of ``environment.json``: machines that differ in it do not compare by time or memory."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,23 @@ class Entry(runs.RunRecord):
     def training_time(self) -> float | None:
         """Seconds, without validation; None if they are not known."""
         return self.seconds if self.lines else None
+
+    @property
+    def machine(self) -> str:
+        """The kind of machine that it was made on: system, cores, threads and GPUs."""
+        return json.dumps([self.environment.get(key) for key in _MACHINE])
+
+    @property
+    def steps(self) -> int | None:
+        """Optimizer steps that were asked for; None of a run that was asked for epochs."""
+        steps = self.config["fit"].get("steps")
+        return steps if checks.is_whole(steps) else None
+
+    @property
+    def images_trained(self) -> int | None:
+        """Images that it was trained on, each as often as it was drawn; None if it is not known."""
+        speed = self.images_per_second
+        return None if speed is None else round(speed * self.seconds)
 
     @property
     def images_per_second(self) -> float | None:

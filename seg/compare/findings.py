@@ -1,5 +1,6 @@
 """The result of a comparison, as plain data."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,6 +51,7 @@ class LevelResult(Estimate):
         scatter: how far a seed moves this level (standard deviation, in units of the metric), but for what it does to
             all levels alike, as far as all of them together tell; None of two levels, or of one seed.
         scatters_more: probability that this level scatters more than most do, 0..1; None likewise.
+        bounds: that no score lies beyond.
     """
 
     level: str
@@ -62,6 +64,13 @@ class LevelResult(Estimate):
     rank_shares: tuple[float, ...]
     scatter: float | None
     scatters_more: float | None
+    bounds: Interval = (-math.inf, math.inf)
+
+    @property
+    def of_these_runs(self) -> Interval:
+        """The 95 % interval that is about these very runs on new images."""
+        low, high = self.variance.interval(self.mean, new_seeds=False)
+        return max(low, self.bounds[0]), min(high, self.bounds[1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +138,10 @@ class PairResult(Estimate):
 
 
 OPPOSITE = {"better": "worse", "worse": "better"}
+LIKELY = 0.5
+"""Probability above which a level is said to scatter more than others: rather than not."""
+SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
+"""What stands for a verdict where words would be noise: told apart without colours."""
 
 
 def turned(interval: Interval) -> Interval:

@@ -14,7 +14,7 @@ from seg.compare.evidence import Entry
 from seg.compare.study import Level
 from seg.data.pairs import list_both
 from seg.labels import IGNORE
-from seg.metrics.scores import image_ious, image_means
+from seg.metrics.catalogue import KNOWN, Metric
 from seg.report.figure import saved_figure, short
 
 Mask = NDArray[np.uint8]
@@ -35,7 +35,7 @@ class Case:
 
     Attributes:
         name: of the image.
-        scores: level -> mIoU of the image in the run that is shown, the reference first.
+        scores: level -> score of the image in the run that is shown, the reference first.
         views: title and picture of each thing to see, pixel on pixel: image, truth, and of every level what it predicts
             and what that changes: the reference is held against the truth, the others against the reference.
         left_out: levels that are not shown, the best one first.
@@ -52,30 +52,33 @@ class Case:
         return max(self.scores.values()) - min(self.scores.values())
 
 
-def find_cases(levels: Sequence[Level], reference: str) -> Iterator[Case]:
-    """Yield the images whose mIoU differs the most between the shown levels, as far as their files can be read.
+def find_cases(levels: Sequence[Level], reference: str, metric: Metric = KNOWN["miou"]) -> Iterator[Case]:
+    """Yield the images whose score differs the most between the shown levels, as far as their files can be read.
 
     Args:
         levels: the best one first; of each its first run is shown.
         reference: level that the others are held against.
+        metric: that is compared.
     """
     ordered = sorted(levels, key=lambda level: level.name != reference)  # the reference, then the best of the others
     shown, left_out = ordered[:_LEVELS], [level.name for level in ordered[_LEVELS:]]
     entries = {level.name: level.entries[0] for level in shown}
     files = _files(entries[reference])
-    for index in _most_apart(shown):
+    first = {level.name: Level(level.name, level.entries[:1]).image_scores(metric.name) for level in shown}
+    for index in _most_apart(shown, metric):
         name = entries[reference].images[index]
         masks = {level: entry.folder / runs.PREDICTIONS / f"{name}.png" for level, entry in entries.items()}
         if name not in files or (read := _read(*files[name], masks)) is None:
             continue
         picture, target, predictions = read
-        scores = {level: float(image_means(image_ious(e.counts[[index]]))[0]) for level, e in entries.items()}
-        yield Case(name, scores, list(_views(picture, target, predictions, scores)), left_out)
+        scores = {level: float(values[index]) for level, values in first.items()}
+        titles = {level: f"{level}: {metric.shown(score)}" for level, score in scores.items()}
+        yield Case(name, scores, list(_views(picture, target, predictions, titles)), left_out)
 
 
-def _most_apart(levels: Sequence[Level]) -> list[int]:
-    """Return the images whose mIoU, averaged over seeds, differs the most between levels."""
-    means = [np.mean([image_means(image_ious(e.counts)) for e in level.entries], axis=0) for level in levels]
+def _most_apart(levels: Sequence[Level], metric: Metric) -> list[int]:
+    """Return the images whose score, averaged over seeds, differs the most between levels."""
+    means = [level.image_scores(metric.name) for level in levels]
     apart = np.max(means, axis=0) - np.min(means, axis=0)
     order = np.argsort(-np.where(np.isnan(apart), -1, apart), kind="stable")
     return [int(i) for i in order[:MOST] if apart[i] > 0]
@@ -141,14 +144,14 @@ def _read_picture(path: Path, shape: tuple[int, ...]) -> Mask:
 
 
 def _views(
-    picture: Mask, target: Mask, predictions: Mapping[str, Mask], scores: Mapping[str, float]
+    picture: Mask, target: Mask, predictions: Mapping[str, Mask], titles: Mapping[str, str]
 ) -> Iterator[tuple[str, Mask]]:
-    """Yield RGB pictures (H, W, 3) with their titles."""
+    """Yield RGB pictures (H, W, 3) with their titles; those of predictions are given."""
     yield "image", picture
     yield "truth", _colored(target)
     reference = next(iter(predictions))
     for level, mask in predictions.items():
-        yield f"{level}: {100 * scores[level]:.0f} %", _colored(np.where(target == IGNORE, IGNORE, mask))
+        yield titles[level], _colored(np.where(target == IGNORE, IGNORE, mask))
         against = f"{level} against {reference}" if level != reference else f"errors of {level}"
         yield against, CHANGE_COLORS[changes(target, predictions[reference], mask)]
 

@@ -8,13 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from seg.compare.findings import Comparison
+from seg.compare.brackets import brackets
+from seg.compare.findings import LIKELY, SIGNS, Comparison, LevelResult
 from seg.compare.study import Level
-from seg.metrics.scores import image_ious, image_means, ratio, worst
+from seg.metrics.catalogue import KNOWN, Metric
+from seg.metrics.scores import ratio, worst
 from seg.report.figure import add_legend, as_numbers, labels, saved_figure, scale_numbers, short, styles_of
 
 _SIZE = (6.6, 4.2)  # inches, without the legend
-COLORS = {"better": "#2d8a4e", "worse": "#c1352b", "equivalent": "#4a78a8", "inconclusive": "#8c96a0"}
+COLORS = {"better": "#0072b2", "worse": "#d55e00", "equivalent": "#009e73", "inconclusive": "#8c96a0"}
+"""Of verdicts; after Okabe and Ito, whose colours those who see no red or no green tell apart."""
+MARKERS = {"better": "^", "worse": "v", "equivalent": "s", "inconclusive": "o"}
+_BAR, _DOT = "#b6bec7", "#4a78a8"
+_BRACKET = 0.24  # inches from one to the next
 
 
 class _Curves:
@@ -52,30 +58,64 @@ def draw_forest(folder: Path, result: Comparison, reference: str) -> str:
         axes.axvspan(-scale * result.rope, scale * result.rope, color="#e3e8ee", zorder=0, label="does not matter")
         axes.axvline(0, color="#8c96a0", linewidth=0.8)
         for row, pair in enumerate(pairs):
-            color = COLORS[pair.verdict]
+            color, hollow = COLORS[pair.verdict], {"markerfacecolor": "white"} if pair.verdict == "inconclusive" else {}
             axes.plot([scale * end for end in pair.widest], [row, row], color=color, linewidth=2)
-            axes.plot(scale * pair.difference, row, "o", color=color)
-        axes.set_yticks(range(len(pairs)), [f"{shown[pair.b]}: {pair.verdict}" for pair in pairs])
-        axes.set_title(f"verdict on {shown[reference]}, against", loc="left", fontsize=10)
+            axes.plot(scale * pair.difference, row, MARKERS[pair.verdict], color=color, **hollow)
+        axes.set_yticks(range(len(pairs)), [f"{shown[pair.b]}  {SIGNS[pair.verdict]}" for pair in pairs])
+        axes.set_title(f"{shown[reference]} is, against", loc="left", fontsize=10)
         axes.set_ylim(-0.7, len(pairs) - 0.3)
         axes.set_xlabel(f"{shown[reference]} minus the other, {metric.differences} of {metric.title}")
     return "forest.png"
 
 
 def draw_seeds(folder: Path, result: Comparison) -> str:
-    """Draw the score of every run, and the interval of every level."""
+    """Draw the answer: the levels in order, their runs, the intervals of their means, and which are not told apart."""
     levels, metric, scale = result.by_rank[::-1], result.measure, result.measure.scale
-    shown = labels(level.level for level in levels)
+    shown, rows = labels(level.level for level in levels), {level.level: row for row, level in enumerate(levels)}
+    names = [shown[x.level] + "\n(scatters more)" * ((x.scatters_more or 0) > LIKELY) for x in levels]
+    groups = brackets(result)
     with saved_figure(folder, "seeds", (7.5, 1.2 + 0.36 * len(levels))) as axes:
+        low, high = _reach(levels, scale)
         for row, level in enumerate(levels):
             ends = [scale * end for end in level.widest]
-            axes.plot(ends, [row, row], color="#b6bec7", linewidth=5, solid_capstyle="butt")
-            axes.plot([scale * score for score in level.scores], [row] * len(level.scores), "o", color="#4a78a8")
-            axes.plot(scale * level.mean, row, "|", color="black", markersize=14)
-        axes.set_yticks(range(len(levels)), [shown[level.level] for level in levels])
+            axes.plot(ends, [row, row], color=_BAR, linewidth=7 if level.wide else 2, solid_capstyle="butt")
+            for mark, end in (("<", low), (">", high)):  # of an interval that goes on
+                if (ends[0] < end) if mark == "<" else (ends[1] > end):
+                    axes.plot(end, row, mark, color="#6b7681", markersize=6, clip_on=False)
+            axes.plot(scale * level.mean, row, "|", color="black", markersize=15)
+            scores = [scale * score for score in level.scores]
+            axes.plot(scores, [row] * len(scores), "o", color=_DOT, markersize=5, alpha=0.75)
+        axes.set_xlim(low, high)
         axes.set_ylim(-0.7, len(levels) - 0.3)
+        axes.set_yticks(range(len(levels)), names)
         axes.set_xlabel(f"{metric.title} {metric.symbol}: runs, mean, 95 % interval")
+        axes.grid(axis="x", color="#eaeef2")
+        axes.set_axisbelow(True)
+        _draw_brackets(axes, [[rows[name] for name in group] for group in groups])
     return "seeds.png"
+
+
+def _reach(levels: Sequence[LevelResult], scale: int) -> tuple[float, float]:
+    """Return the ends of the x axis: intervals may be so wide that nothing else would be seen."""
+    scores = [scale * score for level in levels for score in level.scores]
+    ends = [scale * end for level in levels for end in level.widest]
+    span = (max(scores) - min(scores)) or max(ends) - min(ends) or 1.0
+    low, high = max(min(ends), min(scores) - span), min(max(ends), max(scores) + span)
+    low, high = min(low, *scores), max(high, *scores)
+    return low - 0.03 * (high - low or span), high + 0.03 * (high - low or span)
+
+
+def _draw_brackets(axes: Any, groups: Sequence[Sequence[int]]) -> None:
+    """Draw a bracket for each group of rows, beside the axes, with a tick at each of its rows."""
+    width = axes.figure.get_size_inches()[0]
+    beside_axes = axes.get_yaxis_transform()  # x in shares of the axes, y in rows
+    for place, group in enumerate(groups, start=1):
+        x, tick = 1 + place * _BRACKET / width, 0.07 / width
+        axes.plot([x, x], [min(group), max(group)], color="black", linewidth=1.2, transform=beside_axes, clip_on=False)
+        for row in group:
+            axes.plot([x - tick, x], [row, row], color="black", linewidth=1.2, transform=beside_axes, clip_on=False)
+    if groups:
+        axes.text(1.02, 1.01, "not told apart", transform=axes.transAxes, fontsize=8, ha="left", va="bottom")
 
 
 def draw_axis(folder: Path, result: Comparison, axis: str | None) -> str | None:
@@ -148,12 +188,13 @@ def draw_curves(folder: Path, levels: Sequence[Level]) -> str | None:
     return "curves.png"
 
 
-def draw_worst(folder: Path, levels: Sequence[Level]) -> str:
+def draw_worst(folder: Path, levels: Sequence[Level], metric: Metric = KNOWN["miou"]) -> str:
     """Draw the mean of the worst q % of images, by q: what a model does where it does badly."""
-    with _curves(folder, "worst", levels, "worst q % of the images", "their mean mIoU %") as curves:
+    about = f"their mean {metric.title} {metric.symbol}"
+    with _curves(folder, "worst", levels, "worst q % of the images", about) as curves:
         for level in levels:
-            by_image = np.mean([image_means(image_ious(entry.counts)) for entry in level.entries], axis=0)
-            curves.add(level.name, range(1, 101), 100 * worst(by_image), dots=False)
+            curve = metric.sign * worst(metric.sign * level.image_scores(metric.name))
+            curves.add(level.name, range(1, 101), metric.scale * curve, dots=False)
     return "worst.png"
 
 

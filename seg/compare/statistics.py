@@ -208,6 +208,7 @@ def _level(name: str, level: Scored, metric: str, ranks: Ranks, index: int, toge
         scatter=together and float(np.sqrt(together.interaction.levels[place])),
         scatters_more=together and float(together.interaction.more[place]),
         variance=parts,
+        bounds=bounds,
     )
 
 

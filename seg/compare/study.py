@@ -1,6 +1,5 @@
 """Which runs are compared along which axis, and which are left out for which reason."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ import numpy as np
 from seg import runs
 from seg.compare.conditions import by_level, conditions, only_axis, with_axis
 from seg.compare.evidence import Entry, is_entry, read_entry
-from seg.compare.scores import LevelScores
+from seg.compare.scores import Floats, LevelScores, image_scores
 from seg.metrics.catalogue import Metric
 
 
@@ -33,6 +32,10 @@ class Level:
         counts = np.stack([entry.counts for entry in self.entries])
         values = {metric: np.stack([entry.values[metric] for entry in self.entries]) for metric in metrics}
         return LevelScores(self.seeds, counts, values, self.entries[0].classes)
+
+    def image_scores(self, metric: str) -> Floats:
+        """Return the score of each image (images,), averaged over seeds; see `seg.compare.scores.image_scores`."""
+        return image_scores(self.sample(), metric, np.arange(len(self.entries[0].images)))
 
 
 @dataclass(frozen=True)
@@ -248,8 +251,7 @@ def _environments(entries: Sequence[Entry]) -> Iterator[str]:
     for key in ("seg", "torch", "torchvision", "segmentation_models_pytorch"):
         if len(versions := sorted({str(entry.environment.get(key)) for entry in entries})) > 1:
             yield f"the runs were made with {key} {' and '.join(versions)}"
-    machines = {json.dumps([e.environment.get(k) for k in ("platform", "cpu_count", "gpus")]) for e in entries}
-    if len(machines) > 1:
+    if len(machines := {entry.machine for entry in entries}) > 1:
         yield f"the runs were made on {len(machines)} kinds of machine: their times do not compare"
 
 

@@ -4,7 +4,7 @@ Text may hold marks (see `seg.report.inline_markup`). On the page a click enlarg
 those that lie pixel on pixel.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,11 +38,20 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells are text or a link; ``numbers`` are the columns that stand to the right."""
+    """A table, whose cells are text or a link.
+
+    Attributes:
+        numbers: the columns that stand to the right.
+        quiet: the columns that step back on the page.
+        tones: (row, column) of a cell -> ``good``, ``bad``, ``even`` or ``open``: its colour on the page, which says
+            nothing that the cell does not.
+    """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     numbers: Collection[int] = field(default=())
+    quiet: Collection[int] = field(default=())
+    tones: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,11 @@ a { color: var(--bar) }
 th.number { white-space: normal; vertical-align: bottom }
 figure { margin: 12px 0 }
 figure img { background: #fff }
+.quiet { color: var(--muted); font-size: 12.5px }
+td.good { background: color-mix(in srgb, #0072b2 20%, transparent) }
+td.bad { background: color-mix(in srgb, #d55e00 22%, transparent) }
+td.even { background: color-mix(in srgb, #009e73 18%, transparent) }
+td.open { color: var(--muted) }
 """
 
 
@@ -113,7 +127,7 @@ def _markdown(block: Block, places: Collection[str]) -> Iterator[str]:
             yield f"**{body}**" if strong else beginning(body)
         case Bullets(items):
             yield "\n".join(f"- {beginning(in_markdown(item, places))}" for item in items)
-        case Table(header, rows, numbers):
+        case Table(header, rows, numbers):  # what is quiet, or has a colour, is so on the page alone
             aligned = ["---:" if i in numbers else "---" for i in range(len(header))]
             cells = ([in_markdown(cell, places, cell=True) for cell in row] for row in rows)
             yield "\n".join(f"| {' | '.join(row)} |" for row in (map(escaped, header), aligned, *cells))
@@ -151,9 +165,9 @@ def _content(block: Block, places: Collection[str], folder: Path) -> Iterator[Ht
             yield element("p", on_page(text, places))
         case Bullets(items):
             yield element("ul", *(element("li", on_page(item, places)) for item in items))
-        case Table(header, rows, numbers):
+        case Table(header, rows, numbers, quiet, tones):
             cells = [[on_page(cell, places, cell=True) for cell in row] for row in rows]
-            yield html.table(header, cells, numbers=numbers)
+            yield html.table(header, cells, numbers=numbers, quiet=quiet, tones=tones)
         case Figure(name, caption):
             view = viewer.view(f"plot-{Path(name).stem}", unmarked(caption, places), folder / name)
             yield element("figure", view, element("figcaption", on_page(caption, places)))

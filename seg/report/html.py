@@ -11,9 +11,10 @@ Only `Html` is markup, and only the functions here make it. An `Html` that is fo
 
 import base64
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 
 from seg.files import whole
 
@@ -81,20 +82,33 @@ def write(path: str | os.PathLike[str], document: Html) -> None:
         temporary.write_text(document, encoding="utf-8", errors="backslashreplace")
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Collection[int] = ()) -> Html:
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    numbers: Collection[int] = (),
+    quiet: Collection[int] = (),
+    tones: Mapping[tuple[int, int], str] = MappingProxyType({}),
+) -> Html:
     """Make a table that scrolls sideways where the screen is narrower, and repeats its header on every printed page.
 
     Args:
         header: one cell a column.
         rows: as many cells each.
         numbers: the columns (from 0) that are aligned to the right.
+        quiet: the columns of the class ``quiet``.
+        tones: (row, column), both from 0, of a cell of the body -> its class.
 
     Raises:
         ValueError: a row of another length.
     """
 
-    def cells(tag: str, row: Sequence[str]) -> Html:
-        return join(element(tag, cell, **_NUMBER if i in numbers else {}) for i, cell in enumerate(row))
+    def classes(row: int, column: int) -> dict[str, str]:
+        names = ["number" * (column in numbers), "quiet" * (column in quiet), tones.get((row, column), "")]
+        return {"class_": " ".join(filter(None, names))} if any(names) else {}
+
+    def cells(tag: str, content: Sequence[str], row: int = -1) -> Html:
+        return join(element(tag, cell, **classes(row, column)) for column, cell in enumerate(content))
 
     body = []
     for number, row in enumerate(rows, start=1):
@@ -102,7 +116,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Coll
             raise ValueError(
                 f"table: expected {len(header)} cells in each row, got {len(row)} in row {number}; give one a column"
             )
-        body.append(element("tr", cells("td", row)))
+        body.append(element("tr", cells("td", row, number - 1)))
     head = element("thead", element("tr", cells("th", header)))
     return element("div", element("table", head, element("tbody", *body)), class_="scroll")
 
@@ -143,7 +157,6 @@ def _markup(content: str) -> str:
     return content if isinstance(content, Html) else escape(content)
 
 
-_NUMBER = {"class_": "number"}
 _KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8": "jpeg"}
 # Dark colours are for screens only: a print is light, whatever the system is set to.
 _STYLE = """
