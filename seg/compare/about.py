@@ -7,6 +7,7 @@ from seg.compare.conditions import settings_of_axis
 from seg.compare.evidence import Entry
 from seg.compare.findings import Comparison
 from seg.compare.study import Level, Study
+from seg.compare.tables import LEGEND
 from seg.metrics.scores import POLICY
 from seg.report.document import Block, Bullets, Heading, Table
 from seg.runs import as_text, tuned_keys
@@ -83,8 +84,11 @@ def definitions(result: Comparison) -> Iterator[Block]:
             "calibration error of the confidence of labelled pixels, over all of them (as the metric that is compared: "
             "of each image, then the mean)",
             f"compared: {metric.title}, {better}; differences are the first level minus the second, in {unit}",
-            "interval: Student's t around the mean, with the variance that images and seeds give it; with fewer than "
-            "10 seeds that of a level is about these very runs on new images",
+            "interval: Student's t around the mean, with the variance that images and seeds give it: for new seeds, of "
+            "the mean of runs with other seeds on new images, after which verdicts go; of these very runs, of the runs "
+            "that are there on new images, as if nobody would train again",
+            "signs: " + LEGEND + "; a bracket joins levels of which none is called better or worse than another, and "
+            "two levels that no bracket joins are told apart",
             f"verdict: better or worse if the interval for new seeds and images lies beyond {rope}, "
             "equivalent if within, else inconclusive, so that with 95 % probability all verdicts hold together "
             f"({len(result.pairs)} pairs, adjusted after Shaffer, or with a reference after Holm); with fewer than 10 "

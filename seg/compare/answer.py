@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from seg.compare.findings import BOTH, IMAGES, LIKELY, OPPOSITE, Comparison, LevelResult, PairResult, turned
+from seg.compare.findings import IMAGES, LIKELY, OPPOSITE, Comparison, LevelResult, PairResult, turned
 from seg.compare.variance import Interval
 from seg.metrics.catalogue import Metric
 from seg.report.figure import as_numbers
@@ -37,13 +37,21 @@ def _lead(pair: PairResult, metric: Metric, of: str) -> tuple[str, str, str]:
 
 def of_which(pair: PairResult, result: Comparison) -> str:
     """Say which runs the difference of a pair is of; nothing where these are all runs of both levels."""
-    a, b = ({level.level: level for level in result.levels}[name] for name in (pair.a, pair.b))
+    a, b = _levels_of(pair, result)
     if {*a.seeds} == {*b.seeds}:
         return ""
-    if not pair.seeds:
-        return "all seeds of both, unpaired"
-    turned_round = "; over all runs the means are the other way round" * ((a.mean - b.mean) * pair.difference < 0)
-    return f"{numbered(pair.seeds)}, which both have{turned_round}"
+    return f"{numbered(pair.seeds)}, which both have" if pair.seeds else "all seeds of both, unpaired"
+
+
+def contradicts(pair: PairResult, result: Comparison) -> bool:
+    """Tell whether the means of all runs are the other way round."""
+    a, b = _levels_of(pair, result)
+    return (a.mean - b.mean) * pair.difference < 0
+
+
+def _levels_of(pair: PairResult, result: Comparison) -> tuple[LevelResult, LevelResult]:
+    by_name = {level.level: level for level in result.levels}
+    return by_name[pair.a], by_name[pair.b]
 
 
 def numbered(seeds: Sequence[int]) -> str:
@@ -71,20 +79,24 @@ def answer(result: Comparison, reference: str) -> Iterator[str]:
         if len(some) > FEW:
             yield _together(some, metric, result)
         else:
-            yield from (_sentence(pair, metric, result) for pair in some)
+            yield from (_sentence(pair, metric, result) + _turned_round(pair, result) for pair in some)
     yield from _about_the_winner(result)
 
 
 def _value(metric: Metric, level: LevelResult) -> str:
-    about = "new seeds and images" if level.interval_kind == BOTH else "these runs on new images"
+    about = "new seeds and images" if level.wide else "these very runs on new images"
     value = f"{metric.title} {metric.shown(level.mean)}"
-    return f"{value} (95 % interval for {about}: {between(level.interval, metric)})"
+    return f"{value} (95 % interval for {about}: {between(level.widest, metric)})"
+
+
+def _turned_round(pair: PairResult, result: Comparison) -> str:
+    return " Over all runs of both, the means are the other way round." * contradicts(pair, result)
 
 
 def _sentence(pair: PairResult, metric: Metric, result: Comparison) -> str:
     low, high = pair.widest
     a, b = code(pair.a), code(pair.b)
-    of = f" ({which})" if (which := of_which(pair, result)) else ""
+    of = f" over {which}" if (which := of_which(pair, result)) else ""
     ahead, behind, by = _lead(pair, metric, of)
     seeds = pair.variance.seed_count
     data = f"these {seeds} seed{'s' * (seeds != 1)} and {result.levels[0].images} images"
@@ -238,8 +250,8 @@ def cautions(result: Comparison) -> Iterator[str]:
         yield "Two seeds hardly show how much seeds matter: intervals for new seeds are very wide, and rightly so."
     elif fewest < 10:
         yield (
-            f"With {fewest} seeds, the intervals of levels are about these very runs on new images; verdicts are about "
-            "new seeds, too."
+            f"With {fewest} seeds, intervals for new seeds are wide: so few say little of how far the next one may lie "
+            "from them."
         )
     if 1 < fewest < 10:
         yield from _uneven(result)

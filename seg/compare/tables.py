@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from seg.compare.answer import between, numbered, of_which, points
+from seg.compare.answer import between, contradicts, numbered, of_which, points
 from seg.compare.findings import IMAGES, SIGNS, Comparison, LevelResult, PairResult
 from seg.compare.other_scores import other_metrics, other_scores
 from seg.compare.ranks import agreement
@@ -74,24 +74,24 @@ def pair_matrix(result: Comparison) -> Iterator[Block]:
     """Yield the verdicts of all pairs, as signs and colours; each pair stands there once."""
     order, metric = result.by_rank, result.measure
     pairs = {(pair.a, pair.b): pair for level in order for pair in result.pairs_with(level.level)}
-    rows, tones, apart = [], {}, False
+    rows, tones, partly = [], {}, False
     for row, a in enumerate(order):
         cells = [""] * len(order)
         for column, b in enumerate(order[row + 1 :], start=row + 1):
             if (pair := pairs.get((a.level, b.level))) is None:
                 continue
             mark = "*" * bool(of_which(pair, result))
-            apart = apart or bool(mark)
+            partly = partly or bool(mark)
             cells[column] = f"{SIGNS[pair.verdict]} {metric.number(pair.difference)}{mark}"
-            tones[row, column + 2] = TONES[pair.verdict]
-        rows.append((str(row + 1), a.level, *cells))
+            tones[row, column + 1] = TONES[pair.verdict]
+        rows.append((str(row + 1), a.level, *cells[1:]))
     yield Text(
         f"Row minus column, in {metric.differences} of {metric.title}, and the verdict on the row: {LEGEND}. Columns "
         "are numbered as the rows."
         + " * of the seeds that both have, or of all, unpaired: the table below says which."
-        * apart
+        * partly
     )
-    header = ("", "level", *(str(number) for number in range(1, len(order) + 1)))
+    header = ("", "level", *(str(number) for number in range(2, len(order) + 1)))
     yield Table(header, rows, numbers={0, *range(2, len(header))}, tones=tones)
 
 
@@ -100,7 +100,7 @@ def new_seeds_table(pairs: Sequence[PairResult], reference: str, result: Compari
     metric, one_seed = result.measure, any(pair.p_kind == IMAGES for pair in pairs)
     about_what = "of these very runs, for want of seeds" if one_seed else "of new seeds and new images"
     yield Text(f"{code(reference)} minus another level, and the verdict on {code(reference)}: {about_what}.")
-    of = [of_which(pair, result) for pair in pairs]
+    of = [of_which(pair, result) + "; over all runs the other way round" * contradicts(pair, result) for pair in pairs]
     rows = [
         (
             pair.b,
@@ -138,7 +138,8 @@ def these_runs_table(pairs: Sequence[PairResult], reference: str, seen: Sequence
         for pair, link in zip(pairs, seen, strict=True)
     ]
     header = ("other level", "images won / tied / lost", "p of these runs", "effect in these runs", "see")
-    yield Table(header, rows, numbers=range(1, 5))
+    shown = slice(None if any(seen) else -1)
+    yield Table(header[shown], [row[shown] for row in rows], numbers=range(1, 5))
 
 
 def rankings(study: Study, result: Comparison) -> Iterator[Block]:
