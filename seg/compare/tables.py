@@ -8,6 +8,7 @@ from seg.compare.answer import between, contradicts, numbered, of_which, points
 from seg.compare.findings import IMAGES, SIGNS, Comparison, LevelResult, PairResult
 from seg.compare.other_scores import other_metrics, other_scores
 from seg.compare.ranks import agreement
+from seg.compare.scores import is_counted
 from seg.compare.study import Level, Study
 from seg.report.document import Block, Table, Text
 from seg.report.inline_markup import code
@@ -145,10 +146,11 @@ def these_runs_table(pairs: Sequence[PairResult], reference: str, seen: Sequence
 def rankings(study: Study, result: Comparison) -> Iterator[Block]:
     """Yield whether other metrics would have ranked the levels alike."""
     levels, compared = study.levels, result.measure
-    metrics = {compared.name: compared} | other_metrics(study.catalogue)
-    found = {level.level: level.mean for level in result.levels}
-    scores = {compared.name: [found[level.name] for level in levels]}
-    scores |= {key: value for key, value in other_scores(levels, metrics).items() if key != compared.name}
+    others, first = other_metrics(study.catalogue), "compared"
+    metrics, found = {first: compared, **others}, {level.level: level.mean for level in result.levels}
+    same = {compared.name} if is_counted(compared.name) else set()  # of other scores the mean over images is compared
+    scores = {first: [found[level.name] for level in levels]}
+    scores |= {key: values for key, values in other_scores(levels, others).items() if key not in same}
     taus = agreement({key: [metrics[key].sign * value for value in values] for key, values in scores.items()})[0]
     rows = []
     for (key, values), tau in zip(scores.items(), taus, strict=True):

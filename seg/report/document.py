@@ -88,6 +88,7 @@ a { color: var(--bar) }
 th.number { white-space: normal; vertical-align: bottom }
 figure { margin: 12px 0 }
 figure img { background: #fff }
+@media (max-width: 600px) { .plot { overflow-x: auto } .plot img { max-width: none; width: 600px } }
 .quiet { color: var(--muted); font-size: 12.5px }
 td.good { background: color-mix(in srgb, #0072b2 20%, transparent) }
 td.bad { background: color-mix(in srgb, #d55e00 22%, transparent) }
@@ -170,7 +171,7 @@ def _content(block: Block, places: Collection[str], folder: Path) -> Iterator[Ht
             yield html.table(header, cells, numbers=numbers, quiet=quiet, tones=tones)
         case Figure(name, caption):
             view = viewer.view(f"plot-{Path(name).stem}", unmarked(caption, places), folder / name)
-            yield element("figure", view, element("figcaption", on_page(caption, places)))
+            yield element("figure", view, element("figcaption", on_page(caption, places)), class_="plot")
         case Views(anchor, _, caption, pictures):
             views = [
                 viewer.view(place, name, data, element("span", name))

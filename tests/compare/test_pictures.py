@@ -23,6 +23,7 @@ from seg.compare.overview import look_over, write_overview
 from seg.compare.report import write_report
 from seg.compare.statistics import compare
 from seg.compare.study import Level, read_study
+from seg.metrics.catalogue import Metric
 from seg.report.document import Bullets, Heading, Table, Text, Views, to_markdown, to_page
 from seg.report.figure import labels, remove_others, saved_figure, short, styles_of
 from seg.report.inline_markup import code
@@ -330,6 +331,21 @@ def test_images_are_chosen_by_the_levels_that_are_shown(tmp_path: Path) -> None:
     assert {tuple(case.left_out) for case in cases} == {("l5", "l6")}
     assert {case.name for case in cases} == {f"val/{7 - int(name[1:]):03}" for name in shown}
     assert not next(find_cases(levels[:3], "l0")).left_out
+
+
+def test_images_are_chosen_by_the_score_that_is_compared(tmp_path: Path) -> None:
+    """Of a user's metric too, which is shown in its own unit."""
+    own = Metric("regions", "regions off", "low", "regions")
+    far = {"l0": np.arange(8.0), "l1": np.full(8, 3.0)}
+    levels = [
+        Level(level.name, tuple(replace(entry, values={"regions": far[level.name]}) for entry in level.entries))
+        for level in with_files(tmp_path, 2)
+    ]
+    cases = list(find_cases(levels, "l0", own))
+    apart = np.abs(far["l0"] - 3)
+    assert [int(case.name[-3:]) for case in cases] == np.argsort(-apart, kind="stable")[:6].tolist()
+    assert cases[0].scores == {"l0": 7.0, "l1": 3.0}
+    assert [title for title, _ in cases[0].views][2] == "l0: 7.00 regions"
 
 
 def damaged(data: bytes) -> list[bytes]:
