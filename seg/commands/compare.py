@@ -41,13 +41,18 @@ def compare(config: "DictConfig") -> None:
             raise Failed(
                 f"runs: expected a complete run in '{root}', got {len(study.excluded)} others ({name}: {reason})"
             )
+    table, how = cfg["attributes"], {key: cfg[key] for key in ("reference", "overwrite")}
+    parts = {value: write.slices_of(table, study) for value, study in studies.items() if table is not None}
     compared = {value: write.compare_study(study, cfg["metric"], **options) for value, study in studies.items()}
-    how = {key: cfg[key] for key in ("reference", "overwrite")}
+    asked = {key: cfg[key] for key in ("group", "reference")}
+    sliced = {
+        value: write.compare_slices(studies[value], compared[value], slices, **asked) for value, slices in parts.items()
+    }
     if by is None:
-        sentences = write.write_comparison(destination, studies[""], compared[""], **how)
-        files = "results.csv, statistics.json, plots"
+        sentences = write.write_comparison(destination, studies[""], compared[""], sliced=sliced.get(""), **how)
+        files = f"results.csv, statistics.json, {'slices.csv, slices.json, ' * bool(sliced)}plots"
     else:
-        sentences, folders = write.write_overview(destination, str(by), studies, compared, **how)
+        sentences, folders = write.write_overview(destination, str(by), studies, compared, sliced=sliced, **how)
         files = f"overview.json; of each value: {', '.join(map(str, folders))}"
     for sentence in sentences:
         say(sentence.replace("`", "'"))
@@ -79,9 +84,11 @@ def _check(cfg: dict[str, Any]) -> None:
     checks.flag("overwrite", cfg["overwrite"])
     checks.whole("draws", cfg["draws"], 100, 1_000_000)
     checks.whole("seed", cfg["seed"], 0, 2**63)
-    for key in ("runs", "destination", "metric", "axis", "by", "group"):
-        if cfg[key] is not None or key not in ("axis", "by", "group"):
+    for key in ("runs", "destination", "metric", "axis", "by", "group", "attributes"):
+        if cfg[key] is not None or key not in ("axis", "by", "group", "attributes"):
             checks.text(key, cfg[key])
+    if cfg["attributes"] is not None and not Path(cfg["attributes"]).is_file():
+        raise ValueError(f"attributes: expected a table, got no file '{cfg['attributes']}'; check the path")
     check_rope(cfg["rope"], cfg["metric"])
 
 

@@ -54,7 +54,7 @@ def evaluate(config: "DictConfig") -> None:
         wanted,
         where,
         record=Path(cfg["checkpoint"]).parent if cfg["checkpoint"] else None,
-        **{"save_masks": cfg["save_masks"], "number": cfg["pictures"], "overwrite": cfg["overwrite"]},
+        **{"number": cfg["pictures"], **{key: cfg[key] for key in ("save_masks", "attributes", "overwrite")}},
     )
     if cfg["json"]:
         print(json.dumps(finite(data)))

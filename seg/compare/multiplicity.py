@@ -15,16 +15,22 @@ def holm_steps(tests: int) -> list[int]:
     return list(range(tests, 0, -1))
 
 
-def shaffer_steps(levels: int) -> list[int]:
+def shaffer_steps(levels: int, families: int = 1) -> list[int]:
     """Return the same for all pairs of levels, where hypotheses hang together: fewer, so that more is found.
+
+    Args:
+        families: so many times all pairs, as on several sets of images; hypotheses hang together within each.
 
     If one of three levels differs, at most one of the three pairs is equal, not two. Shaffer, "Modified sequentially
     rejective multiple test procedures" (Journal of the American Statistical Association 1986), the static steps. That
     pairs may also differ by less than a rope costs nothing: what is left of Holm's number is never less than half, and
     a pair at the edge of the rope can be called wrong to one side only, which has half of the probability.
     """
-    counts = sorted(equal_pairs(levels))
-    left = range(levels * (levels - 1) // 2, 0, -1)
+    sums = {0}
+    for _ in range(families):
+        sums = {a + b for a in sums for b in equal_pairs(levels)}
+    counts = sorted(sums)
+    left = range(families * levels * (levels - 1) // 2, 0, -1)
     return [counts[bisect_right(counts, most) - 1] for most in left]
 
 

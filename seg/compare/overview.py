@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from seg.compare.answer import FEW, between, doubt, listed
-from seg.compare.findings import BOTH, Comparison, LevelResult, PairResult
+from seg.compare.findings import BOTH, SIGNS, Comparison, LevelResult, PairResult
 from seg.compare.ranks import agreement
+from seg.compare.tables import LEGEND
 from seg.compare.variance import Interval, independent
 from seg.files import write_json
 from seg.metrics.catalogue import Metric
@@ -219,8 +220,8 @@ def _blocks(
     header = ("level", *overview.by_value, last, "95 % interval")
     yield Table(header, list(_differences(overview)), numbers=range(1, len(header)))
     yield Text(
-        f"Differences in {metric.differences} and verdicts, which hold together at each value; the intervals of the "
-        "changes hold one by one, and take the values as independent."
+        f"Differences in {metric.differences} and verdicts ({LEGEND}), which hold together at each value; the "
+        "intervals of the changes hold one by one, and take the values as independent."
     )
     yield Heading("Do the values agree on the order?")
     header = ("Kendall's tau", *overview.by_value)
@@ -251,7 +252,7 @@ def _differences(overview: Overview) -> Iterator[tuple[str, ...]]:
         if name == overview.reference:
             continue
         pairs = [_against(compared, overview.reference).get(name) for compared in overview.by_value.values()]
-        cells = [f"{metric.number(pair.difference)} ({pair.verdict})" if pair else "" for pair in pairs]
+        cells = [f"{SIGNS[pair.verdict]} {metric.number(pair.difference)}" if pair else "" for pair in pairs]
         change = changes.get(name)
         moved = (metric.number(change.change), between(change.interval, metric)) if change else ("", "")
         yield (name, *cells, *moved)

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from seg.compare import plots, tables
+from seg.compare import by_attribute, plots, tables
 from seg.compare.about import about, definitions
 from seg.compare.answer import answer, at_the_end, cautions, standings
 from seg.compare.cost import costs, same_machine
 from seg.compare.findings import Comparison
 from seg.compare.gallery import MOST, Case, draw_case, encoded, find_cases
+from seg.compare.slices import Sliced
 from seg.compare.study import Level, Study
 from seg.metrics.catalogue import Metric
 from seg.report.document import REPORT, Block, Bullets, Figure, Heading, Table, Text, Views, write_document
@@ -18,14 +19,17 @@ from seg.report.inline_markup import code
 _CASE = "image"
 
 
-def write_report(folder: Path, study: Study, result: Comparison, reference: str) -> None:
+def write_report(folder: Path, study: Study, result: Comparison, reference: str, sliced: Sliced | None = None) -> None:
     """Write the report and its plots.
+
+    Args:
+        sliced: the same on slices of the images.
 
     Raises:
         OSError: a file cannot be written.
     """
     what = f"{len(result.levels)} levels of {study.axis}" if len(result.levels) > 1 else study.levels[0].name
-    blocks = list(_blocks(folder, study, result, reference))
+    blocks = list(_blocks(folder, study, result, reference, sliced))
     remove_others(folder, [block.name for block in blocks if isinstance(block, Figure | Views)])
     write_document(folder, f"Comparison: {what}", blocks)
 
@@ -36,7 +40,7 @@ def files_of_report(folder: Path) -> list[Path]:
     return [*(folder / name for name in (*REPORT, *cases)), *files_of(folder)]
 
 
-def _blocks(folder: Path, study: Study, result: Comparison, reference: str) -> Iterator[Block]:
+def _blocks(folder: Path, study: Study, result: Comparison, reference: str, sliced: Sliced | None) -> Iterator[Block]:
     order = [level.level for level in result.by_rank]
     levels = sorted(study.levels, key=lambda level: order.index(level.name))
     several = len(levels) > 1
@@ -48,6 +52,9 @@ def _blocks(folder: Path, study: Study, result: Comparison, reference: str) -> I
     yield from _levels(folder, study, result)
     if several:
         yield from _pairs(folder, result, reference)
+    if sliced is not None:
+        yield from by_attribute.section(folder, sliced, result, reference)
+    if several:
         yield from _these_runs(result, reference, cases)
         yield Heading("Do other metrics agree?")
         yield from tables.rankings(study, result)

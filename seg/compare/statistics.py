@@ -70,6 +70,7 @@ def compare(
     reference: str | None = None,
     draws: int = 10_000,
     seed: int = 0,
+    among: int | None = None,
 ) -> Comparison:
     """Compare levels that were judged on the same images.
 
@@ -83,6 +84,8 @@ def compare(
         reference: level with which the others are compared; by default all are compared with each other.
         draws: of the levels' true scores, for ranks and the probability of a false claim.
         seed: of these draws; the same one gives the same result to the bit.
+        among: so many pairs are judged together, these and others of other comparisons: nothing is adjusted here yet,
+            each verdict is of its pair alone (see `seg.compare.slices`).
 
     Raises:
         ValueError: the levels cannot be compared, or a number is out of range.
@@ -118,7 +121,7 @@ def compare(
     wanted = [(name, reference) for name in samples if name != reference] if reference else None
     names = wanted or list(itertools.combinations(samples, 2))
     steps = holm_steps(len(names)) if wanted else shaffer_steps(len(samples))
-    scatter = [_scatter(pair, levels, together, len(names)) for pair in names]
+    scatter = [_scatter(pair, levels, together, among or len(names)) for pair in names]
     pairs = [
         _pair(pair, levels, by_image, sign=sign, rope=rope, scatter=known)
         for pair, known in zip(names, scatter, strict=True)
@@ -131,7 +134,7 @@ def compare(
         seed=seed,
         units=int(numbers.max()) + 1,
         levels=tuple(_level(name, level, metric, ranks, i, together) for i, (name, level) in enumerate(levels.items())),
-        pairs=tuple(adjust_for_multiplicity(pairs, steps, sign, rope)),
+        pairs=tuple(pairs if among else adjust_for_multiplicity(pairs, steps, sign, rope)),
         ranks=ranks,
         rank_kind=BOTH if all(len(sample.seeds) > 1 for sample in samples.values()) else IMAGES,
         class_iou=np.stack([mean(level.class_iou, axis=0) for level in levels.values()]),

@@ -5,15 +5,18 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from seg.compare import overview
+from seg.compare import by_attribute, overview
 from seg.compare.answer import answer, at_the_end, cautions
 from seg.compare.evidence import is_entry
 from seg.compare.findings import Comparison
 from seg.compare.report import files_of_report, write_report
 from seg.compare.results import write_results, write_statistics
 from seg.compare.scores import measure
+from seg.compare.slices import Sliced
+from seg.compare.slices import compare_slices as of_slices
 from seg.compare.statistics import compare
 from seg.compare.study import Study, meant
+from seg.data.attributes import Slices, read_slices
 from seg.files.claims import claim
 
 log = logging.getLogger(__name__)
@@ -45,13 +48,54 @@ def compare_study(
     )
 
 
+def slices_of(file: str, study: Study) -> Slices:
+    """Part the images of a study by a table, see `seg.data.attributes.read_slices`.
+
+    Raises:
+        ValueError: it does not fit them.
+    """
+    return read_slices(file, study.levels[0].entries[0].images)
+
+
+def compare_slices(
+    study: Study, compared: Comparison, slices: Slices, *, group: str | None, reference: str | None
+) -> Sliced:
+    """Compare the levels of a study on slices of its images, see `seg.compare.slices.compare_slices`.
+
+    Args:
+        compared: the same on all images.
+        group: as for `compare_study`.
+        reference: the only level that others are compared with; None: all are compared.
+
+    Raises:
+        ValueError: no level is called so, or no slice can be compared.
+    """
+    for note in slices.notes:
+        log.warning(f"attributes: {note}")
+    return of_slices(
+        {level.name: level.sample() for level in study.levels},
+        slices,
+        metric=compared.measure,
+        groups=groups_of(group, study.levels[0].entries[0].images),
+        rope=compared.rope,
+        reference=None if reference is None else reference_of(reference, compared),
+    )
+
+
 def write_comparison(
-    destination: Path, study: Study, compared: Comparison, reference: str | None = None, *, overwrite: bool = False
+    destination: Path,
+    study: Study,
+    compared: Comparison,
+    reference: str | None = None,
+    *,
+    sliced: Sliced | None = None,
+    overwrite: bool = False,
 ) -> list[str]:
     """Write the report and its tables; return the sentences of its answer.
 
     Args:
         reference: the level that others are compared with; None = the best.
+        sliced: the same on slices of the images.
         overwrite: replace files that no comparison wrote.
 
     Raises:
@@ -62,14 +106,19 @@ def write_comparison(
     results, statistics = (destination / name for name in _TABLES)
     write_results(results, study)
     write_statistics(statistics, study, compared)
-    write_report(destination, study, compared, reference)
+    for name in by_attribute.FILES:
+        (destination / name).unlink(missing_ok=True)
+    if sliced is not None:
+        by_attribute.write_slices(destination, sliced, reference)
+    write_report(destination, study, compared, reference, sliced)
     for warning in study.warnings:
         log.warning(warning)
-    return [*answer(compared, reference), *at_the_end(compared, study.axis), *cautions(compared)]
+    where = by_attribute.sentences(sliced, reference) if sliced else ()
+    return [*answer(compared, reference), *where, *at_the_end(compared, study.axis), *cautions(compared)]
 
 
 def _files(destination: Path) -> list[Path]:
-    return [*(destination / name for name in _TABLES), *files_of_report(destination)]
+    return [*(destination / name for name in (*_TABLES, *by_attribute.FILES)), *files_of_report(destination)]
 
 
 def write_overview(
@@ -79,11 +128,13 @@ def write_overview(
     compared: Mapping[str, Comparison],
     reference: str | None,
     *,
+    sliced: Mapping[str, Sliced] | None = None,
     overwrite: bool = False,
 ) -> tuple[list[str], list[Path]]:
     """Write a comparison for each value, in a folder of its own, and what they say together.
 
     Args:
+        sliced: the same on slices of the images, by value.
         overwrite: replace files that no comparison wrote.
 
     Returns:
@@ -95,7 +146,7 @@ def write_overview(
     files = {destination: [destination / name for name in overview.FILES]}
     claim(_COMMAND, files | {folder: _files(folder) for folder in folders.values()}, _SIGNS, overwrite=overwrite)
     for value, study in studies.items():
-        write_comparison(folders[value], study, compared[value], over.reference)
+        write_comparison(folders[value], study, compared[value], over.reference, sliced=(sliced or {}).get(value))
     excluded = [left_out for study in studies.values() for left_out in study.excluded]
     warnings = [*dict.fromkeys(warning for study in studies.values() for warning in study.warnings)]
     doubts = dict.fromkeys(text for result in compared.values() for text in cautions(result))

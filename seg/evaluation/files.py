@@ -1,5 +1,6 @@
 """The files that say what an evaluation found."""
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from seg import runs
+from seg.data.attributes import Slices, read_slices
 from seg.data.pairs import Pair
-from seg.evaluation import plots
+from seg.evaluation import plots, slices
 from seg.evaluation.evaluate import Evaluation
 from seg.evaluation.subjects import Pairing, Subject
 from seg.files import write_csv, write_json, write_png
@@ -24,12 +26,14 @@ from seg.metrics.wanted import Wanted
 from seg.report import pictures
 from seg.report.tables import percent
 
+log = logging.getLogger(__name__)
+
 _RANKED = re.compile(r"\d{2,}_(\d+\.\d|-)_.*\.png")  # how `draw_worst` calls its pictures
 
 WORST, RELIABILITY, CONFUSION, COUNTS = "worst.png", "reliability.png", "confusion.png", "confusion.csv"
 _FILES = (
     *(runs.EVALUATION, runs.PER_IMAGE, runs.PER_IMAGE_METRICS, runs.BOXES, *runs.RECORD),
-    *(COUNTS, CONFUSION, WORST, RELIABILITY),
+    *(COUNTS, CONFUSION, WORST, RELIABILITY, slices.FILE),
 )
 _COMMAND = "seg-evaluate"
 _SIGNS = {runs.EVALUATION: ("images", "miou", "iou")}
@@ -69,6 +73,7 @@ def evaluate_into(
     record: Path | None = None,
     save_masks: bool = False,
     number: int = 0,
+    attributes: str | None = None,
     overwrite: bool = False,
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Evaluate a subject, and write all that ``seg-evaluate`` writes; return what was found, and ``metrics.json``.
@@ -78,23 +83,39 @@ def evaluate_into(
         record: folder of the run that it is of, whose settings are copied.
         save_masks: write the predicted masks.
         number: of pictures, the worst images first.
+        attributes: a table of the images, see `seg.data.attributes.read_slices`: also the scores of each of its values.
         overwrite: replace files that no evaluation wrote.
 
     Raises:
-        ValueError: such files are there.
+        ValueError: such files are there, or the table does not fit the images.
     """
+    parts = None if attributes is None else read_slices(attributes, subject.images)
     kept = Predictions(destination / runs.PREDICTIONS, subject.images)
     sinks: list[Meter] = [kept] if save_masks else []
     masks = map(kept.path, subject.images) if save_masks else ()
     files = [*(destination / name for name in _FILES), *masks, *_ranked(destination)]
     claim(_COMMAND, {destination: files}, _SIGNS, overwrite=overwrite)
+    (destination / slices.FILE).unlink(missing_ok=True)  # of an earlier call
     found = subject.evaluate(wanted, sinks)
-    data = {**subject.named, **subject.facts, **as_data(found), "data": where.described()}
+    sliced = {} if parts is None else _sliced(found, parts, wanted, destination)
+    data = {**subject.named, **subject.facts, **as_data(found), **sliced, "data": where.described()}
     write(found, destination)
     runs.copy_record(record, destination, subject.files)
     write_json(destination / runs.EVALUATION, data)
     draw_worst(subject, found, destination, number)
     return found, data
+
+
+def _sliced(found: Evaluation, parts: Slices, wanted: Sequence[Wanted], destination: Path) -> dict[str, Any]:
+    """Write the scores of slices; return what ``metrics.json`` holds of them, and say what they lack."""
+    scores, untold = slices.scores_by_slice(found, parts, wanted)
+    notes = [*parts.notes]
+    if untold:
+        notes.append(f"not told of slices, because they are not counted image by image: {', '.join(untold)}")
+    for note in notes:
+        log.warning(f"attributes: {note}")
+    slices.write_slices(destination, scores)
+    return {"slices": scores, "slices_notes": notes}
 
 
 def write(found: Evaluation, destination: Path) -> None:

@@ -183,6 +183,6 @@ def remove_others(folder: Path, kept: Collection[str]) -> None:
 
 # "critical" is a picture of older versions, which goes with the others
 _FIGURES = (
-    *("forest", "axis", "seeds", "classes", "curves", "worst", "tolerances", "reliability", "errors", "cost"),
+    *("forest", "axis", "seeds", "slices", "classes", "curves", "worst", "tolerances", "reliability", "errors", "cost"),
     "critical",
 )

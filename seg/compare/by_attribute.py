@@ -1,0 +1,206 @@
+"""What is found on slices of the images, told: sentences, a table for each attribute, a figure, files for scripts."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from seg.compare.answer import listed
+from seg.compare.findings import IMAGES, SIGNS, Comparison, PairResult
+from seg.compare.slices import Sliced
+from seg.compare.tables import LEGEND, TONES
+from seg.data.attributes import Slice
+from seg.files import write_csv, write_json
+from seg.report.document import Block, Bullets, Figure, Heading, Table, Text
+from seg.report.figure import add_legend, saved_figure, short, styles_of
+from seg.report.inline_markup import code
+
+FILES = ("slices.csv", "slices.json")
+_FEW = 30  # images, below which the intervals assume much
+
+Part = tuple[Slice, Comparison]
+
+
+def sentences(sliced: Sliced, reference: str) -> Iterator[str]:
+    """Yield, attribute by attribute, where a level is better than another, worse or equivalent, and where it is open.
+
+    Args:
+        reference: the level that sentences begin with.
+    """
+    for attribute, parts in sliced.by_attribute.items():
+        others = [pair.b for pair in parts[0][1].pairs_with(reference)]
+        told = [_against(reference, other, attribute, parts) for other in others]
+        settled = [sentence for sentence in told if sentence]
+        yield from settled
+        if not settled and others:
+            yield f"By {code(attribute)} nothing is settled between {code(reference)} and {listed(others)}."
+
+
+def _against(reference: str, other: str, attribute: str, parts: Sequence[Part]) -> str:
+    """Say where the reference is better than another level, and where not; nothing if all is open."""
+    said: dict[str, list[str]] = {}
+    for part, compared in parts:
+        pair = next(pair for pair in compared.pairs_with(reference) if pair.b == other)
+        said.setdefault(pair.verdict, []).append(_where(part, pair, compared))
+    order = [verdict for verdict in ("better", "worse", "equivalent", "inconclusive") if verdict in said]
+    if order == ["inconclusive"]:
+        return ""
+    words = (f"{'open' if verdict == 'inconclusive' else verdict} for {_and(said[verdict])}" for verdict in order)
+    return f"{code(reference)} against {code(other)}, by {code(attribute)}: {', '.join(words)}."
+
+
+def _where(part: Slice, pair: PairResult, compared: Comparison) -> str:
+    metric = compared.measure
+    by = ""
+    if pair.verdict in ("better", "worse"):
+        low, high = sorted(abs(end) for end in pair.widest)
+        by = f" by {metric.number(abs(pair.difference))} {metric.differences} ({metric.number(low)} to "
+        by += f"{metric.number(high)})"
+    return code(part.value) + by
+
+
+def _and(texts: Sequence[str]) -> str:
+    *most, last = texts
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def section(folder: Path, sliced: Sliced, result: Comparison, reference: str) -> Iterator[Block]:
+    """Yield the section of a report, and draw its figure.
+
+    Args:
+        result: of all images.
+        reference: the level that others are held against.
+    """
+    metric = result.measure
+    yield Heading("By attribute")
+    for sentence in sentences(sliced, reference):
+        yield Text(sentence)
+    few = [part.name for part, _ in sliced.compared if len(part.images) < _FEW]
+    cautions = (
+        [f"fewer than {_FEW} images, which the intervals take for like all others: {', '.join(few)}"] if few else []
+    )
+    yield Bullets([about(sliced), *cautions, *sliced.notes])
+    for attribute, parts in sliced.by_attribute.items():
+        yield _table(attribute, parts, result, reference)
+    yield Text(
+        f"{metric.title} {metric.symbol}, and in brackets the difference from {code(reference)} with the verdict on "
+        f"the row: {LEGEND}. Better on one slice and open on another does not show that the slices differ."
+    )
+    caption = "Mean over seeds on each slice, with its number of images."
+    yield Figure(_draw(folder, sliced, result), caption)
+
+
+def about(sliced: Sliced) -> str:
+    """Say how many claims hold together."""
+    which = f"those with {sliced.reference}" if sliced.reference is not None else "all of every slice"
+    fewer = "" if sliced.reference is not None else "; reference=LEVEL judges fewer, and so settles more"
+    one_seed = any(pair.p_kind == IMAGES for _, compared in sliced.compared for pair in compared.pairs)
+    unsure = " One seed settles nothing." if one_seed else ""
+    return (
+        f"verdicts hold together over {len(sliced.compared)} slices: {sliced.tests} pairs ({which}) are adjusted for "
+        f"one another{fewer}. Intervals are of each pair alone.{unsure}"
+    )
+
+
+def _table(attribute: str, parts: Sequence[Part], result: Comparison, reference: str) -> Table:
+    """Show the levels on each slice of an attribute, best on all images first."""
+    columns = [result, *(compared for _, compared in parts)]
+    sizes = [result.levels[0].images, *(len(part.images) for part, _ in parts)]
+    names = ["all images", *(part.value for part, _ in parts)]
+    rows, tones = [], {}
+    for row, level in enumerate(result.by_rank):
+        cells = []
+        for column, compared in enumerate(columns, start=1):
+            mean = next(found.mean for found in compared.levels if found.level == level.level)
+            pair = next((p.seen_from(level.level) for p in compared.pairs_with(reference) if p.b == level.level), None)
+            apart = f" ({SIGNS[pair.verdict]} {result.measure.number(pair.difference)})" if pair else ""
+            cells.append(result.measure.number(mean) + apart)
+            if pair:
+                tones[row, column] = TONES[pair.verdict]
+        rows.append((level.level, *cells))
+    header = (attribute, *(f"{name}: {size:,} images" for name, size in zip(names, sizes, strict=True)))
+    return Table(header, rows, numbers=range(1, len(header)), tones=tones)
+
+
+def _draw(folder: Path, sliced: Sliced, result: Comparison) -> str:
+    """Draw the mean of each level on each slice, below the mean on all images."""
+    metric, styles = result.measure, styles_of(level.level for level in result.levels)
+    rows: list[tuple[str, Comparison | None]] = [(f"all images ({result.levels[0].images:,})", result)]
+    for attribute, parts in sliced.by_attribute.items():
+        rows.append((attribute, None))
+        rows += [(f"{short(part.value)} ({len(part.images):,})", compared) for part, compared in parts]
+    with saved_figure(folder, "slices", (6.6, 1.2 + 0.3 * len(rows))) as axes:
+        drawn = {}
+        for place, (_, compared) in enumerate(rows):
+            if compared is None:
+                axes.axhline(place, color="#d8dee4", linewidth=0.8)
+                continue
+            for level in compared.levels:
+                style = styles[level.level]
+                (drawn[level.level],) = axes.plot(
+                    metric.scale * level.mean, place, style.marker, color=style.color, markersize=6, alpha=0.85
+                )
+        axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+        for label, (_, compared) in zip(axes.get_yticklabels(), rows, strict=True):
+            label.set_fontweight("normal" if compared else "bold")
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_xlabel(f"{metric.title} {metric.symbol}, mean over seeds")
+        axes.grid(axis="x", color="#eaeef2")
+        add_legend(axes, {level.level: drawn[level.level] for level in result.by_rank}, styles)
+    return "slices.png"
+
+
+def write_slices(folder: Path, sliced: Sliced, reference: str) -> None:
+    """Write ``slices.csv``, a row for each slice and level, and ``slices.json``.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    write_csv(folder / FILES[0], _COLUMNS, _rows(sliced, reference))
+    _, first = sliced.compared[0]
+    data = {
+        "metric": first.metric,
+        "rope": first.rope,
+        "reference": sliced.reference,
+        "tests": sliced.tests,
+        "adjusted": "Holm" if sliced.reference is not None else "Shaffer",
+        "slices": [
+            {
+                "attribute": part.attribute,
+                "value": part.value,
+                "images": len(part.images),
+                "groups": compared.units,
+                "levels": [_level(level) for level in compared.levels],
+                "pairs": [{key: getattr(pair, key) for key in _PAIR} | _new(pair) for pair in compared.pairs],
+            }
+            for part, compared in sliced.compared
+        ],
+        "notes": list(sliced.notes),
+    }
+    write_json(folder / FILES[1], data)
+
+
+_COLUMNS = (*("attribute", "value", "images", "level", "runs", "mean", "low", "high"),
+            *("reference", "difference", "difference_low", "difference_high", "verdict"))  # fmt: skip
+_PAIR = ("a", "b", "seeds", "difference", "interval", "verdict", "p_verdict", "more_seeds", "more_images")
+
+
+def _new(estimate: Any) -> dict[str, Any]:
+    return {"interval_new_seeds": estimate.wide}
+
+
+def _level(level: Any) -> dict[str, Any]:
+    told = {key: getattr(level, key) for key in ("level", "seeds", "mean")}
+    return told | {"interval": level.of_these_runs} | _new(level)
+
+
+def _rows(sliced: Sliced, reference: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the levels of each slice: the verdict is on the level, against the reference."""
+    for part, compared in sliced.compared:
+        pairs = {pair.b: pair.seen_from(pair.b) for pair in compared.pairs_with(reference)}
+        for level in compared.levels:
+            about = (part.attribute, part.value, len(part.images), level.level, len(level.seeds))
+            values = (level.mean, *level.widest)
+            pair = pairs.get(level.level)
+            apart = (f"{value:.6f}" for value in (pair.difference, *pair.widest)) if pair else ("",) * 3
+            against = (reference, *apart, pair.verdict) if pair else ("", *apart, "")
+            yield (*about, *(f"{value:.6f}" for value in values), *against)
