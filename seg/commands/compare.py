@@ -84,11 +84,10 @@ def _check(cfg: dict[str, Any]) -> None:
     checks.flag("overwrite", cfg["overwrite"])
     checks.whole("draws", cfg["draws"], 100, 1_000_000)
     checks.whole("seed", cfg["seed"], 0, 2**63)
-    for key in ("runs", "destination", "metric", "axis", "by", "group", "attributes"):
-        if cfg[key] is not None or key not in ("axis", "by", "group", "attributes"):
+    for key in ("runs", "destination", "metric", "axis", "by", "group"):
+        if cfg[key] is not None or key not in ("axis", "by", "group"):
             checks.text(key, cfg[key])
-    if cfg["attributes"] is not None and not Path(cfg["attributes"]).is_file():
-        raise ValueError(f"attributes: expected a table, got no file '{cfg['attributes']}'; check the path")
+    checks.file("attributes", cfg["attributes"], "a table of the images")
     check_rope(cfg["rope"], cfg["metric"])
 
 

@@ -110,6 +110,7 @@ def _request(config: "DictConfig") -> dict[str, Any]:
         if cfg[f"{what}s"] is None:
             checks.idle(f"{what}_template", cfg[f"{what}_template"], "{}", f"{what}s")
     checks.flag("overwrite", cfg["overwrite"])
+    checks.file("attributes", cfg["attributes"], "a table of the images")
     checks.whole("batch", cfg["batch"], 1, 1 << 16)
     checks.whole("workers", cfg["workers"], 0, 1024)
     if cfg["checkpoint"] is None:

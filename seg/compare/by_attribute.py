@@ -1,15 +1,16 @@
 """What is found on slices of the images, told: sentences, a table for each attribute, a figure, files for scripts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seg.compare.answer import listed
-from seg.compare.findings import IMAGES, SIGNS, Comparison, PairResult
+from seg.compare.answer import FEW, listed
+from seg.compare.findings import IMAGES, OPPOSITE, SIGNS, Comparison, PairResult
 from seg.compare.slices import Sliced
-from seg.compare.tables import LEGEND, TONES
+from seg.compare.tables import LEGEND, TONES, WORDS
 from seg.data.attributes import Slice
 from seg.files import write_csv, write_json
+from seg.metrics.catalogue import Metric
 from seg.report.document import Block, Bullets, Figure, Heading, Table, Text
 from seg.report.figure import add_legend, saved_figure, short, styles_of
 from seg.report.inline_markup import code
@@ -37,30 +38,31 @@ def sentences(sliced: Sliced, reference: str) -> Iterator[str]:
 
 def _against(reference: str, other: str, attribute: str, parts: Sequence[Part]) -> str:
     """Say where the reference is better than another level, and where not; nothing if all is open."""
-    said: dict[str, list[str]] = {}
+    said: dict[str, dict[str, PairResult]] = {}
     for part, compared in parts:
         pair = next(pair for pair in compared.pairs_with(reference) if pair.b == other)
-        said.setdefault(pair.verdict, []).append(_where(part, pair, compared))
-    order = [verdict for verdict in ("better", "worse", "equivalent", "inconclusive") if verdict in said]
+        said.setdefault(pair.verdict, {})[part.value] = pair
+    order = [verdict for verdict in WORDS if verdict in said]
     if order == ["inconclusive"]:
         return ""
-    words = (f"{'open' if verdict == 'inconclusive' else verdict} for {_and(said[verdict])}" for verdict in order)
+    metric = parts[0][1].measure
+    words = (f"{WORDS[verdict]} for {_where(said[verdict], verdict, metric)}" for verdict in order)
     return f"{code(reference)} against {code(other)}, by {code(attribute)}: {', '.join(words)}."
 
 
-def _where(part: Slice, pair: PairResult, compared: Comparison) -> str:
-    metric = compared.measure
-    by = ""
-    if pair.verdict in ("better", "worse"):
+def _where(pairs: Mapping[str, PairResult], verdict: str, metric: Metric) -> str:
+    """Name the values, and say by how much: one by one, or, of many, from the least to the most."""
+    if verdict not in OPPOSITE:
+        return listed(list(pairs))
+    if len(pairs) > FEW:
+        sizes = sorted(abs(pair.difference) for pair in pairs.values())
+        return f"{listed(list(pairs))} by {metric.number(sizes[0])} to {metric.number(sizes[-1])} {metric.differences}"
+    each = []
+    for value, pair in pairs.items():
         low, high = sorted(abs(end) for end in pair.widest)
-        by = f" by {metric.number(abs(pair.difference))} {metric.differences} ({metric.number(low)} to "
-        by += f"{metric.number(high)})"
-    return code(part.value) + by
-
-
-def _and(texts: Sequence[str]) -> str:
-    *most, last = texts
-    return f"{', '.join(most)} and {last}" if most else last
+        by = f"{metric.number(abs(pair.difference))} {metric.differences}"
+        each.append(f"{code(value)} by {by} ({metric.number(low)} to {metric.number(high)})")
+    return listed(each, mark=str)
 
 
 def section(folder: Path, sliced: Sliced, result: Comparison, reference: str) -> Iterator[Block]:

@@ -95,10 +95,11 @@ def evaluate_into(
     masks = map(kept.path, subject.images) if save_masks else ()
     files = [*(destination / name for name in _FILES), *masks, *_ranked(destination)]
     claim(_COMMAND, {destination: files}, _SIGNS, overwrite=overwrite)
-    (destination / slices.FILE).unlink(missing_ok=True)  # of an earlier call
     found = subject.evaluate(wanted, sinks)
     sliced = {} if parts is None else _sliced(found, parts, wanted, destination)
     data = {**subject.named, **subject.facts, **as_data(found), **sliced, "data": where.described()}
+    if parts is None:
+        (destination / slices.FILE).unlink(missing_ok=True)  # of an earlier call
     write(found, destination)
     runs.copy_record(record, destination, subject.files)
     write_json(destination / runs.EVALUATION, data)

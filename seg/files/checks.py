@@ -5,6 +5,7 @@ Each raises ValueError with a message that begins with the name of the option; t
 
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeGuard
 
 
@@ -84,6 +85,12 @@ def text(name: str, value: object) -> None:
     """Refuse what is not a text with something in it."""
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name}: expected a text, got {value!r}; give one")
+
+
+def file(name: str, value: object, what: str) -> None:
+    """Refuse what is no path of an existing file; None is none that was given."""
+    if value is not None and not (isinstance(value, str) and value and Path(value).is_file()):
+        raise ValueError(f"{name}: expected {what}, got no file {_shown(value)}; check the path")
 
 
 def sides(name: str, value: object, *, multiple: int = 1, most: int = 1 << 16) -> tuple[int, int]:
