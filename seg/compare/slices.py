@@ -70,8 +70,8 @@ def compare_slices(
         if (units := _units(samples, part, name, groups)) > 1:
             kept.append(part)
         else:
-            unit = "groups of images" if groups is not None else "images"
-            notes.append(f"{part.name} is left out: {units} {unit} with a score, where two are the least to compare")
+            what = "groups of images" if groups is not None else "images"
+            notes.append(f"{part.name} is left out: expected two {what} with a score at least, got {units}")
     if not kept:
         raise ValueError(
             f"attributes: expected a slice of two images or more, got none ({'; '.join(notes)}); take another column"

@@ -171,8 +171,8 @@ def _by_image(
             f"attributes: expected a row for each of {len(images)} images in '{path}', got none for {_some(missing)}"
             f"{there}; add them, with empty cells for what is not known"
         )
-    notes = [f"{len(others)} rows are of images that are not in the set ({_some(others)})"] if others else []
-    return found, notes
+    what = "row is of another image" if len(others) == 1 else "rows are of other images"
+    return found, [f"{len(others)} {what} than those of the set ({_some(others)})"] if others else []
 
 
 def _some(names: Sequence[str]) -> str:
