@@ -200,5 +200,9 @@ def test_compare(seeds: int, tmp_path: Path, script: Script) -> None:
     found = json.loads((tmp_path / "report/statistics.json").read_text())
     assert found["excluded"]
     check("compare/statistics.schema.json", found)
-    assert script("seg-compare", runs="runs", destination="one", reference="focal").returncode == 1
+    rows = [f"val/{number:03},{'ab'[number % 2]}" for number in range(12)]
+    (tmp_path / "images.csv").write_text("\n".join(["image,site", *rows]))
+    more = {"reference": "focal", "attributes": "images.csv"}
+    assert script("seg-compare", runs="runs", destination="one", **more).returncode == 1
+    check("compare/slices.schema.json", json.loads((tmp_path / "one/slices.json").read_text()))
     check("compare/statistics.schema.json", json.loads((tmp_path / "one/statistics.json").read_text()))
