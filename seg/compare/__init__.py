@@ -11,10 +11,12 @@
 - `seg.compare.variance`: the variance that seeds and images give a mean, intervals, verdicts;
 - `seg.compare.scatter`: how far seeds move each level, learnt from all of them;
 - `seg.compare.multiplicity`: which of many verdicts hold together;
+- `seg.compare.slices`, `by_attribute`: the same on parts of the images, and how it is told;
+- `seg.compare.brackets`: groups of levels that are not told apart;
 - `seg.compare.ranks`: how firm a ranking is, and agreement between rankings;
 - `seg.compare.findings`: the result, as plain data;
-- `seg.compare.results`, `answer`, `plots`, `gallery`, `about`, `report`: tables for scripts, words,
-  pictures, the page of them all, which `seg.report.document` writes as Markdown and HTML;
+- `seg.compare.results`, `answer`, `tables`, `cost`, `plots`, `gallery`, `about`, `report`: tables for scripts, words,
+  tables for readers, pictures, the page of them all, which `seg.report.document` writes as Markdown and HTML;
 - `seg.report.figure`, `inline_markup`: what names look like in all pictures, and in all text.
 
 What bites here:

@@ -110,13 +110,13 @@ def evaluate_into(
 def _sliced(found: Evaluation, parts: Slices, wanted: Sequence[Wanted], destination: Path) -> dict[str, Any]:
     """Write the scores of slices; return what ``metrics.json`` holds of them, and say what they lack."""
     scores, untold = slices.scores_by_slice(found, parts, wanted)
-    notes = [*parts.notes]
-    if untold:
-        notes.append(f"not told of slices, because they are not counted image by image: {', '.join(untold)}")
-    for note in notes:
+    for note in parts.notes:
         log.warning(f"attributes: {note}")
+    more = f"not told of slices, because they are not counted image by image: {', '.join(untold)}"
+    if untold:
+        log.info(more)
     slices.write_slices(destination, scores)
-    return {"slices": scores, "slices_notes": notes}
+    return {"slices": scores, "slices_notes": [*parts.notes, *([more] if untold else [])]}
 
 
 def write(found: Evaluation, destination: Path) -> None:

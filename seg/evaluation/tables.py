@@ -39,7 +39,7 @@ def print_tables(judged: Evaluation, data: dict[str, Any], *, title: str, sizes:
     if "components" in data:
         console.print(_size_table(data["components"], sizes))
     console.print(_means_table(data))
-    for table in _slice_tables(data.get("slices", ()), data["metrics"]):
+    for table in _slice_tables(data.get("slices", ())):
         console.print(table)
     if (further := further_table(judged, without=_SHOWN)).row_count:
         console.print(further)
@@ -85,14 +85,16 @@ def _size_table(components: dict[str, Any], sizes: Sequence[int]) -> Table:
     return table
 
 
-_OF_SLICES = ("miou", "miou_i", "accuracy", "boundary_f1", "ece")
+_OF_SLICES = {"miou": "mIoU %\n(D)", "miou_i": "mIoU %\n(I)", "accuracy": "accuracy\n%"}
+_OF_SLICES |= {"boundary_f1": "boundary\nF1 %", "ece": "ECE %"}
+"""Scores of slices that are printed, and their headings."""
 
 
-def _slice_tables(slices: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> Iterator[Table]:
+def _slice_tables(slices: Sequence[dict[str, Any]]) -> Iterator[Table]:
     """Make a table for each attribute, of one row a value."""
     shown = [key for key in _OF_SLICES if slices and key in slices[0]["scores"]]
     for attribute in dict.fromkeys(part["attribute"] for part in slices):
-        table = tables.table(f"by {attribute}", attribute, ("images", *(f"{metrics[key]['title']} %" for key in shown)))
+        table = tables.table(f"by {attribute}", attribute, ("images", *(_OF_SLICES[key] for key in shown)))
         for part in slices:
             if part["attribute"] == attribute:
                 table.add_row(part["value"], f"{part['images']:,}", *(percent(part["scores"][key]) for key in shown))

@@ -139,6 +139,7 @@ def test_what_is_counted_over_the_whole_set_is_not_told(folder: Path) -> None:
 
 
 def test_slices_are_written_and_go_again(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "seg")
     where = Pairing((), str(folder / "masks"))
     subject = of_predictions(str(folder / "predicted"), where)
     wanted = [WANTED[0], Wanted("pooled", Pooled, ())]
