@@ -3,8 +3,8 @@
 nice -n 10 python benchmarks/bench_slices.py [--rounds 300]        # one thread, 20 minutes of a processor
 
 Worlds are those of ``tests/made_scores.py``: 100 images, parted in two ways, into halves and into quarters, so that
-every image is in two of six slices. **False**: a pair of equal levels is called better or worse on any slice. **Found**:
-the share of the pairs with a level that is better everywhere that are called so, slice by slice.
+every image is in two of six slices. **False**: a pair of equal levels is called better or worse on any slice.
+**Found**: the share of the pairs with a level that is better everywhere that are called so, slice by slice.
 """
 
 import os
@@ -32,6 +32,15 @@ from seg.data.attributes import Slice, Slices
 
 RESULTS = Path(__file__).parent / "results"
 IMAGES, GAP = 100, 0.4
+DESIGNS = (
+    ("as usual", 4, 3, None),
+    ("as usual", 4, 3, "level 00"),
+    ("as usual", 2, 5, None),
+    ("seeds matter", 4, 3, None),
+    ("seeds matter", 7, 3, "level 00"),
+    ("rare classes", 4, 3, None),
+)
+"""World, levels, seeds, and the level that the others are compared with."""
 
 
 def parted(images: int) -> Slices:
@@ -64,7 +73,8 @@ def simulate(name: str, levels: int, seeds: int, reference: str | None, rounds: 
     wrong = false / rounds
     doubt = np.sqrt(max(wrong * (1 - wrong), 0.25 / rounds) / rounds)
     pairs = f"with {reference}" if reference else "all"
-    row = f"| {name} | {levels} | {seeds} | {pairs} | {100 * wrong:.1f} ± {100 * doubt:.1f} | {100 * np.mean(found):.0f} |"
+    shares = f"{100 * wrong:.1f} ± {100 * doubt:.1f} | {100 * np.mean(found):.0f}"
+    row = f"| {name} | {levels} | {seeds} | {pairs} | {shares} |"
     print(row, flush=True)
     return row
 
@@ -86,18 +96,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=300)
     rounds = parser.parse_args().rounds
-    designs = [("as usual", 4, 3, None), ("as usual", 4, 3, "level 00"), ("as usual", 2, 5, None),
-               ("seeds matter", 4, 3, None), ("seeds matter", 7, 3, "level 00"), ("rare classes", 4, 3, None)]  # fmt: skip
-    rows = [simulate(*design, rounds) for design in designs]
-    whole, sliced = timed()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
+    rows = [simulate(*design, rounds) for design in DESIGNS]
+    whole, sliced = timed()
     names = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     processor = next((line.partition(":")[2].strip() for line in names if "model name" in line), platform.processor())
     text = [
         f"# Verdicts on slices of the images, {date.today()}",
         "",
-        f"Made by `benchmarks/bench_slices.py`: {IMAGES} images in halves and in quarters, six slices, {rounds} simulated "
-        f"comparisons a row, rope 0.005; one thread of {processor}, commit {commit.strip()}, NumPy {np.__version__}.",
+        f"Made by `benchmarks/bench_slices.py`: {IMAGES} images in halves and in quarters, six slices, {rounds} "
+        f"simulated comparisons a row, rope 0.005; one thread of {processor}, commit {commit.strip()}, NumPy {np.__version__}.",
         "",
         "- **false**: share, in %, of comparisons of equal levels in which a pair is called better or worse on any "
         "slice; about 5 at the most is promised. Behind it a standard error.",
