@@ -105,7 +105,8 @@ def main() -> None:
         f"# Verdicts on slices of the images, {date.today()}",
         "",
         f"Made by `benchmarks/bench_slices.py`: {IMAGES} images in halves and in quarters, six slices, {rounds} "
-        f"simulated comparisons a row, rope 0.005; one thread of {processor}, commit {commit.strip()}, NumPy {np.__version__}.",
+        f"simulated comparisons a row, rope 0.005; one thread of {processor}, commit {commit.strip()}, NumPy "
+        f"{np.__version__}.",
         "",
         "- **false**: share, in %, of comparisons of equal levels in which a pair is called better or worse on any "
         "slice; about 5 at the most is promised. Behind it a standard error.",
