@@ -120,6 +120,13 @@ def write_overview(
     write_json(folder / "overview.json", _as_data(overview, excluded))
 
 
+def of_values(by: str, texts: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return what is said of the values: once what is said of all, the others with their value."""
+    once = dict.fromkeys(text for some in texts.values() for text in some)
+    common = [text for text in once if all(text in some for some in texts.values())]
+    return common + [f"{by} {value}: {text}" for value, some in texts.items() for text in some if text not in common]
+
+
 FILES = (*REPORT, "overview.json", "overview.png", "overview.svg")
 """What `write_overview` writes."""
 

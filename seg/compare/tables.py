@@ -118,6 +118,17 @@ def new_seeds_table(pairs: Sequence[PairResult], reference: str, result: Compari
     verdict = len(header) - 2
     tones = {(row, verdict): TONES[pair.verdict] for row, pair in enumerate(pairs)}
     yield Table(header, rows, numbers=range(1, len(header)), tones=tones)
+    if any(_beyond(pair, result.rope) and pair.verdict == "inconclusive" for pair in pairs) and not one_seed:
+        yield Text(
+            f"Open beside an interval beyond {metric.number(result.rope)} {metric.differences}: the interval is of its "
+            f"pair alone, verdicts hold for all {len(result.pairs)} pairs together, of which one may be this far apart "
+            "by chance."
+        )
+
+
+def _beyond(pair: PairResult, rope: float) -> bool:
+    low, high = pair.widest
+    return low > rope or high < -rope
 
 
 _CHANCES = "better / equivalent / worse"

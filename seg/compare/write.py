@@ -149,7 +149,7 @@ def write_overview(
         write_comparison(folders[value], study, compared[value], over.reference, sliced=(sliced or {}).get(value))
     excluded = [left_out for study in studies.values() for left_out in study.excluded]
     warnings = [*dict.fromkeys(warning for study in studies.values() for warning in study.warnings)]
-    doubts = dict.fromkeys(text for result in compared.values() for text in cautions(result))
+    doubts = overview.of_values(by, {value: list(cautions(result)) for value, result in compared.items()})
     ends = [f"{by} {v}: {text}" for v, result in compared.items() for text in at_the_end(result, studies[v].axis)]
     overview.write_overview(destination, over, excluded, [*warnings, *ends, *doubts])
     return [*overview.answer(over), *ends], list(folders.values())
