@@ -107,15 +107,20 @@ def _reach(levels: Sequence[LevelResult], scale: int) -> tuple[float, float]:
 
 def _draw_brackets(axes: Any, groups: Sequence[Sequence[int]]) -> None:
     """Draw a bracket for each group of rows, beside the axes, with a tick at each of its rows."""
-    width = axes.figure.get_size_inches()[0]
-    beside_axes = axes.get_yaxis_transform()  # x in shares of the axes, y in rows
+    if not groups:
+        return
+    width, x, y = axes.figure.get_size_inches()[0], list[float](), list[float]()
     for place, group in enumerate(groups, start=1):
-        x, tick = 1 + place * _BRACKET / width, 0.07 / width
-        axes.plot([x, x], [min(group), max(group)], color="black", linewidth=1.2, transform=beside_axes, clip_on=False)
-        for row in group:
-            axes.plot([x - tick, x], [row, row], color="black", linewidth=1.2, transform=beside_axes, clip_on=False)
-    if groups:
-        axes.text(1.02, 1.01, "not told apart", transform=axes.transAxes, fontsize=8, ha="left", va="bottom")
+        right, tick = 1 + place * _BRACKET / width, 0.07 / width
+        for ends, rows in (
+            ((right, right), (min(group), max(group))),
+            *(((right - tick, right), (r, r)) for r in group),
+        ):
+            x += [*ends, math.nan]  # one line with gaps: hundreds of them would take seconds
+            y += [*rows, math.nan]
+    # x in shares of the axes, y in rows
+    axes.plot(x, y, color="black", linewidth=1.2, transform=axes.get_yaxis_transform(), clip_on=False)
+    axes.text(1.02, 1.01, "not told apart", transform=axes.transAxes, fontsize=8, ha="left", va="bottom")
 
 
 def draw_axis(folder: Path, result: Comparison, axis: str | None) -> str | None:
