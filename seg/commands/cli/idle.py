@@ -55,6 +55,14 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
         (["classes", "regularizer"], "model", lambda config: config.checkpoint is None),
         (["trust"], "checkpoint", lambda config: config.checkpoint is not None),
     ],
+    "plan": [
+        (
+            ["data", "labels", "device", "workers", "encoder_name", "encoder_weights"],
+            "measured=null",
+            lambda config: config.measured is None,
+        ),
+        (["data.test.images", "data.test.masks", "data.test.list"], "seg-audit", lambda _: False),
+    ],
     "audit": [(["data.val_share", "data.split_seed"], _SHARED_OUT, _is_shared_out)],
 }
 

@@ -1,0 +1,130 @@
+"""Plan a training: a recipe for the data, this machine and the minutes that there are.
+
+seg-plan data.train.images=DIR data.train.masks=DIR minutes=20 destination=DIR
+"""
+
+import logging
+from collections.abc import Iterator
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seg.commands.cli import plain, run
+from seg.files.clock import Stopwatch
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from seg.training.plan import Kept
+
+log = logging.getLogger("seg")
+_SHARE = 0.1  # of the minutes, in which all candidates are measured
+_began: list[Stopwatch] = []
+
+
+def main() -> None:
+    """Entry point of ``seg-plan``."""
+    _began[:] = [Stopwatch()]
+    run(plan, "plan")
+
+
+def plan(config: "DictConfig") -> None:
+    """Write ``experiment/NAME.yaml``, the recipe, and ``experiment/NAME.json``, what was measured for it."""
+    cfg = _request(config)
+    from seg.files import make_folder, write_json, write_text
+    from seg.training.plan import Kept, choose
+
+    kept = Kept.read(cfg["measured"]) if cfg["measured"] else _measured(cfg)
+    kept = kept.within(cfg["minutes"], cfg["memory"])
+    found = choose(kept.facts, kept.measured, kept.budget)
+    make_folder(cfg["recipe"].parent, "destination")
+    write_json(cfg["recipe"].with_suffix(".json"), kept.plain())
+    write_text(cfg["recipe"], found.recipe.about(kept.data).text())
+    log.info("\n".join(kept.facts.lines()))
+    seeds = f" --multirun seed={','.join(map(str, range(found.length.seeds)))}" if found.length.seeds > 1 else ""
+    log.info(f"written to {cfg['recipe']}: {found.length.steps} steps, and the reason of each choice; train by it:")
+    log.info(f"  seg-train --config-dir {cfg['destination']} experiment={cfg['name']}{seeds}")
+
+
+def _request(config: "DictConfig") -> dict[str, Any]:
+    """Return the options as plain data; refuse those that need neither data nor torch to be known as wrong."""
+    from omegaconf import OmegaConf
+
+    from seg.files import checks
+
+    for key in config.data.train:
+        if config.measured is not None and OmegaConf.is_missing(config.data.train, key):
+            config.data.train[key] = None  # nothing is read
+    cfg: dict[str, Any] = plain(config)
+    checks.number("minutes", cfg["minutes"], above=0, what="minutes", remedy="give such as 20")
+    checks.flag("overwrite", cfg["overwrite"])
+    checks.whole("workers", cfg["workers"], 0)
+    if cfg["memory"] is not None:
+        gigabytes = checks.number("memory", cfg["memory"], above=0, what="GB", remedy="give such as 8")
+        cfg["memory"] = round(1e9 * gigabytes)
+    if not str(cfg["name"]).isidentifier():
+        raise ValueError(f"name: expected letters, digits and underscores, got '{cfg['name']}'; give such as plan")
+    cfg["recipe"] = Path(str(cfg["destination"]), "experiment", f"{cfg['name']}.yaml")
+    if cfg["recipe"].exists() and not cfg["overwrite"]:
+        raise ValueError(f"name: expected a new recipe, got '{cfg['recipe']}'; give another name, or overwrite=true")
+    return cfg
+
+
+def _measured(cfg: dict[str, Any]) -> "Kept":
+    """Read the data, and measure the candidates on this machine."""
+    from tempfile import TemporaryDirectory
+
+    from hydra import compose
+
+    from seg.commands.build import build, read
+    from seg.commands.request import Request, request
+    from seg.report.console import muted
+    from seg.training.device import make_fabric
+    from seg.training.plan import Budget, Candidate, Kept, candidates, groups_of, look, options_of, words
+    from seg.training.plan.measuring import free_bytes, machine, measure
+    from seg.training.run import Run
+
+    given = dict(_given(cfg))
+    with TemporaryDirectory() as folder:
+        own = {f"device.{key}": value for key, value in cfg["device"].items()} | {"runs": folder, "name": "candidate"}
+        own |= {f"model.{key}": cfg[key] for key in ("encoder_name", "encoder_weights")}
+        common = ["logger=none", *words({}, given | own)]
+
+        def asked(more: list[str]) -> Request:
+            return request(plain(compose("train", overrides=[*common, *more])), {})
+
+        first = asked([])
+        if first.data.render is not None:
+            first.data.render()
+        fabric, facts = make_fabric(first.device), look(data := read(first))
+        budget = Budget(
+            **{key: cfg[key] for key in ("minutes", "encoder_name", "encoder_weights", "workers")},
+            started=round(_began[0].seconds(), 1),
+            memory=cfg["memory"] or free_bytes(fabric.device),
+            precision=first.device.precision,
+            machine=machine(fabric.device),
+        )
+
+        def of(candidate: Candidate) -> Run:
+            more = words({"model": candidate.model} | groups_of(facts), options_of(facts, candidate, budget))
+            with muted():
+                return build(asked(more), data, fabric)
+
+        measured = measure(of, candidates(facts), 60 * cfg["minutes"] * _SHARE, budget.memory)
+    return Kept(facts, tuple(map(tuple, measured)), budget, tuple(given.items()))
+
+
+def _given(cfg: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what the command line says of the data and their labels; ``data`` is the choice of that group."""
+    from hydra.core.hydra_config import HydraConfig
+
+    for word in HydraConfig.get().overrides.task:
+        key, _, text = word.partition("=")
+        if key == "data":
+            yield key, text
+        elif key.split(".")[0] in ("data", "labels", "max_pixels"):
+            yield key, reduce(lambda node, part: node[part], key.split("."), cfg)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""What the numbers lead to: the model, the window, how long, and how many seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from seg.training.budget import steps_within
+from seg.training.plan.candidates import MODELS, Measured, crops
+from seg.training.plan.facts import Facts
+from seg.training.plan.reasons import ENOUGH, PASSES, VALIDATING, Length, recipe_of
+from seg.training.plan.recipe import Recipe
+from seg.training.plan.settings import Budget
+
+_SEEDS = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe, what it was chosen from, and how many seeds of it there is time for."""
+
+    recipe: Recipe
+    length: Length
+
+
+def choose(facts: Facts, measured: Sequence[Sequence[Measured]], budget: Budget) -> Plan:
+    """Plan a training.
+
+    Args:
+        facts: of the data.
+        measured: for each model, its smallest window and, where it has another, its largest.
+        budget: of time and memory.
+
+    Raises:
+        ValueError: nothing that was measured ends within the minutes, or fits into the memory.
+    """
+    offered = _offered(facts, measured)
+    fitting = [each for each in offered if _fits(each, budget)]
+    if not fitting:
+        least = min(each.memory or 0 for each in offered)
+        raise ValueError(
+            f"memory: expected at least {least / 1e9:.2g} GB, which the smallest candidate takes, got "
+            f"{(budget.memory or 0) / 1e9:.2g}; give more, or a smaller encoder"
+        )
+    lengths = [_length(each, budget) for each in fitting]
+    best = next((each for each in lengths if each.steps >= ENOUGH), max(lengths, key=lambda each: each.steps))
+    if best.steps == 0:
+        soonest = min(budget.started + each.costs.total(0, 1, each.epoch, 1) for each in fitting) / 60
+        raise ValueError(
+            f"minutes: expected at least {soonest:.2g}, which a start, one step and one validation take, got "
+            f"{budget.minutes:g}; give more"
+        )
+    return Plan(recipe_of(facts, best, budget), best)
+
+
+def _offered(facts: Facts, measured: Sequence[Sequence[Measured]]) -> list[Measured]:
+    """Return what there is to choose from, what ample time would buy first."""
+    found = []
+    for group in sorted(measured, key=lambda group: MODELS.index(group[0].candidate.model)):
+        small, large = group[0], group[-1]
+        known = {small.candidate.crop: small, large.candidate.crop: large}
+        found += [known.get(crop) or small.at(crop, large) for crop in reversed(crops(facts))]
+    return found
+
+
+def _fits(measured: Measured, budget: Budget) -> bool:
+    return budget.memory is None or measured.memory is None or measured.memory <= budget.memory
+
+
+def _length(measured: Measured, budget: Budget) -> Length:
+    """Return how many steps fit, and of how many seeds."""
+    for seeds in range(_SEEDS, 1, -1):
+        steps, every = _steps(measured, 60 * budget.minutes / seeds - budget.started)
+        if steps >= PASSES * measured.epoch and steps >= ENOUGH:
+            return Length(measured, steps, every, seeds)
+    steps, every = _steps(measured, 60 * budget.minutes - budget.started)
+    return Length(measured, steps, every, 1)
+
+
+def _steps(measured: Measured, seconds: float) -> tuple[int, int]:
+    """Return the steps that fit into the seconds, and the epochs from one validation to the next."""
+    costs, epoch, every = measured.costs, measured.epoch, 1
+    while True:
+        steps = steps_within(seconds, costs, epoch=epoch, every=every)
+        epochs = -(-steps // epoch)
+        if 3 * every >= epochs or costs.validating(0, steps, epoch, every) <= VALIDATING * seconds:
+            return steps, every
+        every += 1

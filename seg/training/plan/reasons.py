@@ -1,0 +1,128 @@
+"""The recipe of a choice, with the reason of each line: a study of ours, a measurement, or a fact of the data."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from seg.report.progress import duration
+from seg.training.plan.candidates import MODELS, Measured
+from seg.training.plan.facts import Facts
+from seg.training.plan.recipe import Line, Recipe
+from seg.training.plan.settings import Budget, groups_of, in_windows, options_of
+
+ENOUGH = 600  # steps, which a training is to have before it gets larger windows
+PASSES = 100  # over the images, from which on another seed is worth more than more of them
+VALIDATING = 0.1  # of the time, at most, unless that would be fewer than three validations
+_RECIPES = "recipes-2026-11-26"
+
+
+@dataclass(frozen=True)
+class Length:
+    """What fits into a budget.
+
+    Attributes:
+        steps: of each seed.
+        every: epochs from one validation to the next.
+        seeds: that there is time for.
+    """
+
+    measured: Measured
+    steps: int
+    every: int
+    seeds: int
+
+
+def recipe_of(facts: Facts, length: Length, budget: Budget) -> Recipe:
+    """Return the recipe of a choice."""
+    candidate = length.measured.candidate
+    groups: dict[str, Any] = {"model": candidate.model} | groups_of(facts)
+    options: dict[str, Any] = {"fit.steps": length.steps, "fit.validate_every": length.every}
+    options |= options_of(facts, candidate, budget) | {"average.decay": _decay(length.steps)}
+    reasons = _of_groups(facts, length) | _of_data(facts, length) | _of_machine(facts, length, budget)
+    return Recipe(
+        _head(facts, length, budget),
+        tuple(Line(key, value, reasons[key]) for key, value in groups.items()),
+        tuple(Line(key, value, reasons[key]) for key, value in options.items()),
+    )
+
+
+def _decay(steps: int) -> float:
+    """Return the decay of a mean over a ninth of the steps: 0.99 for the 920 steps of our recipes."""
+    return round(min(max(1 - 1 / (0.11 * steps), 0.9), 0.9995), 4)
+
+
+def _head(facts: Facts, length: Length, budget: Budget) -> tuple[str, ...]:
+    passes = length.steps * length.measured.candidate.images / facts.train
+    planned = (
+        f"Planned by seg-plan for {budget.minutes:g} minutes on {budget.machine}: {length.steps} steps, "
+        f"{passes:.1f} windows of every image."
+    )
+    if length.seeds == 1:
+        return (planned, *_facts(facts))
+    return (
+        planned,
+        f"There is time for {length.seeds} seeds, --multirun seed={','.join(map(str, range(length.seeds)))}: each "
+        f"alone goes {PASSES} times over the images, and no study of ours has trained longer than that.",
+        *_facts(facts),
+    )
+
+
+def _facts(facts: Facts) -> list[str]:
+    return [f"{line[0].upper()}{line[1:]}." for line in facts.lines()]
+
+
+def _of_groups(facts: Facts, length: Length) -> dict[str, str]:
+    candidate = length.measured.candidate
+    if candidate.model == MODELS[0]:
+        model = f"the model of our recipes ({_RECIPES})"
+    else:
+        model = f"lighter than {MODELS[0]}, which has no {ENOUGH} steps; no study of ours compares the two"
+    windows = "validation images are larger than {} windows of the training" if in_windows(facts) else "{}"
+    return {
+        "model": model,
+        "loss": f"on CamVid 0.8 points ahead of ce_dice, one seed ({_RECIPES})",
+        "scheduler": f"as in {_RECIPES}; it ends with the last step, however many there are",
+        "average": f"as in {_RECIPES}",
+        "inference": windows.format(4) if in_windows(facts) else "no validation image is a giant",
+    }
+
+
+def _of_data(facts: Facts, length: Length) -> dict[str, str]:
+    height, width = facts.size
+    rare, share = facts.classes[facts.rarest], 100 * facts.shares[facts.rarest]
+    sides = "there is an up and a down" if facts.upright else "there is no up and down"
+    return {
+        "augment.crop.size": f"of images of {width}x{height}; the largest of three sizes that leaves {ENOUGH} steps, "
+        "or else the one that leaves most",
+        "augment.crop.scale": f"a wider jitter costs short runs ({_RECIPES})",
+        "augment.crop.wanted": f"'{rare}' has {share:.2g} % of the pixels, the thinnest objects are "
+        f"{facts.thinnest:.0f} pixels across: a third of the windows lies around a class drawn at random ({_RECIPES})",
+        "augment.flip.vertical": f"{sides}: between upper and lower half {100 * facts.tilt:.0f} % of the pixels "
+        "change their class",
+        "optimizer.lr": f"as in {_RECIPES}, for this kind of first weights",
+        "rates.encoder": f"what is known already is to change slowly ({_RECIPES})",
+        "model.encoder_name": "as it was asked for",
+        "model.encoder_weights": f"worth 15 points on CamVid ({_RECIPES})",
+        "average.decay": f"the mean of about a ninth of the steps, as in {_RECIPES}",
+        "inference.window": "the longer side of the training's windows",
+    }
+
+
+def _of_machine(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
+    measured = length.measured
+    candidate, costs = measured.candidate, measured.costs
+    stepping = costs.stepping(0, length.steps, measured.epoch)
+    rest = costs.total(0, length.steps, measured.epoch, length.every) - stepping
+    memory = ""
+    if measured.memory is not None and budget.memory is not None:
+        memory = f"; {measured.memory / 1e9:.2g} GB of the {budget.memory / 1e9:.2g} GB that may be taken"
+    few = f"as experiment=embedded has it, because {facts.train} images are few"
+    return {
+        "fit.steps": f"{duration(stepping)} of steps of {costs.step:.2g} s, {duration(rest)} for validations and all "
+        f"that is written, {duration(budget.started)} to start",
+        "fit.validate_every": f"a validation takes {duration(costs.validation)}; all together are to take "
+        f"{100 * VALIDATING:.0f} % of the time, or to be three",
+        "fit.accumulate": f"more than {candidate.batch} windows at once do not fit into the memory",
+        "loader.batch": f"{candidate.images} a step, {few if candidate.images < 8 else f'as in {_RECIPES}'}{memory}",
+        "loader.workers": "as measured",
+        "device.precision": "as measured: what this hardware computes with by default, or what was asked for",
+    }

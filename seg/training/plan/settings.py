@@ -1,0 +1,82 @@
+"""What the data and a candidate settle about a training, before anything is measured."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+from seg.training.plan.candidates import Candidate
+from seg.training.plan.facts import Facts
+
+GIANT = 4  # times the pixels of the largest window: larger images are predicted in windows
+THIN = 8.0  # pixels across
+RARE = 0.02  # of the pixels
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a training may take, and what it begins with.
+
+    Attributes:
+        minutes: of all seeds together.
+        started: seconds that a training needs before its first step can be prepared.
+        memory: bytes of the process, or of the GPU; None: unknown, and not looked at.
+        encoder_name, encoder_weights: of the model, and the file with its first weights; None: at random.
+        precision: that is measured.
+        workers: loading processes that are measured.
+        machine: in words.
+    """
+
+    minutes: float
+    started: float
+    memory: int | None
+    encoder_name: str
+    encoder_weights: str | None
+    precision: str
+    workers: int
+    machine: str
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+    def within(self, minutes: float, memory: int | None) -> Self:
+        """Return the same for other minutes, and for other bytes where they are given."""
+        return replace(self, minutes=minutes, memory=memory if memory is not None else self.memory)
+
+
+def groups_of(facts: Facts) -> dict[str, str]:
+    """Return the choices of groups beside the model."""
+    return {
+        "loss": "ce_lovasz",
+        "scheduler": "poly",
+        "average": "ema",
+        "inference": "sliding" if in_windows(facts) else "whole",
+    }
+
+
+def options_of(facts: Facts, candidate: Candidate, budget: Budget) -> dict[str, Any]:
+    """Return the options that do not depend on how many steps there are."""
+    options: dict[str, Any] = {
+        "loader.batch": candidate.batch,
+        "loader.workers": budget.workers,
+        "augment.crop.size": list(candidate.crop),
+        "augment.crop.scale": [0.75, 1.5],
+        "augment.flip.vertical": not facts.upright,
+        "optimizer.lr": 2.0e-3 if budget.encoder_weights is None else 3.0e-3,
+        "device.precision": budget.precision,
+        "model.encoder_name": budget.encoder_name,
+    }
+    if facts.thinnest < THIN or facts.shares[facts.rarest] < RARE:
+        options["augment.crop.wanted"] = 0.33
+    if candidate.accumulate > 1:
+        options["fit.accumulate"] = candidate.accumulate
+    if budget.encoder_weights is not None:
+        options |= {"model.encoder_weights": budget.encoder_weights, "rates.encoder": 0.2}
+    if in_windows(facts):
+        options["inference.window"] = max(candidate.crop)
+    return options
+
+
+def in_windows(facts: Facts) -> bool:
+    """Tell whether the validation images are so large that they are predicted in windows."""
+    height, width = facts.largest
+    return height * width > GIANT * Candidate.MOST
