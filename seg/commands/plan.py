@@ -40,10 +40,10 @@ def plan(config: "DictConfig") -> None:
     make_folder(cfg["recipe"].parent, "destination")
     write_json(cfg["recipe"].with_suffix(".json"), kept.plain())
     write_text(cfg["recipe"], found.recipe.about(kept.data).text())
-    log.info("\n".join(kept.facts.lines()))
-    seeds = f" --multirun seed={','.join(map(str, range(found.length.seeds)))}" if found.length.seeds > 1 else ""
+    for line in kept.facts.lines():
+        log.info(line)
     log.info(f"written to {cfg['recipe']}: {found.length.steps} steps, and the reason of each choice; train by it:")
-    log.info(f"  seg-train --config-dir {cfg['destination']} experiment={cfg['name']}{seeds}")
+    log.info(f"  seg-train --config-dir {cfg['destination']} experiment={cfg['name']}{found.seeds}")
 
 
 def _request(config: "DictConfig") -> dict[str, Any]:

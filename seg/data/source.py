@@ -90,6 +90,8 @@ class Source:
 
     def __post_init__(self) -> None:
         checks.choice("data.cache", self.cache, (None, *CACHES))
+        for name in ("image_template", "template", "instance_template"):
+            checks.text(f"data.{name}", getattr(self, name))
         if self.render is not None and not callable(self.render):
             raise ValueError(
                 f"data.render: expected null, or the options of data=synthetic, got {self.render!r}; leave it out, or "

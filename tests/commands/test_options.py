@@ -29,6 +29,7 @@ MINIMAL = {
     "diagnose": ["checkpoint=x.pt", "images=x", "destination=z"],
     "evaluate": ["checkpoint=x.pt", "images=x", "masks=y", "destination=z"],
     "export": ["checkpoint=x.pt", "destination=z.onnx"],
+    "plan": ["data.train.images=x", "data.train.masks=y", "minutes=3", "destination=z"],
     "predict": ["checkpoint=x.pt", "images=x", "destination=z"],
     "preprocess": ["source=x", "destination=y", "labels=cityscapes"],
     "train": ["data.train.images=x", "data.train.masks=y"],
@@ -60,7 +61,8 @@ def call(name: str, words: list[str]) -> None:
     if name == "train":
         request(plain(config), HydraConfig.get().runtime.choices)
     else:
-        getattr(importlib.import_module(f"seg.commands.{name}"), name)(config)
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):  # as it is while Hydra runs a command
+            getattr(importlib.import_module(f"seg.commands.{name}"), name)(config)
 
 
 def test_all_commands_are_walked() -> None:

@@ -236,6 +236,7 @@ def test_a_request_that_cannot_work(data: Path, options: list[str], message: str
         ("weighting=uncertainty weighting.rate=a", "weighting.rate: expected a number above 0, got 'a'; give one"),
         ("inference=sliding inference.window=a", "inference.window: expected a whole number .*, got 'a'; give such as"),
         ("device.accelerator=tpus", "device.accelerator: expected auto, .*, got 'tpus'; choose one"),
+        ("data.template=null", "data.template: expected a text, got None; give one"),
         ("device.devices=0", "device.devices: expected a whole number of at least 1, got 0; give one"),
     ],
 )

@@ -20,6 +20,12 @@ class Plan:
     recipe: Recipe
     length: Length
 
+    @property
+    def seeds(self) -> str:
+        """What a command line adds where there is time for several seeds."""
+        seeds = ",".join(map(str, range(self.length.seeds)))
+        return f" --multirun seed={seeds}" if self.length.seeds > 1 else ""
+
 
 def choose(facts: Facts, measured: Sequence[Sequence[Measured]], budget: Budget) -> Plan:
     """Plan a training.
