@@ -59,8 +59,13 @@ _ROOMS = (
 )
 
 
-def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[str] = ()) -> "Trained":
+def load(
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], device: str = "auto", *, trust: Sequence[str] = ()
+) -> "Trained":
     """Load a trained model from a checkpoint or an exported file; see `seg.inference.trained.load`.
+
+    Several, ``["a/best.pt", "b/best.pt"]`` or ``"runs/dice-*"``, predict the mean of their probabilities; see
+    `seg.inference.members.files_of` for what may be named.
 
     >>> import seg
     >>> model = seg.load("runs/first/best.pt")  # prints as what it is: model, classes, images, score
@@ -68,9 +73,8 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
     >>> mask.shape == image.shape[:2]
     True
     """
-    from seg.inference.trained import load
-
-    return load(path, device, trust=trust)
+    loaded: Trained = import_module("seg.inference.members").load(path, device, trust=trust)
+    return loaded
 
 
 def __getattr__(name: str) -> Any:

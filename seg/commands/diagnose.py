@@ -81,11 +81,11 @@ def _subject(cfg: dict[str, Any]) -> "tuple[nn.Module, Normalization, Reading]":
 
     from seg import models
     from seg.images import RGB
-    from seg.inference import runtime, trained
+    from seg.inference import members, runtime, trained
 
     if cfg["checkpoint"] is not None:
-        runtime.refuse(cfg["checkpoint"])
-        loaded = trained.load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"]))
+        runtime.refuse(file := members.only(cfg["checkpoint"]))
+        loaded = trained.load(file, cfg["device"], trust=trusted_modules(cfg["trust"]))
         return loaded.regularized(), (loaded.mean, loaded.std), loaded.reading
     torch.manual_seed(cfg["seed"])
     fresh = Deferred(cfg["model"], "model").given(classes=cfg["classes"])()

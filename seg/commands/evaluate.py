@@ -53,7 +53,7 @@ def evaluate(config: "DictConfig") -> None:
         subject,
         wanted,
         where,
-        record=Path(cfg["checkpoint"]).parent if cfg["checkpoint"] else None,
+        record=cfg["checkpoint"][0].parent if len(cfg["checkpoint"]) == 1 else None,
         **{"number": cfg["pictures"], **{key: cfg[key] for key in ("save_masks", "attributes", "overwrite")}},
     )
     if cfg["json"]:
@@ -78,11 +78,9 @@ def _subject(cfg: dict[str, Any], where: "Pairing") -> "Subject":
         cfg["checkpoint"],
         where,
         infer=inference_of(cfg["inference"]),
-        device=cfg["device"],
         trust=trusted_modules(cfg["trust"]),
         temperature=None if given == [None] * 3 else Temperature(*given),
-        batch=cfg["batch"],
-        workers=cfg["workers"],
+        **{key: cfg[key] for key in ("device", "batch", "workers")},
     )
 
 
@@ -93,6 +91,7 @@ def _request(config: "DictConfig") -> dict[str, Any]:
         ValueError: what is missing, or does not go together.
     """
     from seg.files import checks
+    from seg.inference.members import files_of
 
     if config.predictions is None:
         for key in ("checkpoint", "images"):
@@ -113,7 +112,8 @@ def _request(config: "DictConfig") -> dict[str, Any]:
     checks.file("attributes", cfg["attributes"], "a table of the images")
     checks.whole("batch", cfg["batch"], 1, 1 << 16)
     checks.whole("workers", cfg["workers"], 0, 1024)
-    if cfg["checkpoint"] is None:
+    cfg["checkpoint"] = [] if cfg["checkpoint"] is None else files_of(cfg["checkpoint"])
+    if not cfg["checkpoint"]:
         checks.idle("batch", cfg["batch"], 1, "checkpoint")
         checks.idle("workers", cfg["workers"] or 2, 2, "checkpoint")  # 0: that is how predictions are read
     if cfg["save_masks"] and cfg["predictions"] is not None:

@@ -25,14 +25,15 @@ def export(config: "DictConfig") -> None:
     from seg.images.oddities import left_out_pages
     from seg.inference import export, runtime
     from seg.inference.examples import calibration_images
-    from seg.inference.trained import load
+    from seg.inference.members import files_of, load
 
     cfg: dict[str, Any] = plain(config)
     path, size, int8 = Path(str(cfg["destination"])), cfg["size"], cfg["int8"]
     export.check_request(path, size, int8=int8 is not None, overwrite=cfg["overwrite"])
-    runtime.refuse(cfg["checkpoint"])
+    for file in (files := files_of(cfg["checkpoint"])):
+        runtime.refuse(file)
     calibrate = calibration_images(str(int8)) if int8 is not None else []
-    trained = load(cfg["checkpoint"], "cpu", trust=trusted_modules(cfg["trust"]))
+    trained = load(files, "cpu", trust=trusted_modules(cfg["trust"]))
     if text := left_out_pages(calibrate, trained.reading):
         log.warning(text)
     for line in export.export_trained(trained, path, size=size, argmax=cfg["argmax"], calibrate=calibrate).lines:

@@ -42,13 +42,12 @@ def _wanted(name: str, node: Any, options: Mapping[str, Any]) -> Wanted:
     return Wanted(name, deferred, takes, when)
 
 
-def name_left_out(wanted: Sequence[Wanted], checkpoint: str | None) -> None:
-    """Name the metrics of the run of a checkpoint that are not wanted here, such as those of the user's own."""
-    record = Path(checkpoint or "").parent / CONFIG
-    if checkpoint is None or not record.is_file():
-        return
+def name_left_out(wanted: Sequence[Wanted], checkpoints: Sequence[Path]) -> None:
+    """Name the metrics of the runs of checkpoints that are not wanted here, such as those of the user's own."""
+    records = [record for file in checkpoints if (record := file.parent / CONFIG).is_file()]
     names = {each.name for each in wanted} | {"loss"}
-    if left := [name for name in read_config(record).get("metric") or () if name not in names]:
+    found = dict.fromkeys(name for record in records for name in read_config(record).get("metric") or ())
+    if left := [name for name in found if name not in names]:
         log.info(f"not computed, though the run has it: {', '.join(left)}; metric=[default,NAME] computes one")
 
 

@@ -3,7 +3,6 @@
 seg-predict checkpoint=FILE images=DIR destination=DIR
 """
 
-import hashlib
 import logging
 from dataclasses import fields, replace
 from pathlib import Path
@@ -26,16 +25,18 @@ def main() -> None:
 def predict(config: "DictConfig") -> None:
     """Predict what is not there already, and say what was written; a bad image fails the command at its end."""
     from seg.commands.cli.targets import inference_of
-    from seg.inference.folder import predict_folder
+    from seg.inference.folder import check_members, predict_folder
+    from seg.inference.members import digest, files_of, load
     from seg.inference.outputs import Products
-    from seg.inference.trained import load
 
     cfg: dict[str, Any] = plain(config)
     products = Products(**{field.name: cfg[field.name] for field in fields(Products)})
     infer = inference_of(cfg["inference"])
-    trained = replace(load(cfg["checkpoint"], cfg["device"], trust=trusted_modules(cfg["trust"])), infer=infer)
-    with Path(cfg["checkpoint"]).open("rb") as file:
-        made_by = {"model": hashlib.file_digest(file, "sha256").hexdigest(), "inference": cfg["inference"]}
+    files = files_of(cfg["checkpoint"])
+    check_members(products, len(files))
+    trained = replace(load(files, cfg["device"], trust=trusted_modules(cfg["trust"])), infer=infer)
+    digests = list(map(digest, files))
+    made_by = {"model": digests if len(files) > 1 else digests[0], "inference": cfg["inference"]}
     summary = predict_folder(
         trained,
         cfg["images"],

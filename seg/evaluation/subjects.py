@@ -27,8 +27,9 @@ from seg.data.source import PairFiles, check, check_classes, check_labels, files
 from seg.evaluation.evaluate import Evaluation, evaluate, evaluation_of, find_temperature
 from seg.files import checks
 from seg.images import Image, read_image, read_mask
-from seg.inference import trained
+from seg.inference import members, trained
 from seg.inference.heads import heads_of, judged_heads, meters_of
+from seg.inference.members import Checkpoints
 from seg.inference.memory import memory_for
 from seg.inference.sizes import sizes_of
 from seg.labels import IGNORE, LabelMap
@@ -137,7 +138,7 @@ class Subject:
 
 
 def of_checkpoint(
-    checkpoint: str | Path,
+    checkpoint: Checkpoints,
     where: Pairing,
     *,
     infer: Callable[[inference.Model], inference.Model] = inference.whole,
@@ -147,19 +148,23 @@ def of_checkpoint(
     batch: int = 1,
     workers: int = 0,
 ) -> Subject:
-    """Take a model on images with masks.
+    """Take a model, or several as one, on images with masks.
+
+    Args:
+        checkpoint: see `seg.inference.members.files_of`.
 
     Raises:
         ValueError: files that do not pair up, or classes of others.
     """
-    model = replace(trained.load(checkpoint, device, trust=trust), infer=infer)
+    files = members.files_of(checkpoint)
+    model, checkpoint = replace(members.load(files, device, trust=trust), infer=infer), members.shown(files)
     if model.certain and temperature is not None:
         raise ValueError(
             f"temperature: expected none with '{checkpoint}', which gives masks alone (argmax=true), got "
             f"{temperature.value!r}; leave it out, or export with argmax=false"
         )
     by_name = partial(pair, image_template=where.image_template, template=where.template)
-    check_labels(model.labels, where.masks, str(checkpoint))
+    check_labels(model.labels, where.masks, checkpoint)
     pairs = by_name(where.images, where.masks, only=where.names)
     for size in dict.fromkeys(sizes_of(one.image for one in pairs)) if model.size is not None else ():
         model.check_size(*size)
@@ -173,7 +178,7 @@ def of_checkpoint(
         pairs = with_instances(pairs, where.masks, where.instances, **templates)
     others: list[Pair] = []
     if temperature is not None and temperature.value == FIT:
-        check_labels(model.labels, temperature.masks, str(checkpoint))
+        check_labels(model.labels, temperature.masks, checkpoint)
         others = by_name(temperature.images, temperature.masks)
         if same := {p.image.resolve() for p in pairs} & {p.image.resolve() for p in others}:
             log.warning(
@@ -189,7 +194,7 @@ def of_checkpoint(
         return image, *model.predict_marked(image)
 
     def count(meters: Sequence[Meter], facts: dict[str, Any]) -> Evaluation:
-        predict, more = model.infer(model.heads.joined(model.model)), list(meters)
+        predict, more = model.predictor(), list(meters)
         with memory_for("lower batch, cut the images into tiles, or give device=cpu"):
             if temperature is not None:
                 facts |= _fitted(model, others, batches) if others else {"temperature": temperature.value}
@@ -205,15 +210,16 @@ def of_checkpoint(
                 final=True,
             )
 
-    named, files = {"checkpoint": str(checkpoint)}, files_of(pairs, checked)
-    return Subject(named, model.labels, pairs, count, example, model.certain, files)
+    told: dict[str, Any] = {"members": list(map(str, files))} if len(files) > 1 else {}
+    of_model = {"checkpoint": checkpoint}, model.labels, pairs, count, example, model.certain
+    return Subject(*of_model, files_of(pairs, checked), told)
 
 
 def _fitted(model: trained.Trained, pairs: list[Pair], batches: Callable[..., Iterable[Batch]]) -> dict[str, Any]:
     """Fit the temperature; return it, and what it was fitted on."""
     most = max(64, min(10_000, 2**26 // (model.labels.classes * len(pairs))))  # 256 MB of logits
     loader = batches(pairs, _checked(model, pairs, "temperature"), "fitting the temperature")
-    value = find_temperature(model.infer(model.model), loader, most=most)
+    value = find_temperature(model.predictor(heads=False), loader, most=most)
     return {"temperature": value, "temperature_fitted_on": {"images": len(pairs), "pixels_per_image": most}}
 
 

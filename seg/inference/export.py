@@ -232,7 +232,8 @@ def quantize(path: str | os.PathLike[str], images: Callable[[], Iterable[NDArray
             # unsigned activations: of a trained U-Net, OpenVINO changed three times as many pixels with signed ones;
             # weights of 7 bits: x86 processors without VNNI add products of 8 bits in 16, which 8-bit weights overflow
             kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8, "reduce_range": True}
-            quantize_static(str(path), str(temporary), Reader(), per_channel=True, **kinds)
+            apart = _after_logits(onnx.load(path))
+            quantize_static(str(path), str(temporary), Reader(), per_channel=True, nodes_to_exclude=apart, **kinds)
             model = onnx.load(temporary)
             onnx.helper.set_model_props(model, {e.key: e.value for e in onnx.load(path).metadata_props})
             onnx.save(model, temporary)
@@ -245,6 +246,17 @@ def quantize(path: str | os.PathLike[str], images: Callable[[], Iterable[NDArray
     finally:
         logging.root.setLevel(level)
     return sum(changed) / len(changed)
+
+
+def _after_logits(model: Any) -> list[str]:
+    """Name the nodes that sum the probabilities of an ensemble: 8 bits for logarithms from 0 to -100 are too coarse."""
+    later: set[str] = set()
+    named = []
+    for node in model.graph.node:  # in the order in which they are computed
+        if node.op_type == "LogSoftmax" or later & {*node.input}:
+            later |= {*node.output}
+            named.append(node.name)
+    return named
 
 
 def check_request(path: str | os.PathLike[str], size: Any, *, int8: bool = False, overwrite: bool = True) -> None:

@@ -18,20 +18,25 @@ from typing import Any
 from seg.data.pairs import one
 from seg.data.pairs.folders import check_apart, list_names
 from seg.data.pairs.images import images_of
-from seg.files import held, make_folder, write_json
+from seg.files import held, make_folder, write_csv, write_json
 from seg.files.manifest import Manifest, Record
 from seg.files.notebook import said, table
 from seg.images.oddities import left_out_pages
+from seg.inference.disagreement import Disagreement
+from seg.inference.ensemble import Ensemble
 from seg.inference.heads import check_views, heads_of, warn_of_others
 from seg.inference.image import TIFF, predict_image
 from seg.inference.outputs import FOLDERS, Kind, Products
 from seg.inference.sizes import sizes_of
 from seg.inference.trained import Trained
+from seg.models.heads import Heads
 from seg.report.progress import going_on, track
 from seg.runs import BOXES
 from seg.tasks.boxes import BoxRules
 
 log = logging.getLogger(__name__)
+
+DISAGREEMENT = "disagreement.csv"
 
 Paths = dict[Kind, Path]
 """Where the files of one image lie, all that there may be."""
@@ -91,7 +96,10 @@ def predict_folder(
     products = Products() if products is None else products
     kinds = products.kinds
     _check_certain(trained, kinds)
+    check_members(products, len(trained.model.members) if isinstance(trained.model, Ensemble) else 1)
     trained = _with_boxes(trained, kinds, products.boxes)
+    if products.disagreement:
+        trained = replace(trained, heads=Heads({**trained.heads.named, Disagreement.name: Disagreement()}))
     warn_of_others(trained.model, "what is predicted into a folder")
     source = one(source, "images")
     images = images_of(source, image_template)
@@ -114,16 +122,16 @@ def predict_folder(
             trained.labels.save(destination / "labels.yaml")
             _say_others(destination, {path for paths in targets.values() for path in paths.values()})
             again = overwrite or made_by is None
-            todo = [
-                name
-                for name, path in images.items()
-                if again or not manifest.unchanged(name, path, partial(_extent, targets[name]))
-            ]
+            there = {} if again else _unchanged(images, targets, manifest)
+            todo = [name for name in images if name not in there]
             outcomes: list[list[Kind] | str] = []
             before, total = len(images) - len(todo), len(images)
             with going_on(lambda: "" if again else f"{before + len(outcomes):,} of {total:,} images done"):
                 for outcome in _predict_each(trained, todo, images, targets, manifest, kinds, products):
-                    outcomes.append(outcome)
+                    outcomes.append(outcome if isinstance(outcome, str) else outcome["kinds"])
+                    if not isinstance(outcome, str):
+                        there[outcome["file"]] = outcome.get("scores", {})
+        _write_disagreement(there if "disagreement" in kinds else None, destination)
         _join_boxes([paths["boxes"] for paths in targets.values()] if "boxes" in kinds else None, destination)
     failures = tuple(outcome for outcome in outcomes if isinstance(outcome, str))
     written = {kind for outcome in outcomes if not isinstance(outcome, str) for kind in outcome}
@@ -138,8 +146,8 @@ def _predict_each(
     manifest: Manifest,
     kinds: Sequence[Kind],
     products: Products,
-) -> Iterator[list[Kind] | str]:
-    """Predict and record what is to do; yield the kinds that were written for each image, or why it failed."""
+) -> Iterator[Record | str]:
+    """Predict and record what is to do; yield the record of each image, or why it failed."""
     alone, halves, total = len(todo) == 1, products.probabilities == "float16", len(images)
     for name in todo if len(todo) < 2 else track(todo, "predicting", total, total - len(todo), "images"):
         path, paths = images[name], targets[name]
@@ -149,15 +157,21 @@ def _predict_each(
             older.unlink(missing_ok=True)
         wanted = {kind: paths[kind] for kind in kinds}
         try:
-            written = predict_image(trained, path, wanted, f"{name}{path.suffix}", halves=halves, alone=alone)
+            written, scores = predict_image(trained, path, wanted, f"{name}{path.suffix}", halves=halves, alone=alone)
         except ValueError as error:
             yield str(error)
             continue
         record = {"file": name, "status": "converted", "size": before.st_size, "mtime_ns": before.st_mtime_ns}
-        record |= {"kinds": written}
+        record |= {"kinds": written} | ({"scores": scores} if scores else {})
         size, time = _extent(paths, record)
         manifest.append({**record, "mask_size": size, "mask_mtime_ns": time})
-        yield written
+        yield record
+
+
+def _unchanged(images: Mapping[str, Path], targets: Mapping[str, Paths], manifest: Manifest) -> dict[str, Any]:
+    """Return the scores, if any, of the images whose files are all there, as this call would write them."""
+    records = ((name, manifest.unchanged(name, path, partial(_extent, targets[name]))) for name, path in images.items())
+    return {name: record.get("scores", {}) for name, record in records if record is not None}
 
 
 def _extent(paths: Paths, record: Record) -> tuple[int, int]:
@@ -186,6 +200,22 @@ def _check_certain(trained: Trained, kinds: Sequence[Kind]) -> None:
         raise ValueError(
             f"{min(wanted)}: expected a model that gives logits, got '{trained.path}', which was exported with "
             "argmax=true; export it without, or leave this out"
+        )
+
+
+def check_members(products: Products, members: int) -> None:
+    """Refuse the disagreement of one model.
+
+    Args:
+        members: number of models that predict together.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if products.disagreement and members == 1:
+        raise ValueError(
+            "disagreement: expected several checkpoints, which may disagree, got one; give checkpoint=[a.pt,b.pt], or "
+            "leave it out"
         )
 
 
@@ -265,6 +295,18 @@ def _say_others(destination: Path, targets: set[Path]) -> None:
             f"warning: {len(others)} pictures in {destination} belong to none of these images, such as {others[0]}; "
             "they stay"
         )
+
+
+def _write_disagreement(scores: Mapping[str, Mapping[str, float]] | None, destination: Path) -> None:
+    """Write the images on which the members disagree the most first; with None, remove that of an earlier call."""
+    path = destination / DISAGREEMENT
+    if scores is None:
+        if (destination / "disagreement").is_dir():  # else it is not ours
+            path.unlink(missing_ok=True)
+        return
+    columns = ("disagreement", "confidence")
+    order = sorted(scores, key=lambda name: (-scores[name]["disagreement"], name))
+    write_csv(path, ("image", *columns), ((name, *(f"{scores[name][key]:.6g}" for key in columns)) for name in order))
 
 
 def _join_boxes(parts: Sequence[Path] | None, destination: Path) -> None:

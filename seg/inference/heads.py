@@ -4,7 +4,8 @@ A head that is evaluated has ``channels``, the number of maps that it predicts; 
 ``meter(images, names)``, which returns a meter whose ``update`` takes ``(output, logits, mask, index)``
 (`seg.metrics.meters`) and which is told ``instances``, if it takes them. It may have ``draw(picture, output, logits,
 palette)``, which draws what it predicts for one image on a picture of it, and ``check()``, which raises ValueError
-where something is missing to evaluate it. Heads without ``meter`` are trained, and left out otherwise.
+where something is missing to evaluate it. Heads without ``meter`` are trained, and left out otherwise. Of an ensemble
+those take part that have ``to_mean(maps)``, what of several members can be averaged, and ``from_mean(mean)``, its maps.
 """
 
 import logging
@@ -19,6 +20,8 @@ from torch import nn
 
 from seg.data.pairs import Pair
 from seg.images import read_instances
+from seg.inference.disagreement import Disagreement
+from seg.inference.ensemble import Ensemble
 from seg.inference.padding import whole
 from seg.inference.windows import sliding
 from seg.metrics.meters import Meter
@@ -36,7 +39,9 @@ def heads_of(model: nn.Module, kind: type = object) -> Heads:
         kind: take only the first head of this class.
     """
     named: dict[str, Any] = {}
-    if isinstance(described := getattr(model, "boxes", None), dict):  # of an exported file
+    if isinstance(model, Ensemble):
+        named = model.merged
+    elif isinstance(described := getattr(model, "boxes", None), dict):  # of an exported file
         named = {"boxes": BoxRules(**described)}
     elif isinstance(heads := getattr(model, "heads", None), nn.ModuleDict):
         named = {name: head for name, head in heads.items() if is_evaluated(head)}
@@ -59,21 +64,25 @@ def meters_of(heads: Heads, names: Sequence[str], pairs: Sequence[Pair]) -> dict
 
 
 def judged_heads(model: nn.Module, infer: Callable[..., Any]) -> Heads:
-    """Return the heads of a model that are evaluated; none, with a warning, where one cannot be predicted or judged."""
+    """Return the heads of a model that are evaluated; none, with a warning, where one cannot be predicted or judged.
+
+    Of an ensemble also how far its members disagree, which any ``infer`` shows.
+    """
     heads = heads_of(model)
+    further = {Disagreement.name: Disagreement()} if isinstance(model, Ensemble) else {}
     try:
         for name, head in heads.named.items():
             getattr(head, "check", lambda: None)()
             check_views(name, infer)
     except ValueError as error:
         log.warning(f"{' and '.join(heads.named)} are left out: {error}")
-        return Heads()
-    return heads
+        return Heads(further)
+    return Heads({**heads.named, **further})
 
 
 def warn_of_others(model: nn.Module, what: str) -> None:
     """Name the heads that are no boxes, which ``what`` (a file, a command) leaves out."""
-    named: Any = model.heads if isinstance(model, WithHeads) else {}
+    named: Any = model.heads if isinstance(model, WithHeads) else getattr(model, "merged", {})
     if others := [name for name, head in named.items() if not isinstance(head, BoxRules)]:
         log.warning(f"{' and '.join(others)}: left out, because {what} holds the segmentation, and boxes, alone")
 

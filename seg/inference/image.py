@@ -13,7 +13,6 @@ from seg.images import MOST_BYTES, Image, limit, tiff_rows
 from seg.images.headers import read_header
 from seg.inference.outputs import Kind, ProductWriter, geo_tags
 from seg.inference.trained import Trained
-from seg.inference.windows import Sliding
 from seg.models import first_line
 from seg.report.console import console
 from seg.report.progress import bulk_progress
@@ -25,8 +24,11 @@ TIFF = {".tif", ".tiff"}
 
 def predict_image(
     trained: Trained, path: Path, paths: Mapping[Kind, Path], name: str, *, halves: bool, alone: bool
-) -> list[Kind]:
-    """Predict an image and write what is wanted, all of it or nothing; return the kinds that were written.
+) -> tuple[list[Kind], dict[str, float]]:
+    """Predict an image and write what is wanted, all of it or nothing.
+
+    Returns:
+        The kinds that were written, and scores of the image, see `seg.inference.outputs.ProductWriter.scores`.
 
     Args:
         paths: of the kinds that are wanted.
@@ -56,7 +58,7 @@ def predict_image(
                 text = first_line(error)
                 raise ValueError(text if text.startswith("image '") else f"image '{path}': {text}") from None
             writer.finish()
-    return list(paths)
+    return list(paths), writer.scores
 
 
 def _check_rows(path: Path, kinds: Collection[Kind], height: int, width: int) -> None:
@@ -79,7 +81,7 @@ def _opened(trained: Trained, path: Path) -> Iterator[tuple[Image | None, Callab
 
     There is no image where it is too large for memory, and the model slides over it.
     """
-    if isinstance(trained.infer(trained.model), Sliding) and path.suffix.lower() in TIFF and _is_large(path):
+    if trained.slides and path.suffix.lower() in TIFF and _is_large(path):
         with tiff_rows(path, trained.reading) as rows:
             yield None, rows, rows.height, rows.width
         return

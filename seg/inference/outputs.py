@@ -15,18 +15,20 @@ from torch import Tensor
 from seg.files import checks, whole, write_json, write_png
 from seg.files.png import PngRows
 from seg.images import Image, as_rgb
+from seg.inference.disagreement import Disagreement
 from seg.labels import LabelMap
 from seg.models.heads import Heads
 from seg.report import pictures
-from seg.tasks.boxes import Boxes, Candidates, as_coco, candidates, select
+from seg.tasks.boxes import Boxes, BoxRules, Candidates, as_coco, candidates, select
 from seg.tasks.boxes.head import shown
 
-Kind = Literal["mask", "overlays", "colors", "confidence", "probabilities", "geotiff", "boxes"]
+Kind = Literal["mask", "overlays", "colors", "confidence", "disagreement", "probabilities", "geotiff", "boxes"]
 
 FOLDERS: Mapping[Kind, str] = {
     "overlays": "overlays/{}.png",
     "colors": "colors/{}.png",
     "confidence": "confidence/{}.png",
+    "disagreement": "disagreement/{}.png",
     "probabilities": "probabilities/{}.npz",
     "geotiff": "geotiff/{}.tif",
     "boxes": "boxes/{}.json",
@@ -46,6 +48,7 @@ class Products:
         overlays: the image beside its tinted copy.
         colors: the mask in the colours of the label map.
         confidence: probability of the predicted class, 255 = 1.
+        disagreement: of the members of an ensemble, 255 = 1, see `seg.inference.disagreement.Disagreement`.
         probabilities: of all classes: None, or as ``uint8``, 255 = 1, or ``float16``.
         geotiff: the mask with the coordinates of an image that is a GeoTIFF.
         boxes: in COCO's form; None = if the model predicts them.
@@ -57,12 +60,13 @@ class Products:
     overlays: bool = True
     colors: bool = False
     confidence: bool = False
+    disagreement: bool = False
     probabilities: Literal["uint8", "float16"] | None = None
     geotiff: bool = True
     boxes: bool | None = None
 
     def __post_init__(self) -> None:
-        for name in ("overlays", "colors", "confidence", "geotiff"):
+        for name in ("overlays", "colors", "confidence", "disagreement", "geotiff"):
             checks.flag(name, getattr(self, name))
         if self.boxes is not None:
             checks.flag("boxes", self.boxes)
@@ -85,7 +89,7 @@ class ProductWriter:
         image: (H, W, channels), for overlays and probabilities; None where it is too large for them.
         geo: tags of `geo_tags`, for the GeoTIFF.
         halves: probabilities as float16, else as uint8, 255 for 1.
-        heads: the one whose maps of boxes come after the logits, if any.
+        heads: whose maps come after the logits: of boxes, and a `seg.inference.disagreement.Disagreement`, if wanted.
         name: of the image, for boxes.
     """
 
@@ -102,12 +106,13 @@ class ProductWriter:
 
     def __post_init__(self, stack: ExitStack) -> None:
         paths = self.paths
-        self.rules: Any = next(iter(self.heads.named.values()), None)
+        self.rules: Any = next((head for head in self.heads.named.values() if isinstance(head, BoxRules)), None)
+        self.sums = {"disagreement": 0.0, "confidence": 0.0}
         self.masks: list[Image] = []
         self.shares: list[NDArray[Any]] = []
         self.candidates: list[Candidates] = []
         # the first one opened is the last to get its name: the mask, see FOLDERS
-        channels: dict[Kind, int] = {"mask": 1, "confidence": 1, "colors": 3}
+        channels: dict[Kind, int] = {"mask": 1, "confidence": 1, "disagreement": 1, "colors": 3}
         self.pictures = {kind: self._picture(stack, paths[kind], n) for kind, n in channels.items() if kind in paths}
         self.spool: IO[bytes] | None = None
         if "geotiff" in paths:  # on the disk that it is for: the system's may be in memory
@@ -121,11 +126,14 @@ class ProductWriter:
         return PngRows(file, self.height, self.width, channels)
 
     def add(self, logits: Tensor) -> None:
-        """Take the next rows: logits (1, classes, h, width), and the maps of boxes if there are any."""
+        """Take the next rows: logits (1, classes, h, width), and the maps of ``heads`` if there are any."""
         logits, outputs = self.heads.split(logits)
-        for maps in outputs.values() if "boxes" in self.paths else ():
-            found = candidates(logits, maps, self.rules.countable)
-            self.candidates.append(Candidates(*(part.cpu() for part in found)))
+        for name, maps in outputs.items():
+            if name == Disagreement.name:
+                self._add_disagreement(maps, logits)
+            elif "boxes" in self.paths:
+                found = candidates(logits, maps, self.rules.countable)
+                self.candidates.append(Candidates(*(part.cpu() for part in found)))
         mask = logits.argmax(1)[0].byte().cpu().numpy()
         self.pictures["mask"].write(mask)
         if "colors" in self.pictures:
@@ -140,6 +148,17 @@ class ProductWriter:
                 self.pictures["confidence"].write(_as_bytes(shares.amax(0)))
             if "probabilities" in self.paths:
                 self.shares.append(shares.half().cpu().numpy() if self.halves else _as_bytes(shares))
+
+    def _add_disagreement(self, maps: Tensor, logits: Tensor) -> None:
+        self.pictures["disagreement"].write(_as_bytes(maps[0, 0]))
+        self.sums["disagreement"] += float(maps.double().sum())
+        self.sums["confidence"] += float(logits.float().softmax(1).amax(1).double().sum())
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Means over the pixels of the image, where disagreement is written: it, and the confidence."""
+        pixels = self.height * self.width
+        return {name: total / pixels for name, total in self.sums.items()} if "disagreement" in self.paths else {}
 
     def finish(self) -> None:
         """Write what takes the whole image."""

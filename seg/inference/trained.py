@@ -26,6 +26,7 @@ from seg.files import checks
 from seg.files.notebook import listed, said, table
 from seg.images import RGB, Image, Reading, read_image
 from seg.inference import runtime
+from seg.inference.ensemble import Ensemble, SlidingTogether
 from seg.inference.sizes import Size, check_size, only_size
 from seg.labels import LabelMap
 from seg.models import checkpoint
@@ -33,6 +34,7 @@ from seg.models.heads import Heads
 from seg.regularizers import attach
 
 FORMAT = 5
+_SLIDING = (inference.Sliding, SlidingTogether)
 
 T = TypeVar("T")
 
@@ -43,7 +45,7 @@ class Trained:
 
     Attributes:
         model: ``(N, channels, H, W) -> logits (N, C, H, W)``, in evaluation mode, without its regularizers; one with
-            further heads is a `seg.models.WithHeads`.
+            further heads is a `seg.models.WithHeads`, several together are a `seg.inference.ensemble.Ensemble`.
         labels: what the classes mean.
         mean, std: of each channel, for images scaled to 0..1.
         reading: bands and range of values that it was trained with.
@@ -121,6 +123,18 @@ class Trained:
         """Return what `read` gives as the model takes it: (1, channels, H, W) float32, normalised, on its device."""
         return inference.normalized(inference.as_tensor(image), self.mean, self.std, self.device)
 
+    def predictor(self, *, heads: bool = True) -> inference.Model:
+        """Return the model as ``infer`` has it: normalised images of any size -> logits, and the maps of ``heads``."""
+        wanted = self.heads if heads else Heads()
+        if isinstance(self.model, Ensemble):
+            return self.model.predictor(self.infer, wanted)
+        return self.infer(wanted.joined(self.model))
+
+    @property
+    def slides(self) -> bool:
+        """Whether it predicts windows, so that an image need not fit into memory."""
+        return isinstance(self.predictor(), _SLIDING)
+
     @torch.inference_mode()
     def strips(self, rows: Callable[[int, int], Image], height: int, width: int) -> Iterator[torch.Tensor]:
         """Yield logits (1, classes, h, width), and the maps of ``heads`` after them, of an image from the top down.
@@ -139,18 +153,19 @@ class Trained:
         def pixels(first: int, last: int) -> torch.Tensor:
             return inference.as_tensor(rows(first, last))
 
-        model = self.infer(self.heads.joined(self.model))
+        model = self.predictor()
         prepare = partial(inference.normalized, mean=self.mean, std=self.std, device=self.device)
         try:
-            if isinstance(model, inference.Sliding):
+            if isinstance(model, _SLIDING):
                 yield from map(inference.finite, model.strips(pixels, height, width, prepare))
             else:
                 yield inference.finite(model(prepare(pixels(0, height))))
         except (MemoryError, RuntimeError) as error:
             if not inference.out_of_memory(error):
                 raise
-            slides = isinstance(model, inference.Sliding)
-            remedy = "give a smaller window" if slides else "predict windows with inference=sliding"
+            remedy = (
+                "give a smaller window" if isinstance(model, _SLIDING) else "predict windows with inference=sliding"
+            )
             raise MemoryError(
                 f"expected memory for {height}x{width} pixels on {self.device}, got none; {remedy}, cut the image "
                 "into tiles, free memory, or take another device"
@@ -195,7 +210,7 @@ class Trained:
         """Predict the mask of what `read` gives, and what draws the predictions of ``heads``, if any, on a picture."""
         if not self.heads:
             return self.predict_read(image), None
-        logits, outputs = self.heads.split(self.infer(self.heads.joined(self.model))(self.inputs(image)))
+        logits, outputs = self.heads.split(self.predictor()(self.inputs(image)))
         mark = partial(self.heads.draw, logits=logits, outputs=outputs, palette=self.labels.palette)
         return logits.argmax(1)[0].byte().cpu().numpy(), mark
 

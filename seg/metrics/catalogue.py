@@ -199,10 +199,22 @@ BOXES = (
     Metric("ap50", "AP of boxes at IoU 0.5"),
     Metric("ap_by_class", "AP of boxes by class", by_class=True),
 )
+DISAGREEMENT = (Metric("disagreement", "disagreement of the members", "low"),)
 
 KNOWN = {
     metric.name: metric
-    for metrics in (LOSS, PIXEL_COUNTS, CALIBRATION, TEMPERED, BOUNDARIES, SURFACE, COMPONENTS, ERRORS, BOXES)
+    for metrics in (
+        LOSS,
+        PIXEL_COUNTS,
+        CALIBRATION,
+        TEMPERED,
+        BOUNDARIES,
+        SURFACE,
+        COMPONENTS,
+        ERRORS,
+        BOXES,
+        DISAGREEMENT,
+    )
     for metric in metrics
 }
 """The catalogue of our own metrics, by name."""

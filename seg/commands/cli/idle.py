@@ -23,7 +23,8 @@ def _is_shared_out(config: Any) -> bool:
 
 
 def _is_exported(checkpoint: Any) -> bool:
-    return Path(str(checkpoint)).suffix.lower() in (".onnx", ".pt2")
+    files = [checkpoint] if isinstance(checkpoint, str) else checkpoint
+    return all(Path(str(file)).suffix.lower() in (".onnx", ".pt2") for file in files)
 
 
 NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {

@@ -6,15 +6,16 @@ from contextlib import suppress
 from pathlib import Path
 
 _TEXTS = frozenset(
-    ("checkpoint", "class_template", "destination", "encoder_weights", "group", "image_template", "images_destination",
+    ("class_template", "destination", "encoder_weights", "group", "image_template", "images_destination",
      "init", "instance_template", "instances_destination", "labels", "measured", "name", "pattern",
      "prediction_template", "reference", "replay", "runs", "source", "template")
 )  # fmt: skip
 """Last parts of the keys whose values are paths, names or patterns, whatever they look like: ``20240105``, ``~/x``."""
 
 _LISTS = frozenset(
-    ("images", "instances", "list", "masks", "order", "predictions", "temperature_images", "temperature_masks")
-)
+    ("checkpoint", "images", "instances", "list", "masks", "order", "predictions", "temperature_images",
+     "temperature_masks")
+)  # fmt: skip
 """Those of which there may be several: ``[a,b]``."""
 
 

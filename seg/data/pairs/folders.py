@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-PRODUCTS = ("overlays/", "colors/", "confidence/", "probabilities/", "geotiff/", "boxes/")
+PRODUCTS = ("overlays/", "colors/", "confidence/", "disagreement/", "probabilities/", "geotiff/", "boxes/")
 """Folders of pictures and maps that seg-predict makes beside its masks."""
 
 

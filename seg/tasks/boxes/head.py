@@ -14,6 +14,7 @@ from seg.tasks.boxes.meter import BoxMeter, Instances, check_library
 
 _GROUPS = 8
 _UNIT = 16.0  # pixels: what a new head answers with, more or less
+_CERTAIN = 1e-6  # a mean centerness as near to 0 or 1 as this is that
 
 
 SHOWN = 0.3
@@ -39,6 +40,14 @@ class BoxRules:
     def meter(self, images: int, names: Sequence[str], instances: Instances | None = None) -> BoxMeter:
         """Return what judges the boxes of a set."""
         return BoxMeter(images, names, countable=self.countable, min_area=self.min_area, instances=instances)
+
+    def to_mean(self, maps: Tensor) -> Tensor:
+        """Return what several models may be averaged by: distances, and the centerness instead of its logit."""
+        return torch.cat([maps[:, :4].float(), maps[:, 4:].float().sigmoid()], 1)
+
+    def from_mean(self, mean: Tensor) -> Tensor:
+        """Return maps (N, 5, H, W) of such a mean."""
+        return torch.cat([mean[:, :4], mean[:, 4:].logit(_CERTAIN)], 1)
 
     def draw(self, picture: Image, output: Tensor, logits: Tensor, palette: Sequence[Color]) -> Image:
         """Draw the good boxes of an image, of maps (5, H, W) and logits (C, H, W)."""
