@@ -48,8 +48,8 @@ class Ensemble(nn.Module):
         """Return what predicts images of any size: each member as ``infer`` has it, then the mean.
 
         Args:
-            heads: some of ``merged``, and a `seg.inference.disagreement.Disagreement` behind them: their maps come after
-                the logits.
+            heads: some of ``merged``, and a `seg.inference.disagreement.Disagreement` behind them; their maps come
+                after the logits.
         """
         own = _of_members(heads)
         parts = [infer(own.joined(member)) for member in self.members]
