@@ -234,8 +234,10 @@ def standings(result: Comparison) -> str:
         about = "of these very runs on new images: one seed shows no more"
     elif any(level.wide is None for level in result.levels):
         about += "; a thin bar, of one seed, is of that very run"
-    told = "A bracket joins levels of which none is called better than another." if len(result.levels) > 1 else ""
-    return f"Best first: a dot per run, the mean (line), and the 95 % interval {about} (bar). {told}".strip()
+    shown = f"dot per run, the mean (line), and the 95 % interval {about} (bar)."
+    if len(result.levels) == 1:
+        return f"A {shown}"
+    return f"Best first: a {shown} A bracket joins levels of which none is called better than another."
 
 
 def cautions(result: Comparison) -> Iterator[str]:

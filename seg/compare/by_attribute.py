@@ -1,11 +1,12 @@
 """What is found on slices of the images, told: sentences, a table for each attribute, a figure, files for scripts."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seg.compare.answer import FEW, listed
-from seg.compare.findings import IMAGES, OPPOSITE, SIGNS, Comparison, PairResult
+from seg.compare.answer import FEW, listed, of_which
+from seg.compare.findings import IMAGES, OPPOSITE, SIGNS, Comparison, LevelResult, PairResult
 from seg.compare.slices import Sliced
 from seg.compare.tables import LEGEND, TONES, WORDS
 from seg.data.attributes import Slice
@@ -80,13 +81,16 @@ def section(folder: Path, sliced: Sliced, result: Comparison, reference: str) ->
     cautions = (
         [f"fewer than {_FEW} images, which the intervals take for like all others: {', '.join(few)}"] if few else []
     )
-    yield Bullets([about(sliced), *cautions, *sliced.notes])
+    yield Bullets([*([about(sliced)] if sliced.tests else []), *cautions, *sliced.notes])
     for attribute, parts in sliced.by_attribute.items():
         yield _table(attribute, parts, result, reference)
-    yield Text(
-        f"{metric.title} {metric.symbol}, and in brackets the difference from {code(reference)} with the verdict on "
-        f"the row: {LEGEND}. Better on one slice and open on another does not show that the slices differ."
+    told = (
+        f", and in brackets the difference from {code(reference)} with the verdict on the row: {LEGEND}. Better on one "
+        "slice and open on another does not show that the slices differ"
     )
+    if any(of_which(pair, result) for pair in result.pairs):
+        told += "; * of the seeds that both have, or of all, unpaired, as under Pairs"
+    yield Text(f"{metric.title} {metric.symbol}, mean over seeds{told if sliced.tests else ''}.")
     caption = "Mean over seeds on each slice, with its number of images."
     yield Figure(_draw(folder, sliced, result), caption)
 
@@ -114,10 +118,12 @@ def _table(attribute: str, parts: Sequence[Part], result: Comparison, reference:
         for column, compared in enumerate(columns, start=1):
             mean = next(found.mean for found in compared.levels if found.level == level.level)
             pair = next((p.seen_from(level.level) for p in compared.pairs_with(reference) if p.b == level.level), None)
-            apart = f" ({SIGNS[pair.verdict]} {result.measure.number(pair.difference)})" if pair else ""
-            cells.append(result.measure.number(mean) + apart)
+            apart = ""
             if pair:
+                partly = "*" * bool(of_which(pair, compared))
+                apart = f" ({SIGNS[pair.verdict]} {result.measure.number(pair.difference)}{partly})"
                 tones[row, column] = TONES[pair.verdict]
+            cells.append(result.measure.number(mean) + apart)
         rows.append((level.level, *cells))
     header = (attribute, *(f"{name}: {size:,} images" for name, size in zip(names, sizes, strict=True)))
     return Table(header, rows, numbers=range(1, len(header)), tones=tones)
@@ -126,9 +132,10 @@ def _table(attribute: str, parts: Sequence[Part], result: Comparison, reference:
 def _draw(folder: Path, sliced: Sliced, result: Comparison) -> str:
     """Draw the mean of each level on each slice, below the mean on all images."""
     metric, styles = result.measure, styles_of(level.level for level in result.levels)
+    marks = dict(zip((level.level for level in result.by_rank), itertools.cycle("osD^vPX"), strict=False))
     rows: list[tuple[str, Comparison | None]] = [(f"all images ({result.levels[0].images:,})", result)]
     for attribute, parts in sliced.by_attribute.items():
-        rows.append((attribute, None))
+        rows.append((short(attribute), None))
         rows += [(f"{short(part.value)} ({len(part.images):,})", compared) for part, compared in parts]
     with saved_figure(folder, "slices", (6.6, 1.2 + 0.3 * len(rows))) as axes:
         drawn = {}
@@ -139,7 +146,7 @@ def _draw(folder: Path, sliced: Sliced, result: Comparison) -> str:
             for level in compared.levels:
                 style = styles[level.level]
                 (drawn[level.level],) = axes.plot(
-                    metric.scale * level.mean, place, style.marker, color=style.color, markersize=6, alpha=0.85
+                    metric.scale * level.mean, place, marks[level.level], color=style.color, markersize=6, alpha=0.85
                 )
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
         for label, (_, compared) in zip(axes.get_yticklabels(), rows, strict=True):
@@ -172,7 +179,7 @@ def write_slices(folder: Path, sliced: Sliced, reference: str) -> None:
                 "images": len(part.images),
                 "groups": compared.units,
                 "levels": [_level(level) for level in compared.levels],
-                "pairs": [{key: getattr(pair, key) for key in _PAIR} | _new(pair) for pair in compared.pairs],
+                "pairs": [_pair(pair) for pair in compared.pairs],
             }
             for part, compared in sliced.compared
         ],
@@ -186,13 +193,13 @@ _COLUMNS = (*("attribute", "value", "images", "level", "runs", "mean", "low", "h
 _PAIR = ("a", "b", "seeds", "difference", "interval", "verdict", "p_verdict", "more_seeds", "more_images")
 
 
-def _new(estimate: Any) -> dict[str, Any]:
-    return {"interval_new_seeds": estimate.wide}
-
-
-def _level(level: Any) -> dict[str, Any]:
+def _level(level: LevelResult) -> dict[str, Any]:
     told = {key: getattr(level, key) for key in ("level", "seeds", "mean")}
-    return told | {"interval": level.of_these_runs} | _new(level)
+    return told | {"interval": level.of_these_runs, "interval_new_seeds": level.wide}
+
+
+def _pair(pair: PairResult) -> dict[str, Any]:
+    return {key: getattr(pair, key) for key in _PAIR} | {"interval_new_seeds": pair.wide}
 
 
 def _rows(sliced: Sliced, reference: str) -> Iterator[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from conftest import Script, fails
 from made_runs import made_counts, write_run
 from made_scores import World
 
-from seg.compare.by_attribute import sentences
+from seg.compare.by_attribute import section, sentences
 from seg.compare.findings import Comparison
 from seg.compare.multiplicity import adjusted, holm_steps, shaffer_steps
 from seg.compare.scores import LevelScores
@@ -24,6 +24,7 @@ from seg.compare.slices import Sliced, compare_slices
 from seg.compare.statistics import compare
 from seg.compare.variance import strongest
 from seg.data.attributes import Slice, Slices
+from seg.report.document import to_markdown
 
 IMAGES = 40
 NIGHT, DAY = tuple(range(0, IMAGES, 3)), tuple(i for i in range(IMAGES) if i % 3)
@@ -157,6 +158,16 @@ def test_sentences_say_where() -> None:
     assert said(found, **dict.fromkeys(five, "better")) == [
         "`a` against `b`, by `time`: better for `v0`, `v1`, `v2`, `v3` and `v4` by 4.0 to 4.0 points."
     ]
+
+
+def test_one_level_has_scores_and_no_verdicts(tmp_path: Path) -> None:
+    samples = made(1)
+    found = compare_slices(samples, parted(night=NIGHT, day=DAY))
+    assert (found.tests, list(sentences(found, "a"))) == (0, [])
+    text = to_markdown("", list(section(tmp_path, found, compare(samples, draws=100), "a")))
+    assert "verdict" not in text
+    means = [100 * compared.levels[0].mean for _, compared in found.compared]
+    assert f"| a | {100 * compare(samples, draws=100).levels[0].mean:.1f} | {means[0]:.1f} | {means[1]:.1f} |" in text
 
 
 def test_of_an_error_less_is_better_on_a_slice() -> None:
