@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from seg.compare.evidence import Entry
+from seg.compare.evidence import Entry, machines
 from seg.compare.study import Level
 from seg.report.document import Block, Table, Text
 
@@ -30,7 +30,7 @@ def brief(value: float) -> str:
 
 def same_machine(levels: Sequence[Level]) -> bool:
     """Tell whether all runs were made on one kind of machine."""
-    return len({entry.machine for level in levels for entry in level.entries}) == 1
+    return machines([entry for level in levels for entry in level.entries]) == 1
 
 
 def costs(levels: Sequence[Level]) -> Iterator[Block]:

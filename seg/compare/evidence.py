@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,11 +80,6 @@ class Entry(runs.RunRecord):
         return self.seconds if self.lines else None
 
     @property
-    def machine(self) -> str:
-        """The kind of machine that it was made on: system, cores, threads and GPUs."""
-        return json.dumps([self.environment.get(key) for key in _MACHINE])
-
-    @property
     def steps(self) -> int | None:
         """Optimizer steps that were asked for; None of a run that was asked for epochs."""
         steps = self.config["fit"].get("steps")
@@ -103,6 +98,16 @@ class Entry(runs.RunRecord):
             return None
         images = sum(line["images_per_second"] * line["seconds"] for line in self.lines)
         return float(images / max(self.seconds, 1e-9))
+
+
+def machines(entries: Sequence[Entry]) -> int:
+    """Count the kinds of machine that runs were made on, by system, processor, cores, threads and GPUs.
+
+    The processor counts where all runs tell it; older versions did not.
+    """
+    told = all("cpu" in entry.environment for entry in entries)
+    keys = (*_MACHINE, *(["cpu"] if told else []))
+    return len({json.dumps([entry.environment.get(key) for key in keys]) for entry in entries})
 
 
 def is_entry(folder: Path) -> bool:

@@ -213,15 +213,15 @@ def _blocks(
 ) -> Iterator[Block]:
     for sentence in answer(overview):
         yield Text(sentence, strong=True)
+    metric = overview.measure
+    about = "new seeds" if _of_new_seeds(overview) else "new seeds, or, of one seed, for these very runs"
+    yield Figure(_draw(folder, overview, metric), f"Mean over seeds of {metric.title}, with the interval for {about}.")
     names = folders_of(overview.by_value)
     yield Bullets(
         [*cautions, *(f"{value}: the full report is in folder {code(names[value])}" for value in overview.by_value)]
     )
-    metric = overview.measure
     yield Heading(f"{metric.title} {metric.symbol} and rank")
     yield Table(("level", *overview.by_value), list(_scores(overview)), numbers=range(1, len(overview.by_value) + 1))
-    about = "new seeds" if _of_new_seeds(overview) else "new seeds, or, of one seed, for these very runs"
-    yield Figure(_draw(folder, overview, metric), f"Mean over seeds of {metric.title}, with the interval for {about}.")
     yield Heading(f"Compared with {overview.reference}")
     last = f"{' to '.join(list(overview.by_value)[i] for i in (0, -1))}: change"
     header = ("level", *overview.by_value, last, "95 % interval")

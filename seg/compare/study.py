@@ -9,7 +9,7 @@ import numpy as np
 
 from seg import runs
 from seg.compare.conditions import by_level, conditions, only_axis, with_axis
-from seg.compare.evidence import Entry, is_entry, read_entry
+from seg.compare.evidence import Entry, is_entry, machines, read_entry
 from seg.compare.scores import Floats, LevelScores, image_scores
 from seg.metrics.catalogue import Metric
 
@@ -251,8 +251,8 @@ def _environments(entries: Sequence[Entry]) -> Iterator[str]:
     for key in ("seg", "torch", "torchvision", "segmentation_models_pytorch"):
         if len(versions := sorted({str(entry.environment.get(key)) for entry in entries})) > 1:
             yield f"the runs were made with {key} {' and '.join(versions)}"
-    if len(machines := {entry.machine for entry in entries}) > 1:
-        yield f"the runs were made on {len(machines)} kinds of machine: their times do not compare"
+    if (kinds := machines(entries)) > 1:
+        yield f"the runs were made on {kinds} kinds of machine: their times do not compare"
 
 
 def _budget(levels: Sequence[Level]) -> Iterator[str]:

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import seg
@@ -33,6 +34,7 @@ def environment(
         "python": platform.python_version(),
         **libraries,
         "platform": platform.platform(),
+        "cpu": _processor(),
         "cpu_count": os.cpu_count(),
         "torch_threads": threads,
         "precision": precision,
@@ -42,6 +44,16 @@ def environment(
         "choices": {group: choice for group, choice in choices.items() if not group.startswith("hydra")},
         "seed": seed,
     }
+
+
+def _processor() -> str:
+    """Return what the processor is called; nothing where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
 
 
 def _git_state() -> dict[str, Any] | None:

@@ -197,6 +197,14 @@ def test_costs_that_do_not_compare_are_left_out_with_the_reason(tmp_path: Path) 
         assert table.header == ("level", "images")
         assert isinstance(words, Text)
         assert "Seconds and memory are left out: the runs were made on several kinds of machine" in words.text
+    named = with_machine(study, cpu="A")  # the others, of an older version, do not tell: it is not held against them
+    assert "one kind of machine" in next(iter(costs(named.levels))).text
+    all_named = replace(study, levels=tuple(
+        replace(level, entries=tuple(replace(e, environment={**e.environment, "cpu": "A"}) for e in level.entries))
+        for level in study.levels
+    ))  # fmt: skip
+    assert "one kind of machine" in next(iter(costs(all_named.levels))).text
+    assert "several kinds of machine" in next(iter(costs(with_machine(all_named, cpu="B").levels))).text
     first, *others = study.levels
     quiet = replace(first, entries=tuple(replace(entry, memory=None) for entry in first.entries))
     words, table = costs([quiet, *others])
