@@ -24,6 +24,8 @@ IMAGE = "image"
 """The column of names."""
 WORDS = 5
 """A column of numbers with more different ones than these is cut into bins."""
+MOST = 100
+"""Slices that a column may make: of more, each would take its time, and none would say anything."""
 BINS, LEAST = 4, 10
 """Bins of about as many images each, at most, and images that each of them has at least, but for ties."""
 
@@ -197,7 +199,7 @@ def _slices(column: str, cells: Sequence[str], images: Sequence[str]) -> Iterato
     different = {value for value in values if value}
     if len(different) == 1:
         raise _Unfit(f"all images have the same value, '{min(different)}'")
-    if 2 * len(different) > len(known):
+    if 2 * len(different) > len(known) or len(different) > MOST:
         odd = next((cell for cell, number in zip(cells, numbers, strict=True) if cell and number is None), "")
         mixed = f"; '{odd}' is no number, others are" if odd and any(number is not None for number in numbers) else ""
         raise _Unfit(f"{len(different)} values of {len(known)} images part them too finely{mixed}")

@@ -88,7 +88,7 @@ a { color: var(--bar) }
 th.number { white-space: normal; vertical-align: bottom }
 figure { margin: 12px 0 }
 figure img { background: #fff }
-@media (max-width: 600px) { .plot { overflow-x: auto } .plot img { max-width: none; width: 600px } }
+@media (max-width: 600px) { .plot { overflow-x: auto } .plot img { max-width: none; width: 500px } }
 .quiet { color: var(--muted); font-size: 12.5px }
 td.good { background: color-mix(in srgb, #0072b2 20%, transparent) }
 td.bad { background: color-mix(in srgb, #d55e00 22%, transparent) }

@@ -99,6 +99,13 @@ def test_columns_that_part_nothing_are_told(tmp_path: Path) -> None:
         of(tmp_path, *[""] * 20)
 
 
+def test_a_column_of_very_many_words_is_told(tmp_path: Path) -> None:
+    images = [str(i) for i in range(606)]
+    with pytest.raises(ValueError, match="'x' is left out: 101 values of 606 images part them too finely"):
+        of(tmp_path, *(f"site{i % 101}" for i in range(606)), images=images)
+    assert len(of(tmp_path, *(f"site{i % 100}" for i in range(606)), images=images).slices) == 100
+
+
 @pytest.mark.parametrize("bad", ["nan", "NaN", "inf", "-inf"])
 def test_a_number_that_is_none_is_refused(tmp_path: Path, bad: str) -> None:
     with pytest.raises(ValueError, match=f"column 'x', got {float(bad)} for 'val/03'; leave the cell empty"):
