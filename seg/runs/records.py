@@ -156,14 +156,16 @@ def read_per_image(path: str | os.PathLike[str]) -> PerImage:
         ValueError: no such file, other columns, or not every class once for every image.
     """
     rows = [row for _, row in _rows(Path(path), COLUMNS)]
-    images, classes = (tuple(dict.fromkeys(row[column] for row in rows)) for column in (0, 1))
-    if not rows or [row[:2] for row in rows] != [[image, name] for image in images for name in classes]:
+    names = [[row[column] for row in rows] for column in (0, 1)]
+    images, classes = (tuple(dict.fromkeys(column)) for column in names)
+    wanted = [[image for image in images for _ in classes], list(classes) * len(images)]
+    if not rows or names != wanted:
         raise ValueError(
             f"run: expected each of {len(classes)} classes once for each of {len(images)} images in '{path}', got "
             f"{len(rows)} rows; the file was edited or cut short"
         )
     try:
-        counts = np.array([row[2:] for row in rows]).astype(np.int64).reshape(len(images), len(classes), 3)
+        counts = np.array([[*map(int, row[2:])] for row in rows], np.int64).reshape(len(images), len(classes), 3)
     except ValueError as error:
         raise ValueError(f"run: expected whole numbers of pixels in '{path}', got something else ({error})") from None
     return PerImage(images, classes, counts)
