@@ -138,11 +138,11 @@ def read_entry(folder: Path) -> Entry:
 def _read(folder: Path) -> Entry:
     record = runs.read(folder)
     json.dumps(record.config)  # TypeError for what no configuration holds, such as dates
-    judged, epochs = _judged(folder), record.config["fit"]["epochs"]
+    judged, epochs = read_judged(folder), record.config["fit"]["epochs"]
     if record.done is None and (judged is None or (folder / runs.LAST).exists()):
         raise ValueError(f"not complete: {len(record.lines)} of {epochs} epochs")
     table = runs.read_per_image(folder / runs.PER_IMAGE)
-    _check(table, folder)
+    check_counts(table, folder)
     scores = _scores(judged if judged is not None else (record.done or {})["last"], table.counts)
     _check_lines(record)
     settings = runs.settings(record.config)
@@ -159,7 +159,7 @@ def _read(folder: Path) -> Entry:
         classes=table.classes,
         images=tuple(table.images[i] for i in order),
         counts=table.counts[order],
-        values={metric: values[order] for metric, values in _values(folder, table.images).items()},
+        values={metric: values[order] for metric, values in values_of(folder, table.images).items()},
         trained_on=_content(pairs, "train"),
         judged_on=_content(pairs, runs.TESTED if record.done is None else "val", table.images),
         validated_on=frozenset(row[1] for row in pairs if row[0] == "val"),
@@ -169,7 +169,12 @@ def _read(folder: Path) -> Entry:
     )
 
 
-def _judged(folder: Path) -> dict[str, Any] | None:
+def read_judged(folder: Path) -> dict[str, Any] | None:
+    """Return what ``metrics.json`` of a folder holds; None where there is none.
+
+    Raises:
+        ValueError: it is damaged.
+    """
     path = folder / runs.EVALUATION
     if not path.is_file():
         return None
@@ -260,7 +265,7 @@ def _check_lines(record: runs.RunRecord) -> None:
         raise ValueError("its training loss is not a number")
 
 
-def _check(table: runs.PerImage, folder: Path) -> None:
+def check_counts(table: runs.PerImage, folder: Path) -> None:
     """Check that the counts are possible: intersection <= min(prediction, target)."""
     intersection, prediction, target = np.moveaxis(table.counts, 2, 0)
     wrong = (intersection < 0) | (intersection > np.minimum(prediction, target))
@@ -278,7 +283,7 @@ def number(value: Any) -> float:
     return float(value) if _is_number(value) else math.nan
 
 
-def _values(folder: Path, images: tuple[str, ...]) -> dict[str, Floats]:
+def values_of(folder: Path, images: tuple[str, ...]) -> dict[str, Floats]:
     """Return the values of whole images; none where a version did not write them."""
     if not (folder / runs.PER_IMAGE_METRICS).is_file():
         return {}

@@ -157,6 +157,7 @@ class Comparison:
         metric, rope, draws, seed: as asked for.
         measure: what is known of the metric.
         units: number of images, or of groups.
+        groups: (images,) the group of each image, 0..units - 1.
         levels: in the order given.
         pairs: of all levels, the first named first; or of each with the reference.
         ranks: of the levels; with the winner and the probability that it is a false claim.
@@ -172,6 +173,7 @@ class Comparison:
     draws: int
     seed: int
     units: int
+    groups: NDArray[np.intp]
     levels: tuple[LevelResult, ...]
     pairs: tuple[PairResult, ...]
     ranks: Ranks

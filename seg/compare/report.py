@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from seg.compare import by_attribute, plots, tables
+from seg.compare import by_attribute, plots, tables, together
 from seg.compare.about import about, definitions
 from seg.compare.answer import answer, at_the_end, cautions, standings
 from seg.compare.cost import costs, same_machine
@@ -50,6 +50,7 @@ def _blocks(folder: Path, study: Study, result: Comparison, reference: str, slic
     yield Figure(plots.draw_seeds(folder, result), standings(result))
     yield Bullets([*study.warnings, *at_the_end(result, study.axis), *cautions(result)])
     yield from _levels(folder, study, result)
+    yield from together.section(study, result)
     if several:
         yield from _pairs(folder, result, reference)
     if sliced is not None:

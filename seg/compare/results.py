@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from seg.compare import together
 from seg.compare.findings import BOTH, Comparison, LevelResult, PairResult
 from seg.compare.study import Study
 from seg.files import checks, write_csv, write_json
@@ -73,6 +74,7 @@ def write_statistics(path: Path, study: Study, result: Comparison) -> None:
                 "kendall_tau": result.ranks.tau,
                 "kendall_tau_interval": result.ranks.tau_interval,
             },
+            "together": together.as_data(together.gains(study, result)),
             "excluded": [{"run": run, "reason": reason} for run, reason in study.excluded],
             "warnings": study.warnings,
         },

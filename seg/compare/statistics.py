@@ -133,6 +133,7 @@ def compare(
         draws=draws,
         seed=seed,
         units=int(numbers.max()) + 1,
+        groups=numbers,
         levels=tuple(_level(name, level, metric, ranks, i, together) for i, (name, level) in enumerate(levels.items())),
         pairs=tuple(pairs if among else adjust_for_multiplicity(pairs, steps, sign, rope)),
         ranks=ranks,

@@ -9,6 +9,7 @@ import numpy as np
 
 from seg import runs
 from seg.compare.conditions import by_level, conditions, only_axis, with_axis
+from seg.compare.ensembles import Ensemble, read_ensembles
 from seg.compare.evidence import Entry, is_entry, machines, read_entry
 from seg.compare.scores import Floats, LevelScores, image_scores
 from seg.metrics.catalogue import Metric
@@ -49,6 +50,7 @@ class Study:
         excluded: run and the reason why it is left out.
         warnings: what else a reader must know.
         on_test: whether they were judged on the images of a test set.
+        ensembles: runs of a level that were judged as one model.
     """
 
     root: Path
@@ -57,6 +59,7 @@ class Study:
     excluded: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
     on_test: bool
+    ensembles: tuple[Ensemble, ...] = ()
 
     def named(self, entry: Entry) -> str:
         """Return the run's folder, seen from the root."""
@@ -155,14 +158,17 @@ def _study(collected: _Runs, axis: str | None, metric: str) -> Study:
         kept, others = same(kept)
         excluded += [(_named(collected.root, entry.folder), reason) for entry, reason in others]
     levels = _levels(kept, axis)
+    by_name = {level.name: level.entries for level in levels}
+    ensembles, odd = read_ensembles(collected.root, by_name, on_test=collected.on_test)
     warnings = (
         *collected.warnings,
         *_missing_seeds(levels),
         *_unknown_content(kept),
         *_environments(kept),
         *_budget(levels),
+        *odd,
     )
-    return Study(collected.root, axis, levels, tuple(excluded), warnings, collected.on_test)
+    return Study(collected.root, axis, levels, tuple(excluded), warnings, collected.on_test, ensembles)
 
 
 def _folders(root: Path, unread: list[tuple[str, str]]) -> Iterator[Path]:
