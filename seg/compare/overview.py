@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from seg.compare.answer import FEW, between, doubt, listed
+from seg.compare.answer import FEW, between, doubt, listed, of_which
 from seg.compare.findings import BOTH, SIGNS, Comparison, LevelResult, PairResult
 from seg.compare.ranks import agreement
 from seg.compare.tables import LEGEND
@@ -225,10 +225,14 @@ def _blocks(
     yield Heading(f"Compared with {overview.reference}")
     last = f"{' to '.join(list(overview.by_value)[i] for i in (0, -1))}: change"
     header = ("level", *overview.by_value, last, "95 % interval")
-    yield Table(header, list(_differences(overview)), numbers=range(1, len(header)))
+    differences = list(_differences(overview))
+    yield Table(header, differences, numbers=range(1, len(header)))
+    partly = any(cell.endswith("*") for row in differences for cell in row[1:])
     yield Text(
         f"Differences in {metric.differences} and verdicts ({LEGEND}), which hold together at each value; the "
         "intervals of the changes hold one by one, and take the values as independent."
+        + " * of the seeds that both have, or of all, unpaired: the report of the value says which."
+        * partly
     )
     yield Heading("Do the values agree on the order?")
     header = ("Kendall's tau", *overview.by_value)
@@ -258,11 +262,18 @@ def _differences(overview: Overview) -> Iterator[tuple[str, ...]]:
     for name in overview.levels:
         if name == overview.reference:
             continue
-        pairs = [_against(compared, overview.reference).get(name) for compared in overview.by_value.values()]
-        cells = [f"{SIGNS[pair.verdict]} {metric.number(pair.difference)}" if pair else "" for pair in pairs]
+        cells = [_difference(name, overview.reference, compared) for compared in overview.by_value.values()]
         change = changes.get(name)
         moved = (metric.number(change.change), between(change.interval, metric)) if change else ("", "")
         yield (name, *cells, *moved)
+
+
+def _difference(level: str, reference: str, compared: Comparison) -> str:
+    """Show verdict and difference of a level; nothing where it is not there."""
+    if (pair := _against(compared, reference).get(level)) is None:
+        return ""
+    partly = "*" * bool(of_which(pair, compared))
+    return f"{SIGNS[pair.verdict]} {compared.measure.number(pair.difference)}{partly}"
 
 
 def _taus(overview: Overview) -> Iterator[tuple[str, ...]]:

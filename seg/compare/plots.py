@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from seg.compare.answer import of_which
 from seg.compare.brackets import brackets
 from seg.compare.findings import LIKELY, SIGNS, Comparison, LevelResult
 from seg.compare.study import Level
@@ -61,7 +62,8 @@ def draw_forest(folder: Path, result: Comparison, reference: str) -> str:
             color, hollow = COLORS[pair.verdict], {"markerfacecolor": "white"} if pair.verdict == "inconclusive" else {}
             axes.plot([scale * end for end in pair.widest], [row, row], color=color, linewidth=2)
             axes.plot(scale * pair.difference, row, MARKERS[pair.verdict], color=color, **hollow)
-        axes.set_yticks(range(len(pairs)), [f"{shown[pair.b]}  {SIGNS[pair.verdict]}" for pair in pairs])
+        marks = [f"{'*' * bool(of_which(pair, result))}  {SIGNS[pair.verdict]}" for pair in pairs]
+        axes.set_yticks(range(len(pairs)), [shown[pair.b] + mark for pair, mark in zip(pairs, marks, strict=True)])
         axes.set_title(f"{shown[reference]} is, against", loc="left", fontsize=10)
         axes.set_ylim(-0.7, len(pairs) - 0.3)
         axes.set_xlabel(f"{shown[reference]} minus the other, {metric.differences} of {metric.title}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from seg.compare import by_attribute, plots, tables, together
 from seg.compare.about import about, definitions
-from seg.compare.answer import answer, at_the_end, cautions, standings
+from seg.compare.answer import answer, at_the_end, cautions, of_which, standings
 from seg.compare.cost import costs, same_machine
 from seg.compare.findings import Comparison
 from seg.compare.gallery import MOST, Case, draw_case, encoded, find_cases
@@ -86,7 +86,8 @@ def _pairs(folder: Path, result: Comparison, reference: str) -> Iterator[Block]:
         yield from tables.pair_matrix(result)
     yield from tables.new_seeds_table(pairs, reference, result)
     forest = plots.draw_forest(folder, result, reference)
-    yield Figure(forest, f"Differences, 95 % intervals, and what does not matter (grey). {tables.LEGEND}.")
+    partly = " * of some seeds, see the table." * any(of_which(pair, result) for pair in pairs)
+    yield Figure(forest, f"Differences, 95 % intervals, and what does not matter (grey). {tables.LEGEND}.{partly}")
 
 
 def _these_runs(result: Comparison, reference: str, cases: Sequence[Case]) -> Iterator[Block]:

@@ -204,5 +204,7 @@ def test_compare(seeds: int, tmp_path: Path, script: Script) -> None:
     (tmp_path / "images.csv").write_text("\n".join(["image,site", *rows]))
     more = {"reference": "focal", "attributes": "images.csv"}
     assert script("seg-compare", runs="runs", destination="one", **more).returncode == 1
-    check("compare/slices.schema.json", json.loads((tmp_path / "one/slices.json").read_text()))
+    sliced = json.loads((tmp_path / "one/slices.json").read_text())
+    assert (sliced["adjusted"], sliced["reference"], sliced["tests"]) == ("Holm", "focal", 4)
+    check("compare/slices.schema.json", sliced)
     check("compare/statistics.schema.json", json.loads((tmp_path / "one/statistics.json").read_text()))
