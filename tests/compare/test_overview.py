@@ -12,7 +12,7 @@ from conftest import Script, fails
 from made_runs import write_run
 from scipy.stats import norm
 
-from seg.compare.overview import Overview, answer, folders_of, look_over
+from seg.compare.overview import Overview, answer, folders_of, look_over, write_overview
 from seg.compare.statistics import compare
 from seg.compare.study import read_studies, read_study
 from seg.compare.variance import VarianceParts, difference_parts, independent
@@ -167,6 +167,16 @@ def test_one_seed_decides_nothing_over_values_either(root: Path, tmp_path: Path,
     assert "probability" not in text
     assert not re.search("gains|loses", text)
     assert "or, of one seed, for these very runs" in text
+
+
+def test_a_difference_of_some_seeds_is_marked(root: Path, tmp_path: Path) -> None:
+    write_overview(tmp_path, overview(root, "dice"), [])
+    assert "* of the seeds" not in (tmp_path / "report.md").read_text()
+    shutil.rmtree(root / "focal-8-2")
+    write_overview(tmp_path, overview(root, "dice"), [])
+    text = (tmp_path / "report.md").read_text()
+    assert re.search(r"\| focal \| \S+ -?\d+\.\d \| ▼ -\d+\.\d\\\* \|", text)
+    assert "\\* of the seeds that both have" in text
 
 
 def test_a_value_whose_runs_do_not_compare_is_named(root: Path) -> None:

@@ -146,6 +146,7 @@ def test_a_number_says_which_runs_it_is_of(tmp_path: Path) -> None:
     write_report(tmp_path, study, found, "dice")
     text = (tmp_path / "report.md").read_text()
     assert "| 4 (seeds 0 to 3) |" in text
+    assert "\\* of some seeds, see the table." in text
     assert f"{100 * paired.difference:.1f}\\*" in text
     assert "seeds 0 and 1, which both have; over all runs the other way round |" in text
 
