@@ -98,6 +98,7 @@ def retold(kept: Kept) -> Comparison:
         draws=found["draws"],
         seed=found["seed"],
         units=found["levels"][0]["images"],
+        groups=np.arange(found["levels"][0]["images"]),
         levels=tuple(levels),
         pairs=tuple(together),
         ranks=ranks,
@@ -221,7 +222,8 @@ def as_study(kept: Kept) -> Any:
         ]
         levels.append(SimpleNamespace(name=name, entries=entries))
     excluded = [(each["run"], each["reason"]) for each in kept.found["excluded"]]
-    return SimpleNamespace(axis=kept.found["axis"], levels=levels, excluded=excluded, warnings=kept.found["warnings"])
+    same = {"axis": kept.found["axis"], "warnings": kept.found["warnings"]}
+    return SimpleNamespace(levels=levels, excluded=excluded, ensembles=(), **same)
 
 
 def blocks(kept: Kept, result: Comparison, reference: str) -> Iterator[Block]:
