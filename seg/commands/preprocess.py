@@ -50,7 +50,8 @@ def preprocess(config: "DictConfig") -> None:
     source, destination = Path(cfg.pop("source")), cfg.pop("destination")
     work = request.work(**cfg)
     console = plain_console(stderr=as_json)
-    if not (as_json or cfg["inverse"]) and (said := request.void_classes(labels, ignored)):
+    back = cfg["inverse"] or cfg["write"] is not None
+    if not (as_json or back) and (said := request.void_classes(labels, ignored)):
         log.info(said)
 
     def count() -> int:

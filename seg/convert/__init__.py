@@ -14,6 +14,7 @@ What bites here:
 - Advice is followed to the letter: `LabelReader.reason` proposes nothing that gives a wrong mask without a word, such
   as the nearest colour for what may be a number.
 - A file may hold more than its first picture (pages, frames, bands): `seg.images.headers` counts before anything reads.
+- Shapes that are written are drawn again by the rule of the reader: a polygon is a mask only under a rule.
 - `seg.convert.pillow` knows what OpenCV misreads; see `seg.images`.
 """
 

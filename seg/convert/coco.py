@@ -313,7 +313,7 @@ def _runs(segmentation: Any, height: int, width: int) -> "NDArray[np.int64]":
     import numpy as np
 
     if isinstance(segmentation, list) and segmentation:
-        return np.array(_unpacked(_filled(segmentation, height, width)), np.int64)
+        return np.array(unpacked(_filled(segmentation, height, width)), np.int64)
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
         raise ValueError(
             f"segmentation: expected polygons or run lengths, got {str(segmentation)[:60]}; export masks, not boxes"
@@ -324,7 +324,7 @@ def _runs(segmentation: Any, height: int, width: int) -> "NDArray[np.int64]":
             f"segmentation: expected run lengths of size [{height}, {width}], as the image has, got "
             f"{segmentation['size']}; export it again"
         )
-    runs = _unpacked(counts.encode(errors="replace")) if isinstance(counts, str) else counts
+    runs = unpacked(counts.encode(errors="replace")) if isinstance(counts, str) else counts
     whole = isinstance(runs, list) and all(checks.is_whole(run) for run in runs)
     if not whole or min(runs, default=0) < 0 or sum(runs) != height * width:
         got = f"a sum of {sum(runs)}" if whole else str(counts)[:60]
@@ -340,7 +340,7 @@ def _corners(segmentation: Any) -> list[Point]:
     return [corner for polygon in polygons for corner in zip(polygon[::2], polygon[1::2], strict=True)]
 
 
-def _unpacked(text: bytes) -> list[int]:
+def unpacked(text: bytes) -> list[int]:
     """Unpack run lengths from COCO's text: five bits a character, differences to the last run but one."""
     runs: list[int] = []
     value = shift = 0

@@ -19,6 +19,8 @@ from seg.convert.former import Former
 from seg.convert.jobs import (
     Job,
     Task,
+    converted,
+    failed,
     in_order,
     list_jobs,
     shard_name,
@@ -123,7 +125,7 @@ def convert_folder(
     key = reader.key + (f" {json.dumps(cut.to_dict())}" if cut else "")
     key += "" if images is None or images.exif else " exif=ignore"
     outputs = Outputs(target, cut, images, numbers)
-    with _held(outputs, key, source, pattern):
+    with hold(outputs, key, source, pattern):
         _check_cut(target, cut)
         with Manifest(target, part, key) as manifest:
             former = Former(outputs, manifest, source, sharded=shard is not None)
@@ -174,7 +176,7 @@ def recolor_folder(
     tally = Tally(labels, progress)
     outputs = Outputs(target, None, None)
     key = f"recolor {labels.digest}"
-    with _held(outputs, key, source, pattern):
+    with hold(outputs, key, source, pattern):
         with Manifest(target, part, key) as manifest:
             former = Former(outputs, manifest, source, sharded=shard is not None)
             if not overwrite:
@@ -260,11 +262,11 @@ def _by_helper(jobs: Iterator[Job], reader: LabelReader, outputs: Outputs, threa
                 exif = "left" if result.orientation > 1 else ""
                 odd = {"merged": result.merged, "transparent": result.clear, "exif": exif}
                 odd["unlisted"] = result.unknown[0] if result.unknown else 0
-                yield _converted(job, stamp, result.counts, extent([job.mask]), **odd)
+                yield converted(job, stamp, result.counts, extent([job.mask]), **odd)
             elif result.status == "unsupported":
                 yield partial(_convert_other, job, stamp, reader, outputs)
             else:
-                yield _failed(job, result.reason or reader.reason(result.unknown, result.counts))
+                yield failed(job, result.reason or reader.reason(result.unknown, result.counts))
 
 
 def _convert_other(job: Job, stamp: Stamp, reader: LabelReader, outputs: Outputs) -> Record:
@@ -273,10 +275,10 @@ def _convert_other(job: Job, stamp: Stamp, reader: LabelReader, outputs: Outputs
     try:
         mapped = reader.other_file(job.path)
         _preproc.write_mask(job.mask, mapped.mask)
-        return _converted(job, stamp, mapped.counts, extent([job.mask]), **_odd(mapped))
+        return converted(job, stamp, mapped.counts, extent([job.mask]), **_odd(mapped))
     except (OSError, ValueError, MemoryError) as error:
         outputs.remove(job.mask)
-        return _failed(job, error)
+        return failed(job, error)
 
 
 def _make_mask(job: Job, reader: LabelReader | AnnotationReader, outputs: Outputs) -> Record:
@@ -289,17 +291,17 @@ def _make_mask(job: Job, reader: LabelReader | AnnotationReader, outputs: Output
             _write_numbers(outputs, job.mask, mapped.instances)
         if cut is None:
             _preproc.write_mask(job.mask, mapped.mask)
-            return _converted(job, stamp, mapped.counts, outputs.extent(job.mask, {}), **_odd(mapped))
+            return converted(job, stamp, mapped.counts, outputs.extent(job.mask, {}), **_odd(mapped))
         mask = cut.resized(mapped.mask, nearest=True)
         turned = images.write(outputs.name(job.mask), mapped.mask.shape) if images else ""
         cut.write(job.mask, mask)
         about = {"height": mask.shape[0], "width": mask.shape[1], "image_exif": turned, **_odd(mapped)}
         counts = mapped.counts if mask is mapped.mask else count(mask)
         about["unlisted"] = about["unlisted"] * mask.size // mapped.mask.size  # counts are those after resizing
-        return _converted(job, stamp, counts, outputs.extent(job.mask, about), **about)
+        return converted(job, stamp, counts, outputs.extent(job.mask, about), **about)
     except (OSError, ValueError, MemoryError) as error:
         outputs.remove(job.mask)
-        return _failed(job, error)
+        return failed(job, error)
 
 
 def _write_numbers(outputs: Outputs, mask: Path, numbers: "NDArray[np.uint16]") -> None:
@@ -321,10 +323,10 @@ def _recolor(job: Job, labels: LabelMap, outputs: Outputs) -> Record:
         mask = decode_mask(data)
         write_png(job.mask, recolor_array(mask, labels))
         stamp = Stamp(len(data), status.st_mtime_ns, zlib.crc32(data))
-        return _converted(job, stamp, count(mask), extent([job.mask]))
+        return converted(job, stamp, count(mask), extent([job.mask]))
     except (OSError, ValueError, MemoryError) as error:
         outputs.remove(job.mask)
-        return _failed(job, error)
+        return failed(job, error)
 
 
 def _odd(mapped: Mapped) -> dict[str, Any]:
@@ -334,22 +336,8 @@ def _odd(mapped: Mapped) -> dict[str, Any]:
     return {"transparent": mapped.clear, "unlisted": unlisted, **{name: getattr(mapped, name) for name in kept}}
 
 
-def _converted(job: Job, stamp: Stamp, counts: dict[int, int], made: tuple[int, int], **about: Any) -> Record:
-    written = {"mask_size": made[0], "mask_mtime_ns": made[1]}
-    more = {key: value for key, value in {**about, "mask": job.named}.items() if value}
-    return {
-        **{"file": job.file, **stamp._asdict(), "status": "converted", **written, **more},
-        "counts": {str(value): pixels for value, pixels in counts.items()},
-    }
-
-
-def _failed(job: Job, reason: str | Exception) -> Record:
-    text = "not enough memory for this image" if isinstance(reason, MemoryError) else str(reason)
-    return {"file": job.file, "status": "failed", "reason": text}
-
-
 @contextmanager
-def _held(outputs: Outputs, key: str, source: str | os.PathLike[str], pattern: str) -> Iterator[None]:
+def hold(outputs: Outputs, key: str, source: str | os.PathLike[str], pattern: str) -> Iterator[None]:
     """Hold the destinations: shards and other calls alike may write there at the same time, nobody else."""
     images = outputs.images
     whole_key = json.dumps([key, os.path.realpath(source), pattern, images and images.key])

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from seg import __version__
+from seg.convert.reader import Stamp
 from seg.convert.sources import Source
 from seg.convert.summary import Summary, Tally
 from seg.convert.tiles import Outputs
@@ -66,6 +67,27 @@ def _part(name: str, parts: int) -> int:
 
 
 Task = Record | Callable[[], Record]
+
+
+def converted(job: Job, stamp: Stamp, counts: dict[int, int], made: tuple[int, int], **about: Any) -> Record:
+    """Return the record of a source that was converted.
+
+    Args:
+        made: bytes and time of what was written.
+        about: what else is to be told, without what is empty or 0.
+    """
+    written = {"mask_size": made[0], "mask_mtime_ns": made[1]}
+    more = {key: value for key, value in {**about, "mask": job.named}.items() if value}
+    return {
+        **{"file": job.file, **stamp._asdict(), "status": "converted", **written, **more},
+        "counts": {str(value): pixels for value, pixels in counts.items()},
+    }
+
+
+def failed(job: Job, reason: str | Exception) -> Record:
+    """Return the record of a source that failed."""
+    text = "not enough memory for this image" if isinstance(reason, MemoryError) else str(reason)
+    return {"file": job.file, "status": "failed", "reason": text}
 
 
 def in_order(tasks: Iterator[Task], threads: int) -> Iterator[Record]:

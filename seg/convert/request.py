@@ -19,6 +19,7 @@ _VOID = {"void", "unlabelled", "unlabeled", "ignore", "ignored"}  # no backgroun
 def work(
     *,
     inverse: bool = False,
+    write: str | None = None,
     size: Sequence[int] | None = None,
     tile: int | None = None,
     overlap: int = 0,
@@ -30,10 +31,11 @@ def work(
     instances_destination: str | None = None,
     **options: Any,
 ) -> Callable[..., Summary]:
-    """Return `convert_folder` or `recolor_folder` with all options but folders and label map.
+    """Return `convert_folder`, `recolor_folder` or `write_folder` with all options but folders and label map.
 
     Args:
         inverse: colour masks.
+        write: a form of annotation to write masks in, see `write_folder`.
         size, tile, overlap: see `seg.convert.Cut`.
         images, images_destination, image_template, template, exif: see `seg.convert.ImageTiles`.
         instances_destination: ``instances`` of `convert_folder`.
@@ -44,6 +46,13 @@ def work(
     """
     checks.flag("inverse", inverse)
     checks.flag("overwrite", options["overwrite"])
+    if write is not None:
+        only = {"inverse": (inverse, False), "size": (size, None), "tile": (tile, None), "overlap": (overlap, 0),
+                "images_destination": (images_destination, None), "template": (template, "{}"), "exif": (exif, "apply"),
+                "instances_destination": (instances_destination, None)}  # fmt: skip
+        return _writing(only, write=write, images=images, image_template=image_template, **options)
+    for name, default in (("shapes", None), ("tolerance", 0), ("instances", None)):
+        checks.idle(name, options.pop(name), default, "write")
     if bool(images) != bool(images_destination):
         raise ValueError("expected images and images_destination together, got one of them; give both, or neither")
     if not images:
@@ -74,6 +83,33 @@ def work(
             cut, images, images_destination, image_template=image_template, template=template, exif=exif
         )
     return partial(convert_folder, cut=cut, instances=instances_destination, **options)
+
+
+def _writing(only: dict[str, tuple[Any, Any]], **options: Any) -> Callable[..., Summary]:
+    """Return `write_folder` with its options.
+
+    Args:
+        only: options that it does not have, each with its default.
+        options: others of `convert_folder`, too, which must be at their defaults.
+
+    Raises:
+        ValueError: an option that it does not have, or a form that there is not.
+    """
+    from seg.convert.writing import check_options, write_folder
+
+    defaults: dict[str, Any] = {
+        "unknown": "error",
+        "max_distance": None,
+        "read": "auto",
+        "transparent": "keep",
+        "names": "path",
+    }
+    defaults |= {"class_template": None, "order": None, "max_pixels": 1 << 28}
+    only |= {name: (options.pop(name), default) for name, default in defaults.items()}
+    if given := [name for name, (got, default) in only.items() if got != default]:
+        raise ValueError(f"expected write={options['write']} without {', '.join(given)}, got both; leave them out")
+    check_options(**{key: options[key] for key in ("write", "shapes", "tolerance", "image_template", "instances")})
+    return partial(write_folder, **options)
 
 
 def suffixes_of(read: str) -> tuple[str, ...]:

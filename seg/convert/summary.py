@@ -55,6 +55,14 @@ _UNLISTED = (
     "'{first}' ({most:.1%}); are these label images, and is it their label map? check source and labels"
 )
 _MOST_UNLISTED = 0.9  # of the pixels; what a map ignores by name or value is listed, and does not count
+_LOST = (
+    "polygons: {pixels} pixels of {files} files are of another class when they are drawn, the first {first}; "
+    "tolerance=0 keeps all corners"
+)
+_UNTOLD = (
+    "{files} files have ignored pixels (255), the first {first}, which are in no region; who reads it back may take "
+    "them for '{background}', as read= does unless background= names an ignored class"
+)
 _FIRST_FAILURES = 20
 
 
@@ -133,6 +141,10 @@ class Tally:
         if nodata := record.get("nodata"):
             value, pixels, index = nodata
             self._note(_NODATA, self._first_nodata(record["file"], value, index), pixels)
+        if record.get("lost"):
+            self._note(_LOST, f"'{record['file']}' ({record['lost'] / record['of']:.2%})", record["lost"])
+        if record.get("untold"):
+            self._note(_UNTOLD.replace("{background}", record["untold"]), f"'{record['file']}'")
         if record.get("groups"):
             self._note(_GROUPS, f"'{record['file']}'")
         for kind, (times, where) in (record.get("nothing") or {}).items():
