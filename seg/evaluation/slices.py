@@ -41,15 +41,17 @@ def scores_by_slice(
 
 
 def _counted_by_image(found: Evaluation, wanted: Sequence[Wanted]) -> dict[str, torch.Tensor]:
-    """Return the totals that have a row for each image: those that would have another one in a set of one more."""
+    """Return the totals that have a row for each image.
+
+    Those of ``wanted`` are told by meters for a set of one image more, whatever shapes look alike; others say so.
+    """
     images, names = len(found.images), found.names
     larger = build(wanted, images=images + 1, names=names, classes=len(names), final=True)
-    rows = {name: total.shape[:1] for meter in larger.values() for name, total in meter.totals().items()}
-    return {
-        name: total
-        for name, total in found.totals.items()
-        if total.shape[:1] == (images,) and rows.get(name) == (images + 1,)
+    told = {name for meter in found.meters for name in getattr(meter, "by_image", ())}
+    told |= {
+        name for meter in larger.values() for name, total in meter.totals().items() if total.shape[:1] == (images + 1,)
     }
+    return {name: total for name, total in found.totals.items() if name in told and total.shape[:1] == (images,)}
 
 
 def _scores(meter: Meter, kept: Mapping[str, torch.Tensor], part: Slice) -> dict[str, Any]:

@@ -82,6 +82,7 @@ class AtTemperature(Calibration):
 
     metrics = TEMPERED
     total, error, table = "tempered", "ece_tempered", "reliability_tempered"
+    by_image = ("tempered",)
 
     def __init__(self, images: int, temperature: float, *, bins: int = BINS) -> None:
         super().__init__(images, bins=bins)

@@ -36,7 +36,9 @@ class Meter(Protocol):
     """Counts over the images of one evaluation.
 
     A meter may have ``tables(totals) -> dict``, what ``metrics.json`` holds of it besides scores; ``save(totals,
-    images, folder)``, which writes files of its own; and ``confident = True``, for what masks alone do not show.
+    images, folder)``, which writes files of its own; ``confident = True``, for what masks alone do not show; and
+    ``by_image``, the names of totals with a row for each image, of a meter that no group of options builds: of the
+    others it shows (`seg.evaluation.slices`).
     """
 
     @property

@@ -23,12 +23,14 @@ from seg.data.attributes import Slices, read_slices
 from seg.evaluation.evaluate import Evaluation
 from seg.evaluation.files import as_data, evaluate_into
 from seg.evaluation.slices import scores_by_slice
-from seg.evaluation.subjects import Pairing, of_predictions
+from seg.evaluation.subjects import Pairing, Temperature, of_checkpoint, of_predictions
+from seg.inference.trained import load
 from seg.metrics import Boundaries, ErrorKinds, PixelCounts
 from seg.metrics.catalogue import Metric
 from seg.metrics.meters import Column
 from seg.metrics.wanted import Wanted
 
+GOLDEN = Path(__file__).resolve().parents[1] / "golden/format4/best.pt"
 IMAGES = [f"s{seed}" for seed in range(100, 106)]
 NIGHT = IMAGES[:2]
 
@@ -128,6 +130,30 @@ def test_the_scores_of_a_slice_are_those_of_its_images_alone(folder: Path) -> No
         assert len(alone.images) == part["images"]
         assert part["scores"].keys() == alone.scores.keys() >= {"miou", "iou", "boundary_f1", "error_missed", "ones"}
         assert same(part["scores"], alone.scores)
+
+
+def test_boxes_and_a_temperature_are_told_too(tmp_path: Path) -> None:
+    """What an evaluation builds besides the metrics that were asked for."""
+    labels, rng = load(GOLDEN).labels, np.random.default_rng(0)
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for number in range(4):
+        mask = cv2.resize(rng.integers(0, 10, (4, 6), np.uint8), (96, 64), interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(tmp_path / f"masks/{number}.png"), mask)
+        cv2.imwrite(str(tmp_path / f"images/{number}.png"), rng.integers(0, 256, (64, 96, 3), np.uint8))
+    labels.save(tmp_path / "masks/labels.yaml")
+    (tmp_path / "images.csv").write_text("image,site\n0,a\n1,b\n2,a\n3,b\n")
+    (tmp_path / "a.txt").write_text("0\n2\n")
+
+    def judged(names: Path | None = None) -> Evaluation:
+        where = Pairing(str(tmp_path / "images"), str(tmp_path / "masks"), names=names)
+        return of_checkpoint(GOLDEN, where, device="cpu", temperature=Temperature(2.0)).evaluate(WANTED[:1])
+
+    found, untold = scores_by_slice(judged(), read_slices(tmp_path / "images.csv", list("0123")), WANTED[:1])
+    assert untold == []
+    alone = judged(tmp_path / "a.txt").scores
+    assert alone.keys() >= {"miou", "ap", "ap_by_class", "ece_tempered"}
+    assert same(found[0]["scores"], alone)
 
 
 def test_what_is_counted_over_the_whole_set_is_not_told(folder: Path) -> None:

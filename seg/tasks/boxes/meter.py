@@ -57,7 +57,7 @@ class BoxMeter:
         instances: position in the set -> number of the object at each pixel (H, W), or None; None = none has numbers.
     """
 
-    metrics = BOXES
+    metrics, by_image = BOXES, ("boxes_found", "boxes_wanted", "boxes_sizes")
 
     def __init__(
         self,
