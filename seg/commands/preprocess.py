@@ -57,7 +57,7 @@ def preprocess(config: "DictConfig") -> None:
     def count() -> int:
         return count_sources(source, cfg["pattern"], request.suffixes_of(cfg["read"])) // (shard[1] if shard else 1)
 
-    many = cfg["read"] in ("coco", "binary")  # images of a file, files of an image
+    many = cfg["read"] in ("coco", "binary", "cvat", "labelstudio")  # images of a file, files of an image
     with bulk_progress("converting", "images", console, None if many else count, goes_on=not cfg["overwrite"]) as tell:
         summary = work(source, destination, labels, shard=shard, progress=tell)
     if shard and not summary.files:

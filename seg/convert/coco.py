@@ -15,14 +15,10 @@ or beside it; its values red + 256 green + 65536 blue are those of ``segments_in
 
 import io
 import json
-import os
-from collections import defaultdict
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from seg.convert.annotations import (
-    AnnotationReader,
     Drawing,
     Point,
     check_polygon,
@@ -30,10 +26,11 @@ from seg.convert.annotations import (
     points_of,
     sides,
 )
+from seg.convert.many import ManyReader, name_of
 from seg.convert.objects import checked_number
 from seg.convert.part import Part
 from seg.convert.reader import Mapped
-from seg.convert.sources import Source, list_sources
+from seg.convert.sources import Source
 from seg.files import checks, read_file
 from seg.labels import LabelMap
 
@@ -44,58 +41,18 @@ if TYPE_CHECKING:
 _MOST_OUTLINE = 1 << 22  # pixels; pycocotools takes memory for every step along it
 
 
-class CocoReader(AnnotationReader):
-    """Reads COCO's JSON as masks, see `AnnotationReader`.
-
-    Args:
-        names: ``path``: a mask has the path in ``file_name``; ``last``: the last part of it alone, of paths that begin
-            elsewhere.
-
-    Raises:
-        ValueError: an option out of range, or pycocotools is missing.
-    """
+class CocoReader(ManyReader):
+    """Reads COCO's JSON as masks, see `ManyReader`; raises ValueError if pycocotools is missing."""
 
     read = "coco"
 
-    def __init__(self, labels: LabelMap, *, names: str = "path", **options: Any) -> None:
-        checks.choice("names", names, ("path", "last"))
+    def __init__(self, labels: LabelMap, **options: Any) -> None:
         super().__init__(labels, **options)
-        self.last = names == "last"
-        if self.last:
-            self.options["names"] = names
-        try:
-            import pycocotools.mask  # noqa: F401
-        except ImportError:
-            raise ValueError(
-                "read=coco: expected pycocotools, which fills its polygons, got none; pip install 'seg-toolkit[coco]'"
-            ) from None
+        check_pycocotools("read=coco")
 
-    def sources(self, source: Path, destination: Path, pattern: str) -> list[Source]:
-        """List a source for each image of the JSON files below a folder, or of one file.
-
-        Raises:
-            ValueError: the folders do not fit, or there is no such file.
-        """
-        if not source.is_file():
-            files = list(list_sources(source, destination, pattern, self.suffixes))
-        elif destination.resolve() == source.resolve().parent:
-            raise ValueError(
-                f"destination: expected another folder than that of source, got '{destination}', where masks might "
-                "replace images; give another folder"
-            )
-        else:
-            files = [Source(source, source.name, source.name)]
-        found = [part for file in files for part in ([file] if file.reason else _sources(file, self.last))]
-        names = defaultdict(list)
-        for part in found:
-            names[part.mask].append(part.name)
-        for number, part in enumerate(found):
-            if part.mask and len(same := names[part.mask]) > 1 and not part.reason:
-                which = f"{len(same)} images of that name" if self.last else " and ".join(same[:3])
-                remedy = "leave names=last out, or rename all but one" if self.last else "rename or remove all but one"
-                reason = f"{which} would write one mask, {part.mask}; {remedy}"
-                found[number] = part._replace(reason=reason)
-        return found
+    def parts(self, file: Source) -> list[Source]:
+        """List the images of a file, each with its part of it or with the reason why there is none."""
+        return _sources(file, self.last)
 
     def drawn(self, data: bytes, folder: Path | None = None) -> Mapped:
         """Draw the mask of a `Part`; raises as `file` does."""
@@ -117,13 +74,13 @@ class CocoReader(AnnotationReader):
         for number, item in enumerate(part["annotations"], start=1):
             try:
                 value = self._category(item, part)
-                runs = _runs(item.get("segmentation"), height, width)
+                runs = runs_of(item.get("segmentation"), height, width)
             except ValueError as error:
                 raise ValueError(f"annotation {item.get('id')}: {error}") from None
             drawing.look_at(f"annotation {item.get('id')}", _corners(item["segmentation"]), bool(runs[1::2].any()))
             drawn.append((int(runs[1::2].sum()), value, 0 if item.get("iscrowd") else number, runs))
         for _, value, number, runs in sorted(drawn, key=lambda each: -each[0]):
-            drawing.paint(_pixels(runs, height, width), value, number)
+            drawing.paint(pixels_of(runs, height, width), value, number)
 
     def _draw_segments(self, drawing: Drawing, part: dict[str, Any]) -> None:
         import numpy as np
@@ -175,7 +132,7 @@ def _sources(file: Source, last: bool) -> list[Source]:
     inner = PurePosixPath(file.name).parent
     named = []
     for image in images:
-        name, reason = _name(image.get("file_name"), last)
+        name, reason = name_of(image.get("file_name"), last)
         mask = str(inner / PurePosixPath(name).with_suffix(".png")) if name else ""
         shown = str(inner / name) if name else f"{file.name}, image {image.get('id')}"
         named.append(Source(file.path, shown, mask, reason))
@@ -246,21 +203,9 @@ def _by_id(items: list[dict[str, Any]], what: str) -> dict[Any, dict[str, Any]]:
     return by_id
 
 
-def _name(file_name: Any, last: bool) -> tuple[str, str]:
-    """Return the name of an image as a path within the folder, or "" and the reason why it has none."""
-    path = PurePosixPath(file_name.replace("\\", "/")) if isinstance(file_name, str) else PurePosixPath()
-    path = PurePosixPath(path.name) if last else path
-    inside = path.name and not path.is_absolute() and ".." not in path.parts and ":" not in path.parts[0]
-    with suppress(ValueError):  # half of a surrogate pair
-        if inside and b"\0" not in os.fsencode(path):
-            return str(path), ""
-    advice = "shorten it" if last else "shorten it, or use names=last, its last part alone"
-    return "", f"file_name: expected a path below the folder of the JSON file, got {file_name!r}; {advice}"
-
-
 def _png(path: Path, annotations: list[dict[str, Any]], last: bool) -> list[Any]:
     """Return path, size and time of the segments' PNG; the path alone if there is none."""
-    name = _name(annotations[0].get("file_name"), last)[0] if annotations else ""
+    name = name_of(annotations[0].get("file_name"), last)[0] if annotations else ""
     if not name:
         return [""]
     file = next((file for folder in (path.with_suffix(""), path.parent) if (file := folder / name).is_file()), None)
@@ -308,7 +253,17 @@ def _segment_ids(part: dict[str, Any], size: tuple[int, ...], max_pixels: int) -
         ) from None
 
 
-def _runs(segmentation: Any, height: int, width: int) -> "NDArray[np.int64]":
+def check_pycocotools(what: str) -> None:
+    """Refuse polygons where pycocotools, which fills them, is missing."""
+    try:
+        import pycocotools.mask  # noqa: F401
+    except ImportError:
+        raise ValueError(
+            f"{what}: expected pycocotools, which fills its polygons, got none; pip install 'seg-toolkit[coco]'"
+        ) from None
+
+
+def runs_of(segmentation: Any, height: int, width: int) -> "NDArray[np.int64]":
     """Return the lengths of the runs down the columns, outside and inside by turns, the first outside."""
     import numpy as np
 
@@ -386,7 +341,7 @@ def _filled(polygons: list[Any], height: int, width: int) -> bytes:
     return counts
 
 
-def _pixels(runs: "NDArray[np.int64]", height: int, width: int) -> "NDArray[np.bool_]":
+def pixels_of(runs: "NDArray[np.int64]", height: int, width: int) -> "NDArray[np.bool_]":
     """Return the pixels (H, W) within the runs."""
     import numpy as np
 

@@ -15,6 +15,7 @@ from seg.convert.annotations import AnnotationReader
 from seg.convert.binary import BinaryReader
 from seg.convert.cityscapes import CityscapesReader
 from seg.convert.coco import CocoReader
+from seg.convert.cvat import CvatReader
 from seg.convert.former import Former
 from seg.convert.jobs import (
     Job,
@@ -29,12 +30,16 @@ from seg.convert.jobs import (
     write_counts,
 )
 from seg.convert.labelme import ShapeReader
+from seg.convert.labelstudio import LabelStudioReader
+from seg.convert.many import ManyReader
 from seg.convert.objects import CODES
 from seg.convert.reader import LabelReader, Mapped, Stamp, count
 from seg.convert.recolor import check_classes, of_ignored, recolor_array
 from seg.convert.sources import Source, list_sources
 from seg.convert.summary import Summary, Tally, write_weights
 from seg.convert.tiles import Cut, ImageTiles, Outputs, extent
+from seg.convert.yolo import YoloReader
+from seg.data.pairs import list_images
 from seg.files import held, make_folder, write_json, write_png
 from seg.files.manifest import Manifest, Record
 from seg.labels import LabelMap
@@ -66,6 +71,8 @@ def convert_folder(
     max_pixels: int = 1 << 28,
     cut: Cut | None = None,
     images: ImageTiles | None = None,
+    sizes_of: str | os.PathLike[str] | None = None,
+    image_template: str = "{}",
     instances: str | os.PathLike[str] | None = None,
     threads: int = 0,
     overwrite: bool = False,
@@ -81,15 +88,17 @@ def convert_folder(
 
     Args:
         pattern: glob over the relative path; ``**/`` stands for any folders.
-        unknown, max_distance, read, transparent, max_pixels: see `LabelReader`; with ``read=labelme``, ``coco`` or
-            ``cityscapes_polygons`` the sources are annotations (.json), see `seg.convert.labelme`, `seg.convert.coco`
-            and `seg.convert.cityscapes`, with ``binary`` masks of one class each, see `seg.convert.binary`. A file that
-            fails leaves no mask, not even an older one.
+        unknown, max_distance, read, transparent, max_pixels: see `LabelReader`; with ``read=labelme``, ``coco``,
+            ``cityscapes_polygons``, ``cvat``, ``labelstudio`` or ``yolo`` the sources are annotations, see
+            `seg.convert.labelme` and so on, with ``binary`` masks of one class each, see `seg.convert.binary`. A file
+            that fails leaves no mask, not even an older one.
         background: class of the pixels outside every annotation, see `AnnotationReader`.
-        names: with ``read=coco``, ``path`` or ``last``, see `CocoReader`.
+        names: with ``read=coco``, ``cvat`` or ``labelstudio``, ``path`` or ``last``, see `ManyReader`.
         class_template, order: with ``read=binary``, see `BinaryReader`.
         cut: resize the masks and cut them into tiles. A pixel counts once, however many tiles overlap there.
         images: the images of the labels, to be cut like the masks.
+        sizes_of, image_template: with ``read=yolo``, the folder of the images, and their file name, ``{}`` for the name
+            of the label.
         instances: folder for the number of the object at each pixel, of annotations and of label images that code it
             (``read=id256``, ``id1000``): grayscale PNG of 16 bits with the names of the masks, 0 = none. Groups
             (``iscrowd``, ``cargroup``) have no number, which is warned of.
@@ -104,6 +113,7 @@ def convert_folder(
     # options are checked before any folder is made
     options: dict[str, Any] = {"unknown": unknown, "max_distance": max_distance, "transparent": transparent}
     options |= {"background": background, "names": names, "class_template": class_template, "order": order}
+    options["images"] = None if sizes_of is None else list_images(Path(sizes_of), image_template)
     if instances is not None:
         options["instances"] = True
     reader = _reader(labels, read, options, max_pixels)
@@ -195,14 +205,20 @@ def recolor_folder(
 
 def _reader(labels: LabelMap, read: str, options: dict[str, Any], max_pixels: int) -> LabelReader | AnnotationReader:
     """Return the reader of that name; options that it does not have must be left at their defaults."""
-    kinds: tuple[type[AnnotationReader], ...] = (ShapeReader, CocoReader, CityscapesReader, BinaryReader)
+    kinds: tuple[type[AnnotationReader], ...] = (
+        *(ShapeReader, CocoReader, CityscapesReader, BinaryReader),
+        *(CvatReader, LabelStudioReader, YoloReader),
+    )
     kind = next((kind for kind in kinds if kind.read == read), None)
     if not kind and read not in CODES and "instances" in options:
         raise ValueError(
             f"instances_destination: expected only with read={', '.join([*(each.read for each in kinds), *CODES])}, "
             f"which have objects, got read={read}; leave it out"
         )
-    unused: dict[str, tuple[str | None, str]] = {} if kind is CocoReader else {"names": ("path", "read=coco")}
+    many = ("names", ("path", "read=coco, cvat or labelstudio"))
+    unused: dict[str, tuple[Any, str]] = dict([] if kind and issubclass(kind, ManyReader) else [many])
+    if kind is not YoloReader:
+        unused["images"] = (None, "read=yolo")
     if kind is not BinaryReader:
         unused |= {"class_template": (None, "read=binary"), "order": (None, "read=binary")}
     unused |= (

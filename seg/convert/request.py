@@ -53,10 +53,14 @@ def work(
         return _writing(only, write=write, images=images, image_template=image_template, **options)
     for name, default in (("shapes", None), ("tolerance", 0), ("instances", None)):
         checks.idle(name, options.pop(name), default, "write")
-    if bool(images) != bool(images_destination):
+    if options["read"] == "yolo" and not inverse:
+        options |= {"sizes_of": images, "image_template": image_template}
+        images = images and images_destination and images  # they are cut only if that is asked for
+    elif bool(images) != bool(images_destination):
         raise ValueError("expected images and images_destination together, got one of them; give both, or neither")
     if not images:
-        checks.idle("image_template", image_template, "{}", "images")
+        if "sizes_of" not in options:
+            checks.idle("image_template", image_template, "{}", "images")
         checks.idle("template", template, "{}", "images")
         checks.idle("exif", exif, "apply", "images")
     checks.choice("exif", exif, ("apply", "ignore"))
@@ -114,7 +118,7 @@ def _writing(only: dict[str, tuple[Any, Any]], **options: Any) -> Callable[..., 
 
 def suffixes_of(read: str) -> tuple[str, ...]:
     """Return the suffixes, or names, of the files that are read so."""
-    annotated = {"labelme": ShapeReader.suffixes, "cityscapes_polygons": AnnotationReader.suffixes}
+    annotated = {"labelme": ShapeReader.suffixes, "cityscapes_polygons": AnnotationReader.suffixes, "yolo": (".txt",)}
     return annotated.get(read, LabelReader.suffixes)
 
 

@@ -481,4 +481,8 @@ def test_names_of_images_elsewhere(tmp_path: Path, script: Script) -> None:
     fails(script("seg-preprocess", destination="n", **words, names="all"), 2, "names: expected path or last, got 'all'")
     words["read"] = "labelme"
     result = script("seg-preprocess", destination="n", **words, names="last")
-    fails(result, 2, "names: expected only with read=coco, got 'last' with read=labelme; leave it out")
+    fails(
+        result,
+        2,
+        "names: expected only with read=coco, cvat or labelstudio, got 'last' with read=labelme; leave it out",
+    )

@@ -53,9 +53,12 @@ def differing(folder: Path, masks: dict[str, np.ndarray]) -> int:
     return sum(int((cv2.imread(str(folder / f"{n}.png"), cv2.IMREAD_UNCHANGED) != m).sum()) for n, m in masks.items())
 
 
-BACK = {
+BACK: dict[str, tuple[str, dict[str, Any]]] = {
     "coco": ("annotations/instances_default.json", {"read": "coco"}),
     "labelme": ("annotations", {"read": "labelme", "unknown": "ignore"}),
+    "cvat": ("annotations.xml", {"read": "cvat"}),
+    "labelstudio": ("tasks.json", {"read": "labelstudio"}),
+    "yolo": ("labels", {"read": "yolo", "sizes_of": "masks"}),
 }
 
 
@@ -64,7 +67,9 @@ def test_there_and_back(write: str, tmp_path: Path, masks: dict[str, np.ndarray]
     summary = written(tmp_path, write)
     assert (summary.converted, summary.failed, summary.warnings) == (3, 0, ())
     source, options = BACK[write]
-    back = convert_folder(tmp_path / "out" / source, tmp_path / "back", LABELS, **options)  # type: ignore[arg-type]
+    if "sizes_of" in options:
+        options = {**options, "sizes_of": tmp_path / "masks"}
+    back = convert_folder(tmp_path / "out" / source, tmp_path / "back", LABELS, **options)
     assert (back.converted, back.failed) == (3, 0)
     assert differing(tmp_path / "back", masks) == 0
 
@@ -158,7 +163,7 @@ def test_tiny_masks_byte_by_byte(tmp_path: Path) -> None:
     assert feature["geometry"]["coordinates"] == [[[1, 0], [3, 0], [3, 2], [2, 2], [2, 1], [1, 1], [1, 0]]]
     write_folder(tmp_path / "masks", tmp_path / "studio", LABELS, write="labelstudio")
     (task,) = json.loads((tmp_path / "studio/tasks.json").read_text())
-    assert task["data"] == {"image": "a.png"}
+    assert task["data"] == {"image": "a.png", "width": 3, "height": 2}
     (result,) = task["annotations"][0]["result"]
     assert (result["original_width"], result["original_height"], result["type"]) == (3, 2, "brushlabels")
     assert (result["value"]["format"], result["value"]["brushlabels"]) == ("rle", ["road"])

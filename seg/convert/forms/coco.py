@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from seg.convert.coco import unpacked
+from seg.convert.coco import check_pycocotools, unpacked
 from seg.convert.forms.form import JoinedForm, Picture, Redrawn, numbers_of
 from seg.convert.outlines import find_outlines, join
 from seg.convert.regions import Regions
@@ -29,13 +29,7 @@ class CocoForm(JoinedForm):
         """Refuse polygons without pycocotools, too."""
         super().check(shapes, tolerance)
         if shapes == "polygons":
-            try:
-                import pycocotools.mask  # noqa: F401
-            except ImportError:
-                raise ValueError(
-                    "shapes=polygons: expected pycocotools, by whose rule lost pixels are counted, got none; "
-                    "pip install 'seg-toolkit[coco]'"
-                ) from None
+            check_pycocotools("shapes=polygons")
 
     def part(self, picture: Picture) -> tuple[bytes, int]:
         """Return a line for the image, and one for each annotation, without what only the whole file knows."""

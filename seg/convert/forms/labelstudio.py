@@ -40,7 +40,8 @@ class LabelStudioForm(JoinedForm):
             }
             for number, (value, rle) in enumerate(zip(regions.classes.tolist(), brush(regions), strict=True), start=1)
         ]
-        return json.dumps({"data": {"image": picture.image}, "annotations": [{"result": results}]}).encode(), 0
+        about = {"image": picture.image, "width": width, "height": height}
+        return json.dumps({"data": about, "annotations": [{"result": results}]}).encode(), 0
 
     def text(self, parts: Callable[[], Iterator[list[str]]]) -> Iterator[str]:
         """Yield the list of tasks."""
