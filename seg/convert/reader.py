@@ -22,15 +22,8 @@ Unknown = tuple[int, int, Color | int, int, int, int | None, int, int, int]
 pixels are fully transparent, and the largest channel of the colours."""
 
 _WAYS = ("auto", "color", "index", "ade20k", "red", *CODES)
-ANNOTATIONS = (
-    "labelme",
-    "coco",
-    "cityscapes_polygons",
-    "binary",
-    "cvat",
-    "labelstudio",
-    "yolo",
-)  # which other files read
+ANNOTATIONS = ("labelme", "coco", "cityscapes_polygons", "binary", "cvat", "labelstudio", "yolo")
+"""What other readers read."""
 _LONGEST_REACH = 16  # of colours that a table, or a program, has rounded
 _PAINTED = 1000  # nobody paints in more colours
 

@@ -411,9 +411,9 @@ def test_command_line(roboflow: Path, script: Script, tmp_path: Path) -> None:
     inverse = options | {"read": "auto", "source": "masks", "destination": "c", "inverse": "true", "background": "rest"}
     fails(script("seg-preprocess", **inverse), 2, "expected inverse=true without background")
     fails(
-        script("seg-preprocess", **options | {"read": "yolo"}),
+        script("seg-preprocess", **options | {"read": "yola"}),
         2,
-        "read: expected .*coco, cityscapes_polygons or binary, got",
+        "read: expected .*coco, .*, labelstudio or yolo, got",
     )
 
 

@@ -725,7 +725,7 @@ def test_masks_never_land_on_sources(tmp_path: Path) -> None:
         ({"unknown": "nearest", "max_distance": 256}, r"max_distance: expected a whole number from 0 to 255, got 256"),
         (
             {"read": "rgb"},
-            "read: expected auto, .* id256, id1000, labelme, coco, cityscapes_polygons or binary, got 'rgb'; choose",
+            "read: expected auto, .* id256, id1000, labelme, coco, .*, labelstudio or yolo, got 'rgb'; choose",
         ),
         ({"max_pixels": 0}, r"max_pixels: expected a whole number from 1 to 1073741824, got 0"),
         ({"max_pixels": 1e6}, r"max_pixels: expected a whole number from 1 to 1073741824, got 1000000.0; give one"),
