@@ -21,7 +21,8 @@ from torchvision.io import ImageReadMode, decode_jpeg
 
 from seg.data.batches import TrainBatches, make_loader
 from seg.data.cache import Cache, DiskCache, MemoryCache
-from seg.data.dataset import SegmentationDataset, check
+from seg.data.checked import check
+from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import pair
 from seg.images import decoding
 from seg.transforms import ColorJitter, Compose, Flip, ScaleCrop

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ COMMON = [
     "loader.workers=1",
 ]
 TARGET = 3.0
-MARKS = ("trained", "validated", "judged")
+MARK = "trained"
 
 
 def left_over(folder: Path, name: str, *words: str) -> tuple[int, float, float]:
@@ -39,31 +38,25 @@ def left_over(folder: Path, name: str, *words: str) -> tuple[int, float, float]:
     start = time.perf_counter()
     done = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     took = time.perf_counter() - start
-    marks = [line.split() for line in done.stderr.splitlines() if line.startswith(MARKS)]
-    seconds = {mark: [float(each) for name, each in marks if name == mark] for mark in MARKS}
-    trained = sum(seconds["trained"]) - sum(seconds["judged"]) + sum(seconds["validated"])
-    return len(seconds["trained"]), trained, took - trained
+    seconds = [float(line.split()[1]) for line in done.stderr.splitlines() if line.startswith(MARK)]
+    return len(seconds), sum(seconds), took - sum(seconds)
 
 
 def command() -> None:
-    """``seg-train``, which also says how long each training, validation and judgement took."""
-    from seg import training
+    """``seg-train``, which also says how long each training took, its validations and its judgement included."""
     from seg.commands.train import main as train
-    from seg.training.run import Parts
+    from seg.training import run
 
-    def timed(mark: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return function(*arguments, **options)
-            finally:
-                print(f"{mark} {time.perf_counter() - start}", file=sys.stderr, flush=True)
+    fit = run.fit
 
-        return call
+    def timed(*arguments: Any, **options: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return fit(*arguments, **options)
+        finally:
+            print(f"{MARK} {time.perf_counter() - start}", file=sys.stderr, flush=True)
 
-    training.fit = timed("trained", training.fit)
-    Parts.validate = timed("validated", Parts.validate)  # type: ignore[method-assign]
-    Parts.judge = timed("judged", Parts.judge)  # type: ignore[method-assign]
+    run.fit = timed  # type: ignore[assignment]
     sys.argv = ["seg-train", *sys.argv[2:]]
     train()
 

@@ -19,7 +19,7 @@ import scipy.stats
 import torch
 import yaml
 
-from seg.data.source import load_data
+from seg.commands.cli.targets import source_of
 from seg.images import read_image, read_mask
 from seg.inference.trained import load
 from seg.metrics.counting import confusion_matrix
@@ -35,7 +35,7 @@ def on_training_images(run: Path) -> float:
     trained = load(str(run / "last.pt"), "cpu")
     total = torch.zeros(trained.labels.classes, 3, dtype=torch.int64)
     with contextlib.redirect_stdout(sys.stderr):
-        pairs = load_data(config["data"], config["labels"]).train
+        pairs, _ = source_of(config["data"]).take()
     for p in pairs:
         prediction = torch.from_numpy(trained.predict(read_image(p.image)))
         mask = torch.from_numpy(read_mask(p.mask, trained.labels.classes))

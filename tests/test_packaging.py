@@ -3,11 +3,14 @@
 python -m pytest tests/test_packaging.py
 """
 
+import ast
 import os
 import subprocess
 import sys
 import sysconfig
 import zipfile
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,15 @@ def test_the_wheel_holds_everything(wheel: Path, tmp_path: Path) -> None:
     conf, helper = run(sys.executable, "-S", "-c", code, cwd=tmp_path, PYTHONPATH=path).split()
     assert Path(conf) == tmp_path / "seg" / "conf"
     assert Path(helper).parent == tmp_path / "seg"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_benchmarks_name_what_there_is(path: Path) -> None:
+    """They run seldom: what they import of ours is looked up here."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "seg":
+            module = import_module(str(node.module))
+            for name in (each.name for each in node.names):
+                with suppress(ModuleNotFoundError):
+                    import_module(f"{node.module}.{name}")  # which makes it a name of its room
+                assert hasattr(module, name), f"{node.module} has no {name}"
