@@ -23,12 +23,12 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.sh scripts/packages.sh $(
 	@PYTHON=$(PYTHON) scripts/setup.sh $(VENV)
 	@touch $@
 
-demo: $(STAMP) ## render the embedded dataset, convert, train, evaluate, draw (minutes on 2 cores, more without bfloat16)
+demo: $(STAMP) ## render the embedded dataset, convert, train, evaluate, draw (3 minutes on 2 cores)
 	@$(BIN)/python scripts/demo.py
 
-COMPARED := loss=cross_entropy,weighted_cross_entropy,focal,ce_dice seeds=3 fit.epochs=8
+COMPARED := loss=cross_entropy,weighted_cross_entropy,focal,ce_dice seeds=3 fit.minutes=0.7
 
-compare: $(STAMP) ## four losses, three seeds, on the embedded dataset, to a report (10 minutes on 2 cores with bfloat16)
+compare: $(STAMP) ## four losses, three seeds, on the embedded dataset, to a report (10 minutes on 2 cores)
 	@$(BIN)/seg-train data=synthetic experiment=embedded sweep=losses $(COMPARED) logger=none runs=compare/runs \
 	  data.render.destination=compare/data
 	@$(BIN)/seg-compare runs=compare/runs destination=compare/report
