@@ -1,6 +1,7 @@
 """The splits that an audit looks at: one, or those of a training, of which a part may be a share of another."""
 
 from seg.audit.records import Split
+from seg.data.folds import part
 from seg.data.pairs import Folders, pair, scenes_of, split
 from seg.data.source import Part, Source
 
@@ -33,8 +34,12 @@ def splits_of(source: Source, **templates: str) -> list[Split]:
         return [Split(name, *folders[name], **templates, listed=part.list) for name, part in named.items()]
     listed = source.train.list
     pairs = pair(*folders["train"], **templates, only=listed, prefix="data.", part="train.")
-    scenes = scenes_of([p.name for p in pairs], source.group)
-    shares = zip(("train", "val"), split(pairs, source.val_share, source.split_seed, scenes), strict=True)
+    if source.folds is not None and source.fold is not None:
+        both = part(pairs, source.folds, source.fold, group=source.group, seed=source.split_seed)
+    else:
+        scenes = scenes_of([p.name for p in pairs], source.group)
+        both = split(pairs, source.val_share, source.split_seed, scenes)
+    shares = zip(("train", "val"), both, strict=True)
     return [
         Split(name, *folders["train"], **templates, only=[p.name for p in share], listed=listed)
         for name, share in shares

@@ -9,6 +9,7 @@
 - `seg.compare.statistics`: which level is better, how sure that is, and what more data would settle;
 - `seg.compare.scores`: what is compared, and metrics as ratios of sums over images;
 - `seg.compare.variance`: the variance that seeds and images give a mean, intervals, verdicts;
+- `seg.compare.folds`: the folds of a cross validation as one run, and what they do not show;
 - `seg.compare.ensembles`, `together`: evaluations of the runs of a level as one model, and what that gains;
 - `seg.compare.scatter`: how far seeds move each level, learnt from all of them;
 - `seg.compare.multiplicity`: which of many verdicts hold together;

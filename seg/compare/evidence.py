@@ -54,6 +54,7 @@ class Entry(runs.RunRecord):
         scores: of all images, by the names of ``metrics.jsonl`` without ``val_``.
         judged: scores, curves and tables of the evaluation; None for a run of an older version.
         memory: bytes that training took at most; None if it is not known.
+        folds: that were put together, see `seg.compare.folds`; 0 of a run by itself.
     """
 
     seed: int
@@ -68,6 +69,7 @@ class Entry(runs.RunRecord):
     scores: Mapping[str, Any]
     judged: Mapping[str, Any] | None
     memory: int | None
+    folds: int = 0
 
     @property
     def catalogue(self) -> dict[str, Metric]:
@@ -143,7 +145,7 @@ def _read(folder: Path) -> Entry:
         raise ValueError(f"not complete: {len(record.lines)} of {epochs} epochs")
     table = runs.read_per_image(folder / runs.PER_IMAGE)
     check_counts(table, folder)
-    scores = _scores(judged if judged is not None else (record.done or {})["last"], table.counts)
+    scores = checked_scores(judged if judged is not None else (record.done or {})["last"], table.counts)
     _check_lines(record)
     settings = runs.settings(record.config)
     settings = {k: v for k, v in settings.items() if k != "seed" and not any(runs.owns(where, k) for where in _WHERE)}
@@ -212,7 +214,7 @@ def _whole(key: str, value: Any) -> int:
     return value
 
 
-def _scores(told: Mapping[str, Any], counts: NDArray[np.int64]) -> dict[str, Any]:
+def checked_scores(told: Mapping[str, Any], counts: NDArray[np.int64]) -> dict[str, Any]:
     """Return the scores of a file; those that follow from pixel counts are recomputed and checked.
 
     Raises:

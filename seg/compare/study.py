@@ -11,6 +11,7 @@ from seg import runs
 from seg.compare.conditions import by_level, conditions, only_axis, with_axis
 from seg.compare.ensembles import Ensemble, read_ensembles
 from seg.compare.evidence import Entry, is_entry, machines, read_entry
+from seg.compare.folds import joined
 from seg.compare.scores import Floats, LevelScores, image_scores
 from seg.metrics.catalogue import Metric
 
@@ -63,7 +64,8 @@ class Study:
 
     def named(self, entry: Entry) -> str:
         """Return the run's folder, seen from the root."""
-        return _named(self.root, entry.folder.parent if self.on_test else entry.folder)
+        name = _named(self.root, entry.folder.parent if self.on_test else entry.folder)
+        return f"{name} and {entry.folds - 1} more folds" if entry.folds else name
 
     @property
     def catalogue(self) -> dict[str, Metric]:
@@ -149,6 +151,10 @@ def _find(root: Path) -> _Runs:
         excluded += damaged
     elif collected := sum(tested):
         warnings.append(f"{collected} of {len(entries)} runs were judged on a test set; validation scores are compared")
+    if not on_test:
+        entries, odd, told = joined(entries)
+        excluded += [(_named(root, entry.folder), reason) for entry, reason in odd]
+        warnings += told
     return _Runs(root, entries, excluded, warnings, on_test)
 
 

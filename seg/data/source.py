@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from seg.data import checked as checking
 from seg.data.cache import CACHES
 from seg.data.checked import Checked
+from seg.data.folds import check_fold, part
 from seg.data.pairs import Folders, Pair, as_list, pair, scenes_of, split, torn_scenes, with_instances
 from seg.data.pairs.folders import list_names
 from seg.files import SUFFIXES, checks
@@ -65,7 +66,8 @@ class Source:
         bands, range, exif: see `seg.images.Reading`.
         val_share: of the training pairs.
         group: regular expression whose first group, or match, names the scene of a pair, which stays whole.
-        split_seed: of the share.
+        split_seed: of the share, or of the folds.
+        folds, fold: instead of a share: so many parts, see `seg.data.folds`, of which one is for validation.
         cache: one of `seg.data.cache.CACHES`, or None.
         render: what makes the folders first; called without arguments.
 
@@ -85,11 +87,19 @@ class Source:
     val_share: float = 0.2
     group: str | None = None
     split_seed: int = 0
+    folds: int | None = None
+    fold: int | None = None
     cache: str | None = None
     render: Any = None
 
     def __post_init__(self) -> None:
         checks.choice("data.cache", self.cache, (None, *CACHES))
+        check_fold(self.folds, self.fold)
+        if self.folds is not None and (own := self.val.images or self.val.masks or self.val.list) is not None:
+            raise ValueError(
+                f"data.folds: expected no validation set of its own, got '{own}'; leave out data.val, or data.folds "
+                "(with data=synthetic give data.val.images=null data.val.masks=null)"
+            )
         for name in ("image_template", "template", "instance_template"):
             checks.text(f"data.{name}", getattr(self, name))
         if self.render is not None and not callable(self.render):
@@ -121,6 +131,8 @@ class Source:
             val = self._paired(self.val, self.val.list, "val.")
         elif self.val.list is not None:
             val = self._paired(self.train, self.val.list, "val.")
+        elif self.folds is not None and self.fold is not None:
+            train, val = part(train, self.folds, self.fold, group=self.group, seed=self.split_seed)
         else:
             scenes = scenes_of([p.name for p in train], self.group)
             if (number := len(set(scenes))) < len(scenes):
@@ -214,7 +226,9 @@ class Source:
             ValueError: whatever is wrong with the files.
         """
         train, val = map(list, pairs)
-        reading = measured(self.reading if reading is None else reading, [p.image for p in train])
+        # the percentiles of folds are those of all of them, or the models could not predict one image together
+        shown = train if self.folds is None else sorted([*train, *val], key=lambda p: p.name)
+        reading = measured(self.reading if reading is None else reading, [p.image for p in shown])
         log.info(f"checking {len(train)} training and {len(val)} validation pairs")
         train_checked = check(train, labels.classes, reading, "training")
         val_checked = check(val, labels.classes, reading, "validation")

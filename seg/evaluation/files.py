@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from seg import runs
 from seg.data.attributes import Slices, read_slices
@@ -17,6 +18,7 @@ from seg.evaluation.subjects import Pairing, Subject
 from seg.files import write_csv, write_json, write_png
 from seg.files.claims import claim
 from seg.images import Image, as_rgb, read_mask
+from seg.inference.outputs import stored, write_probabilities
 from seg.inference.trained import Trained
 from seg.labels import LabelMap
 from seg.metrics.catalogue import KEY, described
@@ -53,6 +55,34 @@ class Predictions:
     def path(self, name: str) -> Path:
         """Return the file of an image."""
         return self.folder / f"{name}.png"
+
+    def totals(self) -> dict[str, Any]:
+        return {}
+
+    def scores(self, totals: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    def per_image(self, totals: dict[str, Any]) -> tuple[Column, ...]:
+        return ()
+
+
+class Probabilities:
+    """A meter that counts nothing and keeps the probabilities of all classes, ``NAME.npz`` each, as seg-predict does.
+
+    Args:
+        halves: as float16, else as uint8, 255 for 1.
+        classes: their names.
+    """
+
+    metrics = ()
+
+    def __init__(self, folder: Path, names: Sequence[str], classes: Sequence[str], *, halves: bool) -> None:
+        self.folder, self.names, self.classes, self.halves = folder, names, classes, halves
+
+    def update(self, logits: Tensor, mask: Tensor, index: Tensor) -> None:
+        for position, one in zip(index.tolist(), logits, strict=True):
+            shares = stored(one.float().softmax(0), halves=self.halves)
+            write_probabilities(self.folder / f"{self.names[position]}.npz", shares, self.classes)
 
     def totals(self) -> dict[str, Any]:
         return {}

@@ -46,10 +46,12 @@ def files_of(checkpoints: Checkpoints) -> list[Path]:
     """List the files that are meant, in the order given, those of a pattern by name.
 
     Args:
-        checkpoints: files, folders of complete runs, of which ``best.pt`` is taken, or patterns of both.
+        checkpoints: files, folders of complete runs, of which ``best.pt`` is taken, folders of all folds of a set, or
+            patterns of them.
 
     Raises:
-        ValueError: a pattern that nothing matches, a run that is not complete, or a checkpoint that is there twice.
+        ValueError: a pattern that nothing matches, a run that is not complete, folds that are missing, or a checkpoint
+            that is there twice.
     """
     given: Any = [checkpoints] if isinstance(checkpoints, str | os.PathLike) else checkpoints
     if not isinstance(given, Sequence) or not given or not all(isinstance(one, str | os.PathLike) for one in given):
@@ -77,7 +79,7 @@ def shown(files: Sequence[str | Path]) -> str:
 
 def _matched(text: str) -> Iterator[Path]:
     if not glob.has_magic(text) or os.path.lexists(text):
-        yield _file_of(Path(text))
+        yield from _files_of(Path(text))
         return
     found = sorted(glob.glob(os.path.expanduser(text), recursive=True))  # noqa: PTH111, PTH207 # a pattern is no path
     if not found:
@@ -85,20 +87,56 @@ def _matched(text: str) -> Iterator[Path]:
             f"checkpoint: expected files or folders of runs that match '{text}', got none; correct the pattern"
         )
     for path in map(Path, found):
-        yield (file := _file_of(path))
-        if file == path and (file.parent / runs.CONFIG).is_file() and not (file.parent / runs.DONE).is_file():
-            log.warning(f"checkpoint: the run of '{file}', which matches '{text}', is not complete")
+        yield from _files_of(path)
+        run = path.parent
+        if path.is_file() and (run / runs.CONFIG).is_file() and not (run / runs.DONE).is_file():
+            log.warning(f"checkpoint: the run of '{path}', which matches '{text}', is not complete")
+
+
+def _files_of(path: Path) -> list[Path]:
+    """Return the checkpoint of a run's folder, or those of a folder of folds; a file is one itself."""
+    if not path.is_dir():
+        return [path]
+    return [_file_of(path)] if _is_run(path) else list(map(_file_of, _folds_in(path)))
+
+
+def _is_run(path: Path) -> bool:
+    return (path / runs.CONFIG).is_file() and any((path / name).is_file() for name in (runs.BEST, runs.LAST))
+
+
+def _folds_in(folder: Path) -> list[Path]:
+    """Return the runs in a folder that are all folds of a set, once for each seed, in their order.
+
+    Raises:
+        ValueError: it holds other runs, or a fold is missing.
+    """
+    data = {path: runs.read_config(path / runs.CONFIG) for path in sorted(folder.iterdir()) if _is_run(path)}
+    folds = {path: config.get("data", {}) for path, config in data.items()}
+    number = {some.get("folds") for some in folds.values()}
+    if len(number) != 1 or None in number:
+        raise ValueError(
+            f"checkpoint: expected a file, the folder of a run, or one of folds, got the folder '{folder}', which is "
+            f"none; give '{folder}/*' for all runs in it, or name one"
+        )
+    (wanted,), by_seed = number, defaultdict[Any, list[Any]](list)
+    for path, config in data.items():
+        by_seed[config.get("seed")].append(folds[path].get("fold"))
+    for seed, own in by_seed.items():
+        if sorted(own, key=str) != sorted(range(wanted), key=str):
+            got = ", ".join(map(str, sorted(own)))
+            raise ValueError(
+                f"checkpoint: expected each of {wanted} folds once in '{folder}', got {got} of seed {seed}; train the "
+                "others, or name the runs that are meant"
+            )
+    return sorted(data, key=lambda path: (data[path].get("seed"), folds[path].get("fold")))
 
 
 def _file_of(path: Path) -> Path:
-    """Return the checkpoint of a run's folder; a file is one itself."""
-    if not path.is_dir():
-        return path
-    if not (path / runs.CONFIG).is_file() or not any((path / name).is_file() for name in (runs.BEST, runs.LAST)):
-        raise ValueError(
-            f"checkpoint: expected a file, or the folder of a run, got the folder '{path}', which is none; give "
-            f"'{path}/*' for all runs in it, or name one"
-        )
+    """Return the checkpoint of a complete run.
+
+    Raises:
+        ValueError: it is not complete.
+    """
     if not (path / runs.DONE).is_file():
         raise ValueError(
             f"checkpoint: expected a complete run, got '{path}', which has no {runs.DONE}; give the seg-train command "

@@ -147,7 +147,7 @@ class ProductWriter:
             if "confidence" in self.paths:
                 self.pictures["confidence"].write(_as_bytes(shares.amax(0)))
             if "probabilities" in self.paths:
-                self.shares.append(shares.half().cpu().numpy() if self.halves else _as_bytes(shares))
+                self.shares.append(stored(shares, halves=self.halves))
 
     def _add_disagreement(self, maps: Tensor, logits: Tensor) -> None:
         self.pictures["disagreement"].write(_as_bytes(maps[0, 0]))
@@ -172,11 +172,7 @@ class ProductWriter:
             panel = pictures.panel(rgb, mask, labels.palette, labels.names, mark=mark)
             write_png(self.paths["overlays"], panel)
         if "probabilities" in self.paths:
-            path = self.paths["probabilities"]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with whole(path) as temporary, temporary.open("wb") as file:
-                names = np.array(self.labels.names)
-                np.savez_compressed(file, probabilities=np.concatenate(self.shares, 1), classes=names)
+            write_probabilities(self.paths["probabilities"], np.concatenate(self.shares, 1), self.labels.names)
         if self.spool is not None:
             with whole(self.paths["geotiff"]) as temporary:
                 self._write_geotiff(temporary, self.spool)
@@ -216,6 +212,18 @@ class ProductWriter:
                 extratags=self.geo,
                 bigtiff=self.height * self.width > 1 << 31,
             )
+
+
+def stored(shares: Tensor, *, halves: bool) -> NDArray[Any]:
+    """Return probabilities as they are kept: float16, or uint8, 255 for 1."""
+    return shares.half().cpu().numpy() if halves else _as_bytes(shares)
+
+
+def write_probabilities(path: Path, shares: NDArray[Any], names: Sequence[str]) -> None:
+    """Write ``NAME.npz``, compressed: ``probabilities (C, H, W)`` and ``classes (C,)``, their names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, probabilities=shares, classes=np.array(names))
 
 
 def geo_tags(path: Path) -> list[Any]:

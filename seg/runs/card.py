@@ -218,6 +218,9 @@ def _split(config: Mapping[str, Any]) -> str:
     if data["val"]["list"] is not None:
         return f"Validated on the images that `{data['val']['list']}` lists."
     scenes = f"scenes, `{data['group']}`, kept whole" if data.get("group") else "tiles of one image kept together"
+    if data.get("folds") is not None:
+        dealt = f"dealt by seed {data['split_seed']} with an eye on rare classes"
+        return f"Validated on fold {data['fold']} of {data['folds']} (counted from 0), {dealt}; {scenes}."
     return f"Validated on a share of {data['val_share']} of the pairs, chosen by seed {data['split_seed']}; {scenes}."
 
 

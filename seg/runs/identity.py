@@ -32,6 +32,7 @@ MACHINE = (
     "fit.save_every",
     "smoke",
     "replay",
+    "probabilities",
 )
 """Keys that may change between an interrupted run and its resumption: they say where, not what."""
 
@@ -53,6 +54,8 @@ _MOVED = {
 _SINCE = {
     "augment.crop.wanted": 0.0,
     "data.exif": "apply",
+    "data.fold": None,
+    "data.folds": None,
     "data._target_": "seg.data.source.Source",
     "data.instance_template": "{}",
     "data.test._target_": "seg.data.source.Part",
@@ -100,9 +103,11 @@ def run_name(overrides: Sequence[str], choices: Mapping[str, str], seed: int) ->
     named = [key for key in groups if key in CHOICES or (key in given and key not in MACHINE)]
     named.sort(key=lambda key: (CHOICES.index(key) if key in CHOICES else len(CHOICES), key))
     words = [groups[key] for key in named if groups[key] not in (None, "null", "folders")]
-    free = ("seed", "hydra", *MACHINE)
+    free = ("seed", "hydra", "data.fold", *MACHINE)  # seed and fold stand in the name
     keys = {override: override.lstrip("+~").partition("=")[0] for override in overrides}
     rest = sorted(o for o in overrides if keys[o] not in groups and not any(owns(node, keys[o]) for node in free))
+    if given.get("data.fold", "null") != "null":
+        words.append(f"fold{given['data.fold']}")
     slug = "-".join([*words, f"seed{seed}"])
     if rest:
         slug += "-" + hashlib.sha256("\n".join(rest).encode()).hexdigest()[:6]

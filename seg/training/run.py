@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from seg import inference, runs
 from seg.data.source import Data
 from seg.evaluation.evaluate import Evaluation, evaluate
-from seg.evaluation.files import Predictions, draw_predictions
+from seg.evaluation.files import Predictions, Probabilities, draw_predictions
 from seg.images import Image
 from seg.inference.examples import spread
 from seg.inference.heads import heads_of, meters_of
 from seg.inference.trained import Description, Trained
 from seg.metrics import Metric
+from seg.metrics.meters import Meter
 from seg.metrics.wanted import Wanted, build, late
 from seg.report.progress import track
 from seg.training.device import forget_peak, peak_memory
@@ -52,6 +53,7 @@ class Run:
         metrics: that are computed of the validation set; ``catalogue``: what is known of their scores.
         make_logger: ``(log_dir, purge_step)`` -> a logger, see `seg.training.trackers`; None without one.
         extend: a run that had ended goes on.
+        probabilities: keep those of the validation set, as ``uint8`` or ``float16``; None = none.
         told: called with (epochs done, epochs) after each.
         budget: where ``fit.minutes`` were turned into steps just now.
     """
@@ -67,6 +69,7 @@ class Run:
     catalogue: Mapping[str, Metric]
     make_logger: Callable[..., Any] | None = None
     extend: bool = False
+    probabilities: str | None = None
     told: Callable[[int, int], None] = lambda epoch, epochs: None
     budget: Budget | None = None
 
@@ -103,7 +106,10 @@ class Run:
         pairs, names, model = self.data.val, self.data.labels.names, self.state.evaluated
         images, final = [pair.name for pair in pairs], folder is not None
         wanted = [metric for metric in self.metrics if final or metric.when == "epoch"]
-        sinks = [] if folder is None else [Predictions(folder / runs.PREDICTIONS, images)]
+        sinks: list[Meter] = [] if folder is None else [Predictions(folder / runs.PREDICTIONS, images)]
+        if folder is not None and self.probabilities is not None:
+            halves = self.probabilities == "float16"
+            sinks.append(Probabilities(folder / runs.PROBABILITIES, images, names, halves=halves))
         known = {"images": len(pairs), "names": names, "classes": len(names), "final": final}
         meters = build(wanted, **known, loss=lambda logits, mask: self.state.objective.losses(logits, mask).total)
         heads = heads_of(model)

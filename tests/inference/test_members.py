@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_runs import write_run
@@ -22,8 +23,8 @@ def fill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fill:
     """Write a run, in whose checkpoints its name stands, into ``runs``."""
     monkeypatch.chdir(tmp_path)
 
-    def write(name: str, *, complete: bool = True, best: bool = True) -> Path:
-        write_run(Path("runs", name), complete=complete)
+    def write(name: str, *, complete: bool = True, best: bool = True, **run: Any) -> Path:
+        write_run(Path("runs", name), complete=complete, **run)
         for file in ("last.pt", *(["best.pt"] if best else [])):
             Path("runs", name, file).write_text(f"{file} of {name}")
         return Path("runs", name)
@@ -64,7 +65,10 @@ def test_what_is_refused(fill: Fill) -> None:
         ("runs/none-*", "expected files or folders of runs that match 'runs/none-*', got none; correct the pattern"),
         ("runs/half", "expected a complete run, got 'runs/half', which has no done.json; give the seg-train command"),
         ("runs/*", "expected a complete run, got 'runs/half', which has no done.json"),
-        ("plain", "expected a file, or the folder of a run, got the folder 'plain', which is none; give 'plain/*'"),
+        (
+            "plain",
+            "expected a file, the folder of a run, or one of folds, got the folder 'plain', which is none; give",
+        ),
         (["runs/dice-0", "runs/dice-1", "runs/dice-0/best.pt"], "each member once, got 'runs/dice-0/best.pt' twice"),
         (["link.pt", "runs/dice-*"], "expected each member once, got 'runs/dice-0/best.pt' twice; leave one out"),
         (["runs/copy", "runs/dice-0"], "got 'runs/dice-0/best.pt', the same as 'runs/copy/best.pt'; leave one out"),
@@ -94,3 +98,29 @@ def test_the_home_folder(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
     fill("a")
     monkeypatch.setenv("HOME", os.getcwd())  # noqa: PTH109
     assert names("~/runs/*") == [f"{Path.cwd()}/runs/a/best.pt"]
+
+
+def test_a_folder_of_folds(fill: Fill) -> None:
+    def fold(number: int, seed: int = 0, folder: str = "folds", folds: int = 3) -> None:
+        data = {"folds": folds, "fold": number}
+        fill(f"../{folder}/seed{seed}-fold{number}", seed=seed, config={"data": data})
+
+    for number in (2, 0):
+        fold(number)
+    with pytest.raises(ValueError, match="expected each of 3 folds once in 'folds', got 0, 2 of seed 0; train the oth"):
+        files_of("folds")
+    fold(1)
+    assert names("folds") == [f"folds/seed0-fold{number}/best.pt" for number in range(3)]
+    fold(1, seed=4)
+    with pytest.raises(ValueError, match="expected each of 3 folds once in 'folds', got 1 of seed 4"):
+        files_of("folds")
+    for number in (0, 2):
+        fold(number, seed=4)
+    assert names("folds")[3:] == [f"folds/seed4-fold{number}/best.pt" for number in range(3)]
+    fold(0, folder="mixed", folds=5)
+    fill("../mixed/another")
+    with pytest.raises(ValueError, match=r"or one of folds, got the folder 'mixed', which is none; give 'mixed/\*'"):
+        files_of("mixed")
+    Path("folds/seed0-fold1/done.json").unlink()
+    with pytest.raises(ValueError, match="expected a complete run, got 'folds/seed0-fold1'"):
+        files_of("folds")

@@ -22,6 +22,10 @@ def _is_shared_out(config: Any) -> bool:
     return config.data.val.get("images") is None and config.data.val.get("list") is None
 
 
+def _is_a_share(config: Any) -> bool:
+    return _is_shared_out(config) and config.data.get("folds") is None
+
+
 def _is_exported(checkpoint: Any) -> bool:
     files = [checkpoint] if isinstance(checkpoint, str) else checkpoint
     return all(Path(str(file)).suffix.lower() in (".onnx", ".pt2") for file in files)
@@ -34,7 +38,8 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
         (["fit.freeze_norm"], "fit.freeze", lambda config: config.fit.freeze),
         (["loader.repeat_below"], "loader.sampler=repeat", lambda config: config.loader.sampler == "repeat"),
         (["tune.share", "tune.epochs", "tune.space"], "tune.trials", lambda config: config.tune.trials),
-        (["data.val_share", "data.split_seed"], _SHARED_OUT, _is_shared_out),
+        (["data.val_share"], f"{_SHARED_OUT} without data.folds", _is_a_share),
+        (["data.split_seed"], _SHARED_OUT, _is_shared_out),
         (["data.train.instances", "data.val.instances"], "task=boxes", lambda config: config.get("task")),
         (["data.test.images", "data.test.masks", "data.test.list"], "seg-audit", lambda _: False),
     ],
