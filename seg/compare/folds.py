@@ -123,6 +123,6 @@ def _about(folds: int) -> str:
         f"the {folds} folds of each level and seed are put together: every image is judged by the model that was not "
         "trained on it, and levels are paired by image, fold and seed; scores that are no sums of pixels are means "
         "over folds. Intervals are about new images like these, and new seeds where there are several: what other "
-        f"training images would change is not in them, and cannot be learnt from folds{why} (Nadeau and Bengio 2003; Bengio and "
-        "Grandvalet 2004)"
+        f"training images would change is not in them, and cannot be learnt from folds{why} (Nadeau and Bengio 2003; "
+        "Bengio and Grandvalet 2004)"
     )
