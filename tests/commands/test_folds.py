@@ -78,7 +78,9 @@ def test_all_folds_by_one_command(data: Path, tmp_path: Path, script: Script) ->
     done = script("seg-train", *words)
     assert done.returncode == 0, done.stderr
     made = sorted(path.name for path in (tmp_path / "folds").iterdir() if not path.name.startswith("."))
-    assert [name.rsplit("-", 1)[0] for name in made] == [f"unet_small-cross_entropy-fold{n}-seed0" for n in range(3)]
+    assert [name.rsplit("-", 1)[0] for name in made] == [
+        f"unet_small-cross_entropy-none-fold{n}-seed0" for n in range(3)
+    ]
     files = sorted((tmp_path / "folds").glob("*/probabilities/*.npz"))
     assert sorted(path.stem for path in files) == [f"s{n}" for n in range(6)]
     for path in files:
