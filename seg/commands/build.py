@@ -160,6 +160,5 @@ def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None
         catalogue=asked.catalogue,
         make_logger=asked.logger,
         extend=asked["extend"],
-        probabilities=asked["probabilities"],
         told=sweep.advance,
     )

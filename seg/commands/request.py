@@ -91,7 +91,6 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
     """
     check_license(cfg["license"])
     check_test(cfg["sweep"]["test"])
-    checks.choice("probabilities", cfg["probabilities"], (None, "uint8", "float16"))
     checks.choice("sweep.equal", cfg["sweep"]["equal"], ("steps", "minutes"))
     folder, few = Path(str(cfg["runs"]), str(cfg["name"])), None
     loader: LoaderOptions = instantiate(cfg["loader"], group="loader")

@@ -110,7 +110,7 @@ def _trial(config: DictConfig, values: dict[str, Any], folder: Path, number: int
         "seed": SEED,
         "logger": None,
         "pictures": 0,
-        "probabilities": None,
+        "fit.probabilities": None,
         "tune.trials": 0,
         "sweep.test": None,
         "data.val.images": None,

@@ -16,7 +16,7 @@
 ``metrics.json``           every score of the last epoch, with curves and tables; same format as seg-evaluate's
 ``boxes.json``             the boxes that it predicts for these images, in COCO's form (``task=boxes``)
 ``predictions/``           the mask that it predicts for each validation image
-``probabilities/``         those of each validation image (``probabilities=uint8``), as seg-predict writes them
+``probabilities/``         those of each validation image (``fit.probabilities=uint8``), as seg-predict writes them
 ``test/``                  what ``sweep.test`` found: an output folder of ``seg-evaluate``
 ``README.md``              the model card, written when the run is complete
 ``done.json``              scores of the last epoch; written last, it marks a complete run

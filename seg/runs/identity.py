@@ -32,7 +32,7 @@ MACHINE = (
     "fit.save_every",
     "smoke",
     "replay",
-    "probabilities",
+    "fit.probabilities",
 )
 """Keys that may change between an interrupted run and its resumption: they say where, not what."""
 

@@ -26,6 +26,7 @@ class FitOptions:
         skip: steps that may be left out because their loss or gradient is not finite.
         freeze: epochs at the start in which the encoder is not trained.
         freeze_norm: batch normalisation of a frozen encoder uses its running statistics, and leaves them as they are.
+        probabilities: kept of the validation images after the last epoch, as ``uint8`` or ``float16``; None = none.
         overfit: for the record: the caller cut the training images to so many, and validates on them.
     """
 
@@ -43,6 +44,7 @@ class FitOptions:
     skip: int = 0
     freeze: int = 0
     freeze_norm: bool = True
+    probabilities: Literal["uint8", "float16"] | None = None
     overfit: int | None = None
 
     def __post_init__(self) -> None:
@@ -56,6 +58,7 @@ class FitOptions:
             checks.number("fit.minutes", self.minutes, above=0, what="minutes", remedy="give such as 20")
         if self.clip is not None:
             checks.number("fit.clip", self.clip, above=0, what="a norm", remedy="null does not clip")
+        checks.choice("fit.probabilities", self.probabilities, (None, "uint8", "float16"))
         checks.choice("fit.mode", self.mode, ("max", "min"))
         checks.text("fit.monitor", self.monitor)
         checks.flag("fit.freeze_norm", self.freeze_norm)

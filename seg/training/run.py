@@ -53,7 +53,6 @@ class Run:
         metrics: that are computed of the validation set; ``catalogue``: what is known of their scores.
         make_logger: ``(log_dir, purge_step)`` -> a logger, see `seg.training.trackers`; None without one.
         extend: a run that had ended goes on.
-        probabilities: keep those of the validation set, as ``uint8`` or ``float16``; None = none.
         told: called with (epochs done, epochs) after each.
         budget: where ``fit.minutes`` were turned into steps just now.
     """
@@ -69,7 +68,6 @@ class Run:
     catalogue: Mapping[str, Metric]
     make_logger: Callable[..., Any] | None = None
     extend: bool = False
-    probabilities: str | None = None
     told: Callable[[int, int], None] = lambda epoch, epochs: None
     budget: Budget | None = None
 
@@ -107,8 +105,8 @@ class Run:
         images, final = [pair.name for pair in pairs], folder is not None
         wanted = [metric for metric in self.metrics if final or metric.when == "epoch"]
         sinks: list[Meter] = [] if folder is None else [Predictions(folder / runs.PREDICTIONS, images)]
-        if folder is not None and self.probabilities is not None:
-            halves = self.probabilities == "float16"
+        if folder is not None and (kind := self.options.probabilities) is not None:
+            halves = kind == "float16"
             sinks.append(Probabilities(folder / runs.PROBABILITIES, images, names, halves=halves))
         known = {"images": len(pairs), "names": names, "classes": len(names), "final": final}
         meters = build(wanted, **known, loss=lambda logits, mask: self.state.objective.losses(logits, mask).total)

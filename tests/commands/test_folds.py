@@ -46,7 +46,10 @@ def test_an_older_run_is_one_without_folds() -> None:
             ["data.folds=9", "data.fold=0"],
             "data.folds: expected at most as many folds as there are scenes, got 9 for 6",
         ),
-        (["probabilities=float32"], "probabilities: expected null, uint8 or float16, got 'float32'; choose one"),
+        (
+            ["fit.probabilities=float32"],
+            "fit.probabilities: expected null, uint8 or float16, got 'float32'; choose one",
+        ),
     ],
 )
 def test_wrong_requests(words: list[str], message: str, data: Path, tmp_path: Path, script: Script) -> None:
@@ -74,7 +77,7 @@ def test_all_folds_by_one_command(data: Path, tmp_path: Path, script: Script) ->
     """Out of fold every image has its probabilities, of the masks that are written; together they predict."""
     folders = [f"data.train.{kind}={data / 'train' / kind}" for kind in ("images", "masks")]
     more = ["loader.batch=2", "loader.workers=0", "fit.epochs=1", "pictures=0", "logger=none", "augment=none"]
-    words = [*folders, *SMALLEST, *more, "sweep=folds", "data.folds=3", "runs=folds", "probabilities=float16"]
+    words = [*folders, *SMALLEST, *more, "sweep=folds", "data.folds=3", "runs=folds", "fit.probabilities=float16"]
     done = script("seg-train", *words)
     assert done.returncode == 0, done.stderr
     made = sorted(path.name for path in (tmp_path / "folds").iterdir() if not path.name.startswith("."))

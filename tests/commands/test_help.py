@@ -77,7 +77,7 @@ def test_common_options_are_those_of_the_files(capsys: pytest.CaptureFixture[str
     ):
         assert re.search(f"^{line}", common, re.MULTILINE), line
     assert "fit.steps" not in common
-    assert re.search(r"^fit:  # fit\.KEY: epochs, monitor, steps, .*\(15\)$", further, re.MULTILINE)
+    assert re.search(r"^fit:  # fit\.KEY: epochs, monitor, steps, .*\(16\)$", further, re.MULTILINE)
     assert re.search(r"^max_pixels: 268435456 # larger", further, re.MULTILINE)
     assert "optimizer.lr: 1.0e-2" in shown(capsys, "train", "optimizer=sgd", "--help")
     synthetic = shown(capsys, "train", "data=synthetic", "--help")
