@@ -57,14 +57,16 @@ def join(outline: Outline) -> Ring:
 def fill_edges(outlines: list[Outline], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the pixels (H, W) whose middle lies within: the even-odd rule, holes left out."""
     height, width = shape
+    rings = [ring for outline in outlines for ring in (outline.outer, *outline.holes)]
+    x0, y0 = np.concatenate([np.zeros((0, 2)), *rings]).T
+    x1, y1 = np.concatenate([np.zeros((0, 2)), *(np.roll(ring, -1, axis=0) for ring in rings)]).T
+    first, behind = (np.clip(np.ceil(end(y0, y1) - 0.5), 0, height).astype(np.intp) for end in (np.minimum, np.maximum))
+    many = behind - first  # rows whose middle a side crosses
+    side = np.repeat(np.arange(len(many)), many)
+    row = np.arange(len(side)) - np.repeat(np.cumsum(many) - many, many) + first[side]
+    x = x0[side] + (row + 0.5 - y0[side]) * ((x1 - x0)[side] / (y1 - y0)[side])
     turns = np.zeros((height, width + 1), np.int32)
-    for ring in (ring for outline in outlines for ring in (outline.outer, *outline.holes)):
-        for (x0, y0), (x1, y1) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-            low, high = sorted((y0, y1))
-            rows = np.arange(max(np.ceil(low - 0.5), 0), min(np.ceil(high - 0.5), height)).astype(np.intp)
-            if len(rows):
-                x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
-                turns[rows, np.clip(np.ceil(x - 0.5), 0, width).astype(np.intp)] += 1
+    np.add.at(turns, (row, np.clip(np.ceil(x - 0.5), 0, width).astype(np.intp)), 1)
     inside: NDArray[np.bool_] = np.cumsum(turns[:, :-1], axis=1) % 2 == 1
     return inside
 

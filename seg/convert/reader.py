@@ -25,6 +25,7 @@ _WAYS = ("auto", "color", "index", "ade20k", "red", *CODES)
 ANNOTATIONS = ("labelme", "coco", "cityscapes_polygons", "binary", "cvat", "labelstudio", "yolo")
 """What other readers read."""
 _LONGEST_REACH = 16  # of colours that a table, or a program, has rounded
+_PART = 1 << 16  # pixels, whose copy as whole numbers stays in the cache
 _PAINTED = 1000  # nobody paints in more colours
 
 
@@ -386,11 +387,13 @@ def _nodata(opened: Opened, mask: "NDArray[np.uint8]") -> tuple[float, int, int]
 
 
 def count(mask: "NDArray[np.uint8]") -> dict[int, int]:
-    """Count the pixels of each value."""
+    """Count the pixels of each value, by a histogram in parts: sorting takes several times as long."""
     import numpy as np
 
-    values, pixels = np.unique(mask, return_counts=True)
-    return dict(zip(values.tolist(), pixels.tolist(), strict=True))
+    flat, pixels = mask.reshape(-1), np.zeros(256, np.intp)
+    for start in range(0, flat.size, _PART):
+        pixels += np.bincount(flat[start : start + _PART], minlength=256)
+    return {value: int(pixels[value]) for value in np.flatnonzero(pixels).tolist()}
 
 
 def _many(count: int, noun: str) -> str:

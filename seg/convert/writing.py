@@ -216,7 +216,7 @@ def _write(job: Job, form: Form, beside: _Beside, target: Path) -> Record:
     assert job.mask is not None
     try:
         data, status = job.path.read_bytes(), job.path.stat()
-        mask = _checked(data, form)
+        mask, counts = _checked(data, form)
         name = job.mask.relative_to(target / form.folder).as_posix().removesuffix(form.suffix)
         image, file = beside.image(name)
         read = [] if beside.numbers is None else [beside.numbers / f"{name}.png"]
@@ -225,7 +225,6 @@ def _write(job: Job, form: Form, beside: _Beside, target: Path) -> Record:
         job.mask.parent.mkdir(parents=True, exist_ok=True)
         with whole(job.mask) as temporary:
             temporary.write_bytes(content)
-        counts = count(mask)
         read += [file] if file and form.write == "geojson" else []
         about: dict[str, Any] = {"beside": [str(path.absolute()) for path in read]}
         if lost:
@@ -239,18 +238,19 @@ def _write(job: Job, form: Form, beside: _Beside, target: Path) -> Record:
         return failed(job, error)
 
 
-def _checked(data: bytes, form: Form) -> NDArray[np.uint8]:
-    """Decode a mask; raises ValueError for a number that is no class."""
+def _checked(data: bytes, form: Form) -> tuple[NDArray[np.uint8], dict[int, int]]:
+    """Decode a mask and count its pixels; raises ValueError for a number that is no class."""
     from seg.images import decode_mask
 
     mask, classes = decode_mask(data), form.labels.classes
-    if int(np.where(mask == IGNORE, 0, mask).max()) >= classes:
+    counts = count(mask)
+    if any(classes <= value < IGNORE for value in counts):
         y, x = np.argwhere((mask >= classes) & (mask != IGNORE))[0]
         raise ValueError(
             f"mask: expected 0..{classes - 1} or {IGNORE}, got {mask[y, x]} at x={x}, y={y}; give the label map that "
             "the mask was made with (labels.yaml beside it)"
         )
-    return mask
+    return mask, counts
 
 
 def _numbers(files: list[Path]) -> NDArray[np.uint16] | None:
