@@ -152,8 +152,9 @@ def _packed(lengths: NDArray[np.intp], shape: tuple[int, int]) -> NDArray[np.uin
     # flag of a run, kind of its length, length - 1, value: at most 27 bits, the highest first
     code = ((4 | kind) << (size + _WORD)) | ((length - 1) << _WORD) | values
     many = 3 + size + _WORD
-    place = np.repeat(many - 1, many) - (np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many))
-    bits = (np.repeat(code, many) >> place & 1).astype(np.uint8)
+    # left-aligned in four bytes, of which each run keeps its first bits
+    rows = np.unpackbits((code << (32 - many)).astype(">u4").view(np.uint8).reshape(-1, 4), axis=1)
+    bits = rows[np.arange(32) < many[:, None]]
     head = f"{shape[0] * shape[1] * _CHANNELS:032b}{_WORD - 1:05b}" + "".join(f"{size - 1:04b}" for size in _SIZES)
     start = np.frombuffer(head.encode(), np.uint8) - 48
     # the tool fills up with 1 to 8 zeros

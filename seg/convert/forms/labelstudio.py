@@ -41,7 +41,8 @@ class LabelStudioForm(JoinedForm):
             for number, (value, rle) in enumerate(zip(regions.classes.tolist(), brush(regions), strict=True), start=1)
         ]
         about = {"image": picture.image, "width": width, "height": height}
-        return json.dumps({"data": about, "annotations": [{"result": results}]}).encode(), 0
+        task = {"data": about, "annotations": [{"result": results}]}
+        return json.dumps(task, separators=(",", ":")).encode(), 0
 
     def text(self, parts: Callable[[], Iterator[list[str]]]) -> Iterator[str]:
         """Yield the list of tasks."""
