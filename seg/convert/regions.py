@@ -47,6 +47,13 @@ class Regions(NamedTuple):
         """(N,) place of the region of each run."""
         return np.repeat(np.arange(len(self.classes)), np.diff(self.first))
 
+    def means(self, values: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return the mean of values (H, W) in each region, (R,)."""
+        flat = (values.T if self.columns else values).reshape(-1)
+        sums = np.append(0, np.cumsum(flat, dtype=np.int64))
+        of_runs = np.append(0, np.cumsum(sums[self.stops] - sums[self.starts]))
+        return np.asarray((of_runs[self.first[1:]] - of_runs[self.first[:-1]]) / self.areas)
+
     def pixels(self, number: int) -> NDArray[np.bool_]:
         """Return a region within its box, (height, width)."""
         left, top, width, height = self.boxes[number].tolist()

@@ -36,6 +36,7 @@ from seg.convert.recolor import check_classes
 from seg.convert.sources import Source, list_sources
 from seg.convert.summary import Summary, Tally
 from seg.convert.tiles import Outputs, extent
+from seg.data.pairs.folders import was_predicted
 from seg.files import make_folder, whole
 from seg.files.manifest import Manifest, Record
 from seg.labels import IGNORE, LabelMap
@@ -50,12 +51,14 @@ class _Beside(NamedTuple):
         images: of the masks, by their names; None: they are not known.
         template: file name of an image, for the tool, where they are not known.
         numbers: folder of the numbers of objects.
+        confidence: folder of maps of confidence, as seg-predict writes them.
     """
 
     images: dict[str, Path] | None
     root: Path
     template: str
     numbers: Path | None
+    confidence: Path | None
 
     def image(self, name: str) -> tuple[str, Path | None]:
         """Return what the tool is told of the image of a mask, and its file.
@@ -105,6 +108,8 @@ def write_folder(
     ``counts.csv``, ``source.json``, ``manifest.jsonl`` and ``manifest.json`` are written here too.
 
     Args:
+        source: of masks; in a folder that seg-predict wrote, the confidence of regions is written too, where the form
+            has it and ``confidence/`` is there.
         write: ``coco``, ``cvat``, ``labelstudio``, ``labelme``, ``yolo``, ``geojson`` or ``voc``.
         shapes, tolerance, background: see `Form`.
         images: folder of the images, whose names the tool is told, and whose coordinates ``geojson`` takes.
@@ -122,7 +127,7 @@ def write_folder(
     check_options(write=write, shapes=shapes, tolerance=tolerance, image_template=image_template, instances=instances)
     form = _kind(write)(labels, shapes=shapes, tolerance=tolerance, background=background)  # type: ignore[misc]
     workers, part = threads_of(threads), shard_name(shard)
-    beside = _beside(images, image_template, instances)
+    beside = _beside(Path(source), images, image_template, instances)
     check_classes(labels, Path(source))
 
     def listed() -> Iterator[Source]:
@@ -133,7 +138,8 @@ def write_folder(
     target = make_folder(destination, "destination", {what: folder for what, folder in read.items() if folder})
     tally = Tally(labels, progress)
     outputs = _Outputs(target, None, None)
-    key = f"{form.key} {[str(folder and os.path.realpath(folder)) for folder in (images, instances)]} {image_template}"
+    folders = [str(folder and os.path.realpath(folder)) for folder in (images, instances, beside.confidence)]
+    key = f"{form.key} {folders} {image_template}"
     with hold(outputs, key, source, pattern):
         with Manifest(target, part, key) as manifest:
             _check_form(target, manifest, form)
@@ -176,14 +182,23 @@ def _kind(write: str) -> type[Form] | None:
     return next((kind for kind in FORMS if kind.write == write), None)
 
 
-def _beside(images: str | os.PathLike[str] | None, template: str, instances: str | os.PathLike[str] | None) -> _Beside:
+def _beside(
+    source: Path, images: str | os.PathLike[str] | None, template: str, instances: str | os.PathLike[str] | None
+) -> _Beside:
+    """Return what is read beside the masks; raises ValueError for a folder that is not there."""
     from seg.data.pairs import list_images
 
     if instances is not None and not Path(instances).is_dir():
         raise ValueError(f"instances: expected a folder of PNG files, got '{instances}'; check the path")
     files = None if images is None else list_images(Path(images), template)
-    return _Beside(files, Path(images or ""), "{}.png" if template == "{}" else template,
-                   None if instances is None else Path(instances))  # fmt: skip
+    confidence = source / "confidence"
+    return _Beside(
+        files,
+        Path(images or ""),
+        "{}.png" if template == "{}" else template,
+        None if instances is None else Path(instances),
+        confidence if was_predicted(source) and confidence.is_dir() else None,
+    )
 
 
 def _placed(sources: Iterator[Source], form: Form) -> Iterator[Source]:
@@ -212,6 +227,8 @@ def _names(target: Path, form: Form) -> list[str]:
 
 
 def _write(job: Job, form: Form, beside: _Beside, target: Path) -> Record:
+    from seg.images import decode_mask, read_instances
+
     assert job.path is not None
     assert job.mask is not None
     try:
@@ -220,7 +237,11 @@ def _write(job: Job, form: Form, beside: _Beside, target: Path) -> Record:
         name = job.mask.relative_to(target / form.folder).as_posix().removesuffix(form.suffix)
         image, file = beside.image(name)
         read = [] if beside.numbers is None else [beside.numbers / f"{name}.png"]
-        picture = Picture(name, image, mask, _numbers(read), file, job.mask)
+        numbers = read_instances(read[0]) if read else None
+        sure = None if beside.confidence is None else beside.confidence / f"{name}.png"
+        confidence = decode_mask(sure.read_bytes()) if sure and sure.is_file() else None
+        read += [sure] if sure and confidence is not None else []
+        picture = Picture(name, image, mask, numbers, confidence, file, job.mask)
         content, lost = form.part(picture)
         job.mask.parent.mkdir(parents=True, exist_ok=True)
         with whole(job.mask) as temporary:
@@ -251,10 +272,3 @@ def _checked(data: bytes, form: Form) -> tuple[NDArray[np.uint8], dict[int, int]
             "the mask was made with (labels.yaml beside it)"
         )
     return mask, counts
-
-
-def _numbers(files: list[Path]) -> NDArray[np.uint16] | None:
-    """Read the numbers of objects, if there are any."""
-    from seg.images import read_instances
-
-    return read_instances(files[0]) if files else None

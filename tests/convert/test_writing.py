@@ -16,6 +16,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from seg.convert import convert_folder
+from seg.convert.runs import brushed
 from seg.convert.writing import FORMS, write_folder
 from seg.labels import Label, LabelMap
 
@@ -310,6 +311,35 @@ def test_a_class_may_be_left_out(tmp_path: Path, masks: dict[str, np.ndarray]) -
     assert {annotation["category_id"] for annotation in content["annotations"]} == {1, 2, 3}
     assert summary.warnings[0].startswith("3 files have ignored pixels (255), the first 'a0.png'")
     assert "for 'pole', as read= does unless background= names an ignored class" in summary.warnings[0]
+
+
+@pytest.mark.parametrize("write", ["coco", "labelstudio", "geojson", "cvat"])
+def test_confidence_of_a_prediction(write: str, tmp_path: Path, masks: dict[str, np.ndarray]) -> None:
+    """The mean over the region's pixels, by hand."""
+    sure = made_masks(tmp_path / "masks/confidence")["a0"]
+    (tmp_path / "masks/manifest.jsonl").write_text('{"kinds": []}\n')
+    assert written(tmp_path, write).converted == 3
+    if write == "coco":
+        read = json.loads((tmp_path / "out/annotations/instances_default.json").read_text())
+        rest = [annotation for annotation in read["annotations"] if annotation["image_id"] == 1]
+        means = [(annotation["area"], annotation["score"]) for annotation in rest]
+    elif write == "labelstudio":
+        results = json.loads((tmp_path / "out/tasks.json").read_text())[0]["annotations"][0]["result"]
+        drawn = [brushed(bytes(result["value"]["rle"]), sure.shape) for result in results]
+        means = [(pixels.sum(), result["score"]) for pixels, result in zip(drawn, results, strict=True)]
+        for pixels, (_, score) in zip(drawn, means, strict=True):
+            assert score == pytest.approx(sure[pixels].mean() / 255, abs=1e-4)
+    elif write == "geojson":
+        means = []
+        for feature in json.loads((tmp_path / "out/geojson/a0.geojson").read_text())["features"]:
+            rings = [np.array(ring).T for ring in feature["geometry"]["coordinates"]]
+            area = sum(x[:-1] @ y[1:] - y[:-1] @ x[1:] for x, y in rings) / 2
+            means.append((area, feature["properties"]["confidence"]))
+    else:
+        assert "score" not in (tmp_path / "out/annotations.xml").read_text()
+        return
+    total = sum(area * score for area, score in means)
+    assert total == pytest.approx(sure[masks["a0"] != 255].sum() / 255, abs=0.1)
 
 
 def test_names_of_images_without_their_folder(tmp_path: Path, masks: dict[str, np.ndarray]) -> None:

@@ -40,11 +40,11 @@ class CocoForm(JoinedForm):
         else:
             shapes, lost = self._polygons(regions, picture.mask)
         height, width = regions.shape
-        lines = [{"file_name": picture.image, "height": height, "width": width}]
-        rows = zip(regions.classes.tolist(), shapes, regions.areas.tolist(), regions.boxes.tolist(), strict=True)
+        lines: list[dict[str, object]] = [{"file_name": picture.image, "height": height, "width": width}]
+        measures = regions.areas.tolist(), regions.boxes.tolist(), self.scores(picture, regions, "score")
         lines += [
-            {"category_id": value + 1, "segmentation": shape, "area": area, "bbox": box, "iscrowd": 0}
-            for value, shape, area, box in rows
+            {"category_id": value + 1, "segmentation": shape, "area": area, "bbox": box, "iscrowd": 0, **score}
+            for value, shape, area, box, score in zip(regions.classes.tolist(), shapes, *measures, strict=True)
         ]
         return "\n".join(map(json.dumps, lines)).encode(), lost
 

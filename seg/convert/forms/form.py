@@ -25,6 +25,7 @@ class Picture(NamedTuple):
         image: file name of the image, for the tool.
         mask: (H, W) uint8.
         numbers: (H, W) uint16, of the object at each pixel, 0 = none; None without objects.
+        confidence: (H, W) uint8, 255 = certain; None: it is not known.
         file: the image, if it is known.
         target: where the part will be.
     """
@@ -33,6 +34,7 @@ class Picture(NamedTuple):
     image: str
     mask: NDArray[np.uint8]
     numbers: NDArray[np.uint16] | None
+    confidence: NDArray[np.uint8] | None
     file: Path | None
     target: Path
 
@@ -109,6 +111,14 @@ class Form(ABC):
     def regions(self, picture: Picture, *, columns: bool = False) -> Regions:
         """Return the regions of a mask; see `find_regions`."""
         return find_regions(picture.mask, picture.numbers, columns=columns, without=self.without)
+
+    def scores(self, picture: Picture, regions: Regions, key: str) -> list[dict[str, float]]:
+        """Return the mean confidence of each region, from 0 to 1, under ``key``; nothing where it is not known."""
+        if picture.confidence is None:
+            return [{} for _ in regions.classes]
+        if picture.confidence.shape != regions.shape:
+            raise ValueError("expected a map of confidence of the size of the mask, got another; predict again")
+        return [{key: round(mean / 255, 4)} for mean in regions.means(picture.confidence).tolist()]
 
 
 class JoinedForm(Form):

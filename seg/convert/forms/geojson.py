@@ -36,7 +36,7 @@ class GeojsonForm(Form):
         """Return the file; raises ValueError for a GeoTIFF without tifffile, or of which the place is not known."""
         place = place_of(picture.file) if picture.file else None
         regions = self.regions(picture)
-        redrawn, features = Redrawn(regions), []
+        redrawn, features, scores = Redrawn(regions), [], self.scores(picture, regions, "confidence")
         for number, (left, top, width, height) in enumerate(regions.boxes.tolist()):
             outlines = find_outlines(regions.pixels(number), "edges", self.tolerance)
             redrawn.draw(number, fill_edges(outlines, (height, width)))
@@ -45,7 +45,7 @@ class GeojsonForm(Form):
                 for each in outlines
             ]
             value, one = int(regions.classes[number]), len(rings) == 1
-            properties = {"class": self.labels.names[value], "index": value}
+            properties = {"class": self.labels.names[value], "index": value, **scores[number]}
             if regions.objects[number]:
                 properties["object"] = int(regions.objects[number])
             geometry = {"type": "Polygon" if one else "MultiPolygon", "coordinates": rings[0] if one else rings}

@@ -27,6 +27,7 @@ class LabelStudioForm(JoinedForm):
         """Return the task, on one line."""
         regions = self.regions(picture)
         height, width = regions.shape
+        rows = zip(regions.classes.tolist(), brush(regions), self.scores(picture, regions, "score"), strict=True)
         results = [
             {
                 "id": f"{number}",
@@ -37,8 +38,9 @@ class LabelStudioForm(JoinedForm):
                 "original_height": height,
                 "image_rotation": 0,
                 "value": {"format": "rle", "rle": rle, "brushlabels": [self.labels.names[value]]},
+                **score,
             }
-            for number, (value, rle) in enumerate(zip(regions.classes.tolist(), brush(regions), strict=True), start=1)
+            for number, (value, rle, score) in enumerate(rows, start=1)
         ]
         about = {"image": picture.image, "width": width, "height": height}
         task = {"data": about, "annotations": [{"result": results}]}
