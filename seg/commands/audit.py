@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from seg.data.source import Source
     from seg.labels import LabelMap
 
+_SUSPECTS = ("number", "tolerance", "least", "masks_destination", "corrected")
+
 
 def main() -> None:
     """Entry point of ``seg-audit``."""
@@ -32,6 +34,7 @@ def audit(config: "DictConfig") -> None:
 
     from seg.audit import check_options
     from seg.audit.report import write_files
+    from seg.audit.suspects.folder import Wanted, find_into
     from seg.commands.cli.targets import source_of
     from seg.data.source import named_labels
     from seg.files import checks, finite
@@ -43,12 +46,18 @@ def audit(config: "DictConfig") -> None:
     cfg = plain(config)
     check_options(cfg["read"], cfg["threads"])
     checks.flag("overwrite", cfg["overwrite"])
+    wanted = None if cfg["suspects"] is None else Wanted(cfg["suspects"], **{key: cfg[key] for key in _SUSPECTS})
     source = source_of(cfg["data"])
     if source.render is not None:
         source.render()
     splits = _splits(cfg, source)
     labels = named_labels(cfg["labels"], splits[0].masks, cfg["ignore"])
     console = plain_console(stderr=cfg["json"])
+    more = {"overwrite": cfg["overwrite"]}
+    if wanted is not None:
+        for line in find_into(splits, labels, wanted, source.reading, Path(cfg["destination"]), console, **more):
+            console.print(line, soft_wrap=True)
+        return
     result = _look(splits, labels, cfg, source, console)
     destination = Path(cfg["destination"])
     write_files(destination, result, overwrite=cfg["overwrite"])

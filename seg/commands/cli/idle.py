@@ -69,7 +69,14 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
         ),
         (["data.test.images", "data.test.masks", "data.test.list"], "seg-audit", lambda _: False),
     ],
-    "audit": [(["data.val_share", "data.split_seed"], _SHARED_OUT, _is_shared_out)],
+    "audit": [
+        (
+            ["number", "tolerance", "least", "masks_destination", "corrected"],
+            "suspects",
+            lambda config: config.suspects is not None,
+        ),
+        (["data.val_share", "data.split_seed"], _SHARED_OUT, _is_shared_out),
+    ],
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 _TEXTS = frozenset(
     ("class_template", "destination", "encoder_weights", "group", "image_template", "images_destination",
-     "init", "instance_template", "instances_destination", "labels", "measured", "name", "pattern",
+     "init", "instance_template", "instances_destination", "labels", "masks_destination", "measured", "name", "pattern",
      "prediction_template", "reference", "replay", "runs", "source", "template")
 )  # fmt: skip
 """Last parts of the keys whose values are paths, names or patterns, whatever they look like: ``20240105``, ``~/x``."""
