@@ -51,7 +51,7 @@ def work(
                 "images_destination": (images_destination, None), "template": (template, "{}"), "exif": (exif, "apply"),
                 "instances_destination": (instances_destination, None)}  # fmt: skip
         return _writing(only, write=write, images=images, image_template=image_template, **options)
-    for name, default in (("shapes", None), ("tolerance", 0), ("instances", None)):
+    for name, default in (("shapes", None), ("tolerance", 0.0), ("instances", None)):
         checks.idle(name, options.pop(name), default, "write")
     if options["read"] == "yolo" and not inverse:
         options |= {"sizes_of": images, "image_template": image_template}

@@ -417,3 +417,26 @@ def test_the_command(script: Script, tmp_path: Path, masks: dict[str, np.ndarray
     wrong = script("seg-preprocess", **words | {"labels": "other.yaml", "destination": "o"}, write="voc")
     fails(wrong, 2, "labels: expected the classes that the masks were made with, .* got 'a .*' as class 0")
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(("write", "form"), [("coco", "coco"), ("cvat", "cvat"), ("voc", "voc_segmentation")])
+def test_datumaro_reads_what_is_written(write: str, form: str, tmp_path: Path, masks: dict[str, np.ndarray]) -> None:
+    """It wants the images beside; it is no dependency, because it needs an older OpenCV."""
+    datumaro = pytest.importorskip("datumaro")
+    plain = LabelMap(Label(name, ((n + 1, 0, 0),)) for n, name in enumerate(("road", "a & b", "sky", "pole")))
+    written_to = tmp_path / "out"
+    write_folder(tmp_path / "masks", written_to, plain, write=write, pattern="*")
+    folder = written_to / ("JPEGImages" if write == "voc" else "images")
+    folder.mkdir()
+    for name in ("a0", "a2"):
+        cv2.imwrite(str(folder / f"{name}.png"), np.zeros(masks[name].shape, np.uint8))
+    read = datumaro.Dataset.import_from(str(written_to), form)
+    names = [label.name for label in read.categories()[datumaro.AnnotationType.label]]
+    items = {item.id.split("/")[-1]: item for item in read}
+    assert {*items} == {"a0", "a2"}
+    for name, item in items.items():
+        drawn = np.full(masks[name].shape, 255, np.uint8)
+        for annotation in item.annotations:
+            if annotation.type == datumaro.AnnotationType.mask and names[annotation.label] in plain.names:
+                drawn[np.asarray(annotation.image).astype(bool)] = plain.names.index(names[annotation.label])
+        assert (drawn == masks[name]).all()
