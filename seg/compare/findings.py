@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from seg.compare.looks import Looks
 from seg.compare.ranks import Ranks
 from seg.compare.variance import Interval, VarianceParts
 from seg.files.notebook import said, table
@@ -14,6 +15,7 @@ from seg.metrics.catalogue import Metric
 Floats = NDArray[np.float64]
 
 IMAGES, BOTH = "images only", "seeds and images"
+OPEN = "inconclusive"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,7 @@ class PairResult(Estimate):
     Attributes:
         a, b: names.
         seeds: that were paired, those that both have. Of fewer than two, all seeds of both levels are compared, not
-            paired, and this is empty.
+            paired, and this is empty. Of several looks, those of the look that settled the pair.
         difference: of the means over these seeds.
         wins, ties, losses: images on which a's score, averaged over seeds, is better than, equal to, worse than b's.
         p_holm: paired Wilcoxon signed-rank test over images (or groups), adjusted for all pairs after Holm.
@@ -94,7 +96,7 @@ class PairResult(Estimate):
         verdict: on a: better, worse, equivalent or inconclusive, after `seg.compare.variance.verdict` with the ``wide``
             interval; of several pairs each must have ``p_verdict`` below 0.05. For one seed always inconclusive.
         p_verdict: that of `seg.compare.variance.strongest`, adjusted for all pairs after Shaffer, or for those with
-            the reference after Holm.
+            the reference after Holm; and for the looks.
         more_seeds, more_images: so many more, of one or the other (of groups, if there are any), would settle an
             inconclusive verdict if the difference stays as it is; None if no number would, or it is settled.
     """
@@ -154,7 +156,7 @@ class Comparison:
     """The result of `seg.compare.compare`.
 
     Attributes:
-        metric, rope, draws, seed: as asked for.
+        metric, rope, draws, seed, looks: as asked for.
         measure: what is known of the metric.
         units: number of images, or of groups.
         groups: (images,) the group of each image, 0..units - 1.
@@ -180,10 +182,11 @@ class Comparison:
     rank_kind: str
     class_iou: Floats
     class_interval: Floats
+    looks: Looks | None = None
 
     def __repr__(self) -> str:
         best = self.by_rank[0]
-        settled = sum(pair.verdict != "inconclusive" for pair in self.pairs)
+        settled = sum(pair.verdict != OPEN for pair in self.pairs)
         of = f"{settled} of {len(self.pairs)} pairs settled" if self.pairs else ""
         first = f"best {best.level} {self.measure.shown(best.mean)}"
         return said("Comparison", f"{self.metric} of {len(self.levels)} levels", first, of, f"rope {self.rope:g}")

@@ -44,7 +44,7 @@ def equal_pairs(levels: int) -> frozenset[int]:
     )
 
 
-def adjusted(p: Sequence[float], steps: Sequence[int]) -> list[float]:
+def adjusted(p: Sequence[float], steps: Sequence[float]) -> list[float]:
     """Adjust p values, in the same order, so that those below a bound may be claimed together.
 
     Args:

@@ -15,11 +15,16 @@ comparisons have any false verdict in the worst of them: of 212 rows (2 to 5 see
 nothing), 210 have at most 4.9 %, two 5.2 and 5.4 (``benchmarks/results/scatter-2026-11-29.md``). The same worlds chose
 and judged it; scores that are not normal, and grouped images, were not tried.
 
+Levels need not have the same number of seeds, as long as those of one are among those of another: a level that got no
+more of them (`seg.compare.looks`) still tells what it knows.
+
 Two levels have no others to learn from: `seg.compare.statistics` judges them by the paired t test.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,15 +60,15 @@ class SeedInteraction:
 
     Attributes:
         variances: (D, L) of the scores of a level, each with the same doubt: that of ``degrees``.
-        degrees: of freedom of each possibility, (L - 1) (S - 1).
+        degrees: of freedom of each possibility, (L - 1) (S - 1) of S seeds each.
         more: (L,) probability that a level scatters more than most do, 0..1.
-        careful: the share of 0.05 at which claims are made, see `careful`.
+        seeds: (L,) of each level.
     """
 
     variances: Floats
     degrees: int
     more: Floats
-    careful: float
+    seeds: tuple[int, ...]
 
     @property
     def levels(self) -> Floats:
@@ -78,36 +83,68 @@ class SeedInteraction:
         found: Floats = np.sqrt(chosen / np.where(self.levels > 0, self.levels, 1.0))
         return found
 
-    def pair(self, a: int, b: int, pairs: int) -> tuple[float, float]:
+    def pair(self, a: int, b: int, pairs: int, share: float = 1.0) -> tuple[float, float]:
         """Return variance, and degrees of freedom, of the difference of a seed's scores on two levels.
 
         They are those of the t distribution that agrees with the possibilities where verdicts are made: at p = 0.05,
-        which the last of ``pairs`` must reach, and at 0.05 / ``pairs``, which the first one must.
+        which the last of ``pairs`` must reach, and at 0.05 / ``pairs``, which the first one must; both times ``share``,
+        where this is one of several looks.
         """
         variances = self.variances[:, a] + self.variances[:, b]
         if not variances.all():
             return 0.0, MOST_DEGREES
         far = min(NEAR / pairs, FAR)
-        return _fitted(variances, self.degrees, (NEAR, far), self.careful)
+        care = careful(len(self.seeds), min(self.seeds[a], self.seeds[b]))
+        return _fitted(variances, self.degrees, (NEAR * share, far * share), care)
 
 
 def seed_interaction(scores: Floats) -> SeedInteraction:
     """Return how seeds move levels, of scores (L, S) of the same seeds, three levels and two seeds at least.
 
     The same scores give the same result to the bit; it takes half a second for 20 levels.
+
+    Args:
+        scores: NaN for the last seeds of a level that has fewer than others.
+
+    Raises:
+        ValueError: too few of them, or seeds that one level has are not among those that another one has more of.
     """
+    there = ~np.isnan(scores)
     levels, seeds = scores.shape
-    if levels < 3 or seeds < 2:
+    if levels < 3 or seeds < 2 or not there[:, :2].all():
+        fewest = int(there.sum(1).min(initial=seeds))
         raise ValueError(
-            f"scores: expected at least 3 levels and 2 seeds, got {levels} and {seeds}; compare two levels as a pair"
+            f"scores: expected at least 3 levels and 2 seeds, got {levels} and {fewest}; compare two levels as a pair"
         )
-    moved = scores - scores.mean(1, keepdims=True)
-    moved = moved - moved.mean(0)
-    size = float(np.sqrt((moved**2).mean()))
-    if size <= 1e-12 * max(float(np.abs(scores).max()), 1e-300):  # rounding
-        return SeedInteraction(np.zeros((1, levels)), (levels - 1) * (seeds - 1), np.zeros(levels), 1.0)
-    variances, more = _chains(moved / size)
-    return SeedInteraction(size**2 * variances, (levels - 1) * (seeds - 1), more, careful(levels, seeds))
+    if (there[:, 1:] > there[:, :-1]).any():
+        raise ValueError("scores: expected levels that lack their last seeds alone, got others; give the shared seeds")
+    moved, counts = contrasts(scores), tuple(there.sum(1).tolist())
+    sizes = there[:, 1:].sum(0)
+    degrees = int((sizes - 1).sum())
+    size = float(np.sqrt(((moved - there[:, 1:] * moved.sum(0) / sizes) ** 2).mean()))
+    if size <= 1e-12 * max(float(np.abs(scores[there]).max()), 1e-300):  # rounding
+        return SeedInteraction(np.zeros((1, levels)), degrees, np.zeros(levels), counts)
+    variances, more = _chains(
+        [_Alike(there[:, 1:][:, sizes == n][:, 0], moved[:, sizes == n] / size) for n in {*sizes}]
+    )
+    return SeedInteraction(size**2 * variances, degrees, more, counts)
+
+
+def contrasts(scores: Floats) -> Floats:
+    """Return what each seed adds to those before it (L, S - 1), 0 where a level has none: the level itself is gone.
+
+    Helmert's contrasts: of independent scores of one variance they are independent, and have the same.
+    """
+    before = np.arange(1, scores.shape[1])
+    found: Floats = (scores[:, 1:] - scores.cumsum(1)[:, :-1] / before) * np.sqrt(before / (before + 1))
+    return np.nan_to_num(found)
+
+
+class _Alike(NamedTuple):
+    """The contrasts that the same levels have: which ones (L,), and what they are (L, T), 0 for the others."""
+
+    there: NDArray[np.bool_]
+    moved: Floats
 
 
 def multiples_of(seeds: int) -> tuple[Floats, Floats]:
@@ -121,30 +158,28 @@ def multiples_of(seeds: int) -> tuple[Floats, Floats]:
     return np.exp(logs), np.where(logs == 0, 1 - DIFFERENT, DIFFERENT * shares / shares.sum())
 
 
-def _chains(moved: Floats) -> tuple[Floats, Floats]:
+def _chains(parts: Sequence[_Alike]) -> tuple[Floats, Floats]:
     """Sample variances (D, L), and how often a level has more than most have (L,): Gibbs, in parallel chains.
 
     Only the multiples are sampled, a level at a time. Given these, the rest is known: the common deviation and what a
     seed does to all levels follow from a weighted analysis of variance.
 
     Args:
-        moved: (L, S) scores less the mean of each level.
+        parts: the contrasts of all seeds.
     """
     rng = np.random.default_rng(0)  # always the same numbers: the result depends on the scores alone
-    levels, seeds = moved.shape
-    multiples, shares = multiples_of(seeds)
+    own = sum(part.there * part.moved.shape[1] for part in parts)
+    levels, degrees = len(own), sum((int(part.there.sum()) - 1) * part.moved.shape[1] for part in parts)
+    multiples, shares = multiples_of(int(own.max()) + 1)
     weights = multiples**-2
-    prior = np.log(shares) - (seeds - 1) * np.log(multiples)
     chosen = rng.choice(len(weights), p=shares, size=(CHAINS, levels))
-    degrees, lengths = (levels - 1) * (seeds - 1), (moved**2).sum(1)
     kept, more = [], np.zeros(levels)
     for step in range(FORGOTTEN + KEPT):
         for level in range(levels):
             others = weights[chosen]
             others[:, level] = 0
-            left = _left(others, moved, lengths, weights, level)
-            total = others.sum(1)[:, None] + weights
-            fit = prior - (seeds - 1) / 2 * np.log(total) - degrees / 2 * np.log(left)
+            fit, left = _given(others, parts, weights, level)
+            fit += np.log(shares) - own[level] * np.log(multiples) - degrees / 2 * np.log(left)
             share = np.exp(fit - fit.max(1, keepdims=True)).cumsum(1)
             chosen[:, level] = (share < rng.random((CHAINS, 1)) * share[:, -1:]).sum(1)
         if step >= FORGOTTEN:  # of the last level, what is left has just been found
@@ -154,15 +189,24 @@ def _chains(moved: Floats) -> tuple[Floats, Floats]:
     return np.concatenate(kept), more
 
 
-def _left(others: Floats, moved: Floats, lengths: Floats, weights: Floats, level: int) -> Floats:
-    """Return the weighted sum of squares that seeds common to all leave (CHAINS, K), for each weight of one level."""
-    apart = others @ moved
-    squares = others @ lengths
-    both = squares[:, None] + weights * lengths[level]
-    along = (apart**2).sum(1)[:, None] + 2 * weights * (apart @ moved[level])[:, None] + weights**2 * lengths[level]
-    least = np.finfo(float).eps * both
-    found: Floats = np.maximum(both - along / (others.sum(1)[:, None] + weights), least)
-    return found
+def _given(others: Floats, parts: Sequence[_Alike], weights: Floats, level: int) -> tuple[Floats, Floats]:
+    """Return what each weight (CHAINS, K) of one level does to the doubt of the seeds that are common to all.
+
+    Args:
+        others: weights (CHAINS, L) of the other levels.
+
+    Returns:
+        The logarithm of that doubt, and the weighted sum of squares that the common seeds leave.
+    """
+    doubt, left = np.zeros((2, len(others), len(weights)))
+    for there, moved in parts:
+        mine, lengths = weights * there[level], (moved**2).sum(1)
+        apart, total = others @ moved, (others @ there)[:, None] + mine
+        both = (others @ lengths)[:, None] + weights * lengths[level]
+        along = (apart**2).sum(1)[:, None] + 2 * weights * (apart @ moved[level])[:, None] + weights**2 * lengths[level]
+        left += np.maximum(both - along / total, np.finfo(float).eps * both)
+        doubt -= moved.shape[1] / 2 * np.log(total)
+    return doubt, left
 
 
 def careful(levels: int, seeds: int) -> float:

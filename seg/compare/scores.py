@@ -1,8 +1,8 @@
 """What is compared: scores of the same images by several trained models, and metrics as ratios of sums over images."""
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,6 +162,22 @@ class Scored:
         """Return scores, and scores without each image, of the runs with these seeds, in this order."""
         runs = [self.sample.seeds.index(seed) for seed in seeds]
         return self.scores[runs], self.without[:, runs]
+
+    def among(self, seeds: Collection[int]) -> "Scored":
+        """Return what there would be without the runs of other seeds."""
+        kept = [run for run, seed in enumerate(self.sample.seeds) if seed in seeds]
+        return Scored(
+            replace(
+                self.sample,
+                seeds=tuple(self.sample.seeds[run] for run in kept),
+                counts=self.sample.counts[kept],
+                values={metric: values[kept] for metric, values in self.sample.values.items()},
+            ),
+            self.scores[kept],
+            self.without[:, kept],
+            self.class_iou[kept],
+            self.class_without[:, kept],
+        )
 
 
 def scored(sample: LevelScores, metric: str, groups: NDArray[np.intp]) -> Scored:

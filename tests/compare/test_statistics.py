@@ -11,7 +11,7 @@ from scipy import stats
 
 from seg.compare.multiplicity import adjusted, equal_pairs, holm_steps, shaffer_steps
 from seg.compare.ranks import agreement, joint_draws, rank_draws
-from seg.compare.scatter import careful, seed_interaction
+from seg.compare.scatter import careful, contrasts, seed_interaction
 from seg.compare.scores import COUNTED, LevelScores, group_numbers, image_scores, scored
 from seg.compare.statistics import BOTH, IMAGES, Comparison, compare
 from seg.compare.variance import (
@@ -320,12 +320,40 @@ def test_few_seeds_count_for_all_pairs_together() -> None:
             if len(pair.seeds) > 1:
                 assert pair.variance.seed_degrees == len(pair.seeds) - 1
     uneven = made((0, 1, 2), (1, 2, 0), (2, 1))  # as while a sweep runs
-    shared = np.stack([scored(s, "miou", np.arange(30)).scores[[s.seeds.index(1), s.seeds.index(2)]]
-                       for s in uneven.values()])  # fmt: skip
-    together = seed_interaction(shared)
+    scores = np.full((3, 3), np.nan)
+    for row, sample in zip(scores, uneven.values(), strict=True):
+        there = [sample.seeds.index(seed) for seed in (1, 2, 0) if seed in sample.seeds]
+        row[: len(there)] = scored(sample, "miou", np.arange(30)).scores[there]
+    together = seed_interaction(scores)
     for pair, ends in zip(compare(uneven, draws=100).pairs, itertools.combinations(range(3), 2), strict=True):
-        known = together.pair(*ends, 3)[1]
-        assert pair.variance.seed_degrees == (known if len(pair.seeds) == 2 else max(known, 2))
+        assert pair.variance.seed_degrees == together.pair(*ends, 3)[1]
+
+
+def test_contrasts_hold_what_seeds_do_to_levels() -> None:
+    """Without the levels, with the squares of the scores around them; of fewer seeds the first ones are the same."""
+    scores = np.random.default_rng(0).normal(size=(4, 6))
+    moved = contrasts(scores)
+    assert moved == pytest.approx(contrasts(scores + np.arange(4)[:, None]))
+    assert (moved**2).sum(1) == pytest.approx(((scores - scores.mean(1, keepdims=True)) ** 2).sum(1))
+    scores[2, 4:] = np.nan
+    assert contrasts(scores)[2] == pytest.approx([*moved[2, :3], 0, 0])
+
+
+def test_levels_with_more_seeds_are_known_better() -> None:
+    """As far as the seeds go that all have, it is what a weighted analysis of variance finds of levels alike."""
+    rng = np.random.default_rng(0)
+    scores = 0.02 * rng.normal(size=(6, 9)) + rng.normal(size=9)
+    fewer = scores.copy()
+    fewer[2:, 3:] = np.nan
+    known, most, least = (seed_interaction(some) for some in (fewer, scores, scores[:, :3]))
+    assert (known.degrees, most.degrees, least.degrees) == (5 * 2 + 6, 5 * 8, 5 * 2)
+    assert known.seeds == (9, 9, 3, 3, 3, 3)
+    assert known.levels == pytest.approx(np.full(6, 0.02**2), rel=0.6)
+    assert least.degrees < known.degrees < most.degrees
+    with pytest.raises(ValueError, match="expected levels that lack their last seeds alone, got others"):
+        seed_interaction(np.where(np.arange(9) == 4, np.nan, scores))
+    with pytest.raises(ValueError, match="expected at least 3 levels and 2 seeds, got 6 and 1"):
+        seed_interaction(np.where(np.arange(54).reshape(6, 9) % 54 > 45, np.nan, scores))
 
 
 # --- verdicts
