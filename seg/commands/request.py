@@ -11,7 +11,7 @@ from seg import models, regularizers
 from seg.commands.cli import instantiate
 from seg.commands.cli.targets import Deferred, source_of
 from seg.commands.metrics import checked_catalogue, wanted_metrics
-from seg.commands.sweep import check_test
+from seg.commands.sweep import check_test, check_until
 from seg.commands.tasks import FurtherTask, further_tasks
 from seg.convert.weights import check_rules
 from seg.data.batches import LoaderOptions
@@ -174,6 +174,7 @@ def _check_together(asked: Request) -> None:
         check_installed(asked.logger.make.func)
     _try_out(asked)
     check_monitor(fit.monitor, fit.mode, asked.catalogue)
+    check_until(cfg, asked.catalogue)
     for name, made in asked.heads.items():
         if is_evaluated(head := made.make.func):
             getattr(head, "check", lambda: None)()

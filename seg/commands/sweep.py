@@ -9,7 +9,7 @@ import math
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from seg.report.console import say
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from seg.metrics.catalogue import Metric
     from seg.report.progress import Overall
 
 _NOTES = "SEG_SWEEP"  # the file, for the processes of launchers
@@ -41,6 +42,11 @@ class Sweep(Callback):
     def on_multirun_start(self, config: "DictConfig", **_: Any) -> None:
         """Make the file of notes, in which the number of runs comes first."""
         from seg.training.processes import is_first
+
+        if config.get("until") is not None:
+            from seg.commands.rounds import register
+
+            register()
 
         if not is_first():
             return
@@ -104,6 +110,26 @@ def check_test(folder: Any) -> None:
     check_set(Path(str(folder)))
 
 
+def check_until(config: Mapping[str, Any], catalogue: "Mapping[str, Metric]") -> None:
+    """Refuse rounds of one run, of runs that several processes train, or by a score that runs do not have.
+
+    Raises:
+        ValueError: what was expected.
+    """
+    if config.get("until") is None:
+        return
+    from seg.compare.scores import measure
+
+    if HydraConfig.get().mode is not RunMode.MULTIRUN:
+        raise ValueError("until: expected a sweep, got one run; give such as sweep=losses, too")
+    if (devices := config["device"]["devices"]) != 1:
+        raise ValueError(f"until: expected device.devices=1, got {devices!r}; leave until=settled out")
+    if measure(metric := str(config["until"]["metric"]), catalogue) is None:
+        raise ValueError(
+            f"until.metric: expected a score of each image, such as miou or boundary_f1, got '{metric}'; give one"
+        )
+
+
 def advance(epoch: int, epochs: int) -> None:
     """Show how far a run is, if it is one of a sweep."""
     for overall in _overall:
@@ -160,12 +186,17 @@ def job(config: "DictConfig", train: "Callable[..., Path | None]", watch: Any) -
 
 def _end(name: str, how: str, text: str, **more: Any) -> None:
     """Print and record the outcome of a run."""
-    _note(Path(os.environ[_NOTES]), name=name, how=how, **more)
     jobs, number = _read()[0].get("jobs"), HydraConfig.get().job.num + 1
+    _note(Path(os.environ[_NOTES]), name=name, how=how, job=number - 1, **more)
     place = f"{number:>{len(str(jobs))}}/{jobs}" if jobs else f"{number}"
     say(f"{place} {name}{' ' if how == 'complete' else ': '}{text}")
     for overall in _overall:
         overall.end(how)
+
+
+def finished() -> dict[int, Path]:
+    """Return the folders of the complete runs of this sweep so far, by the number of the job."""
+    return {note["job"]: Path(note["folder"]) for note in _read()[1:] if "folder" in note}
 
 
 def _note(notes: Path, **what: Any) -> None:

@@ -94,7 +94,12 @@ def definitions(result: Comparison) -> Iterator[Block]:
             "equivalent if within, else inconclusive, so that with 95 % probability all verdicts hold together "
             f"({len(result.pairs)} pairs, adjusted after Shaffer, or with a reference after Holm); with fewer than 10 "
             "seeds a pair is judged by how its own two levels scatter, which is learnt from all levels: most scatter "
-            "alike, a few do not; one seed leaves it open",
+            "alike, a few do not; one seed leaves it open"
+            + (
+                f"; after n of {result.looks.most} seeds (n / {result.looks.most})\u00b2 of the 5 % are spent"
+                if result.looks
+                else ""
+            ),
             "better / equivalent / worse: probabilities of that, as far as the t distribution holds",
             "images won, p, effect in these runs: paired over images, averaged over seeds; Wilcoxon signed rank "
             "adjusted after Holm, and the matched-pairs rank-biserial correlation; they know nothing of new seeds",

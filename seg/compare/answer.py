@@ -257,5 +257,11 @@ def cautions(result: Comparison) -> Iterator[str]:
         )
     if 1 < fewest < 10:
         yield from _uneven(result)
+    if result.looks is not None:
+        yield (
+            f"These runs were made in rounds until they were settled (seeds={result.looks}), and were compared after "
+            "each: verdicts hold over all of these looks together. A settled pair is shown as it was at the look that "
+            "settled it, which makes its difference a little larger than it is; an interval knows nothing of looks."
+        )
     if result.units < 30:
         yield f"{result.units} images or groups are few: the intervals assume that new ones are like them."

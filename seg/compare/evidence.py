@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg import runs
+from seg.compare.looks import Design
 from seg.files import checks
 from seg.metrics.catalogue import KNOWN, SHARE, Metric, catalogue_of
 from seg.metrics.scores import by_class, by_image, image_ious, scores_of
@@ -151,7 +152,8 @@ def _read(folder: Path) -> Entry:
     settings = {k: v for k, v in settings.items() if k != "seed" and not any(runs.owns(where, k) for where in _WHERE)}
     pairs, order = runs.read_pairs(folder / runs.PAIRS), sorted(range(len(table.images)), key=lambda i: table.images[i])
     memory = (record.done or {}).get("peak_memory")
-    runs.tuned_keys(record.config)  # this and the next raise if they were edited
+    runs.tuned_keys(record.config)  # this and the next ones raise if they were edited
+    Design.of(record.config)
     catalogue_of(judged or {})
     settings["device.precision"] = record.environment.get("precision")  # where the request may be "auto"
     return Entry(

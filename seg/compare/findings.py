@@ -156,7 +156,7 @@ class Comparison:
     """The result of `seg.compare.compare`.
 
     Attributes:
-        metric, rope, draws, seed, looks: as asked for.
+        metric, rope, draws, seed, reference, looks: as asked for.
         measure: what is known of the metric.
         units: number of images, or of groups.
         groups: (images,) the group of each image, 0..units - 1.
@@ -182,6 +182,7 @@ class Comparison:
     rank_kind: str
     class_iou: Floats
     class_interval: Floats
+    reference: str | None = None
     looks: Looks | None = None
 
     def __repr__(self) -> str:

@@ -12,9 +12,9 @@ and for which reason, a sweep ends is of no importance for the error: looks that
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from seg.files import checks
 
@@ -101,3 +101,30 @@ class Design:
         for key in ("metric", "reference", "group"):
             checks.text(f"until.{key}", given.get(key, "none"))
         return cls(Looks.read(config.get("seeds")), **given)
+
+
+class HasConfig(Protocol):
+    """A run."""
+
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+
+
+def designs_of(runs: Sequence[HasConfig]) -> list[Design]:
+    """Return the designs that some runs were made by, each once."""
+    return [*dict.fromkeys(design for run in runs if (design := Design.of(run.config)) is not None)]
+
+
+def widest(designs: Sequence[Design]) -> Design | None:
+    """Return the design with the most seeds, if there is any."""
+    return max(designs, key=lambda design: design.looks.most, default=None)
+
+
+def one_after_the_other(designs: Sequence[Design]) -> Iterator[str]:
+    """Yield that runs were made by several designs, each of which may err."""
+    seeds = sorted({str(design.looks) for design in designs})
+    if len(seeds) > 1:
+        yield (
+            f"the runs are of sweeps until=settled with seeds={' and seeds='.join(seeds)}, one after the other: each has "
+            f"a chance of 5 % of a false verdict, all of them together of up to {5 * len(seeds)} %"
+        )

@@ -127,6 +127,7 @@ def compare(
         rank_kind=BOTH if all(len(sample.seeds) > 1 for sample in samples.values()) else IMAGES,
         class_iou=np.stack([mean(level.class_iou, axis=0) for level in levels.values()]),
         class_interval=np.stack([_class_intervals(level, numbers) for level in levels.values()]),
+        reference=reference,
         looks=looks,
     )
 

@@ -12,6 +12,7 @@ from seg.compare.conditions import by_level, conditions, only_axis, with_axis
 from seg.compare.ensembles import Ensemble, read_ensembles
 from seg.compare.evidence import Entry, is_entry, machines, read_entry
 from seg.compare.folds import joined
+from seg.compare.looks import Design, designs_of, one_after_the_other, widest
 from seg.compare.scores import Floats, LevelScores, image_scores
 from seg.metrics.catalogue import Metric
 
@@ -71,6 +72,11 @@ class Study:
     def catalogue(self) -> dict[str, Metric]:
         """What is known of the scores of its runs."""
         return {name: metric for entry in self.entries for name, metric in entry.catalogue.items()}
+
+    @property
+    def design(self) -> Design | None:
+        """What was fixed before these runs were made in rounds; None: they were not."""
+        return widest(designs_of(self.entries))
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -173,6 +179,7 @@ def _study(collected: _Runs, axis: str | None, metric: str) -> Study:
         *_environments(kept),
         *_budget(levels),
         *odd,
+        *one_after_the_other(designs_of(kept)),
     )
     return Study(collected.root, axis, levels, tuple(excluded), warnings, collected.on_test, ensembles)
 

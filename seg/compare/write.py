@@ -31,18 +31,28 @@ def compare_study(
 ) -> Comparison:
     """Compare the levels of a study, see `seg.compare.statistics.compare`.
 
+    Runs that were made in rounds until they were settled are judged as they were then: at each look.
+
     Args:
         study: of complete runs, one at least.
         group: a regular expression that finds in an image's name which images belong together.
+        rope: None = that of the rounds, or the usual one.
 
     Raises:
         ValueError: a wrong option.
     """
+    looks = reference = None
+    if (design := study.design) is not None:
+        looks, reference = design.looks, design.reference and meant(design.reference, [x.name for x in study.levels])
+        rope = design.rope if rope is None and metric == design.metric else rope
+        group = design.group if group is None else group
     return compare(
         {level.name: level.sample() for level in study.levels},
         metric=measure(metric, study.catalogue) or metric,
         groups=groups_of(group, study.levels[0].entries[0].images),
         rope=rope,
+        reference=reference,
+        looks=looks,
         draws=draws,
         seed=seed,
     )
@@ -141,6 +151,7 @@ def write_overview(
         The sentences of the answer, and the folders.
     """
     names = [level.level for result in compared.values() for level in result.levels]
+    reference = reference or next((result.reference for result in compared.values() if result.reference), None)
     over = overview.look_over(by, dict(compared), None if reference is None else meant(reference, names))
     folders = {value: destination / name for value, name in overview.folders_of(studies).items()}
     files = {destination: [destination / name for name in overview.FILES]}
@@ -195,14 +206,19 @@ def groups_of(pattern: str | None, images: Sequence[str]) -> list[str] | None:
 
 
 def reference_of(wanted: str | None, compared: Comparison) -> str:
-    """Return the level that others are compared with: by default the best.
+    """Return the level that others are compared with: by default the best, or the only one that others were.
 
     Raises:
-        ValueError: no level is called so.
+        ValueError: no level is called so, or others were not compared with it.
     """
     names = [level.level for level in compared.levels]
     if wanted is None:
-        return names[compared.ranks.winner]
+        return compared.reference or names[compared.ranks.winner]
+    if compared.reference not in (None, name := meant(wanted, names)):
+        raise ValueError(
+            f"reference: expected {compared.reference}, which the sweep's rounds were about (until.reference), got "
+            f"'{name}'; leave it out"
+        )
     if (name := meant(wanted, names)) not in names:
         raise ValueError(f"reference: expected one of {', '.join(names)}, got '{name}'; choose a level")
     return name

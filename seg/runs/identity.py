@@ -20,6 +20,8 @@ MACHINE = (
     "metric",
     "sweep",
     "seeds",
+    "until",
+    "budget",
     "data.cache",
     "data.render.destination",
     "loader.val_batch",
