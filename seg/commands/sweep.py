@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -55,7 +56,10 @@ class Sweep(Callback):
 
         folder = Path(str(config.runs), ".sweep")
         notes = (folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl").absolute()
-        choices, basic = _choices(config), str(config.hydra.sweeper._target_).endswith("BasicSweeper")
+        try:
+            choices, basic = _choices(config), str(config.hydra.sweeper._target_).endswith("BasicSweeper")
+        except HydraException:
+            return  # the sweeper will say what it cannot read
         jobs = math.prod(choices.values()) if basic else None  # other sweepers may not know how many runs they make
         metric = OmegaConf.to_container(config.metric, resolve=True)
         try:

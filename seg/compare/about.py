@@ -94,12 +94,7 @@ def definitions(result: Comparison) -> Iterator[Block]:
             "equivalent if within, else inconclusive, so that with 95 % probability all verdicts hold together "
             f"({len(result.pairs)} pairs, adjusted after Shaffer, or with a reference after Holm); with fewer than 10 "
             "seeds a pair is judged by how its own two levels scatter, which is learnt from all levels: most scatter "
-            "alike, a few do not; one seed leaves it open"
-            + (
-                f"; after n of {result.looks.most} seeds (n / {result.looks.most})\u00b2 of the 5 % are spent"
-                if result.looks
-                else ""
-            ),
+            "alike, a few do not; one seed leaves it open" + _of_looks(result),
             "better / equivalent / worse: probabilities of that, as far as the t distribution holds",
             "images won, p, effect in these runs: paired over images, averaged over seeds; Wilcoxon signed rank "
             "adjusted after Holm, and the matched-pairs rank-biserial correlation; they know nothing of new seeds",
@@ -110,3 +105,10 @@ def definitions(result: Comparison) -> Iterator[Block]:
             "too low where all levels are closer together than seeds scatter",
         ]
     )
+
+
+def _of_looks(result: Comparison) -> str:
+    """Say how the 5 % were spent over several looks."""
+    if (looks := result.looks) is None:
+        return ""
+    return f"; runs made in rounds were judged after each: after n seeds (n / {looks.most})^2 of the 5 % are spent"

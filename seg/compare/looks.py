@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from seg.compare.scores import check_rope
 from seg.files import checks
 
 LEAST = 2
@@ -85,6 +86,14 @@ class Design:
     reference: str | None = None
     group: str | None = None
 
+    def __post_init__(self) -> None:
+        for key in ("metric", "reference", "group"):
+            if (value := getattr(self, key)) is not None:
+                checks.text(f"until.{key}", value)
+        check_rope(self.rope, self.metric)
+        if self.group is not None:
+            checks.pattern("until.group", self.group)
+
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Design | None":
         """Return that of a configuration; None where it has none.
@@ -98,8 +107,6 @@ class Design:
         if not isinstance(until, Mapping) or not set(until) <= {"metric", "rope", "reference", "group"}:
             raise ValueError(f"until: expected settled, got {until!r}; give until=settled, or leave it out")
         given = {key: value for key, value in until.items() if value is not None}
-        for key in ("metric", "reference", "group"):
-            checks.text(f"until.{key}", given.get(key, "none"))
         return cls(Looks.read(config.get("seeds")), **given)
 
 
@@ -125,6 +132,6 @@ def one_after_the_other(designs: Sequence[Design]) -> Iterator[str]:
     seeds = sorted({str(design.looks) for design in designs})
     if len(seeds) > 1:
         yield (
-            f"the runs are of sweeps until=settled with seeds={' and seeds='.join(seeds)}, one after the other: each has "
-            f"a chance of 5 % of a false verdict, all of them together of up to {5 * len(seeds)} %"
+            f"the runs are of sweeps until=settled with seeds={' and seeds='.join(seeds)}, one after the other: each "
+            f"has a chance of 5 % of a false verdict, all of them together of up to {5 * len(seeds)} %"
         )

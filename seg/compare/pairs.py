@@ -29,8 +29,10 @@ class Together(NamedTuple):
     names: list[str]
     interaction: SeedInteraction
 
-    def of_pair(self, pair: Names, pairs: int, share: float) -> Scatter:
-        """Return the scatter of a pair, see `SeedInteraction.pair`."""
+    def of_pair(self, pair: Names, pairs: int, share: float) -> Scatter | None:
+        """Return the scatter of a pair, see `SeedInteraction.pair`; None of a level that is not among these."""
+        if not {*pair} <= {*self.names}:
+            return None
         a, b = sorted(self.names.index(name) for name in pair)
         return self.interaction.pair(a, b, pairs, share)
 
@@ -84,12 +86,26 @@ class Judge:
         With looks: each settled pair as it was at the look that settled it, and each open one as it is.
         """
         if self.looks is None:
-            found = list(self._look(names, self.levels, len(names), 1.0))
-        else:
-            at_looks = self._at_looks(names, self.looks)
-            found = [at_looks[pair] for pair in names]
-        images_p = adjusted([pair.p_holm for pair in found], holm_steps(len(names)))
-        return [replace(pair, p_holm=p) for pair, p in zip(found, images_p, strict=True)]
+            return list(adjust_for_multiplicity(self.each(names, len(names)), self.steps, self.sign, self.rope))
+        found = self._at_looks(names, self.looks)
+        images_p = adjusted([found[pair].p_holm for pair in names], holm_steps(len(names)))
+        return [replace(found[pair], p_holm=p) for pair, p in zip(names, images_p, strict=True)]
+
+    def each(self, names: Sequence[Names], among: int) -> list[PairResult]:
+        """Return the same before anything is adjusted: the verdict of each pair alone, and its p.
+
+        With looks, p is that of the look after as many seeds as the pair has, whichever look it happens to be.
+
+        Args:
+            among: so many pairs will be judged together.
+        """
+        known = self._scatter(self.levels)
+        found = []
+        for pair in names:
+            seeds = len(set.intersection(*(set(self.levels[name].sample.seeds) for name in pair)))
+            share = 1.0 if self.looks is None else self.looks.share(min(seeds, self.looks.most))
+            found.append(self._claimed(pair, self.levels, known, among, share)[0])
+        return found
 
     def _at_looks(self, names: Sequence[Names], looks: Looks) -> dict[Names, PairResult]:
         """Judge what is open at one look after the other, by the seeds of then, where both levels have the last one."""
@@ -100,7 +116,7 @@ class Judge:
             late = {name for name, level in there.items() if seeds[number - 1] not in level.sample.seeds}
             open_ones = [pair for pair in names if found[pair].verdict == OPEN]
             now = [pair for pair in open_ones if not late & {*pair}]
-            judged = self._look(now, there, len(names), looks.share(number), settled=len(names) - len(open_ones))
+            judged = self._look(now, there, len(names), looks, number, settled=len(names) - len(open_ones))
             found |= dict(zip(now, judged, strict=True))
         return found
 
@@ -111,31 +127,37 @@ class Judge:
         return replace(known, verdict=OPEN, p_verdict=1.0, more_seeds=max(missing, 1))
 
     def _look(
-        self, now: Sequence[Names], levels: Mapping[str, Scored], pairs: int, share: float, settled: int = 0
+        self, now: Sequence[Names], levels: Mapping[str, Scored], pairs: int, looks: Looks, seeds: int, settled: int
     ) -> Iterator[PairResult]:
-        """Yield pairs that are open, with the verdicts of a look that spends a share of the 5 %.
+        """Yield pairs that are open, with the verdicts of one look.
 
         Args:
             pairs: in all.
             settled: how many of them were before.
         """
-        known = together(levels, ENOUGH if self.looks is None else math.inf) if now else None
-        each = [self._pair(pair, levels, known and known.of_pair(pair, pairs, 1.0)) for pair in now]
-        parts = [pair.variance for pair in each]
-        if share < 1:  # claims are made farther out, where another t distribution fits what all levels say
-            parts = [self._pair(p, levels, known and known.of_pair(p, pairs, share)).variance for p in now]
-        claims = [strongest(self.sign * p.difference, v, self.rope) for p, v in zip(each, parts, strict=True)]
-        steps = [step / share for step in self.steps[settled : settled + len(now)]]
-        verdict_p = adjusted([p for _, p in claims], steps)
-        settled += sum(p < 0.05 for p in verdict_p)
-        last = 1.0 if self.looks is None else self.looks.share(self.looks.most)
-        for pair, known_parts, (claim, _), p in zip(each, parts, claims, verdict_p, strict=True):
-            if p < 0.05:
-                yield replace(pair, verdict=claim, p_verdict=p)
-                continue
-            level = 1 - 0.05 * last / self.steps[settled]
-            seeds, images = more_needed(self.sign * pair.difference, known_parts, self.rope, level=level)
-            yield replace(pair, verdict=OPEN, p_verdict=p, more_seeds=seeds, more_images=images)
+        known = self._scatter(levels) if now else None
+        each = [self._claimed(pair, levels, known, pairs, looks.share(seeds)) for pair in now]
+        last = looks.share(looks.most)
+        yield from verdicts(each, self.steps[settled:], self.sign, self.rope, last)
+
+    def _scatter(self, levels: Mapping[str, Scored]) -> Together | None:
+        several = {name: level for name, level in levels.items() if len(level.sample.seeds) > 1}
+        return together(several, ENOUGH if self.looks is None else math.inf)
+
+    def _claimed(
+        self, names: Names, levels: Mapping[str, Scored], known: Together | None, pairs: int, share: float
+    ) -> tuple[PairResult, VarianceParts]:
+        """Return a pair with what it speaks for most and its p, over the share of the 5 % that may be spent on it.
+
+        And the variance by which that was found: claims are made farther out where the share is small, and another t
+        distribution fits there what all levels say.
+        """
+        result = self._pair(names, levels, known and known.of_pair(names, pairs, 1.0))
+        parts = result.variance
+        if 0 < share < 1:
+            parts = self._pair(names, levels, known and known.of_pair(names, pairs, share)).variance
+        claim, p = strongest(self.sign * result.difference, parts, self.rope)
+        return replace(result, verdict=claim, p_verdict=min(p / share, 1.0) if share else 1.0), parts
 
     def _pair(self, names: Names, levels: Mapping[str, Scored], scatter: Scatter | None) -> PairResult:
         """Return what is known of a pair, without a verdict; its p value over images is not adjusted yet."""
@@ -168,6 +190,41 @@ class Judge:
             more_images=None,
             variance=parts,
         )
+
+
+def verdicts(
+    claimed: Sequence[tuple[PairResult, VarianceParts]],
+    steps: Sequence[int],
+    sign: int,
+    rope: float,
+    share: float = 1.0,
+) -> Iterator[PairResult]:
+    """Yield pairs whose p values were of each alone, adjusted for one another, and what would settle the open ones.
+
+    Args:
+        claimed: each with the variance by which it is judged.
+        steps: see `seg.compare.multiplicity.adjusted`; of the first ones there are as many as pairs.
+        share: of the 5 %, which may be spent on verdicts to come.
+    """
+    verdict_p = adjusted([pair.p_verdict for pair, _ in claimed], steps[: len(claimed)])
+    settled = sum(p < 0.05 for p in verdict_p)
+    for (pair, parts), p in zip(claimed, verdict_p, strict=True):
+        if p < 0.05:
+            yield replace(pair, p_verdict=p)
+            continue
+        level = 1 - 0.05 * share / steps[settled]
+        seeds, images = more_needed(sign * pair.difference, parts, rope, level=level)
+        yield replace(pair, verdict=OPEN, p_verdict=p, more_seeds=seeds, more_images=images)
+
+
+def adjust_for_multiplicity(
+    pairs: Sequence[PairResult], steps: Sequence[int], sign: int, rope: float, share: float = 1.0
+) -> Iterator[PairResult]:
+    """Yield the pairs with p values that are adjusted for one another, and what follows from them; see `verdicts`."""
+    images_p = adjusted([pair.p_holm for pair in pairs], holm_steps(len(pairs)))
+    judged = verdicts([(pair, pair.variance) for pair in pairs], steps, sign, rope, share)
+    for pair, p_holm in zip(judged, images_p, strict=True):
+        yield replace(pair, p_holm=p_holm)
 
 
 def intervals(center: float, parts: VarianceParts, seeds: int) -> tuple[Interval, str, Interval | None]:

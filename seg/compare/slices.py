@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from seg.compare.findings import Comparison
+from seg.compare.looks import Looks
 from seg.compare.multiplicity import holm_steps, shaffer_steps
+from seg.compare.pairs import adjust_for_multiplicity
 from seg.compare.scores import LevelScores, check_levels, group_numbers, image_scores
-from seg.compare.statistics import adjust_for_multiplicity, compare
+from seg.compare.statistics import compare
 from seg.data.attributes import Slice, Slices
 from seg.metrics.catalogue import Metric
 
@@ -55,6 +57,7 @@ def compare_slices(
     groups: Sequence[Hashable] | None = None,
     rope: float | None = None,
     reference: str | None = None,
+    looks: Looks | None = None,
 ) -> Sliced:
     """Compare levels on each slice; see `seg.compare.statistics.compare`.
 
@@ -86,6 +89,7 @@ def compare_slices(
             groups=None if groups is None else [groups[place] for place in part.images],
             rope=rope,
             reference=reference,
+            looks=looks,
             draws=_DRAWS,
             among=max(tests, 1),
         )
@@ -113,6 +117,7 @@ def _together(compared: Sequence[Comparison], steps: Sequence[int]) -> Iterator[
     """Adjust the pairs of all comparisons for one another."""
     first = compared[0]
     pairs = [pair for each in compared for pair in each.pairs]
-    adjusted = adjust_for_multiplicity(pairs, steps, first.measure.sign, first.rope) if pairs else iter(())
+    share = 1.0 if first.looks is None else first.looks.share(first.looks.most)
+    adjusted = adjust_for_multiplicity(pairs, steps, first.measure.sign, first.rope, share) if pairs else iter(())
     for each in compared:
         yield replace(each, pairs=tuple(next(adjusted) for _ in each.pairs))

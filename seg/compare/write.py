@@ -17,6 +17,7 @@ from seg.compare.slices import compare_slices as of_slices
 from seg.compare.statistics import compare
 from seg.compare.study import Study, meant
 from seg.data.attributes import Slices, read_slices
+from seg.files import checks
 from seg.files.claims import claim
 
 log = logging.getLogger(__name__)
@@ -45,11 +46,10 @@ def compare_study(
     if (design := study.design) is not None:
         looks, reference = design.looks, design.reference and meant(design.reference, [x.name for x in study.levels])
         rope = design.rope if rope is None and metric == design.metric else rope
-        group = design.group if group is None else group
     return compare(
         {level.name: level.sample() for level in study.levels},
         metric=measure(metric, study.catalogue) or metric,
-        groups=groups_of(group, study.levels[0].entries[0].images),
+        groups=_groups(study, group),
         rope=rope,
         reference=reference,
         looks=looks,
@@ -86,9 +86,10 @@ def compare_slices(
         {level.name: level.sample() for level in study.levels},
         slices,
         metric=compared.measure,
-        groups=groups_of(group, study.levels[0].entries[0].images),
+        groups=_groups(study, group),
         rope=compared.rope,
-        reference=None if reference is None else reference_of(reference, compared),
+        reference=compared.reference if reference is None else reference_of(reference, compared),
+        looks=compared.looks,
     )
 
 
@@ -177,6 +178,13 @@ def check_destination(destination: Path) -> None:
             raise ValueError(f"destination: expected a folder of its own, got one of the run '{folder}'; give another")
 
 
+def _groups(study: Study, group: str | None) -> list[str] | None:
+    """Return the groups of a study's images, by default those of the rounds in which its runs were made."""
+    if group is None and study.design is not None:
+        group = study.design.group
+    return groups_of(group, study.levels[0].entries[0].images)
+
+
 def groups_of(pattern: str | None, images: Sequence[str]) -> list[str] | None:
     """Return what the pattern finds in each image's name: its first group, or all of it.
 
@@ -185,12 +193,8 @@ def groups_of(pattern: str | None, images: Sequence[str]) -> list[str] | None:
     """
     if pattern is None:
         return None
-    try:
-        matches = [re.search(pattern, image) for image in images]
-    except re.error as error:
-        raise ValueError(
-            f"group: expected a regular expression, got {pattern!r} ({error}); escape what is plain"
-        ) from None
+    checks.pattern("group", pattern)
+    matches = [re.search(pattern, image) for image in images]
     if None in matches:
         odd = images[matches.index(None)]
         raise ValueError(

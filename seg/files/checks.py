@@ -4,6 +4,7 @@ Each raises ValueError with a message that begins with the name of the option; t
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -91,6 +92,16 @@ def file(name: str, value: object, what: str) -> None:
     """Refuse what is no path of an existing file; None is none that was given."""
     if value is not None and not (isinstance(value, str) and value and Path(value).is_file()):
         raise ValueError(f"{name}: expected {what}, got no file {_shown(value)}; check the path")
+
+
+def pattern(name: str, value: str) -> None:
+    """Refuse a text that is no regular expression."""
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(
+            f"{name}: expected a regular expression, got {value!r} ({error}); escape what is plain"
+        ) from None
 
 
 def sides(name: str, value: object, *, multiple: int = 1, most: int = 1 << 16) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -64,6 +65,8 @@ def one_line(error: BaseException, config_name: str) -> str:
         return f"{text}; " + (f"did you mean {group}={close[0]}?" if close else "choose one of them")
     if isinstance(error, OverrideParseException):
         key, _, value = error.override.partition("=")
+        if rounds := re.fullmatch(r"range\((\d+\.\.\d+)\)", value):
+            return f"seeds: expected a whole number, got {rounds[1]}; give until=settled for rounds of seeds"
         return (
             f"{key}: expected a value that Hydra can read, got {value!r}; close its brackets and quotes, and give text "
             f"with such signs in two pairs of quotes, \"{key}='{value}'\""
@@ -86,10 +89,10 @@ def _is_full(error: BaseException) -> bool:
 
 
 def _unknown_key(key: str, config_name: str) -> str:
-    choosing = [path for path in conf_dir().glob("*/*.yaml") if f"- /{key}@_global_." in path.read_text()]
-    if choosing:
-        options = " or ".join(sorted(f"{path.parent.name}={path.stem}" for path in choosing))
-        return f"unknown key '{key}': expected {options} with it, got another; give that too, or leave {key} out"
+    if choosing := _that_bring(key):
+        options = sorted(f"{path.parent.name}={path.stem}" for path in choosing)
+        shown = " or ".join(options if len(options) < 4 else dict.fromkeys(f"{p.parent.name}=NAME" for p in choosing))
+        return f"unknown key '{key}': expected {shown} with it, got another; give that too, or leave {key} out"
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         try:
             config = hydra.compose(config_name, overrides=list(_choices()))
@@ -105,6 +108,17 @@ def _unknown_key(key: str, config_name: str) -> str:
     close = difflib.get_close_matches(key, [*known, *further], n=1) or ends
     meant = f" did you mean '{'+' if close[0] not in known else ''}{close[0]}'?" if close else ""
     return f"unknown key '{key}';{meant} seg-{config_name} --help lists groups and options"
+
+
+def _that_bring(key: str) -> list[Path]:
+    """Return the options that put a key of the top level there."""
+    found = []
+    for path in sorted(conf_dir().glob("*/*.yaml")):
+        text, top = path.read_text(encoding="utf-8"), re.escape(key.partition(".")[0])
+        placed = text.startswith("# @package _global_") and re.search(rf"^{top}:", text, re.MULTILINE)
+        if path.parent.name != "experiment" and (placed or f"- /{key}@_global_." in text):
+            found.append(path)
+    return found
 
 
 def _options(group: Any) -> list[str]:
