@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -40,16 +40,37 @@ TRUTHS = {"one better": 4.0, "two groups": 8.0}
 """Where levels are: the last one apart by so many deviations of most levels, or the second half."""
 
 
-def simulate(program: Path, row: tuple[int, int, str, str], rounds: int) -> tuple[int, float]:
+def simulate(program: Path, row: tuple[int, int, str, str], rounds: int, seed: int = 1) -> tuple[int, float]:
     """Return how many comparisons had a false verdict, and which share of the pairs that differ was found."""
     levels, seeds, world, truth = row
     deviations = WORLDS[world]
     given = (3,) * (levels // 2) if deviations is None else deviations
-    words = ("one" if truth == "one better" else "halves", TRUTHS[truth], 1, careful(levels, seeds), *given)
-    prior = "\n".join(f"{multiple} {share}" for multiple, share in zip(*multiples_of(seeds), strict=True))
-    command = [str(program), *map(str, (levels, seeds, rounds, *words))]
-    answer = subprocess.run(command, input=prior, capture_output=True, text=True, check=True).stdout.split()
-    return int(answer[0]), float(answer[1])
+    where = ("one" if truth == "one better" else "halves", TRUTHS[truth])
+    words = (levels, seeds, seeds, rounds, *where, seed, 0.0, 0.0, *given)
+    wrong, found, _ = answer_of(program, words, look(levels, seeds, 1.0))
+    return int(wrong), found
+
+
+def look(levels: int, seeds: int, share: float) -> str:
+    """Return what ``scatter.cpp`` reads of the look after so many seeds that spends a share of the 5 %."""
+    prior = list(zip(*multiples_of(seeds), strict=True))
+    care = careful(levels, seeds) if levels > 2 else 1.0
+    return "\n".join([f"{share} {care} {len(prior)}", *(f"{multiple} {chance}" for multiple, chance in prior)])
+
+
+def answer_of(program: Path, words: Iterable[object], looks: str) -> list[float]:
+    """Return the numbers that ``scatter.cpp`` prints."""
+    command = [str(program), *map(str, words)]
+    answer = subprocess.run(command, input=looks, capture_output=True, text=True, check=True)
+    return [float(number) for number in answer.stdout.split()]
+
+
+def built() -> Path:
+    """Compile ``scatter.cpp``."""
+    BUILD.mkdir(exist_ok=True)
+    source, program = Path(__file__).with_name("scatter.cpp"), BUILD / "scatter"
+    subprocess.run(["g++", "-std=c++17", "-O3", "-ffast-math", "-o", program, source], check=True)
+    return program
 
 
 def bounds(wrong: int, rounds: int) -> tuple[float, float]:
@@ -71,10 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=1000)
     rounds = parser.parse_args().rounds
-    BUILD.mkdir(exist_ok=True)
-    program, kept = BUILD / "scatter", BUILD / "scatter.jsonl"
-    source = Path(__file__).with_name("scatter.cpp")
-    subprocess.run(["g++", "-std=c++17", "-O3", "-ffast-math", "-o", program, source], check=True)
+    program, kept = built(), BUILD / "scatter.jsonl"
     lines = kept.read_text().splitlines() if kept.exists() else []
     done = {tuple(row): tuple(found) for row, found in map(json.loads, lines)}
     for row in rows():

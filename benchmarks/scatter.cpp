@@ -1,10 +1,14 @@
-// How often verdicts are false where levels scatter differently: seg.compare.scatter once more, fast, for simulations.
+// How often verdicts are false, and what they find: seg.compare once more, fast, for simulations of many comparisons.
 //
-// scatter LEVELS SEEDS ROUNDS TRUTH SIZE SEED CAREFUL DEVIATION ...  < lines of "multiple probability"
+// scatter LEVELS FIRST MOST ROUNDS TRUTH SIZE SEED ROPE SPREAD DEVIATION ...
+//   < for each look, after FIRST seeds to MOST: "share careful number", and so many lines of "multiple probability"
 //
-// Prints how many comparisons had a false verdict, and the share of the differing pairs that were found. TRUTH is "one"
-// (the last level is apart by SIZE) or "halves" (the second half is). Deviations not given are 1. Its p values are the
-// posterior means themselves, which the toolkit replaces by a t distribution fitted to them; samplers differ too.
+// Levels get a seed at a time. Those whose pairs are settled, or would hardly be by MOST, get no more, as in
+// seg.compare.rounds; where FIRST is MOST all get as many. TRUTH is where levels are: "one" (the last one is apart by
+// SIZE), "halves" (the second half is), "ladder" (each is from the one before). Their scores deviate by DEVIATION, 1
+// where none is given, times a log-normal factor of SPREAD. Prints how many comparisons had a false verdict, the share
+// of the differing pairs that were found, and the mean number of seeds. Its p values are those of all possible
+// scatters, which the toolkit replaces by a t distribution fitted to them; samplers differ too.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -25,6 +29,14 @@ static double normal() {
 }
 static double gamma_of(double shape) { return std::gamma_distribution<double>(shape, 1.0)(source); }
 
+// What Student's t with n degrees of freedom exceeds x with, after Peizer and Pratt (1968) from 3 degrees on.
+static double beyond(double x, double n) {
+    if (n == 1) return 0.5 - std::atan(x) / M_PI;
+    if (n == 2) return 0.5 - x / (2 * std::sqrt(2 + x * x));
+    const double z = (n - 2.0 / 3 + 0.1 / n) * std::sqrt(std::log1p(x * x / n) / (n - 5.0 / 6));
+    return 0.5 * std::erfc((x < 0 ? -z : z) / std::sqrt(2.0));
+}
+
 // How many pairs may still be equal after 0, 1, 2 ... rejections (Shaffer 1986).
 static Numbers steps_of(int levels) {
     std::vector<std::set<int>> counts(levels + 1);
@@ -38,104 +50,234 @@ static Numbers steps_of(int levels) {
     return steps;
 }
 
-struct Prior {
-    Numbers multiples, shares;
+struct Look {
+    double share, careful;
+    Numbers multiples, chances;
 };
 
-// p values of all pairs: the mean over the possible scatters of what a normal difference exceeds (Gibbs sampling).
-static Numbers p_values(const Table& scores, const Prior& prior) {
-    const int levels = scores.size(), seeds = scores[0].size(), kept = 160, forgotten = 30,
-              choices = prior.shares.size();
-    Table moved = scores;
-    Numbers means(levels), shared(seeds), left(levels), weights(levels), sums(choices), factor(choices);
-    for (int i = 0; i < levels; i++) {
-        for (double value : scores[i]) means[i] += value / seeds;
-        for (double& value : moved[i]) value -= means[i];
-        for (int s = 0; s < seeds; s++) shared[s] += moved[i][s] / levels;
-    }
-    for (int k = 0; k < choices; k++) factor[k] = prior.shares[k] * std::pow(prior.multiples[k], 1 - seeds);
-    auto measure = [&] {
-        for (int i = 0; i < levels; i++) {
-            left[i] = 0;
-            for (int s = 0; s < seeds; s++) left[i] += std::pow(moved[i][s] - shared[s], 2);
-        }
-    };
-    measure();
-    Numbers sorted = left, found(levels * (levels - 1) / 2);
-    std::sort(sorted.begin(), sorted.end());
-    double common = sorted[levels / 2] / (seeds - 1);
-    for (int step = 0; step < forgotten + kept; step++) {
-        double total = 0, precision = 0;
-        for (int i = 0; i < levels; i++) {
-            double sum = 0, half = left[i] / (2 * common), widest = std::pow(prior.multiples.back(), 2);
-            for (int k = 0; k < choices; k++) {
-                double square = std::pow(prior.multiples[k], 2);
-                sums[k] = sum += factor[k] * std::exp(half / widest - half / square);
-            }
-            int chosen = std::lower_bound(sums.begin(), sums.end() - 1, uniform() * sum) - sums.begin();
-            weights[i] = 1 / std::pow(prior.multiples[chosen], 2);
-            total += left[i] * weights[i];
-        }
-        common = total / 2 / gamma_of(levels * (seeds - 1) / 2.0);
-        for (double weight : weights) precision += weight / common;
-        Numbers noise(seeds);
-        double middle = 0;
-        for (double& value : noise) middle += (value = normal()) / seeds;
-        for (int s = 0; s < seeds; s++) {
-            shared[s] = (noise[s] - middle) / std::sqrt(precision);
-            for (int i = 0; i < levels; i++) shared[s] += moved[i][s] * weights[i] / common / precision;
-        }
-        measure();
-        for (int i = 0, pair = 0; step >= forgotten && i < levels; i++)
-            for (int j = i + 1; j < levels; j++, pair++) {
-                double variance = common * (1 / weights[i] + 1 / weights[j]) / seeds;
-                found[pair] += std::erfc(std::fabs(means[i] - means[j]) / std::sqrt(2 * variance)) / kept;
-            }
+struct Design {
+    int levels, first, most;
+    double rope;
+    Numbers steps;
+    std::vector<Look> looks;
+    const Look& look(int seeds) const { return looks[seeds - first]; }
+    const Look& last() const { return looks.back(); }
+};
+
+// What may be the variance of each level: possibilities, each with these degrees of freedom.
+struct Scatter {
+    Table variances;
+    double degrees = 0;
+};
+
+// The contrasts of each level's seeds (Helmert), without the level; a level may have fewer.
+static Table contrasts_of(const Table& scores) {
+    Table found;
+    for (const Numbers& own : scores) {
+        Numbers row;
+        double sum = own[0];
+        for (size_t t = 1; t < own.size(); sum += own[t++])
+            row.push_back((own[t] - sum / t) * std::sqrt(t / (t + 1.0)));
+        found.push_back(row);
     }
     return found;
 }
 
-int main(int count, char** words) {
-    if (count < 8) return std::fprintf(stderr, "expected 7 words at least; see the head of scatter.cpp\n"), 2;
-    const int levels = std::atoi(words[1]), seeds = std::atoi(words[2]), rounds = std::atoi(words[3]);
-    const bool one = std::string(words[4]) == "one";
-    const double size = std::atof(words[5]), bound = 0.05 * std::atof(words[7]);
-    source.seed(std::atoi(words[6]));
-    Numbers deviations(levels, 1.0), truth(levels), steps = steps_of(levels);
-    for (int i = 8; i < count && i - 8 < levels; i++) deviations[i - 8] = std::atof(words[i]);
-    for (int i = 0; i < levels; i++) truth[i] = i >= (one ? levels - 1 : levels / 2) ? size : 0;
-    Prior prior;
-    for (double multiple, share; std::scanf("%lf %lf", &multiple, &share) == 2;) {
-        prior.multiples.push_back(multiple);
-        prior.shares.push_back(share);
+// What is left of the contrasts beside what a seed does to all levels, which is drawn anew on the way.
+static double rest_of(const Table& moved, const Numbers& weights, double common, Numbers& shared) {
+    double rest = 0;
+    for (size_t t = 0; t < shared.size(); t++) {
+        double precision = 0, sum = 0, squares = 0;
+        for (size_t i = 0; i < moved.size(); i++)
+            if (t < moved[i].size()) {
+                precision += weights[i];
+                sum += weights[i] * moved[i][t];
+                squares += weights[i] * moved[i][t] * moved[i][t];
+            }
+        rest += squares - sum * sum / precision;
+        shared[t] = sum / precision + normal() * std::sqrt(common / precision);
     }
-    int wrong = 0;
-    double right = 0, differing = 0;
-    for (int round = 0; round < rounds; round++) {
-        Table scores(levels, Numbers(seeds));
-        Numbers means(levels);
-        for (int s = 0; s < seeds; s++) {
-            const double shared = 2 * normal();
-            for (int i = 0; i < levels; i++) {
-                scores[i][s] = truth[i] + shared + deviations[i] * normal();
-                means[i] += scores[i][s] / seeds;
+    return rest;
+}
+
+// Gibbs sampling of the levels' variances.
+static Scatter scatter_of(const Table& scores, const Look& prior) {
+    const int kept = 200, forgotten = 30, levels = scores.size(), choices = prior.chances.size();
+    const Table moved = contrasts_of(scores);
+    size_t columns = 0, all = 0;
+    for (const Numbers& own : moved) columns = std::max(columns, own.size()), all += own.size();
+    Numbers shared(columns), left(levels), weights(levels, 1.0), sums(choices), square(choices), logs(choices);
+    for (int k = 0; k < choices; k++)
+        square[k] = std::pow(prior.multiples[k], 2), logs[k] = std::log(prior.multiples[k]);
+    auto measure = [&] {
+        for (int i = 0; i < levels; i++) {
+            left[i] = 0;
+            for (size_t t = 0; t < moved[i].size(); t++) left[i] += std::pow(moved[i][t] - shared[t], 2);
+        }
+    };
+    Scatter found;
+    found.degrees = static_cast<double>(all) - columns;
+    double common = rest_of(moved, weights, 0, shared) / found.degrees;
+    measure();
+    for (int step = 0; step < forgotten + kept; step++) {
+        double total = 0;
+        for (int i = 0; i < levels; i++) {
+            double sum = 0, half = left[i] / (2 * common), own = moved[i].size();
+            for (int k = 0; k < choices; k++)
+                sums[k] = sum += prior.chances[k] * std::exp(half / square.back() - half / square[k] - own * logs[k]);
+            const int chosen = std::lower_bound(sums.begin(), sums.end() - 1, uniform() * sum) - sums.begin();
+            weights[i] = 1 / square[chosen];
+            total += left[i] * weights[i];
+        }
+        common = total / 2 / gamma_of(all / 2.0);
+        const double rest = rest_of(moved, weights, common, shared);
+        measure();
+        if (step < forgotten) continue;
+        Numbers variances;
+        for (double weight : weights) variances.push_back(rest / found.degrees / weight);
+        found.variances.push_back(variances);
+    }
+    return found;
+}
+
+struct Pair {
+    int number, a, b;
+    double p = 1, difference = 0, variance = 0;
+    int claim = 0;  // 1: a is better, -1: worse, 0: equivalent
+    int seeds = 0;
+};
+
+// The claim that a difference speaks for most, and its p, were it made of so many seeds; by each STEP-th possibility.
+static void claim(Pair& pair, double difference, double seeds, const Scatter& known, double rope, size_t step = 1) {
+    double better = 0, worse = 0, above = 0, below = 0, all = 0;
+    for (size_t k = 0; k < known.variances.size(); k += step, all++) {
+        const Numbers& variances = known.variances[k];
+        const double both = variances.size() == 1 ? variances[0] : variances[pair.a] + variances[pair.b];
+        const double error = std::sqrt(both / seeds);
+        better += beyond((difference - rope) / error, known.degrees);
+        worse += beyond((-difference - rope) / error, known.degrees);
+        if (rope > 0) {
+            above += beyond((rope - difference) / error, known.degrees);
+            below += beyond((rope + difference) / error, known.degrees);
+        }
+    }
+    const double equal = rope > 0 ? std::max(above, below) : all;
+    pair.p = 2 * std::min({better, worse, equal}) / all;
+    pair.claim = equal < std::min(better, worse) ? 0 : better < worse ? 1 : -1;
+}
+
+// Two levels have only themselves to learn from.
+static Scatter own_scatter(const Pair& pair, const Table& scores) {
+    double squares = 0;
+    for (int t = 0; t < pair.seeds; t++)
+        squares += std::pow(scores[pair.a][t] - scores[pair.b][t] - pair.difference, 2);
+    return {{{squares / (pair.seeds - 1)}}, pair.seeds - 1.0};
+}
+
+// Whether more seeds may well settle a pair, see seg.compare.rounds.may_settle.
+static bool may_settle(Pair pair, const Scatter& known, const Design& design) {
+    if (pair.seeds >= design.most) return false;
+    Numbers variances;
+    for (const Numbers& each : known.variances)
+        variances.push_back(each.size() == 1 ? each[0] : each[pair.a] + each[pair.b]);
+    std::nth_element(variances.begin(), variances.begin() + variances.size() / 2, variances.end());
+    const double reach = std::sqrt(variances[variances.size() / 2] * (1.0 / pair.seeds - 1.0 / design.most));
+    const double bound = 0.05 * design.last().careful * design.last().share, difference = pair.difference;
+    for (double moved : {difference - reach, difference + reach, std::fabs(difference) < reach ? 0.0 : difference}) {
+        claim(pair, moved, design.most, known, design.rope, 3);
+        if (pair.p < bound) return true;
+    }
+    return false;
+}
+
+struct Found {
+    bool wrong = false;
+    int right = 0;
+    double seeds = 0;
+};
+
+// A comparison from its first seed to its last.
+static Found compare(const Design& design, const Numbers& truth, const Numbers& deviations) {
+    const int levels = design.levels;
+    Found found;
+    Table scores(levels);
+    std::vector<bool> going(levels, true), settled(design.steps.size());
+    int claims = 0;
+    for (int seeds = 1; seeds <= design.most && std::count(going.begin(), going.end(), true); seeds++) {
+        const double shared = 2 * normal();
+        for (int i = 0; i < levels; i++)
+            if (going[i]) scores[i].push_back(truth[i] + shared + deviations[i] * normal()), found.seeds++;
+        if (seeds < design.first) continue;
+        const Look& look = design.look(seeds);
+        const Scatter all = levels > 2 ? scatter_of(scores, look) : Scatter();
+        std::vector<Pair> open;
+        for (int a = 0, number = 0; a < levels; a++)
+            for (int b = a + 1; b < levels; b++, number++) {
+                if (settled[number] || !going[a] || !going[b]) continue;
+                Pair pair{number, a, b};
+                pair.seeds = seeds;
+                for (int t = 0; t < seeds; t++) pair.difference += (scores[a][t] - scores[b][t]) / seeds;
+                claim(pair, pair.difference, seeds, levels > 2 ? all : own_scatter(pair, scores), design.rope);
+                open.push_back(pair);
+            }
+        std::sort(open.begin(), open.end(), [](const Pair& x, const Pair& y) { return x.p < y.p; });
+        std::vector<bool> wanted(levels);
+        bool claiming = true;
+        for (const Pair& pair : open) {
+            claiming = claiming && pair.p * design.steps[claims] < 0.05 * look.careful * look.share;
+            if (claiming) {
+                const double apart = truth[pair.a] - truth[pair.b];
+                const bool right = pair.claim ? pair.claim * apart > design.rope : std::fabs(apart) <= design.rope;
+                settled[pair.number] = true;
+                claims++;
+                found.wrong = found.wrong || !right;
+                found.right += right && apart != 0;
+            } else if (may_settle(pair, levels > 2 ? all : own_scatter(pair, scores), design)) {
+                wanted[pair.a] = wanted[pair.b] = true;
             }
         }
-        const Numbers p = p_values(scores, prior);
-        std::vector<int> order(p.size());
-        for (size_t i = 0; i < p.size(); i++) order[i] = i;
-        std::sort(order.begin(), order.end(), [&](int a, int b) { return p[a] < p[b]; });
-        std::vector<bool> claimed(p.size());
-        for (size_t i = 0; i < p.size() && p[order[i]] * steps[i] < bound; i++) claimed[order[i]] = true;
-        bool any = false;
-        for (int i = 0, pair = 0; i < levels; i++)
-            for (int j = i + 1; j < levels; j++, pair++) {
-                const bool good = truth[i] != truth[j] && (means[i] < means[j]) == (truth[i] < truth[j]);
-                any = any || (claimed[pair] && !good);
-                differing += truth[i] != truth[j];
-                right += claimed[pair] && good;
-            }
-        wrong += any;
+        for (int i = 0; i < levels; i++) going[i] = going[i] && wanted[i];
     }
-    std::printf("%d %.6f\n", wrong, right / std::max(differing, 1.0));
+    return found;
+}
+
+static Design read_design(char** words) {
+    Design design{std::atoi(words[1]), std::atoi(words[2]), std::atoi(words[3]), std::atof(words[8]), {}, {}};
+    design.steps = steps_of(design.levels);
+    Look look;
+    for (int number; std::scanf("%lf %lf %d", &look.share, &look.careful, &number) == 3; design.looks.push_back(look)) {
+        look.multiples.assign(number, 1);
+        look.chances.assign(number, 0);
+        for (int k = 0; k < number; k++)
+            if (std::scanf("%lf %lf", &look.multiples[k], &look.chances[k]) != 2) std::exit(2);
+    }
+    return design;
+}
+
+int main(int count, char** words) {
+    if (count < 10) return std::fprintf(stderr, "expected 9 words at least; see the head of scatter.cpp\n"), 2;
+    const Design design = read_design(words);
+    const int levels = design.levels, rounds = std::atoi(words[4]);
+    if (static_cast<int>(design.looks.size()) != design.most - design.first + 1) return 2;
+    const std::string where = words[5];
+    const double size = std::atof(words[6]), spread = std::atof(words[9]);
+    source.seed(std::atoi(words[7]));
+    Numbers given(levels, 1.0), truth(levels);
+    for (int i = 10; i < count && i - 10 < levels; i++) given[i - 10] = std::atof(words[i]);
+    for (int i = 0; i < levels; i++)
+        truth[i] = size * (where == "ladder" ? i : where == "one" ? i == levels - 1 : i >= levels / 2);
+    double differing = 0, right = 0, seeds = 0;
+    for (int i = 0; i < levels; i++)
+        for (int j = i + 1; j < levels; j++) differing += truth[i] != truth[j];
+    int wrong = 0;
+    for (int round = 0; round < rounds; round++) {
+        Numbers deviations = given;
+        if (spread > 0)
+            for (double& each : deviations) each *= std::exp(spread * normal());
+        const Found found = compare(design, truth, deviations);
+        wrong += found.wrong;
+        right += found.right;
+        seeds += found.seeds / levels;
+    }
+    std::printf("%d %.6f %.4f\n", wrong, right / std::max(differing * rounds, 1.0), seeds / rounds);
 }

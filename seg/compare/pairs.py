@@ -47,7 +47,7 @@ def together(levels: Mapping[str, Scored], most: float = ENOUGH) -> Together | N
     """
     names = sorted(levels)  # random numbers go to levels by name: the order in which they are given does not matter
     own = {name: set(levels[name].sample.seeds) for name in names}
-    shared = set[int].intersection(*own.values())
+    shared = set[int].intersection(*own.values()) if own else set()
     if len(levels) < 3 or not 2 <= len(shared) < most:
         return None
     nested = all(a <= b or b <= a for a in own.values() for b in own.values())
