@@ -51,10 +51,14 @@ def simulate(program: Path, row: tuple[int, int, str, str], rounds: int, seed: i
     return int(wrong), found
 
 
-def look(levels: int, seeds: int, share: float) -> str:
-    """Return what ``scatter.cpp`` reads of the look after so many seeds that spends a share of the 5 %."""
+def look(levels: int, seeds: int, share: float, *, alone: bool = False) -> str:
+    """Return what ``scatter.cpp`` reads of the look after so many seeds that spends a share of the 5 %.
+
+    Args:
+        alone: each pair is judged by itself, which needs no care.
+    """
     prior = list(zip(*multiples_of(seeds), strict=True))
-    care = careful(levels, seeds) if levels > 2 else 1.0
+    care = 1.0 if alone else careful(levels, seeds)
     return "\n".join([f"{share} {care} {len(prior)}", *(f"{multiple} {chance}" for multiple, chance in prior)])
 
 

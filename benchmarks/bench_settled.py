@@ -18,6 +18,7 @@ from bench_scatter import BUILD, WORLDS, answer_of, bounds, built, look
 from bench_statistics import RESULTS, hardware
 
 from seg.compare.looks import Looks
+from seg.compare.pairs import ENOUGH
 
 WIDE = ("all alike", "one x5", "three x5", "one x3", "half x3", "one x0.2", "log-normal 0.5", "log-normal 1")
 DESIGNS = (
@@ -54,11 +55,14 @@ def simulate(row: Row, rounds: int) -> dict[str, list[float]]:
     deviations = (3,) * (levels // 2) if given is None else given
     where, size, rope = TRUTHS[truth]
     about = (rounds, where, size, 1, rope, SPREADS.get(world, 0.0), *deviations)
-    text = "\n".join(look(levels, seeds, looks.share(seeds)) for seeds in looks.numbers)
+    text = "\n".join(look(levels, seeds, looks.share(seeds), alone=levels == 2) for seeds in looks.numbers)
     program, most = BUILD / "scatter", looks.most
+    last = look(levels, most, 1.0, alone=levels == 2 or most >= ENOUGH)
     return {
         "rounds": answer_of(program, (levels, looks.first, most, *about), text),
-        "fixed": answer_of(program, (levels, most, most, *about), look(levels, most, 1.0)),
+        "fixed": answer_of(
+            program, (levels, most, most, *about), look(levels, most, 1.0, alone=levels == 2 or most >= ENOUGH)
+        ),
     }
 
 

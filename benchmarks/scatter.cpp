@@ -4,11 +4,12 @@
 //   < for each look, after FIRST seeds to MOST: "share careful number", and so many lines of "multiple probability"
 //
 // Levels get a seed at a time. Those whose pairs are settled, or would hardly be by MOST, get no more, as in
-// seg.compare.rounds; where FIRST is MOST all get as many. TRUTH is where levels are: "one" (the last one is apart by
-// SIZE), "halves" (the second half is), "ladder" (each is from the one before). Their scores deviate by DEVIATION, 1
-// where none is given, times a log-normal factor of SPREAD. Prints how many comparisons had a false verdict, the share
-// of the differing pairs that were found, and the mean number of seeds. Its p values are those of all possible
-// scatters, which the toolkit replaces by a t distribution fitted to them; samplers differ too.
+// seg.compare.rounds; where FIRST is MOST all get as many, and from 10 on each pair is judged by itself. TRUTH is where
+// levels are: "one" (the last one is apart by SIZE), "halves" (the second half is), "ladder" (each is from the one
+// before). Their scores deviate by DEVIATION, 1 where none is given, times a log-normal factor of SPREAD. Prints how
+// many comparisons had a false verdict, the share of the differing pairs that were found, and the mean number of seeds.
+// Its p values are those of all possible scatters, which the toolkit replaces by a t distribution fitted to them;
+// samplers differ too.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -175,13 +176,14 @@ static Scatter own_scatter(const Pair& pair, const Table& scores) {
 }
 
 // Whether more seeds may well settle a pair, see seg.compare.rounds.may_settle.
-static bool may_settle(Pair pair, const Scatter& known, const Design& design) {
+static bool may_settle(Pair pair, Scatter known, const Design& design) {
     if (pair.seeds >= design.most) return false;
+    known.degrees *= (design.most - 1.0) / (pair.seeds - 1);
     Numbers variances;
     for (const Numbers& each : known.variances)
         variances.push_back(each.size() == 1 ? each[0] : each[pair.a] + each[pair.b]);
     std::nth_element(variances.begin(), variances.begin() + variances.size() / 2, variances.end());
-    const double reach = std::sqrt(variances[variances.size() / 2] * (1.0 / pair.seeds - 1.0 / design.most));
+    const double reach = 2 * std::sqrt(variances[variances.size() / 2] * (1.0 / pair.seeds - 1.0 / design.most));
     const double bound = 0.05 * design.last().careful * design.last().share, difference = pair.difference;
     for (double moved : {difference - reach, difference + reach, std::fabs(difference) < reach ? 0.0 : difference}) {
         claim(pair, moved, design.most, known, design.rope, 3);
@@ -209,7 +211,8 @@ static Found compare(const Design& design, const Numbers& truth, const Numbers& 
             if (going[i]) scores[i].push_back(truth[i] + shared + deviations[i] * normal()), found.seeds++;
         if (seeds < design.first) continue;
         const Look& look = design.look(seeds);
-        const Scatter all = levels > 2 ? scatter_of(scores, look) : Scatter();
+        const bool alone = levels == 2 || (design.first == design.most && seeds >= 10);
+        const Scatter all = alone ? Scatter() : scatter_of(scores, look);
         std::vector<Pair> open;
         for (int a = 0, number = 0; a < levels; a++)
             for (int b = a + 1; b < levels; b++, number++) {
@@ -217,7 +220,7 @@ static Found compare(const Design& design, const Numbers& truth, const Numbers& 
                 Pair pair{number, a, b};
                 pair.seeds = seeds;
                 for (int t = 0; t < seeds; t++) pair.difference += (scores[a][t] - scores[b][t]) / seeds;
-                claim(pair, pair.difference, seeds, levels > 2 ? all : own_scatter(pair, scores), design.rope);
+                claim(pair, pair.difference, seeds, alone ? own_scatter(pair, scores) : all, design.rope);
                 open.push_back(pair);
             }
         std::sort(open.begin(), open.end(), [](const Pair& x, const Pair& y) { return x.p < y.p; });
@@ -232,7 +235,7 @@ static Found compare(const Design& design, const Numbers& truth, const Numbers& 
                 claims++;
                 found.wrong = found.wrong || !right;
                 found.right += right && apart != 0;
-            } else if (may_settle(pair, levels > 2 ? all : own_scatter(pair, scores), design)) {
+            } else if (may_settle(pair, alone ? own_scatter(pair, scores) : all, design)) {
                 wanted[pair.a] = wanted[pair.b] = true;
             }
         }

@@ -12,9 +12,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
+from hydra.experimental.callback import Callback
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
 
 from seg import runs
 from seg.commands import sweep
@@ -23,11 +26,13 @@ from seg.report.console import say
 from seg.runs.budget import Spending
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from seg.compare.looks import Design
     from seg.compare.rounds import Round
 
 
-def register() -> None:
+def introduce() -> None:
     """Let Hydra find the sweeper that ``conf/until/settled.yaml`` names.
 
     It takes sweepers of the package ``hydra_plugins`` alone, to which launchers add their files, if any are installed;
@@ -40,14 +45,30 @@ def register() -> None:
     Plugins.instance().register(Rounds)
 
 
-class Rounds(BasicSweeper):
+class Introduction(Callback):
+    """Told by Hydra when several runs begin, before it looks for the sweeper."""
+
+    def on_multirun_start(self, config: "DictConfig", **_: Any) -> None:
+        """See `introduce`."""
+        introduce()
+
+
+class Rounds(Sweeper):
     """Makes the runs of a sweep, a seed at a time, until its pairs are settled."""
 
-    __module__ = "hydra_plugins.seg_rounds"  # see `register`
+    __module__ = "hydra_plugins.seg_rounds"  # see `introduce`
+    hydra_context: HydraContext
+    config: "DictConfig"
+    launcher: Launcher
 
-    def __init__(self, max_batch_size: int | None = None, params: dict[str, str] | None = None) -> None:
-        super().__init__(max_batch_size, params)
+    def __init__(self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None) -> None:
+        self.params = dict(params or {})
         self.jobs, self.made = 0, dict[tuple[str, int], Path]()
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: "DictConfig") -> None:
+        """Take what Hydra knows."""
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(hydra_context, task_function, config)
 
     def sweep(self, arguments: list[str]) -> None:
         """Make the rounds; say after each how it stands, and at the end what is open.
@@ -57,9 +78,8 @@ class Rounds(BasicSweeper):
         """
         from seg.compare.looks import Design
 
-        config: Any = self.config
-        design = Design.of({"until": plain(config.until), "seeds": config.seeds})
-        budget = Spending.read(config.budget)
+        design = Design.of({"until": plain(self.config.until), "seeds": self.config.seeds})
+        budget = Spending.read(self.config.budget)
         assert design is not None  # or this sweeper would not have been asked
         levels = self._levels(arguments)
         _check(design, budget, levels)
@@ -88,14 +108,15 @@ class Rounds(BasicSweeper):
         Raises:
             ValueError: not one thing varies, or the seed does.
         """
-        assert self.hydra_context is not None
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # here: Hydra makes it anew at its start
+
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         if any(override.get_key_element() == "seed" for override in parser.parse_overrides(list(arguments))):
             raise ValueError(
                 "seed: expected none with until=settled, which chooses seeds itself, got one; leave it out"
             )
         words = [f"{key}={value}" for key, value in self.params.items() if key != "seed"] + [*arguments]
-        (jobs,) = self.split_arguments(parser.parse_overrides(words), None)
+        (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides(words), None)
         varied = sorted({word.partition("=")[0] for job in jobs for word in job if word not in jobs[0]})
         if len(varied) != 1:
             shown = f"{len(varied)} ({', '.join(varied)})" if varied else "none"
@@ -105,7 +126,6 @@ class Rounds(BasicSweeper):
 
     def _launch(self, levels: Mapping[str, Sequence[str]], seed: int) -> None:
         """Make a run of each level, and note which are complete."""
-        assert self.launcher is not None
         for result in self.launcher.launch([[*w, f"seed={seed}"] for w in levels.values()], initial_job_idx=self.jobs):
             _ = result.return_value  # raises what the job raised
         done = sweep.finished()

@@ -44,11 +44,6 @@ class Sweep(Callback):
         """Make the file of notes, in which the number of runs comes first."""
         from seg.training.processes import is_first
 
-        if config.get("until") is not None:
-            from seg.commands.rounds import register
-
-            register()
-
         if not is_first():
             return
         from seg.report.console import plain_console

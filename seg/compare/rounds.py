@@ -90,12 +90,12 @@ def may_settle(pair: PairResult, result: Comparison) -> bool:
     """Tell whether further seeds are worth their cost: whether an open pair may well be settled by the last look.
 
     The difference will not stay what it is: it is taken to be larger, smaller, or nearer to none, by what the seeds to
-    come will move it (one standard deviation), and the pair to be the only one that is left then.
+    come may move it (two standard deviations), and the pair to be the only one that is left then.
     """
     looks, known = result.looks, pair.variance
     if looks is None or known.seeds is None or (more := looks.most - known.seed_count) <= 0:
         return False
-    reach = math.sqrt((known.seeds + known.remainder) * more / looks.most)
+    reach = 2 * math.sqrt((known.seeds + known.remainder) * more / looks.most)
     later, level = known.scaled(seeds=more), 1 - 0.05 * looks.share(looks.most)
     moved = [pair.difference - reach, pair.difference + reach, *[0.0] * (abs(pair.difference) < reach)]
     intervals = (later.interval(each, new_seeds=True, level=level) for each in moved)

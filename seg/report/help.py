@@ -117,9 +117,8 @@ def short_help(command: Command) -> str:
             parts += ["", _choice_help(command, group, choice)]
     parts += [
         "",
-        "--help all shows every option, --help NAME a group, a section or an option in full.",
-        "--multirun KEY=A,B runs every combination; --config-dir DIR adds groups of yours; --cfg job shows what the",
-        "options make; --hydra-help lists the rest. `make docs` builds the pages and the reference in a checkout.",
+        "--help all shows every option, --help NAME a group, a section or an option in full; `make docs` builds pages.",
+        "--multirun KEY=A,B runs every combination, --config-dir DIR adds groups of yours, --hydra-help lists more.",
     ]
     return "\n".join(parts)
 

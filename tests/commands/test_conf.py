@@ -14,8 +14,10 @@ from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 
 from seg.commands.cli import conf_dir
+from seg.commands.rounds import introduce
 from seg.regularizers.rate import Regularizer
 
+introduce()  # the one target that Hydra knows by another name than ours
 CONF = Path(__file__).resolve().parents[2] / "conf"
 ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
 GROUPS = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name != "hydra")

@@ -48,7 +48,7 @@ def test_help_names_every_option(name: str, script: Script, capsys: pytest.Captu
     for key in config:
         assert re.search(rf"^{key}:", text, re.MULTILINE), key
     named = set(re.findall(r"^(\w+):", text.partition("\n\n")[2], re.MULTILINE))
-    assert named <= set(config) | {"sweep", "experiment", "model", "box_loss"}
+    assert named <= set(config) | {"sweep", "until", "experiment", "model", "box_loss"}
     assert "hydra:" not in text
     assert re.fullmatch(rf"seg-{name} \d+\.\d+\.\d+.*\n", script(f"seg-{name}", "--version").stdout)
 

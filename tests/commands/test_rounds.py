@@ -67,7 +67,9 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
             train.main()
         except SystemExit as end:
             code = end.code
-        return code, capsys.readouterr().out.splitlines(), made
+        out, err = capsys.readouterr()
+        print(err)
+        return code, out.splitlines(), made
 
     return swept
 
