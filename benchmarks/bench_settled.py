@@ -60,9 +60,7 @@ def simulate(row: Row, rounds: int) -> dict[str, list[float]]:
     last = look(levels, most, 1.0, alone=levels == 2 or most >= ENOUGH)
     return {
         "rounds": answer_of(program, (levels, looks.first, most, *about), text),
-        "fixed": answer_of(
-            program, (levels, most, most, *about), look(levels, most, 1.0, alone=levels == 2 or most >= ENOUGH)
-        ),
+        "fixed": answer_of(program, (levels, most, most, *about), last),
     }
 
 

@@ -48,7 +48,8 @@ class VarianceParts:
 
     def error(self, *, new_seeds: bool) -> float:
         """Return standard error; of these very seeds on new images, or of new seeds on new images."""
-        return math.sqrt(self.images + self.remainder + ((self.seeds or 0.0) if new_seeds else 0.0))
+        variance = self.images + self.remainder + ((self.seeds or 0.0) if new_seeds else 0.0)
+        return math.sqrt(max(variance, 0.0))  # rounding, where images do nothing
 
     def quantile(self, share: float, *, new_seeds: bool) -> float:
         """Return the quantile of the standardized mean: Student's t of the parts, weighted by their variance.
