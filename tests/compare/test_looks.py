@@ -167,7 +167,7 @@ def test_seeds_of_some_levels_alone_weigh_as_in_an_analysis_of_variance() -> Non
 
 def test_hopeless_pairs_get_no_more_seeds() -> None:
     """Equal levels by a narrow rope will not be settled; those that are nearly told apart will."""
-    looks, rng = Looks(3, 10), np.random.default_rng(0)
+    looks, rng = Looks(3, 6), np.random.default_rng(0)
     counts = rng.integers(400, 700, (1, 40, 1)) * np.ones((4, 1, 1), int)
     target = np.full_like(counts, 1000)
 
@@ -175,7 +175,7 @@ def test_hopeless_pairs_get_no_more_seeds() -> None:
         hit = (counts + gain + rng.normal(0, 6, (4, 1, 1))).astype(int)
         return LevelScores((0, 1, 2, 3), np.stack([hit, target, target], -1))
 
-    samples = {"a": level(0), "b": level(1), "c": level(12), "d": level(200)}
+    samples = {"a": level(0), "b": level(1), "c": level(10), "d": level(200)}
     found = compare(samples, metric="accuracy", rope=0.0001, looks=looks, draws=100)
     hopeful = {(pair.a, pair.b): may_settle(pair, found) for pair in found.pairs if pair.verdict == OPEN}
     assert not hopeful["a", "b"]
@@ -235,7 +235,7 @@ def test_verdicts_are_seldom_false_over_all_looks(deviations: tuple[float, ...])
 
     With ``benchmarks/bench_settled.py``, whose second implementation has the designs and worlds that take longer.
     """
-    rng, rounds, looks = np.random.default_rng(0), 250, Looks(3, 6)
+    rng, rounds, looks = np.random.default_rng(0), 150, Looks(3, 6)
     truth, wrong = 4 * np.eye(4)[:, [3]], 0
     for _ in range(rounds):
         scores = np.array(deviations)[:, None] * rng.normal(size=(4, 6)) + truth
