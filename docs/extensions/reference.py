@@ -38,6 +38,7 @@ PURPOSES = {
     "scheduler": "How the learning rate changes over the run.",
     "sweep": "Which values are compared, each with the same seeds.",
     "task": "Tasks beside the segmentation.",
+    "until": "When a sweep ends by itself.",
     "weighting": "How the losses of tasks, or the terms of a composite loss, become one.",
 }
 log = logging.getLogger(__name__)

@@ -8,6 +8,8 @@
 - `seg.compare.study`: which runs are compared along which axis, and which are left out for which reason;
 - `seg.compare.statistics`: which level is better, how sure that is, and what more data would settle;
 - `seg.compare.scores`: what is compared, and metrics as ratios of sums over images;
+- `seg.compare.pairs`: pairs of levels, their verdicts, at one look or at several;
+- `seg.compare.looks`, `rounds`: what each look at a sweep may claim, and which levels get another seed;
 - `seg.compare.variance`: the variance that seeds and images give a mean, intervals, verdicts;
 - `seg.compare.folds`: the folds of a cross validation as one run, and what they do not show;
 - `seg.compare.ensembles`, `together`: evaluations of the runs of a level as one model, and what that gains;
@@ -26,10 +28,11 @@ What bites here:
 - Folders alone are read, by `seg.runs`. What must be known of a run, the run writes at its end; runs of older versions
   lack it, and the report leaves that figure out. What is used of a run is checked in `seg.compare.evidence`, so that a
   damaged one is left out by name.
-- After a change of intervals or verdicts: ``benchmarks/bench_statistics.py``, also with ``--verdicts``, ``--ranks`` and
-  ``--scatter``, and ``pytest tests/compare/test_coverage.py -m slow``. A percentile bootstrap over images and seeds is
-  too narrow, and so are Satterthwaite's degrees of freedom for few seeds. `seg.compare.scatter.CAREFUL` is calibrated
-  for the prior beside it: change one, and the other is wrong.
+- After a change of intervals or verdicts: ``benchmarks/bench_statistics.py``, also with ``--verdicts`` and ``--ranks``,
+  ``bench_scatter.py``, ``bench_settled.py``, and the slow tests of ``tests/compare/test_coverage.py`` and
+  ``test_looks.py``. A percentile bootstrap over images and seeds is too narrow, and so are Satterthwaite's degrees of
+  freedom for few seeds. `seg.compare.scatter.CAREFUL` is calibrated for the prior beside it: change one, and the other
+  is wrong.
 """
 
 from seg.compare.statistics import compare
