@@ -1,6 +1,7 @@
 """How often verdicts are false, and what they find, where levels scatter differently: by simulation.
 
 nice -n 15 python benchmarks/bench_scatter.py [--rounds 1000]          # needs g++; about a quarter of an hour
+nice -n 15 python benchmarks/bench_scatter.py --further                # what these worlds left open; a few minutes
 
 A row is a design (levels x seeds), a world (which levels scatter how much), and where the levels truly are. The rule of
 `seg.compare.scatter`, with its prior and its care, is simulated by ``scatter.cpp``, a second implementation, which is a
@@ -36,6 +37,8 @@ WORLDS = {
     "one x0.2": (0.2,),
     "half x3": None,
 }
+SPREADS = {"log-normal 0.5": 0.5, "log-normal 1": 1.0}
+"""Worlds in which every level has a deviation of its own: the standard deviation of its logarithm."""
 TRUTHS = {"one better": 4.0, "two groups": 8.0}
 """Where levels are: the last one apart by so many deviations of most levels, or the second half."""
 
@@ -43,10 +46,10 @@ TRUTHS = {"one better": 4.0, "two groups": 8.0}
 def simulate(program: Path, row: tuple[int, int, str, str], rounds: int, seed: int = 1) -> tuple[int, float]:
     """Return how many comparisons had a false verdict, and which share of the pairs that differ was found."""
     levels, seeds, world, truth = row
-    deviations = WORLDS[world]
+    deviations = WORLDS.get(world, ())
     given = (3,) * (levels // 2) if deviations is None else deviations
     where = ("one" if truth == "one better" else "halves", TRUTHS[truth])
-    words = (levels, seeds, seeds, rounds, *where, seed, 0.0, 0.0, *given)
+    words = (levels, seeds, seeds, rounds, *where, seed, 0.0, SPREADS.get(world, 0.0), *given)
     wrong, found, _ = answer_of(program, words, look(levels, seeds, 1.0))
     return int(wrong), found
 
@@ -95,6 +98,10 @@ def main() -> None:
     """Simulate what is not done yet, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=1000)
+    parser.add_argument("--further", action="store_true")
+    if parser.parse_args().further:
+        further(built())
+        return
     rounds = parser.parse_args().rounds
     program, kept = built(), BUILD / "scatter.jsonl"
     lines = kept.read_text().splitlines() if kept.exists() else []
@@ -108,13 +115,39 @@ def main() -> None:
         write({row: done[key] for row in rows() if (key := (*row, rounds, careful(*row[:2]))) in done}, rounds)
 
 
+def further(program: Path) -> None:
+    """Simulate the rows that were above 5 % once more, with other numbers, and worlds that are not among the first."""
+    above = [(4, 3, "one x5", "two groups"), (3, 5, "one x0.2", "two groups")]
+    worlds = [(*design, world, truth) for design in DESIGNS[:7] for world in SPREADS for truth in TRUTHS]
+    lines = []
+    for row, rounds in [*((row, 10_000) for row in above), *((row, 1000) for row in worlds)]:
+        wrong, power = simulate(program, row, rounds, seed=2)
+        lines.append(line(row, rounds, wrong, power, f" {rounds} |"))
+        print(lines[-1], flush=True)
+    text = [
+        f"# Verdicts where levels scatter differently, further worlds, {date.today()}",
+        "",
+        "The two rows of scatter-2026-11-29 that were above 5 %, in ten times as many comparisons with other random "
+        "numbers, and worlds in which every level has a deviation of its own: log-normal, with this deviation of the "
+        f"logarithm. Columns are those of that table. {hardware()} Made by `benchmarks/bench_scatter.py --further`.",
+        "",
+        "| levels x seeds | world | truth | comparisons | false | interval | found |",
+        "|---|---|---|--:|--:|--:|--:|",
+        *lines,
+    ]
+    RESULTS.joinpath(f"scatter-further-{date.today()}.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+def line(row: tuple[int, int, str, str], rounds: int, wrong: int, power: float, more: str = "") -> str:
+    """Return the line of a table."""
+    (levels, seeds, world, truth), (low, high) = row, bounds(wrong, rounds)
+    cells = f"{100 * wrong / rounds:.1f} | {100 * low:.1f} to {100 * high:.1f} | {100 * power:.0f}"
+    return f"| {levels} x {seeds} | {world} | {truth} |{more} {cells} |"
+
+
 def write(done: dict[tuple[int, int, str, str], tuple[int, float]], rounds: int) -> None:
     """Write the table of what is done."""
-    lines = []
-    for (levels, seeds, world, truth), (wrong, power) in done.items():
-        low, high = bounds(wrong, rounds)
-        cells = f"{100 * wrong / rounds:.1f} | {100 * low:.1f} to {100 * high:.1f} | {100 * power:.0f}"
-        lines.append(f"| {levels} x {seeds} | {world} | {truth} | {cells} |")
+    lines = [line(row, rounds, wrong, power) for row, (wrong, power) in done.items()]
     text = [
         f"# Verdicts where levels scatter differently, {date.today()}",
         "",

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator
 from datetime import date
 
-from bench_scatter import BUILD, WORLDS, answer_of, bounds, built, look
+from bench_scatter import BUILD, SPREADS, WORLDS, answer_of, bounds, built, look
 from bench_statistics import RESULTS, hardware
 
 from seg.compare.looks import Looks
@@ -34,8 +34,6 @@ DESIGNS = (
 TRUTHS = {"one better": ("one", 4.0, 0.0), "two groups": ("halves", 8.0, 0.0), "ladder": ("ladder", 2.0, 0.0),
           "one better, rope": ("one", 4.0, 0.5), "no difference": ("one", 0.0, 0.0)}  # fmt: skip
 """Where levels are, as for ``scatter.cpp``, and the rope, in deviations of most levels."""
-SPREADS = {"log-normal 0.5": 0.5, "log-normal 1": 1.0}
-"""Worlds in which every level has a deviation of its own: the standard deviation of its logarithm."""
 
 Row = tuple[int, Looks, str, str]
 
