@@ -52,7 +52,7 @@ def joined(entries: Sequence[Entry]) -> tuple[list[Entry], list[tuple[Entry, str
 def _family(entry: Entry) -> str:
     """Return what folds that belong together agree in."""
     settings = {key: value for key, value in entry.settings.items() if key != _FOLD}
-    choices = {group: name for group, name in entry.choices.items() if group not in ("sweep", "experiment")}
+    choices = {group: name for group, name in entry.choices.items() if group not in ("sweep", "until", "experiment")}
     return json.dumps([entry.seed, settings, choices], sort_keys=True)
 
 
