@@ -69,14 +69,13 @@ def main() -> None:
     rounds, kept = parser.parse_args().rounds, BUILD / "settled.jsonl"
     built()
     done = dict(map(json.loads, kept.read_text().splitlines())) if kept.exists() else {}
-    for row in rows():
-        key = " | ".join(map(str, (*row, rounds)))
-        if key not in done:
-            done[key] = simulate(row, rounds)
+    names = {row: " | ".join(map(str, (*row, rounds))) for row in rows()}
+    for row, name in names.items():
+        if name not in done:
+            done[name] = simulate(row, rounds)
             with kept.open("a") as file:
-                file.write(json.dumps([key, done[key]]) + "\n")
-            names = {row: " | ".join(map(str, (*row, rounds))) for row in rows()}
-            write({row: done[name] for row, name in names.items() if name in done}, rounds)
+                file.write(json.dumps([name, done[name]]) + "\n")
+        write({each: done[key] for each, key in names.items() if key in done}, rounds)
 
 
 def write(done: dict[Row, dict[str, list[float]]], rounds: int) -> None:
