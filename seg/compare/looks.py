@@ -9,6 +9,9 @@ another in any way: what each may spend is the upper bound of what it adds (Bonf
 What is settled at a look stays so, and makes it easier for the pairs that are still open (Maurer and Bretz, "Multiple
 testing in group sequential trials using graphical approaches", Statistics in Biopharmaceutical Research 2013). When,
 and for which reason, a sweep ends is of no importance for the error: looks that are not made spend nothing.
+
+``benchmarks/results/settled-2026-11-30.md`` has simulated sweeps: of 80 rows 79 have a false verdict at any look in at
+most 4.0 % of them, one in 5.1 % (20 levels, each with a scatter of its own).
 """
 
 import re
