@@ -36,6 +36,7 @@ from seg.convert.recolor import check_classes
 from seg.convert.sources import Source, list_sources
 from seg.convert.summary import Summary, Tally
 from seg.convert.tiles import Outputs, extent
+from seg.convert.yolo import upright_size
 from seg.data.pairs.folders import was_predicted
 from seg.files import make_folder, whole
 from seg.files.manifest import Manifest, Record
@@ -112,7 +113,8 @@ def write_folder(
             has it and ``confidence/`` is there.
         write: ``coco``, ``cvat``, ``labelstudio``, ``labelme``, ``yolo``, ``geojson`` or ``voc``.
         shapes, tolerance, background: see `Form`.
-        images: folder of the images, whose names the tool is told, and whose coordinates ``geojson`` takes.
+        images: folder of the images, which have the size of their masks; the tool is told their names, and ``geojson``
+            takes their coordinates.
         image_template: file name of an image, ``{}`` for the name of its mask; without ``images``, what the tool is
             told, by default ``{}.png``.
         instances: folder of the numbers of objects, 8 or 16 bits, with the names of the masks; pixels of one number and
@@ -227,26 +229,17 @@ def _names(target: Path, form: Form) -> list[str]:
 
 
 def _write(job: Job, form: Form, beside: _Beside, target: Path) -> Record:
-    from seg.images import decode_mask, read_instances
-
     assert job.path is not None
     assert job.mask is not None
     try:
         data, status = job.path.read_bytes(), job.path.stat()
         mask, counts = _checked(data, form)
         name = job.mask.relative_to(target / form.folder).as_posix().removesuffix(form.suffix)
-        image, file = beside.image(name)
-        read = [] if beside.numbers is None else [beside.numbers / f"{name}.png"]
-        numbers = read_instances(read[0]) if read else None
-        sure = None if beside.confidence is None else beside.confidence / f"{name}.png"
-        confidence = decode_mask(sure.read_bytes()) if sure and sure.is_file() else None
-        read += [sure] if sure and confidence is not None else []
-        picture = Picture(name, image, mask, numbers, confidence, file, job.mask)
+        picture, read = _picture(name, mask, beside, job.mask)
         content, lost = form.part(picture)
         job.mask.parent.mkdir(parents=True, exist_ok=True)
         with whole(job.mask) as temporary:
             temporary.write_bytes(content)
-        read += [file] if file and form.write == "geojson" else []
         about: dict[str, Any] = {"beside": [str(path.absolute()) for path in read]}
         if lost:
             about |= {"lost": lost, "of": mask.size}
@@ -257,6 +250,28 @@ def _write(job: Job, form: Form, beside: _Beside, target: Path) -> Record:
     except (OSError, ValueError, MemoryError) as error:
         job.mask.unlink(missing_ok=True)
         return failed(job, error)
+
+
+def _picture(name: str, mask: NDArray[np.uint8], beside: _Beside, target: Path) -> tuple[Picture, list[Path]]:
+    """Return a mask with what is known beside it, and the files that say so."""
+    from seg.images import decode_mask, read_instances
+
+    image, file = beside.image(name)
+    if file and (size := upright_size(file)) != mask.shape:
+        (height, width), (rows, columns) = mask.shape, size
+        raise ValueError(
+            f"image '{file}': expected {width} x {height} pixels, as the mask has, got {columns} x {rows}; give "
+            "the images that the masks belong to"
+        )
+    read = [file] if file else []
+    numbers = confidence = None
+    if beside.numbers is not None:
+        read.append(beside.numbers / f"{name}.png")
+        numbers = read_instances(read[-1])
+    if beside.confidence is not None and (sure := beside.confidence / f"{name}.png").is_file():
+        read.append(sure)
+        confidence = decode_mask(sure.read_bytes())
+    return Picture(name, image, mask, numbers, confidence, file, target), read
 
 
 def _checked(data: bytes, form: Form) -> tuple[NDArray[np.uint8], dict[int, int]]:

@@ -91,7 +91,7 @@ class YoloReader(AnnotationReader):
             name = PurePosixPath(source.name).with_suffix("").as_posix()
             if name not in self.images:
                 raise ValueError(f"expected an image '{name}' in images, to know its size, got none; add it")
-            height, width = _size(self.images[name])
+            height, width = upright_size(self.images[name])
             return source._replace(path=Part.of(source.path, f"{height} {width}\n".encode() + source.path.read_bytes()))
         except (OSError, ValueError) as error:
             return source._replace(reason=str(error))
@@ -132,8 +132,12 @@ def _names(path: Path) -> list[str]:
         ) from None
 
 
-def _size(path: Path) -> tuple[int, int]:
-    """Return height and width of an image, upright."""
+def upright_size(path: Path) -> tuple[int, int]:
+    """Return height and width of an image, turned by its EXIF orientation.
+
+    Raises:
+        OSError, ValueError: a file that cannot be read, or is no image.
+    """
     from seg.images.headers import orientation_of, size_of
 
     data = read_file(path)

@@ -227,14 +227,18 @@ def test_geojson_in_the_coordinates_of_a_geotiff(tmp_path: Path, masks: dict[str
 
 def test_labelme_finds_the_image(tmp_path: Path, masks: dict[str, np.ndarray]) -> None:
     (tmp_path / "images/sub").mkdir(parents=True)
-    for name in masks:
-        (tmp_path / f"images/{name}.jpg").write_bytes(b"")
+    for name, mask in masks.items():
+        cv2.imwrite(str(tmp_path / f"images/{name}.jpg"), mask)
     written(tmp_path, "labelme", images=tmp_path / "images")
     for name in masks:
         file = tmp_path / f"out/annotations/{name}.json"
         content = json.loads(file.read_text())
         assert (file.parent / content["imagePath"]).resolve() == tmp_path / f"images/{name}.jpg"
         assert {shape["shape_type"] for shape in content["shapes"]} == {"mask"}
+    (tmp_path / "images/a0.jpg").rename(tmp_path / "images/a0.bmp")
+    again = written(tmp_path, "labelme", images=tmp_path / "images")
+    assert (again.converted, again.skipped) == (1, 2)
+    assert json.loads((tmp_path / "out/annotations/a0.json").read_text())["imagePath"].endswith("images/a0.bmp")
     written(tmp_path, "labelme")
     assert json.loads((tmp_path / "out/annotations/sub/b.json").read_text())["imagePath"] == "b.png"
 
@@ -298,8 +302,11 @@ def test_a_bad_mask_stops_no_other(tmp_path: Path, masks: dict[str, np.ndarray])
     content = json.loads((tmp_path / "out/annotations/instances_default.json").read_text())
     assert len(content["images"]) == 3
     (tmp_path / "images").mkdir()
-    cv2.imwrite(str(tmp_path / "images/a0.jpg"), np.zeros((2, 2), np.uint8))
+    cv2.imwrite(str(tmp_path / "images/a0.jpg"), masks["a0"])
+    (tmp_path / "images/sub").mkdir()
+    cv2.imwrite(str(tmp_path / "images/sub/b.jpg"), masks["sub/b"][:, :-2])
     missing = dict(written(tmp_path, "coco", images=tmp_path / "images").failures)
+    assert "images/sub/b.jpg': expected 52 x 40 pixels, as the mask has, got 50 x 40" in missing["sub/b.png"]
     assert "expected an image 'a2' for this mask, got none; add it, set image_template=" in missing["a2.png"]
     content = json.loads((tmp_path / "out/annotations/instances_default.json").read_text())
     assert [image["file_name"] for image in content["images"]] == ["a0.jpg"]
