@@ -9,6 +9,9 @@ from typing import NamedTuple
 from seg.data.pairs.folders import PRODUCTS, identities_around, identity_of, walk, was_predicted
 from seg.files import SUFFIXES
 
+# what a conversion writes beside its files, which is no annotation
+_OURS = re.compile(r"(manifest|class_weights)(\.\d+-of-\d+)?\.json|source\.json|cut\.json|labels\.yaml")
+
 
 class Source(NamedTuple):
     """One label image. `name` is relative to the source folder, `mask` to the destination (empty: none may be
@@ -68,8 +71,12 @@ def count_sources(folder: Path, pattern: str, suffixes: Collection[str] = SUFFIX
 def _chosen(
     inner: str, files: list[tuple[str, str]], wanted: re.Pattern[str], suffixes: Collection[str]
 ) -> list[tuple[str, str]]:
+    ours = _OURS if ("manifest", ".jsonl") in files else None
+
     def counts(stem: str, suffix: str) -> bool:
         name = stem + suffix
+        if ours is not None and ours.fullmatch(name):
+            return False
         return (suffix.lower() in suffixes or name in suffixes) and wanted.fullmatch(inner + name) is not None
 
     return [file for file in files if counts(*file)]

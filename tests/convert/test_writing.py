@@ -447,3 +447,12 @@ def test_datumaro_reads_what_is_written(write: str, form: str, tmp_path: Path, m
             if annotation.type == datumaro.AnnotationType.mask and names[annotation.label] in plain.names:
                 drawn[np.asarray(annotation.image).astype(bool)] = plain.names.index(names[annotation.label])
         assert (drawn == masks[name]).all()
+
+
+@pytest.mark.parametrize("write", ["coco", "labelme"])
+def test_what_lies_beside_annotations_is_none(write: str, tmp_path: Path, masks: dict[str, np.ndarray]) -> None:
+    """The manifest and the like, where the whole folder is read that was written."""
+    written(tmp_path, write)
+    unknown = BACK[write][1].get("unknown", "error")
+    back = convert_folder(tmp_path / "out", tmp_path / "back", LABELS, read=write, unknown=unknown)
+    assert (back.converted, back.failed) == (3, 0)
