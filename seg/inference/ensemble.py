@@ -148,6 +148,7 @@ def _mean(predicted: Iterable[Tensor], members: int, heads: Heads) -> Tensor:
         for name, maps in outputs.items():
             shares = own.named[name].to_mean(maps)
             sums[name] = sums[name] + shares if name in sums else shares
+        del each, logits, logs, outputs  # not held while the next member computes
     assert total is not None  # there is a member at least
     logs = total - math.log(members)
     further = [own.named[name].from_mean(shares / members) for name, shares in sums.items()]

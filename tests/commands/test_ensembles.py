@@ -135,6 +135,9 @@ def test_disagreement_of_each_image_worst_first(folder: Path, caplog: pytest.Log
             drawn = cv2.imread(f"out/{kind}/{row['image']}.png", cv2.IMREAD_UNCHANGED)
             np.testing.assert_allclose(drawn / 255, expected, atol=6e-3)
 
+    schema = json.loads((Path(seg.__file__).parent / "inference/manifest-line.schema.json").read_text())
+    for line in Path("out/manifest.jsonl").read_text().splitlines():
+        jsonschema.validate(json.loads(line), schema)
     before = Path("out/disagreement.csv").read_text()
     call("predict", checkpoint="m?.pt", **wanted)
     assert "0 masks written to out, 2 unchanged" in caplog.messages[-1]
