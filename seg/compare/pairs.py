@@ -155,18 +155,25 @@ class Judge:
         result = self._pair(names, levels, known and known.of_pair(names, pairs, 1.0))
         parts = result.variance
         if 0 < share < 1:
-            parts = self._pair(names, levels, known and known.of_pair(names, pairs, share)).variance
+            parts = self._difference(names, levels, known and known.of_pair(names, pairs, share))[2]
         claim, p = strongest(self.sign * result.difference, parts, self.rope)
         return replace(result, verdict=claim, p_verdict=min(p / share, 1.0) if share else 1.0), parts
 
-    def _pair(self, names: Names, levels: Mapping[str, Scored], scatter: Scatter | None) -> PairResult:
-        """Return what is known of a pair, without a verdict; its p value over images is not adjusted yet."""
+    def _difference(
+        self, names: Names, levels: Mapping[str, Scored], scatter: Scatter | None
+    ) -> tuple[tuple[int, ...], float, VarianceParts]:
+        """Return the seeds that are paired, the difference of the means over them, and the parts of its variance."""
         a, b = (levels[name] for name in names)
         seeds = tuple(sorted(set(a.sample.seeds) & set(b.sample.seeds)))
         paired = len(seeds) > 1
         inputs = [level.of_seeds(seeds if paired else level.sample.seeds) for level in (a, b)]
         few = self.looks is not None or len(seeds) < ENOUGH
-        difference, parts = difference_parts(*inputs, paired=paired, seeds=scatter if paired and few else None)
+        known = scatter if paired and few else None
+        return seeds if paired else (), *difference_parts(*inputs, paired=paired, seeds=known)
+
+    def _pair(self, names: Names, levels: Mapping[str, Scored], scatter: Scatter | None) -> PairResult:
+        """Return what is known of a pair, without a verdict; its p value over images is not adjusted yet."""
+        seeds, difference, parts = self._difference(names, levels, scatter)
         interval, kind, wide = intervals(difference, parts, parts.seed_count)
         gain, new_seeds = self.sign * difference, wide is not None
         worse = parts.below(-self.rope, gain, new_seeds=new_seeds)
@@ -174,7 +181,7 @@ class Judge:
         return PairResult(
             a=names[0],
             b=names[1],
-            seeds=seeds if paired else (),
+            seeds=seeds,
             difference=difference,
             interval=interval,
             interval_kind=kind,
