@@ -205,15 +205,13 @@ def recolor_folder(
 
 def _reader(labels: LabelMap, read: str, options: dict[str, Any], max_pixels: int) -> LabelReader | AnnotationReader:
     """Return the reader of that name; options that it does not have must be left at their defaults."""
-    kinds: tuple[type[AnnotationReader], ...] = (
-        *(ShapeReader, CocoReader, CityscapesReader, BinaryReader),
-        *(CvatReader, LabelStudioReader, YoloReader),
-    )
-    kind = next((kind for kind in kinds if kind.read == read), None)
+    kinds: tuple[type[AnnotationReader], ...] = (ShapeReader, CocoReader, CityscapesReader, BinaryReader)
+    tools: tuple[type[AnnotationReader], ...] = (CvatReader, LabelStudioReader, YoloReader)
+    kind = next((kind for kind in (*kinds, *tools) if kind.read == read), None)
     if not kind and read not in CODES and "instances" in options:
         raise ValueError(
             f"instances_destination: expected only with read={', '.join([*(each.read for each in kinds), *CODES])}, "
-            f"which have objects, got read={read}; leave it out"
+            f"which have objects, as have {', '.join(each.read for each in tools)}, got read={read}; leave it out"
         )
     many = ("names", ("path", "read=coco, cvat or labelstudio"))
     unused: dict[str, tuple[Any, str]] = dict([] if kind and issubclass(kind, ManyReader) else [many])
