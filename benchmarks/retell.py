@@ -31,10 +31,10 @@ from seg.compare.about import definitions
 from seg.compare.answer import answer, cautions, standings
 from seg.compare.findings import BOTH, IMAGES, Comparison, LevelResult, PairResult
 from seg.compare.multiplicity import shaffer_steps
+from seg.compare.pairs import adjust_for_multiplicity
 from seg.compare.ranks import Ranks, rank_draws
 from seg.compare.results import write_statistics
 from seg.compare.scatter import SeedInteraction, seed_interaction
-from seg.compare.statistics import adjust_for_multiplicity
 from seg.compare.variance import parts, strongest
 from seg.metrics.catalogue import KNOWN
 from seg.report.document import Block, Bullets, Figure, Heading, Text, to_markdown

@@ -21,6 +21,7 @@ from seg.commands import build, compare, train
 from seg.compare.study import read_study
 from seg.compare.write import compare_study, reference_of
 from seg.files.errors import Failed
+from seg.report.console import console
 
 BETTER = {"dice": 0.0, "focal": 0.002, "exp_log": 0.02, "cross_entropy": 0.15}
 OPTIONS = ["sweep=losses", f"loss={','.join(BETTER)}", "until=settled", "data.train.images=a", "data.train.masks=b"]
@@ -29,6 +30,12 @@ SETTLED = ["sweep=losses", "loss=dice,focal", "until=settled"]
 ASKED: dict[str, Any] = {"group": None, "rope": None, "draws": 100, "seed": 0}
 
 Sweep = Callable[..., tuple[int, list[str], list[str]]]
+
+
+@pytest.fixture(autouse=True)
+def _speaking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep makes the console quiet for good, which other tests of this process listen to."""
+    monkeypatch.setattr(console, "quiet", False)
 
 
 class Stopped(KeyboardInterrupt):
