@@ -34,7 +34,7 @@ def environment(
         "python": platform.python_version(),
         **libraries,
         "platform": platform.platform(),
-        "cpu": _processor(),
+        "cpu": processor(),
         "cpu_count": os.cpu_count(),
         "torch_threads": threads,
         "precision": precision,
@@ -46,7 +46,7 @@ def environment(
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return what the processor is called; nothing where the system does not tell."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()

@@ -128,6 +128,14 @@ def test_every_model_has_to_disagree(folder: Path) -> None:
     assert "s1" not in {each.name for each in found_in(folder).found}
 
 
+def test_a_pattern_of_runs_and_a_folder_that_looks_like_one(folder: Path, script: Script) -> None:
+    given = {"images": folder / "images", "masks": folder / "masks"}
+    done = script("seg-audit", **given, suspects=folder / "runs" / "fold*", destination="out")
+    assert "2 suspect regions in 6 images" in done.stdout, done.stderr
+    (folder / "runs").rename(folder / "runs[1]")
+    assert len(Probabilities.of(str(folder / "runs[1]")).files) == 6
+
+
 def test_images_of_several_sizes(folder: Path) -> None:
     image, mask = scene(8, height=40, width=128)
     cv2.imwrite(str(folder / "images" / "s8.png"), image)

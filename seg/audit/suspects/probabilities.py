@@ -32,7 +32,9 @@ class Probabilities:
         Raises:
             ValueError: there is none.
         """
-        several = sorted(glob.glob(runs)) if glob.has_magic(runs) else [runs]  # noqa: PTH207 - absolute ones, too
+        several = [runs]
+        if glob.has_magic(runs) and not Path(runs).exists():  # a folder may be called runs[1]
+            several = sorted(glob.glob(runs))  # noqa: PTH207 - absolute ones, too
         folders = [Path(each) for each in several]
         inside = [
             found

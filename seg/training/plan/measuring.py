@@ -2,16 +2,14 @@
 
 import gc
 import logging
-import platform
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
 from seg.data.cache import free_memory
 from seg.inference import memory_for, out_of_memory
+from seg.runs.environment import processor
 from seg.training.device import forget_peak, peak_memory
 from seg.training.plan.candidates import Candidate, Measured
 from seg.training.rehearsal import rehearse
@@ -20,7 +18,6 @@ from seg.training.run import Run
 log = logging.getLogger(__name__)
 
 _SPARE = 0.8  # share of the free memory that is taken
-_FEATURES = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
 _PARTS = 3.5  # times the seconds in which steps are measured, a rehearsal takes with its validations
 
 
@@ -64,19 +61,7 @@ def machine(device: torch.device) -> str:
     """Say in words on what is measured."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} threads of {_processor()}"
-
-
-def _processor() -> str:
-    """Return the name of the processor, with what decides how fast it computes."""
-    found: dict[str, str] = {}
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            key, _, value = line.partition(":")
-            found.setdefault(key.strip(), value.strip())
-    name = found.get("model name") or platform.processor() or platform.machine()
-    best = [feature for feature in _FEATURES if feature in found.get("flags", "").split()]
-    return f"{name} ({', '.join(best[:1])})" if best else name
+    return f"{torch.get_num_threads()} threads of {processor() or 'an unknown processor'}"
 
 
 def _try(build: Callable[[Candidate], Run], candidate: Candidate, seconds: float, *, may_shrink: bool) -> Measured:
