@@ -13,7 +13,7 @@ import timm
 import torch
 from torch import nn
 
-from seg.models import pretrained
+from seg.models import pretrained, stages
 from seg.regularizers import attach
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,9 @@ def build(
             .safetensors; None = from scratch.
         in_channels: of the images; pretrained weights of the first layer are repeated or summed for others than RGB.
         regularizer: settings of `seg.regularizers.attach`, such as ``{"dropblock": 0.1}``.
-        options: further arguments of the smp class (``decoder_channels``, ...), or, for ``tu-`` encoders, of timm.
+        options: further arguments of the smp class (``decoder_channels``, ...), or, for ``tu-`` encoders, of timm. With
+            ``upsampling=2`` or ``4`` the decoder of a ``unet``, too, ends at that part of the image's size, and the
+            logits are resized: the last stages cost the most.
 
     Raises:
         ValueError: an unknown architecture, encoder, weights, option or regularizer, or one without effect.
@@ -61,9 +63,7 @@ def build(
     weights = True if encoder_name.startswith("tu-") and encoder_weights else encoder_weights  # timm has no names
     with _fetching(encoder_name, encoder_weights):
         try:
-            model = smp.create_model(
-                architecture, encoder_name, weights, in_channels=in_channels, classes=classes, **options
-            )
+            model = _create(architecture, encoder_name, weights, in_channels, classes=classes, **options)
         except TypeError as error:  # timm's way to say that it does not know an option
             raise ValueError(f"{architecture}/{encoder_name}: {error}") from error
         except Exception as error:
@@ -76,6 +76,13 @@ def build(
     if path is not None:
         log.info(f"encoder: {path}, {pretrained.fill(model.encoder, from_file, path)}")
     return _regularized(model, regularizer) if regularizer else model
+
+
+def _create(architecture: str, encoder_name: str, weights: str | bool | None, in_channels: int, **options: Any) -> Any:
+    given = stages.with_all_stages(architecture, options)
+    model = smp.create_model(architecture, encoder_name, weights, in_channels, **given)
+    stages.leave_out(model, architecture, options)
+    return model
 
 
 def _regularized(model: nn.Module, regularizer: Mapping[str, Any]) -> nn.Module:
@@ -101,6 +108,7 @@ def check_build(
     _check_encoder(encoder_name, None if pretrained.is_file(encoder_weights) else encoder_weights)
     if not encoder_name.startswith("tu-"):  # smp swallows what such encoders do not take
         taken = set(inspect.signature(known[architecture].__init__).parameters) - {"self", "kwargs"}
+        taken |= {"upsampling"} if architecture == "unet" else set()
         unknown = sorted(set(options) - taken - {"classes", "in_channels", "regularizer"})
         if unknown:
             raise ValueError(
@@ -117,7 +125,7 @@ def try_build(architecture: str, *, encoder_name: str = "resnet18", in_channels:
     """
     check_build(architecture, encoder_name=encoder_name, **options)
     options = {key: value for key, value in options.items() if key not in ("encoder_weights", "regularizer")}
-    make = partial(smp.create_model, architecture, encoder_name, None, in_channels, **{"classes": 1} | options)
+    make = partial(_create, architecture, encoder_name, None, in_channels, **{"classes": 1} | options)
     try:
         with torch.device("meta"):  # takes neither time nor memory
             make()
