@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from seg.data.source import Source
     from seg.labels import LabelMap
 
-_SUSPECTS = ("number", "tolerance", "least", "masks_destination", "corrected")
+_SUSPECTS = ("number", "tolerance", "least", "masks_destination", "corrected", "write")
 
 
 def main() -> None:

@@ -14,17 +14,21 @@ Signs = Mapping[str, Iterable[str]]
 """JSON files that a command writes, and keys that they have: by these, folders of versions without lists are known."""
 
 
-def claim(command: str, files: Mapping[Path, Iterable[Path]], signs: Signs, *, overwrite: bool = False) -> None:
+def claim(command: str, files: Mapping[Path, Iterable[Path]], signs: Signs, *, overwrite: bool = False) -> list[Path]:
     """Make folders and list the files that a command is about to write or remove there, so that a repetition may.
 
     Args:
         files: by the folder that they lie in, or below.
         overwrite: take files of others too.
 
+    Returns:
+        files that the command wrote at an earlier time and is not about to write again.
+
     Raises:
         ValueError: a file is there that the command did not write, or a folder cannot be made; nothing was listed.
     """
     listed: dict[Path, dict[str, list[str]]] = {}
+    stale: list[Path] = []
     for folder, paths in files.items():
         before = _listed(folder)
         ours = {*before.get(command, ())}
@@ -37,9 +41,11 @@ def claim(command: str, files: Mapping[Path, Iterable[Path]], signs: Signs, *, o
                     "and this one would replace; give another folder, or overwrite=true"
                 )
         listed[folder] = {**before, command: sorted(ours | wanted.keys())}
+        stale += (folder / name for name in sorted(ours - wanted.keys()) if (folder / name).is_file())
     for folder, names in listed.items():
         make_folder(folder, "destination")
         write_text(folder / _LIST, json.dumps(names, indent=1) + "\n")
+    return stale
 
 
 def _listed(folder: Path) -> dict[str, list[str]]:

@@ -12,8 +12,11 @@ import pytest
 from conftest import LABELS, Script, fails, scene
 from numpy.typing import NDArray
 
+from seg.audit.records import Split
 from seg.audit.suspects import Probabilities, Suspects, find_suspects
 from seg.audit.suspects.finding import suggestion
+from seg.audit.suspects.selected import write_selected
+from seg.convert import convert_folder
 from seg.data.pairs import Pair, pair
 
 NAMES = [label.name for label in LABELS.labels if not label.ignore]
@@ -163,8 +166,10 @@ def test_the_command_writes_table_page_and_masks(folder: Path, script: Script) -
         changed = before != after
         assert (after[changed] == 255).all()
         assert changed.sum() == sum(int(row["area"]) for row in rows if row["name"] == f"s{number}")
-    again = script("seg-audit", **given, destination="out", masks_destination="cleaned")
+    again = script("seg-audit", **given, destination="out", masks_destination="cleaned", write="voc", number=1)
     assert again.returncode == 0, "what it wrote itself is replaced"
+    assert "masks of the 1 image with the first suspects written to out/selected, and as voc to out/voc" in again.stdout
+    assert (folder / "out" / "voc" / "SegmentationClass" / "s1.png").is_file()
 
 
 def test_corrected_masks_take_the_place_of_suspect_ones(folder: Path, script: Script) -> None:
@@ -214,3 +219,32 @@ def test_probabilities_that_do_not_fit(folder: Path) -> None:
     others = [Pair("x", folder / "images" / "s1.png", folder / "masks" / "s1.png")]
     with pytest.raises(ValueError, match=r"got none for 1 of 1, such as 'x'; give runs that were trained on them"):
         find_suspects(others, Probabilities.of(str(folder / "runs")), LABELS)
+
+
+@pytest.mark.parametrize("form", ["cvat", "labelstudio"])
+def test_the_images_with_suspects_go_to_a_tool_and_come_back(folder: Path, form: str) -> None:
+    """All of the selected masks, and nothing else, as annotations that give them back to the bit."""
+    split = Split("train", str(folder / "images"), str(folder / "masks"))
+    for number, names in ((50, ["s1", "s2"]), (1, ["s1"])):
+        write_selected(folder / "out", found_in(folder), number, split, form, overwrite=False)
+        assert [path.stem for path in sorted((folder / "out/selected").glob("*.png"))] == names
+        done = convert_folder(folder / "out" / form, folder / f"back{number}", LABELS, read=form)
+        assert (done.converted, done.failed) == (len(names), 0), "what is no suspect any more is gone"
+        for name in names:
+            before, back = (cv2.imread(str(folder / path / f"{name}.png"), -1) for path in ("masks", f"back{number}"))
+            assert (back == before).all()
+
+
+def test_a_form_is_refused_before_the_images_are_looked_at(folder: Path, script: Script) -> None:
+    given = {"masks": folder / "masks", "suspects": folder / "runs", "destination": "out"}
+    fails(
+        script("seg-audit", **given, images=folder / "images", write="kitti"),
+        2,
+        "write: expected one of coco, .* got 'kitti'",
+    )
+    (folder / "more").mkdir()
+    image, _ = scene(9)
+    cv2.imwrite(str(folder / "more" / "s9.png"), image)
+    both = {"images": f"[{folder}/images,{folder}/more]", "masks": f"[{folder}/masks,{folder}/masks]"}
+    fails(script("seg-audit", **given | both, write="coco"), 2, "write: expected images of one folder, got 2")
+    assert not (folder / "out").exists()

@@ -11,6 +11,7 @@ from seg.audit.suspects.finding import LEAST, TOLERANCE, Suspects, find_suspects
 from seg.audit.suspects.masks import write_masks
 from seg.audit.suspects.page import CSV, PAGE, write_files
 from seg.audit.suspects.probabilities import Probabilities
+from seg.audit.suspects.selected import check_form, write_selected
 from seg.data.pairs import Pair, pair
 from seg.data.pairs.folders import check_apart
 from seg.files import checks, make_folder
@@ -32,6 +33,7 @@ class Wanted:
         tolerance, least: see `find_suspects`.
         masks_destination: folder for the masks of the set in which the first suspects are 255; None: not written.
         corrected: folder of masks that came back, which stand there instead of those of the set.
+        write: form of an annotation tool, in which the masks of the images with the first suspects are written.
 
     Raises:
         ValueError: another value.
@@ -43,6 +45,7 @@ class Wanted:
     least: int = LEAST
     masks_destination: str | None = None
     corrected: str | None = None
+    write: str | None = None
 
     def __post_init__(self) -> None:
         checks.text("suspects", self.runs)
@@ -74,6 +77,8 @@ def find_into(
     Raises:
         ValueError: folders or files that do not fit.
     """
+    if wanted.write is not None:
+        check_form(wanted.write, splits)
     pairs = _pairs(splits)
     probabilities = Probabilities.of(wanted.runs)
     for folder in filter(None, (str(destination), wanted.masks_destination)):
@@ -93,6 +98,9 @@ def find_into(
     write_files(destination, suspects, reading, number=wanted.number, overwrite=overwrite)
     found = f"{len(suspects.found):,} suspect regions in {len(suspects.pairs):,} images"
     yield f"{found}; written to {destination}: {PAGE}, {CSV}"
+    if wanted.write is not None and suspects.found:
+        first = splits[0]
+        yield write_selected(destination, suspects, wanted.number, first, wanted.write, overwrite=overwrite)
     if wanted.masks_destination is not None:
         yield _write_masks(Path(wanted.masks_destination), pairs, suspects, wanted, overwrite=overwrite)
 
