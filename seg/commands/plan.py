@@ -64,6 +64,10 @@ def _request(config: "DictConfig") -> dict[str, Any]:
         cfg["memory"] = round(1e9 * gigabytes)
     if not str(cfg["name"]).isidentifier():
         raise ValueError(f"name: expected letters, digits and underscores, got '{cfg['name']}'; give such as plan")
+    if cfg["encoder_weights"] is not None and cfg["encoder_name"] is None:
+        raise ValueError(
+            "encoder_name: expected it beside encoder_weights, got none; name the encoder that they are of"
+        )
     cfg["recipe"] = Path(str(cfg["destination"]), "experiment", f"{cfg['name']}.yaml")
     if cfg["recipe"].exists() and not cfg["overwrite"]:
         raise ValueError(f"name: expected a new recipe, got '{cfg['recipe']}'; give another name, or overwrite=true")
@@ -87,7 +91,7 @@ def _measured(cfg: dict[str, Any]) -> "Kept":
     given = dict(_given(cfg))
     with TemporaryDirectory() as folder:
         own = {f"device.{key}": value for key, value in cfg["device"].items()} | {"runs": folder, "name": "candidate"}
-        own |= {f"model.{key}": cfg[key] for key in ("encoder_name", "encoder_weights")}
+        own |= {f"model.{key}": cfg[key] for key in ("encoder_name", "encoder_weights") if cfg[key] is not None}
         common = ["logger=none", *words({}, given | own)]
 
         def asked(more: list[str]) -> Request:
@@ -106,7 +110,7 @@ def _measured(cfg: dict[str, Any]) -> "Kept":
         )
 
         def of(candidate: Candidate) -> Run:
-            more = words({"model": candidate.model} | groups_of(facts), options_of(facts, candidate, budget))
+            more = words({"model": candidate.model} | groups_of(facts, budget), options_of(facts, candidate, budget))
             with muted():
                 return build(asked(more), data, fabric)
 

@@ -117,7 +117,7 @@ def test_ample_time_buys_the_largest_window_and_scarce_time_the_smallest() -> No
     less = choose(FACTS, measured(), replace(BUDGET, minutes=6)).length
     assert less.measured.candidate.pixels < ample.measured.candidate.pixels
     scarce = choose(FACTS, measured(), replace(BUDGET, minutes=1)).length
-    assert scarce.measured.candidate == Candidate("fpn", crops(FACTS)[0], 8)
+    assert scarce.measured.candidate == Candidate("unet_light", crops(FACTS)[0], 8)
 
 
 @pytest.mark.parametrize("minutes", [1, 3, 7, 20, 45, 120])
@@ -253,6 +253,7 @@ def test_the_command_plans_again_from_what_was_kept(tmp_path: Path, script: Scri
         (("minutes=3", "memory=-1"), "memory: expected GB above 0, got -1; give such as 8"),
         (("minutes=3", "name=a/b"), "name: expected letters, digits and underscores, got 'a/b'; give such as plan"),
         (("minutes=3", "workers=-1"), "workers: expected a whole number of at least 0, got -1; give one"),
+        (("minutes=3", "encoder_weights=w.pth"), "encoder_name: expected it beside encoder_weights, got none; name"),
         (("minutes=3", "encoder_name=nosuch"), "model.encoder_name: expected .*nosuch"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 from seg.training.budget import Costs
 from seg.training.plan.facts import Facts
 
-MODELS = ("unet_small", "fpn")
+MODELS = ("unet_small", "unet_light")
 """Groups of ``conf/model``, the one that is preferred first."""
 
 _SHARES = (1.0, 0.7, 0.5)  # of the sides of the largest crop; the area falls by half from one to the next

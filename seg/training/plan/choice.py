@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seg.training.budget import steps_within
-from seg.training.plan.candidates import MODELS, Measured, crops
+from seg.training.plan.candidates import Measured, crops
 from seg.training.plan.facts import Facts
 from seg.training.plan.reasons import ENOUGH, PASSES, VALIDATING, Length, recipe_of
 from seg.training.plan.recipe import Recipe
@@ -32,7 +32,8 @@ def choose(facts: Facts, measured: Sequence[Sequence[Measured]], budget: Budget)
 
     Args:
         facts: of the data.
-        measured: for each model, its smallest window and, where it has another, its largest.
+        measured: for each model, its smallest window and, where it has another, its largest; the model that ample time
+            would buy first.
         budget: of time and memory.
 
     Raises:
@@ -60,7 +61,7 @@ def choose(facts: Facts, measured: Sequence[Sequence[Measured]], budget: Budget)
 def _offered(facts: Facts, measured: Sequence[Sequence[Measured]]) -> list[Measured]:
     """Return what there is to choose from, what ample time would buy first."""
     found = []
-    for group in sorted(measured, key=lambda group: MODELS.index(group[0].candidate.model)):
+    for group in measured:
         small, large = group[0], group[-1]
         known = {small.candidate.crop: small, large.candidate.crop: large}
         found += [known.get(crop) or small.at(crop, large) for crop in reversed(crops(facts))]

@@ -19,7 +19,8 @@ class Budget:
         minutes: of all seeds together.
         started: seconds that a training needs before its first step can be prepared.
         memory: bytes of the process, or of the GPU; None: unknown, and not looked at.
-        encoder_name, encoder_weights: of the model, and the file with its first weights; None: at random.
+        encoder_name: of all models; None: each has its own.
+        encoder_weights: file with its first weights; None: at random.
         precision: that is measured.
         workers: loading processes that are measured.
         machine: in words.
@@ -28,7 +29,7 @@ class Budget:
     minutes: float
     started: float
     memory: int | None
-    encoder_name: str
+    encoder_name: str | None
     encoder_weights: str | None
     precision: str
     workers: int
@@ -43,10 +44,10 @@ class Budget:
         return replace(self, minutes=minutes, memory=memory if memory is not None else self.memory)
 
 
-def groups_of(facts: Facts) -> dict[str, str]:
+def groups_of(facts: Facts, budget: Budget) -> dict[str, str]:
     """Return the choices of groups beside the model."""
     return {
-        "loss": "ce_lovasz",
+        "loss": "exp_log" if budget.encoder_weights is None and has_rare(facts) else "ce_lovasz",
         "scheduler": "poly",
         "average": "ema",
         "inference": "sliding" if in_windows(facts) else "whole",
@@ -63,9 +64,10 @@ def options_of(facts: Facts, candidate: Candidate, budget: Budget) -> dict[str, 
         "augment.flip.vertical": not facts.upright,
         "optimizer.lr": 2.0e-3 if budget.encoder_weights is None else 3.0e-3,
         "device.precision": budget.precision,
-        "model.encoder_name": budget.encoder_name,
     }
-    if facts.thinnest < THIN or facts.shares[facts.rarest] < RARE:
+    if budget.encoder_name is not None:
+        options["model.encoder_name"] = budget.encoder_name
+    if has_rare(facts):
         options["augment.crop.wanted"] = 0.33
     if candidate.accumulate > 1:
         options["fit.accumulate"] = candidate.accumulate
@@ -74,6 +76,11 @@ def options_of(facts: Facts, candidate: Candidate, budget: Budget) -> dict[str, 
     if in_windows(facts):
         options["inference.window"] = max(candidate.crop)
     return options
+
+
+def has_rare(facts: Facts) -> bool:
+    """Tell whether there are classes that few windows would show."""
+    return facts.thinnest < THIN or facts.shares[facts.rarest] < RARE
 
 
 def in_windows(facts: Facts) -> bool:
