@@ -25,6 +25,7 @@ def main() -> None:
 def predict(config: "DictConfig") -> None:
     """Predict what is not there already, and say what was written; a bad image fails the command at its end."""
     from seg.commands.cli.targets import inference_of
+    from seg.inference import keep_freed_memory
     from seg.inference.folder import check_members, predict_folder
     from seg.inference.members import digest, files_of, load
     from seg.inference.outputs import Products
@@ -34,6 +35,7 @@ def predict(config: "DictConfig") -> None:
     infer = inference_of(cfg["inference"])
     files = files_of(cfg["checkpoint"])
     check_members(products, len(files))
+    keep_freed_memory()
     trained = replace(load(files, cfg["device"], trust=trusted_modules(cfg["trust"])), infer=infer)
     digests = list(map(digest, files))
     made_by = {"model": digests if len(files) > 1 else digests[0], "inference": cfg["inference"]}

@@ -15,7 +15,7 @@ import os
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-from seg.inference.memory import memory_for, out_of_memory
+from seg.inference.memory import keep_freed_memory, memory_for, out_of_memory, return_freed_memory
 from seg.inference.padding import MULTIPLE, Model, whole, whole_image
 from seg.inference.prediction import as_tensor, composed, finite, normalized
 from seg.inference.views import augmented
@@ -29,9 +29,11 @@ __all__ = [
     "augmented",
     "composed",
     "finite",
+    "keep_freed_memory",
     "memory_for",
     "normalized",
     "out_of_memory",
+    "return_freed_memory",
     "sliding",
     "whole",
     "whole_image",

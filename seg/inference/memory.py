@@ -1,5 +1,8 @@
-"""What to do when memory runs out, on any device."""
+"""Memory that is freed is kept, and what to do when it runs out, on any device."""
 
+import ctypes
+import os
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from traceback import clear_frames
@@ -8,6 +11,30 @@ import torch
 
 from seg.files.errors import Failed
 from seg.models import first_line
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD, _MOST = -3, -1, 2**31 - 1  # of <malloc.h>
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep large blocks that are freed, and hand them out again.
+
+    It returns each to the system otherwise, which clears every page of the next one: on a CPU a tenth of the time of a
+    step, because every activation is taken and freed anew. Results are the same. Only glibc does so; where the user has
+    set one of its variables, such as ``MALLOC_TRIM_THRESHOLD_``, nothing is changed.
+    """
+    if (library := _glibc()) is not None and not any(name.startswith("MALLOC_") for name in os.environ):
+        library.mallopt(_MMAP_THRESHOLD, _MOST)
+        library.mallopt(_TRIM_THRESHOLD, _MOST)
+
+
+def return_freed_memory() -> None:
+    """Return to the system what `keep_freed_memory` has kept."""
+    if (library := _glibc()) is not None:
+        library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ import torch
 import torchvision
 
 from seg.files import checks
+from seg.inference import keep_freed_memory, return_freed_memory
 from seg.training.fabric import Fabric, SLURMEnvironment
 from seg.training.processes import leave_world
 from seg.training.signals import end_with_parent
@@ -83,6 +84,7 @@ def make_fabric(options: DeviceOptions) -> Fabric:
     if options.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(options.deterministic)
+    keep_freed_memory()
     for noisy in ("lightning_fabric", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -141,6 +143,7 @@ def forget_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
+        return_freed_memory()
         try:
             _FORGET.write_text("5")
         except OSError:  # not Linux, or not allowed
