@@ -26,9 +26,9 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.sh scripts/packages.sh $(
 demo: $(STAMP) ## render the embedded dataset, convert, train, evaluate, draw (3 minutes on 2 cores)
 	@$(BIN)/python scripts/demo.py
 
-COMPARED := loss=cross_entropy,weighted_cross_entropy,focal,ce_dice seeds=3 fit.minutes=0.7
+COMPARED := loss=cross_entropy,weighted_cross_entropy,focal,ce_dice seeds=3 fit.minutes=0.9
 
-compare: $(STAMP) ## four losses, three seeds, on the embedded dataset, to a report (12 runs of 0.7 minutes)
+compare: $(STAMP) ## four losses, three seeds, on the embedded dataset, to a report (12 runs of 0.9 minutes)
 	@$(BIN)/seg-train data=synthetic experiment=embedded sweep=losses $(COMPARED) logger=none runs=compare/runs \
 	  data.render.destination=compare/data
 	@$(BIN)/seg-compare runs=compare/runs destination=compare/report
