@@ -6,6 +6,7 @@ from pathlib import Path
 from seg.audit.records import Split
 from seg.audit.suspects.finding import Suspects
 from seg.convert.writing import check_options, write_folder
+from seg.data.pairs.several import one
 from seg.files import write_png
 from seg.files.claims import claim
 from seg.files.errors import Failed
@@ -21,10 +22,7 @@ def check_form(write: str, splits: Sequence[Split]) -> None:
         ValueError: an unknown form, or images of several folders.
     """
     check_options(write=write, shapes=None, tolerance=0.0, image_template=splits[0].image_template, instances=None)
-    if len(_folders(splits[0])) != 1:
-        raise ValueError(
-            f"write: expected images of one folder, got {len(_folders(splits[0]))}; look at one folder after the other"
-        )
+    one(splits[0].images, "write: images")
 
 
 def write_selected(folder: Path, suspects: Suspects, number: int, split: Split, write: str, *, overwrite: bool) -> str:
@@ -49,15 +47,13 @@ def write_selected(folder: Path, suspects: Suspects, number: int, split: Split, 
         file.parent.mkdir(parents=True, exist_ok=True)
         write_png(file, read_mask(suspects.pairs[name].mask, suspects.labels.classes))
     suspects.labels.save(masks / "labels.yaml")
-    given = {"images": _folders(split)[0], "image_template": split.image_template}
-    summary = write_folder(masks, folder / write, suspects.labels, write=write, overwrite=overwrite, **given)
+    images, template = one(split.images, "images"), split.image_template
+    summary = write_folder(
+        masks, folder / write, suspects.labels, write=write, images=images, image_template=template, overwrite=overwrite
+    )
     if summary.failed:
         raise Failed(
             f"{summary.failed} of {len(names)} masks could not be written as {write}; {folder / write} has why"
         )
-    images = f"{len(names)} image{'s' * (len(names) != 1)}"
-    return f"masks of the {images} with the first suspects written to {masks}, and as {write} to {folder / write}"
-
-
-def _folders(split: Split) -> list[str]:
-    return [split.images] if isinstance(split.images, str | Path) else [*split.images]
+    of = f"{len(names)} image{'s' * (len(names) != 1)}"
+    return f"masks of the {of} with the first suspects written to {masks}, and as {write} to {folder / write}"
