@@ -5,7 +5,6 @@ seg-predict checkpoint=FILE images=DIR destination=DIR
 
 import logging
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seg.commands.cli import plain, run, trusted_modules
@@ -27,18 +26,19 @@ def predict(config: "DictConfig") -> None:
     from seg.commands.cli.targets import inference_of
     from seg.inference import keep_freed_memory
     from seg.inference.folder import check_members, predict_folder
-    from seg.inference.members import digest, files_of, load
+    from seg.inference.labelling import Ranking, print_first
+    from seg.inference.members import digest_of, files_of, load
     from seg.inference.outputs import Products
 
     cfg: dict[str, Any] = plain(config)
-    products = Products(**{field.name: cfg[field.name] for field in fields(Products)})
+    ranking = Ranking.of(cfg["rank"], cfg["number"], cfg["labelled"])
+    products = Products(**{field.name: cfg[field.name] for field in fields(Products) if field.name in cfg})
     infer = inference_of(cfg["inference"])
     files = files_of(cfg["checkpoint"])
     check_members(products, len(files))
     keep_freed_memory()
     trained = replace(load(files, cfg["device"], trust=trusted_modules(cfg["trust"])), infer=infer)
-    digests = list(map(digest, files))
-    made_by = {"model": digests if len(files) > 1 else digests[0], "inference": cfg["inference"]}
+    made_by = {"model": digest_of(files), "inference": cfg["inference"]}
     summary = predict_folder(
         trained,
         cfg["images"],
@@ -47,13 +47,12 @@ def predict(config: "DictConfig") -> None:
         image_template=cfg["image_template"],
         made_by=made_by,
         overwrite=cfg["overwrite"],
+        ranking=ranking,
     )
-    unchanged = f", {summary.unchanged} unchanged" if summary.unchanged else ""
-    more = "".join(f"; {kind} in {kind}/" for kind in summary.kinds if kind != "mask")
-    log.info(f"{summary.written} masks written to {Path(cfg['destination'])}{unchanged}{more}")
-    if failures := summary.failures:
-        others = "".join(f"\n  {failure}" for failure in failures[1:20])
-        raise Failed(f"{len(failures)} of {summary.images} images failed: {failures[0]}{others}")
+    log.info(summary.told(cfg["destination"]))
+    print_first(summary.ranked, cfg["destination"])
+    if first := summary.failures[:20]:
+        raise Failed(f"{len(summary.failures)} of {summary.images} images failed: " + "\n  ".join(first))
 
 
 if __name__ == "__main__":

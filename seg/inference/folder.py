@@ -18,25 +18,24 @@ from typing import Any
 from seg.data.pairs import one
 from seg.data.pairs.folders import check_apart, list_names
 from seg.data.pairs.images import images_of
-from seg.files import held, make_folder, write_csv, write_json
+from seg.files import held, make_folder
 from seg.files.manifest import Manifest, Record
 from seg.files.notebook import said, table
 from seg.images.oddities import left_out_pages
+from seg.inference.collected import join_boxes, write_disagreement
 from seg.inference.disagreement import Disagreement
 from seg.inference.ensemble import Ensemble
 from seg.inference.heads import check_views, heads_of, warn_of_others
 from seg.inference.image import TIFF, predict_image
+from seg.inference.labelling import Ranking, check_ranked, read_known, write_ranking
 from seg.inference.outputs import FOLDERS, Kind, Products
 from seg.inference.sizes import sizes_of
 from seg.inference.trained import Trained
 from seg.models.heads import Heads
 from seg.report.progress import going_on, track
-from seg.runs import BOXES
 from seg.tasks.boxes import BoxRules
 
 log = logging.getLogger(__name__)
-
-DISAGREEMENT = "disagreement.csv"
 
 Paths = dict[Kind, Path]
 """Where the files of one image lie, all that there may be."""
@@ -44,17 +43,27 @@ Paths = dict[Kind, Path]
 
 @dataclass(frozen=True)
 class Summary:
-    """What a call did: how many masks it wrote and left as they were, kinds of files that it wrote, and what failed."""
+    """What a call did: how many masks it wrote and left as they were, kinds of files that it wrote, and what failed.
+
+    With a ranking also the first rows of ``rank.csv``, those of the images that were chosen.
+    """
 
     written: int
     unchanged: int
     kinds: tuple[Kind, ...]
     failures: tuple[str, ...]
+    ranked: tuple[tuple[object, ...], ...] = ()
 
     @property
     def images(self) -> int:
         """Number of images in all."""
         return self.written + self.unchanged + len(self.failures)
+
+    def told(self, destination: str | os.PathLike[str]) -> str:
+        """Say what was written where."""
+        unchanged = f", {self.unchanged} unchanged" if self.unchanged else ""
+        more = "".join(f"; {kind} in {kind}/" for kind in self.kinds if kind != "mask")
+        return f"{self.written} masks written to {Path(destination)}{unchanged}{more}"
 
     def __repr__(self) -> str:
         facts = (
@@ -78,6 +87,7 @@ def predict_folder(
     image_template: str = "{}",
     made_by: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    ranking: Ranking | None = None,
 ) -> Summary:
     """Write a mask for every image as ``seg-preprocess`` does, ``labels.yaml`` beside them, and what else is wanted.
 
@@ -89,21 +99,24 @@ def predict_folder(
         made_by: plain data that says which model predicts, and how. Images whose masks are there already, by the same
             and with the same products, are left out; with None, which may be anything, no image is.
         overwrite: leave no image out, and replace files that no prediction wrote.
+        ranking: say which images to label next, in ``rank.csv``; their features are written too.
 
     Raises:
         ValueError: a wrong option or folder. A bad image raises nothing; ``Summary.failures`` names it.
     """
-    products = Products() if products is None else products
+    products = replace(products or Products(), features=ranking is not None or (products or Products()).features)
     kinds = products.kinds
     _check_certain(trained, kinds)
     check_members(products, len(trained.model.members) if isinstance(trained.model, Ensemble) else 1)
     trained = _with_boxes(trained, kinds, products.boxes)
-    if products.disagreement:
+    if products.disagreement or (products.features and isinstance(trained.model, Ensemble)):
         trained = replace(trained, heads=Heads({**trained.heads.named, Disagreement.name: Disagreement()}))
     warn_of_others(trained.model, "what is predicted into a folder")
     source = one(source, "images")
     images = images_of(source, image_template)
     _check_sizes(trained, images.values())
+    if ranking is not None:
+        check_ranked(trained, images)
     folders = [source] if source.is_dir() else []
     check_apart(destination, folders, "destination")
     destination = make_folder(destination, "destination", {"images": source} if folders else None)
@@ -114,6 +127,7 @@ def predict_folder(
     _check_geotiff(kinds, images.values())
     if text := left_out_pages(images.values(), trained.reading):
         log.warning(text)
+    known = None if ranking is None else read_known(trained, ranking, image_template)
     key = json.dumps({**(made_by or {}), "kinds": kinds, "as": products.probabilities})
     with held(destination, "destination: expected a folder that nobody writes to", "wait, or give another folder"):
         with Manifest(destination, "", key) as manifest:
@@ -131,11 +145,15 @@ def predict_folder(
                     outcomes.append(outcome if isinstance(outcome, str) else outcome["kinds"])
                     if not isinstance(outcome, str):
                         there[outcome["file"]] = outcome.get("scores", {})
-        _write_disagreement(there if "disagreement" in kinds else None, destination)
-        _join_boxes([paths["boxes"] for paths in targets.values()] if "boxes" in kinds else None, destination)
+        write_disagreement(there if "disagreement" in kinds else None, destination)
+        ordered = {name: there[name] for name in targets if name in there}
+        files = [targets[name]["features"] for name in ordered]
+        rows = write_ranking(destination, ordered, files, ranking, known)
+        join_boxes([paths["boxes"] for paths in targets.values()] if "boxes" in kinds else None, destination)
     failures = tuple(outcome for outcome in outcomes if isinstance(outcome, str))
     written = {kind for outcome in outcomes if not isinstance(outcome, str) for kind in outcome}
-    return Summary(len(todo) - len(failures), before, tuple(kind for kind in kinds if kind in written), failures)
+    kinds = [kind for kind in kinds if kind in written]
+    return Summary(len(todo) - len(failures), before, tuple(kinds), failures, tuple(rows))
 
 
 def _predict_each(
@@ -295,32 +313,3 @@ def _say_others(destination: Path, targets: set[Path]) -> None:
             f"warning: {len(others)} pictures in {destination} belong to none of these images, such as {others[0]}; "
             "they stay"
         )
-
-
-def _write_disagreement(scores: Mapping[str, Mapping[str, float]] | None, destination: Path) -> None:
-    """Write the images on which the members disagree the most first; with None, remove that of an earlier call."""
-    path = destination / DISAGREEMENT
-    if scores is None:
-        if (destination / "disagreement").is_dir():  # else it is not ours
-            path.unlink(missing_ok=True)
-        return
-    columns = ("disagreement", "confidence")
-    order = sorted(scores, key=lambda name: (-scores[name]["disagreement"], name))
-    write_csv(path, ("image", *columns), ((name, *(f"{scores[name][key]:.6g}" for key in columns)) for name in order))
-
-
-def _join_boxes(parts: Sequence[Path] | None, destination: Path) -> None:
-    """Write the boxes of all images that have been predicted as one file; with None, remove that of an earlier call."""
-    path = destination / BOXES
-    if parts is None:
-        if (destination / "boxes").is_dir():  # else it is not ours
-            path.unlink(missing_ok=True)
-        return
-    whole: dict[str, Any] = {"images": [], "categories": [], "annotations": []}
-    for part in (part for part in parts if part.is_file()):
-        data = json.loads(part.read_text(encoding="utf-8"))
-        number, first = len(whole["images"]) + 1, len(whole["annotations"])
-        whole["images"] += [{**image, "id": number} for image in data["images"]]
-        whole["categories"] = data["categories"]
-        whole["annotations"] += [{**box, "id": first + box["id"], "image_id": number} for box in data["annotations"]]
-    write_json(path, whole)

@@ -11,7 +11,9 @@ from torch import Tensor
 from seg.files import naming
 from seg.images import MOST_BYTES, Image, limit, tiff_rows
 from seg.images.headers import read_header
+from seg.inference.features import Pooled, encoder_of, write_features
 from seg.inference.outputs import Kind, ProductWriter, geo_tags
+from seg.inference.ranking import Features
 from seg.inference.trained import Trained
 from seg.models import first_line
 from seg.report.console import console
@@ -48,17 +50,39 @@ def predict_image(
         about: dict[str, Any] = {"image": image, "geo": geo, "halves": halves, "heads": trained.heads, "name": name}
         with naming(paths["mask"]), ExitStack() as stack:
             writer = ProductWriter(stack, paths, height, width, trained.labels, **about)
-            try:
+            pooled = stack.enter_context(Pooled(encoder_of(trained))) if "features" in paths else None
+            with _naming_image(path):
                 strips = trained.strips(rows, height, width)
                 for logits in _shown(strips, height) if alone else strips:
                     writer.add(logits)
-            except OSError:  # of writing: no image would fare better
-                raise
-            except Exception as error:  # memory, a size that the model refuses: other images may well go
-                text = first_line(error)
-                raise ValueError(text if text.startswith("image '") else f"image '{path}': {text}") from None
+            if pooled is not None:
+                write_features(paths["features"], pooled.features)
             writer.finish()
     return list(paths), writer.scores
+
+
+def features_of(trained: Trained, path: Path) -> Features:
+    """Return what the encoder finds in an image, (F,), see `seg.inference.features.Pooled`.
+
+    Raises:
+        ValueError: the image cannot be read or predicted.
+    """
+    with _opened(trained, path) as (_, rows, height, width), Pooled(encoder_of(trained)) as pooled, _naming_image(path):
+        for _ in trained.strips(rows, height, width):
+            pass
+    return pooled.features
+
+
+@contextmanager
+def _naming_image(path: Path) -> Iterator[None]:
+    """Name the image in what is wrong with it, or with predicting it."""
+    try:
+        yield
+    except OSError:  # of writing: no image would fare better
+        raise
+    except Exception as error:  # memory, a size that the model refuses: other images may well go
+        text = first_line(error)
+        raise ValueError(text if text.startswith("image '") else f"image '{path}': {text}") from None
 
 
 def _check_rows(path: Path, kinds: Collection[Kind], height: int, width: int) -> None:

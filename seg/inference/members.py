@@ -165,6 +165,12 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_of(files: Sequence[Path]) -> str | list[str]:
+    """Return what tells a model from another one: the digest of its file, or of those of its members."""
+    digests = list(map(digest, files))
+    return digests if len(files) > 1 else digests[0]
+
+
 def together(members: Sequence[Trained]) -> Trained:
     """Return several trained models as one; what it is asked for, each of them predicts.
 

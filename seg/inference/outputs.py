@@ -22,13 +22,16 @@ from seg.report import pictures
 from seg.tasks.boxes import Boxes, BoxRules, Candidates, as_coco, candidates, select
 from seg.tasks.boxes.head import shown
 
-Kind = Literal["mask", "overlays", "colors", "confidence", "disagreement", "probabilities", "geotiff", "boxes"]
+Kind = Literal[
+    "mask", "overlays", "colors", "confidence", "disagreement", "features", "probabilities", "geotiff", "boxes"
+]
 
 FOLDERS: Mapping[Kind, str] = {
     "overlays": "overlays/{}.png",
     "colors": "colors/{}.png",
     "confidence": "confidence/{}.png",
     "disagreement": "disagreement/{}.png",
+    "features": "features/{}.npy",
     "probabilities": "probabilities/{}.npz",
     "geotiff": "geotiff/{}.tif",
     "boxes": "boxes/{}.json",
@@ -49,6 +52,7 @@ class Products:
         colors: the mask in the colours of the label map.
         confidence: probability of the predicted class, 255 = 1.
         disagreement: of the members of an ensemble, 255 = 1, see `seg.inference.disagreement.Disagreement`.
+        features: what the encoder finds, (F,) float32, see `seg.inference.features.Pooled`, for ``rank.csv``.
         probabilities: of all classes: None, or as ``uint8``, 255 = 1, or ``float16``.
         geotiff: the mask with the coordinates of an image that is a GeoTIFF.
         boxes: in COCO's form; None = if the model predicts them.
@@ -61,12 +65,13 @@ class Products:
     colors: bool = False
     confidence: bool = False
     disagreement: bool = False
+    features: bool = False
     probabilities: Literal["uint8", "float16"] | None = None
     geotiff: bool = True
     boxes: bool | None = None
 
     def __post_init__(self) -> None:
-        for name in ("overlays", "colors", "confidence", "disagreement", "geotiff"):
+        for name in ("overlays", "colors", "confidence", "disagreement", "features", "geotiff"):
             checks.flag(name, getattr(self, name))
         if self.boxes is not None:
             checks.flag("boxes", self.boxes)
@@ -107,7 +112,8 @@ class ProductWriter:
     def __post_init__(self, stack: ExitStack) -> None:
         paths = self.paths
         self.rules: Any = next((head for head in self.heads.named.values() if isinstance(head, BoxRules)), None)
-        self.sums = {"disagreement": 0.0, "confidence": 0.0}
+        of_members = [Disagreement.name] * (Disagreement.name in self.heads.named)
+        self.sums = dict.fromkeys([*of_members, *(["confidence"] if of_members or "features" in paths else [])], 0.0)
         self.masks: list[Image] = []
         self.shares: list[NDArray[Any]] = []
         self.candidates: list[Candidates] = []
@@ -130,7 +136,7 @@ class ProductWriter:
         logits, outputs = self.heads.split(logits)
         for name, maps in outputs.items():
             if name == Disagreement.name:
-                self._add_disagreement(maps, logits)
+                self._add_disagreement(maps)
             elif "boxes" in self.paths:
                 found = candidates(logits, maps, self.rules.countable)
                 self.candidates.append(Candidates(*(part.cpu() for part in found)))
@@ -142,23 +148,27 @@ class ProductWriter:
             self.masks.append(mask)
         if self.spool is not None:
             self.spool.write(mask.tobytes())
-        if "confidence" in self.paths or "probabilities" in self.paths:
+        if "confidence" in self.paths or "probabilities" in self.paths or self.sums:
             shares = logits[0].float().softmax(0)
             if "confidence" in self.paths:
                 self.pictures["confidence"].write(_as_bytes(shares.amax(0)))
+            if self.sums:
+                self.sums["confidence"] += float(shares.amax(0).double().sum())
             if "probabilities" in self.paths:
                 self.shares.append(stored(shares, halves=self.halves))
 
-    def _add_disagreement(self, maps: Tensor, logits: Tensor) -> None:
-        self.pictures["disagreement"].write(_as_bytes(maps[0, 0]))
+    def _add_disagreement(self, maps: Tensor) -> None:
         self.sums["disagreement"] += float(maps.double().sum())
-        self.sums["confidence"] += float(logits.float().softmax(1).amax(1).double().sum())
+        if "disagreement" in self.pictures:
+            self.pictures["disagreement"].write(_as_bytes(maps[0, 0]))
 
     @property
     def scores(self) -> dict[str, float]:
-        """Means over the pixels of the image, where disagreement is written: it, and the confidence."""
-        pixels = self.height * self.width
-        return {name: total / pixels for name, total in self.sums.items()} if "disagreement" in self.paths else {}
+        """Means over the pixels of the image: of what an ensemble disagrees, if asked, and of the confidence beside it.
+
+        The confidence also where features are written.
+        """
+        return {name: total / (self.height * self.width) for name, total in self.sums.items()}
 
     def finish(self) -> None:
         """Write what takes the whole image."""

@@ -56,6 +56,7 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
     "predict": [
         (["image_template"], "a folder of images", lambda config: Path(str(config.images)).is_dir()),
         (["trust"], "best.pt or last.pt of a run", lambda config: not _is_exported(config.checkpoint)),
+        (["number", "labelled"], "rank=true", lambda config: config.rank),
     ],
     "diagnose": [
         (["classes", "regularizer"], "model", lambda config: config.checkpoint is None),
