@@ -14,6 +14,7 @@ from seg.compare.evidence import Entry, is_entry, machines, read_entry
 from seg.compare.folds import joined
 from seg.compare.looks import Design, designs_of, one_after_the_other, widest
 from seg.compare.scores import Floats, LevelScores, image_scores
+from seg.compare.trained import axis_of_training, changes, judged_otherwise
 from seg.metrics.catalogue import Metric
 
 
@@ -89,14 +90,14 @@ def read_study(root: str | os.PathLike[str], axis: str | None = None, metric: st
 
     Args:
         axis: configuration group, such as ``loss``, or dotted key, such as ``optimizer.lr``; by default the one that
-            varies.
+            varies, or where nothing else does, the training data.
         metric: that all runs must have.
 
     Raises:
         ValueError: there is no run, no such axis or metric, or several things vary; the message lists them.
     """
     collected = _find(Path(root))
-    return _study(collected, axis or only_axis(collected.entries), metric)
+    return _study(collected, axis or _only_axis(collected.entries), metric)
 
 
 def read_studies(
@@ -119,7 +120,7 @@ def read_studies(
             f"by: expected a key of which the runs have several values, got '{by}' with {len(values)} among "
             f"{len(collected.entries)} runs{left}; leave it out"
         )
-    axis = axis or only_axis(next(iter(values.values())))
+    axis = axis or _only_axis(next(iter(values.values())))
     left_out = [*collected.excluded, *((_named(collected.root, entry.folder), reason) for entry, reason in others)]
     studies = {}
     for value in sorted(values, key=_by_size):
@@ -164,6 +165,10 @@ def _find(root: Path) -> _Runs:
     return _Runs(root, entries, excluded, warnings, on_test)
 
 
+def _only_axis(entries: Sequence[Entry]) -> str | None:
+    return only_axis(entries) or axis_of_training(entries)
+
+
 def _study(collected: _Runs, axis: str | None, metric: str) -> Study:
     kept, excluded = collected.entries, list(collected.excluded)
     for same in conditions(axis, metric):
@@ -174,6 +179,8 @@ def _study(collected: _Runs, axis: str | None, metric: str) -> Study:
     ensembles, odd = read_ensembles(collected.root, by_name, on_test=collected.on_test)
     warnings = (
         *collected.warnings,
+        *judged_otherwise(collected.entries, axis),
+        *changes(by_name, axis),
         *_missing_seeds(levels),
         *_unknown_content(kept),
         *_environments(kept),
