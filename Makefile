@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_CXX ?= clang++
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo compare test testall lint fix docs sanitize fuzz corpus peers bench clean
+.PHONY: help setup demo loop compare test testall lint fix docs sanitize fuzz corpus peers bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.sh scripts/packages.sh $(
 
 demo: $(STAMP) ## render the embedded dataset, convert, train, evaluate, draw (3 minutes on 2 cores)
 	@$(BIN)/python scripts/demo.py
+
+loop: $(STAMP) ## wrong labels planted, found, repaired, and the gain with a verdict (11 minutes on 2 cores)
+	@$(BIN)/python scripts/loop.py
 
 COMPARED := loss=cross_entropy,weighted_cross_entropy,focal,ce_dice seeds=3 fit.minutes=0.9
 
@@ -104,4 +107,4 @@ bench: $(STAMP) $(PEERS) ## benchmarks, verified while timing; tables into bench
 	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; PYTHONPATH=$(PEERS) $(BIN)/python $$bench || exit 1; done
 
 clean: ## remove what make and the demo made
-	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist demo loop .mypy_cache .ruff_cache .pytest_cache .hypothesis

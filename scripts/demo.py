@@ -43,9 +43,9 @@ mIoU {100 * result["miou"]:.1f} % (majority-class baseline, '{result["majority"]
     return 0
 
 
-def command(name: str, /, **options: object) -> None:
+def command(name: str, /, *flags: str, **options: object) -> None:
     """Print and run a console script of this environment; its failure is ours."""
-    arguments = [name, *(f"{key}={value}" for key, value in options.items())]
+    arguments = [name, *flags, *(f"{key}={value}" for key, value in options.items())]
     print("\n$ " + shlex.join(arguments), flush=True)
     process = subprocess.Popen([Path(sys.executable).parent / name, *arguments[1:]])
     try:

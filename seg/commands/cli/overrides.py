@@ -6,9 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 
 _TEXTS = frozenset(
-    ("class_template", "destination", "encoder_weights", "group", "image_template", "images_destination",
-     "init", "instance_template", "instances_destination", "labels", "masks_destination", "measured", "name", "pattern",
-     "prediction_template", "reference", "replay", "runs", "source", "template")
+    ("class_template", "corrected", "destination", "encoder_weights", "group", "image_template", "images_destination",
+     "init", "instance_template", "instances_destination", "labelled", "labels", "masks_destination", "measured",
+     "name", "pattern", "prediction_template", "reference", "replay", "runs", "source", "suspects", "template")
 )  # fmt: skip
 """Last parts of the keys whose values are paths, names or patterns, whatever they look like: ``20240105``, ``~/x``."""
 
