@@ -18,6 +18,7 @@ was stopped, from ``build/label_next``.
 
 import argparse
 import csv
+import itertools
 import multiprocessing
 import os
 import runpy
@@ -139,25 +140,29 @@ def _farthest(out: Path, names: list[str], have: list[Path], members: Sequence[P
     return [names[each.image] for each in ranked(np.ones(len(names)), features, known, number=number)[:number]]
 
 
-def one_round(data: Data, folder: Path, number: int, arms: Sequence[str]) -> Iterator[str]:
-    """Train what is missing of a round; yield the name of each step that is complete."""
-    folder.mkdir(parents=True, exist_ok=True)
+def step(data: Data, folder: Path, number: int, arm: str, at: int) -> None:
+    """Choose and train, unless that was done, what an arm has at a share of a round; its steps before are done."""
     names, seeds = data.names, range(MEMBERS * number, MEMBERS * (number + 1))
     counts = [round(share * len(names)) for share in SHARES]
     order = np.random.default_rng([number, len(names)]).permutation(names).tolist()
-    start = trained(data, folder, f"start-{counts[0]}", sorted(order[: counts[0]]), seeds)
-    for arm in arms:
-        have, members = order[: counts[0]], start
-        for count in counts[1:]:
-            step = f"{arm}-{count}"
-            if (listed := folder / f"{step}.txt").exists():  # as it was chosen before
-                have = listed.read_text().split("\n")[:-1]
-            elif arm == "random":
-                have = order[:count]
-            else:
-                have = [*have, *chosen(data, folder, arm, step, members, have, count - len(have))]
-            members = trained(data, folder, step, have, seeds)
-            yield step
+    before = f"{arm if at > 1 else 'start'}-{counts[at - 1]}"
+    if at == 1:
+        folder.mkdir(parents=True, exist_ok=True)
+        trained(data, folder, before, order[: counts[0]], seeds)
+    name = f"{arm}-{counts[at]}"
+    if (listed := folder / f"{name}.txt").exists():  # as it was chosen before
+        have = _listed(listed)
+    elif arm == "random":
+        have = order[: counts[at]]
+    else:
+        have = _listed(folder / f"{before}.txt")
+        members = trained(data, folder, before, have, seeds)
+        have += chosen(data, folder, arm, name, members, have, counts[at] - len(have))
+    trained(data, folder, name, have, seeds)
+
+
+def _listed(path: Path) -> list[str]:
+    return path.read_text().split("\n")[:-1]
 
 
 def counts_of(folder: Path, step: str) -> NDArray[np.int64] | None:
@@ -207,7 +212,7 @@ def _row(folder: Path, count: int, arm: str) -> Iterator[str]:
 
 
 def main() -> None:
-    """Train round by round, or show what there is."""
+    """Train share by share, or show what there is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", choices=("embedded", "uuad"))
     parser.add_argument("--arms", nargs="+", default=["random", "rank"])
@@ -221,9 +226,9 @@ def main() -> None:
         import seg.commands.build
         import seg.inference.folder  # noqa: F401
 
-        for number in asked.rounds:
-            for step in one_round(data, folder / f"round{number}", number, asked.arms):
-                print(f"round {number}: {step}, {os.times().children_user:.0f} s", flush=True)
+        for at, number, arm in itertools.product(range(1, len(SHARES)), asked.rounds, asked.arms):
+            step(data, folder / f"round{number}", number, arm, at)
+            print(f"round {number}: {arm}, {SHARES[at]:.0%}, {os.times().children_user:.0f} s", flush=True)
     print("\n".join(table(data, folder)))
 
 
