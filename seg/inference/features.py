@@ -1,5 +1,6 @@
 """What the encoder of a model finds in an image, as one vector: images that look alike to the model lie close."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from seg.files import whole
 from seg.inference.ensemble import Ensemble
 from seg.inference.ranking import Features
 from seg.inference.trained import Trained
+from seg.models.heads import Heads
 
 
 class Pooled:
@@ -62,14 +64,19 @@ def last_map(output: Any) -> Tensor:
     )
 
 
+def first_of(trained: Trained) -> Trained:
+    """Return the first member of several models, by itself and without further heads: whose features are taken."""
+    model = trained.model.members[0] if isinstance(trained.model, Ensemble) else trained.model
+    return replace(trained, model=model, heads=Heads())
+
+
 def encoder_of(trained: Trained) -> nn.Module:
     """Return the encoder of a model, of several that of the first.
 
     Raises:
         ValueError: it has none, as an exported file.
     """
-    model: Any = trained.model.members[0] if isinstance(trained.model, Ensemble) else trained.model
-    encoder = getattr(model, "encoder", None)
+    encoder = getattr(first_of(trained).model, "encoder", None)
     if not isinstance(encoder, nn.Module):
         raise ValueError(
             f"rank: expected a model with an encoder, by which images are told apart, got '{trained.path}', which has "

@@ -11,7 +11,7 @@ from torch import Tensor
 from seg.files import naming
 from seg.images import MOST_BYTES, Image, limit, tiff_rows
 from seg.images.headers import read_header
-from seg.inference.features import Pooled, encoder_of, write_features
+from seg.inference.features import Pooled, encoder_of, first_of, write_features
 from seg.inference.outputs import Kind, ProductWriter, geo_tags
 from seg.inference.ranking import Features
 from seg.inference.trained import Trained
@@ -67,8 +67,9 @@ def features_of(trained: Trained, path: Path) -> Features:
     Raises:
         ValueError: the image cannot be read or predicted.
     """
-    with _opened(trained, path) as (_, rows, height, width), Pooled(encoder_of(trained)) as pooled, _naming_image(path):
-        for _ in trained.strips(rows, height, width):
+    one = first_of(trained)
+    with _opened(one, path) as (_, rows, height, width), Pooled(encoder_of(one)) as pooled, _naming_image(path):
+        for _ in one.strips(rows, height, width):
             pass
     return pooled.features
 

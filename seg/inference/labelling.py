@@ -137,9 +137,9 @@ def print_first(rows: Sequence[Sequence[object]], destination: str | os.PathLike
     if not rows:
         return
     shown = table("label these next", "image", ("uncertainty", "novelty", "nearest before it"))
-    for _, image, _, uncertainty, _, novelty, nearest, _ in rows[:_SHOWN]:
+    for _, image, _, uncertainty, _, novelty, nearest, rank in rows[:_SHOWN]:
         numbers = (f"{float(str(value)):.3f}" if value else "" for value in (uncertainty, novelty))
-        shown.add_row(str(image), *numbers, str(nearest))
+        shown.add_row(str(image), *numbers, f"{nearest}{' (labelled)' if nearest and not rank else ''}")
     console.print(shown)
     log.info(
         f"all of them in {Path(destination, RANK)}; uncertainty: {rows[0][4]}; novelty: distance to the nearest image "

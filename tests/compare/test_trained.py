@@ -125,6 +125,21 @@ def test_an_image_that_is_judged_and_trained_on_is_told(tmp_path: Path) -> None:
     assert told.startswith("masks/many was trained on 1 of the 12 images that it is judged on (1: val/004)")
 
 
+def test_folds_are_not_judged_on_what_they_were_trained_on(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from seg.compare.trained import changes
+
+    write(tmp_path, "few", seeds=1)
+    write(tmp_path, "many", more=("x",), seeds=1)
+    for path in tmp_path.glob(f"many-*/{runs.PAIRS}"):
+        path.write_text(path.read_text().replace(",ix,", f",i{VAL[4]},"))
+    levels = {level.name: level.entries for level in read_study(tmp_path).levels}
+    alone = list(changes(levels, "data.train.masks"))
+    folds = {name: [replace(entry, folds=3) for entry in entries] for name, entries in levels.items()}
+    assert len(alone) == len(list(changes(folds, "data.train.masks"))) + 1
+
+
 @pytest.mark.parametrize("better", [0.0, 0.15])
 def test_the_verdict(tmp_path: Path, script: Script, better: float) -> None:
     write(tmp_path / "runs", "noisy", masks="wrong", seeds=5)
