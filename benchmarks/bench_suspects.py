@@ -159,8 +159,9 @@ def judge(suspects: Suspects, planted: Sequence[Planted], wrong: dict[str, Where
     count = len(suspects.found)
     ranks = {name: np.full(where.shape, count, np.int32) for name, where in wrong.items()}
     right = np.zeros(count, bool)
+    looked = {name: suspects.look(name) for name in wrong}
     for rank, suspect in enumerate(suspects.found):
-        region = suspects.region(suspect, *suspects.look(suspect.name))
+        region = suspects.region(suspect, *looked[suspect.name])
         right[rank] = wrong[suspect.name][region].mean() >= 0.5
         ranks[suspect.name][region & (ranks[suspect.name] == count)] = rank
     best = np.array([np.median(ranks[each.name][each.where]) for each in planted])  # half of it is found by then

@@ -82,20 +82,22 @@ def test_a_region_is_rebuilt_from_its_seed(folder: Path) -> None:
 
 
 def test_against_a_definition_pixel_by_pixel() -> None:
-    """Above the thresholds of their classes, by every model, the most probable; written as loops."""
+    """Above the thresholds of their classes and the label, by every model, the most probable; written as loops."""
     rng = np.random.default_rng(0)
     mask = rng.choice(np.array([0, 1, 2, 255], np.uint8), (9, 11))
     shares = rng.dirichlet([1, 1, 1], (2, 9, 11)).transpose(0, 3, 1, 2).astype(np.float32)
     thresholds = np.array([0.3, 0.4, 0.2])
-    suggested, margins = suggestion(mask, shares, thresholds)
+    suggested, times = suggestion(mask, shares, thresholds)
     for y in range(9):
         for x in range(11):
             lowest = [min(float(shares[m, c, y, x]) for m in range(2)) for c in range(3)]
             able = [c for c in range(3) if lowest[c] >= thresholds[c]]
             best = max(able, key=lambda c: lowest[c]) if able else -1
-            expected = -1 if mask[y, x] in (255, best) else best
+            highest = 1 if mask[y, x] == 255 else max(float(shares[m, mask[y, x], y, x]) for m in range(2))
+            expected = best if best not in (-1, mask[y, x]) and lowest[best] > highest else -1
             assert suggested[y, x] == expected
-            assert margins[y, x] == pytest.approx(lowest[best] - thresholds[best] if expected >= 0 else 0)
+            likelier = (lowest[best] + 1 / 512) / (highest + 1 / 512)
+            assert times[y, x] == pytest.approx(np.log(likelier) if expected >= 0 else 0)
 
 
 def test_thresholds_are_the_mean_probability_where_a_class_is_labelled(folder: Path) -> None:

@@ -15,7 +15,8 @@ from seg.labels import IGNORE, LabelMap
 
 TOLERANCE, LEAST = 2, 16
 
-_EQUAL = 1e-6  # of probabilities, which are kept in 256 steps
+_EQUAL = 1e-6  # of probabilities
+_STEP = 1 / 512  # half of the steps that they are kept in: 0 may have been as much
 
 Progress = Callable[[int, int], None]
 
@@ -29,8 +30,9 @@ class Suspect:
         label, suggested: classes.
         box: left, top, right and bottom, the last two outside, in pixels.
         area: pixels.
-        score: by which suspects are ranked: the sum, over the pixels that are not at the label's border, of how far the
-            probability of the suggested class lies above the threshold of that class.
+        score: by which suspects are ranked: the logarithm of how many times likelier than the label the models hold the
+            suggested class, as a mean over the pixels that are not at the label's border, and over as many further
+            ones, of which nothing is known, as a region has at least: few pixels are never sure. At most 6.2.
         seed: x and y of one of its pixels, from which `Suspects.region` finds the others.
     """
 
@@ -41,11 +43,6 @@ class Suspect:
     area: int
     score: float
     seed: tuple[int, int]
-
-    @property
-    def margin(self) -> float:
-        """How far the probability lies above the threshold, on average."""
-        return self.score / self.area
 
 
 @dataclass(frozen=True)
@@ -111,10 +108,9 @@ def find_suspects(
     found = []
     for done, pair in enumerate(known, start=1):
         mask = read_mask(pair.mask, labels.classes)
-        regions = _regions(mask, probabilities.read(pair.name, labels.names, mask.shape), thresholds, tolerance)
-        for label, suggested, box, area, score, seed in regions:
-            if area >= least:
-                found.append(Suspect(pair.name, labels.names[label], labels.names[suggested], box, area, score, seed))
+        shares = probabilities.read(pair.name, labels.names, mask.shape)
+        for label, suggested, *more in _regions(mask, shares, thresholds, tolerance, least):
+            found.append(Suspect(pair.name, labels.names[label], labels.names[suggested], *more))
         progress(len(known) + done, 2 * len(known))
     found.sort(key=lambda suspect: (-suspect.score, suspect.name, suspect.box))
     return Suspects(tuple(found), {pair.name: pair for pair in known}, thresholds, probabilities, labels)
@@ -123,7 +119,7 @@ def find_suspects(
 def suggestion(
     mask: NDArray[np.uint8], shares: NDArray[np.float32], thresholds: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return what every model takes each pixel for, and how far above the threshold of that class, 0..1.
+    """Return what every model takes each pixel for, and how surely.
 
     Args:
         mask: (H, W).
@@ -131,15 +127,17 @@ def suggestion(
         thresholds: (C,).
 
     Returns:
-        classes (H, W), -1 where the label is believed, missing, or models do not agree; and margins (H, W).
+        classes (H, W), -1 where the label is believed, missing, or models do not agree; and the logarithm of how many
+        times likelier than the label each is held (H, W), by the model that doubts it most.
     """
-    believed = shares.min(0).astype(np.float64)
-    above = believed - thresholds[:, None, None]
-    sure = np.where(above >= -_EQUAL, believed, -1.0)
-    best = sure.argmax(0)
-    wrong = (sure.max(0) >= 0) & (mask != IGNORE) & (best != mask)
-    margins = np.take_along_axis(above, best[None], 0)[0]
-    return np.where(wrong, best, -1), np.where(wrong, margins, 0.0)
+    lowest = shares.min(0).astype(np.float64)
+    sure = np.where(lowest >= thresholds[:, None, None] - _EQUAL, lowest, -1.0)
+    best, believed = sure.argmax(0), sure.max(0)
+    label = np.where(mask == IGNORE, 0, mask).astype(np.int64)
+    doubted = np.take_along_axis(shares.max(0).astype(np.float64), label[None], 0)[0]
+    wrong = (mask != IGNORE) & (best != label) & (believed > doubted)
+    times = np.log((np.maximum(believed, 0.0) + _STEP) / (doubted + _STEP))
+    return np.where(wrong, best, -1), np.where(wrong, times, 0.0)
 
 
 def _thresholds(
@@ -163,20 +161,21 @@ Region = tuple[int, int, tuple[int, int, int, int], int, float, tuple[int, int]]
 
 
 def _regions(
-    mask: NDArray[np.uint8], shares: NDArray[np.float32], thresholds: NDArray[np.float64], tolerance: int
+    mask: NDArray[np.uint8], shares: NDArray[np.float32], thresholds: NDArray[np.float64], tolerance: int, least: int
 ) -> Iterator[Region]:
     """Yield label, suggested class, box, area, score and a pixel of each region of an image."""
-    suggested, margins = suggestion(mask, shares, thresholds)
+    suggested, times = suggestion(mask, shares, thresholds)
     inside = ~_at_border(mask, tolerance)
     codes = np.where(suggested >= 0, mask.astype(np.int64) * 256 + suggested, -1)
     for code in np.unique(codes[codes >= 0]).tolist():
         number, parts, boxes, _ = cv2.connectedComponentsWithStats((codes == code).astype(np.uint8))
         pixels = np.bincount(parts[inside], minlength=number)
-        scores = np.bincount(parts[inside], margins[inside], number)
-        for part in np.flatnonzero(pixels[1:]) + 1:
+        scores = np.bincount(parts[inside], times[inside], number) / (pixels + least)
+        large = (pixels > 0) & (boxes[:, cv2.CC_STAT_AREA] >= least)
+        for part in np.flatnonzero(large[1:]) + 1:  # 0 is what has another code
             left, top, width, height, area = boxes[part].tolist()
-            x, score = left + int(np.argmax(parts[top, left : left + width] == part)), max(float(scores[part]), 0.0)
-            yield code // 256, code % 256, (left, top, left + width, top + height), area, score, (x, top)
+            x = left + int(np.argmax(parts[top, left : left + width] == part))
+            yield code // 256, code % 256, (left, top, left + width, top + height), area, float(scores[part]), (x, top)
 
 
 def _at_border(mask: NDArray[np.uint8], tolerance: int) -> NDArray[np.bool_]:

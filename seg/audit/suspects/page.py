@@ -15,7 +15,7 @@ from seg.images import Image, Reading, as_rgb, read_image
 from seg.report.html import Html, element, figure, page, table, write
 
 CSV, PAGE = "suspects.csv", "suspects.html"
-_COLUMNS = ("rank", "name", "label", "suggested", "area", "score", "margin", "left", "top", "right", "bottom")
+_COLUMNS = ("rank", "name", "label", "suggested", "area", "score", "left", "top", "right", "bottom")
 _SIDE, _AROUND = 220, 24  # pixels of a picture, and at least around a region
 _OUTLINE = (255, 0, 255)
 _SCRIPT = """
@@ -43,8 +43,7 @@ def write_files(folder: Path, suspects: Suspects, reading: Reading, *, number: i
 
 
 def _row(rank: int, suspect: Suspect) -> tuple[object, ...]:
-    margin, score = f"{suspect.margin:.4f}", f"{suspect.score:.2f}"
-    return rank, suspect.name, suspect.label, suspect.suggested, suspect.area, score, margin, *suspect.box
+    return rank, suspect.name, suspect.label, suspect.suggested, suspect.area, f"{suspect.score:.4f}", *suspect.box
 
 
 def _content(suspects: Suspects, reading: Reading, number: int) -> Iterator[Html]:
@@ -58,7 +57,7 @@ def _content(suspects: Suspects, reading: Reading, number: int) -> Iterator[Html
     )
     if not found:
         return
-    yield element("p", "The largest and surest first. Each is a question to a person: models err, too.")
+    yield element("p", "The surest first. Each is a question to a person: models err, too.")
     pairs: dict[tuple[str, str], int] = {}
     for each in found:
         pairs[each.label, each.suggested] = pairs.get((each.label, each.suggested), 0) + 1
