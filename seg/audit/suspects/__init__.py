@@ -14,8 +14,8 @@ What bites here:
   by pixel.
 - What is merely hard is left out: a pixel counts only where every model is above the threshold and holds the class for
   likelier than the label, and a region only if it reaches farther from the label's border than ``tolerance``.
-- The rank is how sure the models are, not how large the region is: where a model errs it errs over a whole sky, and by area
-  its mistakes come before every wrong label (`benchmarks/results/suspects-2026-11-30.md`).
+- The rank is how sure the models are, not how large the region is: where a model errs it errs over a whole sky, and by
+  area its mistakes come before every wrong label (`benchmarks/results/suspects-2026-11-30.md`).
 - Images are looked at one at a time, twice: memory does not grow with the set.
 """
 
