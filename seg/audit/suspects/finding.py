@@ -109,8 +109,8 @@ def find_suspects(
     for done, pair in enumerate(known, start=1):
         mask = read_mask(pair.mask, labels.classes)
         shares = probabilities.read(pair.name, labels.names, mask.shape)
-        for label, suggested, *more in _regions(mask, shares, thresholds, tolerance, least):
-            found.append(Suspect(pair.name, labels.names[label], labels.names[suggested], *more))
+        for label, suggested, box, area, score, seed in _regions(mask, shares, thresholds, tolerance, least):
+            found.append(Suspect(pair.name, labels.names[label], labels.names[suggested], box, area, score, seed))
         progress(len(known) + done, 2 * len(known))
     found.sort(key=lambda suspect: (-suspect.score, suspect.name, suspect.box))
     return Suspects(tuple(found), {pair.name: pair for pair in known}, thresholds, probabilities, labels)
