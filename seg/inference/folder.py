@@ -27,7 +27,7 @@ from seg.inference.disagreement import Disagreement
 from seg.inference.ensemble import Ensemble
 from seg.inference.heads import check_views, heads_of, warn_of_others
 from seg.inference.image import TIFF, predict_image
-from seg.inference.labelling import Ranking, check_ranked, read_known, write_ranking
+from seg.inference.labelling import RANK, Ranking, check_ranked, read_known, write_ranking
 from seg.inference.outputs import FOLDERS, Kind, Products
 from seg.inference.sizes import sizes_of
 from seg.inference.trained import Trained
@@ -132,7 +132,7 @@ def predict_folder(
     with held(destination, "destination: expected a folder that nobody writes to", "wait, or give another folder"):
         with Manifest(destination, "", key) as manifest:
             if not overwrite:
-                _refuse_others(destination, targets, manifest)
+                _refuse_others(destination, targets, manifest, ranked=ranking is not None)
             trained.labels.save(destination / "labels.yaml")
             _say_others(destination, {path for paths in targets.values() for path in paths.values()})
             again = overwrite or made_by is None
@@ -293,11 +293,11 @@ def _check_targets(targets: Mapping[str, Paths], images: Mapping[str, Path], fol
         )
 
 
-def _refuse_others(destination: Path, targets: Mapping[str, Paths], manifest: Manifest) -> None:
+def _refuse_others(destination: Path, targets: Mapping[str, Paths], manifest: Manifest, *, ranked: bool) -> None:
     """Refuse to replace files that no prediction wrote, such as masks that were painted by hand."""
     files = [path for name, paths in targets.items() if name not in manifest for path in paths.values()]
     if not len(manifest) or (destination / "source.json").exists():  # nobody, or a conversion, wrote the masks there
-        files.append(destination / "labels.yaml")
+        files += [destination / "labels.yaml", *([destination / RANK] if ranked else [])]
     if (there := next((path for path in files if path.exists()), None)) is not None:
         raise ValueError(
             f"destination: expected a folder without files of others, got '{there}', which no prediction wrote and "

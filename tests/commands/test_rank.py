@@ -146,6 +146,10 @@ def test_a_ranking_of_before_does_not_stay(folder: Path) -> None:
     Path("mine/rank.csv").write_text("mine")
     call(rank="false", destination="mine")
     assert Path("mine/rank.csv").read_text() == "mine"
+    Path("other").mkdir()
+    Path("other/rank.csv").write_text("mine")
+    with pytest.raises(ValueError, match=r"^destination: .* got 'other/rank\.csv', which no prediction wrote"):
+        call(destination="other")
 
 
 def test_lines_of_the_manifest_follow_their_schema(folder: Path) -> None:
