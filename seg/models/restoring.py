@@ -159,6 +159,7 @@ def _harmless(target: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     if target == "seg.models.build":
         kind = smp.MODEL_ARCHITECTURES_MAPPING.get(str(arguments.get("architecture")))
         taken = {"architecture", *(inspect.signature(kind.__init__).parameters if kind else ())}
+        taken |= {"upsampling"} if arguments.get("architecture") == "unet" else set()  # see `seg.models.stages`
     else:
         taken = {*inspect.signature(_known(target)).parameters}
     taken = (taken | (_TIMM_OPTIONS if encoder.startswith("tu-") else set())) - {"self", "kwargs", "aux_params"}

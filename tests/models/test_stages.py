@@ -40,6 +40,15 @@ def test_usual_channels_are_those_of_the_stages_that_are_left() -> None:
     assert models.features_of(model) == 64
 
 
+def test_a_checkpoint_of_one_is_restored() -> None:
+    config = {"_target_": "seg.models.build", "architecture": "unet", "decoder_channels": [16, 8], "upsampling": 2}
+    model = models.build("unet", decoder_channels=[16, 8], upsampling=2, **TINY).eval()
+    again = models.restore({**config, **TINY, "in_channels": 3}, model.state_dict()).eval()
+    images = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        assert torch.equal(model(images), again(images))
+
+
 def test_a_whole_one_is_smps() -> None:
     torch.manual_seed(0)
     ours = models.build("unet", decoder_channels=[16, 8, 8], upsampling=1, **TINY)
