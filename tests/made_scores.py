@@ -22,6 +22,8 @@ class World:
         seed, seed_class: effect of a seed of a level on all images.
         level_image: what a class in an image does to all seeds of one level.
         seed_image: what it does to one run.
+        per_group: images of a scene, which follow one another.
+        alike: share of the variance between images, in all of these effects of them, that is between scenes.
         presence: share of the images that have each class.
         sizes: standard deviation of the log of the pixels of a class in an image.
         tails: degrees of freedom of Student's t, from which effects come; None for the normal distribution.
@@ -33,6 +35,8 @@ class World:
     seed_class: float = 0.1
     level_image: float = 0.2
     seed_image: float = 0.3
+    per_group: int = 1
+    alike: float = 0.8
     presence: tuple[float, ...] = (1.0, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.5, 0.4, 0.3)
     sizes: float = 0.8
     tails: float | None = None
@@ -41,6 +45,15 @@ class World:
         if self.tails is None:
             return rng.standard_normal(shape)
         return rng.standard_t(self.tails, shape) / np.sqrt(self.tails / (self.tails - 2))
+
+    def _of_images(self, rng: np.random.Generator, *shape: int) -> Floats:
+        """Noise (..., images, C or 1), alike in the images of a scene."""
+        own = self._noise(rng, *shape)
+        if self.per_group == 1:
+            return own
+        shared = self._noise(rng, *shape[:-2], -(-shape[-2] // self.per_group), shape[-1])
+        shared = shared.repeat(self.per_group, -2)[..., : shape[-2], :]
+        return np.sqrt(self.alike) * shared + np.sqrt(1 - self.alike) * own
 
     def seeds(self, rng: np.random.Generator, levels: int, seeds: int) -> Floats:
         """What each run does to each class (levels, seeds, C)."""
@@ -55,9 +68,10 @@ class World:
         present = rng.random((images, classes)) < self.presence
         target = np.rint(present * np.exp(6 + self.sizes * rng.standard_normal((images, classes))))
         odds = 1.5 - 0.15 * np.arange(classes) + runs[:, :, None]
-        odds = odds + self.image * self._noise(rng, images, 1) + self.image_class * self._noise(rng, images, classes)
-        odds = odds + self.level_image * self._noise(rng, levels, 1, images, classes)
-        odds = odds + self.seed_image * self._noise(rng, levels, seeds, images, classes)
+        of_images = self._of_images
+        odds = odds + self.image * of_images(rng, images, 1) + self.image_class * of_images(rng, images, classes)
+        odds = odds + self.level_image * of_images(rng, levels, 1, images, classes)
+        odds = odds + self.seed_image * of_images(rng, levels, seeds, images, classes)
         odds[0] += gap
         found = np.rint(target / (1 + np.exp(-odds)))
         # what is missed is taken for a class near by; so classes that an image lacks are found there too

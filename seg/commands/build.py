@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -42,10 +43,15 @@ from seg.training.state import State
 log = logging.getLogger(__name__)
 
 
-def train_one(config: DictConfig, watch: Stopwatch | None = None) -> Path | None:
+def train_one(
+    config: DictConfig,
+    watch: Stopwatch | None = None,
+    give_up: Callable[[Path, int], bool] = lambda folder, epochs: False,
+) -> Path | None:
     """Train as the configuration says, from where the folder stands; return the folder of the complete run.
 
     None on all processes but the first, which alone knows when it is complete. ``fit.minutes`` count by ``watch``.
+    For ``give_up`` see `seg.training.run.Run`.
     """
     watch = watch or Stopwatch()
     speak(is_first())
@@ -74,7 +80,7 @@ def train_one(config: DictConfig, watch: Stopwatch | None = None) -> Path | None
         opened = partial(runs.opened, asked.folder, asked.config, about, data.files)
         broadcast_from_first(fabric, lambda: stack.enter_context(opened()))
         until_opened.close()
-        replace(run, budget=budget).train(asked.folder)
+        replace(run, budget=budget, give_up=give_up).train(asked.folder)
     return asked.folder if is_first() else None
 
 

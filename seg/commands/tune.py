@@ -2,7 +2,8 @@
 
 Trials are judged on a part of the training images, and are trained on the rest; validation images are never looked at.
 They are runs like others, in ``runs/.tune``, with a seed of their own, so that a search that was cut off goes on where
-it stood: the same trials come out in the same order, and those that are complete are not trained again.
+it stood: the same trials come out in the same order, those that are complete, or were given up, are not trained again,
+and what is given up follows from their scores alone.
 """
 
 import hashlib
@@ -17,11 +18,12 @@ from omegaconf import DictConfig, OmegaConf
 from seg import runs
 from seg.commands.cli import plain
 from seg.commands.sweep import paused
-from seg.training.search import BEST, SEED, TuneOptions, check_apart, search
+from seg.training.search import BEST, SEED, GiveUp, TuneOptions, check_apart, search
 
 log = logging.getLogger(__name__)
 
-Train = Callable[[DictConfig], Path | None]
+Train = Callable[..., Path | None]
+"""Called with the configuration of a run, and ``give_up``."""
 
 
 def tuned(config: DictConfig, train: Train) -> DictConfig:
@@ -42,13 +44,19 @@ def tuned(config: DictConfig, train: Train) -> DictConfig:
     except ModuleNotFoundError:
         raise ValueError("tune.trials: expected optuna, got none; pip install 'seg-toolkit[tune]'") from None
     settings = {key: value for key, value in runs.settings(cfg).items() if key != "seed"}
+    if not tune.prune:  # a search of an older version, which knew no other, goes on
+        del settings["tune.prune"]
     level = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:10]
     folder = Path(str(config.runs), ".tune", level)
     folder.mkdir(parents=True, exist_ok=True)
+
+    def one(number: int, values: dict[str, Any], give_up: GiveUp) -> Path | None:
+        return train(_trial(config, values, folder, number), give_up=give_up)
+
     with FileLock(folder / ".searching"):  # another process may be at the same level for another seed
         if not (folder / BEST).is_file():
             with paused():
-                search(lambda number, values: train(_trial(config, values, folder, number)), space, tune.trials, folder)
+                search(one, space, tune, folder)
     best = json.loads((folder / BEST).read_text(encoding="utf-8"))
     return _with(config, best["values"])
 

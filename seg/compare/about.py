@@ -10,6 +10,7 @@ from seg.compare.study import Level, Study
 from seg.compare.tables import LEGEND
 from seg.metrics.scores import POLICY
 from seg.report.document import Block, Bullets, Heading, Table
+from seg.report.inline_markup import code
 from seg.runs import as_text, tuned_keys
 
 _ORDER = ("model", "loss", "regularizer", "augment", "optimizer", "scheduler", "average", "data")
@@ -87,9 +88,8 @@ def definitions(result: Comparison) -> Iterator[Block]:
             "interval: Student's t around the mean, with the variance that images and seeds give it: for new seeds, of "
             "the mean of runs with other seeds on new images, after which verdicts go; of these very runs, of the runs "
             "that are there on new images, as if nobody would train again",
-            f"signs: {LEGEND} (inconclusive); a bracket joins levels of which none is called better or worse than "
-            "another, and two levels that no bracket joins are told apart; where an arrow head stands at the edge of a "
-            "figure, the interval goes on",
+            f"signs: {LEGEND} (inconclusive); {_of_brackets(result)}; where an arrow head stands at the edge of a figure, "
+            "the interval goes on",
             f"verdict: better or worse if the interval for new seeds and images lies beyond {rope}, "
             "equivalent if within, else inconclusive, so that with 95 % probability all verdicts hold together "
             f"({len(result.pairs)} pairs, adjusted after Shaffer, or with a reference after Holm); with fewer than 10 "
@@ -104,6 +104,16 @@ def definitions(result: Comparison) -> Iterator[Block]:
             "probability of a false claim: the share of these draws in which another level is better than the winner; "
             "too low where all levels are closer together than seeds scatter",
         ]
+    )
+
+
+def _of_brackets(result: Comparison) -> str:
+    """Say what a bracket joins."""
+    if result.reference is not None:
+        return f"a bracket joins {code(result.reference)} and the levels that it is not told apart from"
+    return (
+        "a bracket joins levels of which none is called better or worse than another, and two levels that no bracket "
+        "joins are told apart"
     )
 
 

@@ -237,7 +237,10 @@ def standings(result: Comparison) -> str:
     shown = f"dot per run, the mean (line), and the 95 % interval {about} (bar)."
     if len(result.levels) == 1:
         return f"A {shown}"
-    return f"Best first: a {shown} A bracket joins levels of which none is called better than another."
+    joined = "levels of which none is called better than another"
+    if result.reference is not None:
+        joined = f"{code(result.reference)} and the levels that it is not told apart from"
+    return f"Best first: a {shown} A bracket joins {joined}."
 
 
 def cautions(result: Comparison) -> Iterator[str]:
@@ -257,6 +260,12 @@ def cautions(result: Comparison) -> Iterator[str]:
         )
     if 1 < fewest < 10:
         yield from _uneven(result)
+    if result.reference is not None and len(result.levels) > 2:
+        levels = len(result.levels)
+        yield (
+            f"Pairs with {code(result.reference)} alone are judged, {len(result.pairs)} instead of "
+            f"{levels * (levels - 1) // 2}: of two other levels nothing is said, however far apart they are."
+        )
     if result.looks is not None:
         yield (
             f"These runs were made in rounds until they were settled (seeds={result.looks}), and were compared after "

@@ -11,9 +11,15 @@ def brackets(result: Comparison) -> list[tuple[str, ...]]:
     Every such pair is in at least one group, and no group is part of another. So two levels without a common group are
     told apart, as with the letters of Piepho, "An algorithm for a letter-based representation of all-pairwise
     comparisons" (Journal of Computational and Graphical Statistics 2004).
+
+    Where pairs with a reference alone are judged, it is one group at most: the reference, and what it is not told apart
+    from.
     """
     order = [level.level for level in result.by_rank]
     apart = {frozenset((pair.a, pair.b)) for pair in result.pairs if pair.verdict in OPPOSITE}
+    if result.reference is not None:
+        alike = [name for name in order if frozenset((name, result.reference)) not in apart]
+        return [tuple(alike)] if len(alike) > 1 else []
     left = [pair for pair in combinations(order, 2) if frozenset(pair) not in apart]
     groups: list[tuple[str, ...]] = []
     while left:

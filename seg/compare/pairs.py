@@ -88,8 +88,9 @@ class Judge:
         if self.looks is None:
             return list(adjust_for_multiplicity(self.each(names, len(names)), self.steps, self.sign, self.rope))
         found = self._at_looks(names, self.looks)
-        images_p = adjusted([found[pair].p_holm for pair in names], holm_steps(len(names)))
-        return [replace(found[pair], p_holm=p) for pair, p in zip(names, images_p, strict=True)]
+        whole = [self._with_images(found[pair]) for pair in names]
+        images_p = adjusted([pair.p_holm for pair in whole], holm_steps(len(names)))
+        return [replace(pair, p_holm=p) for pair, p in zip(whole, images_p, strict=True)]
 
     def each(self, names: Sequence[Names], among: int) -> list[PairResult]:
         """Return the same before anything is adjusted: the verdict of each pair alone, and its p.
@@ -104,7 +105,7 @@ class Judge:
         for pair in names:
             seeds = len(set.intersection(*(set(self.levels[name].sample.seeds) for name in pair)))
             share = 1.0 if self.looks is None else self.looks.share(min(seeds, self.looks.most))
-            found.append(self._claimed(pair, self.levels, known, among, share)[0])
+            found.append(self._with_images(self._claimed(pair, self.levels, known, among, share)[0]))
         return found
 
     def _at_looks(self, names: Sequence[Names], looks: Looks) -> dict[Names, PairResult]:
@@ -172,7 +173,7 @@ class Judge:
         return seeds if paired else (), *difference_parts(*inputs, paired=paired, seeds=known)
 
     def _pair(self, names: Names, levels: Mapping[str, Scored], scatter: Scatter | None) -> PairResult:
-        """Return what is known of a pair, without a verdict; its p value over images is not adjusted yet."""
+        """Return what is known of a pair, without a verdict, and without `_with_images`."""
         seeds, difference, parts = self._difference(names, levels, scatter)
         interval, kind, wide = intervals(difference, parts, parts.seed_count)
         gain, new_seeds = self.sign * difference, wide is not None
@@ -186,7 +187,7 @@ class Judge:
             interval=interval,
             interval_kind=kind,
             wide=wide,
-            **image_test(self.sign * (self.by_image[names[0]] - self.by_image[names[1]])),
+            **image_test(np.zeros(0)),
             p_better=better,
             p_equivalent=max(1 - better - worse, 0.0),
             p_worse=worse,
@@ -197,6 +198,10 @@ class Judge:
             more_images=None,
             variance=parts,
         )
+
+    def _with_images(self, pair: PairResult) -> PairResult:
+        """Return a pair with what all of its runs did image by image; its p is not adjusted yet."""
+        return replace(pair, **image_test(self.sign * (self.by_image[pair.a] - self.by_image[pair.b])))
 
 
 def verdicts(

@@ -66,6 +66,7 @@ def write_statistics(path: Path, study: Study, result: Comparison) -> None:
             "rope": result.rope,
             "draws": result.draws,
             "seed": result.seed,
+            "reference": result.reference,
             "looks": None if result.looks is None else {"first": result.looks.first, "most": result.looks.most},
             "levels": [_plain(level, LEVEL) for level in result.levels],
             "pairs": [_plain(pair, PAIR) for pair in result.pairs],

@@ -225,7 +225,9 @@ def _fitted(variances: Floats, given: int, shares: tuple[float, float], careful:
         careful: times these, the shares of the mixture of t distributions with these variances.
         given: their degrees of freedom.
     """
-    near, far = (_quantile(variances, given, share * careful) for share in shares)
+    counts, edges = np.histogram(np.log(variances), bins=128)
+    deviations, weights = np.exp((edges[1:] + edges[:-1]) / 4)[counts > 0], counts[counts > 0] / len(variances)
+    near, far = (_quantile(deviations, weights, given, share * careful) for share in shares)
     ratio = math.log(far / near)
 
     def apart(degrees: float) -> float:
@@ -242,14 +244,19 @@ def _fitted(variances: Floats, given: int, shares: tuple[float, float], careful:
     return max(near / quantiles[0], far / quantiles[1]) ** 2, degrees
 
 
-def _quantile(variances: Floats, degrees: int, share: float) -> float:
-    """Return what a mixture of centred t distributions exceeds, to either side, with a probability."""
-    counts, edges = np.histogram(np.log(variances), bins=128)
-    deviations = np.exp((edges[1:] + edges[:-1]) / 4)
-    weights = counts / counts.sum()
+def _quantile(deviations: Floats, weights: Floats, degrees: int, share: float) -> float:
+    """Return what a mixture of centred t distributions exceeds, to either side, with a probability.
+
+    It lies between what its narrowest and its widest part exceed; in logarithms the way there is nearly straight.
+
+    Args:
+        deviations: of the parts, rising.
+    """
+    wanted = math.log(share / 2)
 
     def beyond(log: float) -> float:
-        return float(weights @ stdtr(degrees, -math.exp(log) / deviations)) - share / 2
+        return math.log(weights @ stdtr(degrees, -math.exp(log) / deviations)) - wanted
 
-    ends = math.log(deviations[0] * 1e-3), math.log(deviations[-1] * 1e5)
+    middle = math.log(-float(stdtrit(degrees, share / 2)))
+    ends = middle + math.log(deviations[0]) - 1e-6, middle + math.log(deviations[-1]) + 1e-6
     return math.exp(brentq(beyond, *ends, xtol=1e-10))

@@ -28,7 +28,14 @@ _SIGNS = {"statistics.json": ("metric", "levels", "pairs", "winner"), "overview.
 
 
 def compare_study(
-    study: Study, metric: str, *, group: str | None, rope: float | None, draws: int, seed: int
+    study: Study,
+    metric: str,
+    *,
+    group: str | None,
+    rope: float | None,
+    draws: int,
+    seed: int,
+    reference: str | None = None,
 ) -> Comparison:
     """Compare the levels of a study, see `seg.compare.statistics.compare`.
 
@@ -38,20 +45,21 @@ def compare_study(
         study: of complete runs, one at least.
         group: a regular expression that finds in an image's name which images belong together.
         rope: None = that of the rounds, or the usual one.
+        reference: the only level that others are compared with; None = all pairs, or those that the rounds were about.
 
     Raises:
         ValueError: a wrong option.
     """
-    looks = reference = None
+    names, looks, fixed = [level.name for level in study.levels], None, None
     if (design := study.design) is not None:
-        looks, reference = design.looks, design.reference and meant(design.reference, [x.name for x in study.levels])
+        looks, fixed = design.looks, design.reference and meant(design.reference, names)
         rope = design.rope if rope is None and metric == design.metric else rope
     return compare(
         {level.name: level.sample() for level in study.levels},
         metric=measure(metric, study.catalogue) or metric,
         groups=_groups(study, group),
         rope=rope,
-        reference=reference,
+        reference=fixed if reference is None else _chosen(reference, names, fixed),
         looks=looks,
         draws=draws,
         seed=seed,
@@ -218,11 +226,17 @@ def reference_of(wanted: str | None, compared: Comparison) -> str:
     names = [level.level for level in compared.levels]
     if wanted is None:
         return compared.reference or names[compared.ranks.winner]
-    if compared.reference not in (None, name := meant(wanted, names)):
+    return _chosen(wanted, names, compared.reference)
+
+
+def _chosen(wanted: str, names: Sequence[str], fixed: str | None) -> str:
+    """Return the level that is meant, which must be the one that the rounds of its runs were about, if they were."""
+    name = meant(wanted, names)
+    if fixed not in (None, name):
         raise ValueError(
-            f"reference: expected {compared.reference}, which the sweep's rounds were about (until.reference), got "
+            f"reference: expected {fixed}, which the sweep's rounds were about (until.reference), got "
             f"'{name}'; leave it out"
         )
-    if (name := meant(wanted, names)) not in names:
+    if name not in names:
         raise ValueError(f"reference: expected one of {', '.join(names)}, got '{name}'; choose a level")
     return name

@@ -27,10 +27,15 @@ def write_results(
     data: Data,
     options: FitOptions,
     position: Position,
+    epochs: int,
     about: Description,
     memory: int | None,
 ) -> None:
-    """Write tables, plots, curves and the model card, print the table of the last epoch; ``done.json`` comes last."""
+    """Write tables, plots, curves and the model card, print the table of the last epoch; ``done.json`` comes last.
+
+    Args:
+        epochs: that the run would have had, did it not end early.
+    """
     labels, majority_class = data.labels, data.majority
     counts = judged.total("counts")
     write(judged, folder)
@@ -39,9 +44,12 @@ def write_results(
     draw_curves(folder / runs.CURVES, lines)
     final, majority = scores_of(counts.sum(0)), majority_scores(counts.sum(0), majority_class)
     best = position.best if options.mode == "max" else -position.best
+    impatient = options.patience is not None and position.since_best >= options.patience
     done = {
         "epochs": position.epoch,
+        "planned_epochs": epochs,
         "stopped_early": position.stopped,
+        "given_up": position.stopped and not impatient,
         "skipped_steps": position.skipped,
         "peak_memory": memory,
         "best": {"monitor": options.monitor, "score": best, "epoch": position.top[0][1] if position.top else None},
@@ -68,8 +76,10 @@ def write_results(
     console.print(scores_table(final, labels.names, title=title))
     console.print(further_table(judged))
     log.info(verdict(final, majority, labels.names[majority_class]))
-    if position.stopped:
+    if impatient:
         log.info(f"ended early: {options.monitor} has not been better for {options.patience} validations")
+    elif position.stopped:
+        log.info(f"ended early, after {position.epoch} of {epochs} epochs: it was given up")
     if not math.isfinite(best):
         log.warning(
             f"fit.monitor: {options.monitor} never was a number, so that {runs.BEST} is not the best of anything"

@@ -134,10 +134,11 @@ def fit(
     validate: Callable[[], Evaluation],
     watcher: Watcher,
     stop: Callable[[], bool] = lambda: False,
+    give_up: Callable[[], bool] = lambda: False,
     track: Track[Any] = lambda items, *_: items,
     stepped: Callable[[int], None] = lambda done: None,
 ) -> Evaluation | None:
-    """Train until ``options.epochs`` or ``options.steps`` are done, or ``options.patience`` is at its end.
+    """Train until ``options.epochs`` or ``options.steps`` are done, ``options.patience`` is at its end, or it is given up.
 
     Args:
         state: where to begin; moves on.
@@ -145,10 +146,12 @@ def fit(
         validate: evaluates the state's model.
         watcher: is told of every epoch, and saves.
         stop: asked after every step and every validation; True saves and ends the run.
+        give_up: asked after every epoch but the last, when the watcher has been told of it; True ends the training there,
+            and the run is complete.
         stepped: called with the steps of the run that are done, after each.
 
     Returns:
-        The validation of the last epoch; None when all epochs were done before.
+        The validation of the last epoch that was validated; None when all epochs were done before.
 
     Raises:
         KeyboardInterrupt: ``stop`` said so; the state is saved, and the same call goes on from there.
@@ -186,6 +189,7 @@ def fit(
             watcher.save("best")
         if options.keep > 1:
             watcher.keep([epoch for _, epoch in position.top])
+        position.stopped = position.stopped or (not last and give_up())
     watcher.save("last")
     return validation
 

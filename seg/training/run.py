@@ -54,6 +54,7 @@ class Run:
         make_logger: ``(log_dir, purge_step)`` -> a logger, see `seg.training.trackers`; None without one.
         extend: a run that had ended goes on.
         told: called with (epochs done, epochs) after each.
+        give_up: asked with the folder and the epochs of the whole run after each; True ends it there.
         budget: where ``fit.minutes`` were turned into steps just now.
     """
 
@@ -69,6 +70,7 @@ class Run:
     make_logger: Callable[..., Any] | None = None
     extend: bool = False
     told: Callable[[int, int], None] = lambda epoch, epochs: None
+    give_up: Callable[[Path, int], bool] = lambda folder, epochs: False
     budget: Budget | None = None
 
     def reduce(self, tensor: Tensor) -> Tensor:
@@ -181,13 +183,13 @@ class Run:
         pace = self._pace()
         with stop_signals() as stop, self.explained():
             judged = self._fit(folder, recorder, epochs, stop, pace)
-        if judged is None:  # patience was at its end, or the epochs were done before
+        if judged is None:  # patience was at its end, it was given up, or the epochs were done before
             judged = self.validate(lambda: False, folder)
         if fabric.is_global_zero:
             recorder.close()
             self.draw(folder / runs.PICTURES)
             memory = peak_memory(fabric.device)
-            write_results(folder, judged, self.data, self.options, self.state.position, self.about, memory)
+            write_results(folder, judged, self.data, self.options, self.state.position, epochs, self.about, memory)
             pace.end()
 
     def _pace(self) -> Pace:
@@ -237,6 +239,7 @@ class Run:
             watcher=recorder,
             # all processes have to stop after the same step
             stop=stop if alone else lambda: bool(self.reduce(torch.tensor(int(stop())))),
+            give_up=lambda: self.give_up(folder, epochs),
             track=lambda items, title, total, done: track(items, title + pace.title(), total, done),
             stepped=pace.stepped,
         )

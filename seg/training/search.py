@@ -1,5 +1,10 @@
-"""A search for the best options of a run: trials, judged by what they come to."""
+"""A search for the best options of a run: trials, judged by what they come to, the hopeless ones not to their end.
 
+A trial is a run, and all that is known of it is read from its folder. So a search that was cut off comes to the same
+trials, and gives up the same ones, when it is started again.
+"""
+
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +14,17 @@ from seg import runs
 from seg.files import checks, write_json
 from seg.files.errors import Failed
 from seg.report.console import say
-from seg.report.tables import percent
 
 SEED = 10_000  # of trials; the runs that are compared begin at 0
 BEST = "best.json"
+
+STEPS = 1000
+"""What optuna calls the steps of a trial: its epochs, as parts of so many of the whole run."""
+FIRST, EARLIEST = 5, STEPS // 2
+"""Trials that are trained to their end, whatever they promise, and the step before which none is given up."""
+
+GiveUp = Callable[[Path, int], bool]
+"""Asked after an epoch, with the folder of the run and its number of epochs: whether it ends there."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,7 @@ class TuneOptions:
         trials: for each level; 0 = none.
         share: of the training images, on which trials are judged.
         epochs: of a trial; None = as many as of the run.
+        prune: end trials halfway, or later, that are behind half of those before them.
         space: what is searched, in the words of Hydra's sweeps.
 
     Raises:
@@ -32,6 +45,7 @@ class TuneOptions:
     trials: int = 0
     share: float = 0.25
     epochs: int | None = None
+    prune: bool = True
     space: tuple[str, ...] | list[str] = ()
 
     def __post_init__(self) -> None:
@@ -39,6 +53,7 @@ class TuneOptions:
             checks.whole("tune.trials", self.trials, 1)
         if self.epochs is not None:
             checks.whole("tune.epochs", self.epochs, 1)
+        checks.flag("tune.prune", self.prune)
         checks.share("tune.share", self.share, "the training images", least=False, most=False)
 
 
@@ -53,16 +68,60 @@ def check_apart(val: Mapping[str, Any] | None, devices: object) -> None:
         raise ValueError(f"tune.trials: expected device.devices=1, got {devices!r}; tune on one")
 
 
+class Trial:
+    """A trial of optuna, told what the folder of its run tells: the monitored score after each epoch."""
+
+    def __init__(self, asked: Any) -> None:
+        self.asked, self.reported = asked, 0
+
+    def report(self, folder: Path, epochs: int) -> None:
+        """Tell the scores that are new.
+
+        Args:
+            epochs: of the whole run.
+        """
+        record = runs.read(folder)
+        for line in record.lines[self.reported :]:
+            scores = {key.removeprefix("val_"): value for key, value in line.items() if key.startswith("val_")}
+            if (score := goodness(record, scores)) is not None:
+                self.asked.report(score, STEPS * (line["epoch"] + 1) // epochs)
+        self.reported = len(record.lines)
+
+    def give_up(self, folder: Path, epochs: int) -> bool:
+        """Tell whether the pruner gives it up, see `GiveUp`."""
+        self.report(folder, epochs)
+        return bool(self.asked.should_prune())
+
+
+def goodness(record: runs.RunRecord, scores: Mapping[str, Any]) -> float | None:
+    """Return the score that a run monitors, negated where lower is better; None where it is not there, or not a number.
+
+    Args:
+        scores: by the names of ``metrics.json``.
+    """
+    name, _, rest = record.config["fit"]["monitor"].partition(".")
+    value = scores.get(name)
+    if rest and isinstance(value, Mapping):
+        value = value.get(rest)
+    if not checks.is_number(value) or math.isnan(value):
+        return None
+    return float(value) if record.config["fit"]["mode"] == "max" else -float(value)
+
+
 def search(
-    train: Callable[[int, dict[str, Any]], Path | None],
+    train: Callable[[int, dict[str, Any], GiveUp], Path | None],
     space: Mapping[str, Callable[[Any], Any]],
-    trials: int,
+    tune: TuneOptions,
     folder: Path,
 ) -> None:
     """Train trials, and write down the values of the best one.
 
+    Of those that were trained to their end, it is the one with the best monitored score of the last epoch. With
+    ``tune.prune`` a trial ends after an epoch at which the best of its scores so far is below the median of those that
+    the trials before it had there (`optuna.pruners.MedianPruner`; what was given up does not count).
+
     Args:
-        train: number and values of a trial -> the folder of its run.
+        train: number and values of a trial, and what gives it up -> the folder of its run.
         space: key -> what asks a trial of optuna for a value.
         folder: for `BEST`.
 
@@ -72,24 +131,63 @@ def search(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    told: list[dict[str, Any]] = []
+    told, complete = list[dict[str, Any]](), list[tuple[float, dict[str, Any]]]()
 
-    def judge(trial: Any) -> float:
-        values = {key: suggest(trial) for key, suggest in space.items()}
-        trained = train(trial.number, values)
+    def judge(asked: Any) -> float:
+        trial, values = Trial(asked), {key: suggest(asked) for key, suggest in space.items()}
+        trained = train(asked.number, values, trial.give_up if tune.prune else lambda folder, epochs: False)
         assert trained is not None  # there is one process
         record = runs.read(trained)
-        score = float((record.done or {})["last"]["miou"] or 0.0)
-        told.append({"values": values, "miou": score, "seconds": record.seconds})
+        told.append({"values": values, **_found(record)})
         shown = ", ".join(f"{key}={_short(value)}" for key, value in values.items())
-        say(f"trial {trial.number + 1}/{trials}: {shown}: mIoU {percent(score)} %")
-        return score
+        say(f"trial {asked.number + 1}/{tune.trials}: {shown}: {_told(record)}")
+        if tune.prune:
+            trial.report(trained, _planned(record))
+        if told[-1]["pruned"]:
+            raise optuna.TrialPruned
+        score = goodness(record, (record.done or {})["last"])
+        complete.append((-math.inf if score is None else score, values))
+        return complete[-1][0]
 
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=SEED))
-    study.optimize(judge, n_trials=trials, catch=(Failed,))
-    if not told:
-        raise Failed(f"tune.trials: expected that one trial of {trials} can be trained, got none; narrow tune.space")
-    write_json(folder / BEST, {"values": max(told, key=lambda each: each["miou"])["values"], "trials": told})
+    pruner = optuna.pruners.MedianPruner(FIRST, EARLIEST) if tune.prune else optuna.pruners.NopPruner()
+    sampler = optuna.samplers.TPESampler(seed=SEED)
+    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
+    study.optimize(judge, n_trials=tune.trials, catch=(Failed,))
+    if not complete:
+        raise Failed(
+            f"tune.trials: expected that one trial of {tune.trials} can be trained, got none; narrow tune.space"
+        )
+    _, values = max(complete, key=lambda each: each[0])
+    write_json(folder / BEST, {"values": values, "trials": told})
+
+
+def _planned(record: runs.RunRecord) -> int:
+    """Return the epochs that a run would have had; older versions ended none before."""
+    done = record.done or {}
+    return int(done.get("planned_epochs", done["epochs"]))
+
+
+def _found(record: runs.RunRecord) -> dict[str, Any]:
+    """Return what is kept of a trial: scores of its last epoch, epochs, seconds, and whether it was given up."""
+    done = record.done or {}
+    score = goodness(record, done["last"])
+    return {
+        "monitor": record.config["fit"]["monitor"],
+        "score": score if score is None or record.config["fit"]["mode"] == "max" else -score,
+        "miou": record.miou,
+        "epochs": done["epochs"],
+        "pruned": bool(done.get("given_up")),
+        "seconds": record.seconds,
+    }
+
+
+def _told(record: runs.RunRecord) -> str:
+    """Say what a trial came to."""
+    found = _found(record)
+    metric = record.catalogue.get(found["monitor"])
+    score = "-" if found["score"] is None else f"{found['score']:.4g}"
+    shown = f"{metric.title} {metric.shown(found['score'])}" if metric else f"{found['monitor']} {score}"
+    return shown + f", given up after {found['epochs']} of {_planned(record)} epochs" * found["pruned"]
 
 
 def _short(value: Any) -> str:

@@ -32,7 +32,7 @@ class Position:
         since_best: validations since then.
         top: the best validations so far, (score, epoch), best first.
         skipped: steps left out.
-        stopped: no better score came for long enough.
+        stopped: no better score came for long enough, or the run was given up.
     """
 
     epoch: int = 0

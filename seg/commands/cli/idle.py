@@ -37,7 +37,7 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
         (["sweep.equal"], "fit.minutes", lambda config: config.fit.minutes is not None),
         (["fit.freeze_norm"], "fit.freeze", lambda config: config.fit.freeze),
         (["loader.repeat_below"], "loader.sampler=repeat", lambda config: config.loader.sampler == "repeat"),
-        (["tune.share", "tune.epochs", "tune.space"], "tune.trials", lambda config: config.tune.trials),
+        (["tune.share", "tune.epochs", "tune.prune", "tune.space"], "tune.trials", lambda config: config.tune.trials),
         (["data.val_share"], f"{_SHARED_OUT} without data.folds", _is_a_share),
         (["data.split_seed"], _SHARED_OUT, _is_shared_out),
         (["data.train.instances", "data.val.instances"], "task=boxes", lambda config: config.get("task")),
