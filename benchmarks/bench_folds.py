@@ -1,11 +1,11 @@
-"""What folds hide: how often equal learners are called different, where folds are taken for repetitions, and where not.
+"""What folds hide: how often equal learners are called different, where folds are taken for repetitions or not.
 
 nice -n 10 python benchmarks/bench_folds.py [--rounds 1000]        # one thread, ten minutes of a processor
 
 Two learners are equally good by construction: each is shown as many features, drawn from the same distribution, of the
-same images, and takes a pixel for the class whose mean is nearer; a seed leaves out a third of the features. Each round
-draws new images, so that the score of a learner differs from round to round by its training set, too. How good a trained
-model is on all images that there might be is known exactly.
+same images, and takes a pixel for the class whose mean is nearer; a seed leaves out a third of the features. Each
+round draws new images, so that the score of a learner differs from round to round by its training set, too. How good a
+trained model is on all images that there might be is known exactly.
 """
 
 import os
@@ -13,11 +13,12 @@ import os
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import argparse
+import json
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-from bench_scatter import bounds
+from bench_scatter import BUILD, bounds
 from bench_statistics import RESULTS, hardware
 from numpy.typing import NDArray
 from scipy.stats import norm, t
@@ -86,12 +87,19 @@ def learnt(rng: np.random.Generator, seen: Images, folds: int) -> tuple[NDArray[
     images, features = len(seen.features), seen.features.shape[2]
     of_fold, found, worth = np.arange(images) % folds, np.zeros((SEEDS, images, PIXELS), bool), []
     for fold in range(folds):
-        masks, more = ((rng.random((count, features)) < KEPT).astype(float) for count in (SEEDS, 100))
+        masks, more = (kept_features(rng, count, features) for count in (SEEDS, 100))
         direction, middle = trained(seen, of_fold != fold)
         own = Images(seen.features[of_fold == fold], seen.sign[of_fold == fold])
         found[:, of_fold == fold] = right(own, direction, middle, masks)
         worth.append(expected(direction, middle, more))
     return found, float(np.mean(worth))
+
+
+def kept_features(rng: np.random.Generator, seeds: int, features: int) -> Floats:
+    """Return which features each seed keeps (S, F), 0 or 1; the first one always."""
+    kept = (rng.random((seeds, features)) < KEPT).astype(float)
+    kept[:, 0] = 1
+    return kept
 
 
 def counts(correct: NDArray[np.bool_], sign: Floats) -> NDArray[np.int64]:
@@ -109,7 +117,7 @@ def called(a: NDArray[np.bool_], b: NDArray[np.bool_], sign: Floats) -> int:
     return {"better": 1, "worse": -1}.get(pair.verdict, 0)
 
 
-def tested(differences: Floats, extra: float = 0.0) -> int:
+def t_test(differences: Floats, extra: float = 0.0) -> int:
     """Return what a t test says of differences; ``extra`` is Nadeau and Bengio's, of test to training images."""
     error = np.sqrt((1 / len(differences) + extra) * differences.var(ddof=1))
     p = 2 * t.sf(abs(differences.mean()) / error, len(differences) - 1)
@@ -124,9 +132,9 @@ def once(rng: np.random.Generator, images: int, features: int, folds: int) -> tu
     by_fold = np.array([(a[:, of_fold == k].mean((1, 2)) - b[:, of_fold == k].mean((1, 2))) for k in range(folds)])
     alone = of_fold == 0
     return [
-        tested(by_fold[:, 0]),
-        tested(by_fold[:, :3].ravel()),
-        tested(by_fold[:, 0], 1 / (folds - 1)),
+        t_test(by_fold[:, 0]),
+        t_test(by_fold[:, :3].ravel()),
+        t_test(by_fold[:, 0], 1 / (folds - 1)),
         called(a[:3], b[:3], sign),
         called(a, b, sign),
         called(a[:, alone], b[:, alone], sign[alone]),
@@ -137,18 +145,34 @@ def main() -> None:
     """Simulate, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=1000)
-    rounds, lines = parser.parse_args().rounds, []
+    rounds, kept = parser.parse_args().rounds, BUILD / "folds.jsonl"
+    done = dict(map(json.loads, kept.read_text().splitlines())) if kept.exists() else {}
     for row in ROWS:
-        rng = np.random.default_rng(row)
-        found = [once(rng, *row) for _ in range(rounds)]
-        calls, apart = np.array([each[0] for each in found]), np.array([each[1] for each in found])
-        for way, call in zip(WAYS, calls.T, strict=True):
-            wrong, these = int((call != 0).sum()), int((call * apart < 0).sum())
-            low, high = bounds(wrong, rounds)
+        if (key := json.dumps([*row, rounds])) not in done:
+            done[key] = simulate(row, rounds)
+            with kept.open("a") as file:
+                file.write(json.dumps([key, done[key]]) + "\n")
+        write({row: done[key] for row in ROWS if (key := json.dumps([*row, rounds])) in done}, rounds)
+
+
+def simulate(row: tuple[int, int, int], rounds: int) -> list[list[float]]:
+    """Return of each way how often one is called better, and the wrong one; last how far apart the models truly are."""
+    rng = np.random.default_rng(row)
+    found = [once(rng, *row) for _ in range(rounds)]
+    calls, apart = np.array([each[0] for each in found]), np.array([each[1] for each in found])
+    numbers = [[float((call != 0).sum()), float((call * apart < 0).sum())] for call in calls.T]
+    print(row, numbers, flush=True)
+    return [*numbers, [float(apart.std())]]
+
+
+def write(done: dict[tuple[int, int, int], list[list[float]]], rounds: int) -> None:
+    """Write the table of what is done."""
+    lines = []
+    for (images, features, folds), (*numbers, (apart,)) in done.items():
+        for way, (wrong, these) in zip(WAYS, numbers, strict=True):
+            low, high = bounds(int(wrong), rounds)
             shares = f"{100 * wrong / rounds:.1f} | {100 * low:.1f} to {100 * high:.1f} | {100 * these / rounds:.1f}"
-            lines.append(f"| {row[0]} | {row[1]} | {row[2]} | {way} | {shares} |")
-            print(lines[-1], flush=True)
-        print(f"deviation of what these models are worth: {100 * apart.std():.2f} points", flush=True)
+            lines.append(f"| {images} | {features} | {folds} | {100 * apart:.1f} | {way} | {shares} |")
     text = [
         f"# What folds hide, {date.today()}",
         "",
@@ -158,14 +182,16 @@ def main() -> None:
         "images. **These**: share in which the wrong one is called better, of *these very models*, whose worth on all "
         f"images is known. {hardware()} Made by `benchmarks/bench_folds.py`.",
         "",
+        "- *worth*: the deviation, in points, of the true difference of two such sets of models from one draw of "
+        "images to another: what other training images change;",
         "- *folds as repetitions*: the differences of the folds in a paired t test, as if they were independent;",
         "- *corrected*: its variance with the share of test to training images added (Nadeau and Bengio, Machine "
         "Learning 2003);",
-        "- *folds joined*: every image by the model that was not trained on it, one score a seed, as `seg-compare` does "
-        "it; *one fold alone*: the same of one split.",
+        "- *folds joined*: every image by the model that was not trained on it, one score a seed, as `seg-compare` "
+        "does it; *one fold alone*: the same of one split.",
         "",
-        "| images | features | folds | way | any | interval | these |",
-        "|--:|--:|--:|---|--:|--:|--:|",
+        "| images | features | folds | worth | way | any | interval | these |",
+        "|--:|--:|--:|--:|---|--:|--:|--:|",
         *lines,
     ]
     RESULTS.joinpath(f"folds-{date.today()}.md").write_text("\n".join(text) + "\n", encoding="utf-8")

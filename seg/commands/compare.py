@@ -91,8 +91,8 @@ def _check(cfg: dict[str, Any]) -> None:
     checks.choice("pairs", cfg["pairs"], ("all", "reference"))
     if cfg["pairs"] == "reference" and cfg["reference"] is None:
         raise ValueError(
-            "pairs: expected reference=LEVEL beside pairs=reference, got none; name the level before you look: the best "
-            "one is known from the runs alone"
+            "pairs: expected reference=LEVEL beside pairs=reference, got none; name the level before you look, because "
+            "the best one is known from the runs alone"
         )
     checks.file("attributes", cfg["attributes"], "a table of the images")
     check_rope(cfg["rope"], cfg["metric"])

@@ -88,8 +88,8 @@ def definitions(result: Comparison) -> Iterator[Block]:
             "interval: Student's t around the mean, with the variance that images and seeds give it: for new seeds, of "
             "the mean of runs with other seeds on new images, after which verdicts go; of these very runs, of the runs "
             "that are there on new images, as if nobody would train again",
-            f"signs: {LEGEND} (inconclusive); {_of_brackets(result)}; where an arrow head stands at the edge of a figure, "
-            "the interval goes on",
+            f"signs: {LEGEND} (inconclusive); {_of_brackets(result)}; where an arrow head stands at the edge of a "
+            "figure, the interval goes on",
             f"verdict: better or worse if the interval for new seeds and images lies beyond {rope}, "
             "equivalent if within, else inconclusive, so that with 95 % probability all verdicts hold together "
             f"({len(result.pairs)} pairs, adjusted after Shaffer, or with a reference after Holm); with fewer than 10 "

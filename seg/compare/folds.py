@@ -21,8 +21,11 @@ from seg.compare.evidence import Content, Entry, checked_scores, number
 from seg.compare.scores import COUNTED
 from seg.files import checks
 from seg.metrics.catalogue import KEY
+from seg.metrics.scores import calibration_error, ratio
 
 _FOLDS, _FOLD = "data.folds", "data.fold"
+_CALIBRATION = {"ece": "reliability", "ece_tempered": "reliability_tempered"}
+"""Calibration errors, and the tables of ``metrics.json`` that they follow from."""
 
 
 def joined(entries: Sequence[Entry]) -> tuple[list[Entry], list[tuple[Entry, str]], list[str]]:
@@ -81,6 +84,7 @@ def _as_one(folds: Sequence[Entry]) -> Entry:
     values = {metric: np.concatenate([entry.values[metric] for entry in folds])[order] for metric in metrics}
     data = {**first.config["data"], "fold": None}
     memory = [entry.memory for entry in folds]
+    calibrated = {key: table for key in _CALIBRATION if (table := _calibration(folds, key)) is not None}
     return replace(
         first,
         config={**first.config, "data": data},
@@ -92,8 +96,12 @@ def _as_one(folds: Sequence[Entry]) -> Entry:
         trained_on=_together([entry.trained_on for entry in folds]),
         judged_on=_together([entry.judged_on for entry in folds]),
         validated_on=frozenset(names),
-        scores=checked_scores(_means(folds), counts),
-        judged={"checkpoint": runs.LAST, **{k: v for k, v in (first.judged or {}).items() if k == KEY}},
+        scores=checked_scores(_means(folds) | {key: _error(table) for key, table in calibrated.items()}, counts),
+        judged={
+            "checkpoint": runs.LAST,
+            **{k: v for k, v in (first.judged or {}).items() if k == KEY},
+            **{_CALIBRATION[key]: table for key, table in calibrated.items()},
+        },
         memory=max(known) if len(known := [m for m in memory if m is not None]) == len(folds) else None,
         folds=len(folds),
     )
@@ -105,6 +113,22 @@ def _means(folds: Sequence[Entry]) -> dict[str, Any]:
     shared = set.intersection(*(set(entry.scores) for entry in folds)) - {*COUNTED}
     values = {name: [number(entry.scores[name]) for entry in folds] for name in shared}
     return {name: float(np.average(some, weights=weights)) for name, some in values.items() if not np.isnan(some).any()}
+
+
+def _calibration(folds: Sequence[Entry], error: str) -> dict[str, Any] | None:
+    """Return the table of a calibration error over the pixels of all folds; None where one has none, or other bins."""
+    tables = [(entry.judged or {}).get(_CALIBRATION[error]) for entry in folds]
+    if None in tables or len({len(table["pixels"]) for table in tables}) > 1:
+        return None
+    pixels, *means = (np.array([table[k] for table in tables], float) for k in ("pixels", "confidence", "accuracy"))
+    confidence, accuracy = (ratio(np.nansum(pixels * part, axis=0), pixels.sum(0)) for part in means)
+    return {"pixels": pixels.sum(0).tolist(), "confidence": confidence.tolist(), "accuracy": accuracy.tolist()}
+
+
+def _error(table: Mapping[str, Any]) -> float:
+    """Return the calibration error of a table."""
+    pixels, confidence, accuracy = (np.array(table[key]) for key in ("pixels", "confidence", "accuracy"))
+    return float(calibration_error(np.stack([pixels, *np.nan_to_num(pixels * [confidence, accuracy])], -1)))
 
 
 def _together(parts: Sequence[Content]) -> Content:
@@ -121,8 +145,8 @@ def _about(folds: int) -> str:
     why = f", because {shared}" if shared else ""
     return (
         f"the {folds} folds of each level and seed are put together: every image is judged by the model that was not "
-        "trained on it, and levels are paired by image, fold and seed; scores that are no sums of pixels are means "
-        "over folds. Intervals are about new images like these, and new seeds where there are several: what other "
-        f"training images would change is not in them, and cannot be learnt from folds{why} (Nadeau and Bengio 2003; "
-        "Bengio and Grandvalet 2004)"
+        "trained on it, and levels are paired by image, fold and seed; scores that do not follow from pixels counted "
+        "together are means over folds. Intervals are about new images like these, and new seeds where there are "
+        f"several: what other training images would change is not in them, and cannot be learnt from folds{why} "
+        "(Nadeau and Bengio 2003; Bengio and Grandvalet 2004)"
     )

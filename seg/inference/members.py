@@ -197,6 +197,12 @@ def _check_alike(first: Trained, member: Trained) -> None:
             f"checkpoint: expected members that give probabilities, got '{member.path}', which was exported with "
             "argmax=true; export it without, or leave it out"
         )
+    damaged = [name for name, value in member.model.state_dict().items() if not value.isfinite().all()]
+    if damaged:  # of several members, nobody would see whose pixels these are
+        raise ValueError(
+            f"checkpoint: expected finite weights of each member, got NaN or infinity in {damaged[0]} of "
+            f"'{member.path}'; leave it out, or give another checkpoint"
+        )
     for what, told in (
         ("the classes", lambda one: ", ".join(one.labels.names)),
         ("images that are read", lambda one: f"with {one.reading.text()}"),

@@ -138,7 +138,7 @@ def fit(
     track: Track[Any] = lambda items, *_: items,
     stepped: Callable[[int], None] = lambda done: None,
 ) -> Evaluation | None:
-    """Train until ``options.epochs`` or ``options.steps`` are done, ``options.patience`` is at its end, or it is given up.
+    """Train until ``options.epochs`` or ``options.steps`` are done, or ``options.patience`` is at its end.
 
     Args:
         state: where to begin; moves on.
@@ -146,8 +146,8 @@ def fit(
         validate: evaluates the state's model.
         watcher: is told of every epoch, and saves.
         stop: asked after every step and every validation; True saves and ends the run.
-        give_up: asked after every epoch but the last, when the watcher has been told of it; True ends the training there,
-            and the run is complete.
+        give_up: asked after every epoch but the last, when the watcher has been told of it; True ends the training as
+            if these were all epochs.
         stepped: called with the steps of the run that are done, after each.
 
     Returns:

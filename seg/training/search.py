@@ -184,10 +184,9 @@ def _found(record: runs.RunRecord) -> dict[str, Any]:
 def _told(record: runs.RunRecord) -> str:
     """Say what a trial came to."""
     found = _found(record)
-    metric = record.catalogue.get(found["monitor"])
-    score = "-" if found["score"] is None else f"{found['score']:.4g}"
-    shown = f"{metric.title} {metric.shown(found['score'])}" if metric else f"{found['monitor']} {score}"
-    return shown + f", given up after {found['epochs']} of {_planned(record)} epochs" * found["pruned"]
+    metric, score = record.catalogue.get(found["monitor"]), found["score"]
+    shown = f"{metric.title} {metric.shown(score)}" if metric else f"{found['monitor']} {score}"
+    return f"{shown}, given up after {found['epochs']} of {_planned(record)} epochs" if found["pruned"] else shown
 
 
 def _short(value: Any) -> str:

@@ -4,6 +4,7 @@ python -m pytest tests/compare/test_folds.py
 """
 
 import csv
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,3 +109,25 @@ def test_folds_on_a_test_set_are_runs_of_their_own(root: Path) -> None:
         (folder / runs.TEST / runs.LAST).unlink()
     with pytest.raises(ValueError, match=r"axis: expected runs that differ in one thing, got 2 .*data.fold: 0, 1, 2"):
         read_study(root)
+
+
+def test_the_calibration_error_is_that_of_all_pixels(root: Path) -> None:
+    """Of folds that err to either side the means would say more than there is."""
+    tables = [
+        {"pixels": [100, 0, 300], "confidence": [0.2, None, 0.9], "accuracy": [0.4, None, 0.8]},
+        {"pixels": [100, 50, 100], "confidence": [0.4, 0.5, 0.9], "accuracy": [0.2, 0.5, 1.0]},
+        {"pixels": [0, 50, 100], "confidence": [None, 0.6, 0.7], "accuracy": [None, 0.5, 0.8]},
+    ]
+    for number, table in enumerate(tables):
+        data = {"ece": 0.3, "reliability": table, "checkpoint": "last.pt"}
+        for level, seed in (("dice", 0), ("focal", 0)):
+            (root / f"{level}-{seed}-{number}" / runs.EVALUATION).write_text(json.dumps(data))
+    entries = {entry.folder.name: entry for level in read_study(root).levels for entry in level.entries}
+    ours = entries["dice-0-0"]
+    expected = (abs(60 - 60) + abs(55 - 50) + abs(430 - 420)) / 800
+    assert ours.scores["ece"] == pytest.approx(expected)
+    assert ours.judged is not None
+    assert ours.judged["reliability"]["pixels"] == [200, 100, 500]
+    assert ours.judged["reliability"]["confidence"] == pytest.approx([0.3, 0.55, 0.86])
+    assert entries["dice-1-0"].judged is not None
+    assert "reliability" not in entries["dice-1-0"].judged

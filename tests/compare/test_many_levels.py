@@ -17,6 +17,7 @@ from seg.compare.overview import answer as answer_over
 from seg.compare.overview import look_over
 from seg.compare.statistics import compare
 from seg.compare.study import read_studies, read_study
+from seg.compare.write import compare_study
 from seg.report.figure import as_numbers, beside, saved_figure, scale_numbers
 
 
@@ -204,3 +205,40 @@ def test_classes_of_any_name(tmp_path: Path, script: Script) -> None:
         result = script("seg-compare", f"metric=iou.{name}", "runs=runs", "destination=out", "draws=200")
         assert result.returncode == 0, result.stderr
         assert f"IoU of {name}" in result.stdout
+
+
+def test_pairs_with_the_reference_alone_are_fewer(tmp_path: Path, script: Script) -> None:
+    """By one word, in place of 10 pairs 4, each with a smaller p; the report and its files say so."""
+    for level, better in {"a": 0.0, "b": 0.01, "c": 0.02, "d": 0.03, "e": 0.1}.items():
+        for seed in range(3):
+            write_run(tmp_path / f"runs/{level}-{seed}", level, seed, better=better)
+    p, told = {}, {}
+    for pairs in ("all", "reference"):
+        result = script("seg-compare", runs="runs", destination=pairs, draws=100, reference="c", pairs=pairs)
+        assert result.returncode == 0, result.stderr
+        found = json.loads((tmp_path / pairs / "statistics.json").read_text())
+        told[pairs] = found["reference"]
+        p[pairs] = {frozenset((pair["a"], pair["b"])): pair["p_verdict"] for pair in found["pairs"]}
+    assert told == {"all": None, "reference": "c"}
+    assert (len(p["all"]), len(p["reference"])) == (10, 4)
+    assert all(value <= p["all"][pair] for pair, value in p["reference"].items())
+    assert sum(p["reference"].values()) < sum(p["all"][pair] for pair in p["reference"])
+    assert "Pairs with 'c' alone are judged, 4 instead of 10" in result.stdout
+    study = read_study(tmp_path / "runs")
+    options = {"group": None, "rope": None, "draws": 100, "seed": 0}
+    known = compare_study(study, "miou", reference="c", **options)  # type: ignore[arg-type]
+    assert {frozenset((pair.a, pair.b)): pair.p_verdict for pair in known.pairs} == pytest.approx(p["reference"])
+    assert (
+        known.pairs == compare({level.name: level.sample() for level in study.levels}, reference="c", draws=100).pairs
+    )
+    fails(
+        script("seg-compare", runs="runs", destination="out", pairs="reference"),
+        2,
+        "pairs: expected reference=LEVEL beside pairs=reference, got none; name the level before you look",
+    )
+    fails(script("seg-compare", runs="runs", destination="out", pairs="some"), 2, "pairs: expected all or reference")
+    fails(
+        script("seg-compare", runs="runs", destination="out", pairs="reference", reference="x"),
+        2,
+        "reference: expected one of a, b, c, d, e, got 'x'; choose a level",
+    )

@@ -260,3 +260,19 @@ def test_the_ranking_is_held_against_the_metric_that_is_compared(tmp_path: Path)
     assert "with the ranking by calibration error by image" in words.text
     assert [row[0] for row in table.rows][:2] == ["calibration error by image", "mIoU"]
     assert re.match(r"a \(\d+\.\d\), b", table.rows[0][2])
+
+
+def test_a_bracket_of_a_reference_joins_what_is_not_told_apart_from_it(tmp_path: Path) -> None:
+    """Of two other levels nothing is known, so that no bracket joins them without it."""
+    runs = {"a": {0: 0.0, 1: 0.001}, "b": {0: 0.0, 1: -0.001}, "c": {0: 0.0, 1: 0.0}, "d": {0: 0.3, 1: 0.3}}
+    study, found = made(tmp_path / "runs", runs, reference="c")
+    said = {pair.a: pair.verdict for pair in found.pairs}
+    assert (said["a"], said["b"], said["d"]) == ("inconclusive", "inconclusive", "better")
+    (group,) = brackets(found)
+    assert set(group) == {"a", "b", "c"}
+    assert brackets(replace(found, pairs=tuple(replace(pair, verdict="better") for pair in found.pairs))) == []
+    write_report(tmp_path, study, found, "c")
+    text = (tmp_path / "report.md").read_text()
+    assert "A bracket joins c and the levels that it is not told apart from." in text
+    assert "a bracket joins `c` and the levels" in text
+    assert "Pairs with `c` alone are judged, 3 instead of 6: of two other levels nothing is said" in text

@@ -202,3 +202,15 @@ def test_members_with_other_heads_sizes_or_outputs_are_refused(
         ValueError, match=r"expected members that give probabilities, got '.*m1.pt', which was exported"
     ):
         seg.inference.members.together([first, replace(second, certain=True)])
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_member_with_damaged_weights_is_named(number: int, tmp_path: Path) -> None:
+    files = write_members(tmp_path, 2)
+    state = torch.load(files[number], weights_only=True)
+    name = next(name for name, value in state["model"].items() if value.is_floating_point() and value.dim() == 4)
+    state["model"][name][0, 0, 0, 0] = np.nan
+    torch.save(state, files[number])
+    message = rf"expected finite weights of each member, got NaN or infinity in {name} of '.*m{number}.pt'; leave it"
+    with pytest.raises(ValueError, match=message):
+        load(files, "cpu")

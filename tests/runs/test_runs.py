@@ -222,3 +222,17 @@ def test_a_run_folder_is_held_by_one_process(tmp_path: Path) -> None:
         other.kill()
     with runs.opened(tmp_path, CONFIG, ENVIRONMENT):  # however it ended
         assert runs.read(tmp_path).config == CONFIG
+
+
+def test_pruning_is_a_setting_of_tuned_runs_alone(folder: Path) -> None:
+    """Runs of versions that did not know it go on; those that were tuned then were tuned without."""
+    tuned = {**CONFIG, "tune": {"trials": 4}}
+    for path, config in ((folder, CONFIG), (folder.with_name("tuned"), tuned)):
+        with runs.opened(path, config, {"choices": {}}, {"train": [], "val": []}):
+            (path / runs.LAST).touch()
+    assert not runs.is_complete(folder, {**CONFIG, "tune": {"trials": 0, "prune": True}})
+    assert not runs.is_complete(folder.with_name("tuned"), {**CONFIG, "tune": {"trials": 4, "prune": False}})
+    with pytest.raises(ValueError, match=r"another configuration \(tune.prune: False -> True\)"):
+        runs.is_complete(folder.with_name("tuned"), {**CONFIG, "tune": {"trials": 4, "prune": True}})
+    told = [runs.settings({**CONFIG, "tune": {"trials": 0, "prune": prune}}) for prune in (True, False)]
+    assert told[0] == told[1] == runs.settings({**CONFIG, "tune": {"trials": 0}})

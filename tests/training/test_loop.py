@@ -98,7 +98,9 @@ class Experiment:
         self.bad.append(([index for batch in batches for index in batch.index.tolist()], skipped))
         return f"with the images {self.bad[-1][0]}"
 
-    def fit(self, stop: Callable[[], bool] = lambda: False) -> "Experiment":
+    def fit(
+        self, stop: Callable[[], bool] = lambda: False, give_up: Callable[[], bool] = lambda: False
+    ) -> "Experiment":
         training.fit(
             self.state,
             self.loader,
@@ -107,6 +109,7 @@ class Experiment:
             validate=self.validate,
             watcher=self,
             stop=stop,
+            give_up=give_up,
         )
         return self
 
@@ -448,6 +451,21 @@ def test_a_run_of_steps(folder: Path) -> None:
     assert ["val_miou" in line for line in experiment.lines] == [False, False, True]
     assert FitOptions(steps=7).length(3) == (3, 7)
     assert FitOptions(epochs=2).length(3) == (2, 6)
+
+
+def test_a_run_that_is_given_up_is_complete(folder: Path) -> None:
+    """It is asked after every epoch but the last, when that stands in the log, and never goes on."""
+    experiment = Experiment(folder, options=FitOptions(epochs=4, validate_every=3))
+    asked: list[int] = []
+    experiment.fit(give_up=lambda: bool(asked.append(len(experiment.lines))) or len(asked) == 2)
+    assert asked == [1, 2]
+    assert experiment.state.position.stopped
+    assert torch.load(folder / "last.pt", weights_only=True)["position"]["stopped"]
+    assert experiment.fit().state.position.epoch == 2
+    whole = Experiment(folder, options=FitOptions(epochs=2))
+    whole.fit(give_up=lambda: bool(asked.append(len(whole.lines))))
+    assert asked == [1, 2, 1]
+    assert not whole.state.position.stopped
 
 
 def test_patience_and_other_scores(folder: Path) -> None:
