@@ -117,18 +117,19 @@ def _means(folds: Sequence[Entry]) -> dict[str, Any]:
 
 def _calibration(folds: Sequence[Entry], error: str) -> dict[str, Any] | None:
     """Return the table of a calibration error over the pixels of all folds; None where one has none, or other bins."""
-    tables = [(entry.judged or {}).get(_CALIBRATION[error]) for entry in folds]
-    if None in tables or len({len(table["pixels"]) for table in tables}) > 1:
+    tables = [table for entry in folds if (table := (entry.judged or {}).get(_CALIBRATION[error]))]
+    if len(tables) < len(folds) or len({len(table["pixels"]) for table in tables}) > 1:
         return None
-    pixels, *means = (np.array([table[k] for table in tables], float) for k in ("pixels", "confidence", "accuracy"))
+    keys = "pixels", "confidence", "accuracy"
+    pixels, *means = (np.array([table[key] for table in tables], np.float64) for key in keys)
     confidence, accuracy = (ratio(np.nansum(pixels * part, axis=0), pixels.sum(0)) for part in means)
     return {"pixels": pixels.sum(0).tolist(), "confidence": confidence.tolist(), "accuracy": accuracy.tolist()}
 
 
 def _error(table: Mapping[str, Any]) -> float:
     """Return the calibration error of a table."""
-    pixels, confidence, accuracy = (np.array(table[key]) for key in ("pixels", "confidence", "accuracy"))
-    return float(calibration_error(np.stack([pixels, *np.nan_to_num(pixels * [confidence, accuracy])], -1)))
+    pixels, *means = (np.array(table[key], np.float64) for key in ("pixels", "confidence", "accuracy"))
+    return float(calibration_error(np.stack([pixels, *(np.nan_to_num(pixels * part) for part in means)], -1)))
 
 
 def _together(parts: Sequence[Content]) -> Content:

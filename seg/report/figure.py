@@ -124,17 +124,19 @@ def saved_figure(
     from matplotlib.figure import Figure
 
     with _plain_text():
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, dpi=120, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure.subplots(2, columns, squeeze=False) if columns else figure.subplots()
         _make_room(figure)
+        # Laid out once for all files. What is kept is widened by a label that the layout does not count, such as a long
+        # one of an axis.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        kept = figure.get_tightbbox().padded(0.08)
         for ending in endings:
             with whole(folder / f"{name}.{ending}") as temporary:
                 undated = {"Date": None} if ending == "svg" else None
-                # "tight" widens the picture by a label that the layout does not count, such as a long one of an axis
-                figure.savefig(
-                    temporary, format=ending, dpi=120, bbox_inches="tight", pad_inches=0.08, metadata=undated
-                )
+                figure.savefig(temporary, format=ending, dpi="figure", bbox_inches=kept, metadata=undated)
 
 
 @contextmanager

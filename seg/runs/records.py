@@ -1,14 +1,16 @@
 """The files of a run folder, by name, and how they are read."""
 
 import csv
+import io
 import json
 import math
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import yaml
@@ -16,6 +18,9 @@ from numpy.typing import NDArray
 
 from seg.files import read_file
 from seg.metrics.catalogue import Metric, catalogue_of
+
+if TYPE_CHECKING:
+    import _csv
 
 CONFIG, ENVIRONMENT, EPOCHS = "config.yaml", "environment.json", "metrics.jsonl"
 LAST, BEST, PER_IMAGE, DONE = "last.pt", "best.pt", "per_image.csv", "done.json"
@@ -156,17 +161,17 @@ def read_per_image(path: str | os.PathLike[str]) -> PerImage:
     Raises:
         ValueError: no such file, other columns, or not every class once for every image.
     """
-    rows = [row for _, row in _rows(Path(path), COLUMNS)]
-    names = [[row[column] for row in rows] for column in (0, 1)]
+    *names, intersection, prediction, target = _columns(Path(path), COLUMNS)
     images, classes = (tuple(dict.fromkeys(column)) for column in names)
     wanted = [[image for image in images for _ in classes], list(classes) * len(images)]
-    if not rows or names != wanted:
+    if not names[0] or names != wanted:
         raise ValueError(
             f"run: expected each of {len(classes)} classes once for each of {len(images)} images in '{path}', got "
-            f"{len(rows)} rows; the file was edited or cut short"
+            f"{len(names[0])} rows; the file was edited or cut short"
         )
     try:
-        counts = np.array([[*map(int, row[2:])] for row in rows], np.int64).reshape(len(images), len(classes), 3)
+        numbers = [[*map(int, column)] for column in (intersection, prediction, target)]
+        counts = np.array(numbers, np.int64).T.reshape(len(images), len(classes), 3)
     except ValueError as error:
         raise ValueError(f"run: expected whole numbers of pixels in '{path}', got something else ({error})") from None
     return PerImage(images, classes, counts)
@@ -206,14 +211,36 @@ def read_pairs(path: Path) -> list[tuple[str, ...]]:
 
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a table below its header, each with the number of its last line."""
+    with _opened(path, columns) as (rows, _):
+        for row in rows:
+            yield rows.line_num, row
+
+
+def _columns(path: Path, columns: Sequence[str]) -> list[list[str]]:
+    """Return the columns of a table; a cell that a row lacks is empty.
+
+    Without quotes it is split at once, in half the time: a comparison reads hundreds of such tables.
+    """
+    with _opened(path, columns) as (_, file):
+        text, number = file.read(), len(columns)
+    lines = text.removesuffix("\n").split("\n")
+    if '"' not in text and {line.count(",") for line in lines} == {number - 1}:
+        cells = ",".join(lines).split(",")
+        return [cells[column::number] for column in range(number)]
+    rows = csv.reader(io.StringIO(text, newline=""))
+    return [*map(list, zip(*((*row, *[""] * number)[:number] for row in rows), strict=True))] or [[]] * number
+
+
+@contextmanager
+def _opened(path: Path, columns: Sequence[str]) -> "Iterator[tuple[_csv.Reader, TextIO]]":
+    """Open a table below its header, to be read row by row, or as a text."""
     if not path.is_file():
         raise ValueError(f"run: expected a file, got '{path}'; a run writes it when it is complete")
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = csv.reader(file)
         if tuple(header := next(rows, ["nothing"])) != columns:
             raise ValueError(f"run: expected the columns {','.join(columns)} in '{path}', got {','.join(header)}")
-        for row in rows:
-            yield rows.line_num, row
+        yield rows, file
 
 
 _REFERENCES = 20

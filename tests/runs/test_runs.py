@@ -236,3 +236,15 @@ def test_pruning_is_a_setting_of_tuned_runs_alone(folder: Path) -> None:
         runs.is_complete(folder.with_name("tuned"), {**CONFIG, "tune": {"trials": 4, "prune": True}})
     told = [runs.settings({**CONFIG, "tune": {"trials": 0, "prune": prune}}) for prune in (True, False)]
     assert told[0] == told[1] == runs.settings({**CONFIG, "tune": {"trials": 0}})
+
+
+@pytest.mark.parametrize(
+    "names", [["a", "b"], ["a,b", 'say "a"'], ["a\u2028b", "a\x0cb"], ["a\rb", "c"], ["a\nb", "ü"]]
+)
+def test_names_of_any_kind_come_back(tmp_path: Path, names: list[str]) -> None:
+    """Tables without quotes are read by a way of their own."""
+    counts = np.arange(12).reshape(2, 2, 3)
+    runs.write_per_image(tmp_path / "a.csv", names, ["sky", "sea"], counts)
+    table = runs.read_per_image(tmp_path / "a.csv")
+    assert (table.images, table.classes) == (tuple(names), ("sky", "sea"))
+    np.testing.assert_array_equal(table.counts, counts)
