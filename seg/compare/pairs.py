@@ -19,6 +19,8 @@ from seg.compare.variance import Interval, Scatter, VarianceParts, difference_pa
 Floats = NDArray[np.float64]
 Names = tuple[str, str]
 
+CHANCE = 0.05
+"""Of any false verdict, of all pairs and looks together."""
 ENOUGH = 10
 """Seeds from which on intervals are about new seeds too, and a pair is judged by its own scatter alone."""
 
@@ -105,7 +107,7 @@ class Judge:
         for pair in names:
             seeds = len(set.intersection(*(set(self.levels[name].sample.seeds) for name in pair)))
             share = 1.0 if self.looks is None else self.looks.share(min(seeds, self.looks.most))
-            found.append(self._with_images(self._claimed(pair, self.levels, known, among, share)[0]))
+            found.append(self._with_images(self._claimed(pair, self.levels, known, among, share)))
         return found
 
     def _at_looks(self, names: Sequence[Names], looks: Looks) -> dict[Names, PairResult]:
@@ -114,11 +116,16 @@ class Judge:
         found = {pair: self._before(pair, looks) for pair in names}
         for number in looks.numbers[: max(len(seeds) - looks.first + 1, 0)]:
             there = {name: level.among(seeds[:number]) for name, level in self.levels.items()}
-            late = {name for name, level in there.items() if seeds[number - 1] not in level.sample.seeds}
+            late, next_late = (
+                {name for name, level in self.levels.items() if not {*some} <= {*level.sample.seeds}}
+                for some in (seeds[number - 1 : number], seeds[number : number + 1])
+            )
             open_ones = [pair for pair in names if found[pair].verdict == OPEN]
             now = [pair for pair in open_ones if not late & {*pair}]
-            judged = self._look(now, there, len(names), looks, number, settled=len(names) - len(open_ones))
-            found |= dict(zip(now, judged, strict=True))
+            last = [
+                pair for pair in now if number + 1 not in looks.numbers or number == len(seeds) or next_late & {*pair}
+            ]
+            found |= self._look(now, last, there, len(names), looks, number, settled=len(names) - len(open_ones))
         return found
 
     def _before(self, pair: Names, looks: Looks) -> PairResult:
@@ -128,18 +135,35 @@ class Judge:
         return replace(known, verdict=OPEN, p_verdict=1.0, more_seeds=max(missing, 1))
 
     def _look(
-        self, now: Sequence[Names], levels: Mapping[str, Scored], pairs: int, looks: Looks, seeds: int, settled: int
-    ) -> Iterator[PairResult]:
-        """Yield pairs that are open, with the verdicts of one look.
+        self,
+        now: Sequence[Names],
+        last: Sequence[Names],
+        levels: Mapping[str, Scored],
+        pairs: int,
+        looks: Looks,
+        seeds: int,
+        settled: int,
+    ) -> dict[Names, PairResult]:
+        """Return the pairs that one look settles, and those that are open and that no further look is about.
 
         Args:
+            now: the open pairs that it is about.
+            last: those of them that no further look is about.
             pairs: in all.
             settled: how many of them were before.
         """
-        known = self._scatter(levels) if now else None
-        each = [self._claimed(pair, levels, known, pairs, looks.share(seeds)) for pair in now]
-        last = looks.share(looks.most)
-        yield from verdicts(each, self.steps[settled:], self.sign, self.rope, last)
+        if not now:
+            return {}
+        known = self._scatter(levels)
+        claims = [self._claim(pair, levels, known, pairs, looks.share(seeds)) for pair in now]
+        adjusted_p, left = holding([p for _, p, _ in claims], self.steps[settled:])
+        found = {}
+        for pair, (claim, _, parts), p in zip(now, claims, adjusted_p, strict=True):
+            if p < CHANCE or pair in last:
+                result = self._pair(pair, levels, known and known.of_pair(pair, pairs, 1.0))
+                result = replace(result, verdict=claim)
+                found[pair] = told(result, parts, p, left, self.sign, self.rope, looks.share(looks.most))
+        return found
 
     def _scatter(self, levels: Mapping[str, Scored]) -> Together | None:
         several = {name: level for name, level in levels.items() if len(level.sample.seeds) > 1}
@@ -147,18 +171,23 @@ class Judge:
 
     def _claimed(
         self, names: Names, levels: Mapping[str, Scored], known: Together | None, pairs: int, share: float
-    ) -> tuple[PairResult, VarianceParts]:
-        """Return a pair with what it speaks for most and its p, over the share of the 5 % that may be spent on it.
-
-        And the variance by which that was found: claims are made farther out where the share is small, and another t
-        distribution fits there what all levels say.
-        """
+    ) -> PairResult:
+        """Return a pair with what it speaks for most, and its p, over the share of the 5 % that may be spent on it."""
         result = self._pair(names, levels, known and known.of_pair(names, pairs, 1.0))
-        parts = result.variance
-        if 0 < share < 1:
-            parts = self._difference(names, levels, known and known.of_pair(names, pairs, share))[2]
-        claim, p = strongest(self.sign * result.difference, parts, self.rope)
-        return replace(result, verdict=claim, p_verdict=min(p / share, 1.0) if share else 1.0), parts
+        claim, p, _ = self._claim(names, levels, known, pairs, share)
+        return replace(result, verdict=claim, p_verdict=p)
+
+    def _claim(
+        self, names: Names, levels: Mapping[str, Scored], known: Together | None, pairs: int, share: float
+    ) -> tuple[str, float, VarianceParts]:
+        """Return what a pair speaks for most, its p over the share of the 5 % that may be spent, and its variance.
+
+        Claims are made farther out where the share is small, and another t distribution fits there what all levels say.
+        """
+        scatter = known and known.of_pair(names, pairs, share or 1.0)
+        _, difference, parts = self._difference(names, levels, scatter)
+        claim, p = strongest(self.sign * difference, parts, self.rope)
+        return claim, min(p / share, 1.0) if share else 1.0, parts
 
     def _difference(
         self, names: Names, levels: Mapping[str, Scored], scatter: Scatter | None
@@ -204,39 +233,46 @@ class Judge:
         return replace(pair, **image_test(self.sign * (self.by_image[pair.a] - self.by_image[pair.b])))
 
 
-def verdicts(
-    claimed: Sequence[tuple[PairResult, VarianceParts]],
-    steps: Sequence[int],
-    sign: int,
-    rope: float,
-    share: float = 1.0,
-) -> Iterator[PairResult]:
-    """Yield pairs whose p values were of each alone, adjusted for one another, and what would settle the open ones.
+def holding(p: Sequence[float], steps: Sequence[int]) -> tuple[list[float], int]:
+    """Adjust p values of pairs for one another; return them, and how many pairs may be equal beside the next verdict.
 
     Args:
-        claimed: each with the variance by which it is judged.
         steps: see `seg.compare.multiplicity.adjusted`; of the first ones there are as many as pairs.
+    """
+    found = adjusted(p, steps[: len(p)])
+    return found, steps[min(sum(each < CHANCE for each in found), len(p) - 1)]
+
+
+def told(
+    pair: PairResult, parts: VarianceParts, p: float, left: int, sign: int, rope: float, share: float = 1.0
+) -> PairResult:
+    """Return a pair with its adjusted p, and, if that leaves it open, what would settle it.
+
+    Args:
+        parts: the variance by which it is judged.
+        left: so many pairs may be equal beside the next verdict.
         share: of the 5 %, which may be spent on verdicts to come.
     """
-    verdict_p = adjusted([pair.p_verdict for pair, _ in claimed], steps[: len(claimed)])
-    settled = sum(p < 0.05 for p in verdict_p)
-    for (pair, parts), p in zip(claimed, verdict_p, strict=True):
-        if p < 0.05:
-            yield replace(pair, p_verdict=p)
-            continue
-        level = 1 - 0.05 * share / steps[settled]
-        seeds, images = more_needed(sign * pair.difference, parts, rope, level=level)
-        yield replace(pair, verdict=OPEN, p_verdict=p, more_seeds=seeds, more_images=images)
+    if p < CHANCE:
+        return replace(pair, p_verdict=p)
+    seeds, images = more_needed(sign * pair.difference, parts, rope, level=1 - CHANCE * share / left)
+    return replace(pair, verdict=OPEN, p_verdict=p, more_seeds=seeds, more_images=images)
 
 
 def adjust_for_multiplicity(
     pairs: Sequence[PairResult], steps: Sequence[int], sign: int, rope: float, share: float = 1.0
 ) -> Iterator[PairResult]:
-    """Yield the pairs with p values that are adjusted for one another, and what follows from them; see `verdicts`."""
+    """Yield pairs whose p values were of each alone, adjusted for one another, and what follows from them.
+
+    Args:
+        steps, share: see `holding` and `told`.
+    """
+    if not pairs:
+        return
     images_p = adjusted([pair.p_holm for pair in pairs], holm_steps(len(pairs)))
-    judged = verdicts([(pair, pair.variance) for pair in pairs], steps, sign, rope, share)
-    for pair, p_holm in zip(judged, images_p, strict=True):
-        yield replace(pair, p_holm=p_holm)
+    verdict_p, left = holding([pair.p_verdict for pair in pairs], steps)
+    for pair, p, p_holm in zip(pairs, verdict_p, images_p, strict=True):
+        yield replace(told(pair, pair.variance, p, left, sign, rope, share), p_holm=p_holm)
 
 
 def intervals(center: float, parts: VarianceParts, seeds: int) -> tuple[Interval, str, Interval | None]:
