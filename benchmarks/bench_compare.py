@@ -1,8 +1,9 @@
-"""Statistics of a large comparison: 20 levels x 5 seeds x 1000 images x 19 classes, on one core, checked while timed.
+"""Statistics of a large comparison: 20 levels x 10 seeds x 1000 images x 19 classes, on one core, checked while timed.
 
 nice -n 10 python benchmarks/bench_compare.py [ROUNDS]
 
-Then the same runs as folders, by the command: reading, statistics, report.
+Also at eight looks, as of a sweep ``until=settled``. Then half of the runs as folders, by the command: reading,
+statistics, report.
 
 Beside it the usual way: a bootstrap of 10,000 draws, as matrix products for all runs at once (the fastest way that we
 know), of which the standard errors must agree.
@@ -33,12 +34,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from made_runs import write_run
 from made_scores import World, miou
 
+from seg.compare.looks import Looks
 from seg.compare.scores import LevelScores
 from seg.compare.statistics import compare
 from seg.metrics.scores import scores_of
 
 RESULTS = Path(__file__).parent / "results"
-LEVELS, SEEDS, IMAGES, CLASSES, DRAWS = 20, 5, 1000, 19, 10_000
+LEVELS, SEEDS, IMAGES, CLASSES, DRAWS = 20, 10, 1000, 19, 10_000
+FOLDERS = 5
+"""Seeds of each level whose runs are read as folders."""
 
 
 def made() -> dict[str, LevelScores]:
@@ -69,7 +73,8 @@ def timed(way: Callable[[], Any]) -> tuple[float, float, Any]:
 
 
 def whole_command(samples: dict[str, LevelScores]) -> tuple[float, float, float]:
-    """Seconds, seconds of the processor and peak megabytes of ``seg-compare`` on 100 run folders."""
+    """Seconds, seconds of the processor and peak megabytes of ``seg-compare`` on run folders of the first seeds."""
+    samples = {name: LevelScores(each.seeds[:FOLDERS], each.counts[:FOLDERS]) for name, each in samples.items()}
     classes = tuple(f"class {i:02}" for i in range(CLASSES))
     with tempfile.TemporaryDirectory() as folder:
         for name, sample in samples.items():
@@ -107,13 +112,15 @@ def main() -> None:
             assert len(found.pairs) == LEVELS * (LEVELS - 1) // 2
             if metric == "miou":
                 whole = found
+        *ours, _ = timed(lambda: compare(samples, looks=Looks(3, SEEDS), draws=DRAWS))
+        times.setdefault("all statistics of miou at eight looks", []).append((ours[0], ours[1]))
         *theirs, errors = timed(lambda: bootstrap(samples))
         times.setdefault(f"bootstrap of {DRAWS} draws, standard errors alone", []).append((theirs[0], theirs[1]))
     for level, error, sample in zip(whole.levels, errors, samples.values(), strict=True):
         assert np.isclose(level.mean, np.mean([scores_of(each.sum(0)).miou for each in sample.counts]), rtol=1e-12)
         assert np.isclose(level.variance.error(new_seeds=False), error, rtol=0.05)
     seconds, processor, memory = whole_command(samples)
-    name = f"`seg-compare` on {LEVELS * SEEDS} run folders, once, peak memory {memory:.0f} MB"
+    name = f"`seg-compare` on {LEVELS * FOLDERS} run folders, once, peak memory {memory:.0f} MB"
     times[name] = [(seconds, processor)]
     write(times, rounds, before, peak)
 
