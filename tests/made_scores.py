@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from seg.compare.looks import Looks
+from seg.compare.multiplicity import shaffer_steps
+from seg.compare.pairs import Judge
+from seg.compare.scores import LevelScores, Scored
 from seg.metrics.scores import mean, ratio
 
 Floats = NDArray[np.float64]
@@ -100,3 +104,21 @@ WORLDS = {
     "rare classes": World(presence=(1.0, 1.0, 1.0, 0.9, 0.8, 0.6, 0.1, 0.06, 0.05, 0.05)),
     "seeds do nothing": World(seed=0.0, seed_class=0.0),
 }
+
+
+def levels_of(scores: Floats) -> dict[str, Scored]:
+    """Levels a, b, ... with these scores (L, S), on images that do nothing; NaN where a level has no such seed."""
+    levels = {}
+    for name, row in zip("abcdefghijkl", scores, strict=False):
+        seeds = np.flatnonzero(~np.isnan(row))
+        own, counts = row[seeds], np.ones((len(seeds), 50, 1, 3), np.int64)
+        without = np.zeros((50, 1)) + own
+        sample = LevelScores(tuple(seeds.tolist()), counts)
+        levels[name] = Scored(sample, own, without, own[:, None], without[..., None])
+    return levels
+
+
+def judge(scores: Floats, looks: Looks | None, rope: float = 0.0) -> Judge:
+    """What judges their pairs."""
+    levels = levels_of(scores)
+    return Judge(levels, dict.fromkeys(levels, np.zeros(50)), shaffer_steps(len(levels)), 1, rope, looks)

@@ -8,33 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_scores import judge
 
 from seg.compare.looks import Design, Looks, designs_of, one_after_the_other
 from seg.compare.multiplicity import shaffer_steps
-from seg.compare.pairs import OPEN, Judge
+from seg.compare.pairs import OPEN
 from seg.compare.rounds import may_settle
 from seg.compare.scatter import _Alike, _given, contrasts, seed_interaction
-from seg.compare.scores import LevelScores, Scored
+from seg.compare.scores import LevelScores
 from seg.compare.statistics import compare
 from seg.compare.variance import difference_parts, strongest
 from seg.runs.budget import Spending
-
-
-def scored(scores: np.ndarray) -> dict[str, Scored]:
-    """Levels a, b, ... with these scores (L, S), on images that do nothing; NaN where a level has no such seed."""
-    levels = {}
-    for name, row in zip("abcdefghijkl", scores, strict=False):
-        seeds = np.flatnonzero(~np.isnan(row))
-        own, counts = row[seeds], np.ones((len(seeds), 50, 1, 3), np.int64)
-        without = np.zeros((50, 1)) + own
-        sample = LevelScores(tuple(seeds.tolist()), counts)
-        levels[name] = Scored(sample, own, without, own[:, None], without[..., None])
-    return levels
-
-
-def judge(scores: np.ndarray, looks: Looks | None, rope: float = 0.0) -> Judge:
-    levels = scored(scores)
-    return Judge(levels, dict.fromkeys(levels, np.zeros(50)), shaffer_steps(len(levels)), 1, rope, looks)
 
 
 def judged(scores: np.ndarray, looks: Looks | None, rope: float = 0.0) -> dict[tuple[str, str], tuple[str, int, float]]:
