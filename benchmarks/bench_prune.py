@@ -5,9 +5,9 @@ seg-train data=synthetic experiment=embedded data.render.train=64 data.render.va
     tune.prune=false tune.space=["optimizer.lr=tag(log,interval(1e-4,5e-2))"] scheduler=one_cycle runs=RUNS
 python benchmarks/bench_prune.py RUNS [RUNS ...]
 
-The rule of `seg.training.search`, by Optuna's pruner, on the curves of trials that were all trained to their end, in the
-order in which they were, and in a thousand random ones. What a search would propose differs once some are given up;
-that is left out here.
+The rule of `seg.training.search`, by Optuna's pruner, on the curves of trials that were all trained to their end, in
+the order in which they were, and in a thousand random ones. What a search would propose differs once some are given
+up; that is left out here.
 """
 
 import argparse

@@ -2,7 +2,6 @@
 
 import copy
 import logging
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -36,22 +35,17 @@ from seg.training.pace import Budget
 from seg.training.processes import broadcast_from_first, fail_together, is_first, shared_cache
 from seg.training.rehearsal import fix_steps
 from seg.training.replay import replay
-from seg.training.run import Run
+from seg.training.run import GiveUp, Run, never
 from seg.training.start import check_unchanged, first_model, read_data
 from seg.training.state import State
 
 log = logging.getLogger(__name__)
 
 
-def train_one(
-    config: DictConfig,
-    watch: Stopwatch | None = None,
-    give_up: Callable[[Path, int], bool] = lambda folder, epochs: False,
-) -> Path | None:
+def train_one(config: DictConfig, watch: Stopwatch | None = None, give_up: GiveUp = never) -> Path | None:
     """Train as the configuration says, from where the folder stands; return the folder of the complete run.
 
     None on all processes but the first, which alone knows when it is complete. ``fit.minutes`` count by ``watch``.
-    For ``give_up`` see `seg.training.run.Run`.
     """
     watch = watch or Stopwatch()
     speak(is_first())

@@ -33,7 +33,7 @@ def compare(config: "DictConfig") -> None:
     destination = Path(cfg["destination"])
     write.check_destination(destination)
     options = {key: cfg[key] for key in ("group", "rope", "draws", "seed")}
-    options["reference"] = cfg["reference"] if cfg["pairs"] == "reference" else None
+    options["reference"] = write.only_reference(cfg["pairs"], cfg["reference"])
     root, by, given = cfg["runs"], cfg["by"], {key: cfg[key] for key in ("axis", "metric")}
     studies = {"": read_study(root, **given)} if by is None else read_studies(root, str(by), **given)
     for study in studies.values():
@@ -88,12 +88,6 @@ def _check(cfg: dict[str, Any]) -> None:
     for key in ("runs", "destination", "metric", "axis", "by", "group"):
         if cfg[key] is not None or key not in ("axis", "by", "group"):
             checks.text(key, cfg[key])
-    checks.choice("pairs", cfg["pairs"], ("all", "reference"))
-    if cfg["pairs"] == "reference" and cfg["reference"] is None:
-        raise ValueError(
-            "pairs: expected reference=LEVEL beside pairs=reference, got none; name the level before you look, because "
-            "the best one is known from the runs alone"
-        )
     checks.file("attributes", cfg["attributes"], "a table of the images")
     check_rope(cfg["rope"], cfg["metric"])
 

@@ -2,14 +2,14 @@
 
 Trials are judged on a part of the training images, and are trained on the rest; validation images are never looked at.
 They are runs like others, in ``runs/.tune``, with a seed of their own, so that a search that was cut off goes on where
-it stood: the same trials come out in the same order, those that are complete, or were given up, are not trained again,
-and what is given up follows from their scores alone.
+it stood: the same trials come out in the same order, and those that are complete, or given up, are not trained again.
 """
 
 import hashlib
 import json
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,12 @@ from omegaconf import DictConfig, OmegaConf
 from seg import runs
 from seg.commands.cli import plain
 from seg.commands.sweep import paused
-from seg.training.search import BEST, SEED, GiveUp, TuneOptions, check_apart, search
+from seg.training.search import BEST, SEED, TuneOptions, check_apart, search
 
 log = logging.getLogger(__name__)
 
-Train = Callable[..., Path | None]
-"""Called with the configuration of a run, and ``give_up``."""
 
-
-def tuned(config: DictConfig, train: Train) -> DictConfig:
+def tuned(config: DictConfig, train: Callable[..., Path | None]) -> DictConfig:
     """Return the configuration with the best values that were found for its level; the same one if none are wanted.
 
     Raises:
@@ -43,20 +40,15 @@ def tuned(config: DictConfig, train: Train) -> DictConfig:
         from optuna.trial import Trial  # noqa: F401
     except ModuleNotFoundError:
         raise ValueError("tune.trials: expected optuna, got none; pip install 'seg-toolkit[tune]'") from None
-    settings = {key: value for key, value in runs.settings(cfg).items() if key != "seed"}
-    if not tune.prune:  # a search of an older version, which knew no other, goes on
-        del settings["tune.prune"]
+    free = ("seed",) if tune.prune else ("seed", "tune.prune")  # so searches of versions that lacked it go on
+    settings = {key: value for key, value in runs.settings(cfg).items() if key not in free}
     level = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:10]
     folder = Path(str(config.runs), ".tune", level)
     folder.mkdir(parents=True, exist_ok=True)
-
-    def one(number: int, values: dict[str, Any], give_up: GiveUp) -> Path | None:
-        return train(_trial(config, values, folder, number), give_up=give_up)
-
     with FileLock(folder / ".searching"):  # another process may be at the same level for another seed
         if not (folder / BEST).is_file():
             with paused():
-                search(one, space, tune, folder)
+                search(train, partial(_trial, config, folder), space, tune, folder)
     best = json.loads((folder / BEST).read_text(encoding="utf-8"))
     return _with(config, best["values"])
 
@@ -110,7 +102,7 @@ def _suggestion(override: Any) -> Callable[[Any], Any]:
     raise ValueError
 
 
-def _trial(config: DictConfig, values: dict[str, Any], folder: Path, number: int) -> DictConfig:
+def _trial(config: DictConfig, folder: Path, number: int, values: dict[str, Any]) -> DictConfig:
     """Return the configuration of a trial's run."""
     changed: dict[str, Any] = {
         "runs": str(folder),

@@ -41,6 +41,15 @@ from seg.training.state import Position, State
 log = logging.getLogger(__name__)
 
 
+GiveUp = Callable[[Path, int], bool]
+"""Asked after an epoch, with the folder of a run and the epochs that it would have: whether it ends there."""
+
+
+def never(folder: Path, epochs: int) -> bool:
+    """Give up no run."""
+    return False
+
+
 @dataclass(frozen=True)
 class Run:
     """What a training run is made of.
@@ -54,7 +63,7 @@ class Run:
         make_logger: ``(log_dir, purge_step)`` -> a logger, see `seg.training.trackers`; None without one.
         extend: a run that had ended goes on.
         told: called with (epochs done, epochs) after each.
-        give_up: asked with the folder and the epochs of the whole run after each; True ends it there.
+        give_up: asked after each epoch.
         budget: where ``fit.minutes`` were turned into steps just now.
     """
 
@@ -70,7 +79,7 @@ class Run:
     make_logger: Callable[..., Any] | None = None
     extend: bool = False
     told: Callable[[int, int], None] = lambda epoch, epochs: None
-    give_up: Callable[[Path, int], bool] = lambda folder, epochs: False
+    give_up: GiveUp = never
     budget: Budget | None = None
 
     def reduce(self, tensor: Tensor) -> Tensor:

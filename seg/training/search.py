@@ -14,6 +14,7 @@ from seg import runs
 from seg.files import checks, write_json
 from seg.files.errors import Failed
 from seg.report.console import say
+from seg.training.run import never
 
 SEED = 10_000  # of trials; the runs that are compared begin at 0
 BEST = "best.json"
@@ -22,9 +23,6 @@ STEPS = 1000
 """What optuna calls the steps of a trial: its epochs, as parts of so many of the whole run."""
 FIRST, EARLIEST = 5, STEPS // 2
 """Trials that are trained to their end, whatever they promise, and the step before which none is given up."""
-
-GiveUp = Callable[[Path, int], bool]
-"""Asked after an epoch, with the folder of the run and its number of epochs: whether it ends there."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,8 @@ def goodness(record: runs.RunRecord, scores: Mapping[str, Any]) -> float | None:
 
 
 def search(
-    train: Callable[[int, dict[str, Any], GiveUp], Path | None],
+    train: Callable[..., Path | None],
+    configured: Callable[[int, dict[str, Any]], Any],
     space: Mapping[str, Callable[[Any], Any]],
     tune: TuneOptions,
     folder: Path,
@@ -121,7 +120,8 @@ def search(
     the trials before it had there (`optuna.pruners.MedianPruner`; what was given up does not count).
 
     Args:
-        train: number and values of a trial, and what gives it up -> the folder of its run.
+        train: what is configured, and ``give_up`` (a `GiveUp`) -> the folder of a run.
+        configured: number and values of a trial -> what ``train`` takes.
         space: key -> what asks a trial of optuna for a value.
         folder: for `BEST`.
 
@@ -135,7 +135,7 @@ def search(
 
     def judge(asked: Any) -> float:
         trial, values = Trial(asked), {key: suggest(asked) for key, suggest in space.items()}
-        trained = train(asked.number, values, trial.give_up if tune.prune else lambda folder, epochs: False)
+        trained = train(configured(asked.number, values), give_up=trial.give_up if tune.prune else never)
         assert trained is not None  # there is one process
         record = runs.read(trained)
         told.append({"values": values, **_found(record)})

@@ -10,7 +10,8 @@ import pytest
 
 from seg import runs
 from seg.files.errors import Failed
-from seg.training.search import BEST, EARLIEST, FIRST, STEPS, GiveUp, TuneOptions, search
+from seg.training.run import GiveUp
+from seg.training.search import BEST, EARLIEST, FIRST, STEPS, TuneOptions, search
 
 EPOCHS = 10
 SPACE: dict[str, Callable[[Any], Any]] = {"lr": lambda trial: trial.suggest_float("lr", 0.0, 1.0)}
@@ -34,7 +35,8 @@ class Runs:
         found = 0.3 + 0.5 * (epoch / EPOCHS) - (lr - 0.3) ** 2 + 0.02 * np.sin(40 * lr + epoch)
         return float(found) if self.mode == "max" else -float(found)
 
-    def __call__(self, number: int, values: dict[str, Any], give_up: GiveUp) -> Path:
+    def __call__(self, configured: tuple[int, dict[str, Any]], give_up: GiveUp) -> Path:
+        number, values = configured
         folder = self.folder / f"trial-{number:03}"
         if (folder / runs.DONE).exists():
             return folder
@@ -57,7 +59,7 @@ class Runs:
         return folder
 
     def search(self, trials: int = 20, *, prune: bool = True) -> dict[str, Any]:
-        search(self, SPACE, TuneOptions(trials=trials, prune=prune), self.folder)
+        search(self, lambda *asked: asked, SPACE, TuneOptions(trials=trials, prune=prune), self.folder)
         found: dict[str, Any] = json.loads((self.folder / BEST).read_text())
         return found
 
@@ -142,11 +144,11 @@ def test_scores_that_are_no_numbers_lose(tmp_path: Path) -> None:
 
 
 def test_no_trial_could_be_trained(tmp_path: Path) -> None:
-    def fail(number: int, values: dict[str, Any], give_up: GiveUp) -> Path:
+    def fail(configured: object, give_up: GiveUp) -> Path:
         raise Failed("no memory")
 
     with pytest.raises(Failed, match="tune.trials: expected that one trial of 3 can be trained, got none; narrow"):
-        search(fail, SPACE, TuneOptions(trials=3), tmp_path)
+        search(fail, lambda *asked: asked, SPACE, TuneOptions(trials=3), tmp_path)
 
 
 def test_prune_is_true_or_false() -> None:
