@@ -40,8 +40,7 @@ def tuned(config: DictConfig, train: Callable[..., Path | None]) -> DictConfig:
         from optuna.trial import Trial  # noqa: F401
     except ModuleNotFoundError:
         raise ValueError("tune.trials: expected optuna, got none; pip install 'seg-toolkit[tune]'") from None
-    free = ("seed",) if tune.prune else ("seed", "tune.prune")  # so searches of versions that lacked it go on
-    settings = {key: value for key, value in runs.settings(cfg).items() if key not in free}
+    settings = {key: value for key, value in runs.settings(cfg).items() if key != "seed"}
     level = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:10]
     folder = Path(str(config.runs), ".tune", level)
     folder.mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,6 @@ _SINCE = {
     "rates.layer_decay": 1.0,
     "scheduler.warmup": 0.0,
     "tune.epochs": None,
-    "tune.prune": False,
     "tune.share": 0.25,
     "tune.space": ["optimizer.lr=tag(log,interval(1e-4,1e-2))"],
     "tune.trials": 0,
@@ -239,7 +238,7 @@ def _is_more(now: Any, before: Any) -> bool:
 def _wanted(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that were asked for: steps that a run has chosen for its ``fit.minutes`` are none of them."""
     wanted = dict(_leaves(_comparable(config)))
-    if not wanted.get("tune.trials"):  # untuned runs of versions with and without it are the same
+    if not (wanted.get("tune.trials") and wanted.get("tune.prune")):  # as of versions that had no such thing
         wanted.pop("tune.prune", None)
     if wanted.get("fit.minutes") is not None:
         wanted["fit.steps"] = None
