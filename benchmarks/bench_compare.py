@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,10 @@ def whole_command(samples: dict[str, LevelScores]) -> tuple[float, float, float]
         process = subprocess.Popen(
             [sys.executable, "-m", "seg.commands.compare", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
+        memory = 0.0
+        while process.poll() is None:
+            memory = max(memory, peak_megabytes(process.pid))
+            time.sleep(0.05)
         _, told = process.communicate()
         seconds = time.perf_counter() - start
         assert process.returncode == 0, told
@@ -94,7 +99,17 @@ def whole_command(samples: dict[str, LevelScores]) -> tuple[float, float, float]
             assert np.isclose(
                 level["mean"], np.mean([scores_of(each.sum(0)).miou for each in sample.counts]), rtol=1e-9
             )
-    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    return seconds, used.ru_utime + used.ru_stime, memory
+
+
+def peak_megabytes(process: int) -> float:
+    """Return what a process has held at most, but for what it was forked from; 0 when it has ended."""
+    status = Path(f"/proc/{process}/status")
+    with suppress(OSError):
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def main() -> None:

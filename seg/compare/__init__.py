@@ -29,10 +29,10 @@ What bites here:
   lack it, and the report leaves that figure out. What is used of a run is checked in `seg.compare.evidence`, so that a
   damaged one is left out by name.
 - After a change of intervals or verdicts: ``benchmarks/bench_statistics.py``, also with ``--verdicts`` and ``--ranks``,
-  ``bench_scatter.py``, ``bench_settled.py``, and the slow tests of ``tests/compare/test_coverage.py`` and
-  ``test_looks.py``. A percentile bootstrap over images and seeds is too narrow, and so are Satterthwaite's degrees of
-  freedom for few seeds. `seg.compare.scatter.CAREFUL` is calibrated for the prior beside it: change one, and the other
-  is wrong.
+  ``bench_scatter.py``, ``bench_settled.py``, ``bench_worlds.py``, ``bench_folds.py``, and the slow tests of
+  ``tests/compare/test_coverage.py``, ``test_looks.py`` and ``test_worlds.py``. A percentile bootstrap over images and
+  seeds is too narrow, and so are Satterthwaite's degrees of freedom for few seeds. `seg.compare.scatter.CAREFUL` is
+  calibrated for the prior beside it: change one, and the other is wrong.
 """
 
 from seg.compare.statistics import compare

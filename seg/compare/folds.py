@@ -5,7 +5,9 @@ show: other training images. The training sets of two folds share most of theirs
 independent, and no estimate of the variance of cross validation that is made of one cross validation is unbiased:
 Bengio and Grandvalet, "No unbiased estimator of the variance of K-fold cross-validation" (JMLR 2004); Nadeau and
 Bengio, "Inference for the generalization error" (Machine Learning 2003). Hence folds are never taken for repetitions
-here, and the report says what its intervals leave out.
+here, and the report says what its intervals leave out. How much that may be is simulated in
+``benchmarks/results/folds-2026-11-30.md``: of thirty images and ten seeds, 12 to 14 % of comparisons of equal learners
+have a verdict that is false of other training images, and 2 % one that is false of these very models.
 """
 
 import json
