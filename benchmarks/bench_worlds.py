@@ -400,7 +400,8 @@ ABOUT = {
         "one x3, half x3, log-normal 1), of comparisons with any false verdict. **Found**: share of the "
         "pairs with the better level, where all levels scatter alike, and with one that scatters five times as much. "
         "*Ours*: with the care that `seg.compare.scatter` has for the design, calibrated in more worlds than these; "
-        "*care*: the same with another one. Read it as a frontier: more care, fewer false verdicts, less found. The most of six estimates is a little too high.",
+        "*care*: the same with another one. Read it as a frontier: more care, fewer false verdicts, less found. The "
+        "most of six estimates is a little too high.",
         "| levels x seeds | rule | worst | interval | found: alike | found: one x5 |\n|---|---|--:|--:|--:|--:|",
     ),
     "scores": (
