@@ -228,7 +228,12 @@ def _columns(path: Path, columns: Sequence[str]) -> list[list[str]]:
         cells = ",".join(lines).split(",")
         return [cells[column::number] for column in range(number)]
     rows = csv.reader(io.StringIO(text, newline=""))
-    return [*map(list, zip(*((*row, *[""] * number)[:number] for row in rows), strict=True))] or [[]] * number
+    return [*map(list, zip(*(_filled(row, number) for row in rows), strict=True))] or [[]] * number
+
+
+def _filled(row: list[str], number: int) -> list[str]:
+    """Return a row with as many cells; fail with LookupError where it has not even two."""
+    return [row[0], row[1], *row[2:number], *[""] * (number - len(row))]
 
 
 @contextmanager
