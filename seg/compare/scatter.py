@@ -15,7 +15,7 @@ comparisons have any false verdict in the worst of them: of 212 rows (2 to 5 see
 nothing), 210 have at most 4.9 %, two 5.2 and 5.4 (``benchmarks/results/scatter-2026-11-29.md``). The same worlds chose
 and judged it. With other random numbers, ten times as many, the two have 4.7 and 5.2 %; where every level has a scatter
 of its own (log-normal) at most 4.7 % (``scatter-further-2026-11-30.md``). With images, few or in scenes, and a rope, at
-most 2.1 % (``worlds-2026-11-30.md``, which also has what more or less care would find). Scores that are not normal were
+most 2.7 % (``worlds-2026-11-30.md``, which also has what more or less care would find). Scores that are not normal were
 not tried.
 
 Levels need not have the same number of seeds, as long as those of one are among those of another: a level that got no

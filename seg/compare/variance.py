@@ -245,7 +245,7 @@ def more_needed(
     """Count how many more seeds, or else images, would settle an inconclusive difference that stays as large as it is.
 
     By chance it will come out larger or smaller. Of simulated pairs that are open and truly differ, this many seeds
-    settle 70 to 89 % (``benchmarks/results/worlds-2026-11-30.md``).
+    settle 68 to 95 % (``benchmarks/results/worlds-2026-11-30.md``).
 
     Args:
         level: of the interval that has to lie within the rope, or beyond it.
