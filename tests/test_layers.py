@@ -200,6 +200,11 @@ def loaded_by(statement: str) -> set[str]:
         ("import seg.report.html", {"torch", "cv2", "numpy", "hydra"}),
         ("from seg.commands import preprocess, train, evaluate, predict, diagnose, export, compare, augment",
          {"torch", "cv2", "numpy", "lightning_fabric"}),
+        ("import seg.compare.study", {"torch", "cv2", "hydra", "scipy", "matplotlib"}),
+        ("import seg.inference.folder",
+         {"torch._dynamo", "sympy", "lightning_fabric", "seg.transforms", "seg.training", "scipy", "matplotlib"}),
+        ("import seg.evaluation.files, seg.evaluation.subjects, seg.evaluation.tables",
+         {"torch._dynamo", "sympy", "lightning_fabric", "seg.transforms", "seg.training", "matplotlib"}),
         ("import seg.commands.build", {"torchmetrics", "lightning", "matplotlib", "scipy.optimize", "scipy.signal"}),
     ],
 )  # fmt: skip

@@ -26,12 +26,11 @@ def compare(config: "DictConfig") -> None:
     if isinstance(cfg["metric"], dict):  # see `seg.commands.cli.overrides.beside_groups`
         cfg["metric"] = cfg["metric"].get("name")
     _check(cfg)
-    from seg.compare import write
-    from seg.compare.study import read_studies, read_study
+    from seg.compare.study import check_destination, read_studies, read_study
     from seg.report.console import say
 
     destination = Path(cfg["destination"])
-    write.check_destination(destination)
+    check_destination(destination)
     options = {key: cfg[key] for key in ("group", "rope", "draws", "seed")}
     options["reference"] = write.only_reference(cfg["pairs"], cfg["reference"])
     root, by, given = cfg["runs"], cfg["by"], {key: cfg[key] for key in ("axis", "metric")}
@@ -42,13 +41,14 @@ def compare(config: "DictConfig") -> None:
             raise Failed(
                 f"runs: expected a complete run in '{root}', got {len(study.excluded)} others ({name}: {reason})"
             )
+        say(study.described, error=True)
+    from seg.compare import write  # which loads what statistics and plots take
+
     table, how = cfg["attributes"], {key: cfg[key] for key in ("reference", "overwrite")}
     parts = {value: write.slices_of(table, study) for value, study in studies.items() if table is not None}
     compared = {value: write.compare_study(study, cfg["metric"], **options) for value, study in studies.items()}
     asked = {key: cfg[key] for key in ("group", "reference")}
-    sliced = {
-        value: write.compare_slices(studies[value], compared[value], slices, **asked) for value, slices in parts.items()
-    }
+    sliced = {v: write.compare_slices(studies[v], compared[v], slices, **asked) for v, slices in parts.items()}
     if by is None:
         sentences = write.write_comparison(destination, studies[""], compared[""], sliced=sliced.get(""), **how)
         files = f"results.csv, statistics.json, {'slices.csv, slices.json, ' * bool(sliced)}plots"
@@ -68,8 +68,7 @@ def _end(excluded: Sequence[tuple[str, str]]) -> None:
     if excluded:
         for name, reason in excluded:
             say(f"left out: {name}: {reason}", error=True)
-        number = len(excluded)
-        say(f"error: {number} run{'s were' if number > 1 else ' was'} left out", error=True)
+        say(f"error: {len(excluded)} run{'s were' if len(excluded) > 1 else ' was'} left out", error=True)
         sys.exit(FAILED)
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from seg.evaluation.subjects import Pairing, Subject
 
 log = logging.getLogger("seg")
-
 _READ = ("images", "masks", "instances", "predictions", "temperature_images", "temperature_masks")
 
 
@@ -61,9 +60,8 @@ def evaluate(config: "DictConfig") -> None:
         return
     (what,) = subject.named.values()
     tables.print_tables(found, data, title=f"{what} on {len(subject.pairs)} images", sizes=cfg["sizes"])
-    pictures = ", pictures/ (worst first)" if subject.example else ""
-    also = ", boxes.json" if "boxes_found" in found.totals else ""
-    log.info(f"written to {destination}: metrics.json, tables per image, confusion.csv, plots{also}{pictures}")
+    more = ", boxes.json" * ("boxes_found" in found.totals) + ", pictures/ (worst first)" * bool(subject.example)
+    log.info(f"written to {destination}: metrics.json, tables per image, confusion.csv, plots{more}")
 
 
 def _subject(cfg: dict[str, Any], where: "Pairing") -> "Subject":
@@ -92,14 +90,16 @@ def _request(config: "DictConfig") -> dict[str, Any]:
     Raises:
         ValueError: what is missing, or does not go together.
     """
+    from seg.data.pairs.first import say_pairs
     from seg.files import checks
+
+    for key in ("checkpoint", "images") if config.predictions is None else ():
+        if config[key] is None:
+            config[key] = "???"  # to be named among what is missing
+    cfg: dict[str, Any] = plain(config)
+    say_pairs(cfg["images"], cfg["masks"], cfg["list"], (cfg["image_template"], cfg["template"]))
     from seg.inference.members import files_of
 
-    if config.predictions is None:
-        for key in ("checkpoint", "images"):
-            if config[key] is None:
-                config[key] = "???"  # to be named among what is missing
-    cfg: dict[str, Any] = plain(config)
     masks = "predictions, which are masks"
     of_masks = {"checkpoint": masks, "temperature": masks, "instances": f"{masks} and have no boxes"}
     of_models = {"labels": "a checkpoint, which has its own"}

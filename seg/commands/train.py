@@ -52,7 +52,6 @@ def train(config: "DictConfig") -> float | None:
 def _pair(config: "DictConfig") -> None:
     """Pair the files of a new run before torch is loaded, which takes seconds: what is wrong is said at once."""
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
 
     from seg import runs
     from seg.commands.cli import plain
@@ -61,10 +60,12 @@ def _pair(config: "DictConfig") -> None:
 
     hydra, pairs = HydraConfig.get(), None
     ranks = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
-    if hydra.mode is RunMode.MULTIRUN or any(rank != "0" for rank in ranks):
+    if (hydra.mode and hydra.mode.name == "MULTIRUN") or any(rank != "0" for rank in ranks):
         return
     name = config.name or runs.run_name(hydra.overrides.task, hydra.runtime.choices, config.seed)
     source = source_of(plain(config)["data"])
+    if source.render is not None:
+        log.info("the embedded dataset; loading torch")
     if source.render is not None or Path(str(config.runs), str(name)).exists():  # a complete one needs no data
         return
     others = {word.partition("=")[0] for word in hydra.overrides.task if not word.startswith("data.")} - _SIMPLE

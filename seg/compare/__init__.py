@@ -35,8 +35,18 @@ What bites here:
   calibrated for the prior beside it: change one, and the other is wrong.
 """
 
-from seg.compare.statistics import compare
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "compare",
-]
+if TYPE_CHECKING:
+    from seg.compare.statistics import compare
+
+__all__ = ["compare"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the statistics when they are asked for: with them comes scipy, for which the first words need not wait."""
+    if name != "compare":
+        raise AttributeError(f"module 'seg.compare' has no attribute {name!r}")
+    from seg.compare.statistics import compare
+
+    return compare

@@ -70,6 +70,12 @@ class Study:
         return f"{name} and {entry.folds - 1} more folds" if entry.folds else name
 
     @property
+    def described(self) -> str:
+        """Say what is compared, in a line."""
+        levels = f"{len(self.levels)} levels of {self.axis}" if len(self.levels) > 1 else self.levels[0].name
+        return f"comparing {len(self.entries)} runs: {levels}, on {len(self.entries[0].images)} images"
+
+    @property
     def catalogue(self) -> dict[str, Metric]:
         """What is known of the scores of its runs."""
         return {name: metric for entry in self.entries for name, metric in entry.catalogue.items()}
@@ -83,6 +89,17 @@ class Study:
     def entries(self) -> tuple[Entry, ...]:
         """All runs that are compared."""
         return tuple(entry for level in self.levels for entry in level.entries)
+
+
+def check_destination(destination: Path) -> None:
+    """Refuse the folder of a run, whose plots have the same names.
+
+    Raises:
+        ValueError: it is one, or lies within one.
+    """
+    for folder in (destination.resolve(), *destination.resolve().parents):
+        if is_entry(folder):
+            raise ValueError(f"destination: expected a folder of its own, got one of the run '{folder}'; give another")
 
 
 def read_study(root: str | os.PathLike[str], axis: str | None = None, metric: str = "miou") -> Study:

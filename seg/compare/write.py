@@ -7,7 +7,6 @@ from pathlib import Path
 
 from seg.compare import by_attribute, overview
 from seg.compare.answer import answer, at_the_end, cautions
-from seg.compare.evidence import is_entry
 from seg.compare.findings import Comparison
 from seg.compare.report import files_of_report, write_report
 from seg.compare.results import write_results, write_statistics
@@ -173,17 +172,6 @@ def write_overview(
     ends = [f"{by} {v}: {text}" for v, result in compared.items() for text in at_the_end(result, studies[v].axis)]
     overview.write_overview(destination, over, excluded, [*warnings, *ends, *doubts])
     return [*overview.answer(over), *ends], list(folders.values())
-
-
-def check_destination(destination: Path) -> None:
-    """Refuse the folder of a run, whose plots have the same names.
-
-    Raises:
-        ValueError: it is one, or lies within one.
-    """
-    for folder in (destination.resolve(), *destination.resolve().parents):
-        if is_entry(folder):
-            raise ValueError(f"destination: expected a folder of its own, got one of the run '{folder}'; give another")
 
 
 def _groups(study: Study, group: str | None) -> list[str] | None:

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from torch.utils.data import Dataset
 from seg.data.cache import Cache
 from seg.data.pairs import Pair
 from seg.images import RGB, Reading, read_image, read_instances, read_mask
-from seg.transforms import Transform
+
+if TYPE_CHECKING:
+    from seg.transforms import Transform
 
 Key = tuple[int, int] | tuple[int, int, int]
 """(epoch, index): all that the randomness of a sample depends on, besides the seed; a sample that comes again in its
@@ -66,7 +68,7 @@ class SegmentationDataset(Dataset[Sample]):
         mean: Sequence[float],
         std: Sequence[float],
         reading: Reading = RGB,
-        transform: Transform | None = None,
+        transform: "Transform | None" = None,
         seed: int = 0,
         epochs: int = 1,
         prepare: Callable[..., dict[str, Any]] | None = None,

@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import segmentation_models_pytorch as smp
-import timm
 import torch
 from torch import nn
 
 from seg.models import pretrained, stages
+from seg.models.libraries import smp, timm
 from seg.regularizers import attach
 
 log = logging.getLogger(__name__)

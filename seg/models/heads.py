@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from segmentation_models_pytorch.base import SegmentationModel
 from torch import Tensor, nn
 
+from seg.models.libraries import smp
 
-class WithHeads(SegmentationModel):  # type: ignore[misc]  # untyped
+
+class WithHeads(smp.base.SegmentationModel):  # type: ignore[misc]  # untyped
     """A model of segmentation-models-pytorch, and heads that take what its decoder gives to the segmentation head.
 
     ``model(images)`` is what it is without them: logits (N, C, H, W), to the bit, so that inference, evaluation and

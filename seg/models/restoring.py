@@ -6,13 +6,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
-import segmentation_models_pytorch as smp
-import timm
 from torch import nn
 
 from seg.models import checkpoint
 from seg.models.building import build, first_line
 from seg.models.heads import WithHeads
+from seg.models.libraries import smp, timm
 from seg.models.outputs import adapted
 
 HEADS = frozenset({"seg.tasks.boxes.BoxHead"})

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from segmentation_models_pytorch.base.heads import SegmentationHead
-from segmentation_models_pytorch.base.initialization import initialize_head
 from torch import nn
+
+from seg.models.libraries import smp
 
 ENDS = (1, 2, 4)
 DEPTH, CHANNELS = 5, (256, 128, 64, 32, 16)  # smp's own
@@ -51,11 +51,11 @@ def leave_out(model: nn.Module, architecture: str, options: Mapping[str, Any]) -
         head: Any = model.segmentation_head
         channels = blocks[-left_out - 1].conv2[0].out_channels
         model.decoder.blocks = blocks[:-left_out]  # type: ignore[union-attr]
-        model.segmentation_head = SegmentationHead(
+        model.segmentation_head = smp.base.SegmentationHead(
             channels, head[0].out_channels, kernel_size=3, activation=options.get("activation"),
             upsampling=options["upsampling"],
         )  # fmt: skip
-        initialize_head(model.segmentation_head)
+        smp.base.initialization.initialize_head(model.segmentation_head)
 
 
 def _left_out(architecture: str, options: Mapping[str, Any]) -> int:

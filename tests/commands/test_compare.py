@@ -89,6 +89,7 @@ def test_the_files_hold_what_scripts_read(root: Path, tmp_path: Path, script: Sc
         assert (tmp_path / f"out/{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (tmp_path / f"out/{name}.svg").read_text()
     assert "'dice' beats 'focal'" in result.stdout
+    assert result.stderr.startswith("comparing 9 runs: 3 levels of loss, on ")  # before it loads what computes
     before = (tmp_path / "out/statistics.json").read_bytes()
     assert script("seg-compare", runs=root, destination="out", draws=500).returncode == 0
     assert (tmp_path / "out/statistics.json").read_bytes() == before

@@ -63,6 +63,7 @@ def paint(path: Path, change: Any) -> None:
 
 def test_predicted_masks_are_counted_as_by_hand(val: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = judge(predictions=val / "predicted", masks=val / "masks", destination=tmp_path / "out")
+    assert "loading torch" not in caplog.text  # it pairs masks with masks
     targets = np.stack([scene(seed)[1] for seed in (100, 101)])
     predicted = np.where(targets == 2, 0, targets)
     valid = targets != 255
@@ -230,6 +231,7 @@ def test_a_checkpoint_at_a_temperature(street: Path, caplog: pytest.LogCaptureFi
         temperature_images=street / "images",
         temperature_masks=street / "masks",
     )
+    assert caplog.messages[0] == "2 images with masks; loading torch"
     assert "temperature_images: 2 of 2 are evaluated as well, such as" in caplog.text
     assert fitted["temperature_fitted_on"] == {"images": 2, "pixels_per_image": 10_000}
     assert (street / "fit/reliability.png").exists()

@@ -92,6 +92,18 @@ def test_interrupted_it_says_how_far_it_came_and_goes_on(run: Predict, monkeypat
     assert Path("out/in/b.png").exists()
 
 
+@pytest.mark.slow
+def test_the_compiler_stays_away(run: Predict, tmp_path: Path) -> None:
+    """Torch's, which takes as long to load as torch itself, from the start to the last mask, and so does training."""
+    code = (
+        "import sys; from seg.commands.predict import main\n"
+        "sys.argv = ['seg-predict', 'checkpoint=last.pt', 'images=images', 'destination=out', 'device=cpu']\n"
+        "main(); print(sorted({'torch._dynamo', 'sympy', 'lightning_fabric', 'seg.transforms'} & {*sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
 @pytest.mark.parametrize("kind", ["uint8", "float16"])
 def test_everything_that_is_written(run: Predict, kind: str) -> None:
     run(colors="true", confidence="true", probabilities=kind)
