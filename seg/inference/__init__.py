@@ -17,7 +17,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from seg.inference.memory import keep_freed_memory, memory_for, out_of_memory, return_freed_memory
 from seg.inference.padding import MULTIPLE, Model, whole, whole_image
-from seg.inference.prediction import as_tensor, composed, finite, normalized
+from seg.inference.prediction import as_tensor, composed, finite, mask_of, normalized
 from seg.inference.views import augmented
 from seg.inference.windows import Sliding, sliding
 
@@ -30,6 +30,7 @@ __all__ = [
     "composed",
     "finite",
     "keep_freed_memory",
+    "mask_of",
     "memory_for",
     "normalized",
     "out_of_memory",

@@ -16,6 +16,7 @@ from seg.files import checks, whole, write_json, write_png
 from seg.files.png import PngRows
 from seg.images import Image, as_rgb
 from seg.inference.disagreement import Disagreement
+from seg.inference.prediction import mask_of
 from seg.labels import LabelMap
 from seg.models.heads import Heads
 from seg.report import pictures
@@ -140,7 +141,7 @@ class ProductWriter:
             elif "boxes" in self.paths:
                 found = candidates(logits, maps, self.rules.countable)
                 self.candidates.append(Candidates(*(part.cpu() for part in found)))
-        mask = logits.argmax(1)[0].byte().cpu().numpy()
+        mask = mask_of(logits)
         self.pictures["mask"].write(mask)
         if "colors" in self.pictures:
             self.pictures["colors"].write(pictures.colorize(mask, self.labels.palette))

@@ -31,7 +31,18 @@ def normalized(images: Tensor, mean: Sequence[float], std: Sequence[float], devi
     """Return images (N, channels, H, W) uint8 as models see them, float32."""
     tensor = images.to(device).float() / 255
     shape = (1, -1, 1, 1)
-    return (tensor - tensor.new_tensor(mean).view(shape)) / tensor.new_tensor(std).view(shape)
+    return tensor.sub_(tensor.new_tensor(mean).view(shape)).div_(tensor.new_tensor(std).view(shape))
+
+
+def mask_of(logits: Tensor) -> Image:
+    """Return the class with the highest logit at each pixel of the first image (H, W), the first of equal ones.
+
+    Args:
+        logits: (N, C, H, W), at most 256 classes.
+    """
+    # of max, because argmax takes four times as long on a CPU
+    found: Image = logits[:1].max(1).indices[0].byte().cpu().numpy()
+    return found
 
 
 def finite(logits: Tensor, image: str = "") -> Tensor:

@@ -202,7 +202,7 @@ class Trained:
     def predict_read(self, image: Image) -> Image:
         """Predict the mask (H, W) uint8 of what `read` gives."""
         strips = self.strips(lambda first, last: image[first:last], *image.shape[:2])
-        masks = [self.heads.split(strip)[0].argmax(1)[0].byte().cpu().numpy() for strip in strips]
+        masks = [inference.mask_of(self.heads.split(strip)[0]) for strip in strips]
         return np.concatenate(masks)
 
     @torch.inference_mode()
@@ -212,7 +212,7 @@ class Trained:
             return self.predict_read(image), None
         logits, outputs = self.heads.split(self.predictor()(self.inputs(image)))
         mark = partial(self.heads.draw, logits=logits, outputs=outputs, palette=self.labels.palette)
-        return logits.argmax(1)[0].byte().cpu().numpy(), mark
+        return inference.mask_of(logits), mark
 
 
 def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[str] = ()) -> Trained:

@@ -276,3 +276,23 @@ def test_pages_that_examples_lack_are_said(tmp_path: Path, caplog: pytest.LogCap
     assert batch.shape == (2, 3, 32, 32)
     (record,) = caplog.records
     assert record.message.startswith("2 images have several pages, of which the first alone is read, such as '")
+
+
+@pytest.mark.parametrize("classes", [1, 2, 11, 256])
+def test_a_mask_names_the_first_of_the_highest_logits(classes: int) -> None:
+    logits = torch.randn(2, classes, 9, 13, generator=torch.Generator().manual_seed(0)).mul(2).round()  # many are equal
+    expected = logits.numpy().argmax(1)[0]
+    for each in (logits, logits.to(memory_format=torch.channels_last), logits.half()):
+        mask = inference.mask_of(each)
+        assert mask.dtype == np.uint8
+        np.testing.assert_array_equal(mask, expected)
+
+
+def test_pixels_are_normalised_and_stay_as_they_are() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    for pixels in (inference.as_tensor(image), inference.as_tensor(image).float()):
+        before = pixels.clone()
+        found = inference.normalized(pixels, mean, std, "cpu")[0].permute(1, 2, 0).numpy()
+        np.testing.assert_allclose(found, (image / 255 - mean) / std, atol=1e-6)
+        assert torch.equal(pixels, before)
