@@ -92,22 +92,26 @@ def failed(job: Job, reason: str | Exception) -> Record:
 
 def in_order(tasks: Iterator[Task], threads: int) -> Iterator[Record]:
     """Yield the records in the order of their tasks; those that still have to be made are made on threads."""
-    waiting: deque[Future[Record]] = deque()
+    waiting: deque[Record | Future[Record]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
         with closing(tasks):  # type: ignore[type-var]  # a generator
             for task in tasks:
-                if callable(task):
-                    waiting.append(pool.submit(task))
-                else:
-                    waiting.append(Future())
-                    waiting[-1].set_result(task)
-                while waiting and (waiting[0].done() or len(waiting) > 8 * threads):
-                    yield waiting.popleft().result()
+                waiting.append(pool.submit(task) if callable(task) else task)
+                while waiting and (_is_made(waiting[0]) or len(waiting) > 8 * threads):
+                    yield _made(waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield _made(waiting.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _is_made(record: Record | Future[Record]) -> bool:
+    return not isinstance(record, Future) or record.done()
+
+
+def _made(record: Record | Future[Record]) -> Record:
+    return record.result() if isinstance(record, Future) else record
 
 
 def write_counts(path: Path, records: Iterator[Record], manifest: Manifest, tally: Tally) -> None:

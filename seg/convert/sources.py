@@ -91,6 +91,7 @@ def _walk(root: Path, target: Path, wanted: re.Pattern[str], suffixes: Collectio
     """Yield the images of each folder, then those of its subfolders."""
     around = identities_around(target)
     skipped = list(_beside(root))
+    within = f"{root.relative_to(target).as_posix()}/" if root.is_relative_to(target) else None
     for inner, files, reason in walk(root):
         if any(map(inner.startswith, skipped)):
             continue
@@ -100,17 +101,18 @@ def _walk(root: Path, target: Path, wanted: re.Pattern[str], suffixes: Collectio
         if reason:
             yield Source(root / inner, inner, "", reason)
         for stem, group in groupby(_chosen(inner, files, wanted, suffixes), key=lambda file: file[0]):
-            yield from _sources_of_mask(root, target, inner, f"{stem}.png", ["".join(file) for file in group])
+            yield from _sources_of_mask(root / inner, inner, f"{stem}.png", ["".join(file) for file in group], within)
 
 
-def _sources_of_mask(root: Path, target: Path, inner: str, name: str, files: list[str]) -> Iterator[Source]:
+def _sources_of_mask(folder: Path, inner: str, name: str, files: list[str], within: str | None) -> Iterator[Source]:
+    """Yield the images of one mask; ``within``: where the source folder lies in the destination, if it does."""
     mask, reason = inner + name, ""
     if len(files) > 1:
         reason = f"{' and '.join(files)} would write one mask, {mask}; rename or remove all but one"
-    if (target / mask).is_relative_to(root):
+    if within and mask.startswith(within):
         mask, reason = "", f"its mask {mask} would lie in the source folder; give another destination"
     for file in files:
-        yield Source(root / inner / file, inner + file, mask, reason)
+        yield Source(folder / file, inner + file, mask, reason)
 
 
 def _regex(pattern: str) -> str:

@@ -153,13 +153,14 @@ class Tally:
             what = f"'{record['file']}' ({merged[0]} of them became '{self._labels.name_of(merged[1])}')"
             self._note(_ONE_CLASS if len(record["counts"]) == 1 else _MERGED, what)
         counts = {int(value): pixels for value, pixels in record.get("counts", {}).items()}
-        self._pixels.update(counts)
-        self._images.update(counts.keys())
         if unlisted := record.get("unlisted"):
             self._unlisted += unlisted
             self._most_unlisted = max(self._most_unlisted, (unlisted / sum(counts.values()), record["file"]))
         labelled = sum(counts.values()) - counts.get(IGNORE, 0)
-        self._image_pixels.update(dict.fromkeys(counts, labelled))
+        for value, pixels in counts.items():
+            self._pixels[value] += pixels
+            self._images[value] += 1
+            self._image_pixels[value] += labelled
         if time.monotonic() - self._told > 0.5:
             self.tell()
         return [(self._labels.name_of(value), pixels) for value, pixels in counts.items()]

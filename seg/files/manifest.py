@@ -25,8 +25,9 @@ class Manifest:
     """Append-only files of records in one folder, one JSON object a line.
 
     A run appends to a file of its own, ``manifest.jsonl`` or that of its shard, because on a network file system two
-    machines cannot append to one; it reads those of all runs. Memory holds 8 bytes a line: a hash of the name and
-    the position of the line. Torn lines, which a killed run leaves, are ignored.
+    machines cannot append to one; it reads those of all runs. Memory holds 8 bytes a line, a hash of the name and the
+    position of the line, and in a run that is no shard 16 more, for `unclaimed`. Torn lines, which a killed run leaves,
+    are ignored.
 
     Args:
         folder: where the files are.
@@ -35,7 +36,7 @@ class Manifest:
     """
 
     def __init__(self, folder: Path, part: str, key: str) -> None:
-        self._key = key
+        self._key, self._is_shard = key, bool(part)
         self._own = own = folder / f"manifest{part}.jsonl"
         self._file = open_to_append(own)
         others = (path for path in sorted(folder.glob("manifest*.jsonl")) if path != own and is_plain(path))
@@ -43,6 +44,7 @@ class Manifest:
         self._readers = [path.open("rb") for path in self._paths]
         self._ends: list[int] = []  # of each file, as if all were one
         self._other_keys = False
+        self._converted = array("Q")
         self._index = self._read_index()
         self._claimed = array("Q")
         self._complete = True
@@ -61,7 +63,9 @@ class Manifest:
         Raises:
             OSError: the file cannot be written, so that further work would be lost to the next run.
         """
-        line = json.dumps({**record, "key": self._key}).encode() + b"\n"
+        self._write(json.dumps({**record, "key": self._key}).encode() + b"\n")
+
+    def _write(self, line: bytes) -> None:
         try:
             written = os.write(self._file, line)
         except OSError as error:
@@ -78,7 +82,7 @@ class Manifest:
         Args:
             made: returns bytes and time of what was written for the source, as they are now; OSError if it is missing.
         """
-        for record, foreign in self._records(name):
+        for record, line in self._records(name):
             if record["status"] != "converted" or record["key"] != self._key:
                 continue
             try:
@@ -91,9 +95,10 @@ class Manifest:
                     continue
             except (OSError, ValueError):
                 continue
-            if touched or foreign:
-                record["mtime_ns"] = now.st_mtime_ns
-                self.append(record)
+            if touched:
+                self.append({**record, "mtime_ns": now.st_mtime_ns})
+            elif line is not None:
+                self._write(line)
             return record
         return None
 
@@ -111,21 +116,23 @@ class Manifest:
         Args:
             unlisted: the source is a folder, or a file of several, that cannot be read: nobody knows what is gone.
         """
-        self._claimed.append(_wide_hash(name))
+        if not self._is_shard:
+            self._claimed.append(_wide_hash(name))
         self._complete &= not unlisted
 
     def unclaimed(self) -> Iterator[Record]:
         """Yield a record of each source that was converted before, and that this call has not claimed.
 
-        None where a part of the sources could not be listed.
+        None where a part of the sources could not be listed. Not for a shard, which makes a part of them.
         """
+        assert not self._is_shard
         if not self._index or not self._complete:
             return
-        claimed, seen = array("Q", sorted(self._claimed)), set()
+        claimed, seen = _in_order(self._claimed), set()
+        if all(_holds(claimed, number) for number in self._converted):  # nearly always: no line is read again
+            return
         for record in self._lines():
-            wanted = _wide_hash(name := record["file"])
-            at = bisect_left(claimed, wanted)
-            if claimed[at : at + 1] != array("Q", [wanted]) and name not in seen:
+            if not _holds(claimed, _wide_hash(name := record["file"])) and name not in seen:
                 seen.add(name)
                 yield record
 
@@ -165,7 +172,7 @@ class Manifest:
 
     def _read_index(self) -> "array[int]":
         entries = array("Q")
-        self._ends, offset, line = [], 0, b"\n"
+        self._ends, self._converted, offset, line = [], array("Q"), 0, b"\n"
         for reader in self._readers:
             reader.seek(0)
             line = b"\n"
@@ -173,14 +180,16 @@ class Manifest:
                 if (record := _parsed(line)) is not None:
                     entries.append(_hash(record["file"]) | offset)
                     self._other_keys |= record["key"] != self._key
+                    if not self._is_shard and record["status"] == "converted":
+                        self._converted.append(_wide_hash(record["file"]))
                 offset += len(line)
             self._ends.append(offset)
         if not line.endswith(b"\n"):  # the last file is this run's own
             os.write(self._file, b"\n")  # a torn line must not spoil the next one
-        return array("Q", sorted(entries))
+        return _in_order(entries)
 
-    def _records(self, name: str) -> Iterator[tuple[Record, bool]]:
-        """Every line about a source, the latest one of this run's file first, and whether another run wrote it."""
+    def _records(self, name: str) -> Iterator[tuple[Record, bytes | None]]:
+        """Every record of a source, the latest of this run's file first, and its line where another run wrote it."""
         wanted = _hash(name)
         at = bisect_right(self._index, wanted | _OFFSET)
         while at and self._index[at - 1] & ~_OFFSET == wanted:
@@ -189,9 +198,9 @@ class Manifest:
             number = bisect_right(self._ends, offset)
             reader = self._readers[number]
             reader.seek(offset - (self._ends[number - 1] if number else 0))
-            record: Record = json.loads(reader.readline())
+            record: Record = json.loads((line := reader.readline()).decode())
             if record["file"] == name:
-                yield record, number < len(self._readers) - 1
+                yield record, line.rstrip(b"\n") + b"\n" if number < len(self._readers) - 1 else None
 
 
 _NUMBERS = ("size", "mtime_ns", "mask_size", "mask_mtime_ns")
@@ -200,7 +209,7 @@ _NUMBERS = ("size", "mtime_ns", "mask_size", "mask_mtime_ns")
 def _parsed(line: bytes) -> Record | None:
     """Read a line; None for one that is torn, or that no call wrote."""
     try:
-        record = json.loads(line)
+        record = json.loads(line.decode())  # of bytes it would guess the encoding first
     except ValueError:
         return None
     if not isinstance(record, dict) or not all(isinstance(record.get(key), str) for key in ("file", "status", "key")):
@@ -208,6 +217,22 @@ def _parsed(line: bytes) -> Record | None:
     if record["status"] == "converted" and not all(type(record.get(key)) is int for key in _NUMBERS):
         return None
     return record
+
+
+def _in_order(numbers: "array[int]") -> "array[int]":
+    """Sort numbers of 64 bits, hashes in the upper ones: a part at a time, as a list takes five times their memory."""
+    parts, found = [array("Q") for _ in range(256)], array("Q")
+    for number in numbers:
+        parts[number >> 56].append(number)
+    parts.reverse()
+    while parts:
+        found.extend(sorted(parts.pop()))
+    return found
+
+
+def _holds(numbers: "array[int]", wanted: int) -> bool:
+    at = bisect_left(numbers, wanted)
+    return at < len(numbers) and numbers[at] == wanted
 
 
 def _wide_hash(name: str) -> int:
