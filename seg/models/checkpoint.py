@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,7 @@ _REFUSED_OF_OS = (
     "chmod", "chown", "exec", "fork", "forkpty", "kill", "killpg", "link", "mkdir", "posix_spawn", "putenv", "remove",
     "rename", "rmdir", "setxattr", "spawn", "startfile", "symlink", "system", "truncate", "unsetenv", "utime",
 )  # fmt: skip
+_COMPILER = "torch._dynamo"
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -98,9 +100,23 @@ def _watch() -> None:
     sys.addaudithook(_refuse)
 
 
+def _load_compiler() -> None:
+    """Load torch's compiler, for which some encoders ask while they are built: it sets up a folder for what it makes.
+
+    Refused in the middle of that, half of it would stay, and work for nobody.
+    """
+    _sealed.on = False
+    try:
+        import_module(_COMPILER)
+    finally:
+        _sealed.on = True
+
+
 def _refuse(event: str, args: tuple[Any, ...]) -> None:
     if not getattr(_sealed, "on", False):
         return
+    if event == "import" and str(args[0]).startswith(_COMPILER):
+        _load_compiler()
     writes = event == "open" and isinstance(args[2], int) and args[2] & _WRITING
     if writes or event.startswith(_REFUSED) or (event.startswith("os.") and event[3:] in _REFUSED_OF_OS):
         raise PermissionError(f"expected a checkpoint to be data alone, got {event}{args[:1]} from it")

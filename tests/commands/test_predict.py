@@ -14,18 +14,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import Script, Started, fails, train_options
+from conftest import LABELS, Script, Started, fails, train_options
 from hydra import compose, initialize_config_dir
 from torch import nn
 
-from seg import inference
+from seg import inference, models
 from seg.commands.cli import conf_dir
 from seg.commands.evaluate import evaluate
 from seg.commands.predict import predict
 from seg.data.pairs.images import images_of
 from seg.files.errors import Failed
 from seg.files.png import PngRows
-from seg.images import read_image
+from seg.images import RGB, read_image
 from seg.inference import export, trained
 from seg.inference.folder import Summary, predict_folder
 from seg.inference.image import predict_image
@@ -93,11 +93,21 @@ def test_interrupted_it_says_how_far_it_came_and_goes_on(run: Predict, monkeypat
 
 
 @pytest.mark.slow
-def test_the_compiler_stays_away(run: Predict, tmp_path: Path) -> None:
+def test_the_compiler_stays_away(run: Predict) -> None:
     """Torch's, which takes as long to load as torch itself, from the start to the last mask, and so does training."""
+    shape = {
+        "architecture": "unet",
+        "encoder_name": "resnet18",
+        "encoder_depth": 3,
+        "decoder_channels": [16, 8, 8],
+    }
+    config = {"_target_": "seg.models.build", "classes": LABELS.classes, **shape}
+    state = {"model": models.build(classes=LABELS.classes, **shape).state_dict(), "objective": {}, "position": {}}
+    about = trained.Description(config, LABELS, ((0.5,) * 3, (0.2,) * 3), RGB, {})
+    trained.save("small.pt", state, about, resumable=False)
     code = (
         "import sys; from seg.commands.predict import main\n"
-        "sys.argv = ['seg-predict', 'checkpoint=last.pt', 'images=images', 'destination=out', 'device=cpu']\n"
+        "sys.argv = ['seg-predict', 'checkpoint=small.pt', 'images=images', 'destination=out', 'device=cpu']\n"
         "main(); print(sorted({'torch._dynamo', 'sympy', 'lightning_fabric', 'seg.transforms'} & {*sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
