@@ -127,6 +127,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--nothing-written", action="store_true", help="print alone")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -134,7 +135,7 @@ def main() -> None:
     lines += [f"{options.images} images of {WIDTH}x{HEIGHT}, {options.threads} threads, {options.rounds} rounds.", ""]
     lines += ["| model | way | images/s | x bare loop | the same in CPU time |", "|---|---|---:|---:|---:|"]
     print("\n".join(lines), flush=True)
-    for title in MODELS:
+    for title in options.models:
         rows = measure(title, options.images, options.rounds)
         print("\n".join(rows), flush=True)
         lines += rows

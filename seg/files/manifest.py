@@ -5,7 +5,7 @@ import os
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
@@ -45,7 +45,7 @@ class Manifest:
         self._ends: list[int] = []  # of each file, as if all were one
         self._other_keys = False
         self._converted = array("Q")
-        self._index = self._read_index()
+        self._index = _in_order(self._read_entries())
         self._claimed = array("Q")
         self._complete = True
 
@@ -155,7 +155,7 @@ class Manifest:
         for reader in {*self._readers} - {reader for _, reader in kept}:
             reader.close()
         self._paths, self._readers = [path for path, _ in kept], [reader for _, reader in kept]
-        self._index = self._read_index()
+        self._index = _in_order(self._read_entries())
 
     def _lines(self) -> Iterator[Record]:
         """Yield what was converted, line by line."""
@@ -170,15 +170,15 @@ class Manifest:
                     if (record := _parsed(file.readline())) is not None and record["status"] == "converted":
                         yield number, record
 
-    def _read_index(self) -> "array[int]":
-        entries = array("Q")
+    def _read_entries(self) -> Iterator[int]:
+        """Read all files anew, and yield the entry of each line in the index."""
         self._ends, self._converted, offset, line = [], array("Q"), 0, b"\n"
         for reader in self._readers:
             reader.seek(0)
             line = b"\n"
             for line in reader:
                 if (record := _parsed(line)) is not None:
-                    entries.append(_hash(record["file"]) | offset)
+                    yield _hash(record["file"]) | offset
                     self._other_keys |= record["key"] != self._key
                     if not self._is_shard and record["status"] == "converted":
                         self._converted.append(_wide_hash(record["file"]))
@@ -186,7 +186,6 @@ class Manifest:
             self._ends.append(offset)
         if not line.endswith(b"\n"):  # the last file is this run's own
             os.write(self._file, b"\n")  # a torn line must not spoil the next one
-        return _in_order(entries)
 
     def _records(self, name: str) -> Iterator[tuple[Record, bytes | None]]:
         """Every record of a source, the latest of this run's file first, and its line where another run wrote it."""
@@ -219,7 +218,7 @@ def _parsed(line: bytes) -> Record | None:
     return record
 
 
-def _in_order(numbers: "array[int]") -> "array[int]":
+def _in_order(numbers: Iterable[int]) -> "array[int]":
     """Sort numbers of 64 bits, hashes in the upper ones: a part at a time, as a list takes five times their memory."""
     parts, found = [array("Q") for _ in range(256)], array("Q")
     for number in numbers:
