@@ -74,7 +74,7 @@ def run(folder: Path, part: str, killed_after: float | None = None) -> str:
 def main() -> None:
     """Print the table and write it to ``benchmarks/results/``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", type=int, nargs="?", default=1_000_000)
+    parser.add_argument("files", type=int, nargs="?", default=100_000)
     parser.add_argument("shards", type=int, nargs="?", default=8)
     parser.add_argument("--killed-after", type=float, default=10.0, help="of the third shard, in seconds")
     parser.add_argument("--nothing-written", action="store_true", help="print alone")
