@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from seg.evaluation.subjects import Pairing, Subject
 
 log = logging.getLogger("seg")
+
 _READ = ("images", "masks", "instances", "predictions", "temperature_images", "temperature_masks")
 
 
@@ -47,14 +48,9 @@ def evaluate(config: "DictConfig") -> None:
     subject = _subject(cfg, where)
     folders = (path for key in _READ if cfg[key] is not None for path in as_list(cfg[key]))
     check_apart(destination := Path(cfg["destination"]), folders, "destination")
-    found, data = files.evaluate_into(
-        destination,
-        subject,
-        wanted,
-        where,
-        record=cfg["checkpoint"][0].parent if len(cfg["checkpoint"]) == 1 else None,
-        **{"number": cfg["pictures"], **{key: cfg[key] for key in ("save_masks", "attributes", "overwrite")}},
-    )
+    how = {key: cfg[key] for key in ("save_masks", "attributes", "overwrite")} | {"number": cfg["pictures"]}
+    record = cfg["checkpoint"][0].parent if len(cfg["checkpoint"]) == 1 else None
+    found, data = files.evaluate_into(destination, subject, wanted, where, record=record, **how)
     if cfg["json"]:
         print(json.dumps(finite(data)))
         return
