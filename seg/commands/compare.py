@@ -26,13 +26,13 @@ def compare(config: "DictConfig") -> None:
     if isinstance(cfg["metric"], dict):  # see `seg.commands.cli.overrides.beside_groups`
         cfg["metric"] = cfg["metric"].get("name")
     _check(cfg)
-    from seg.compare.study import check_destination, read_studies, read_study
+    from seg.compare.study import check_destination, only_reference, read_studies, read_study
     from seg.report.console import say
 
     destination = Path(cfg["destination"])
     check_destination(destination)
     options = {key: cfg[key] for key in ("group", "rope", "draws", "seed")}
-    options["reference"] = write.only_reference(cfg["pairs"], cfg["reference"])
+    options["reference"] = only_reference(cfg["pairs"], cfg["reference"])
     root, by, given = cfg["runs"], cfg["by"], {key: cfg[key] for key in ("axis", "metric")}
     studies = {"": read_study(root, **given)} if by is None else read_studies(root, str(by), **given)
     for study in studies.values():

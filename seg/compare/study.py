@@ -15,6 +15,7 @@ from seg.compare.folds import joined
 from seg.compare.looks import Design, designs_of, one_after_the_other, widest
 from seg.compare.scores import Floats, LevelScores, image_scores
 from seg.compare.trained import axis_of_training, changes, judged_otherwise
+from seg.files import checks
 from seg.metrics.catalogue import Metric
 
 
@@ -100,6 +101,21 @@ def check_destination(destination: Path) -> None:
     for folder in (destination.resolve(), *destination.resolve().parents):
         if is_entry(folder):
             raise ValueError(f"destination: expected a folder of its own, got one of the run '{folder}'; give another")
+
+
+def only_reference(pairs: str, reference: str | None) -> str | None:
+    """Return the only level that others are compared with, where ``pairs`` is ``reference`` and not ``all``.
+
+    Raises:
+        ValueError: it is neither, or no level is named.
+    """
+    checks.choice("pairs", pairs, ("all", "reference"))
+    if pairs == "reference" and reference is None:
+        raise ValueError(
+            "pairs: expected reference=LEVEL beside pairs=reference, got none; name the level before you look, because "
+            "the best one is known from the runs alone"
+        )
+    return reference if pairs == "reference" else None
 
 
 def read_study(root: str | os.PathLike[str], axis: str | None = None, metric: str = "miou") -> Study:

@@ -205,21 +205,6 @@ def groups_of(pattern: str | None, images: Sequence[str]) -> list[str] | None:
     return groups
 
 
-def only_reference(pairs: str, reference: str | None) -> str | None:
-    """Return the only level that others are compared with, where ``pairs`` is ``reference`` and not ``all``.
-
-    Raises:
-        ValueError: it is neither, or no level is named.
-    """
-    checks.choice("pairs", pairs, ("all", "reference"))
-    if pairs == "reference" and reference is None:
-        raise ValueError(
-            "pairs: expected reference=LEVEL beside pairs=reference, got none; name the level before you look, because "
-            "the best one is known from the runs alone"
-        )
-    return reference if pairs == "reference" else None
-
-
 def reference_of(wanted: str | None, compared: Comparison) -> str:
     """Return the level that others are compared with: by default the best, or the only one that others were.
 
