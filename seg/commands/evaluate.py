@@ -63,13 +63,11 @@ def evaluate(config: "DictConfig") -> None:
 def _subject(cfg: dict[str, Any], where: "Pairing") -> "Subject":
     from seg.commands.cli.targets import inference_of, trusted_modules
     from seg.evaluation.subjects import Temperature, of_checkpoint, of_predictions
-    from seg.inference import keep_freed_memory
 
     given = [cfg[key] for key in ("temperature", "temperature_images", "temperature_masks")]
     if cfg["predictions"] is not None:
         template = cfg["prediction_template"]
         return of_predictions(cfg["predictions"], where, labels=cfg["labels"], prediction_template=template)
-    keep_freed_memory()
     return of_checkpoint(
         cfg["checkpoint"],
         where,

@@ -24,7 +24,6 @@ def main() -> None:
 def predict(config: "DictConfig") -> None:
     """Predict what is not there already, and say what was written; a bad image fails the command at its end."""
     from seg.commands.cli.targets import inference_of
-    from seg.inference import keep_freed_memory
     from seg.inference.folder import check_members, predict_folder
     from seg.inference.labelling import Ranking, print_first
     from seg.inference.members import digest_of, files_of, load
@@ -36,7 +35,6 @@ def predict(config: "DictConfig") -> None:
     infer = inference_of(cfg["inference"])
     files = files_of(cfg["checkpoint"])
     check_members(products, len(files))
-    keep_freed_memory()
     trained = replace(load(files, cfg["device"], trust=trusted_modules(cfg["trust"])), infer=infer)
     made_by = {"model": digest_of(files), "inference": cfg["inference"]}
     summary = predict_folder(

@@ -156,6 +156,7 @@ def of_checkpoint(
     Raises:
         ValueError: files that do not pair up, or classes of others.
     """
+    inference.keep_freed_memory()
     files = members.files_of(checkpoint)
     model, checkpoint = replace(members.load(files, device, trust=trust), infer=infer), members.shown(files)
     if model.certain and temperature is not None:

@@ -28,6 +28,7 @@ from seg.inference.ensemble import Ensemble
 from seg.inference.heads import check_views, heads_of, warn_of_others
 from seg.inference.image import TIFF, predict_image
 from seg.inference.labelling import RANK, Ranking, check_ranked, read_known, write_ranking
+from seg.inference.memory import keep_freed_memory
 from seg.inference.outputs import FOLDERS, Kind, Products
 from seg.inference.sizes import sizes_of
 from seg.inference.trained import Trained
@@ -127,6 +128,7 @@ def predict_folder(
     _check_geotiff(kinds, images.values())
     if text := left_out_pages(images.values(), trained.reading):
         log.warning(text)
+    keep_freed_memory()
     known = None if ranking is None else read_known(trained, ranking, image_template)
     key = json.dumps({**(made_by or {}), "kinds": kinds, "as": products.probabilities})
     with held(destination, "destination: expected a folder that nobody writes to", "wait, or give another folder"):
