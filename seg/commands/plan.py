@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from seg.commands.cli import plain, run
@@ -60,8 +61,7 @@ def _request(config: "DictConfig") -> dict[str, Any]:
     checks.flag("overwrite", cfg["overwrite"])
     checks.whole("workers", cfg["workers"], 0)
     if cfg["memory"] is not None:
-        gigabytes = checks.number("memory", cfg["memory"], above=0, what="GB", remedy="give such as 8")
-        cfg["memory"] = round(1e9 * gigabytes)
+        cfg["memory"] = round(1e9 * checks.number("memory", cfg["memory"], above=0, what="GB", remedy="give such as 8"))
     if not str(cfg["name"]).isidentifier():
         raise ValueError(f"name: expected letters, digits and underscores, got '{cfg['name']}'; give such as plan")
     if cfg["encoder_weights"] is not None and cfg["encoder_name"] is None:
@@ -76,8 +76,6 @@ def _request(config: "DictConfig") -> dict[str, Any]:
 
 def _measured(cfg: dict[str, Any]) -> "Kept":
     """Read the data, and measure the candidates on this machine."""
-    from tempfile import TemporaryDirectory
-
     from hydra import compose
 
     from seg.commands.build import build, read
@@ -92,12 +90,12 @@ def _measured(cfg: dict[str, Any]) -> "Kept":
     with TemporaryDirectory() as folder:
         own = {f"device.{key}": value for key, value in cfg["device"].items()} | {"runs": folder, "name": "candidate"}
         own |= {f"model.{key}": cfg[key] for key in ("encoder_name", "encoder_weights") if cfg[key] is not None}
-        common = ["logger=none", *words({}, given | own)]
 
-        def asked(more: list[str]) -> Request:
-            return request(plain(compose("train", overrides=[*common, *more])), {})
+        def asked(*more: str) -> Request:
+            overrides = ["logger=none", *words({}, given | own), *more]
+            return request(plain(compose("train", overrides=overrides)), {})
 
-        first = asked([])
+        first = asked()
         if first.data.render is not None:
             first.data.render()
         fabric, facts = make_fabric(first.device), look(data := read(first))
@@ -112,7 +110,7 @@ def _measured(cfg: dict[str, Any]) -> "Kept":
         def of(candidate: Candidate) -> Run:
             more = words({"model": candidate.model} | groups_of(facts, budget), options_of(facts, candidate, budget))
             with muted():
-                return build(asked(more), data, fabric)
+                return build(asked(*more), data, fabric)
 
         measured = measure(of, candidates(facts), 60 * cfg["minutes"] * _SHARE, budget.memory)
     return Kept(facts, tuple(map(tuple, measured)), budget, tuple(given.items()))
