@@ -79,7 +79,7 @@ def build(
 
 def _create(architecture: str, encoder_name: str, weights: str | bool | None, in_channels: int, **options: Any) -> Any:
     given = stages.with_all_stages(architecture, options)
-    model = smp.create_model(architecture, encoder_name, weights, in_channels, **given)
+    model = smp.create_model(architecture, encoder_name, weights, in_channels=in_channels, **given)
     stages.leave_out(model, architecture, options)
     return model
 
