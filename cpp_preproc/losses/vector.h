@@ -87,23 +87,6 @@ inline Floats exp(Floats x) {
     return x > all(88.37F) ? all(kInfinity) : y;
 }
 
-// e^x for x <= 0, for -infinity and for NaN: what a softmax takes, without the comparison that others need.
-inline Floats exp_below(Floats x) {
-    constexpr float kShift = 12582912.0F;
-    const Floats shifted = x * 1.44269504088896341F + kShift;
-    const Floats n = shifted - kShift;
-    Floats r = x - n * 0.693359375F;
-    r = r + n * 2.12194440e-4F;
-    // Estrin's order: shorter chains, which the processor works on side by side
-    const Floats square = r * r;
-    const Floats high = (r * 1.9875691500E-4F + 1.3981999507E-3F) * square + (r * 8.3334519073E-3F + 4.1665795894E-2F);
-    const Floats low = r * 1.6666665459E-1F + 5.0000001201E-1F;
-    Floats y = (high * square + low) * square + (r + 1.0F);
-    const Bits exponent = (as<Bits>(shifted) - as<Bits>(all(kShift)) + 127) << 23;
-    y = y * as<Floats>(exponent);
-    return x < all(-87.3F) ? Floats{} : y;
-}
-
 // ln x within 2 units in the last place for normal x (Cephes' logf); -infinity at 0; infinity and NaN stay.
 inline Floats log(Floats x) {
     const Bits bits = as<Bits>(x);

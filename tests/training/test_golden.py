@@ -40,9 +40,8 @@ def test_the_run_on_record_is_repeated(tmp_path: Path, start_in: Callable[..., S
         assert list(ours) == list(theirs)
         for name in ("epoch", "loss", "lr", "terms", "val_loss"):
             assert ours[name] == pytest.approx(theirs[name], rel=0.02), name
-        # the commit that was recorded is 0.021 off on AVX2 alone, with a shorter exponential in the losses 0.045
-        for name in ("val_miou", "val_accuracy"):
-            assert ours[name] == pytest.approx(theirs[name], abs=0.06), name
+        for name in ("val_miou", "val_accuracy"):  # the commit that was recorded is 0.021 off on AVX2 alone
+            assert ours[name] == pytest.approx(theirs[name], abs=0.04), name
 
 
 def test_the_comparison_sees_a_difference(tmp_path: Path) -> None:
