@@ -35,8 +35,7 @@ def plan(config: "DictConfig") -> None:
     from seg.files import make_folder, write_json, write_text
     from seg.training.plan import Kept, choose
 
-    kept = Kept.read(cfg["measured"]) if cfg["measured"] else _measured(cfg)
-    kept = kept.within(cfg["minutes"], cfg["memory"])
+    kept = (Kept.read(cfg["measured"]) if cfg["measured"] else _measured(cfg)).within(cfg["minutes"], cfg["memory"])
     found = choose(kept.facts, kept.measured, kept.budget)
     make_folder(cfg["recipe"].parent, "destination")
     write_json(cfg["recipe"].with_suffix(".json"), kept.plain())
@@ -92,8 +91,7 @@ def _measured(cfg: dict[str, Any]) -> "Kept":
         own |= {f"model.{key}": cfg[key] for key in ("encoder_name", "encoder_weights") if cfg[key] is not None}
 
         def asked(*more: str) -> Request:
-            overrides = ["logger=none", *words({}, given | own), *more]
-            return request(plain(compose("train", overrides=overrides)), {})
+            return request(plain(compose("train", overrides=["logger=none", *words({}, given | own), *more])), {})
 
         first = asked()
         if first.data.render is not None:
