@@ -1,14 +1,19 @@
 """Losses against their peers: forward and backward, values checked first, ratios to F.cross_entropy.
 
 python benchmarks/bench_losses.py [--rounds 5] [--losses lovasz ohem] [--device cuda] [--dtype bfloat16] [--no-memory]
+    [--kept] [--instructions avx2]
 
 Each round times every way once, in turn, in the same process; the table gives medians of the rounds and medians of the
 ratios to F.cross_entropy in the same round. Memory is the highest above the inputs, the gradient included: on a GPU by
-PyTorch's allocator, on a CPU by the kernel's high-water mark in a process of its own for each way. Peers beyond
+PyTorch's allocator, on a CPU by the kernel's high-water mark in a process of its own for each way. ``--kept`` keeps
+freed memory, as training does: without it the kernel hands out every gradient anew, page by page, as in a loop of one's
+own. ``--instructions avx2`` measures PyTorch and us as on a machine that has no AVX-512. Peers beyond
 segmentation-models-pytorch take part if they are installed: benchmarks/constraints-peers.txt.
 """
 
 import argparse
+import functools
+import os
 import platform
 import statistics
 import subprocess
@@ -29,6 +34,8 @@ from loss_peers import Way, ways
 from scipy import ndimage
 from torch import Tensor
 
+from seg import _losses
+from seg.inference.memory import keep_freed_memory
 from seg.losses import fused, signed_distance
 
 SHAPES = ((4, 19, 512, 512), (2, 150, 256, 256))
@@ -253,8 +260,8 @@ def header(options: argparse.Namespace) -> list[str]:
     return [
         f"# Losses, {date.today()}\n",
         f"Commit {commit}; {chip}; {torch.get_num_threads()} threads; Python {platform.python_version()}, torch "
-        f"{torch.__version__}, smp {smp.__version__}, {versions}; {options.rounds} rounds, medians."
-        + (f" Not installed: {', '.join(absent)}." if absent else ""),
+        f"{torch.__version__}, smp {smp.__version__}, {versions}; {options.rounds} rounds, medians; {torch.backends.cpu.get_cpu_capability()}"
+        f"{', freed memory is kept' * options.kept}." + (f" Not installed: {', '.join(absent)}." if absent else ""),
     ]
 
 
@@ -265,6 +272,14 @@ def cpu() -> str:
     return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 
+def restrict_to(instructions: str) -> None:
+    """Have PyTorch and the kernels leave newer instructions alone."""
+    if (wanted := {"baseline": "default"}.get(instructions, instructions)) != os.environ.get("ATEN_CPU_CAPABILITY"):
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"ATEN_CPU_CAPABILITY": wanted})
+    for name in ("sums", "gradient", "minus_logs", "lovasz"):
+        setattr(_losses, name, functools.partial(getattr(_losses, name), instructions=instructions))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -273,9 +288,17 @@ def main() -> None:
     parser.add_argument("--no-memory", action="store_true", help="leave the memory columns empty")
     parser.add_argument("--losses", nargs="+", default=[], help="only those whose names begin so, and no other table")
     parser.add_argument("--small", action="store_true", help="small shapes, nothing is written: does it work?")
+    parser.add_argument("--kept", action="store_true", help="keep freed memory, as training does")
+    parser.add_argument(
+        "--instructions", choices=_losses.instruction_sets, help="as on a machine that has no newer ones"
+    )
     parser.add_argument("--peak", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
     dtype = getattr(torch, options.dtype)
+    if options.kept:
+        keep_freed_memory()
+    if options.instructions:
+        restrict_to(options.instructions)
     if options.peak:
         loss, name, *shape = options.peak
         print(memory_here(loss, name, tuple(map(int, shape)), options.device, dtype))
@@ -294,6 +317,7 @@ def main() -> None:
         text += lines
     if not options.small:
         suffix = "" if (options.device, options.dtype) == ("cpu", "float32") else f"-{options.device}-{options.dtype}"
+        suffix += "-kept" * options.kept + (f"-{options.instructions}" if options.instructions else "")
         (RESULTS / f"losses-{date.today()}{suffix}.md").write_text(text)
 
 

@@ -38,6 +38,8 @@ constexpr int64_t kVectors = 14;
 
 int64_t scratch_of(const Batch& batch) { return (batch.classes + kVectors) * tile_of(batch); }
 
+int64_t number_bytes(const Batch& batch) { return batch.half ? 2 : 4; }
+
 template <typename Label>
 bool read_labels(Tile& tile, const Label* target) {
     const Batch& batch = tile.batch;
@@ -61,7 +63,21 @@ bool read_target(Tile& tile) {
                             : read_labels(tile, static_cast<const int64_t*>(tile.batch.target));
 }
 
-// One class of the tile from memory, 0 at pixels that are ignored or padding.
+// One class of the tile from memory, 0 at pixels that are ignored or padding; `top` becomes the larger of it and that.
+template <typename Number>
+void read_plane_and_top(const Tile& tile, const Number* from, ptrdiff_t step, float* to) {
+    if (step != 1 || tile.length < tile.padded) {
+        copy_plane(from, step, tile.length, tile.padded, to);
+        from = nullptr;
+    }
+    for (int64_t i = 0; i < tile.padded; i += kLanes) {
+        Floats value = from ? read(from + i) : load<Floats>(to + i);
+        if (tile.holes) value = load<Ints>(tile.live + i) != 0 ? value : Floats{};  // select: NaN times 0 is NaN
+        store(to + i, value);
+        store(tile.top + i, larger(value, load<Floats>(tile.top + i)));
+    }
+}
+
 template <typename Number>
 void read_plane(const Tile& tile, const Number* from, ptrdiff_t step, float* to) {
     copy_plane(from, step, tile.length, tile.padded, to);
@@ -79,15 +95,24 @@ void read_class(const Tile& tile, int64_t c, float* to) {
         read_plane(tile, static_cast<const float*>(batch.logits) + at, batch.layout.pixel, to);
 }
 
+// Where the class lies in the tile to the right, to be fetched while this one is computed; an address beyond the last
+// pixel does no harm.
+const char* next_of(const Tile& tile, int64_t c) {
+    const ptrdiff_t at = tile.at(tile.batch.layout, c) + tile.capacity * tile.batch.layout.pixel;
+    return static_cast<const char*>(tile.batch.logits) + at * static_cast<ptrdiff_t>(number_bytes(tile.batch));
+}
+
 // Fill p, and for each pixel everything that depends on the true class.
 void evaluate(Tile& tile) {
-    const int64_t classes = tile.batch.classes, n = tile.padded;
+    const int64_t classes = tile.batch.classes, n = tile.padded, width = number_bytes(tile.batch);
     for (int64_t i = 0; i < n; i += kLanes) store(tile.top + i, all(-kInfinity));
     for (int64_t c = 0; c < classes; ++c) {
         float* plane = tile.p + c * tile.capacity;
-        read_class(tile, c, plane);
-        for (int64_t i = 0; i < n; i += kLanes)
-            store(tile.top + i, larger(load<Floats>(plane + i), load<Floats>(tile.top + i)));
+        const ptrdiff_t at = tile.at(tile.batch.layout, c), step = tile.batch.layout.pixel;
+        if (tile.batch.half)
+            read_plane_and_top(tile, static_cast<const uint16_t*>(tile.batch.logits) + at, step, plane);
+        else
+            read_plane_and_top(tile, static_cast<const float*>(tile.batch.logits) + at, step, plane);
     }
     for (int64_t i = 0; i < n; ++i) {  // the true class apart: 1 - p_t must not be a difference
         float* own = tile.p + tile.label[i] * tile.capacity + i;
@@ -97,15 +122,17 @@ void evaluate(Tile& tile) {
     }
     for (int64_t c = 0; c < classes; ++c) {
         float* plane = tile.p + c * tile.capacity;
+        const char* next = next_of(tile, c);
         for (int64_t i = 0; i < n; i += kLanes) {
-            const Floats e = exp(load<Floats>(plane + i) - load<Floats>(tile.top + i));
+            __builtin_prefetch(next + i * width, 0, 2);
+            const Floats e = exp_below(load<Floats>(plane + i) - load<Floats>(tile.top + i));
             store(plane + i, e);
             store(tile.rest + i, load<Floats>(tile.rest + i) + e);
         }
     }
     for (int64_t i = 0; i < n; i += kLanes) {
         const Floats below = load<Floats>(tile.own + i) - load<Floats>(tile.top + i);
-        const Floats own = exp(below), rest = load<Floats>(tile.rest + i);
+        const Floats own = exp_below(below), rest = load<Floats>(tile.rest + i);
         const Floats sum = own + rest, inverse = 1.0F / sum, log_sum = log(sum);
         const Floats miss = rest * inverse;
         const Floats precise = -log1p(miss < all(0.5F) ? -miss : Floats{});
@@ -329,13 +356,18 @@ void write_tile(Tile& tile, Number* gradient, const Layout& layout, const Coeffi
         float* plane = tile.p + c * tile.capacity;
         if (of.field) read_field(tile, c, tile.value);
         const Floats spread = all(of.spread ? of.spread[c] : 0.0F);
+        Number* to = gradient + tile.at(layout, c);
+        const bool direct = layout.pixel == 1 && tile.length == tile.padded;
         for (int64_t i = 0; i < tile.padded; i += kLanes) {
             const Floats p = load<Floats>(plane + i);
             Floats value = p * (weight_of(of, c, p, tile.value + i) + load<Floats>(tile.own + i)) - spread;
             if (tile.holes) value = load<Ints>(tile.live + i) != 0 ? value : Floats{};
-            store(plane + i, value);
+            if (direct)
+                put(to + i, value);
+            else
+                store(plane + i, value);
         }
-        write_plane(tile, plane, gradient + tile.at(layout, c), layout.pixel);
+        if (!direct) write_plane(tile, plane, to, layout.pixel);
     }
     write_own(tile, gradient, layout, of);
 }

@@ -67,9 +67,9 @@ inline Halves narrow(Floats value) {
     return __builtin_convertvector(value == value ? rounded : quiet, Halves);
 }
 
-// e^x within 2 units in the last place (the polynomial of Cephes' expf); 0 where the result would not be a normal
-// number, infinity above 88.37; NaN stays NaN.
-inline Floats exp(Floats x) {
+// e^x for x <= 0, for minus infinity and for NaN, within 2 units in the last place (the polynomial of Cephes' expf); 0
+// where the result would not be a normal number.
+inline Floats exp_below(Floats x) {
     constexpr float kShift = 12582912.0F;  // 1.5 * 2^23: adding it rounds to a whole number in the lowest bits
     const Floats shifted = x * 1.44269504088896341F + kShift;
     const Floats n = shifted - kShift;
@@ -83,9 +83,11 @@ inline Floats exp(Floats x) {
     y = y * (r * r) + r + 1.0F;
     const Bits exponent = (as<Bits>(shifted) - as<Bits>(all(kShift)) + 127) << 23;
     y = y * as<Floats>(exponent);
-    y = x < all(-87.3F) ? Floats{} : y;
-    return x > all(88.37F) ? all(kInfinity) : y;
+    return x < all(-87.3F) ? Floats{} : y;
 }
+
+// The same for every x: infinity above 88.37.
+inline Floats exp(Floats x) { return x > all(88.37F) ? all(kInfinity) : exp_below(x); }
 
 // ln x within 2 units in the last place for normal x (Cephes' logf); -infinity at 0; infinity and NaN stay.
 inline Floats log(Floats x) {
