@@ -260,8 +260,9 @@ def header(options: argparse.Namespace) -> list[str]:
     return [
         f"# Losses, {date.today()}\n",
         f"Commit {commit}; {chip}; {torch.get_num_threads()} threads; Python {platform.python_version()}, torch "
-        f"{torch.__version__}, smp {smp.__version__}, {versions}; {options.rounds} rounds, medians; {torch.backends.cpu.get_cpu_capability()}"
-        f"{', freed memory is kept' * options.kept}." + (f" Not installed: {', '.join(absent)}." if absent else ""),
+        f"{torch.__version__}, smp {smp.__version__}, {versions}; {options.rounds} rounds, medians; "
+        f"{torch.backends.cpu.get_cpu_capability()}{', freed memory is kept' * options.kept}."
+        + (f" Not installed: {', '.join(absent)}." if absent else ""),
     ]
 
 
@@ -289,9 +290,7 @@ def main() -> None:
     parser.add_argument("--losses", nargs="+", default=[], help="only those whose names begin so, and no other table")
     parser.add_argument("--small", action="store_true", help="small shapes, nothing is written: does it work?")
     parser.add_argument("--kept", action="store_true", help="keep freed memory, as training does")
-    parser.add_argument(
-        "--instructions", choices=_losses.instruction_sets, help="as on a machine that has no newer ones"
-    )
+    parser.add_argument("--instructions", choices=_losses.instruction_sets, help="and no newer ones")
     parser.add_argument("--peak", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
     dtype = getattr(torch, options.dtype)
