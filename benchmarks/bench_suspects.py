@@ -1,6 +1,6 @@
 """Are planted label errors found? Precision and recall by rank, beside cleanlab.
 
-python benchmarks/bench_suspects.py build/suspects [--epochs 12] [--only]         # needs cleanlab, or --only
+python benchmarks/bench_suspects.py build/suspects [--epochs 12] [--draw 1] [--seeds 2] [--only]    # or cleanlab
 
 160 embedded scenes, in whose training masks errors of four kinds are planted, whole regions each:
 
@@ -10,6 +10,8 @@ python benchmarks/bench_suspects.py build/suspects [--epochs 12] [--only]       
 - ``swapped``: two regions have each other's class.
 
 Models of three folds are trained on the noisy masks, ``WORK/folds``; what is there already is not trained again.
+``--draw`` are other scenes with other errors. With several seeds, regions of which one of them alone is sure count
+among the suspects of ``one``, and not among those of all: they are hard.
 cleanlab takes neither ignored pixels nor images of several sizes: it is given scenes of one size, and at ignored pixels
 the class that the models say, which it cannot suspect.
 """
@@ -31,7 +33,7 @@ from numpy.typing import NDArray
 
 from seg.audit.suspects import Probabilities, Suspects, find_suspects
 from seg.convert import convert_folder
-from seg.data.pairs import pair
+from seg.data.pairs import Pair, pair
 from seg.files import write_png
 from seg.labels import IGNORE, LabelMap
 from seg.synthetic import write_dataset
@@ -40,6 +42,7 @@ RESULTS = Path(__file__).parent / "results"
 SCENES, SHARE, LEAST = 160, 0.5, 80  # images, those of them with errors, and pixels of a region
 THINGS = ("vehicle", "pole", "person", "sign", "fence")
 RANKS, RECALLS = (10, 25, 50, 100, 200), (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+TOLERANCES = (0, 1, 2, 4, 8)
 
 Mask = NDArray[np.uint8]
 Where = NDArray[np.bool_]
@@ -105,12 +108,12 @@ def plant(kind: str, mask: Mask, things: Sequence[int], rng: np.random.Generator
     return wrong
 
 
-def plant_all(source: Path, target: Path, labels: LabelMap) -> list[Planted]:
+def plant_all(source: Path, target: Path, labels: LabelMap, draw: int) -> list[Planted]:
     """Write noisy masks, the same ones at every call, and return their errors."""
     things, planted = [labels.names.index(name) for name in THINGS], []
     target.mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(sorted(source.glob("*.png"))):
-        rng = np.random.default_rng([29, number])
+        rng = np.random.default_rng([29 + draw, number])
         mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         for kind in rng.permutation(["class", "missing", "shifted", "swapped"])[: rng.integers(1, 3)].tolist():
             if rng.random() < SHARE and (wrong := plant(kind, mask, things, rng)) is not None:
@@ -122,19 +125,20 @@ def plant_all(source: Path, target: Path, labels: LabelMap) -> list[Planted]:
     return planted
 
 
-def prepare(work: Path) -> tuple[LabelMap, list[Planted]]:
+def prepare(work: Path, draw: int) -> tuple[LabelMap, list[Planted]]:
     """Scenes, their masks, and the noisy ones."""
     if not (work / "data" / "labels.yaml").is_file():
-        write_dataset(work / "data", train=SCENES, val=8)
+        write_dataset(work / "data", train=SCENES, val=8, seed=draw)
     labels = LabelMap.load(work / "data" / "labels.yaml")
     convert_folder(work / "data/train/labels", work / "clean", labels)
-    return labels, plant_all(work / "clean", work / "noisy", labels)
+    return labels, plant_all(work / "clean", work / "noisy", labels, draw)
 
 
-def train(work: Path, epochs: int) -> None:
+def train(work: Path, epochs: int, seeds: int) -> None:
     """Models of three folds, on the noisy masks."""
     command = [
-        *(f"{Path(sys.executable).with_name('seg-train')}", "sweep=folds", "data.folds=3", "experiment=embedded"),
+        *(f"{Path(sys.executable).with_name('seg-train')}", "sweep=folds", "data.folds=3", f"seeds={seeds}"),
+        "experiment=embedded",
         *(f"data.train.images={work / 'data/train/images'}", f"data.train.masks={work / 'noisy'}"),
         *("fit.probabilities=uint8", f"fit.epochs={epochs}", "logger=none", "pictures=0", f"runs={work / 'folds'}"),
     ]
@@ -171,6 +175,25 @@ def judge(suspects: Suspects, planted: Sequence[Planted], wrong: dict[str, Where
         found = " | ".join(f"{100 * each.mean():.0f}" for each in kinds.values())
         rows.append(f"| {k} | {100 * right[:k].mean():.0f} | {100 * (best < k).mean():.0f} | {found} |")
     return rows, ranks
+
+
+def apart(
+    pairs: Sequence[Pair], probabilities: Probabilities, labels: LabelMap, planted: Sequence[Planted],
+    wrong: dict[str, Where],
+) -> list[str]:  # fmt: skip
+    """Rows: what it does that regions at a border, and regions of which one model alone is sure, are left out."""
+    of_one = Probabilities({name: files[:1] for name, files in probabilities.files.items()})
+    members = max(len(files) for files in probabilities.files.values())
+    rows = []
+    for models, given in {"one": of_one, f"all {members}": probabilities}.items():
+        if given is probabilities and members == 1:
+            continue
+        for tolerance in TOLERANCES:
+            suspects = find_suspects(pairs, given, labels, tolerance=tolerance)
+            table, _ = judge(suspects, planted, wrong)
+            rows += [f"| {models} | {tolerance} {row}" for row in table if row.split()[1] in ("50", "200")]
+            rows.append(f"| {models} | {tolerance} {table[-1]}")
+    return rows
 
 
 def precision_at(order: NDArray[np.int64], wrong: Where, recall: float) -> float | None:
@@ -227,21 +250,25 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("work", type=Path)
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--draw", type=int, default=0, help="which scenes and errors")
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", action="store_true", help="without cleanlab")
     asked = parser.parse_args()
-    labels, planted = prepare(asked.work)
-    train(asked.work, asked.epochs)
+    labels, planted = prepare(asked.work, asked.draw)
+    train(asked.work, asked.epochs, asked.seeds)
     pairs = pair(asked.work / "data/train/images", asked.work / "noisy")
     names = [each.name for each in pairs]
     wrong = wrong_pixels(asked.work, names)
-    suspects = find_suspects(pairs, Probabilities.of(str(asked.work / "folds")), labels)
+    probabilities = Probabilities.of(str(asked.work / "folds"))
+    suspects = find_suspects(pairs, probabilities, labels)
     rows, ranks = judge(suspects, planted, wrong)
     kinds = Counter(each.kind for each in planted)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     lines = [
         f"# Suspects, {date.today()}",
         "",
-        f"{platform.machine()}, Python {platform.python_version()}, commit {commit}; {asked.epochs} epochs a fold.",
+        f"{platform.machine()}, Python {platform.python_version()}, commit {commit}; {asked.epochs} epochs a fold, "
+        f"draw {asked.draw}, {asked.seeds} seeds.",
         f"{len(planted)} errors in {len({each.name for each in planted})} of {len(names)} scenes.",
         "",
         "| first regions | wrong % | errors found % | "
@@ -250,6 +277,8 @@ def main() -> None:
         "|--:|--:|--:|" + "--:|" * len(kinds),
         *rows,
     ]
+    lines += ["", "| models | border | " + lines[5].removeprefix("| "), "|---|--:" + lines[6],
+              *apart(pairs, probabilities, labels, planted, wrong)]  # fmt: skip
     if not asked.only:
         lines += ["", "| pixels: recall % | suspects, precision % | cleanlab by score | cleanlab flagged, by score |",
                   "|--:|--:|--:|--:|", *beside_cleanlab(suspects, ranks, wrong, names)]  # fmt: skip

@@ -82,7 +82,14 @@ def of_scores(levels: int, seeds: int, world: str, truth: str) -> Numbers:
 
 CARES = (0.1, 0.3, 0.6, 1.0)
 WORST = ("one x5", "three x5", "one x3", "half x3", "log-normal 1")
-RULES = ("paired t, Holm", "Welch, Holm", "paired t, Shaffer", "one variance for all, Holm")
+RULES = (
+    "paired t, Holm",
+    "Welch, Holm",
+    "paired t, Shaffer",
+    "one variance for all, Holm",
+    "one-sided empirical Bayes, Holm",
+    "one-sided empirical Bayes, Shaffer",
+)
 
 
 def frontier_rows() -> Iterator[tuple[int, int, str]]:
@@ -122,22 +129,50 @@ def _by_rule(levels: int, seeds: int, rule: str, world: str) -> tuple[float, flo
     for _ in range(ROUNDS):
         scores = 2 * rng.standard_normal(seeds) + _deviations(rng, levels, world) * rng.standard_normal((levels, seeds))
         scores[-1] += 4
-        rest = scores - scores.mean(0) - scores.mean(1, keepdims=True) + scores.mean()
-        if "paired" in rule:
-            variance, degrees = np.var(scores[a] - scores[b], axis=1, ddof=1) / seeds, float(seeds - 1)
-        elif "Welch" in rule:
-            each = np.var(scores, axis=1, ddof=1) / seeds
-            variance = each[a] + each[b]
-            degrees = variance**2 * (seeds - 1) / (each[a] ** 2 + each[b] ** 2)
-        else:
-            degrees = float((levels - 1) * (seeds - 1))
-            variance = np.full(len(pairs), 2 * (rest**2).sum() / degrees / seeds)
+        variance, degrees = _errors_of(rule, scores, a, b)
         difference = scores.mean(1)[a] - scores.mean(1)[b]
         p = adjusted((2 * t.sf(np.abs(difference) / np.sqrt(variance), degrees)).tolist(), steps)
         said = np.array(p) < 0.05
         wrong += bool((said & ((b < levels - 1) | (difference > 0))).any())
         found += (said & (b == levels - 1) & (difference < 0)).sum() / (levels - 1)
     return wrong, found / ROUNDS
+
+
+def _errors_of(rule: str, scores: Floats, a: NDArray[np.intp], b: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """Return the variance of each pair's difference of means, and its degrees of freedom."""
+    levels, seeds = scores.shape
+    if "paired" in rule:
+        return np.var(scores[a] - scores[b], axis=1, ddof=1) / seeds, np.full(len(a), seeds - 1.0)
+    if "one variance" in rule:
+        rest = scores - scores.mean(0) - scores.mean(1, keepdims=True) + scores.mean()
+        degrees = (levels - 1.0) * (seeds - 1)
+        return np.full(len(a), 2 * (rest**2).sum() / degrees / seeds), np.full(len(a), degrees)
+    each, own = np.var(scores, axis=1, ddof=1), np.full(levels, seeds - 1.0)
+    if "Bayes" in rule:
+        each, own = _moderated_upwards(scores)
+    variance = each[a] + each[b]
+    return variance / seeds, variance**2 / (each[a] ** 2 / own[a] + each[b] ** 2 / own[b])
+
+
+def _moderated_upwards(scores: Floats) -> tuple[Floats, Floats]:
+    """Return each level's variance, moderated (Smyth 2004) where that makes it larger, and its degrees of freedom."""
+    from scipy.optimize import brentq
+    from scipy.special import digamma, polygamma
+
+    levels, seeds = scores.shape
+    rest, d, variance = scores - scores.mean(1, keepdims=True), seeds - 1.0, np.ones(levels)
+    for _ in range(4):  # what seeds have in common is a mean weighted by 1 / variance
+        weights = (1 / variance) / (1 / variance).sum()
+        variance = ((rest - weights @ rest) ** 2).sum(1) / d / (1 - weights)
+    logs = np.log(variance) - digamma(d / 2) + np.log(d / 2)
+    spread = np.var(logs, ddof=1) - polygamma(1, d / 2)
+    if spread > 1e-6:
+        prior = 2 * brentq(lambda half: polygamma(1, half) - spread, 1e-6, 2e6)
+        middle = np.exp(logs.mean() + digamma(prior / 2) - np.log(prior / 2))
+        moderated = (prior * middle + d * variance) / (prior + d)
+    else:  # levels scatter no more differently than chance has it
+        prior, moderated = 1e6, np.full(levels, np.exp(logs.mean()))
+    return np.maximum(variance, moderated), np.where(moderated > variance, prior + d, d)
 
 
 def _deviations(rng: np.random.Generator, levels: int, world: str) -> Floats:
