@@ -1,17 +1,20 @@
 """Losses against their peers: forward and backward, values checked first, ratios to F.cross_entropy.
 
 python benchmarks/bench_losses.py [--rounds 5] [--losses lovasz ohem] [--device cuda] [--dtype bfloat16] [--no-memory]
-    [--kept] [--instructions avx2]
+    [--memory kept | fresh] [--instructions avx2]
 
 Each round times every way once, in turn, in the same process; the table gives medians of the rounds and medians of the
 ratios to F.cross_entropy in the same round. Memory is the highest above the inputs, the gradient included: on a GPU by
-PyTorch's allocator, on a CPU by the kernel's high-water mark in a process of its own for each way. ``--kept`` keeps
-freed memory, as training does: without it the kernel hands out every gradient anew, page by page, as in a loop of one's
-own. ``--instructions avx2`` measures PyTorch and us as on a machine that has no AVX-512. Peers beyond
+PyTorch's allocator, on a CPU by the kernel's high-water mark in a process of its own for each way. Peers beyond
 segmentation-models-pytorch take part if they are installed: benchmarks/constraints-peers.txt.
+
+``--memory kept`` keeps freed memory, as training does; with ``fresh`` the system hands out every large tensor anew,
+page by page, as in a loop of one's own; else it is one or the other, as the ways before have it. ``--instructions
+avx2`` measures PyTorch and us as on a machine that has no AVX-512.
 """
 
 import argparse
+import ctypes
 import functools
 import os
 import platform
@@ -41,6 +44,7 @@ from seg.losses import fused, signed_distance
 SHAPES = ((4, 19, 512, 512), (2, 150, 256, 256))
 SMALL = ((2, 19, 64, 96),)
 SORTING = ("ohem", "lovasz")  # whose time depends on how right the model is
+MMAP_THRESHOLD = -3  # of mallopt
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -261,7 +265,7 @@ def header(options: argparse.Namespace) -> list[str]:
         f"# Losses, {date.today()}\n",
         f"Commit {commit}; {chip}; {torch.get_num_threads()} threads; Python {platform.python_version()}, torch "
         f"{torch.__version__}, smp {smp.__version__}, {versions}; {options.rounds} rounds, medians; "
-        f"{torch.backends.cpu.get_cpu_capability()}{', freed memory is kept' * options.kept}."
+        f"{torch.backends.cpu.get_cpu_capability()}{f', {options.memory} memory' * bool(options.memory)}."
         + (f" Not installed: {', '.join(absent)}." if absent else ""),
     ]
 
@@ -289,13 +293,15 @@ def main() -> None:
     parser.add_argument("--no-memory", action="store_true", help="leave the memory columns empty")
     parser.add_argument("--losses", nargs="+", default=[], help="only those whose names begin so, and no other table")
     parser.add_argument("--small", action="store_true", help="small shapes, nothing is written: does it work?")
-    parser.add_argument("--kept", action="store_true", help="keep freed memory, as training does")
+    parser.add_argument("--memory", choices=("kept", "fresh"), help="what large tensors are made of")
     parser.add_argument("--instructions", choices=_losses.instruction_sets, help="and no newer ones")
     parser.add_argument("--peak", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
     dtype = getattr(torch, options.dtype)
-    if options.kept:
+    if options.memory == "kept":
         keep_freed_memory()
+    if options.memory == "fresh":
+        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 1 << 20)
     if options.instructions:
         restrict_to(options.instructions)
     if options.peak:
@@ -316,7 +322,7 @@ def main() -> None:
         text += lines
     if not options.small:
         suffix = "" if (options.device, options.dtype) == ("cpu", "float32") else f"-{options.device}-{options.dtype}"
-        suffix += "-kept" * options.kept + (f"-{options.instructions}" if options.instructions else "")
+        suffix += "".join(f"-{word}" for word in (options.memory, options.instructions) if word)
         (RESULTS / f"losses-{date.today()}{suffix}.md").write_text(text)
 
 
