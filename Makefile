@@ -103,8 +103,8 @@ $(PEERS): benchmarks/constraints-peers.txt $(STAMP)
 peers: $(PEERS) ## tests against MONAI and kornia, which are fetched for it
 	@PYTHONPATH=$(PEERS) $(BIN)/python -m pytest -n auto tests/losses/test_peers.py
 
-bench: $(STAMP) $(PEERS) ## benchmarks, verified while timing; tables into benchmarks/results/
-	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; PYTHONPATH=$(PEERS) $(BIN)/python $$bench || exit 1; done
+bench: $(STAMP) $(PEERS) ## benchmarks, verified while timing; tables into benchmarks/results/ (not those that want files or a GPU)
+	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; PYTHONPATH=$(PEERS) $(BIN)/python $$bench || [ $$? = 2 ] || exit 1; done
 
 clean: ## remove what make and the demo made
 	rm -rf $(VENV) build dist demo loop .mypy_cache .ruff_cache .pytest_cache .hypothesis

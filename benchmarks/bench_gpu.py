@@ -227,7 +227,7 @@ def main() -> None:
             print(line, flush=True)
         return
     if DEVICE.type == "cpu" and not asked.small:
-        sys.exit("expected a GPU, got none; --small tries whether it works, on a CPU")
+        parser.error("expected a GPU, got none; --small tries whether it works, on a CPU")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else platform.processor()
     text = f"# One GPU, {date.today()}\n\n{name}, {os.cpu_count()} cores, Python {platform.python_version()}, torch "

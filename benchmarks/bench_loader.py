@@ -6,6 +6,7 @@ One loading worker, batches of 4, the standard augmentation with crops of 352x48
 every one must give the same pixels.
 """
 
+import argparse
 import statistics
 import sys
 import tempfile
@@ -43,7 +44,11 @@ def torchvision(data: bytes, how: int) -> np.ndarray:
 
 
 def main() -> None:
-    pairs = pair(*map(Path, sys.argv[1:3]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("images", type=Path)
+    parser.add_argument("masks", type=Path)
+    asked = parser.parse_args()
+    pairs = pair(asked.images, asked.masks)
     classes = 1 + max(int(cv2.imread(str(p.mask), -1).max() % 255) for p in pairs)
     sizes = check(pairs, classes).sizes
     shapes = [(p.image, (*size, 3)) for p, size in zip(pairs, sizes, strict=True)]
