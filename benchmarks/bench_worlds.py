@@ -436,8 +436,8 @@ ABOUT = {
         "pairs with the better level, where all levels scatter alike, and with one that scatters five times as much. "
         "*Ours*: with the care that `seg.compare.scatter` has for the design, calibrated in more worlds than these; "
         "*care*: the same with another one. Read it as a frontier: more care, fewer false verdicts, less found. The "
-        "most of six estimates is a little too high. *One-sided empirical Bayes*: a level's own variance, moderated (Smyth "
-        "2004) where that makes it larger.",
+        "most of six estimates is a little too high. *One-sided empirical Bayes*: a level's own variance, moderated "
+        "(Smyth 2004) where that makes it larger.",
         "| levels x seeds | rule | worst | interval | found: alike | found: one x5 |\n|---|---|--:|--:|--:|--:|",
     ),
     "scores": (
