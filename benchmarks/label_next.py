@@ -39,7 +39,7 @@ from seg.synthetic import Rendering
 BUILD = Path(__file__).resolve().parents[1] / "build" / "label_next"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SHARES, MEMBERS = (0.05, 0.1, 0.2, 0.4), 2
-OPTIONS = ("experiment=embedded", "fit.steps=120", "augment.crop.size=[96,96]")
+OPTIONS = ("experiment=embedded", "fit.steps=500", "augment.crop.size=[96,96]")
 
 
 @dataclass(frozen=True)
