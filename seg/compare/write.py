@@ -3,14 +3,17 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from seg.compare import by_attribute, overview
 from seg.compare.answer import answer, at_the_end, cautions
 from seg.compare.findings import Comparison
 from seg.compare.report import files_of_report, write_report
 from seg.compare.results import write_results, write_statistics
-from seg.compare.scores import measure
+from seg.compare.scores import COUNTED, measure
 from seg.compare.slices import Sliced
 from seg.compare.slices import compare_slices as of_slices
 from seg.compare.statistics import compare
@@ -18,11 +21,13 @@ from seg.compare.study import Study, meant
 from seg.data.attributes import Slices, read_slices
 from seg.files import checks
 from seg.files.claims import claim
+from seg.metrics.catalogue import Metric
 
 log = logging.getLogger(__name__)
 
 _COMMAND = "seg-compare"
 _TABLES = ("results.csv", "statistics.json")
+_ROUNDING = 1e-5  # of what per_image_metrics.csv holds
 _SIGNS = {"statistics.json": ("metric", "levels", "pairs", "winner"), "overview.json": ("by", "reference", "values")}
 
 
@@ -55,7 +60,7 @@ def compare_study(
         rope = design.rope if rope is None and metric == design.metric else rope
     return compare(
         {level.name: level.sample() for level in study.levels},
-        metric=measure(metric, study.catalogue) or metric,
+        metric=_measure(study, metric),
         groups=_groups(study, group),
         rope=rope,
         reference=fixed if reference is None else _chosen(reference, names, fixed),
@@ -63,6 +68,16 @@ def compare_study(
         draws=draws,
         seed=seed,
     )
+
+
+def _measure(study: Study, name: str) -> Metric | str:
+    """Describe what is compared, the mean over images: its title says so where the score of that name is another."""
+    found = measure(name, study.catalogue)
+    if found is None or name in COUNTED or f"{name}_i" in study.catalogue:
+        return found or name
+    scores = [(entry.scores.get(name), entry.values[name]) for entry in study.entries if name in entry.values]
+    other = any(checks.is_number(score) and abs(score - np.nanmean(values)) > _ROUNDING for score, values in scores)
+    return replace(found, title=f"{found.title} by image") if other else found
 
 
 def slices_of(file: str, study: Study) -> Slices:

@@ -16,6 +16,7 @@ from made_runs import CLASSES, made_counts, write_run
 
 from seg import runs
 from seg.compare.study import Study, read_study
+from seg.compare.write import compare_study
 
 
 def losses(root: Path, levels: tuple[str, ...] = ("dice", "focal"), seeds: int = 3) -> Path:
@@ -369,6 +370,20 @@ def test_a_metric_has_a_direction(tmp_path: Path) -> None:
         read_study(tmp_path, metric="luck")
     for metric in ("hd95", "error_missed"):
         assert len(read_study(tmp_path, metric=metric).entries) == 6
+
+
+@pytest.mark.parametrize(("score", "title"), [(0.5, "AP of boxes"), (0.2, "AP of boxes by image")])
+def test_a_mean_over_images_is_told_from_a_score_of_that_name(tmp_path: Path, score: float, title: str) -> None:
+    """The AP of a set is not the mean of its images' AP: a number that no run has written must not bear its name."""
+    for folder in losses(tmp_path).iterdir():
+        path, done = folder / runs.PER_IMAGE_METRICS, folder / runs.DONE
+        path.write_text(path.read_text() + "".join(f"val/{i:03},ap,,{0.4 + 0.2 * (i % 2)}\n" for i in range(12)))
+        data = json.loads(done.read_text())
+        data["last"]["ap"] = score
+        done.write_text(json.dumps(data))
+    found = compare_study(read_study(tmp_path, metric="ap"), "ap", group=None, rope=None, draws=100, seed=0)
+    assert found.measure.title == title
+    assert found.levels[0].mean == pytest.approx(0.5)
 
 
 def test_a_run_that_was_cut_off_before_its_last_file_is_not_complete(tmp_path: Path) -> None:
