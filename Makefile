@@ -29,9 +29,9 @@ demo: $(STAMP) ## render the embedded dataset, convert, train, evaluate, draw (3
 loop: $(STAMP) ## wrong labels planted, found, repaired, and the gain with a verdict (8 runs of a minute)
 	@$(BIN)/python scripts/loop.py
 
-COMPARED := loss=cross_entropy,weighted_cross_entropy,focal,ce_dice seeds=3 fit.minutes=0.9
+COMPARED := loss=cross_entropy,weighted_cross_entropy,focal,ce_dice seeds=3 fit.minutes=0.8
 
-compare: $(STAMP) ## four losses, three seeds, on the embedded dataset, to a report (12 runs of 0.9 minutes)
+compare: $(STAMP) ## four losses, three seeds, on the embedded dataset, to a report (12 runs of 0.8 minutes)
 	@$(BIN)/seg-train data=synthetic experiment=embedded sweep=losses $(COMPARED) logger=none runs=compare/runs \
 	  data.render.destination=compare/data
 	@$(BIN)/seg-compare runs=compare/runs destination=compare/report
