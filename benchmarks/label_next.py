@@ -34,6 +34,7 @@ from seg import runs
 from seg.compare import compare
 from seg.compare.scores import LevelScores
 from seg.convert import convert_folder
+from seg.labels import LabelMap
 from seg.synthetic import Rendering
 
 BUILD = Path(__file__).resolve().parents[1] / "build" / "label_next"
@@ -70,7 +71,7 @@ def uuad() -> Data:
     """Satellite tiles; the model as for the embedded set, without pretrained weights."""
     folder, source = BUILD / "uuad" / "data", SHARED / "uuad"
     for part in ("train", "val"):
-        convert_folder(source / f"{part}_labels", folder / part / "masks", source / "palette.yaml")
+        convert_folder(source / f"{part}_labels", folder / part / "masks", LabelMap.load(source / "palette.yaml"))
     images = {part: source / part for part in ("train", "val")}
     return Data(folder, images, [*OPTIONS, "augment.flip.vertical=true"])
 
