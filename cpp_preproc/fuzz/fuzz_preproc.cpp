@@ -66,8 +66,8 @@ Blob convert(const Blob& file, seg::Mapper& mapper, seg::Picture& picture, Blob&
         encoder.begin(picture.width, picture.height);
         mask.resize(std::size_t{picture.width} * picture.height);
         for (std::uint32_t y = 0; y < picture.height; ++y) {
-            std::uint8_t* row = mask.data() + std::size_t{y} * picture.width;
-            mapper.row(reader.next(), row);
+            const seg::Runs row = mapper.row(reader.next());
+            mapper.paint(row, mask.data() + std::size_t{y} * picture.width);
             encoder.row(row);
         }
         const seg::Bytes made = encoder.finish();
@@ -83,9 +83,9 @@ bool decodes_to(const Blob& file, const seg::Picture& wanted, const Blob& mask) 
     if (picture.width != wanted.width || picture.height != wanted.height) return false;
     if (picture.kind != seg::Kind::gray || picture.depth != 8) return false;
     for (std::uint32_t y = 0; y < picture.height; ++y) {
-        const seg::Row row = reader.next();
-        Blob line(row.pixels, row.pixels + picture.width);
-        if (row.differences) seg::unfilter(seg::kSub, line.data(), nullptr, line.size(), 1);
+        const std::uint8_t* row = reader.next();
+        Blob line(row, row + picture.width);
+        seg::unfilter(seg::kSub, line.data(), nullptr, line.size(), 1);
         if (!std::equal(line.begin(), line.end(), mask.begin() + std::ptrdiff_t{y} * picture.width)) return false;
     }
     return true;

@@ -317,10 +317,15 @@ py::tuple map_array(const py::array& image, const std::shared_ptr<Table>& table,
     {
         const py::gil_scoped_release release;
         Buffer spare;
-        spare.resize(picture.width * stride_of(picture.pixels));
+        const std::size_t stride = stride_of(picture.pixels);
+        const std::size_t size = picture.width * stride;
+        spare.resize(size);
+        std::vector<std::uint8_t> differences(size);
         mapper.begin(picture);
-        for (std::uint32_t y = 0; y < picture.height; ++y, out += picture.width)
-            mapper.row({array_row(image, picture, y, spare.data()), false}, out);
+        for (std::uint32_t y = 0; y < picture.height; ++y, out += picture.width) {
+            subtract_left(array_row(image, picture, y, spare.data()), size, stride, differences.data());
+            mapper.paint(mapper.row(differences.data()), out);
+        }
     }
     const Report& report = mapper.report();
     return py::make_tuple(mask, counts_of(report), unknown_of(report), merged_of(report), report.clear);
@@ -355,9 +360,8 @@ py::tuple decode(const py::bytes& file, std::uint64_t max_pixels) {
     std::vector<std::uint8_t> samples;
     std::vector<std::uint8_t> line(picture.width * stride);
     for (std::uint32_t y = 0; y < picture.height; ++y) {
-        const Row row = reader.next();
-        std::memcpy(line.data(), row.pixels, line.size());
-        if (row.differences) unfilter(kSub, line.data(), nullptr, line.size(), stride);
+        std::memcpy(line.data(), reader.next(), line.size());
+        unfilter(kSub, line.data(), nullptr, line.size(), stride);
         for (std::size_t at = 0; at < line.size(); at += stride)
             samples.insert(samples.end(), &line[at], &line[at] + kept);
     }

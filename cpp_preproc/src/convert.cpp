@@ -83,11 +83,7 @@ Result Converter::convert(const Job& job) {
     const Result result = guarded([&](Result& made) {
         if (!open(job.source, made)) return;
         encoder_.begin(made.width, made.height);
-        std::uint8_t* mask = mask_row_.resize(made.width);
-        for (std::uint32_t y = 0; y < made.height; ++y) {
-            mapper_.row(reader_.next(), mask);
-            encoder_.row(mask);
-        }
+        for (std::uint32_t y = 0; y < made.height; ++y) encoder_.row(mapper_.row(reader_.next()));
         if (!finished(made)) return;
         write_atomically(job.destination, encoder_.finish());
         made.status = Status::converted;
@@ -100,7 +96,8 @@ Result Converter::map(const std::string& source, std::vector<std::uint8_t>& mask
     return guarded([&](Result& made) {
         if (!open(source, made)) return;
         mask.resize(std::size_t{made.width} * made.height);
-        for (std::size_t y = 0; y < made.height; ++y) mapper_.row(reader_.next(), mask.data() + y * made.width);
+        for (std::size_t y = 0; y < made.height; ++y)
+            mapper_.paint(mapper_.row(reader_.next()), mask.data() + y * made.width);
         if (finished(made)) made.status = Status::converted;
     });
 }

@@ -55,7 +55,6 @@ class Converter {
     PngReader reader_;
     MaskEncoder encoder_;
     Buffer file_;
-    Buffer mask_row_;
 };
 
 }  // namespace seg

@@ -1,9 +1,5 @@
 #include "deflate.h"
 
-#include <array>
-
-#include "scan.h"
-
 namespace seg {
 namespace {
 
@@ -11,7 +7,6 @@ constexpr std::size_t kBlockRuns = std::size_t{1} << 18;   // 2 MB: a street sce
 constexpr std::size_t kLongestRun = std::size_t{1} << 20;  // with kAdlerOpen: sums of Adler-32 stay below 2^52
 constexpr std::size_t kAdlerOpen = std::size_t{1} << 20;
 constexpr std::uint64_t kAdlerBase = 65521;
-constexpr unsigned kLongestMatch = 258;
 constexpr std::size_t kEndOfBlock = 256;
 constexpr std::size_t kLengthSymbols = 257;  // the first symbol that stands for a match
 constexpr std::size_t kLongestSymbol = 285;  // a match of 258
@@ -58,6 +53,27 @@ Split split(std::uint32_t length) {
     const std::uint32_t tail = rest - full * kLongestMatch;
     return tail < 3 ? Split{full, 0, 1 + tail} : Split{full, tail, 1};
 }
+
+// The same of runs that are written as one literal and one match at most, 0 being no match: looked up, because a branch
+// on what is as often so as so is mispredicted as often as not.
+struct Pair {
+    std::uint16_t literals;
+    std::uint16_t match;
+};
+
+using Pairs = std::array<Pair, kLongestPair + 1>;
+
+Pairs make_pairs() {
+    Pairs pairs{};
+    for (std::uint32_t length = 1; length <= kLongestPair; ++length) {
+        const Split parts = split(length);
+        pairs[length] = {static_cast<std::uint16_t>(parts.literals),
+                         static_cast<std::uint16_t>(parts.full ? kLongestMatch : parts.match)};
+    }
+    return pairs;
+}
+
+const Pairs kPairs = make_pairs();
 
 // Code lengths, run-length coded with the symbols 16 (repeat), 17 and 18 (zeros) (section 3.2.7).
 struct LengthToken {
@@ -163,34 +179,56 @@ void RunDeflate::begin(Output& output) {
     output.append("\x78\x01", 2);  // zlib's header: deflate with a window of 32 KB, fastest
     bits_ = BitWriter{};
     if (!runs_) runs_.reset(new Run[kBlockRuns]);
-    count_ = 0;
     adler_ = Adler{};
+    begin_block();
 }
 
-void RunDeflate::add(Bytes bytes) {
-    Positions positions;
-    Adler adler = adler_;  // a local copy stays in registers
-    std::size_t start = 0;
-    for (std::size_t i = 1; i < bytes.size; i += kStrip) {
-        const std::uint8_t* p = bytes.data + i;
-        const std::size_t count = scan.changes[1](p, p - 1, std::min(kStrip, bytes.size - i), positions);
-        for (std::size_t k = 0; k < count; ++k) {
-            const std::size_t next = i + positions[k];
-            add_run(adler, bytes.data[start], next - start);
-            start = next;
-        }
+void RunDeflate::begin_block() {
+    next_ = runs_.get();
+    literals_.fill(0);
+    matches_.fill(0);
+}
+
+void RunDeflate::add(std::uint8_t filter, const Runs& row, const std::uint8_t* base) {
+    Adler adler = adler_;  // local copies stay in registers
+    Run* out = next_;
+    const auto put = [&](std::uint8_t value, std::size_t length) {
+        do {
+            const std::size_t n = std::min(length, kLongestRun);
+            if (out == runs_.get() + kBlockRuns) {
+                next_ = out;
+                flush_block(false);
+                out = next_;
+            }
+            *out++ = {value, static_cast<std::uint32_t>(n)};
+            count(value, static_cast<std::uint32_t>(n));
+            adler.add(value, n);
+            length -= n;
+        } while (length);
+    };
+    std::uint8_t value = 0;
+    std::size_t more = static_cast<std::uint8_t>(row.differences[0] - base[0]) == filter;  // it begins the first run
+    if (!more) put(filter, 1);
+    for (const std::uint32_t *at = row.starts, *end = at + row.count; at != end; ++at) {
+        value = static_cast<std::uint8_t>(value + row.differences[*at] - base[*at]);
+        put(value, at[1] - at[0] + more);
+        more = 0;
     }
-    add_run(adler, bytes.data[start], bytes.size - start);
     adler_ = adler;
+    next_ = out;
 }
 
-inline void RunDeflate::add_run(Adler& adler, std::uint8_t value, std::size_t length) {
-    while (length) {
-        const std::size_t n = std::min(length, kLongestRun);
-        adler.add(value, n);
-        if (count_ == kBlockRuns) flush_block(false);
-        runs_[count_++] = {value, static_cast<std::uint32_t>(n)};
-        length -= n;
+// How often each symbol will be written.
+inline void RunDeflate::count(std::uint8_t value, std::uint32_t length) {
+    if (length <= kLongestPair) {
+        const Pair pair = kPairs[length];
+        literals_[value] += pair.literals;
+        ++matches_[pair.match];
+    } else {
+        const Split parts = split(length);
+        literals_[value] += parts.literals;
+        matches_[kLongestMatch] += parts.full;
+        ++matches_[parts.match];
     }
 }
 
@@ -209,25 +247,13 @@ void RunDeflate::Adler::reduce() {
 }
 
 void RunDeflate::flush_block(bool last) {
-    std::vector<std::uint32_t> frequencies(kLongestSymbol + 1);
-    std::array<std::uint32_t, kLongestMatch + 1> lengths{};  // matches of each length; those of 0 are none
-    std::size_t matches = count_;
-    for (const Run *at = runs_.get(), *end = at + count_; at != end; ++at) {
-        const Run run = *at;
-        if (run.length <= kLongestPair) {  // without a branch on what is as often so as so
-            const bool few = run.length <= kFewest;
-            frequencies[run.value] += few ? run.length : 1;
-            ++lengths[few ? 0 : run.length - 1];
-        } else {
-            const Split parts = split(run.length);
-            frequencies[run.value] += parts.literals;
-            lengths[kLongestMatch] += parts.full;
-            ++lengths[parts.match];
-            matches += parts.full;
-        }
+    std::vector<std::uint32_t> frequencies(literals_.begin(), literals_.end());
+    frequencies.resize(kLongestSymbol + 1);
+    std::size_t matches = 0;
+    for (unsigned length = 3; length <= kLongestMatch; ++length) {
+        frequencies[kMatchLengths[length].symbol] += matches_[length];
+        matches += matches_[length];
     }
-    for (unsigned length = 3; length <= kLongestMatch; ++length)
-        frequencies[kMatchLengths[length].symbol] += lengths[length];
     frequencies[kEndOfBlock] = 1;
     const std::vector<Code> literals = huffman(frequencies, 15);
     std::size_t size = matches * (5 + 1);  // extra and distance bits at their most
@@ -239,19 +265,19 @@ void RunDeflate::flush_block(bool last) {
     write_codes(bits_, literals);
     write_runs(literals);
     output_->written_to(bits_.at);
-    count_ = 0;
+    begin_block();
 }
 
 void RunDeflate::write_runs(const std::vector<Code>& literals) {
     const auto matches = match_codes(literals);
     const auto few_codes = literal_codes(literals);
     BitWriter bits = bits_;  // a local copy stays in registers
-    for (const Run *at = runs_.get(), *end = at + count_; at != end; ++at) {
+    for (const Run* at = runs_.get(); at != next_; ++at) {
         const Run run = *at;
         if (run.length <= kLongestPair) {
-            const bool few = run.length <= kFewest;
-            Packed codes = few_codes[run.value][few ? run.length - 1 : 0];
-            const Packed& match = matches[few ? 0 : run.length - 1];
+            const Pair pair = kPairs[run.length];
+            Packed codes = few_codes[run.value][pair.literals - 1];
+            const Packed& match = matches[pair.match];
             codes.append(match.bits, match.count);
             bits.put(codes.bits, codes.count);
             continue;

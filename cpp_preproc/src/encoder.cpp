@@ -1,7 +1,7 @@
 #include "encoder.h"
 
+#include "differences.h"
 #include "inflate.h"
-#include "scan.h"
 #include "unfilter.h"
 
 namespace seg {
@@ -23,8 +23,9 @@ void MaskEncoder::close_chunk(std::size_t start) {
 
 void MaskEncoder::begin(std::uint32_t width, std::uint32_t height) {
     width_ = width;
-    above_.assign(width + std::size_t{1}, kNone);
-    filtered_.assign(width + std::size_t{1}, kUp);
+    above_.assign(width, 0);
+    zeros_.assign(width, 0);
+    differences_.resize(width);
     file_.clear();
     file_.append("\x89PNG\r\n\x1a\n", 8);
     std::uint8_t header[13] = {0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0};
@@ -37,15 +38,18 @@ void MaskEncoder::begin(std::uint32_t width, std::uint32_t height) {
 }
 
 void MaskEncoder::row(const std::uint8_t* mask) {
-    const std::uint8_t* above = above_.data() + 1;  // plain pointers, or the compiler cannot vectorise the loop
-    std::uint8_t* residual = filtered_.data() + 1;
-    const std::size_t width = width_;
-    for (std::size_t x = 0; x < width; ++x) residual[x] = static_cast<std::uint8_t>(mask[x] - above[x]);
-    const std::size_t changes = scan.count(mask + 1, mask, width - 1);
-    const bool plain = changes <= scan.count(residual + 1, residual, width - 1);
-    std::memcpy(above_.data() + 1, mask, width);
-    const std::vector<std::uint8_t>& chosen = plain ? above_ : filtered_;
-    deflate_.add({chosen.data(), chosen.size()});
+    subtract_left(mask, width_, 1, differences_.data());
+    const std::size_t count = scan.some[1](differences_.data(), differences_.data(), width_, starts_);
+    row({differences_.data(), starts_.data(), count});
+}
+
+void MaskEncoder::row(const Runs& row) {
+    const std::size_t up = scan.differ(row.differences, above_.data(), width_, up_);
+    if (row.count <= up)
+        deflate_.add(kNone, row, zeros_.data());
+    else
+        deflate_.add(kUp, {row.differences, up_.data(), up}, above_.data());
+    std::memcpy(above_.data(), row.differences, width_);
 }
 
 Bytes MaskEncoder::finish() {

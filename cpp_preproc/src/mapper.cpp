@@ -4,76 +4,42 @@
 #include <cstring>
 #include <string>
 
-#include "scan.h"
+#include "pixel.h"
 
 namespace seg {
 namespace {
 
-// How a pixel lies in a row: its bytes, its key, and whether it is fully transparent.
+// Pixels as numbers, see pixel.h: how many bytes they have, their key, and whether they are fully transparent.
 struct Gray8 {
-    static bool clear(const std::uint8_t*) { return false; }
     static constexpr std::size_t stride = 1;
-    static std::uint32_t key(const std::uint8_t* p) { return p[0]; }
+    static std::uint32_t key(std::uint32_t pixel) { return pixel; }
+    static bool clear(std::uint32_t) { return false; }
 };
 struct GrayAlpha8 {
-    static bool clear(const std::uint8_t* p) { return p[1] == 0; }
     static constexpr std::size_t stride = 2;
-    static std::uint32_t key(const std::uint8_t* p) { return p[0]; }
+    static std::uint32_t key(std::uint32_t pixel) { return pixel & 255; }
+    static bool clear(std::uint32_t pixel) { return pixel >> 8 == 0; }
 };
 struct Gray16 {
-    static bool clear(const std::uint8_t*) { return false; }
     static constexpr std::size_t stride = 2;
-    static std::uint32_t key(const std::uint8_t* p) { return std::uint32_t{p[0]} << 8 | p[1]; }
+    static std::uint32_t key(std::uint32_t pixel) { return (pixel & 255) << 8 | (pixel >> 8 & 255); }
+    static bool clear(std::uint32_t) { return false; }
 };
 struct GrayAlpha16 {
-    static bool clear(const std::uint8_t* p) { return (p[2] | p[3]) == 0; }
     static constexpr std::size_t stride = 4;
-    static std::uint32_t key(const std::uint8_t* p) { return Gray16::key(p); }
+    static std::uint32_t key(std::uint32_t pixel) { return Gray16::key(pixel); }
+    static bool clear(std::uint32_t pixel) { return pixel >> 16 == 0; }
 };
 struct Rgb8 {
-    static bool clear(const std::uint8_t*) { return false; }
     static constexpr std::size_t stride = 3;
-    static std::uint32_t key(const std::uint8_t* p) {
-        return std::uint32_t{p[0]} | std::uint32_t{p[1]} << 8 | std::uint32_t{p[2]} << 16;
-    }
+    static std::uint32_t key(std::uint32_t pixel) { return pixel; }
+    static bool clear(std::uint32_t) { return false; }
 };
 struct Rgba8 {
-    static bool clear(const std::uint8_t* p) { return p[3] == 0; }
     static constexpr std::size_t stride = 4;
-    static std::uint32_t key(const std::uint8_t* p) { return Rgb8::key(p); }
+    static std::uint32_t key(std::uint32_t pixel) { return pixel & 0xffffff; }
+    static bool clear(std::uint32_t pixel) { return pixel >> 24 == 0; }
 };
-
-constexpr std::uint8_t kZeros[kStrip] = {};
-constexpr std::size_t kStripPixels = kStrip / 4;
-
-// Goes to the pixel at p: its bytes as they stand, or added to those of the pixel before.
-template <std::size_t stride, bool differences>
-void advance(std::uint8_t* pixel, const std::uint8_t* p) {
-    for (std::size_t c = 0; c < stride; ++c) pixel[c] = static_cast<std::uint8_t>(differences ? pixel[c] + p[c] : p[c]);
-}
-
-// Calls emit(pixel, x, count) for each run of equal pixels. Alpha takes part in the comparison: where only alpha
-// changes, two runs of one key follow each other, which is right as well.
-template <class Format, bool differences, class Emit>
-void for_each_run(const std::uint8_t* row, std::size_t width, Emit emit) {
-    constexpr std::size_t stride = Format::stride;
-    Positions positions;
-    std::uint8_t pixel[stride] = {};
-    advance<stride, differences>(pixel, row);
-    std::size_t start = 0;
-    for (std::size_t x = 1; x < width; x += kStripPixels) {
-        const std::uint8_t* p = row + x * stride;
-        const std::size_t size = std::min(kStripPixels, width - x) * stride;
-        const std::size_t count = scan.changes[stride](p, differences ? kZeros : p - stride, size, positions);
-        for (std::size_t i = 0; i < count; ++i) {
-            const std::size_t next = x + positions[i];
-            emit(pixel, start, next - start);
-            advance<stride, differences>(pixel, row + next * stride);
-            start = next;
-        }
-    }
-    emit(pixel, start, width - start);
-}
 
 constexpr std::size_t kFoundBits = 16;
 
@@ -184,6 +150,7 @@ void Mapper::begin(const Picture& picture) {
     report_ = Report{};
     report_.by_color = by_color(picture, options_.read, table_);
     y_ = 0;
+    mask_.resize(picture.width);
     direct_ = nullptr;
     if (picture.kind == Kind::color) return;
     if (report_.by_color)
@@ -282,30 +249,53 @@ unsigned Mapper::reach_of(std::uint32_t key) const {
     return nearest.answer == kUnknown ? kNoReach : nearest.distance;
 }
 
+// Alpha takes part in the comparison: where only alpha changes, two runs of one key follow each other, which is right
+// as well.
 template <class Format, class Lookup>
-void Mapper::map(const Row& row, std::uint8_t* mask, Lookup lookup) {
-    const auto emit = [&](const std::uint8_t* pixel, std::size_t x, std::size_t count) {
+std::size_t Mapper::map(const std::uint8_t* row, Lookup lookup) {
+    constexpr std::size_t stride = Format::stride;
+    const std::size_t count = scan.some[stride](row, row, picture_.width, starts_);
+    // Plain pointers, or the compiler reads them anew after each byte that is written.
+    std::uint32_t* const starts = starts_.data();
+    std::uint8_t* const mask = mask_.data();
+    std::uint32_t pixel = 0;
+    std::uint8_t before = 0;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint32_t x = starts[i];
+        const std::uint32_t length = starts[i + 1] - x;
+        pixel = add_bytes(pixel, load_pixel<stride>(row + x * stride));
         const std::uint32_t key = Format::key(pixel);
         Answer answer = lookup(key);
         if (Format::clear(pixel)) answer |= kClear;
-        if (answer > 255) answer = settle(answer, key, static_cast<std::uint32_t>(x), count);
+        if (answer > 255) answer = settle(answer, key, x, length);
         const auto value = static_cast<std::uint8_t>(answer);
-        // Most runs are short: 32 bytes at once cost less than a call, and the next run writes over the excess.
-        if (count <= 32 && x + 32 <= picture_.width)
-            std::memset(mask + x, value, 32);
-        else
-            std::memset(mask + x, value, count);
-        report_.counts[value] += count;
-    };
-    if (row.differences)
-        for_each_run<Format, true>(row.pixels, picture_.width, emit);
-    else
-        for_each_run<Format, false>(row.pixels, picture_.width, emit);
+        report_.counts[value] += length;
+        mask[x] = static_cast<std::uint8_t>(value - before);
+        starts[kept] = x;
+        kept += i == 0 || value != before;
+        before = value;
+    }
+    starts[kept] = picture_.width;
+    return kept;
 }
 
-void Mapper::row(const Row& row, std::uint8_t* mask) {
+void Mapper::paint(const Runs& runs, std::uint8_t* mask) const {
+    std::uint8_t value = 0;
+    for (std::size_t i = 0; i < runs.count; ++i) {
+        const std::size_t x = runs.starts[i];
+        const std::size_t length = runs.starts[i + 1] - x;
+        value = static_cast<std::uint8_t>(value + runs.differences[x]);
+        // Most runs are short: 32 bytes at once cost less than a call, and the next run writes over the excess.
+        std::memset(mask + x, value, length <= 32 && x + 32 <= picture_.width ? 32 : length);
+    }
+}
+
+Runs Mapper::row(const std::uint8_t* row) {
+    if (picture_.width == 0) return {mask_.data(), starts_.data(), 0};
+    std::memset(mask_.data(), 0, picture_.width);
+    std::size_t count = 0;
     const auto direct = [this](std::uint32_t key) { return direct_[key]; };
-    if (picture_.width == 0) return;
     const auto hashed = [this](std::uint32_t key) { return color_answer(key); };
     const auto coded = [this](std::uint32_t key) {
         if (is_coded(options_.read)) return table_.values()[coded_value(options_.read, key)];
@@ -318,28 +308,29 @@ void Mapper::row(const Row& row, std::uint8_t* mask) {
     const bool plain = report_.by_color;
     switch (picture_.pixels) {
         case Pixels::gray8:
-            map<Gray8>(row, mask, direct);
+            count = map<Gray8>(row, direct);
             break;
         case Pixels::gray_alpha8:
-            map<GrayAlpha8>(row, mask, direct);
+            count = map<GrayAlpha8>(row, direct);
             break;
         case Pixels::gray16:
-            map<Gray16>(row, mask, direct);
+            count = map<Gray16>(row, direct);
             break;
         case Pixels::gray_alpha16:
-            map<GrayAlpha16>(row, mask, direct);
+            count = map<GrayAlpha16>(row, direct);
             break;
         case Pixels::rgb8:
             if (!picture_.clear.empty())
-                map<Rgb8>(row, mask, keyed);
+                count = map<Rgb8>(row, keyed);
             else
-                plain ? map<Rgb8>(row, mask, hashed) : map<Rgb8>(row, mask, coded);
+                count = plain ? map<Rgb8>(row, hashed) : map<Rgb8>(row, coded);
             break;
         case Pixels::rgba8:
-            plain ? map<Rgba8>(row, mask, hashed) : map<Rgba8>(row, mask, coded);
+            count = plain ? map<Rgba8>(row, hashed) : map<Rgba8>(row, coded);
             break;
     }
     ++y_;
+    return {mask_.data(), starts_.data(), count};
 }
 
 }  // namespace seg

@@ -58,7 +58,11 @@ class Mapper {
 
     // Throws if the table cannot read this kind of picture, with what to do instead.
     void begin(const Picture& picture);
-    void row(const Row& row, std::uint8_t* mask);
+    // The row of the mask for the next row, which is given as differences (see differences.h); valid until the call
+    // after.
+    Runs row(const std::uint8_t* row);
+    // That row of the mask, plain.
+    void paint(const Runs& runs, std::uint8_t* mask) const;
 
     const Report& report() const { return report_; }
     // Whether the mask may be written.
@@ -66,7 +70,7 @@ class Mapper {
 
   private:
     template <class Format, class Lookup>
-    void map(const Row& row, std::uint8_t* mask, Lookup lookup);
+    std::size_t map(const std::uint8_t* row, Lookup lookup);
     void answer_by_color();
     void answer_by_code();
     Answer nearest_answer(std::uint32_t key);
@@ -102,6 +106,8 @@ class Mapper {
     bool noted_ = false;                     // whether any bit is set
     std::array<std::uint32_t, 256> near_{};  // by class: how many unlisted colours became it
     std::uint32_t y_ = 0;
+    std::vector<std::uint8_t> mask_;  // a row, as differences
+    Starts starts_;                   // of the runs in it
 };
 
 }  // namespace seg

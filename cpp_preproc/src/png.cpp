@@ -107,6 +107,7 @@ const Picture& PngReader::open(Bytes file, std::uint64_t max_pixels) {
     y_ = 0;
     std::memset(zeros_.resize(row_bytes_), 0, row_bytes_);  // a buffer keeps what the last file left in it
     delivered_.resize(header_.width * stride_of(picture_.pixels));
+    differences_.begin(header_.width, stride_of(picture_.pixels));
     inflate(chunks);
     if (header_.interlaced) assemble();
     return picture_;
@@ -135,10 +136,15 @@ void PngReader::undo(std::uint8_t filter, std::uint8_t* row, const std::uint8_t*
     unfilter(filter, row, above ? above : zeros_.data(), size, header_.step());
 }
 
+// Whether rows of the file lie in memory as those of picture_.pixels do.
+bool PngReader::stored_alike() const {
+    return header_.depth == 8 || (header_.depth == 16 && kind_of(header_) == Kind::gray);
+}
+
 // A plain row of the file to a row in the form picture_.pixels.
-const std::uint8_t* PngReader::deliver(std::uint8_t* row, std::uint32_t columns) {
+std::uint8_t* PngReader::deliver(std::uint8_t* row, std::uint32_t columns) {
+    if (stored_alike()) return row;
     std::uint8_t* out = delivered_.data();
-    if (header_.depth == 8 || (header_.depth == 16 && kind_of(header_) == Kind::gray)) return row;
     if (header_.depth < 8)
         expand(row, columns, header_.depth, out);
     else
@@ -163,16 +169,14 @@ void PngReader::assemble() {
     }
 }
 
-Row PngReader::next() {
+const std::uint8_t* PngReader::next() {
     const std::size_t y = y_++;
-    if (header_.interlaced) return {whole_.data() + y * header_.width * stride_of(picture_.pixels), false};
+    if (header_.interlaced)
+        return differences_.next(kNone, whole_.data() + y * header_.width * stride_of(picture_.pixels));
     std::uint8_t* at = raw_.data() + y * (row_bytes_ + 1);
-    const std::uint8_t filter = at[0];
-    // The row below must not need this one's pixels, or they have to be restored after all.
-    const bool needed_below = y_ < header_.height && at[row_bytes_ + 1] >= kUp;
-    if (filter == kSub && header_.depth == 8 && !needed_below) return {at + 1, true};
-    undo(filter, at + 1, y ? at - row_bytes_ : nullptr, row_bytes_);
-    return {deliver(at + 1, header_.width), false};
+    if (stored_alike()) return differences_.next(at[0], at + 1);
+    undo(at[0], at + 1, y ? at - row_bytes_ : nullptr, row_bytes_);
+    return differences_.next(kNone, deliver(at + 1, header_.width));
 }
 
 }  // namespace seg

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "chunks.h"
+#include "differences.h"
 #include "inflate.h"
 
 namespace seg {
@@ -32,25 +33,20 @@ struct Picture {
     unsigned orientation = 1;            // EXIF's, 1..8, which is not applied
 };
 
-struct Row {
-    const std::uint8_t* pixels;
-    // The bytes are differences from the pixel on the left (filter SUB, not undone): in a label map nearly
-    // all of them are zero, so the mapper finds the runs without the pixels ever being written.
-    bool differences;
-};
-
 // One per worker; keeps its memory from file to file.
 class PngReader {
   public:
     // Checks and inflates the whole file; `file` is not needed afterwards.
     const Picture& open(Bytes file, std::uint64_t max_pixels);
-    // The next row, from the top; valid until the call after. To be called Picture::height times.
-    Row next();
+    // The next row, from the top, as differences (see differences.h); valid until the call after. To be called
+    // Picture::height times.
+    const std::uint8_t* next();
 
   private:
     void inflate(const Chunks& chunks);
     void undo(std::uint8_t filter, std::uint8_t* row, const std::uint8_t* above, std::size_t size) const;
-    const std::uint8_t* deliver(std::uint8_t* row, std::uint32_t columns);
+    bool stored_alike() const;
+    std::uint8_t* deliver(std::uint8_t* row, std::uint32_t columns);
     void assemble();
 
     Header header_;
@@ -61,6 +57,7 @@ class PngReader {
     Buffer zeros_;      // the row above the first
     Buffer delivered_;  // one row after narrowing or expanding
     Buffer whole_;      // an interlaced image, put together
+    Differences differences_;
     std::size_t row_bytes_ = 0;
     std::uint32_t y_ = 0;
 };

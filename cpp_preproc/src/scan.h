@@ -1,31 +1,35 @@
 // The vector primitives: everything fast here rests on finding where something changes.
 #pragma once
 
+#include <vector>
+
 #include "bytes.h"
 
 namespace seg {
 
-// What changes looks at in one call at most: positions fit 16 bits and stay in the first-level cache.
-inline constexpr std::size_t kStrip = 4096;
+// Where runs begin in a row: 0, then in rising order what a Scan finds, then the width of the row.
+using Starts = std::vector<std::uint32_t>;
 
-// Room for the positions: they are written in fours, whether there are as many or not.
-using Positions = std::uint16_t[kStrip + 4];
-
-// Lists, in rising order, the pixels i of `stride` bytes in which a and b differ, and returns how many; n is in bytes,
-// n <= kStrip, a multiple of the stride.
-using Changes = std::size_t (*)(const std::uint8_t* a, const std::uint8_t* b, std::size_t n, Positions& positions);
-
-// Each has an AVX2 form and a scalar twin with the same answer; which one runs is chosen when the program starts.
-// Nothing at or past n is read.
-struct Scan {
-    Changes changes[5];  // by stride, 1 to 4
-    // In how many of n bytes a and b differ.
-    std::size_t (*count)(const std::uint8_t* a, const std::uint8_t* b, std::size_t n);
-    // The number of leading zero bytes.
-    std::size_t (*zero_run)(const std::uint8_t* a, std::size_t n);
+// A row of one byte a pixel as its differences from the byte on the left, which are zero but for the `count` starts.
+struct Runs {
+    const std::uint8_t* differences;
+    const std::uint32_t* starts;
+    std::size_t count;
 };
 
-extern const Scan scalar_scan;
+// Lists where runs begin in a row of `width` >= 1 pixels, and returns how many do. Nothing past the rows is read.
+using Find = std::size_t (*)(const std::uint8_t* a, const std::uint8_t* b, std::size_t width, Starts& starts);
+
+// By the size of a pixel, 1 to 4 bytes: where a run begins is what is
+struct Scan {
+    Find some[5];    // not zero in a; b may be the same row
+    Find either[5];  // not zero in a or in b
+    Find differ;     // not the same in a and b, for bytes alone
+};
+
+// What this processor can run, the fastest first; all have the same answers. The last one is plain C++.
+std::vector<Scan> scans();
+
 extern const Scan scan;
 
 }  // namespace seg

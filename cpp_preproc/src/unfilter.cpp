@@ -5,12 +5,21 @@
 #include <cstring>
 #include <string>
 
-#include "scan.h"
-
 namespace seg {
 namespace {
 
 void add(std::uint8_t& sample, int prediction) { sample = static_cast<std::uint8_t>(sample + prediction); }
+
+// The number of leading zero bytes.
+std::size_t zero_run(const std::uint8_t* a, std::size_t n) {
+    std::size_t i = 0;
+    for (std::uint64_t eight = 0; i + 8 <= n; i += 8) {
+        std::memcpy(&eight, a + i, 8);
+        if (eight) break;
+    }
+    while (i < n && a[i] == 0) ++i;
+    return i;
+}
 
 // Repeats the pixel before `at` over n bytes, in copies that double.
 void repeat_pixel(std::uint8_t* at, std::size_t n, std::size_t step) {
@@ -23,7 +32,7 @@ void repeat_pixel(std::uint8_t* at, std::size_t n, std::size_t step) {
 
 void undo_sub(std::uint8_t* row, std::size_t size, std::size_t step) {
     for (std::size_t i = step; i < size;) {
-        const std::size_t zeros = scan.zero_run(row + i, size - i);
+        const std::size_t zeros = zero_run(row + i, size - i);
         repeat_pixel(row + i, zeros, step);
         i += zeros;
         const std::size_t end = std::min(i + step, size);
@@ -40,20 +49,12 @@ void undo_average(std::uint8_t* row, const std::uint8_t* above, std::size_t size
     for (std::size_t i = step; i < size; ++i) add(row[i], (row[i - step] + above[i]) / 2);
 }
 
-int paeth(int left, int up, int corner) {
-    const int to_left = std::abs(up - corner);
-    const int to_up = std::abs(left - corner);
-    const int to_corner = std::abs(left + up - 2 * corner);
-    if (to_left <= to_up && to_left <= to_corner) return left;
-    return to_up <= to_corner ? up : corner;
-}
-
 void undo_paeth(std::uint8_t* row, const std::uint8_t* above, std::size_t size, std::size_t step) {
     for (std::size_t i = 0; i < std::min(step, size); ++i) add(row[i], above[i]);
     for (std::size_t i = step; i < size;) {
         // Where left equals corner the prediction is up, so that zeros repeat the row above: most of a label map.
         if (row[i] == 0 && std::memcmp(row + i - step, above + i - step, step) == 0) {
-            const std::size_t zeros = scan.zero_run(row + i, size - i);
+            const std::size_t zeros = zero_run(row + i, size - i);
             std::memcpy(row + i, above + i, zeros);
             i += zeros;
         }
@@ -63,6 +64,18 @@ void undo_paeth(std::uint8_t* row, const std::uint8_t* above, std::size_t size, 
 }
 
 }  // namespace
+
+int paeth(int left, int up, int corner) {
+    const int to_left = std::abs(up - corner);
+    const int to_up = std::abs(left - corner);
+    const int to_corner = std::abs(left + up - 2 * corner);
+    if (to_left <= to_up && to_left <= to_corner) return left;
+    return to_up <= to_corner ? up : corner;
+}
+
+Error no_such_filter(std::uint8_t filter) {
+    return Error("corrupt PNG: expected row filters 0..4, got " + std::to_string(filter) + kExportAgain);
+}
 
 void unfilter(std::uint8_t filter, std::uint8_t* row, const std::uint8_t* above, std::size_t size, std::size_t step) {
     switch (static_cast<Filter>(filter)) {  // without default, here and elsewhere: -Wswitch tells of a new enumerator
@@ -77,7 +90,7 @@ void unfilter(std::uint8_t filter, std::uint8_t* row, const std::uint8_t* above,
         case kPaeth:
             return undo_paeth(row, above, size, step);
     }
-    throw Error("corrupt PNG: expected row filters 0..4, got " + std::to_string(filter) + kExportAgain);
+    throw no_such_filter(filter);
 }
 
 }  // namespace seg

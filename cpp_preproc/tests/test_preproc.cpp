@@ -37,9 +37,9 @@ Blob decode(seg::PngReader& reader, seg::Bytes file) {
     const std::size_t stride = seg::stride_of(picture.pixels);
     Blob out;
     for (std::uint32_t y = 0; y < picture.height; ++y) {
-        const seg::Row row = reader.next();
-        Blob line(row.pixels, row.pixels + picture.width * stride);
-        if (row.differences) seg::unfilter(seg::kSub, line.data(), nullptr, line.size(), stride);
+        const std::uint8_t* row = reader.next();
+        Blob line(row, row + picture.width * stride);
+        seg::unfilter(seg::kSub, line.data(), nullptr, line.size(), stride);
         out.insert(out.end(), line.begin(), line.end());
     }
     return out;
@@ -52,8 +52,7 @@ void digest(seg::PngReader& reader, seg::Mapper& mapper, seg::Bytes file) {
     try {
         const seg::Picture& picture = reader.open(file, kMaxPixels);
         mapper.begin(picture);
-        Blob mask(picture.width);
-        for (std::uint32_t y = 0; y < picture.height; ++y) mapper.row(reader.next(), mask.data());
+        for (std::uint32_t y = 0; y < picture.height; ++y) mapper.row(reader.next());
     } catch (const seg::Error&) {
     }
 }
@@ -67,6 +66,40 @@ void test_decoding() {
             const Blob got = decode(reader, Exact(sample.file).bytes());
             if (depth == 8) CHECK(got == sample.raw);
             decode(reader, Exact(make_sample(random, type, depth, true).file).bytes());
+        }
+    }
+}
+
+// Bytes of a filtered row: noise, zeros with little in between, or zeros alone.
+Blob filtered_row(Random& random, std::size_t size) {
+    const std::uint32_t calm = random.below(3) ? 1 + random.below(40) : 0;
+    Blob row(size);
+    for (std::uint8_t& byte : row)
+        if (calm && random.below(calm) == 0) byte = static_cast<std::uint8_t>(random.below(256));
+    return row;
+}
+
+// Rows of every filter, width and size of a pixel, in any order, against the filters undone as they are specified.
+void test_differences() {
+    Random random(6);
+    seg::Differences differences;
+    for (std::uint32_t width = 1; width <= 70; ++width) {
+        for (std::size_t stride = 1; stride <= 4; ++stride) {
+            const std::size_t size = width * stride;
+            differences.begin(width, stride);
+            std::vector<Exact> kept;  // the row above is still needed
+            Blob above(size);
+            for (int y = 0; y < 60; ++y) {
+                const auto filter = static_cast<std::uint8_t>(random.below(5));
+                Blob plain = filtered_row(random, size);
+                kept.emplace_back(plain);
+                const std::uint8_t* got = differences.next(filter, kept.back().data.get());
+                seg::unfilter(filter, plain.data(), above.data(), size, stride);
+                Blob wanted(size);
+                seg::subtract_left(plain.data(), size, stride, wanted.data());
+                CHECK(std::equal(wanted.begin(), wanted.end(), got));
+                above = plain;
+            }
         }
     }
 }
@@ -94,29 +127,45 @@ void test_mutations() {
     }
 }
 
+using In = bool (*)(std::uint8_t, std::uint8_t);
+
+// Every form of a scan against a plain search.
+template <class Chosen>
+void check_scans(Chosen chosen, std::size_t stride, const Exact& a, const Exact& b, In in) {
+    const std::size_t width = a.size / stride;
+    seg::Starts wanted{0};
+    for (std::size_t x = 1; x < width; ++x) {
+        bool found = false;
+        for (std::size_t i = x * stride; i < (x + 1) * stride; ++i) found |= in(a.data[i], b.data[i]);
+        if (found) wanted.push_back(static_cast<std::uint32_t>(x));
+    }
+    wanted.push_back(static_cast<std::uint32_t>(width));
+    for (const seg::Scan& scan : seg::scans()) {
+        seg::Starts starts;
+        CHECK(chosen(scan)(a.data.get(), b.data.get(), width, starts) == wanted.size() - 1);
+        CHECK(std::equal(wanted.begin(), wanted.end(), starts.begin()));
+    }
+}
+
 void test_scan() {
     Random random(3);
-    const Blob zeros(seg::kStrip);
     for (int round = 0; round < 5000; ++round) {
         const std::size_t stride = 1 + random.below(4);
-        const std::size_t size = random.below(round % 100 ? 300 : seg::kStrip + 1) / stride * stride;
+        const std::size_t width = 1 + random.below(round % 100 ? 150 : 5000);
         const std::uint32_t calm = 1 + random.below(100);
-        Blob bytes(size);
-        for (std::uint8_t& byte : bytes) byte = random.below(calm) == 0;
-        const Exact exact(bytes);
-        seg::Positions fast;
-        seg::Positions plain;
-        const std::size_t count = seg::scan.changes[stride](exact.data.get(), zeros.data(), size, fast);
-        CHECK(count == seg::scalar_scan.changes[stride](exact.data.get(), zeros.data(), size, plain));
-        CHECK(std::equal(fast, fast + count, plain));
-        std::size_t wanted = 0;
-        for (std::size_t i = 0; i < size; i += stride)
-            wanted += std::find(bytes.data() + i, bytes.data() + i + stride, 1) != bytes.data() + i + stride;
-        CHECK(count == wanted);
-        const std::size_t bytes_changed = seg::scan.count(exact.data.get(), zeros.data(), size);
-        CHECK(bytes_changed == seg::scalar_scan.count(exact.data.get(), zeros.data(), size));
-        CHECK(bytes_changed == static_cast<std::size_t>(std::count(bytes.begin(), bytes.end(), 1)));
-        CHECK(seg::scan.zero_run(exact.data.get(), size) == seg::scalar_scan.zero_run(exact.data.get(), size));
+        Blob bytes[2];
+        for (Blob& row : bytes) {
+            row.resize(width * stride);
+            for (std::uint8_t& byte : row) byte = random.below(calm) == 0;
+        }
+        const Exact a(bytes[0]);
+        const Exact b(bytes[1]);
+        const In some = [](std::uint8_t left, std::uint8_t) { return left != 0; };
+        const In either = [](std::uint8_t left, std::uint8_t right) { return (left | right) != 0; };
+        const In differ = [](std::uint8_t left, std::uint8_t right) { return left != right; };
+        check_scans([&](const seg::Scan& scan) { return scan.some[stride]; }, stride, a, b, some);
+        check_scans([&](const seg::Scan& scan) { return scan.either[stride]; }, stride, a, b, either);
+        check_scans([](const seg::Scan& scan) { return scan.differ; }, 1, a, b, differ);
     }
 }
 
@@ -228,6 +277,7 @@ int main() {
     test_table();
     test_huffman();
     test_decoding();
+    test_differences();
     test_mutations();
     test_encoder();
     test_pool();

@@ -133,6 +133,43 @@ def convert_bytes(file: bytes, table: _preproc.Table, **options: Any) -> tuple[A
         return mask, result.counts, result.unknown
 
 
+def label_rows(rng: np.random.Generator, width: int, channels: int) -> np.ndarray:
+    """Rows as label images have them: of one colour, as the row above, with a few changes, and of noise."""
+    few = rng.integers(0, 256, (3, channels))
+    rows = [few[rng.integers(0, 3, width)]]
+    for kind in rng.permutation(np.arange(5).repeat(2)):
+        row = rows[-1].copy()
+        if kind == 0:
+            row[:] = few[rng.integers(3)]
+        elif kind in (1, 2):
+            start, stop = sorted(rng.integers(0, width + 1, 2))
+            row[start:stop] = few[rng.integers(3)]
+        elif kind == 3:
+            row = rng.integers(0, 256, row.shape)
+        rows.append(row)  # of kind 4 as the one above
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("kind", [0, 2, 4, 6])
+@pytest.mark.parametrize("filters", [(0,), (1,), (2,), (3,), (4,), (1, 2, 4, 3, 0), (2, 2, 1, 4, 4, 0, 3, 3)])
+def test_every_filter_at_every_width(kind: int, filters: tuple[int, ...], tmp_path: Path) -> None:
+    rng = np.random.default_rng(kind)
+    table = _preproc.Table([((1, 2, 3), 0)], [(value, value % 7) for value in range(256)])
+    source, mask, again = (tmp_path / name for name in ("source.png", "mask.png", "again.png"))
+    for width in range(1, 71):
+        samples = label_rows(rng, width, CHANNELS[kind])
+        source.write_bytes(png(samples, kind, 8, filters=itertools.cycle(filters)))
+        decoded, _ = _preproc.decode(source.read_bytes())
+        np.testing.assert_array_equal(decoded, samples[..., :3] if kind in (2, 6) else samples[..., 0])
+        (result,) = _preproc.convert_files([(source, mask)], table, unknown="ignore")
+        stored = samples.astype(np.uint8)
+        plain, counts, *_ = _preproc.map_array(stored if kind else stored[..., 0], table, unknown="ignore")
+        assert result.counts == counts
+        np.testing.assert_array_equal(cv2.imread(str(mask), cv2.IMREAD_UNCHANGED), plain)
+        _preproc.write_mask(again, plain)  # which is given the pixels, not the runs
+        assert again.read_bytes() == mask.read_bytes()
+
+
 def test_refuses_what_would_lose_bits() -> None:
     with pytest.raises(
         ValueError, match="expected an 8-bit colour stored wide .* got 258, .*; save the label with 8 bits"
