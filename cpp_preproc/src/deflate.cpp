@@ -164,6 +164,7 @@ std::array<std::array<Packed, kFewest>, 256> literal_codes(const std::vector<Cod
     std::array<std::array<Packed, kFewest>, 256> few;
     for (std::size_t value = 0; value < few.size(); ++value) {
         const Code& code = literals[value];
+        if (code.length == 0) continue;
         for (unsigned times = 0; times < kFewest; ++times) {
             if (times) few[value][times] = few[value][times - 1];
             few[value][times].append(code.bits, code.length);

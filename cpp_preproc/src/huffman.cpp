@@ -48,12 +48,12 @@ std::uint16_t reversed(unsigned value, unsigned length) {
 
 // Canonical codes from the lengths: shorter first, then by symbol.
 void assign(std::vector<Code>& codes, unsigned limit) {
-    unsigned next = 0;
-    for (unsigned length = 1; length <= limit; ++length) {
-        next <<= 1;
-        for (Code& code : codes)
-            if (code.length == length) code.bits = reversed(next++, length);
-    }
+    std::vector<unsigned> next(limit + 2);  // by length, the next code; first, how many are one bit shorter
+    for (const Code& code : codes)
+        if (code.length) ++next[code.length + 1];
+    for (unsigned length = 1; length <= limit; ++length) next[length] = (next[length - 1] + next[length]) << 1;
+    for (Code& code : codes)
+        if (code.length) code.bits = reversed(next[code.length]++, code.length);
 }
 
 }  // namespace
