@@ -4,9 +4,11 @@ namespace seg {
 
 Pool::Pool(std::shared_ptr<const Table> table, const Options& options, unsigned threads)
     : table_(std::move(table)), options_(options) {
+    converters_.push_back(std::make_unique<Converter>(*table_, options_));
+    if (threads == 1) return;
     try {
         for (unsigned i = 0; i < threads; ++i) {
-            converters_.push_back(std::make_unique<Converter>(*table_, options_));
+            if (i) converters_.push_back(std::make_unique<Converter>(*table_, options_));
             threads_.emplace_back([this, converter = converters_.back().get()] { work(*converter); });
         }
     } catch (const std::exception&) {
@@ -34,12 +36,27 @@ void Pool::submit(std::optional<Job> job) {
 }
 
 std::optional<Result> Pool::wait(std::chrono::milliseconds patience) {
+    if (threads_.empty()) return convert_next();
     std::unique_lock<std::mutex> lock(mutex_);
     const auto ready = [this] { return closed_ || (!turns_.empty() && turns_.front()->done); };
     if (!done_.wait_for(lock, patience, ready) || closed_) return std::nullopt;
     // Done, so that neither the queue nor a worker knows its address any more.
     const std::unique_ptr<Turn> turn = std::move(turns_.front());
     turns_.pop_front();
+    return std::move(turn->result);
+}
+
+std::optional<Result> Pool::convert_next() {
+    const std::lock_guard<std::mutex> converting(joining_);  // close() waits for the file
+    std::unique_ptr<Turn> turn;
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (closed_ || turns_.empty()) return std::nullopt;
+        turn = std::move(turns_.front());
+        turns_.pop_front();
+        if (turn->job) queue_.pop_front();
+    }
+    if (turn->job) turn->result = converters_.front()->convert(*turn->job);
     return std::move(turn->result);
 }
 

@@ -1,4 +1,5 @@
-// Worker threads that convert files; results come back in the order of submission.
+// Worker threads that convert files; results come back in the order of submission. One thread is the caller's own: to
+// hand a small file over, and to wake up for its result, would cost a tenth of its conversion.
 #pragma once
 
 #include <chrono>
@@ -38,6 +39,7 @@ class Pool {
     };
 
     void work(Converter& converter);
+    std::optional<Result> convert_next();
 
     const std::shared_ptr<const Table> table_;
     const Options options_;
@@ -47,7 +49,7 @@ class Pool {
     std::deque<std::unique_ptr<Turn>> turns_;  // in order of submission, until fetched
     std::deque<Turn*> queue_;                  // those that no worker has taken yet
     bool closed_ = false;
-    std::mutex joining_;  // two threads may close at once
+    std::mutex joining_;  // two threads may close at once, or one while the other converts
     std::vector<std::unique_ptr<Converter>> converters_;
     std::vector<std::thread> threads_;
 };
