@@ -5,7 +5,9 @@ import os
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
@@ -220,12 +222,12 @@ def _parsed(line: bytes) -> Record | None:
 
 def _in_order(numbers: Iterable[int]) -> "array[int]":
     """Sort numbers of 64 bits, hashes in the upper ones: a part at a time, as a list takes five times their memory."""
-    parts, found = [array("Q") for _ in range(256)], array("Q")
+    parts: defaultdict[int, array[int]] = defaultdict(partial(array, "Q"))
+    found = array("Q")
     for number in numbers:
         parts[number >> 56].append(number)
-    parts.reverse()
-    while parts:
-        found.extend(sorted(parts.pop()))
+    for part in sorted(parts):
+        found.extend(sorted(parts.pop(part)))
     return found
 
 
