@@ -76,7 +76,8 @@ def convert_files(
     max_pixels: int = 2**28,
     threads: int = 1,
 ) -> Conversion:
-    """Convert files on threads; results come in the order of the jobs, which are pulled as needed.
+    """Convert files on threads, or with one on the thread that reads the results; they come in the order of the jobs,
+    which are pulled as needed.
 
     A job is a sequence (source, destination, ...); with the source None it is passed through as skipped.
     """

@@ -23,7 +23,8 @@ class Pool {
 
     // Never waits: the caller bounds what is under way. Without a job the turn is kept and skipped.
     void submit(std::optional<Job> job);
-    // The oldest result not yet fetched; nothing if it is not there in time, or after close().
+    // The oldest result not yet fetched; nothing if it is not there in time, or after close(). Of one thread it is
+    // always there in time, because it is made here.
     std::optional<Result> wait(std::chrono::milliseconds patience);
     // Submitted and not yet fetched.
     std::size_t pending() const;
