@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.sh scripts/packages.sh $(
 demo: $(STAMP) ## render the embedded dataset, convert, train, evaluate, draw (3 minutes on 2 cores)
 	@$(BIN)/python scripts/demo.py
 
-loop: $(STAMP) ## wrong labels planted, found, repaired, and the gain with a verdict (8 runs of a minute)
+loop: $(STAMP) ## wrong labels planted, found, repaired, and the gain with a verdict (12 runs of a minute)
 	@$(BIN)/python scripts/loop.py
 
 COMPARED := loss=cross_entropy,weighted_cross_entropy,focal,ce_dice seeds=3 fit.minutes=0.8

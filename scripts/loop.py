@@ -33,6 +33,6 @@ back.mkdir(exist_ok=True)
 for row in Path("loop/suspects/suspects.csv").read_text().splitlines()[1:151]:  # as annotators would bring it back
     shutil.copy(data / "train/masks" / f"{row.split(',')[1]}.png", back)
 command("seg-audit", **audit, masks_destination=repaired, corrected=back)
-common |= {"data.val.images": data / "val/images", "data.val.masks": data / "val/masks", "seed": "0,1,2"}
+common |= {"data.val.images": data / "val/images", "data.val.masks": data / "val/masks", "seed": "0,1,2,3,4"}
 command("seg-train", "--multirun", **common, **{"data.train.masks": f"{noisy},{repaired}"}, runs="loop/runs")
 command("seg-compare", runs="loop/runs", destination="loop/report")
