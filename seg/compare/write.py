@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from seg.compare import by_attribute, overview
 from seg.compare.answer import answer, at_the_end, cautions
 from seg.compare.findings import Comparison
@@ -22,6 +20,7 @@ from seg.data.attributes import Slices, read_slices
 from seg.files import checks
 from seg.files.claims import claim
 from seg.metrics.catalogue import Metric
+from seg.metrics.scores import mean
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ def _measure(study: Study, name: str) -> Metric | str:
     if found is None or name in COUNTED or f"{name}_i" in study.catalogue:
         return found or name
     scores = [(entry.scores.get(name), entry.values[name]) for entry in study.entries if name in entry.values]
-    other = any(checks.is_number(score) and abs(score - np.nanmean(values)) > _ROUNDING for score, values in scores)
+    other = any(checks.is_number(score) and abs(score - mean(values)) > _ROUNDING for score, values in scores)
     return replace(found, title=f"{found.title} by image") if other else found
 
 
