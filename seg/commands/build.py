@@ -29,7 +29,7 @@ from seg.tasks.building import make_objective
 from seg.training.device import hardware, make_fabric
 from seg.training.fabric import Fabric
 from seg.training.loaders import make_loaders
-from seg.training.optim import parameter_groups
+from seg.training.optim import freeze, parameter_groups
 from seg.training.options import check_length
 from seg.training.pace import Budget
 from seg.training.processes import broadcast_from_first, fail_together, is_first, shared_cache
@@ -145,6 +145,7 @@ def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None
     fabric.to_device(objective)
     apart = [] if (weighting := objective.weighting) is None else [(weighting, weighting.rate)]
     lr = asked.optimizer.config.get("lr")
+    freeze(model, asked.rates.frozen)
     optimizer = asked.optimizer(parameter_groups(model, objective, lr=lr, rates=asked.rates, apart=apart))
     scheduler = asked.scheduler.told(steps=steps)(optimizer)  # torch's schedules take no steps
     more = {"average": asked.average, "compile": asked.device.compile, "seed": seed}

@@ -26,17 +26,38 @@ class RateOptions:
         encoder: rate of the encoder, as a share of the full one.
         layer_decay: rate of each layer of the encoder, as a share of that of the layer after it. Layers are its modules
             and the members of its lists of modules, in the order in which the encoder registers them.
+        frozen: number of its first layers that are not trained: no gradient is computed for them, which costs time.
 
     Raises:
-        ValueError: a share that is not positive.
+        ValueError: a share that is not positive, or a negative number.
     """
 
     encoder: float = 1.0
     layer_decay: float = 1.0
+    frozen: int = 0
 
     def __post_init__(self) -> None:
+        checks.whole("rates.frozen", self.frozen, 0)
         for name, share in (("encoder", self.encoder), ("layer_decay", self.layer_decay)):
             checks.number(f"rates.{name}", share, above=0, what="a share", remedy="1.0 is the full rate")
+
+
+def freeze(model: nn.Module, layers: int) -> None:
+    """Exclude the first layers of a model's encoder from the training; see `RateOptions`.
+
+    Raises:
+        ValueError: it has no encoder, or one of fewer layers.
+    """
+    if layers == 0:
+        return
+    found = _layers(_encoder(model, "rates.frozen=0"))
+    if layers >= len(found):
+        raise ValueError(
+            f"rates.frozen: expected at most {len(found) - 1}, because the encoder has {len(found)} layers, got "
+            f"{layers}; leave at least one of them to the training"
+        )
+    for parameter in (p for layer in found[:layers] for p in layer):
+        parameter.requires_grad_(False)
 
 
 def parameter_groups(
@@ -59,7 +80,7 @@ def parameter_groups(
         ValueError: no full rate, or no encoder.
     """
     other: list[tuple[list[nn.Parameter], float]] = []
-    if rates != RateOptions():
+    if (rates.encoder, rates.layer_decay) != (1.0, 1.0):
         layers, full = _encoder_layers(model, rates.layer_decay), _full(lr) * rates.encoder
         other += [(layer, full * rates.layer_decay**depth) for depth, layer in enumerate(reversed(layers))]
     other += [(list(module.parameters()), _full(lr) * share) for module, share in apart if share != 1.0]
@@ -75,13 +96,15 @@ def _full(lr: float | None) -> float:
 
 
 def _encoder_layers(model: nn.Module, layer_decay: float) -> list[list[nn.Parameter]]:
+    inner = _encoder(model, "rates.encoder=1.0 and rates.layer_decay=1.0")
+    return _layers(inner) if layer_decay != 1.0 else [list(inner.parameters())]
+
+
+def _encoder(model: nn.Module, without: str) -> nn.Module:
     inner = getattr(model, "encoder", None)
     if not isinstance(inner, nn.Module):
-        raise ValueError(
-            f"rates: expected a model with an encoder, got {type(model).__name__}; give rates.encoder=1.0 and "
-            "rates.layer_decay=1.0"
-        )
-    return _layers(inner) if layer_decay != 1.0 else [list(inner.parameters())]
+        raise ValueError(f"rates: expected a model with an encoder, got {type(model).__name__}; give {without}")
+    return inner
 
 
 def _by_decay(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:

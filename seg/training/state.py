@@ -113,6 +113,12 @@ def _by_channel(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
     return (images.contiguous(),) if images.device.type == "cpu" and narrow else None
 
 
+def _is_untrained(module: nn.Module) -> bool:
+    """Tell whether a module has parameters, and none of them is trained."""
+    parameters = list(module.parameters())
+    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
+
+
 class State:
     """Everything that the next training step depends on: parts that have state, by name.
 
@@ -148,6 +154,7 @@ class State:
         self.position, self.progress = Position(), (0, 1)
         self.trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.frozen: list[nn.Parameter] = []
+        self.untrained = [module for module in self.model.modules() if _is_untrained(module)]
         self.parts: dict[str, Stateful] = {
             "model": self.model,
             "objective": objective,
@@ -199,6 +206,8 @@ class State:
             ValueError: the model has no encoder.
         """
         self.wrapped.train()
+        for module in self.untrained:
+            module.eval()
         self.frozen = list(self._encoder().parameters()) if frozen else []
         if self.fabric.world_size == 1:  # processes that share gradients wait for those of all parameters
             kept = {id(parameter) for parameter in self.frozen}

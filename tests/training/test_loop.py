@@ -50,6 +50,7 @@ class Experiment:
         schedule: Callable[..., Any] = optim.cosine,
         average: Callable[[nn.Module], Average] | None = None,
         precision: Any = "32-true",
+        untrained: str = "",
     ) -> None:
         self.folder = folder
         self.lines: list[dict[str, Any]] = []
@@ -75,6 +76,7 @@ class Experiment:
         self.loader = make_loader(data, self.batches, workers=workers, device=device)
         self.val_loader = make_loader(plain, EvaluationBatches([0] * 6, batch=4), workers=0, device=device)
         model = Small()
+        model.get_submodule(untrained).requires_grad_(not untrained)
         optimizer = torch.optim.AdamW(optim.parameter_groups(model), lr=lr)
         scheduler = schedule(optimizer, steps=9)
         fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
@@ -381,6 +383,15 @@ def test_resumed_with_everything_on(folder: Path, stop_after: int) -> None:
     assert second.state.position.top == whole.state.position.top
     assert len(whole.state.position.top) == 2
     assert whole.kept == [epoch for _, epoch in whole.state.position.top]
+
+
+def test_layers_that_are_not_trained(folder: Path) -> None:
+    """Not even their running statistics, nor with weight decay; the rest is trained."""
+    experiment = Experiment(folder, untrained="encoder")
+    before = {name: value.clone() for name, value in experiment.state.model.state_dict().items()}
+    experiment.fit()
+    for name, value in experiment.state.model.state_dict().items():
+        assert torch.equal(value, before[name]) == name.startswith("encoder."), name
 
 
 def test_two_batches_of_one_step_equal_one_of_twice_the_size(folder: Path) -> None:
