@@ -24,7 +24,7 @@ from seg.runs.card import check_license
 from seg.tasks.objective import SEGMENTATION
 from seg.training import FitOptions
 from seg.training.device import AUTO, DeviceOptions
-from seg.training.optim import RateOptions, freeze, parameter_groups
+from seg.training.optim import RateOptions, parameter_groups
 from seg.training.resume import settled_precision
 from seg.training.smoke import SHORT, few_pairs, smoke_folder
 from seg.training.start import NormalizationOptions
@@ -150,7 +150,7 @@ def _try_out(asked: Request) -> None:
         ValueError: an option that a constructor refuses.
     """
     if asked.model.make.func is models.build:
-        freeze(asked.model.by(models.try_build).told(in_channels=asked.data.reading.channels)(), asked.rates.frozen)
+        asked.model.by(models.try_build).told(in_channels=asked.data.reading.channels)()
     if asked.regularizer is not None and asked.regularizer.make.func is regularizers.attach:
         asked.regularizer.by(regularizers.check_settings)()
     asked.weighting([SEGMENTATION])

@@ -77,11 +77,9 @@ def build(
     return _regularized(model, regularizer) if regularizer else model
 
 
-def _create(
-    architecture: str, encoder_name: str, weights: str | bool | None, in_channels: int, **options: Any
-) -> nn.Module:
+def _create(architecture: str, encoder_name: str, weights: str | bool | None, in_channels: int, **options: Any) -> Any:
     given = stages.with_all_stages(architecture, options)
-    model: nn.Module = smp.create_model(architecture, encoder_name, weights, in_channels=in_channels, **given)
+    model = smp.create_model(architecture, encoder_name, weights, in_channels=in_channels, **given)
     stages.leave_out(model, architecture, options)
     return model
 
@@ -118,8 +116,8 @@ def check_build(
             )
 
 
-def try_build(architecture: str, *, encoder_name: str = "resnet18", in_channels: int = 3, **options: Any) -> nn.Module:
-    """Build a model without weights, of one class, so that what does not go together is found before data are read.
+def try_build(architecture: str, *, encoder_name: str = "resnet18", in_channels: int = 3, **options: Any) -> None:
+    """Build a model without weights, so that what does not go together is found before data are read.
 
     Raises:
         ValueError: see `check_build`; or what the library raises.
@@ -129,9 +127,9 @@ def try_build(architecture: str, *, encoder_name: str = "resnet18", in_channels:
     make = partial(_create, architecture, encoder_name, None, in_channels, **{"classes": 1} | options)
     try:
         with torch.device("meta"):  # takes neither time nor memory
-            return make()
+            make()
     except Exception:  # some encoders compute while they are built: Tensor.item()
-        return make()
+        make()
 
 
 @contextmanager

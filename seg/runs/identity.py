@@ -87,7 +87,7 @@ _SINCE = {
     "normalization.std": None,
     "rates._target_": "seg.training.optim.RateOptions",
     "rates.encoder": 1.0,
-    "rates.frozen": 0,
+    "rates.frozen": 0.0,
     "rates.layer_decay": 1.0,
     "scheduler.warmup": 0.0,
     "tune.epochs": None,

@@ -26,37 +26,33 @@ class RateOptions:
         encoder: rate of the encoder, as a share of the full one.
         layer_decay: rate of each layer of the encoder, as a share of that of the layer after it. Layers are its modules
             and the members of its lists of modules, in the order in which the encoder registers them.
-        frozen: number of its first layers that are not trained: no gradient is computed for them, which costs time.
+        frozen: share of its layers, the first ones, that are not trained: no gradient is computed for them, which
+            costs time.
 
     Raises:
-        ValueError: a share that is not positive, or a negative number.
+        ValueError: a share that is not positive; of ``frozen`` one that is not from 0 to below 1.
     """
 
     encoder: float = 1.0
     layer_decay: float = 1.0
-    frozen: int = 0
+    frozen: float = 0.0
 
     def __post_init__(self) -> None:
-        checks.whole("rates.frozen", self.frozen, 0)
+        checks.share("rates.frozen", self.frozen, "the encoder's layers", most=False)
         for name, share in (("encoder", self.encoder), ("layer_decay", self.layer_decay)):
             checks.number(f"rates.{name}", share, above=0, what="a share", remedy="1.0 is the full rate")
 
 
-def freeze(model: nn.Module, layers: int) -> None:
+def freeze(model: nn.Module, share: float) -> None:
     """Exclude the first layers of a model's encoder from the training; see `RateOptions`.
 
     Raises:
-        ValueError: it has no encoder, or one of fewer layers.
+        ValueError: it has no encoder.
     """
-    if layers == 0:
+    if share == 0:
         return
-    found = _layers(_encoder(model, "rates.frozen=0"))
-    if layers >= len(found):
-        raise ValueError(
-            f"rates.frozen: expected at most {len(found) - 1}, because the encoder has {len(found)} layers, got "
-            f"{layers}; leave at least one of them to the training"
-        )
-    for parameter in (p for layer in found[:layers] for p in layer):
+    layers = _layers(_encoder(model, "rates.frozen=0"))
+    for parameter in (p for layer in layers[: int(share * len(layers))] for p in layer):
         parameter.requires_grad_(False)
 
 

@@ -118,19 +118,18 @@ def test_the_first_layers_are_left_out_of_the_training() -> None:
     model = models.build("unet", classes=2, encoder_name="resnet18", decoder_channels=[16, 16, 16, 16, 16])
     optim.freeze(model, 0)
     assert all(p.requires_grad for p in model.parameters())
-    optim.freeze(model, 4)
+    optim.freeze(model, 0.45)
     frozen = {name.split(".")[1] for name, p in model.named_parameters() if not p.requires_grad}
     assert frozen == {"conv1", "bn1", "layer1"}
     trained = sum(p.requires_grad for p in model.parameters())
-    for rates in (RateOptions(frozen=4), RateOptions(0.5, 0.8, frozen=4)):
+    for rates in (RateOptions(frozen=0.45), RateOptions(0.5, 0.8, frozen=0.45)):
         assert sum(len(group["params"]) for group in optim.parameter_groups(model, lr=0.1, rates=rates)) == trained
-    assert all("lr" not in group for group in optim.parameter_groups(model, rates=RateOptions(frozen=4)))
-    with pytest.raises(ValueError, match="rates.frozen: expected a whole number of at least 0, got -1"):
-        RateOptions(frozen=-1)
-    with pytest.raises(ValueError, match="rates.frozen: expected at most 9, because the encoder has 10 layers, got 10"):
-        optim.freeze(model, 10)
+    assert all("lr" not in group for group in optim.parameter_groups(model, rates=RateOptions(frozen=0.45)))
+    for share in (-0.1, 1.0, 5):
+        with pytest.raises(ValueError, match=f"rates.frozen: expected a share of the encoder's layers .*, got {share}"):
+            RateOptions(frozen=share)
     with pytest.raises(ValueError, match="rates: expected a model with an encoder, got Linear; give rates.frozen=0"):
-        optim.freeze(nn.Linear(1, 1), 1)
+        optim.freeze(nn.Linear(1, 1), 0.5)
 
 
 def test_a_part_of_the_objective_has_a_rate_of_its_own() -> None:
