@@ -1,10 +1,10 @@
 """More accuracy for each minute of one core: variants of our recipes on real data, each trained for as long.
 
-OMP_NUM_THREADS=1 python benchmarks/bench_recipes.py build/recipes --data ../shared/data --weights FILE [VARIANT ...]
+OMP_NUM_THREADS=1 python benchmarks/bench_recipes.py build/recipes --data ../shared/data --weights FILE [--variants ...]
 
 ``--data`` has the folders ``camvid12`` and ``uuad``, ``--weights`` is the file of EfficientNet-Lite0. A variant is some
 words of a command line, ``VARIANTS`` below, among them the number of epochs that about 20 minutes of one core have time
-for; without names all are trained, with ``--seeds``, three by default. What is complete is not trained again, what was
+for; all of them are trained, or ``--variants``, with ``--seeds``, three by default. What is complete is not trained again, what was
 cut off is resumed, and several commands may train at once, each variants of its own. The table has the minutes that a
 run took of the processor, its start and its validation included.
 """
@@ -68,7 +68,7 @@ def rows(work: Path) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("work", type=Path)
-    parser.add_argument("variants", nargs="*")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
@@ -76,7 +76,7 @@ def main() -> None:
     sets = prepare(asked.work, asked.data)
     (asked.work / "minutes").mkdir(parents=True, exist_ok=True)
     for seed in asked.seeds:
-        for name in asked.variants or VARIANTS:
+        for name in asked.variants:
             recipe, different = VARIANTS[name]
             run = f"{name}-{seed}"
             if not (asked.work / "runs" / run / "done.json").is_file():
