@@ -4,9 +4,9 @@ OMP_NUM_THREADS=1 python benchmarks/bench_recipes.py build/recipes --data ../sha
 
 ``--data`` has the folders ``camvid12`` and ``uuad``, ``--weights`` is the file of EfficientNet-Lite0. A variant is some
 words of a command line, ``VARIANTS`` below, among them the number of epochs that about 20 minutes of one core have time
-for; all of them are trained, or ``--variants``, with ``--seeds``, three by default. What is complete is not trained again, what was
-cut off is resumed, and several commands may train at once, each variants of its own. The table has the minutes that a
-run took of the processor, its start and its validation included.
+for; all of them are trained, or ``--variants``, with ``--seeds``, three by default. What is complete is not trained
+again, what was cut off is resumed, and several commands may train at once, each variants of its own. The table has the
+minutes that a run took of the processor, its start and its validation included.
 """
 
 import argparse
