@@ -1,14 +1,17 @@
 """The training step against the loops that people write, and training from files against training from memory.
 
-python benchmarks/bench_train.py [ROUNDS]
+python benchmarks/bench_train.py [ROUNDS] [--instructions avx2]
 
-U-Net with ResNet-18, batches of 4, cross entropy, AdamW. Every round has each way take one step on the same batch, in
-turn; ways that compute the same are held to the same losses (to 1e-4 in the first three steps, to 5 % later, because
-rounding grows). Lightning's Trainer, which owns its loop, runs by itself between the rounds. Peak memory is that of a
-process of its own for each way. On a GPU: images a second, the share of the peak FLOP rate, and the share of time that
-the loader is waited for.
+U-Net with ResNet-18, batches of 4, cross entropy, AdamW. Every way has a process of its own, because what we set for a
+process (freed memory is kept) would help the others too. In every round each takes one step on the same batch, in turn,
+while the others wait; ways that compute the same are held to the same losses (to 1e-4 in the first three steps, to 5 %
+later, because rounding grows). Lightning's Trainer, which owns its loop, runs by itself between the rounds. On a GPU:
+images a second, the share of the peak FLOP rate, and the share of time that the loader is waited for.
+``--instructions avx2`` measures the steps alone, as on a machine that has no AVX-512.
 """
 
+import argparse
+import multiprocessing
 import os
 import platform
 import statistics
@@ -20,6 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import lightning
@@ -29,6 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seg import _losses
 from seg.convert import convert_folder
 from seg.data.batches import Batch, TrainBatches, make_loader
 from seg.data.dataset import SegmentationDataset
@@ -37,13 +42,14 @@ from seg.losses import CrossEntropy
 from seg.synthetic import LABELS, write_dataset
 from seg.tasks.objective import Segmentation
 from seg.training import State, optim, train_step
-from seg.training.device import DeviceOptions, make_fabric, precision_here
+from seg.training.device import DeviceOptions, make_fabric, peak_memory, precision_here
 from seg.transforms import ColorJitter, Compose, Flip, ScaleCrop
 
 BATCH, CLASSES = 4, 11
 SIZES = {"352x480": (352, 480), "128x192": (128, 192)}
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 RESULTS = Path(__file__).parent / "results"
+RESTRICTED = "ATEN_CPU_CAPABILITY"  # what PyTorch reads
 
 WRITTEN, CHANNELS_LAST = "bare loop, float32", "bare loop, float32, channels_last"
 OURS, DEFAULTS, TRAINER = "ours, float32", "ours, defaults", "Lightning Trainer, float32"
@@ -155,62 +161,60 @@ def batch(size: tuple[int, int], seed: int) -> tuple[Tensor, Tensor]:
     return tensor.to(DEVICE), torch.from_numpy(masks).to(DEVICE)
 
 
-def steps_of(size: tuple[int, int], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each way in every round."""
-    best = precision_here("auto")
-    ways = {
-        WRITTEN: bare(torch.contiguous_format),
-        CHANNELS_LAST: bare(torch.channels_last),
-        OURS: ours("32-true"),
-        DEFAULTS: ours(best),
-    }
-    times: dict[str, list[float]] = {name: [] for name in ways} | {TRAINER: []}
-    for number in range(rounds + 3):
+def make(way: str) -> Step:
+    """A way by its name."""
+    if way in (WRITTEN, CHANNELS_LAST):
+        return bare(torch.contiguous_format if way == WRITTEN else torch.channels_last)
+    return ours("32-true" if way == OURS else precision_here("auto"))
+
+
+def serve(way: str, size: tuple[int, int], asked: Connection) -> None:
+    """Take a step for each number that comes: its loss and seconds go back, and at the end the most MiB."""
+    if instructions := os.environ.get(RESTRICTED):
+        for name in ("sums", "gradient", "minus_logs"):
+            setattr(_losses, name, partial(getattr(_losses, name), instructions=instructions))
+    step = make(way)
+    while (number := asked.recv()) is not None:
         images, masks = batch(size, number)
+        given = images.contiguous() if way == WRITTEN else images
+        synchronize()
+        started = time.perf_counter()
+        loss = step(given, masks)
+        synchronize()
+        asked.send((loss, time.perf_counter() - started))
+    asked.send((peak_memory(DEVICE) or 0) / 2**20)
+
+
+def steps_of(size: tuple[int, int], rounds: int) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Seconds of each way in every round, and its most MiB."""
+    best = precision_here("auto")
+    names = [WRITTEN, CHANNELS_LAST, OURS] + ([] if RESTRICTED in os.environ else [DEFAULTS])
+    spawn, ways = multiprocessing.get_context("spawn"), {}
+    for name in names:
+        ways[name], theirs = spawn.Pipe()
+        spawn.Process(target=serve, args=(name, size, theirs), daemon=True).start()
+    times: dict[str, list[float]] = {name: [] for name in (*names, TRAINER)}
+    for number in range(rounds + 3):
         losses = {}
-        for name in sorted(ways, key=lambda name, number=number: hash((name, number))):
-            given = images.contiguous() if name == WRITTEN else images
-            synchronize()
-            started = time.perf_counter()
-            losses[name] = ways[name](given, masks)
-            synchronize()
+        for name in sorted(names, key=lambda name, number=number: hash((name, number))):
+            ways[name].send(number)
+            losses[name], seconds = ways[name].recv()
             if number >= 3:
-                times[name].append(time.perf_counter() - started)
+                times[name].append(seconds)
         # rounding grows from step to step: the first ones show that it is the same computation
         tolerance = 1e-4 if number < 3 else 0.05
         if abs(losses[OURS] - losses[CHANNELS_LAST]) > tolerance * losses[OURS]:
             sys.exit(f"step {number}: ours {losses[OURS]}, the bare loop {losses[CHANNELS_LAST]}")
-        if abs(losses[DEFAULTS] - losses[OURS]) > 0.1 * losses[OURS]:
+        if abs(losses.get(DEFAULTS, losses[OURS]) - losses[OURS]) > 0.1 * losses[OURS]:
             sys.exit(f"step {number}: the loss is {losses[DEFAULTS]} in {best}, {losses[OURS]} in float32")
         if number >= 3 and number % 5 == 3:
+            images, masks = batch(size, number)
             times[TRAINER] += trainer(images.contiguous(), masks, 8)[3:]
-    return times
-
-
-def memory_of(way: str, size: tuple[int, int]) -> float:
-    """Peak MiB of a process that takes five steps in one way."""
-    code = f"import bench_train as b; b.peak({way!r}, {size!r})"
-    found = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-    )
-    return float(found.stdout.split()[-1])
-
-
-def peak(way: str, size: tuple[int, int]) -> None:
-    """Print the peak of this process after five steps."""
-    make = {
-        WRITTEN: partial(bare, torch.contiguous_format), CHANNELS_LAST: partial(bare, torch.channels_last),
-        OURS: partial(ours, "32-true"), DEFAULTS: partial(ours, precision_here("auto")),
-    }  # fmt: skip
-    step = make[way]()
-    for number in range(5):
-        step(*batch(size, number))
-    if DEVICE.type == "cuda":
-        print(torch.cuda.max_memory_allocated() / 2**20)
-    else:
-        # of the memory since it was executed: ru_maxrss counts that of the process that forked it
-        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-        print(int(line.split()[1]) / 2**10)
+    memory = {}
+    for name in names:
+        ways[name].send(None)
+        memory[name] = ways[name].recv()
+    return times, memory
 
 
 def from_files(size: tuple[int, int], workers: int, folder: Path) -> tuple[float, float, float]:
@@ -271,54 +275,69 @@ def interval(values: list[float]) -> str:
     return f"{statistics.median(values):.2f} [{low:.2f}, {high:.2f}]"
 
 
-def table(size: tuple[int, int], times: dict[str, list[float]]) -> list[str]:
+def table(times: dict[str, list[float]], memory: dict[str, float]) -> list[str]:
     lines = ["| | ms a step | bare loop as written, times as long | bare loop in channels_last | peak MiB |"]
     lines.append("|---|---|---|---|---|")
     for name, seconds in times.items():
         if name == TRAINER:
             ratios = [statistics.median(times[ref]) / statistics.median(seconds) for ref in (WRITTEN, CHANNELS_LAST)]
             cells = [f"{ratio:.2f}" for ratio in ratios]
-            memory = "-"
         else:
             cells = [
                 interval([a / b for a, b in zip(times[ref], seconds, strict=True)]) for ref in (WRITTEN, CHANNELS_LAST)
             ]
-            memory = f"{memory_of(name, size):.0f}"
-        lines.append(f"| {name} | {1000 * statistics.median(seconds):.0f} | {' | '.join(cells)} | {memory} |")
+        most = f"{memory[name]:.0f}" if name in memory else "-"
+        lines.append(f"| {name} | {1000 * statistics.median(seconds):.0f} | {' | '.join(cells)} | {most} |")
     return lines
 
 
 def main() -> None:
     """Measure, print, and write a dated file."""
     warnings.filterwarnings("ignore")
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rounds", type=int, nargs="?", default=20)
+    parser.add_argument("--instructions", choices=("avx2",))
+    asked = parser.parse_args()
+    rounds, restricted = asked.rounds, asked.instructions
+    if restricted and os.environ.get(RESTRICTED) != restricted:
+        limits = {RESTRICTED: restricted, "ONEDNN_MAX_CPU_ISA": restricted}
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | limits)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else processor()
+    precision = "32-true" if restricted else precision_here("auto")
     lines = [
         f"# Training steps, {date.today()}",
         "",
         f"{name}, {os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}, torch "
         f"{torch.__version__}, smp {smp.__version__}, lightning {lightning.__version__}, {torch.get_num_threads()} "
-        f"threads, {rounds} rounds, commit {commit.stdout.strip()}",
+        f"threads, {rounds} rounds, {f'only {restricted}, ' if restricted else ''}commit {commit.stdout.strip()}",
         "",
-        f"U-Net/ResNet-18, batch {BATCH}, {CLASSES} classes. The defaults here: {precision_here('auto')}. Ratios are "
+        f"U-Net/ResNet-18, batch {BATCH}, {CLASSES} classes. The defaults here: {precision}. Ratios are "
         "medians of ratios round by round, with a 95 % bootstrap interval of the median: 2.0 means that the bare loop "
         "takes twice as long. Lightning's Trainer runs between the rounds, so that its ratio is one of medians.",
     ]
     for label, size in SIZES.items():
-        times = steps_of(size, rounds)
-        lines += ["", f"## {label}", "", *table(size, times)]
+        times, memory = steps_of(size, rounds)
+        lines += ["", f"## {label}", "", *table(times, memory)]
         if DEVICE.type == "cuda":
             lines += ["", f"Defaults: {utilisation(size, statistics.median(times[DEFAULTS]))}."]
+    if not restricted:
+        lines += loading()
+    text = "\n".join(lines) + "\n"
+    print(text)
+    suffix = f"-{restricted}" if restricted else "-gpu" if DEVICE.type == "cuda" else ""
+    (RESULTS / f"train-{date.today()}{suffix}.md").write_text(text, encoding="utf-8")
+
+
+def loading() -> list[str]:
+    """The table of training from files."""
+    lines = ["", "## From files, 352x480 crops of 480x360 images, the defaults", ""]
+    lines += ["| workers | images/s | from memory | share | waited |", "|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
-        lines += ["", "## From files, 352x480 crops of 480x360 images, the defaults", ""]
-        lines += ["| workers | images/s | from memory | share | waited |", "|---|---|---|---|---|"]
         for workers in (0, 1, 2) if DEVICE.type == "cpu" else (4, 8, 12):
             files, memory, waited = from_files(SIZES["352x480"], workers, Path(folder))
             lines.append(f"| {workers} | {files:.1f} | {memory:.1f} | {files / memory:.2f} | {100 * waited:.0f} % |")
-    text = "\n".join(lines) + "\n"
-    print(text)
-    (RESULTS / f"train-{date.today()}{'-gpu' if DEVICE.type == 'cuda' else ''}.md").write_text(text, encoding="utf-8")
+    return lines
 
 
 def processor() -> str:
