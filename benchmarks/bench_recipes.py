@@ -27,6 +27,7 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "camvid": (PRETRAINED, ("fit.epochs=25",)),
     "camvid_exp_log": (PRETRAINED, (EXP_LOG, "fit.epochs=25")),
     "camvid_frozen": (PRETRAINED, (EXP_LOG, FROZEN, "fit.epochs=36", *SCALES)),
+    "camvid_float32": (PRETRAINED, (EXP_LOG, FROZEN, "device.precision=32-true", "fit.epochs=18", *SCALES)),
     "camvid_large": (PRETRAINED, (EXP_LOG, FROZEN, "augment.crop.size=[352,480]", "fit.epochs=18", *SCALES)),
     "scratch_exp_log": (SCRATCH, (EXP_LOG, "fit.epochs=25", *SCALES)),
     "uuad_exp_log": (TILES, (EXP_LOG, "fit.epochs=50", *FLIPS)),
