@@ -6,7 +6,8 @@ OMP_NUM_THREADS=1 python benchmarks/bench_recipes.py build/recipes --data ../sha
 words of a command line, ``VARIANTS`` below, among them the number of epochs that about 20 minutes of one core have time
 for; all of them are trained, or ``--variants``, with ``--seeds``, three by default. What is complete is not trained
 again, what was cut off is resumed, and several commands may train at once, each variants of its own. The table has the
-minutes that a run took of the processor, its start and its validation included.
+minutes that a run took of the processor, its start and its validation included, the score of its validation, and that
+of whole images, which is the same where the variant has no views of its own.
 """
 
 import argparse
@@ -19,26 +20,32 @@ from pathlib import Path
 
 from bench_plan import Set, command, prepare, words
 
+KINDS = ("images", "masks")
 PRETRAINED, SCRATCH, TILES = "camvid_pretrained", "camvid_scratch", "uuad"
-EXP_LOG, FROZEN = "loss=exp_log", "rates.frozen=0.5"
+LOVASZ, EXP_LOG, WHOLE, FROZEN = "loss=ce_lovasz", "loss=exp_log", "rates.frozen=0.0", "rates.frozen=0.5"
 SCALES = ("inference=tta", "inference.flips=[]", "inference.scales=[1.0,1.5]")
 FLIPS = ("inference=tta", "inference.flips=[horizontal,vertical]")
 VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "camvid": (PRETRAINED, ("fit.epochs=25",)),
-    "camvid_exp_log": (PRETRAINED, (EXP_LOG, "fit.epochs=25")),
+    "camvid_lovasz": (PRETRAINED, (LOVASZ, WHOLE, "fit.epochs=25")),
+    "camvid_exp_log": (PRETRAINED, (EXP_LOG, WHOLE, "fit.epochs=25")),
     "camvid_frozen": (PRETRAINED, (EXP_LOG, FROZEN, "fit.epochs=36", *SCALES)),
     "camvid_float32": (PRETRAINED, (EXP_LOG, FROZEN, "device.precision=32-true", "fit.epochs=18", *SCALES)),
     "camvid_large": (PRETRAINED, (EXP_LOG, FROZEN, "augment.crop.size=[352,480]", "fit.epochs=18", *SCALES)),
     "scratch_exp_log": (SCRATCH, (EXP_LOG, "fit.epochs=25", *SCALES)),
-    "uuad_exp_log": (TILES, (EXP_LOG, "fit.epochs=50", *FLIPS)),
+    "uuad_lovasz": (TILES, (LOVASZ, FROZEN, "fit.epochs=72", *FLIPS)),
     "uuad_frozen": (TILES, (EXP_LOG, FROZEN, "fit.epochs=72", *FLIPS)),
 }
 """Name -> recipe of ``conf/experiment``, and what is different."""
 
 
-def of_recipe(sets: list[Set], recipe: str, weights: str) -> list[str]:
-    """Words for a recipe on its data."""
+def set_of(sets: list[Set], recipe: str) -> Set:
+    """The data of a recipe."""
     (each,) = (each for each in sets if each.experiment == (PRETRAINED if recipe == SCRATCH else recipe))
+    return each
+
+
+def of_recipe(each: Set, recipe: str, weights: str) -> list[str]:
+    """Words for a recipe on its data."""
     chosen = words(Path(), each, "recipe", 20, weights) if recipe != SCRATCH else [f"experiment={SCRATCH}"]
     return [*each.data, *chosen, "loader.workers=0", "logger=none", "pictures=0", "fit.validate_every=1000"]
 
@@ -53,18 +60,28 @@ def train(asked: list[str], minutes: Path) -> None:
         raise RuntimeError(f"{asked}: {os.waitstatus_to_exitcode(status)}")
 
 
+def judge(run: Path, each: Set, target: Path) -> None:
+    """Judge the last weights of a run on whole images, whatever its own validation saw."""
+    (images,), (masks,) = ([word.partition("=")[2] for word in each.data if f"val.{kind}" in word] for kind in KINDS)
+    asked = [f"checkpoint={run}/last.pt", f"images={images}", f"masks={masks}", f"destination={target}", "pictures=0"]
+    subprocess.run([command("seg-evaluate"), *asked], check=True, stdout=subprocess.DEVNULL)
+
+
 def rows(work: Path) -> Iterator[str]:
     """The table, of the runs that are complete."""
-    yield "| variant | recipe, and what is different | CPU minutes | mIoU % of each seed | mean |"
-    yield "|---|---|---|---|---|"
+    yield "| variant | recipe, what is different | CPU minutes | mIoU % of each seed | mean | of whole images | mean |"
+    yield "|---|---|---|---|---|---|---|"
     for name, (recipe, different) in VARIANTS.items():
-        done = sorted((work / "runs").glob(f"{name}-?/done.json"))
-        if done:
-            scores = [100 * json.loads(path.read_text())["last"]["miou"] for path in done]
-            minutes = [json.loads((work / "minutes" / f"{path.parent.name}.json").read_text()) for path in done]
-            shown = [" ".join(f"{value:.1f}" for value in values) for values in (minutes, scores)]
-            shown = [name, f"`{' '.join((recipe, *different))}`", *shown, f"{statistics.mean(scores):.1f}"]
-            yield f"| {' | '.join(shown)} |"
+        judged = sorted((work / "whole").glob(f"{name}-?/metrics.json"))
+        if runs := [path.parent.name for path in judged]:
+            whole = [100 * json.loads(path.read_text())["miou"] for path in judged]
+            done = [json.loads((work / "runs" / run / "done.json").read_text()) for run in runs]
+            scores = [100 * each["last"]["miou"] for each in done]
+            minutes = [json.loads((work / "minutes" / f"{run}.json").read_text()) for run in runs]
+            cells = [name, f"`{' '.join((recipe, *different))}`", " ".join(f"{value:.1f}" for value in minutes)]
+            for values in (scores, whole):
+                cells += [" ".join(f"{value:.1f}" for value in values), f"{statistics.mean(values):.1f}"]
+            yield f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -80,12 +97,12 @@ def main() -> None:
     for seed in asked.seeds:
         for name in asked.variants:
             recipe, different = VARIANTS[name]
-            run = f"{name}-{seed}"
+            run, minutes = f"{name}-{seed}", asked.work / "minutes" / f"{name}-{seed}.json"
             if not (asked.work / "runs" / run / "done.json").is_file():
                 own = [f"seed={seed}", f"runs={asked.work}/runs", f"name={run}"]
-                train(
-                    [*of_recipe(sets, recipe, asked.weights), *different, *own], asked.work / "minutes" / f"{run}.json"
-                )
+                train([*of_recipe(set_of(sets, recipe), recipe, asked.weights), *different, *own], minutes)
+            if not (target := asked.work / "whole" / run).is_dir():
+                judge(asked.work / "runs" / run, set_of(sets, recipe), target)
     print("\n".join(rows(asked.work)))
 
 
