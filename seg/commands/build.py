@@ -146,6 +146,11 @@ def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None
     apart = [] if (weighting := objective.weighting) is None else [(weighting, weighting.rate)]
     lr = asked.optimizer.config.get("lr")
     freeze(model, asked.rates.frozen)
+    if asked.rates.frozen and asked["init"] is None and model_config.get("encoder_weights", "") is None:
+        log.warning(
+            "rates.frozen: the encoder begins at random, and its first layers stay as they are; give "
+            "model.encoder_weights or init, or rates.frozen=0"
+        )
     optimizer = asked.optimizer(parameter_groups(model, objective, lr=lr, rates=asked.rates, apart=apart))
     scheduler = asked.scheduler.told(steps=steps)(optimizer)  # torch's schedules take no steps
     more = {"average": asked.average, "compile": asked.device.compile, "seed": seed}

@@ -12,7 +12,8 @@ from seg.training.plan.settings import Budget, groups_of, in_windows, options_of
 ENOUGH = 600  # steps, which a training is to have before it gets larger windows
 PASSES = 100  # over the images, from which on another seed is worth more than more of them
 VALIDATING = 0.1  # of the time, at most, unless that would be fewer than three validations
-_RECIPES, _DEMO, _LOSSES = "recipes-2026-11-26", "demo-2026-11-30", "camvid-losses-2026-11-26"
+_RECIPES, _FASTER, _DEMO = "recipes-2026-11-26", "recipes-2026-11-30", "demo-2026-11-30"
+_LOSSES = "camvid-losses-2026-11-26"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def _of_groups(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
     else:
         model = f"lighter than {MODELS[0]}, which has no {ENOUGH} steps: more of them win ({_DEMO}, one seed)"
     if groups_of(facts, budget)["loss"] == "exp_log":
-        loss = f"it learns rare classes at once, cross entropy does not in so short a run ({_LOSSES}, {_DEMO})"
+        loss = f"it learns rare classes at once, cross entropy does not ({_LOSSES}, {_FASTER})"
     else:
         loss = f"on CamVid 0.8 points ahead of ce_dice, one seed ({_RECIPES})"
     windows = "validation images are larger than {} windows of the training" if in_windows(facts) else "{}"
@@ -104,6 +105,7 @@ def _of_data(facts: Facts, length: Length) -> dict[str, str]:
         "change their class",
         "optimizer.lr": f"as in {_RECIPES}, for this kind of first weights",
         "rates.encoder": f"what is known already is to change slowly ({_RECIPES})",
+        "rates.frozen": f"more steps in the same time, and no worse ones ({_FASTER})",
         "model.encoder_name": "as it was asked for",
         "model.encoder_weights": f"worth 15 points on CamVid ({_RECIPES})",
         "average.decay": f"the mean of about a ninth of the steps, as in {_RECIPES}",

@@ -47,7 +47,7 @@ class Budget:
 def groups_of(facts: Facts, budget: Budget) -> dict[str, str]:
     """Return the choices of groups beside the model."""
     return {
-        "loss": "exp_log" if budget.encoder_weights is None and has_rare(facts) else "ce_lovasz",
+        "loss": "exp_log" if has_rare(facts) else "ce_lovasz",
         "scheduler": "poly",
         "average": "ema",
         "inference": "sliding" if in_windows(facts) else "whole",
@@ -73,6 +73,7 @@ def options_of(facts: Facts, candidate: Candidate, budget: Budget) -> dict[str, 
         options["fit.accumulate"] = candidate.accumulate
     if budget.encoder_weights is not None:
         options |= {"model.encoder_weights": budget.encoder_weights, "rates.encoder": 0.2}
+        options["rates.frozen"] = 0.5
     if in_windows(facts):
         options["inference.window"] = max(candidate.crop)
     return options
