@@ -6,6 +6,7 @@ rate of every parameter group. ``floor`` is the last rate as a share of the full
 where a share is out of its range, or another option is.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from seg.files import checks
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,19 @@ def freeze(model: nn.Module, share: float) -> None:
     """Exclude the first layers of a model's encoder from the training; see `RateOptions`.
 
     Raises:
-        ValueError: it has no encoder.
+        ValueError: it has no encoder, or the share is less than one of its layers.
     """
     if share == 0:
         return
     layers = _layers(_encoder(model, "rates.frozen=0"))
-    for parameter in (p for layer in layers[: int(share * len(layers))] for p in layer):
+    if (number := int(share * len(layers))) == 0:
+        raise ValueError(
+            f"rates.frozen: expected at least one of the encoder's {len(layers)} layers, got a share of {share}; give "
+            f"{math.ceil(100 / len(layers)) / 100} or more, or 0 to train all of them"
+        )
+    for parameter in (p for layer in layers[:number] for p in layer):
         parameter.requires_grad_(False)
+    log.info(f"rates.frozen: the first {number} of the encoder's {len(layers)} layers are not trained")
 
 
 def parameter_groups(

@@ -329,4 +329,5 @@ def test_what_accumulated_batches_do_not_share_is_said(
 def test_layers_that_stay_at_random_are_said(data: Path, script: Script) -> None:
     result = script("seg-train", *train_options(data), "rates.frozen=0.5", "smoke=true")
     assert result.returncode == 0, result.stderr
+    assert result.stdout.count("rates.frozen: the first 4 of the encoder's 8 layers are not trained\n") == 1
     assert result.stderr.count("rates.frozen: the encoder begins at random, and its first layers stay") == 1

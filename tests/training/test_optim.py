@@ -128,6 +128,8 @@ def test_the_first_layers_are_left_out_of_the_training() -> None:
     for share in (-0.1, 1.0, 5):
         with pytest.raises(ValueError, match=f"rates.frozen: expected a share of the encoder's layers .*, got {share}"):
             RateOptions(frozen=share)
+    with pytest.raises(ValueError, match="expected at least one of the encoder's 10 layers, got .* 0.09; give 0.1 or"):
+        optim.freeze(model, 0.09)
     with pytest.raises(ValueError, match="rates: expected a model with an encoder, got Linear; give rates.frozen=0"):
         optim.freeze(nn.Linear(1, 1), 0.5)
 
