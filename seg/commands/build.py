@@ -29,7 +29,7 @@ from seg.tasks.building import make_objective
 from seg.training.device import hardware, make_fabric
 from seg.training.fabric import Fabric
 from seg.training.loaders import make_loaders
-from seg.training.optim import freeze, parameter_groups
+from seg.training.optim import parameter_groups
 from seg.training.options import check_length
 from seg.training.pace import Budget
 from seg.training.processes import broadcast_from_first, fail_together, is_first, shared_cache
@@ -129,6 +129,7 @@ def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None
         regularize=asked.regularizer,  # not in the checkpoint's model: in evaluation there is none
         sync_batchnorm=asked.device.sync_batchnorm,
         init=asked["init"],
+        frozen=asked.rates.frozen,
     )
     loss = asked.loss
     if loss is None:
@@ -145,12 +146,6 @@ def build(asked: Request, data: Data, fabric: Fabric, cache: Cache | None = None
     fabric.to_device(objective)
     apart = [] if (weighting := objective.weighting) is None else [(weighting, weighting.rate)]
     lr = asked.optimizer.config.get("lr")
-    freeze(model, asked.rates.frozen)
-    if asked.rates.frozen and asked["init"] is None and model_config.get("encoder_weights", "") is None:
-        log.warning(
-            "rates.frozen: the encoder begins at random, and its first layers stay as they are; give "
-            "model.encoder_weights or init, or rates.frozen=0"
-        )
     optimizer = asked.optimizer(parameter_groups(model, objective, lr=lr, rates=asked.rates, apart=apart))
     scheduler = asked.scheduler.told(steps=steps)(optimizer)  # torch's schedules take no steps
     more = {"average": asked.average, "compile": asked.device.compile, "seed": seed}

@@ -18,6 +18,7 @@ from seg.inference import trained
 from seg.labels import LabelMap
 from seg.models import checkpoint
 from seg.regularizers import describe
+from seg.training.optim import freeze
 from seg.training.resume import kept_reading
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ def first_model(
     regularize: Callable[[nn.Module], nn.Module] | None,
     sync_batchnorm: bool,
     init: str | None,
+    frozen: float = 0.0,
 ) -> tuple[nn.Module, models.Normalization]:
     """Build a model with its heads, regularizers and first weights.
 
@@ -109,6 +111,7 @@ def first_model(
         make_heads: number of the decoder's channels -> further heads by name.
         regularize: puts regularizers into the model.
         init: checkpoint, or file of weights, to start from.
+        frozen: share of the encoder's layers that are not trained, see `seg.training.optim.freeze`.
 
     Returns:
         the model, and the normalisation of its images.
@@ -135,6 +138,12 @@ def first_model(
             log.info(text)
     if init is not None:
         normalization = _take_weights(init, model, data.labels, data.reading) or normalization
+    freeze(model, frozen)
+    if frozen and init is None and build.func is models.build and weights is None:
+        log.warning(
+            "rates.frozen: the encoder begins at random, and its first layers stay as they are; give "
+            "model.encoder_weights or init, or rates.frozen=0"
+        )
     return model, normalization
 
 
