@@ -6,7 +6,8 @@ python benchmarks/bench_plan.py report build/plan
 
 ``measure`` needs an idle machine: it finds how many steps end in 5 and in 20 minutes for each way, by ``fit.minutes``
 or by ``seg-plan``, and keeps the numbers in ``WORK/steps.json``. ``train`` trains so many steps, whatever else the
-machine does, three seeds each; what is complete is not trained again, so that it may be cut off. ``report`` compares.
+machine does, three seeds each; what is complete is not trained again, so that it may be cut off, and several commands
+may train at once, each ``--sets`` or ``--seeds`` of its own. ``report`` compares.
 
 Three sets: the embedded one, CamVid and UUAD (``--data``, folders ``camvid12`` and ``uuad``). Three ways: *defaults*,
 with nothing chosen but the data and, where the recipe has them, the first weights of the encoder; *recipe*, that of
@@ -24,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MINUTES, SEEDS, WAYS = (5, 20), (0, 1, 2), ("defaults", "recipe", "plan")
+ALIKE = ("loader.workers=0", "logger=none", "pictures=0")
+SETS = ("embedded", "camvid12", "uuad")
 ENCODER = "timm-tf_efficientnet_lite0"
 
 
@@ -82,7 +85,7 @@ def measured(work: Path, each: Set, way: str, minutes: int, weights: str) -> int
         )  # fmt: skip
         (steps,) = re.findall(r"^  steps: (\d+)", (target / "experiment/plan.yaml").read_text(), re.MULTILINE)
         return int(steps)
-    asked = [*each.data, *words(work, each, way, minutes, weights), f"fit.minutes={minutes}", "logger=none"]
+    asked = [*each.data, *words(work, each, way, minutes, weights), f"fit.minutes={minutes}", *ALIKE]
     process = subprocess.Popen(
         [command("seg-train"), *asked, f"runs={work}/measured", f"name={each.name}-{way}-{minutes}"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -108,6 +111,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--weights")
     parser.add_argument("--minutes", type=int, nargs="+", default=MINUTES)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     asked = parser.parse_args()
     kept = asked.work / "steps.json"
     steps = json.loads(kept.read_text()) if kept.is_file() else {}
@@ -118,7 +123,8 @@ def main() -> None:
                 [command("seg-compare"), f"runs={folder}", f"destination={target}", "axis=experiment"], check=True
             )
         return
-    todo = list(ways(prepare(asked.work, asked.data), tuple(asked.minutes)))
+    sets = [each for each in prepare(asked.work, asked.data) if each.name in asked.sets]
+    todo = list(ways(sets, tuple(asked.minutes)))
     if asked.phase == "measure":
         for each, minutes, way in todo:
             if (key := f"{each.name} {minutes} {way}") not in steps:
@@ -126,12 +132,12 @@ def main() -> None:
                 kept.write_text(json.dumps(steps, indent=1) + "\n")
                 print(key, steps[key], flush=True)
         return
-    for seed in SEEDS:
+    for seed in asked.seeds:
         for each, minutes, way in todo:
             folder = asked.work / "runs" / f"{each.name}-{minutes}"
-            many = ["fit.epochs=null", f"fit.steps={steps[f'{each.name} {minutes} {way}']}", "loader.workers=0"]
+            many = [f"fit.steps={steps[f'{each.name} {minutes} {way}']}", *ALIKE]
             given = [*each.data, *words(asked.work, each, way, minutes, asked.weights), *many, f"seed={seed}"]
-            own = ["logger=none", "pictures=0", f"runs={folder}", f"name={way}-{seed}"]
+            own = [f"runs={folder}", f"name={way}-{seed}"]
             subprocess.run([command("seg-train"), *given, *own], check=True)
 
 

@@ -54,7 +54,7 @@ def freeze(model: nn.Module, share: float) -> None:
     """
     if share == 0:
         return
-    layers = _layers(_encoder(model, "rates.frozen=0"))
+    layers = _layers(encoder_of(model, "rates", "rates.frozen=0"))
     if (number := int(share * len(layers))) == 0:
         raise ValueError(
             f"rates.frozen: expected at least one of the encoder's {len(layers)} layers, got a share of {share}; give "
@@ -63,6 +63,22 @@ def freeze(model: nn.Module, share: float) -> None:
     for parameter in (p for layer in layers[:number] for p in layer):
         parameter.requires_grad_(False)
     log.info(f"rates.frozen: the first {number} of the encoder's {len(layers)} layers are not trained")
+
+
+def encoder_of(model: nn.Module, asked: str, without: str) -> nn.Module:
+    """Return the encoder of a model.
+
+    Args:
+        asked: the option that needs it.
+        without: options with which none is needed.
+
+    Raises:
+        ValueError: it has none.
+    """
+    inner = getattr(model, "encoder", None)
+    if not isinstance(inner, nn.Module):
+        raise ValueError(f"{asked}: expected a model with an encoder, got {type(model).__name__}; give {without}")
+    return inner
 
 
 def parameter_groups(
@@ -101,15 +117,8 @@ def _full(lr: float | None) -> float:
 
 
 def _encoder_layers(model: nn.Module, layer_decay: float) -> list[list[nn.Parameter]]:
-    inner = _encoder(model, "rates.encoder=1.0 and rates.layer_decay=1.0")
+    inner = encoder_of(model, "rates", "rates.encoder=1.0 and rates.layer_decay=1.0")
     return _layers(inner) if layer_decay != 1.0 else [list(inner.parameters())]
-
-
-def _encoder(model: nn.Module, without: str) -> nn.Module:
-    inner = getattr(model, "encoder", None)
-    if not isinstance(inner, nn.Module):
-        raise ValueError(f"rates: expected a model with an encoder, got {type(model).__name__}; give {without}")
-    return inner
 
 
 def _by_decay(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from seg.tasks.objective import Losses, Objective
 from seg.training.averaging import Average, Stateful
 from seg.training.fabric import Fabric
+from seg.training.optim import encoder_of
 from seg.training.options import FitOptions
 
 
@@ -208,23 +209,16 @@ class State:
         self.wrapped.train()
         for module in self.untrained:
             module.eval()
-        self.frozen = list(self._encoder().parameters()) if frozen else []
+        encoder = encoder_of(self.model, "fit.freeze", "fit.freeze=0") if frozen else nn.Module()
+        self.frozen = list(encoder.parameters())
         if self.fabric.world_size == 1:  # processes that share gradients wait for those of all parameters
             kept = {id(parameter) for parameter in self.frozen}
             for parameter in self.trainable:
                 parameter.requires_grad_(id(parameter) not in kept)
-        if frozen and norm:
-            for module in self._encoder().modules():
+        if norm:
+            for module in encoder.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
-
-    def _encoder(self) -> nn.Module:
-        encoder = getattr(self.model, "encoder", None)
-        if not isinstance(encoder, nn.Module):
-            raise ValueError(
-                f"fit.freeze: expected a model with an encoder, got {type(self.model).__name__}; give fit.freeze=0"
-            )
-        return encoder
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain data and tensors of every part, for `seg.models.checkpoint.save`."""
