@@ -4,7 +4,7 @@ seg-predict checkpoint=FILE images=DIR destination=DIR
 """
 
 import logging
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from seg.commands.cli import plain, run, trusted_modules
@@ -35,8 +35,8 @@ def predict(config: "DictConfig") -> None:
     infer = inference_of(cfg["inference"])
     files = files_of(cfg["checkpoint"])
     check_members(products, len(files))
-    trained = replace(load(files, cfg["device"], trust=trusted_modules(cfg["trust"])), infer=infer)
-    made_by = {"model": digest_of(files), "inference": cfg["inference"]}
+    trained = load(files, cfg["device"], trust=trusted_modules(cfg["trust"]), infer=infer)
+    made_by = {"model": digest_of(files), "inference": cfg["inference"] if infer else dict(trained.validated)}
     summary = predict_folder(
         trained,
         cfg["images"],

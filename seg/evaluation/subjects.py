@@ -141,7 +141,7 @@ def of_checkpoint(
     checkpoint: Checkpoints,
     where: Pairing,
     *,
-    infer: Callable[[inference.Model], inference.Model] = inference.whole,
+    infer: Callable[[inference.Model], inference.Model] | None = None,
     device: str = "auto",
     trust: Sequence[str] = (),
     temperature: Temperature | None = None,
@@ -152,13 +152,14 @@ def of_checkpoint(
 
     Args:
         checkpoint: see `seg.inference.members.files_of`.
+        infer: see `seg.inference.members.load`.
 
     Raises:
         ValueError: files that do not pair up, or classes of others.
     """
     inference.keep_freed_memory()
     files = members.files_of(checkpoint)
-    model, checkpoint = replace(members.load(files, device, trust=trust), infer=infer), members.shown(files)
+    model, checkpoint = members.load(files, device, trust=trust, infer=infer), members.shown(files)
     if model.certain and temperature is not None:
         raise ValueError(
             f"temperature: expected none with '{checkpoint}', which gives masks alone (argmax=true), got "

@@ -41,12 +41,17 @@ def is_tested(folder: Path, test: Path, changed: float) -> bool:
 
 
 def judge(
-    folder: Path, test: Path, wanted: Sequence[Wanted], *, infer: Callable[..., Any], trust: Sequence[str] = ()
+    folder: Path,
+    test: Path,
+    wanted: Sequence[Wanted],
+    *,
+    infer: Callable[..., Any] | None = None,
+    trust: Sequence[str] = (),
 ) -> None:
     """Evaluate the last weights of a run as it was validated, and write its folder ``test``.
 
     Args:
-        infer: wraps the model so that it accepts images of any size.
+        infer: see `seg.inference.members.load`.
         trust: modules that the checkpoint may name besides ours.
 
     Raises:

@@ -18,6 +18,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 from seg.inference.memory import keep_freed_memory, memory_for, out_of_memory, return_freed_memory
 from seg.inference.padding import MULTIPLE, Model, whole, whole_image
 from seg.inference.prediction import as_tensor, composed, finite, mask_of, normalized
+from seg.inference.validated import as_validated
 from seg.inference.views import augmented
 from seg.inference.windows import Sliding, sliding
 
@@ -26,6 +27,7 @@ __all__ = [
     "Model",
     "Sliding",
     "as_tensor",
+    "as_validated",
     "augmented",
     "composed",
     "finite",

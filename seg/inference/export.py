@@ -34,6 +34,7 @@ from seg.inference.heads import heads_of, warn_of_others
 from seg.inference.runtime import KEY, REMEDY, SUFFIXES, Onnx, Program, program_of
 from seg.inference.sizes import wanted_size
 from seg.inference.trained import Trained
+from seg.inference.validated import WHOLE, words
 from seg.models import first_line
 from seg.tasks.boxes import BoxRules
 
@@ -118,6 +119,12 @@ def export_trained(
     make_folder(Path(path).parent, "destination")
     channels = trained.reading.channels
     description = {**trained.describe(), "version": __version__, "opset": OPSET}
+    if trained.validated != WHOLE:
+        description["inference"] = dict(trained.validated)
+        log.warning(
+            f"{words(trained.validated)}, as it was validated, is no part of the file: seg-predict and seg-evaluate do "
+            "it of their own accord, other programs have to be told"
+        )
     model, maps, boxes = trained.model, 0, heads_of(trained.model, BoxRules)
     warn_of_others(trained.model, "an exported file")
     if boxes and calibrate:

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from seg import runs
 from seg.inference import trained
 from seg.inference.ensemble import Ensemble, Renormalized
 from seg.inference.heads import heads_of
+from seg.inference.padding import Model
 from seg.inference.trained import Trained
+from seg.inference.validated import WHOLE, is_ours, words
 from seg.models.heads import Heads
 
 log = logging.getLogger(__name__)
@@ -28,18 +30,35 @@ Checkpoints = Checkpoint | Sequence[Checkpoint]
 """One path or pattern, or several."""
 
 
-def load(checkpoints: Checkpoints, device: str = "auto", *, trust: Sequence[str] = ()) -> Trained:
+def load(
+    checkpoints: Checkpoints,
+    device: str = "auto",
+    *,
+    trust: Sequence[str] = (),
+    infer: Callable[[Model], Model] | None = None,
+) -> Trained:
     """Load a trained model, or several as one that predicts the mean of their probabilities.
 
     Args:
         checkpoints: see `files_of`.
         device, trust: see `seg.inference.trained.load`.
+        infer: wraps the model so that it accepts images of any size, see `seg.inference`; None = as its run was
+            validated.
 
     Raises:
         ValueError: see `files_of` and `seg.inference.trained.load`; or members that do not fit together.
     """
     members = [trained.load(path, device, trust=trust) for path in files_of(checkpoints)]
-    return members[0] if len(members) == 1 else together(members)
+    if infer is None:
+        _check_validated(members)
+    model = members[0] if len(members) == 1 else together(members)
+    if infer is not None:
+        return replace(model, infer=infer)
+    if not is_ours(model.validated):
+        log.warning(f"{words(model.validated)}, by which it was validated, is taken from no file: whole images follow")
+    elif model.validated != WHOLE:
+        log.info(f"{words(model.validated)}, as it was validated; inference=whole predicts whole images")
+    return model
 
 
 def files_of(checkpoints: Checkpoints) -> list[Path]:
@@ -213,6 +232,17 @@ def _check_alike(first: Trained, member: Trained) -> None:
             raise ValueError(
                 f"checkpoint: expected {what} {wanted} of each member, as '{first.path}' has, got {got} of "
                 f"'{member.path}'; leave one of them out"
+            )
+
+
+def _check_validated(members: Sequence[Trained]) -> None:
+    """Refuse members that predict in different ways where none is asked for."""
+    first = members[0]
+    for member in members:
+        if member.validated != first.validated:
+            raise ValueError(
+                f"checkpoint: expected members validated in one way, got {words(first.validated)} of '{first.path}' "
+                f"and {words(member.validated)} of '{member.path}'; give one of the two, or leave one member out"
             )
 
 

@@ -28,6 +28,7 @@ from seg.images import RGB, Image, Reading, read_image
 from seg.inference import runtime
 from seg.inference.ensemble import Ensemble, SlidingTogether
 from seg.inference.sizes import Size, check_size, only_size
+from seg.inference.validated import WHOLE, is_ours, restored
 from seg.labels import LabelMap
 from seg.models import checkpoint
 from seg.models.heads import Heads
@@ -50,7 +51,9 @@ class Trained:
         mean, std: of each channel, for images scaled to 0..1.
         reading: bands and range of values that it was trained with.
         regularizer: settings of `seg.regularizers.attach` that it was trained with.
-        infer: wraps the model so that it accepts images of any size, see `seg.inference`.
+        infer: wraps the model so that it accepts images of any size, see `seg.inference`; as loaded, the way in which
+            its run was validated, or whole images where that is a function of the user's own.
+        validated: how its run was validated, plain data: the group ``inference``.
         heads: those that `strips` and `predict_marked` predict besides; none unless they are asked for.
         certain: it gives masks alone (exported with argmax=true), so that its probabilities mean nothing.
         size: height and width of the only images that it takes; None = any.
@@ -66,6 +69,7 @@ class Trained:
     regularizer: Mapping[str, Any] = field(default_factory=dict)
     reading: Reading = RGB
     infer: Callable[[inference.Model], inference.Model] = inference.whole
+    validated: Mapping[str, Any] = field(default_factory=lambda: dict(WHOLE))
     heads: Heads = field(default_factory=Heads)
     certain: bool = False
     size: Size | None = None
@@ -235,7 +239,7 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
         about, certain = description_of(path, state), state["output"] == "mask"
         size = state["size"] and (state["size"][0], state["size"][1])
         runtime.check_outputs(model, path, about.labels.classes, about.reading.channels, size, device)
-        more: dict[str, Any] = {"reading": about.reading, "certain": certain, "size": size}
+        more: dict[str, Any] = {"reading": about.reading, "certain": certain, "size": size, **_inference(path, state)}
         return Trained(model, about.labels, *about.normalization, device, **more, path=str(path))
     state = read(path)
     device = device_of(device)
@@ -252,6 +256,7 @@ def load(path: str | os.PathLike[str], device: str = "auto", *, trust: Sequence[
             )
     model = model.to(device)
     more = {"reading": about.reading, "size": only_size(model, about.reading.channels), "score": _score(state)}
+    more |= _inference(path, state["config"])
     return Trained(model, about.labels, *about.normalization, device, _regularizer(state), **more, path=str(path))
 
 
@@ -409,6 +414,14 @@ def _regularizer(state: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(settings, dict) or settings.get("_target_") != "seg.regularizers.attach":
         return {}
     return {key: value for key, value in settings.items() if key != "_target_"}
+
+
+def _inference(path: str | os.PathLike[str], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `Trained` that say how it predicts: as it was validated, if that is ours."""
+    found = config.get("inference") or WHOLE
+    if isinstance(found, Mapping) and not is_ours(found):
+        return {"validated": found}
+    return {"infer": restored(found, path), "validated": found}
 
 
 def _score(state: Mapping[str, Any]) -> tuple[str, float] | None:

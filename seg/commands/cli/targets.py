@@ -147,12 +147,14 @@ def _is_foreign(target: Callable[..., Any]) -> bool:
     return str(getattr(target, "__module__", "")).partition(".")[0] in _INSTALLED - {"seg"}
 
 
-def inference_of(config: Mapping[str, Any]) -> Callable[..., Any]:
-    """Return what wraps a model so that it accepts images of any size; see `seg.inference`.
+def inference_of(config: Mapping[str, Any]) -> Callable[..., Any] | None:
+    """Return what wraps a model so that it accepts images of any size, see `seg.inference`; None = as it was validated.
 
     Raises:
         ValueError: an option that cannot work.
     """
+    if config["_target_"] == "seg.inference.as_validated":
+        return None
     infer = Deferred(config, "inference")
     infer(lambda images: images)  # wrong options are found before files are read
     return infer.make
