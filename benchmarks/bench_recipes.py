@@ -24,6 +24,8 @@ KINDS = ("images", "masks")
 PRETRAINED, SCRATCH, TILES = "camvid_pretrained", "camvid_scratch", "uuad"
 LOVASZ, EXP_LOG, WHOLE, FROZEN = "loss=ce_lovasz", "loss=exp_log", "rates.frozen=0.0", "rates.frozen=0.5"
 SCALES = ("inference=tta", "inference.flips=[]", "inference.scales=[1.0,1.5]")
+SMALL = ("augment.crop.size=[128,160]", "augment.crop.scale=[0.375,0.75]")
+HALF = (*SMALL, "inference=tta", "inference.flips=[]", "inference.scales=[0.5]")
 FLIPS = ("inference=tta", "inference.flips=[horizontal,vertical]")
 VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "camvid_lovasz": (PRETRAINED, (LOVASZ, WHOLE, "fit.epochs=25")),
@@ -32,6 +34,7 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "camvid_float32": (PRETRAINED, (EXP_LOG, FROZEN, "device.precision=32-true", "fit.epochs=18", *SCALES)),
     "camvid_large": (PRETRAINED, (EXP_LOG, FROZEN, "augment.crop.size=[352,480]", "fit.epochs=18", *SCALES)),
     "scratch_exp_log": (SCRATCH, (EXP_LOG, "fit.epochs=25", *SCALES)),
+    "scratch_half": (SCRATCH, (EXP_LOG, "loader.batch=4", "fit.epochs=76", *HALF)),
     "uuad_lovasz": (TILES, (LOVASZ, FROZEN, "fit.epochs=72", *FLIPS)),
     "uuad_frozen": (TILES, (EXP_LOG, FROZEN, "fit.epochs=72", *FLIPS)),
 }
@@ -64,7 +67,7 @@ def judge(run: Path, each: Set, target: Path) -> None:
     """Judge the last weights of a run on whole images, whatever its own validation saw."""
     (images,), (masks,) = ([word.partition("=")[2] for word in each.data if f"val.{kind}" in word] for kind in KINDS)
     asked = [f"checkpoint={run}/last.pt", f"images={images}", f"masks={masks}", f"destination={target}", "pictures=0"]
-    subprocess.run([command("seg-evaluate"), *asked], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([command("seg-evaluate"), *asked, "inference=whole"], check=True, stdout=subprocess.DEVNULL)
 
 
 def rows(work: Path) -> Iterator[str]:
