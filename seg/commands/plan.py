@@ -64,9 +64,7 @@ def _request(config: "DictConfig") -> dict[str, Any]:
     if not str(cfg["name"]).isidentifier():
         raise ValueError(f"name: expected letters, digits and underscores, got '{cfg['name']}'; give such as plan")
     if cfg["encoder_weights"] is not None and cfg["encoder_name"] is None:
-        raise ValueError(
-            "encoder_name: expected it beside encoder_weights, got none; name the encoder that they are of"
-        )
+        raise ValueError("encoder_name: expected it beside encoder_weights, got none; name their encoder")
     cfg["recipe"] = Path(str(cfg["destination"]), "experiment", f"{cfg['name']}.yaml")
     if cfg["recipe"].exists() and not cfg["overwrite"]:
         raise ValueError(f"name: expected a new recipe, got '{cfg['recipe']}'; give another name, or overwrite=true")
@@ -110,7 +108,8 @@ def _measured(cfg: dict[str, Any]) -> "Kept":
             with muted():
                 return build(asked(*more), data, fabric)
 
-        measured = measure(of, candidates(facts), 60 * cfg["minutes"] * _SHARE, budget.memory)
+        tried = candidates(facts, weights=cfg["encoder_weights"] is not None)
+        measured = measure(of, tried, 60 * cfg["minutes"] * _SHARE, budget.memory)
     return Kept(facts, tuple(map(tuple, measured)), budget, tuple(given.items()))
 
 

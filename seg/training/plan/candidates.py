@@ -12,6 +12,7 @@ MODELS = ("unet_small", "unet_light")
 
 _SHARES = (1.0, 0.7, 0.5)  # of the sides of the largest crop; the area falls by half from one to the next
 _FEW = 200  # images, below which a batch has four, so that an epoch has steps enough
+_BATCH, _SMALL = 8, 4  # images of a step; of few images, or of a model that begins at random
 _MULTIPLE = 32
 
 
@@ -108,8 +109,12 @@ def _side(pixels: float, most: int) -> int:
     return min(max(round(pixels / _MULTIPLE) * _MULTIPLE, 2 * _MULTIPLE), -(-most // _MULTIPLE) * _MULTIPLE)
 
 
-def candidates(facts: Facts, models: Sequence[str] = MODELS) -> list[tuple[Candidate, ...]]:
-    """Return, for each model, what to measure: its smallest and its largest window, or the only one."""
-    batch = min(8 if facts.train >= _FEW else 4, facts.train)
+def candidates(facts: Facts, models: Sequence[str] = MODELS, *, weights: bool = True) -> list[tuple[Candidate, ...]]:
+    """Return, for each model, what to measure: its smallest and its largest window, or the only one.
+
+    Args:
+        weights: whether the encoder begins with weights of a file.
+    """
+    batch = min(_BATCH if weights and facts.train >= _FEW else _SMALL, facts.train)
     sides = crops(facts)
     return [tuple(Candidate(model, crop, batch) for crop in dict.fromkeys((sides[0], sides[-1]))) for model in models]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from seg.training.budget import steps_within
 from seg.training.plan.candidates import Measured, crops
 from seg.training.plan.facts import Facts
-from seg.training.plan.reasons import ENOUGH, PASSES, VALIDATING, Length, recipe_of
+from seg.training.plan.reasons import PASSES, VALIDATING, Length, enough, recipe_of
 from seg.training.plan.recipe import Recipe
 from seg.training.plan.settings import Budget
 
@@ -48,7 +48,7 @@ def choose(facts: Facts, measured: Sequence[Sequence[Measured]], budget: Budget)
             f"{(budget.memory or 0) / 1e9:.2g}; give more, or a smaller encoder"
         )
     lengths = [_length(each, budget) for each in fitting]
-    best = next((each for each in lengths if each.steps >= ENOUGH), max(lengths, key=lambda each: each.steps))
+    best = next((each for each in lengths if each.steps >= enough(budget)), max(lengths, key=lambda each: each.steps))
     if best.steps == 0:
         soonest = min(budget.started + each.costs.total(0, 1, each.epoch, 1) for each in fitting) / 60
         raise ValueError(
@@ -76,7 +76,7 @@ def _length(measured: Measured, budget: Budget) -> Length:
     """Return how many steps fit, and of how many seeds."""
     for seeds in range(_SEEDS, 1, -1):
         steps, every = _steps(measured, 60 * budget.minutes / seeds - budget.started)
-        if steps >= PASSES * measured.epoch and steps >= ENOUGH:
+        if steps >= PASSES * measured.epoch and steps >= enough(budget):
             return Length(measured, steps, every, seeds)
     steps, every = _steps(measured, 60 * budget.minutes - budget.started)
     return Length(measured, steps, every, 1)

@@ -47,7 +47,7 @@ class Budget:
 def groups_of(facts: Facts, budget: Budget) -> dict[str, str]:
     """Return the choices of groups beside the model."""
     return {
-        "loss": "exp_log" if has_rare(facts) else "ce_lovasz",
+        "loss": "exp_log",
         "scheduler": "poly",
         "average": "ema",
         "inference": "sliding" if in_windows(facts) else "whole",
