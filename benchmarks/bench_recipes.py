@@ -7,7 +7,7 @@ words of a command line, ``VARIANTS`` below, among them the number of epochs tha
 for; all of them are trained, or ``--variants``, with ``--seeds``, three by default. What is complete is not trained
 again, what was cut off is resumed, and several commands may train at once, each variants of its own. The table has the
 minutes that a run took of the processor, its start and its validation included, the score of its validation, and that
-of whole images, which is the same where the variant has no views of its own.
+of whole images as they are, which is the same where the variant has no views of its own.
 """
 
 import argparse
@@ -33,7 +33,6 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "camvid_frozen": (PRETRAINED, (EXP_LOG, FROZEN, "fit.epochs=36", *SCALES)),
     "camvid_float32": (PRETRAINED, (EXP_LOG, FROZEN, "device.precision=32-true", "fit.epochs=18", *SCALES)),
     "camvid_large": (PRETRAINED, (EXP_LOG, FROZEN, "augment.crop.size=[352,480]", "fit.epochs=18", *SCALES)),
-    "scratch_exp_log": (SCRATCH, (EXP_LOG, "fit.epochs=25", *SCALES)),
     "scratch_half": (SCRATCH, (EXP_LOG, "loader.batch=4", "fit.epochs=76", *HALF)),
     "uuad_lovasz": (TILES, (LOVASZ, FROZEN, "fit.epochs=72", *FLIPS)),
     "uuad_frozen": (TILES, (EXP_LOG, FROZEN, "fit.epochs=72", *FLIPS)),

@@ -8,16 +8,20 @@ import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 import yaml
 from conftest import LABELS, Script, fails, write_pairs
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from torch import Tensor
 
 from seg.commands.cli import conf_dir
+from seg.commands.cli.targets import inference_of
 from seg.data.source import Part, Source
 from seg.training.budget import Costs
 from seg.training.plan import Budget, Candidate, Facts, Kept, Measured, candidates, choose, look, words
@@ -49,7 +53,9 @@ BUDGET = Budget(
 BASE = 1_000_000_000  # bytes of a process that has loaded everything
 
 
-def measured(facts: Facts = FACTS, *, per_megapixel: float = 1.0, lighter: float = 0.5) -> list[list[Measured]]:
+def measured(
+    facts: Facts = FACTS, *, per_megapixel: float = 1.0, lighter: float = 0.5, weights: bool = True
+) -> list[list[Measured]]:
     """Measurements of a machine on which time and memory grow with the pixels."""
 
     def one(candidate: Candidate, factor: float) -> Measured:
@@ -60,7 +66,7 @@ def measured(facts: Facts = FACTS, *, per_megapixel: float = 1.0, lighter: float
 
     return [
         [one(candidate, factor) for candidate in group]
-        for group, factor in zip(candidates(facts), (1.0, lighter), strict=True)
+        for group, factor in zip(candidates(facts, weights=weights), (1.0, lighter), strict=True)
     ]
 
 
@@ -181,11 +187,35 @@ def test_too_few_minutes_are_refused_with_those_that_do() -> None:
     assert choose(FACTS, measured(), replace(BUDGET, minutes=1.05 * least)).length.steps >= 1
 
 
+def test_a_model_that_begins_at_random_sees_smaller_images_in_smaller_batches() -> None:
+    def tried(size: tuple[int, int], *, weights: bool) -> set[tuple[float, int]]:
+        found = candidates(replace(FACTS, size=size), weights=weights)
+        return {(each.scale, each.images) for group in found for each in group}
+
+    assert tried((360, 480), weights=True) == {(1.0, 8)}
+    assert tried((360, 480), weights=False) == {(0.5, 4)}  # 180x240 pixels are left
+    assert tried((192, 288), weights=False) == {(1.0, 4)}  # too little would be left
+    small, large = candidates(FACTS, weights=False)[0]
+    assert (small.crop, large.crop) == ((96, 128), (192, 256))
+    recipe = choose(FACTS, measured(weights=False), BUDGET).recipe
+    assert recipe.value("augment.crop.scale") == [0.375, 0.75]
+    assert (recipe.value("inference"), recipe.value("inference.scales")) == ("tta", [0.5])
+
+
+def test_giants_are_predicted_in_windows_of_the_size_that_was_trained() -> None:
+    giants = replace(FACTS, size=(3000, 4000), largest=(3000, 4000))
+    for weights, key in ((True, "inference.window"), (False, "inference.sliding.window")):
+        recipe = choose(giants, measured(giants, weights=weights), BUDGET).recipe
+        low, high = recipe.value("augment.crop.scale")
+        assert recipe.value(key) == max(recipe.value("augment.crop.size")) / (low * high / 1.125) ** 0.5
+
+
 @pytest.mark.parametrize("facts", [FACTS, replace(FACTS, tilt=0.0, largest=(4000, 6000), shares=(0.5, 0.3, 0.2))])
 @pytest.mark.parametrize("weights", [None, "weights/it's mine.pth"])
 @pytest.mark.parametrize("minutes", [2, 200])
 def test_every_line_has_a_reason_and_every_study_exists(facts: Facts, weights: str | None, minutes: float) -> None:
-    plan = choose(facts, measured(facts), replace(BUDGET, minutes=minutes, encoder_weights=weights))
+    candidates_of = measured(facts, weights=weights is not None)
+    plan = choose(facts, candidates_of, replace(BUDGET, minutes=minutes, encoder_weights=weights))
     lines = plan.recipe.text().splitlines()
     for before, line in pairwise(lines):
         if re.match(r" +(- override )?\S+: \S", line):
@@ -193,6 +223,30 @@ def test_every_line_has_a_reason_and_every_study_exists(facts: Facts, weights: s
         assert len(line) <= 120
     for study in re.findall(r"[a-z-]+-\d{4}-\d\d-\d\d", plan.recipe.text()):
         assert (STUDIES / f"{study}.md").is_file()
+
+
+@pytest.mark.parametrize("largest", [(360, 480), (4000, 6000)])
+def test_a_recipe_of_halved_images_composes(largest: tuple[int, int], tmp_path: Path) -> None:
+    facts = replace(FACTS, largest=largest)
+    plan = choose(facts, measured(facts, weights=False), BUDGET)
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(plan.recipe.text())
+    common = ["data.train.images=a", "data.train.masks=b", "name=x"]
+    with initialize_config_dir(str(conf_dir()), version_base=None):
+        by_name = compose("train", [f"hydra.searchpath=[{tmp_path}]", *common, "experiment=mine"])
+        by_words = compose("train", [*common, *plan.recipe.words()])
+    assert OmegaConf.to_container(by_name) == OmegaConf.to_container(by_words)
+    config: Any = OmegaConf.to_container(by_name)
+    infer = inference_of(config["inference"])
+    assert infer is not None
+    seen: list[tuple[int, ...]] = []
+
+    def model(images: Tensor) -> Tensor:
+        seen.append(tuple(images.shape[-2:]))
+        return images
+
+    infer(model)(torch.zeros(1, 3, 360, 480))
+    assert all(side <= 256 for size in seen for side in size)  # halved, and no larger than the windows
 
 
 def test_a_recipe_composes_and_is_what_was_measured(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ _SHARES = (1.0, 0.7, 0.5)  # of the sides of the largest crop; the area falls by
 _FEW = 200  # images, below which a batch has four, so that an epoch has steps enough
 _BATCH, _SMALL = 8, 4  # images of a step; of few images, or of a model that begins at random
 _MULTIPLE = 32
+_HALF, _SEEN = 0.5, 40_000  # scale of a model that begins at random, and pixels of an image that are then to be left
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Candidate:
         crop: height and width of the windows that are trained on.
         batch: images computed at once.
         accumulate: of these that make a step.
+        scale: of the images, before windows are cut from them.
     """
 
     MOST: ClassVar[int] = 512 * 512
@@ -34,6 +36,7 @@ class Candidate:
     crop: tuple[int, int]
     batch: int
     accumulate: int = 1
+    scale: float = 1.0
 
     @property
     def pixels(self) -> int:
@@ -96,11 +99,15 @@ class Measured:
         return cls(**kept | {"candidate": candidate, "costs": Costs(**kept["costs"])})
 
 
-def crops(facts: Facts) -> list[tuple[int, int]]:
-    """Return the windows that come into question, the smallest first: the whole image, as far as that is no giant."""
-    height, width = facts.size
+def crops(facts: Facts, scale: float = 1.0) -> list[tuple[int, int]]:
+    """Return the windows that come into question, the smallest first: the whole image, as far as that is no giant.
+
+    Args:
+        scale: of the images.
+    """
+    height, width = sides = [round(side * scale) for side in facts.size]
     shrink = min(1.0, (Candidate.MOST / (height * width)) ** 0.5)
-    found = {tuple(_side(side * shrink * share, side) for side in facts.size) for share in _SHARES}
+    found = {tuple(_side(side * shrink * share, side) for side in sides) for share in _SHARES}
     return sorted((a, b) for a, b in found)
 
 
@@ -116,5 +123,6 @@ def candidates(facts: Facts, models: Sequence[str] = MODELS, *, weights: bool = 
         weights: whether the encoder begins with weights of a file.
     """
     batch = min(_BATCH if weights and facts.train >= _FEW else _SMALL, facts.train)
-    sides = crops(facts)
-    return [tuple(Candidate(model, crop, batch) for crop in dict.fromkeys((sides[0], sides[-1]))) for model in models]
+    scale = _HALF if not weights and _HALF**2 * facts.size[0] * facts.size[1] >= _SEEN else 1.0
+    ends = dict.fromkeys((crops(facts, scale)[0], crops(facts, scale)[-1]))
+    return [tuple(Candidate(model, crop, batch, scale=scale) for crop in ends) for model in models]

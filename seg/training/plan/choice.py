@@ -64,7 +64,7 @@ def _offered(facts: Facts, measured: Sequence[Sequence[Measured]]) -> list[Measu
     for group in measured:
         small, large = group[0], group[-1]
         known = {small.candidate.crop: small, large.candidate.crop: large}
-        found += [known.get(crop) or small.at(crop, large) for crop in reversed(crops(facts))]
+        found += [known.get(crop) or small.at(crop, large) for crop in reversed(crops(facts, small.candidate.scale))]
     return found
 
 

@@ -13,6 +13,7 @@ _ENOUGH, _FROM_SCRATCH = 350, 1200  # steps, which a training is to have before 
 PASSES = 100  # over the images, from which on another seed is worth more than more of them
 VALIDATING = 0.1  # of the time, at most, unless that would be fewer than three validations
 _RECIPES, _FASTER, _DEMO = "recipes-2026-11-26", "recipes-2026-11-30", "demo-2026-11-30"
+_SCRATCH = "recipes-scratch-2026-11-30"
 _LOSSES, _PLANS = "camvid-losses-2026-11-26", "plan-2026-11-30"
 
 
@@ -40,7 +41,7 @@ def enough(budget: Budget) -> int:
 def recipe_of(facts: Facts, length: Length, budget: Budget) -> Recipe:
     """Return the recipe of a choice."""
     candidate = length.measured.candidate
-    groups: dict[str, Any] = {"model": candidate.model} | groups_of(facts, budget)
+    groups = groups_of(facts, candidate)
     options: dict[str, Any] = {"fit.steps": length.steps, "fit.validate_every": length.every}
     options |= options_of(facts, candidate, budget) | {"average.decay": _decay(length.steps)}
     reasons = _of_groups(facts, length, budget) | _of_data(facts, length, budget) | _of_machine(facts, length, budget)
@@ -86,24 +87,27 @@ def _of_groups(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
         loss = f"it learns rare classes at once, cross entropy does not ({_LOSSES}, {_FASTER})"
     else:
         loss = f"no class is rare: on UUAD 0.6 points ahead of ce_lovasz, one seed ({_PLANS})"
-    windows = "validation images are larger than {} windows of the training" if in_windows(facts) else "{}"
     return {
         "model": model,
         "loss": loss,
         "scheduler": f"as in {_RECIPES}; it ends with the last step, however many there are",
         "average": f"as in {_RECIPES}",
-        "inference": windows.format(4) if in_windows(facts) else "no validation image is a giant",
+        "inference": "validation images are larger than four windows of the training"
+        if in_windows(facts)
+        else "no validation image is a giant",
     }
 
 
 def _of_data(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
     height, width = facts.size
     rare, share = facts.classes[facts.rarest], 100 * facts.shares[facts.rarest]
+    scale = length.measured.candidate.scale
+    halved = f"from scratch, more steps win: images of half the size have time for them ({_SCRATCH}, one set)"
     sides = "there is an up and a down" if facts.upright else "there is no up and down"
     return {
-        "augment.crop.size": f"of images of {width}x{height}; the largest of three sizes that leaves "
-        f"{enough(budget)} steps, or else the one that leaves most ({_PLANS})",
-        "augment.crop.scale": f"a wider jitter costs short runs ({_RECIPES})",
+        "augment.crop.size": f"of images of {width}x{height}{', halved' * (scale != 1)}; the largest of three sizes "
+        f"that leaves {enough(budget)} steps, or else the one that leaves most ({_PLANS})",
+        "augment.crop.scale": f"a wider jitter costs short runs ({_RECIPES}){f'; {halved}' * (scale != 1)}",
         "augment.crop.wanted": f"'{rare}' has {share:.2g} % of the pixels, the thinnest objects are "
         f"{facts.thinnest:.0f} pixels across: a third of the windows lies around a class drawn at random ({_RECIPES})",
         "augment.flip.vertical": f"{sides}: between upper and lower half {100 * facts.tilt:.0f} % of the pixels "
@@ -114,7 +118,9 @@ def _of_data(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
         "model.encoder_name": "as it was asked for",
         "model.encoder_weights": f"worth 15 points on CamVid ({_RECIPES})",
         "average.decay": f"the mean of about a ninth of the steps, as in {_RECIPES}",
-        "inference.window": "the longer side of the training's windows",
+        **dict.fromkeys(("inference.window", "inference.sliding.window"), "the longer side of the training's windows"),
+        **dict.fromkeys(("inference.scales", "inference.tta.scales"), "that of the training"),
+        **dict.fromkeys(("inference.flips", "inference.tta.flips"), "one view, the quickest"),
     }
 
 
@@ -128,7 +134,7 @@ def _of_machine(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
         memory = f"; {measured.memory / 1e9:.2g} GB of the {budget.memory / 1e9:.2g} GB that may be taken"
     few = f"as experiment=embedded has it, because {facts.train} images are few"
     if budget.encoder_weights is None:
-        few = f"because more steps win where nothing is known yet ({_FASTER})"
+        few = f"because more steps win where nothing is known yet ({_SCRATCH})"
     return {
         "fit.steps": f"{duration(stepping)} of steps of {costs.step:.2g} s, {duration(rest)} for validations and all "
         f"that is written, {duration(budget.started)} to start",

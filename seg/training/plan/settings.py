@@ -44,14 +44,22 @@ class Budget:
         return replace(self, minutes=minutes, memory=memory if memory is not None else self.memory)
 
 
-def groups_of(facts: Facts, budget: Budget) -> dict[str, str]:
-    """Return the choices of groups beside the model."""
+def groups_of(facts: Facts, candidate: Candidate) -> dict[str, str]:
+    """Return the choices of groups."""
     return {
+        "model": candidate.model,
         "loss": "exp_log",
         "scheduler": "poly",
         "average": "ema",
-        "inference": "sliding" if in_windows(facts) else "whole",
+        "inference": _inference(facts, candidate),
     }
+
+
+def _inference(facts: Facts, candidate: Candidate) -> str:
+    """Return the choice of the group ``inference``: windows of giants, and views of the scale that is trained."""
+    if candidate.scale == 1:
+        return "sliding" if in_windows(facts) else "whole"
+    return "sliding_tta" if in_windows(facts) else "tta"
 
 
 def options_of(facts: Facts, candidate: Candidate, budget: Budget) -> dict[str, Any]:
@@ -60,7 +68,7 @@ def options_of(facts: Facts, candidate: Candidate, budget: Budget) -> dict[str, 
         "loader.batch": candidate.batch,
         "loader.workers": budget.workers,
         "augment.crop.size": list(candidate.crop),
-        "augment.crop.scale": [0.75, 1.5],
+        "augment.crop.scale": [0.75 * candidate.scale, 1.5 * candidate.scale],
         "augment.flip.vertical": not facts.upright,
         "optimizer.lr": 2.0e-3 if budget.encoder_weights is None else 3.0e-3,
         "device.precision": budget.precision,
@@ -74,9 +82,16 @@ def options_of(facts: Facts, candidate: Candidate, budget: Budget) -> dict[str, 
     if budget.encoder_weights is not None:
         options |= {"model.encoder_weights": budget.encoder_weights, "rates.encoder": 0.2}
         options["rates.frozen"] = 0.5
-    if in_windows(facts):
-        options["inference.window"] = max(candidate.crop)
-    return options
+    return options | _views(facts, candidate)
+
+
+def _views(facts: Facts, candidate: Candidate) -> dict[str, Any]:
+    """Return the options of the group ``inference``."""
+    windows = {"window": round(max(candidate.crop) / candidate.scale)} if in_windows(facts) else {}
+    views: dict[str, Any] = {"flips": [], "scales": [candidate.scale]} if candidate.scale != 1 else {}
+    if windows and views:
+        return {"inference.sliding.window": windows["window"]} | {f"inference.tta.{k}": v for k, v in views.items()}
+    return {f"inference.{key}": value for key, value in (windows | views).items()}
 
 
 def has_rare(facts: Facts) -> bool:
