@@ -9,7 +9,7 @@ from seg.training.plan.facts import Facts
 from seg.training.plan.recipe import Line, Recipe
 from seg.training.plan.settings import Budget, groups_of, has_rare, in_windows, options_of
 
-_ENOUGH, _FROM_SCRATCH = 350, 2500  # steps, which a training is to have before it gets larger windows
+_ENOUGH, _FROM_SCRATCH = 350, 2400  # steps, which a training is to have before it gets larger windows
 PASSES = 100  # over the images, from which on another seed is worth more than more of them
 VALIDATING = 0.1  # of the time, at most, unless that would be fewer than three validations
 _RECIPES, _FASTER, _DEMO = "recipes-2026-11-26", "recipes-2026-11-30", "demo-2026-11-30"
