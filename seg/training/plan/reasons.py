@@ -116,7 +116,7 @@ def _of_data(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
         "rates.encoder": f"what is known already is to change slowly ({_RECIPES})",
         "rates.frozen": f"more steps in the same time, and no worse ones ({_FASTER})",
         "model.encoder_name": "as it was asked for",
-        "model.encoder_weights": f"worth 15 points on CamVid ({_RECIPES})",
+        "model.encoder_weights": f"worth 8 points on CamVid ({_FASTER}, {_SCRATCH})",
         "average.decay": f"the mean of about a ninth of the steps, as in {_RECIPES}",
         **dict.fromkeys(("inference.window", "inference.sliding.window"), "the longer side of the training's windows"),
         **dict.fromkeys(("inference.scales", "inference.tta.scales"), "that of the training"),
