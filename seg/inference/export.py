@@ -119,10 +119,10 @@ def export_trained(
     make_folder(Path(path).parent, "destination")
     channels = trained.reading.channels
     description = {**trained.describe(), "version": __version__, "opset": OPSET}
-    if trained.validated != WHOLE:
+    if trained.way != WHOLE:
         description["inference"] = dict(trained.validated)
         log.warning(
-            f"{words(trained.validated)}, as it was validated, is no part of the file: seg-predict and seg-evaluate do "
+            f"{words(trained.way)}, as it was validated, is no part of the file: seg-predict and seg-evaluate do "
             "it of their own accord, other programs have to be told"
         )
     model, maps, boxes = trained.model, 0, heads_of(trained.model, BoxRules)

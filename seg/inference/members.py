@@ -54,10 +54,10 @@ def load(
     model = members[0] if len(members) == 1 else together(members)
     if infer is not None:
         return replace(model, infer=infer)
-    if not is_ours(model.validated):
-        log.warning(f"{words(model.validated)}, by which it was validated, is taken from no file: whole images follow")
-    elif model.validated != WHOLE:
-        log.info(f"{words(model.validated)}, as it was validated; inference=whole predicts whole images")
+    if not is_ours(model.way):
+        log.warning(f"{words(model.way)}, by which it was validated, is taken from no file: whole images follow")
+    elif model.way != WHOLE:
+        log.info(f"{words(model.way)}, as it was validated; inference=whole predicts whole images")
     return model
 
 
@@ -239,10 +239,10 @@ def _check_validated(members: Sequence[Trained]) -> None:
     """Refuse members that predict in different ways where none is asked for."""
     first = members[0]
     for member in members:
-        if member.validated != first.validated:
+        if member.way != first.way:
             raise ValueError(
-                f"checkpoint: expected members validated in one way, got {words(first.validated)} of '{first.path}' "
-                f"and {words(member.validated)} of '{member.path}'; give one of the two, or leave one member out"
+                f"checkpoint: expected members validated in one way, got {words(first.way)} of '{first.path}' "
+                f"and {words(member.way)} of '{member.path}'; give one of the two, or leave one member out"
             )
 
 

@@ -28,7 +28,7 @@ from seg.images import RGB, Image, Reading, read_image
 from seg.inference import runtime
 from seg.inference.ensemble import Ensemble, SlidingTogether
 from seg.inference.sizes import Size, check_size, only_size
-from seg.inference.validated import WHOLE, is_ours, restored
+from seg.inference.validated import WHOLE, Way, is_ours, restored
 from seg.labels import LabelMap
 from seg.models import checkpoint
 from seg.models.heads import Heads
@@ -69,7 +69,7 @@ class Trained:
     regularizer: Mapping[str, Any] = field(default_factory=dict)
     reading: Reading = RGB
     infer: Callable[[inference.Model], inference.Model] = inference.whole
-    validated: Mapping[str, Any] = field(default_factory=lambda: dict(WHOLE))
+    validated: Mapping[str, Any] = field(default_factory=lambda: {"_target_": WHOLE.target})
     heads: Heads = field(default_factory=Heads)
     certain: bool = False
     size: Size | None = None
@@ -133,6 +133,11 @@ class Trained:
         if isinstance(self.model, Ensemble):
             return self.model.predictor(self.infer, wanted)
         return self.infer(wanted.joined(self.model))
+
+    @property
+    def way(self) -> Way:
+        """How its run was validated."""
+        return _way(self.validated)
 
     @property
     def slides(self) -> bool:
@@ -418,10 +423,14 @@ def _regularizer(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def _inference(path: str | os.PathLike[str], config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of `Trained` that say how it predicts: as it was validated, if that is ours."""
-    found = config.get("inference") or WHOLE
-    if isinstance(found, Mapping) and not is_ours(found):
-        return {"validated": found}
-    return {"infer": restored(found, path), "validated": found}
+    found = config.get("inference") or {"_target_": WHOLE.target}
+    found = found if isinstance(found, Mapping) else {"_target_": found}
+    return {"validated": found} | ({"infer": restored(way, path)} if is_ours(way := _way(found)) else {})
+
+
+def _way(config: Mapping[str, Any]) -> Way:
+    options = {key: value for key, value in config.items() if key not in ("_target_", "_partial_")}
+    return Way(str(config.get("_target_")), {k: _way(v) if isinstance(v, Mapping) else v for k, v in options.items()})
 
 
 def _score(state: Mapping[str, Any]) -> tuple[str, float] | None:

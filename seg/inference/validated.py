@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,21 @@ from seg.inference.prediction import composed
 from seg.inference.views import augmented
 from seg.inference.windows import sliding
 
-WHOLE = {"_target_": "seg.inference.whole"}
+
+@dataclass(frozen=True)
+class Way:
+    """How images of any size are predicted, as plain data of unknown origin.
+
+    Attributes:
+        target: name of the function, such as ``seg.inference.sliding``.
+        options: of it; those of `seg.inference.composed` are ways.
+    """
+
+    target: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+WHOLE = Way("seg.inference.whole")
 
 _STEPS: dict[str, Callable[..., Any]] = {
     "seg.inference.whole": whole,
@@ -38,52 +53,48 @@ def as_validated(model: Model) -> Model:
     )
 
 
-def restored(config: Any, path: str | os.PathLike[str]) -> Callable[[Model], Model]:
+def restored(way: Way, path: str | os.PathLike[str]) -> Callable[[Model], Model]:
     """Return what wraps a model so that it accepts images of any size; nothing that a file names is imported for it.
 
     Args:
-        config: the group ``inference`` of a run: ``_target_`` and options, plain data of unknown origin.
+        way: of a run.
         path: of the file, for the message.
 
     Raises:
         ValueError: options that cannot be those of a run.
     """
     try:
-        infer = _step(config)
+        infer = _step(way)
         infer(lambda images: images)
     except Exception as error:  # whatever a damaged or edited file leads to
         raise ValueError(
-            f"checkpoint: expected how it was validated in '{path}', got {str(config)[:60]!r} ({error}); the file is "
+            f"checkpoint: expected how it was validated in '{path}', got {words(way)[:60]!r} ({error}); the file is "
             "damaged or was edited"
         ) from None
     return infer
 
 
-def is_ours(config: Mapping[str, Any]) -> bool:
+def is_ours(way: Way) -> bool:
     """Tell whether a run was validated by this toolkit alone, not by a function of the user's own."""
-    return str(config.get("_target_")) in _CHOICES and all(
-        is_ours(step) for step in config.values() if isinstance(step, Mapping)
-    )
+    return way.target in _CHOICES and all(is_ours(step) for step in way.options.values() if isinstance(step, Way))
 
 
-def words(config: Mapping[str, Any]) -> str:
+def words(way: Way) -> str:
     """Return what asks for it on a command line: ``inference=sliding inference.window=256``."""
-    target = str(config.get("_target_"))
-    choice = f"inference={_CHOICES[target]}" if target in _CHOICES else f"inference._target_={target}"
-    return " ".join([choice, *_options(config, "inference")])
+    choice = _CHOICES.get(way.target, way.target)
+    return " ".join([f"inference={choice}", *_options(way, "inference")])
 
 
-def _step(config: Mapping[str, Any]) -> Callable[[Model], Model]:
-    options: dict[str, Any] = {key: value for key, value in config.items() if key not in ("_target_", "_partial_")}
-    if config["_target_"] == _COMPOSED:
-        steps: Any = {name: _step(step) for name, step in options.items()}
+def _step(way: Way) -> Callable[[Model], Model]:
+    if way.target == _COMPOSED:
+        steps: Any = {name: _step(step) for name, step in way.options.items()}
         return partial(composed, **steps)
-    return partial(_STEPS[config["_target_"]], **options)
+    return partial(_STEPS[way.target], **way.options)
 
 
-def _options(config: Mapping[str, Any], key: str) -> Iterator[str]:
-    for name, value in config.items():
-        if isinstance(value, Mapping):
+def _options(way: Way, key: str) -> Iterator[str]:
+    for name, value in way.options.items():
+        if isinstance(value, Way):
             yield from _options(value, f"{key}.{name}")
-        elif not name.startswith("_"):
+        else:
             yield f"{key}.{name}={str(value).replace(' ', '').replace(chr(39), '')}"

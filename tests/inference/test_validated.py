@@ -73,17 +73,17 @@ def test_the_way_of_a_run_is_restored(images: torch.Tensor, given: tuple[str, ..
     with torch.inference_mode():
         assert torch.equal(loaded.predictor()(images), wanted(loaded.model)(images))
     assert loaded.validated == config
-    assert is_ours(config)
-    assert group(*words(config).split()) == config  # what is said can be given back
+    assert is_ours(loaded.way)
+    assert group(*words(loaded.way).split()) == config  # what is said can be given back
 
 
 def test_older_checkpoints_predict_whole_images(images: torch.Tensor) -> None:
     loaded = members.load(OLD, "cpu")
-    assert loaded.validated == WHOLE
+    assert loaded.way == WHOLE
     with torch.inference_mode():
         assert torch.equal(loaded.predictor()(images), loaded.infer(loaded.model)(images))
     write("null.pt", {"inference": None})
-    assert members.load("null.pt", "cpu").validated == WHOLE
+    assert members.load("null.pt", "cpu").way == WHOLE
 
 
 def masks_of(folder: str) -> Any:
@@ -149,6 +149,7 @@ def test_what_a_file_names_is_not_imported(images: torch.Tensor, caplog: pytest.
         ("own", {"_target_": "my_views.five_crops", "size": 64}),
         ("within", {"_target_": "seg.inference.composed", "tta": {"_target_": "os.system", "command": "true"}}),
         ("odd", {"_target_": ["seg.inference.whole"]}),
+        ("word", "sliding"),
     ):
         caplog.clear()
         loaded = members.load(write(f"{name}.pt", {"inference": config}), "cpu")
@@ -161,7 +162,6 @@ def test_what_a_file_names_is_not_imported(images: torch.Tensor, caplog: pytest.
 @pytest.mark.parametrize(
     "config",
     [
-        "sliding",
         {"_target_": "seg.inference.sliding", "window": -1},
         {"_target_": "seg.inference.sliding", "windows": 64},
         {"_target_": "seg.inference.augmented", "scales": ["x"]},
