@@ -57,7 +57,7 @@ def load(
     if not is_ours(model.way):
         log.warning(f"{words(model.way)}, by which it was validated, is taken from no file: whole images follow")
     elif model.way != WHOLE:
-        log.info(f"{words(model.way)}, as it was validated; inference=whole predicts whole images")
+        log.info(f"{words(model.way)}, as it was validated")
     return model
 
 
