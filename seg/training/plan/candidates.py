@@ -124,5 +124,6 @@ def candidates(facts: Facts, models: Sequence[str] = MODELS, *, weights: bool = 
     """
     batch = min(_BATCH if weights and facts.train >= _FEW else _SMALL, facts.train)
     scale = _HALF if not weights and _HALF**2 * facts.size[0] * facts.size[1] >= _SEEN else 1.0
-    ends = dict.fromkeys((crops(facts, scale)[0], crops(facts, scale)[-1]))
+    sides = crops(facts, scale)
+    ends = dict.fromkeys((sides[0], sides[-1]))
     return [tuple(Candidate(model, crop, batch, scale=scale) for crop in ends) for model in models]

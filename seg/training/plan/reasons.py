@@ -87,14 +87,13 @@ def _of_groups(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
         loss = f"it learns rare classes at once, cross entropy does not ({_LOSSES}, {_FASTER})"
     else:
         loss = f"no class is rare: on UUAD 0.6 points ahead of ce_lovasz, one seed ({_PLANS})"
+    size = "larger than four windows of the training" if in_windows(facts) else "no giants"
     return {
         "model": model,
         "loss": loss,
         "scheduler": f"as in {_RECIPES}; it ends with the last step, however many there are",
         "average": f"as in {_RECIPES}",
-        "inference": "validation images are larger than four windows of the training"
-        if in_windows(facts)
-        else "no validation image is a giant",
+        "inference": f"validation images are {size}{', and halved as in the training' * (candidate.scale != 1)}",
     }
 
 
