@@ -7,7 +7,7 @@ python benchmarks/bench_plan.py report build/plan
 ``measure`` needs an idle machine: it finds how many steps end in 5 and in 20 minutes for each way, by ``fit.minutes``
 or by ``seg-plan``, and keeps the numbers in ``WORK/steps.json``. ``train`` trains so many steps, whatever else the
 machine does, three seeds each; what is complete is not trained again, so that it may be cut off, and several commands
-may train at once, each ``--sets`` or ``--seeds`` of its own. ``report`` compares.
+may train at once, each ``--sets``, ``--ways`` or ``--seeds`` of its own. ``report`` compares.
 
 Three sets: the embedded one, CamVid and UUAD (``--data``, folders ``camvid12`` and ``uuad``). Three ways: *defaults*,
 with nothing chosen but the data and, where the recipe has them, the first weights of the encoder; *recipe*, that of
@@ -99,9 +99,9 @@ def measured(work: Path, each: Set, way: str, minutes: int, weights: str) -> int
     raise RuntimeError(f"{asked}: no number of steps")
 
 
-def ways(sets: list[Set], minutes: tuple[int, ...]) -> Iterator[tuple[Set, int, str]]:
+def asked_for(asked: argparse.Namespace, sets: list[Set]) -> Iterator[tuple[Set, int, str]]:
     """Every set, time and way, the short ones first."""
-    yield from ((each, few, way) for few in minutes for each in sets for way in WAYS)
+    yield from ((each, few, way) for few in asked.minutes for each in sets for way in asked.ways)
 
 
 def main() -> None:
@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("--weights")
     parser.add_argument("--minutes", type=int, nargs="+", default=MINUTES)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     asked = parser.parse_args()
     kept = asked.work / "steps.json"
@@ -124,7 +125,7 @@ def main() -> None:
             )
         return
     sets = [each for each in prepare(asked.work, asked.data) if each.name in asked.sets]
-    todo = list(ways(sets, tuple(asked.minutes)))
+    todo = list(asked_for(asked, sets))
     if asked.phase == "measure":
         for each, minutes, way in todo:
             if (key := f"{each.name} {minutes} {way}") not in steps:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seg.commands.cli.targets import Deferred
+from seg.commands.cli.targets import Deferred, check_target
 from seg.files import checks
 from seg.metrics.catalogue import Metric
 from seg.metrics.wanted import Wanted, catalogue
@@ -30,14 +30,10 @@ def wanted_metrics(config: Any, options: Mapping[str, Mapping[str, Any]] | None 
 
 
 def _wanted(name: str, node: Any, options: Mapping[str, Any]) -> Wanted:
-    if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
-        raise ValueError(
-            f"metric.{name}: expected a _target_ and its arguments, got {node!r}; correct its file in conf/metric"
-        )
+    check_target(node, f"metric.{name}")
     when = node.get("when", "epoch")
     checks.choice(f"metric.{name}.when", when, ("epoch", "end"))
-    arguments = {key: value for key, value in node.items() if key != "when"}
-    deferred = Deferred(arguments, f"metric.{name}").told(**options)
+    deferred = Deferred({key: value for key, value in node.items() if key != "when"}, f"metric.{name}").told(**options)
     takes = [key for key in deferred.takes if key not in deferred.config]
     return Wanted(name, deferred, takes, when)
 

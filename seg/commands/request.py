@@ -9,7 +9,7 @@ from torch import nn
 
 from seg import models, regularizers
 from seg.commands.cli import instantiate
-from seg.commands.cli.targets import Deferred, source_of
+from seg.commands.cli.targets import Deferred, check_target, source_of
 from seg.commands.metrics import checked_catalogue, wanted_metrics
 from seg.commands.sweep import check_test, check_until
 from seg.commands.tasks import FurtherTask, further_tasks
@@ -109,6 +109,8 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
         cfg["runs"] = str(folder.parent)
     if cfg["device"]["precision"] == AUTO:
         cfg["device"]["precision"] = settled_precision(cfg["device"]["accelerator"], folder)
+    for group in (name for name in ("augment", "loss", "box_loss") if name in cfg):
+        check_target(cfg[group], group)
     asked = Request(
         config=cfg,
         choices=choices,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seg.commands.cli.targets import Deferred
+from seg.commands.cli.targets import Deferred, check_target
 from seg.labels import LabelMap
 from seg.models import AUXILIARY
 from seg.tasks.building import class_indices
@@ -57,11 +57,7 @@ def check_tasks(tasks: Any) -> None:
         if "head" not in task and len(tasks) > 1:
             raise ValueError(f"task: expected {name} alone, because it needs no head, got {', '.join(tasks)}; give one")
         for part in {"head", "task"} & set(task):
-            if not isinstance(task[part], Mapping) or "_target_" not in task[part]:
-                raise ValueError(
-                    f"task.{name}.{part}: expected a _target_ and its arguments, got {task[part]!r}; correct its "
-                    "file in conf/task"
-                )
+            check_target(task[part], f"task.{name}.{part}")
 
 
 def told_run(deferred: Deferred, labels: LabelMap, **known: Any) -> Deferred:

@@ -76,6 +76,26 @@ def test_every_node_is_built_once(data: Path, tmp_path: Path, built: Counter[str
     assert Counter({name: n for target, n in built.items() for name in [target.rpartition(".")[2]]}) == wanted
 
 
+@pytest.mark.parametrize(
+    ("group", "given", "message"),
+    [
+        ("average", {"decay": 0.99}, r"got \{.*0.99\}; .*, or drop what belongs to another choice: ~average.decay$"),
+        ("regularizer", {"p": 0.1, "q": 1}, r"conf/regularizer, or drop .* choice: ~regularizer.p ~regularizer.q$"),
+        ("augment", {"crop": {"size": [64, 64]}}, r"correct its file in conf/augment, or .*~augment.crop$"),
+        ("loss", "dice", r"got 'dice'; give loss=dice, or, in a file, '- override /loss: dice' under its defaults$"),
+        ("model", "unet", r"'- override /model: unet' under its defaults$"),
+        ("scheduler", 3, r"got 3; correct its file in conf/scheduler$"),
+    ],
+)  # fmt: skip
+def test_a_group_says_what_it_builds(group: str, given: Any, message: str, data: Path, tmp_path: Path) -> None:
+    """Such as ``experiment=camvid_scratch average=none``, of which the decay stays, or ``loss: dice`` in a recipe."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = plain(compose("train", [*train_options(data), "logger=none", f"runs={tmp_path}", "name=a"]))
+    with pytest.raises(ValueError, match=f"^{group}: expected a _target_ and its arguments, .*{message}"):
+        request(config | {group: given}, {})
+    assert not (tmp_path / "a").exists()
+
+
 SEE_CONFIGURATIONS = {
     "convert/weights.py",  # makes class vectors of rules, wherever they stand
     "inference/trained.py",  # keeps it in the checkpoint, for the record

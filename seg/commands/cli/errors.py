@@ -34,7 +34,7 @@ def report(error: BaseException, config_name: str, wants_traceback: bool) -> int
     if isinstance(error, KeyboardInterrupt):
         say(f"interrupted{': ' + str(error) if error.args else ''}", error=True)
         return INTERRUPTED
-    plain = _is_wrong(error) or isinstance(error, Failed) or _is_full(error)
+    plain = code_of(error) == WRONG_REQUEST or isinstance(error, Failed) or _is_full(error)
     hint = "" if plain or wants_traceback else " (HYDRA_FULL_ERROR=1 shows the traceback)"
     say(f"error: {one_line(error, config_name)}{hint}", error=True)
     return code_of(error)
@@ -42,11 +42,7 @@ def report(error: BaseException, config_name: str, wants_traceback: bool) -> int
 
 def code_of(error: BaseException) -> int:
     """Exit code of a command that ends by this error."""
-    return WRONG_REQUEST if _is_wrong(error) else FAILED
-
-
-def _is_wrong(error: BaseException) -> bool:
-    return isinstance(error, ValueError | HydraException | OmegaConfBaseException)
+    return WRONG_REQUEST if isinstance(error, ValueError | HydraException | OmegaConfBaseException) else FAILED
 
 
 def one_line(error: BaseException, config_name: str) -> str:

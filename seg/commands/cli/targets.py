@@ -35,8 +35,8 @@ def instantiate(config: Mapping[str, Any], *args: Any, group: str = "", **kwargs
         return hydra_instantiate(config, *args, _convert_="all", **kwargs)
     except InstantiationException as error:
         cause = error.__cause__
-        if isinstance(cause, TypeError) and (text := _leftover(config, group)):
-            raise ValueError(text) from error
+        if isinstance(cause, TypeError):
+            _refuse_leftover(config, group)
         if isinstance(cause, ValueError):
             place = re.search(r"^full_key: (\S+)", str(error), re.MULTILINE)  # one p of several
             if place is not None and group:
@@ -45,6 +45,18 @@ def instantiate(config: Mapping[str, Any], *args: Any, group: str = "", **kwargs
         if cause is None or isinstance(cause, ImportError | AttributeError | TypeError):
             raise ValueError(" ".join(str(error).split())) from error
         raise cause from error
+
+
+def check_target(config: Any, group: str) -> None:
+    """Refuse options that do not say what is built of them, and say which to drop where none was chosen."""
+    remedy = f"correct its file in conf/{group.partition('.')[0]}"
+    if isinstance(config, str):
+        remedy = f"give {group}={config}, or, in a file, '- override /{group}: {config}' under its defaults"
+    elif isinstance(config, Mapping):
+        if isinstance(config.get("_target_"), str):
+            return
+        remedy += f", or drop what belongs to another choice: {' '.join(f'~{group}.{key}' for key in config)}"
+    raise ValueError(f"{group}: expected a _target_ and its arguments, got {config!r}; {remedy}")
 
 
 def _target(name: str) -> Callable[..., Any]:
@@ -89,13 +101,13 @@ class Deferred:
         group: where the configuration stands on the command line, for messages.
 
     Raises:
-        ValueError: an argument that the target does not take.
+        ValueError: no target, or an argument that it does not take.
     """
 
     def __init__(self, config: Mapping[str, Any], group: str) -> None:
+        check_target(config, group)
         self.config, self.group = dict(config), group
-        if text := _leftover(config, group):
-            raise ValueError(text)
+        _refuse_leftover(config, group)
         arguments = {key: value for key, value in config.items() if not str(key).startswith("_")}
         target = _target(str(config["_target_"]))
         if _is_foreign(target):
@@ -187,8 +199,8 @@ def trusted_modules(names: Any) -> list[str]:
     return names
 
 
-def _leftover(config: Any, group: str) -> str:
-    """Return what to drop, where another ``_target_`` was given and arguments of the one before stayed; else empty."""
+def _refuse_leftover(config: Any, group: str) -> None:
+    """Say what to drop, where another ``_target_`` was given and arguments of the one before stayed."""
     for path, node in _nodes(config, f"{group}." if group else ""):
         target = node["_target_"]
         try:
@@ -197,11 +209,10 @@ def _leftover(config: Any, group: str) -> str:
             continue
         left = [key for key in node if not key.startswith("_") and key not in taken]
         if left and not any_other:
-            return (
+            raise ValueError(
                 f"{target}: expected arguments among {', '.join(taken)}, got {', '.join(left)}; correct the name, or "
                 f"drop what belongs to another target: {' '.join(f'~{path}{key}' for key in left)}"
             )
-    return ""
 
 
 def _nodes(config: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
