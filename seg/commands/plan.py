@@ -104,7 +104,7 @@ def _measured(cfg: dict[str, Any]) -> "Kept":
         )
 
         def of(candidate: Candidate) -> Run:
-            more = words(groups_of(facts, candidate), options_of(facts, candidate, budget))
+            more = words(groups_of(facts, candidate, budget), options_of(facts, candidate, budget))
             with muted():
                 return build(asked(*more), data, fabric)
 

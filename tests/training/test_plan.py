@@ -200,6 +200,9 @@ def test_a_model_that_begins_at_random_sees_smaller_images_in_smaller_batches() 
     recipe = choose(FACTS, measured(weights=False), BUDGET).recipe
     assert recipe.value("augment.crop.scale") == [0.375, 0.75]
     assert (recipe.value("inference"), recipe.value("inference.scales")) == ("tta", [0.5])
+    assert (recipe.value("scheduler"), recipe.value("optimizer.lr")) == ("one_cycle", 4.0e-3)
+    trained = choose(FACTS, measured(), replace(BUDGET, encoder_weights="lite0.pth")).recipe
+    assert (trained.value("scheduler"), trained.value("optimizer.lr")) == ("poly", 3.0e-3)
 
 
 def test_giants_are_predicted_in_windows_of_the_size_that_was_trained() -> None:

@@ -14,7 +14,7 @@ PASSES = 100  # over the images, from which on another seed is worth more than m
 VALIDATING = 0.1  # of the time, at most, unless that would be fewer than three validations
 _RECIPES, _FASTER, _DEMO = "recipes-2026-11-26", "recipes-2026-11-30", "demo-2026-11-30"
 _SCRATCH = "recipes-scratch-2026-11-30"
-_LOSSES, _PLANS = "camvid-losses-2026-11-26", "plan-2026-11-30"
+_LOSSES, _PLANS, _RISING = "camvid-losses-2026-11-26", "plan-2026-11-30", "plan-2026-12-01"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def enough(budget: Budget) -> int:
 def recipe_of(facts: Facts, length: Length, budget: Budget) -> Recipe:
     """Return the recipe of a choice."""
     candidate = length.measured.candidate
-    groups = groups_of(facts, candidate)
+    groups = groups_of(facts, candidate, budget)
     options: dict[str, Any] = {"fit.steps": length.steps, "fit.validate_every": length.every}
     options |= options_of(facts, candidate, budget) | {"average.decay": _decay(length.steps)}
     reasons = _of_groups(facts, length, budget) | _of_data(facts, length, budget) | _of_machine(facts, length, budget)
@@ -87,11 +87,14 @@ def _of_groups(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
         loss = f"it learns rare classes at once, cross entropy does not ({_LOSSES}, {_FASTER})"
     else:
         loss = f"no class is rare: on UUAD 0.6 points ahead of ce_lovasz, one seed ({_PLANS})"
+    schedule = f"as in {_RECIPES}; it ends with the last step, however many there are"
+    if budget.encoder_weights is None:
+        schedule = f"from scratch: two points ahead of poly on the embedded set, none on CamVid ({_RISING}, one seed)"
     size = "larger than four windows of the training" if in_windows(facts) else "no giants"
     return {
         "model": model,
         "loss": loss,
-        "scheduler": f"as in {_RECIPES}; it ends with the last step, however many there are",
+        "scheduler": schedule,
         "average": f"as in {_RECIPES}",
         "inference": f"validation images are {size}{', and halved as in the training' * (candidate.scale != 1)}",
     }
@@ -102,6 +105,7 @@ def _of_data(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
     rare, share = facts.classes[facts.rarest], 100 * facts.shares[facts.rarest]
     scale = length.measured.candidate.scale
     halved = f"from scratch, more steps win: images of half the size have time for them ({_SCRATCH}, one set)"
+    rate = f"as in {_RECIPES}" if budget.encoder_weights else f"higher than in {_RECIPES}: it rises first ({_RISING})"
     sides = "there is an up and a down" if facts.upright else "there is no up and down"
     return {
         "augment.crop.size": f"of images of {width}x{height}{', halved' * (scale != 1)}; the largest of three sizes "
@@ -111,7 +115,7 @@ def _of_data(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
         f"{facts.thinnest:.0f} pixels across: a third of the windows lies around a class drawn at random ({_RECIPES})",
         "augment.flip.vertical": f"{sides}: between upper and lower half {100 * facts.tilt:.0f} % of the pixels "
         "change their class",
-        "optimizer.lr": f"as in {_RECIPES}, for this kind of first weights",
+        "optimizer.lr": rate,
         "rates.encoder": f"what is known already is to change slowly ({_RECIPES})",
         "rates.frozen": f"more steps in the same time, and no worse ones ({_FASTER})",
         "model.encoder_name": "as it was asked for",

@@ -44,12 +44,12 @@ class Budget:
         return replace(self, minutes=minutes, memory=memory if memory is not None else self.memory)
 
 
-def groups_of(facts: Facts, candidate: Candidate) -> dict[str, str]:
+def groups_of(facts: Facts, candidate: Candidate, budget: Budget) -> dict[str, str]:
     """Return the choices of groups."""
     return {
         "model": candidate.model,
         "loss": "exp_log",
-        "scheduler": "poly",
+        "scheduler": "one_cycle" if budget.encoder_weights is None else "poly",
         "average": "ema",
         "inference": _inference(facts, candidate),
     }
@@ -70,7 +70,7 @@ def options_of(facts: Facts, candidate: Candidate, budget: Budget) -> dict[str, 
         "augment.crop.size": list(candidate.crop),
         "augment.crop.scale": [0.75 * candidate.scale, 1.5 * candidate.scale],
         "augment.flip.vertical": not facts.upright,
-        "optimizer.lr": 2.0e-3 if budget.encoder_weights is None else 3.0e-3,
+        "optimizer.lr": 4.0e-3 if budget.encoder_weights is None else 3.0e-3,
         "device.precision": budget.precision,
     }
     if budget.encoder_name is not None:
