@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 
 import torch
@@ -65,9 +65,9 @@ def ways(layer: Layer) -> dict[str, Callable[[], Tensor]]:
     output = F.conv2d(images, weights, stride=stride, padding=padding)
     gradient = torch.randn_like(output)
 
-    def backward(tensors: tuple[Tensor, Tensor, Tensor], weight: bool) -> Tensor:
+    def backward(tensors: Sequence[Tensor], weight: bool) -> Tensor:
         known = (None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1)
-        found = torch.ops.aten.convolution_backward(*tensors, *known, [not weight, weight, False])
+        found: list[Tensor] = torch.ops.aten.convolution_backward(*tensors, *known, [not weight, weight, False])
         return found[1] if weight else found[0]
 
     given = gradient, images, weights
@@ -75,7 +75,7 @@ def ways(layer: Layer) -> dict[str, Callable[[], Tensor]]:
         "forward": lambda: F.conv2d(images, weights, stride=stride, padding=padding),
         "of the input": lambda: backward(given, weight=False),
         "of the weights": lambda: backward(given, weight=True),
-        "other layout": lambda: backward(tuple(each.contiguous() for each in given), weight=True),
+        "other layout": lambda: backward([each.contiguous() for each in given], weight=True),
     }
     if kernel[-1] == 3 and stride == 1:
         found["products"] = lambda: products(gradient, images)
