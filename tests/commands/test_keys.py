@@ -34,6 +34,10 @@ UNKNOWN = [
     ("seg-preprocess", ("source=x", "destination=y", "labels=z", "+thread=2"), "did you mean 'threads'?"),
     ("seg-preprocess", ("source=x", "destination=y", "labels=z", "model=unet"), "unknown key 'model'"),
     ("seg-augment", ("images=x", "masks=y", "destination=z", "model=unet", "thread=3"), "unknown key 'model'"),
+    ("seg-train", (*TRAIN, "average.decay=0.9"), "unknown key 'average.decay': expected average=ema with it"),
+    ("seg-train", (*TRAIN, "data.render.label_noise=0.1"), "expected data=synthetic with it"),
+    ("seg-train", (*TRAIN, "data.crop=3"), "unknown key 'data.crop'; did you mean 'data.group'?"),
+    ("seg-evaluate", ("predictions=x", "masks=y", "destination=z", "average.decay=0.9"), "key 'average.decay';"),
 ]
 NULL = [
     ("seg-train", (*TRAIN, "runs=null"), "runs: expected a value, got null; leave it out for"),

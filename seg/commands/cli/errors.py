@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from seg.commands.cli.help import conf_dir
 from seg.commands.cli.targets import parameters
 from seg.files.errors import FAILED, INTERRUPTED, WRONG_REQUEST, AlreadyTold, Failed
 from seg.report.console import say
+from seg.report.options import groups_of
 
 
 def report(error: BaseException, config_name: str, wants_traceback: bool) -> int:
@@ -85,10 +86,6 @@ def _is_full(error: BaseException) -> bool:
 
 
 def _unknown_key(key: str, config_name: str) -> str:
-    if choosing := _that_bring(key):
-        options = sorted(f"{path.parent.name}={path.stem}" for path in choosing)
-        shown = " or ".join(options if len(options) < 4 else dict.fromkeys(f"{p.parent.name}=NAME" for p in choosing))
-        return f"unknown key '{key}': expected {shown} with it, got another; give that too, or leave {key} out"
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         try:
             config = hydra.compose(config_name, overrides=list(_choices()))
@@ -99,6 +96,10 @@ def _unknown_key(key: str, config_name: str) -> str:
     if key in further:
         value = next((word.partition("=")[2] for word in sys.argv if word.startswith(f"{key}=")), "...")
         return f"unknown key '{key}': expected one that stands in the configuration; +{key}={value} adds this one"
+    if choosing := _that_bring(key, groups_of((conf_dir() / f"{config_name}.yaml").read_text(encoding="utf-8"))):
+        options = sorted(f"{path.parent.name}={path.stem}" for path in choosing)
+        shown = " or ".join(options if len(options) < 4 else dict.fromkeys(f"{p.parent.name}=NAME" for p in choosing))
+        return f"unknown key '{key}': expected {shown} with it, got another; give that too, or leave {key} out"
     known = list(_keys(config))
     ends = [known_key for known_key in known if known_key.endswith(f".{key}")]
     close = difflib.get_close_matches(key, [*known, *further], n=1) or ends
@@ -106,13 +107,13 @@ def _unknown_key(key: str, config_name: str) -> str:
     return f"unknown key '{key}';{meant} seg-{config_name} --help lists groups and options"
 
 
-def _that_bring(key: str) -> list[Path]:
-    """Return the options that put a key of the top level there."""
+def _that_bring(key: str, groups: Mapping[str, str]) -> list[Path]:
+    """Return the options that bring a key: to their group, or to the top level."""
     found = []
     for path in sorted(conf_dir().glob("*/*.yaml")):
-        text, top = path.read_text(encoding="utf-8"), re.escape(key.partition(".")[0])
-        placed = text.startswith("# @package _global_") and re.search(rf"^{top}:", text, re.MULTILINE)
-        if path.parent.name != "experiment" and (placed or f"- /{key}@_global_." in text):
+        text, group = path.read_text(encoding="utf-8"), path.parent.name
+        brought = _keys(OmegaConf.create(text), "" if text.startswith("# @package _global_") else f"{group}.")
+        if group in groups and group != "experiment" and (key in brought or f"- /{key}@_global_." in text):
             found.append(path)
     return found
 
