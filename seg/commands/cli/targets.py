@@ -55,7 +55,7 @@ def check_target(config: Any, group: str) -> None:
     elif isinstance(config, Mapping):
         if isinstance(config.get("_target_"), str):
             return
-        remedy += f", or drop what belongs to another choice: {' '.join(f'~{group}.{key}' for key in config)}"
+        remedy = f"drop what belongs to another choice: {' '.join(f'~{group}.{key}' for key in config)}; or {remedy}"
     raise ValueError(f"{group}: expected a _target_ and its arguments, got {config!r}; {remedy}")
 
 
