@@ -79,7 +79,7 @@ def test_every_node_is_built_once(data: Path, tmp_path: Path, built: Counter[str
 @pytest.mark.parametrize(
     ("group", "given", "message"),
     [
-        ("average", {"decay": 0.99}, r"got \{.*0.99\}; drop what belongs to another choice: ~average.decay; or correct"),
+        ("average", {"decay": 0.99}, r"got \{.*0.99\}; drop what belongs to another choice: ~average.decay; or"),
         ("regularizer", {"p": 0.1, "q": 1}, r"drop .* choice: ~regularizer.p ~regularizer.q; .* conf/regularizer$"),
         ("augment", {"crop": {"size": [64, 64]}}, r"~augment.crop; or correct its file in conf/augment$"),
         ("loss", "dice", r"got 'dice'; give loss=dice, or, in a file, '- override /loss: dice' under its defaults$"),
