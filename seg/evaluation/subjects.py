@@ -66,6 +66,10 @@ class Pairing:
     instance_template: str = "{}"
     names: str | Path | None = None
 
+    def pair(self, images: Folders, masks: Folders, only: str | Path | None = None) -> list[Pair]:
+        """Pair images and masks, these or others, by its templates."""
+        return pair(images, masks, image_template=self.image_template, template=self.template, only=only)
+
     def described(self) -> dict[str, Any]:
         """Return plain data for ``metrics.json``."""
         keys = ("images", "masks", "instances", "image_template", "template")
@@ -165,28 +169,8 @@ def of_checkpoint(
             f"temperature: expected none with '{checkpoint}', which gives masks alone (argmax=true), got "
             f"{temperature.value!r}; leave it out, or export with argmax=false"
         )
-    by_name = partial(pair, image_template=where.image_template, template=where.template)
-    check_labels(model.labels, where.masks, checkpoint)
-    pairs = by_name(where.images, where.masks, only=where.names)
-    for size in dict.fromkeys(sizes_of(one.image for one in pairs)) if model.size is not None else ():
-        model.check_size(*size)
-    if where.instances is not None:
-        if not heads_of(model.model):
-            raise ValueError(
-                f"instances: expected none with '{checkpoint}', which predicts no boxes, got "
-                f"{where.instances!r}; leave it out"
-            )
-        templates = {"template": where.template, "instance_template": where.instance_template}
-        pairs = with_instances(pairs, where.masks, where.instances, **templates)
-    others: list[Pair] = []
-    if temperature is not None and temperature.value == FIT:
-        check_labels(model.labels, temperature.masks, checkpoint)
-        others = by_name(temperature.images, temperature.masks)
-        if same := {p.image.resolve() for p in pairs} & {p.image.resolve() for p in others}:
-            log.warning(
-                f"temperature_images: {len(same)} of {len(others)} are evaluated as well, such as '{min(same)}'; the "
-                "calibration error at this temperature will look better than it is"
-            )
+    pairs = _find_pairs(model, where, checkpoint)
+    others = [] if temperature is None else _fitted_on(model, temperature, where, checkpoint, pairs)
     model = replace(model, heads=judged_heads(model.model, model.infer))
     batches = partial(_batches, model, batch=batch, workers=workers)
     checked = _checked(model, pairs, "evaluation")
@@ -215,6 +199,43 @@ def of_checkpoint(
     told: dict[str, Any] = {"members": list(map(str, files))} if len(files) > 1 else {}
     of_model = {"checkpoint": checkpoint}, model.labels, pairs, count, example, model.certain
     return Subject(*of_model, files_of(pairs, checked), told)
+
+
+def _find_pairs(model: trained.Trained, where: Pairing, checkpoint: str) -> list[Pair]:
+    """Return what a model is evaluated on.
+
+    Raises:
+        ValueError: classes or sizes of others, or instances for a model without boxes.
+    """
+    check_labels(model.labels, where.masks, checkpoint)
+    pairs = where.pair(where.images, where.masks, only=where.names)
+    for size in dict.fromkeys(sizes_of(one.image for one in pairs)) if model.size is not None else ():
+        model.check_size(*size)
+    if where.instances is None:
+        return pairs
+    if not heads_of(model.model):
+        raise ValueError(
+            f"instances: expected none with '{checkpoint}', which predicts no boxes, got {where.instances!r}; leave it "
+            "out"
+        )
+    templates = {"template": where.template, "instance_template": where.instance_template}
+    return with_instances(pairs, where.masks, where.instances, **templates)
+
+
+def _fitted_on(
+    model: trained.Trained, temperature: Temperature, where: Pairing, checkpoint: str, evaluated: list[Pair]
+) -> list[Pair]:
+    """Return what a temperature is fitted on, if it is; warn of images that are evaluated as well."""
+    if temperature.value != FIT:
+        return []
+    check_labels(model.labels, temperature.masks, checkpoint)
+    found = where.pair(temperature.images, temperature.masks)
+    if same := {one.image.resolve() for one in evaluated} & {one.image.resolve() for one in found}:
+        log.warning(
+            f"temperature_images: {len(same)} of {len(found)} are evaluated as well, such as '{min(same)}'; the "
+            "calibration error at this temperature will look better than it is"
+        )
+    return found
 
 
 def _fitted(model: trained.Trained, pairs: list[Pair], batches: Callable[..., Iterable[Batch]]) -> dict[str, Any]:
