@@ -6,7 +6,7 @@ seg-augment images=DIR masks=DIR destination=DIR augment=standard copies=4 seed=
 import logging
 from typing import TYPE_CHECKING
 
-from seg.commands.cli import instantiate, plain, run
+from seg.commands.cli import check_target, instantiate, plain, run
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -31,6 +31,7 @@ def augment(config: "DictConfig") -> None:
     cfg, recipe = plain(config), HydraConfig.get().runtime.choices.get("augment")
     if recipe is None:  # there is none for augment=[standard,cutout]
         raise ValueError("augment: expected one recipe, got several or none; give such as augment=standard")
+    check_target(cfg["augment"], "augment")
     transform = instantiate(cfg["augment"], group="augment")
     with bulk_progress("augmenting", "copies", console, goes_on=True) as tell:
         count = augment_folder(

@@ -132,6 +132,7 @@ def test_wrong_requests(folder: Path, script_in: Script) -> None:
         (["augment=standart"], "Available options in 'augment': .* standard strong"),
         (["augment=[standard,strong]"], "augment: expected one recipe, got several or none; give such as"),
         (["augment.crop.sice=3"], "unknown key 'augment.crop.sice'; did you mean 'augment.crop.size'"),
+        (["~augment._target_"], "augment: expected a _target_ .* or correct its file in conf/augment"),
         (["augment.crop.size=[5,5]"], "size: expected .* multiples of 32"),
     ):
         fails(script_in(folder, "seg-augment", *given, *words), 2, reason)

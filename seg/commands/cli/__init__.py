@@ -16,7 +16,7 @@ import seg
 from seg.commands import end_at_once
 from seg.commands.cli.help import conf_dir, print_help
 from seg.commands.cli.overrides import beside_groups, quoted, without_null
-from seg.commands.cli.targets import instantiate, trusted_modules
+from seg.commands.cli.targets import check_target, instantiate, trusted_modules
 from seg.commands.cli.terminal import print_anything, print_logs
 from seg.files import checks
 from seg.files.errors import AlreadyTold, end_by_signal
@@ -25,7 +25,7 @@ from seg.report.options import groups_of
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-__all__ = ["conf_dir", "instantiate", "plain", "run", "trusted_modules"]
+__all__ = ["check_target", "conf_dir", "instantiate", "plain", "run", "trusted_modules"]
 
 
 _TRACEBACK = "SEG_TRACEBACK"

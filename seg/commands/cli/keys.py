@@ -30,8 +30,7 @@ def check_keys(config: DictConfig, conf: Path, name: str) -> None:
     declared = yaml.safe_load((conf / f"{name}.yaml").read_text(encoding="utf-8"))
     groups = {key for item in declared.pop("defaults", []) if isinstance(item, Mapping) for key in item}
     declared.pop("hydra", None)
-    given = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(given, dict)
+    given: Any = OmegaConf.to_container(config, resolve=False)
     named = _interpolated(given)
     _check_known("", given, {*declared, *groups, *_placed(conf)} | named, _deeper(given))
     for key, value in declared.items():

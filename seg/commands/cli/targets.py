@@ -165,7 +165,7 @@ def inference_of(config: Mapping[str, Any]) -> Callable[..., Any] | None:
     Raises:
         ValueError: an option that cannot work.
     """
-    if config["_target_"] == "seg.inference.as_validated":
+    if config.get("_target_") == "seg.inference.as_validated":
         return None
     infer = Deferred(config, "inference")
     infer(lambda images: images)  # wrong options are found before files are read
