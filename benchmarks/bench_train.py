@@ -291,6 +291,15 @@ def table(times: dict[str, list[float]], memory: dict[str, float]) -> list[str]:
     return lines
 
 
+def steps(label: str, size: tuple[int, int], rounds: int) -> list[str]:
+    """The table of a size of images."""
+    times, memory = steps_of(size, rounds)
+    lines = ["", f"## {label}", "", *table(times, memory)]
+    if DEVICE.type == "cuda":
+        lines += ["", f"Defaults: {utilisation(size, statistics.median(times[DEFAULTS]))}."]
+    return lines
+
+
 def main() -> None:
     """Measure, print, and write a dated file."""
     warnings.filterwarnings("ignore")
@@ -316,15 +325,12 @@ def main() -> None:
         "medians of ratios round by round, with a 95 % bootstrap interval of the median: 2.0 means that the bare loop "
         "takes twice as long. Lightning's Trainer runs between the rounds, so that its ratio is one of medians.",
     ]
-    for label, size in SIZES.items():
-        times, memory = steps_of(size, rounds)
-        lines += ["", f"## {label}", "", *table(times, memory)]
-        if DEVICE.type == "cuda":
-            lines += ["", f"Defaults: {utilisation(size, statistics.median(times[DEFAULTS]))}."]
-    if not restricted:
-        lines += loading()
-    text = "\n".join(lines) + "\n"
-    print(text)
+    parts = [lambda: lines, *(partial(steps, label, size, rounds) for label, size in SIZES.items())]
+    text = ""
+    for part in parts if restricted else [*parts, loading]:
+        shown = "\n".join(part()) + "\n"
+        print(shown, flush=True)  # at once: on a slow machine the rest may take an hour
+        text += shown
     suffix = f"-{restricted}" if restricted else "-gpu" if DEVICE.type == "cuda" else ""
     (RESULTS / f"train-{date.today()}{suffix}.md").write_text(text, encoding="utf-8")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from demo import command
 
+from demo import command
 from seg.synthetic import LABELS, Rendering
 
 data, noisy, repaired, back = (Path("loop", name) for name in ("data", "noisy", "repaired", "back"))

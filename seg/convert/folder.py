@@ -127,14 +127,8 @@ def convert_folder(
         return reader.sources(Path(source), Path(destination), pattern)
 
     sources = listed()
-    read_from = Path(source).parent if Path(source).is_file() else source
-    apart = images.apart(read_from, destination) if images else {"source": read_from}
-    target = make_folder(destination, "destination", apart)
-    numbers = None if instances is None else _numbers_folder(Path(instances), target, Path(read_from))
-    tally = Tally(labels, progress)
-    key = reader.key + (f" {json.dumps(cut.to_dict())}" if cut else "")
-    key += "" if images is None or images.exif else " exif=ignore"
-    outputs = Outputs(target, cut, images, numbers)
+    outputs = _make_outputs(source, destination, cut, images, instances)
+    target, tally, key = outputs.target, Tally(labels, progress), _key(reader, cut, images)
     with hold(outputs, key, source, pattern):
         _check_cut(target, cut)
         with Manifest(target, part, key) as manifest:
@@ -253,6 +247,27 @@ def _named_as_pairs(sources: Iterable[Source], images: ImageTiles) -> Iterator[S
         name = images.name(source.name)
         if name is not None:
             yield source._replace(mask=source.mask and f"{name}.png")
+
+
+def _make_outputs(
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    cut: Cut | None,
+    images: ImageTiles | None,
+    instances: str | os.PathLike[str] | None,
+) -> Outputs:
+    """Make the folders that are written to, apart from those that are read."""
+    read_from = Path(source).parent if Path(source).is_file() else Path(source)
+    apart = images.apart(read_from, destination) if images else {"source": read_from}
+    target = make_folder(destination, "destination", apart)
+    numbers = None if instances is None else _numbers_folder(Path(instances), target, read_from)
+    return Outputs(target, cut, images, numbers)
+
+
+def _key(reader: LabelReader | AnnotationReader, cut: Cut | None, images: ImageTiles | None) -> str:
+    """Return what masks depend on besides their sources."""
+    tiles = f" {json.dumps(cut.to_dict())}" if cut else ""
+    return reader.key + tiles + ("" if images is None or images.exif else " exif=ignore")
 
 
 def _tasks(

@@ -107,12 +107,7 @@ def predict_folder(
     """
     products = replace(products or Products(), features=ranking is not None or (products or Products()).features)
     kinds = products.kinds
-    _check_certain(trained, kinds)
-    check_members(products, len(trained.model.members) if isinstance(trained.model, Ensemble) else 1)
-    trained = _with_boxes(trained, kinds, products.boxes)
-    if products.disagreement or (products.features and isinstance(trained.model, Ensemble)):
-        trained = replace(trained, heads=Heads({**trained.heads.named, Disagreement.name: Disagreement()}))
-    warn_of_others(trained.model, "what is predicted into a folder")
+    trained = _with_heads(trained, products, kinds)
     source = one(source, "images")
     images = images_of(source, image_template)
     _check_sizes(trained, images.values())
@@ -212,6 +207,18 @@ def _check_sizes(trained: Trained, images: Iterable[Path]) -> None:
             refused.append(error)
     if refused:
         raise refused[0]
+
+
+def _with_heads(trained: Trained, products: Products, kinds: list[Kind]) -> Trained:
+    """Return the model that gives all that is wanted, with what it cannot give taken out of ``kinds``, or refused."""
+    members = len(trained.model.members) if isinstance(trained.model, Ensemble) else 1
+    _check_certain(trained, kinds)
+    check_members(products, members)
+    trained = _with_boxes(trained, kinds, products.boxes)
+    if products.disagreement or (products.features and isinstance(trained.model, Ensemble)):
+        trained = replace(trained, heads=Heads({**trained.heads.named, Disagreement.name: Disagreement()}))
+    warn_of_others(trained.model, "what is predicted into a folder")
+    return trained
 
 
 def _check_certain(trained: Trained, kinds: Sequence[Kind]) -> None:

@@ -36,47 +36,56 @@ def write_results(
     Args:
         epochs: that the run would have had, did it not end early.
     """
-    labels, majority_class = data.labels, data.majority
-    counts = judged.total("counts")
+    counts = judged.total("counts").sum(0)
     write(judged, folder)
     write_json(folder / runs.EVALUATION, {"checkpoint": runs.LAST, **as_data(judged)})
     lines = list(runs.read_lines(folder / runs.EPOCHS))
     draw_curves(folder / runs.CURVES, lines)
-    final, majority = scores_of(counts.sum(0)), majority_scores(counts.sum(0), majority_class)
+    majority = majority_scores(counts, data.majority)
     best = position.best if options.mode == "max" else -position.best
-    impatient = options.patience is not None and position.since_best >= options.patience
     done = {
         "epochs": position.epoch,
         "planned_epochs": epochs,
         "stopped_early": position.stopped,
-        "given_up": position.stopped and not impatient,
+        "given_up": position.stopped and not _impatient(options, position),
         "skipped_steps": position.skipped,
         "peak_memory": memory,
         "best": {"monitor": options.monitor, "score": best, "epoch": position.top[0][1] if position.top else None},
         "best_miou": max((line["val_miou"] for line in lines if line.get("val_miou") is not None), default=None),
         "last": judged.scores,
-        "majority": {"class": labels.names[majority_class], "miou": majority.miou, "accuracy": majority.accuracy},
+        "majority": {"class": data.labels.names[data.majority], "miou": majority.miou, "accuracy": majority.accuracy},
     }
     card = Card(
         runs.read(folder),
         done,
-        labels,
+        data.labels,
         (len(data.train), len(data.val)),
         (_pixels(data.train_sizes), _pixels(data.val_sizes)),
         data.train_counts.sum(0),
-        counts.sum(0)[:, 2],
-        majority_class,
+        counts[:, 2],
+        data.majority,
         about.normalization,
         data.reading,
         judged.metrics,
     )
     write_text(folder / runs.CARD, card.text())
     runs.mark_complete(folder, done)
-    title = f"validation, {len(data.val)} images, last epoch"
-    console.print(scores_table(final, labels.names, title=title))
+    final, names = scores_of(counts), data.labels.names
+    console.print(scores_table(final, names, title=f"validation, {len(data.val)} images, last epoch"))
     console.print(further_table(judged))
-    log.info(verdict(final, majority, labels.names[majority_class]))
-    if impatient:
+    log.info(verdict(final, majority, names[data.majority]))
+    _say_end(folder, judged, options, position, epochs)
+
+
+def _impatient(options: FitOptions, position: Position) -> bool:
+    """Return whether the run has waited in vain for a better score."""
+    return options.patience is not None and position.since_best >= options.patience
+
+
+def _say_end(folder: Path, judged: Evaluation, options: FitOptions, position: Position, epochs: int) -> None:
+    """Say why the run ended before its ``epochs``, if it did, and where its best is."""
+    best = position.best if options.mode == "max" else -position.best
+    if _impatient(options, position):
         log.info(f"ended early: {options.monitor} has not been better for {options.patience} validations")
     elif position.stopped:
         log.info(f"ended early, after {position.epoch} of {epochs} epochs: it was given up")
