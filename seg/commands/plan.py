@@ -4,6 +4,7 @@ seg-plan data.train.images=DIR data.train.masks=DIR minutes=20 destination=DIR
 """
 
 import logging
+import shlex
 from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
@@ -36,14 +37,13 @@ def plan(config: "DictConfig") -> None:
     from seg.training.plan import Kept, choose
 
     kept = (Kept.read(cfg["measured"]) if cfg["measured"] else _measured(cfg)).within(cfg["minutes"], cfg["memory"])
-    found = choose(kept.facts, kept.measured, kept.budget)
     make_folder(cfg["recipe"].parent, "destination")
-    write_json(cfg["recipe"].with_suffix(".json"), kept.plain())
+    write_json(numbers := cfg["recipe"].with_suffix(".json"), kept.plain())
+    log.info("\n".join([*kept.facts.lines(), f"what was measured is kept: measured={numbers} plans from it again"]))
+    found = choose(kept.facts, kept.measured, kept.budget)
     write_text(cfg["recipe"], found.recipe.about(kept.data).text())
-    for line in kept.facts.lines():
-        log.info(line)
     log.info(f"written to {cfg['recipe']}: {found.length.steps} steps, and the reason of each choice; train by it:")
-    log.info(f"  seg-train --config-dir {cfg['destination']} experiment={cfg['name']}{found.seeds}")
+    log.info(f"  seg-train --config-dir {shlex.quote(str(cfg['destination']))} experiment={cfg['name']}{found.seeds}")
 
 
 def _request(config: "DictConfig") -> dict[str, Any]:
@@ -57,7 +57,6 @@ def _request(config: "DictConfig") -> dict[str, Any]:
             config.data.train[key] = None  # nothing is read
     cfg: dict[str, Any] = plain(config)
     checks.number("minutes", cfg["minutes"], above=0, what="minutes", remedy="give such as 20")
-    checks.flag("overwrite", cfg["overwrite"])
     checks.whole("workers", cfg["workers"], 0)
     if cfg["memory"] is not None:
         cfg["memory"] = round(1e9 * checks.number("memory", cfg["memory"], above=0, what="GB", remedy="give such as 8"))
@@ -66,8 +65,9 @@ def _request(config: "DictConfig") -> dict[str, Any]:
     if cfg["encoder_weights"] is not None and cfg["encoder_name"] is None:
         raise ValueError("encoder_name: expected it beside encoder_weights, got none; name their encoder")
     cfg["recipe"] = Path(str(cfg["destination"]), "experiment", f"{cfg['name']}.yaml")
-    if cfg["recipe"].exists() and not cfg["overwrite"]:
-        raise ValueError(f"name: expected a new recipe, got '{cfg['recipe']}'; give another name, or overwrite=true")
+    ours, files = cfg["measured"], [cfg["recipe"], cfg["recipe"].with_suffix(".json")]
+    checks.free("name", "a new recipe", files, overwrite=cfg["overwrite"], ours=ours)
+    checks.writable("destination", cfg["recipe"].parent)
     return cfg
 
 
@@ -100,6 +100,7 @@ def _measured(cfg: dict[str, Any]) -> "Kept":
             started=round(_began[0].seconds(), 1),
             memory=cfg["memory"] or free_bytes(fabric.device),
             precision=first.device.precision,
+            accelerator=cfg["device"]["accelerator"],
             machine=machine(fabric.device),
         )
 
@@ -118,7 +119,7 @@ def _given(cfg: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     from hydra.core.hydra_config import HydraConfig
 
     for word in HydraConfig.get().overrides.task:
-        key, _, text = word.partition("=")
+        key, _, text = word.lstrip("+").partition("=")
         if key == "data":
             yield key, text
         elif key.split(".")[0] in ("data", "labels", "max_pixels"):

@@ -76,7 +76,7 @@ def _choices(config: "DictConfig") -> dict[str, int]:
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     choices = {}
     for override in parser.parse_overrides(words):
-        sweeps, key = override.is_sweep_override(), override.get_key_element()
+        sweeps, key = override.is_sweep_override(), override.get_key_element().lstrip("+")
         if sweeps or key in params:
             several = sweeps and override.is_discrete_sweep()
             choices[key] = sum(1 for _ in override.sweep_string_iterator()) if several else 1
@@ -94,6 +94,7 @@ def fixing(config: dict[str, Any]) -> Iterator[list[str] | None]:
     lock = Path(str(config["runs"]), ".sweep", ".steps")
     lock.parent.mkdir(parents=True, exist_ok=True)
     swept = _read()[0]["swept"] if config["sweep"]["equal"] == "steps" else []
+    config["sweep"]["of"] = runs.sweep_of(HydraConfig.get().overrides.task, swept) if swept else None
     with FileLock(lock):
         yield ["seed", *swept]
 

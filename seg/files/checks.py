@@ -4,6 +4,7 @@ Each raises ValueError with a message that begins with the name of the option; t
 """
 
 import math
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -65,6 +66,23 @@ def idle(name: str, value: object, default: object, without: str) -> None:
     """Refuse an option that was given, but has no effect ``without`` another one."""
     if value != default:
         raise ValueError(f"{name}: expected it with {without} alone, got {value!r} without; give that, or leave it out")
+
+
+def writable(name: str, folder: Path) -> None:
+    """Refuse a folder that cannot be made, or that nobody may write to."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{name}: expected a folder that can be written to, got '{there}'; give another one")
+
+
+def free(name: str, wanted: str, paths: Iterable[Path], *, overwrite: bool, ours: object = None) -> None:
+    """Refuse to replace a file without ``overwrite``, unless it is ``ours``."""
+    flag("overwrite", overwrite)
+    if overwrite:
+        return
+    own = None if ours is None else Path(str(ours)).resolve()
+    if there := [path for path in paths if path.exists() and path.resolve() != own]:
+        raise ValueError(f"{name}: expected {wanted}, got '{there[0]}'; give another {name}, or overwrite=true")
 
 
 def flag(name: str, value: object) -> None:

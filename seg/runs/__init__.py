@@ -45,6 +45,7 @@ from seg.runs.folder import (
     write_per_image_metrics,
 )
 from seg.runs.identity import (
+    Before,
     as_text,
     differences,
     extended,
@@ -54,6 +55,7 @@ from seg.runs.identity import (
     package,
     run_name,
     settings,
+    sweep_of,
     tuned_keys,
 )
 from seg.runs.records import (
@@ -115,6 +117,7 @@ __all__ = [
     "REPLAY",
     "TEST",
     "TESTED",
+    "Before",
     "PairFiles",
     "PerImage",
     "RunRecord",
@@ -139,6 +142,7 @@ __all__ = [
     "read_per_image_metrics",
     "run_name",
     "settings",
+    "sweep_of",
     "tuned_keys",
     "write_per_image",
     "write_per_image_metrics",

@@ -75,6 +75,10 @@ def steps_within(seconds: float, costs: Costs, *, epoch: int, every: int, done: 
 
 def least_minutes(seconds: float) -> float:
     """Return a budget in minutes that holds so many seconds, with a margin, rounded up to two digits."""
-    minutes = _MARGIN * seconds / 60
-    digit = 10.0 ** (math.floor(math.log10(minutes)) - 1)
-    return float(f"{math.ceil(minutes / digit - 1e-9) * digit:.2g}")
+    return rounded_up(_MARGIN * seconds / 60)
+
+
+def rounded_up(number: float) -> float:
+    """Return a number above 0 rounded up to two digits: what a message names is to be enough."""
+    digit = 10.0 ** (math.floor(math.log10(number)) - 1)
+    return float(f"{math.ceil(number / digit - 1e-9) * digit:.2g}")

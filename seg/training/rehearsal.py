@@ -7,6 +7,7 @@ the bit.
 
 import copy
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -34,15 +35,13 @@ _SHARE, _LEAST, _MOST = 0.03, 1.5, 20.0  # of the budget, and in seconds: how lo
 _STEPS = 6  # that are measured at least, where this does not take three times as long
 
 
-def fix_steps(
-    build: Callable[[], Run], watch: Stopwatch, *, before: tuple[int, float] = (0, 0.0)
-) -> tuple[int, Budget]:
+def fix_steps(build: Callable[[], Run], watch: Stopwatch, *, before: runs.Before | None = None) -> tuple[int, Budget]:
     """Choose the most steps with which a run ends within ``fit.minutes``, its validations and its judgement included.
 
     Args:
         build: makes a copy of the run, as it will be, which is spoilt.
         watch: since when the minutes count.
-        before: steps and minutes of the run that is extended: the minutes beyond those count from now on.
+        before: the run that is extended: the minutes beyond those of its epochs that are done count from now on.
 
     Returns:
         steps of the whole run, and the budget.
@@ -56,24 +55,23 @@ def fix_steps(
         run = build()
     built, options = watch.seconds() - built, run.options
     assert options.minutes is not None
-    minutes = options.minutes - before[1]
+    epoch, every = len(run.loaders.batches), options.validate_every
+    done, spent = (before or runs.Before()).spent(epoch)
+    minutes = options.minutes - spent
     started = watch.seconds()
     costs = rehearse(run, min(max(_SHARE * 60 * minutes, _LEAST), _MOST))
     costs = replace(costs, start=costs.start + built)  # it will be built once more
-    epoch, every = len(run.loaders.batches), options.validate_every
-    # an extension goes on at the next epoch, if its run ended within one
-    where = {"epoch": epoch, "every": every, "done": -(-before[0] // epoch) * epoch}
 
     def choose() -> tuple[int, str]:
-        elapsed, done = watch.seconds(), where["done"]
-        steps = steps_within(60 * minutes - elapsed, costs, **where)
+        elapsed = watch.seconds()
+        steps = steps_within(60 * minutes - elapsed, costs, epoch=epoch, every=every, done=done)
         if steps == done:
             rest = costs.total(done, done + 1, epoch, every)
-            least = before[1] + least_minutes(elapsed + rest)
+            least = f"{math.ceil(1000 * (spent + least_minutes(elapsed + rest))) / 1000:.10g}"
             raise ValueError(
-                f"fit.minutes: expected at least {least:.3g}, of which {duration(elapsed)} were needed to start and to "
+                f"fit.minutes: expected at least {least}, of which {duration(elapsed)} were needed to start and to "
                 f"measure, and {duration(rest)} are for one step and its validation, got {options.minutes:g}; give "
-                f"fit.minutes={least:.3g} or more"
+                f"fit.minutes={least} or more"
             )
         stepping = costs.stepping(done, steps, epoch)
         return steps, (

@@ -343,6 +343,48 @@ def test_the_first_run_of_a_sweep_decides(tmp_path: Path) -> None:
     assert fixed(["seed", "loss"]) == fixed(None) == 60
 
 
+def test_runs_of_one_sweep_have_equal_steps_whatever_it_varies(tmp_path: Path) -> None:
+    """A recipe changes settings that no swept key names; minutes of another number fix nothing."""
+    words = ["experiment=b", "seed=1", "+loss.gamma=2", "model.depth=3", "runs=elsewhere", "fit.minutes=2"]
+    of = runs.sweep_of(words, ["experiment", "loss.gamma"])
+    assert of == ["experiment", "loss.gamma", "fit.minutes=2", "model.depth=3"]
+    config = {"fit": {"minutes": 2, "steps": None}, "seed": 1, "loss": {"gamma": 2}, "model": {"depth": 3}}
+    mine: Callable[..., int | None] = lambda sweep, free, **more: runs.fixed_steps(  # noqa: E731
+        tmp_path / "mine", config | {"sweep": {"equal": "steps"} | sweep} | more, free
+    )
+    write_config(tmp_path / "a", 10, sweep={"equal": "steps", "of": of}, lr=0.5)
+    assert mine({"of": of}, ["seed", "experiment"]) == 10
+    assert mine({"of": of}, ["seed", "fit.minutes"], fit={"minutes": 3, "steps": None}) is None
+    assert mine({"of": [*of, "more"]}, ["seed", "experiment"]) is None
+    assert mine({}, ["seed", "experiment"]) is None
+    write_config(tmp_path / "b", 20, fit={"minutes": 5, "steps": 20}, model={"depth": 3})
+    assert mine({}, ["seed", "loss", "fit.minutes"]) is None
+
+
+def test_an_extension_counts_what_was_really_done() -> None:
+    """Of a run that was cut off, its own minutes that are left belong to the new ones."""
+    whole = runs.Before(epochs=5, steps=50, minutes=30)
+    assert whole.spent(10) == (50, 30)
+    assert whole._replace(steps=47).spent(10) == (50, 30)  # its last epoch was cut short
+    assert whole._replace(epochs=2).spent(10) == (20, 12)
+    assert runs.Before().spent(10) == (0, 0)
+
+
+def test_a_run_that_was_cut_off_is_extended(train: Trainings) -> None:
+    """By the minutes that its epochs have not taken: as many steps as a run of so many minutes has."""
+    folder = train("a", "fit.minutes=0.17")
+    (folder / runs.DONE).unlink()
+    state = torch.load(folder / runs.LAST, weights_only=False)
+    position = state["position"]
+    assert position["epoch"] == 3
+    state["position"] = position | {"epoch": 1}
+    torch.save(state, folder / runs.LAST)
+    lines = (folder / runs.EPOCHS).read_text().splitlines(keepends=True)
+    (folder / runs.EPOCHS).write_text(lines[0])
+    train("a", "fit.minutes=0.25", "extend=true")
+    assert steps_of(folder) == 3 + int(60 * (0.25 - 0.17 / 3) - 3)  # a step takes 1 s, the judgement 3
+
+
 def test_what_was_said_is_kept(train: Trainings) -> None:
     with caplog_level():
         folder = train("a", "fit.minutes=0.17")

@@ -174,6 +174,45 @@ def test_memory_is_never_exceeded() -> None:
         choose(FACTS, measured(), replace(BUDGET, memory=500_000_000))
 
 
+def test_remedies_work_to_the_letter() -> None:
+    """Whatever the numbers are, so many minutes and so many GB are enough."""
+    for more in range(0, 95, 7):
+        larger = [
+            [replace(each, memory=(each.memory or 0) + more * 1_000_000) for each in group] for group in measured()
+        ]
+        budget = replace(BUDGET, minutes=0.2, memory=1_000_000_000, started=5 + 0.37 * more)
+        for key, size in (("memory", 1e9), ("minutes", 1)):
+            with pytest.raises(ValueError, match=f"{key}: expected at least") as caught:
+                choose(FACTS, larger, budget)
+            least = float(re.findall(r"at least ([\d.]+)", str(caught.value))[0])
+            budget = replace(budget, **{key: type(getattr(budget, key))(round(least * size, 3))})
+        assert choose(FACTS, larger, budget).length.steps >= 1
+
+
+def test_a_reason_says_when_memory_decided() -> None:
+    """And not that there was no time."""
+    ample = replace(BUDGET, minutes=600)
+    small, large = measured()[0]
+    assert large.memory is not None
+    plan = choose(FACTS, measured(), replace(ample, memory=large.memory - 1))
+    assert plan.length.measured.candidate.model == "unet_small"
+    assert "the largest of three sizes that fits into the memory and leaves" in " ".join(plan.recipe.text().split("# "))
+    heavy = [replace(each, memory=10 * (each.memory or 0)) for each in (small, large)]
+    plan = choose(FACTS, [heavy, measured()[1]], replace(ample, memory=large.memory))
+    assert plan.length.measured.candidate.model == "unet_light"
+    assert "lighter than unet_small, which does not fit into the memory" in plan.recipe.text()
+    assert "memory and" not in choose(FACTS, measured(), replace(ample, memory=None)).recipe.text()
+    tiny = replace(FACTS, size=(64, 64))
+    assert "the only size that comes into question" in choose(tiny, measured(tiny), ample).recipe.text()
+
+
+def test_what_was_measured_on_is_trained_on() -> None:
+    cpu = choose(FACTS, measured(), replace(BUDGET, accelerator="cpu")).recipe
+    assert cpu.value("device.accelerator") == "cpu"
+    with pytest.raises(KeyError):
+        choose(FACTS, measured(), BUDGET).recipe.value("device.accelerator")
+
+
 def test_a_small_window_says_how_many_large_ones_fit() -> None:
     small, large = measured()[0]
     fits = small.most_images(large.candidate, BASE + round(2e9 * 5 * large.candidate.pixels / 1e6))
@@ -273,9 +312,12 @@ def test_a_recipe_composes_and_is_what_was_measured(tmp_path: Path) -> None:
 
 def test_words_are_quoted_for_the_command_line() -> None:
     with initialize_config_dir(str(conf_dir()), version_base=None):
+        folders = ["größe/it's", "b, c"]
         said = words({"model": "fpn"}, {"runs": "a b/c,d=e", "name": "0012", "fit.patience": None})
+        said += words({}, {"data.val.images": folders})
         found = compose("train", overrides=["data.train.images=a", "data.train.masks=b", *said])
     assert (found.runs, found.name, found.fit.patience) == ("a b/c,d=e", "0012", None)
+    assert found.data.val.images == folders
 
 
 def test_the_command_plans_again_from_what_was_kept(tmp_path: Path, script: Script) -> None:
@@ -297,9 +339,36 @@ def test_the_command_plans_again_from_what_was_kept(tmp_path: Path, script: Scri
         2,
         "data: expected it with measured=null alone, got 'synthetic' without; .*leave it out",
     )
+    for word in ("data.train.images=other", "device.precision=16-mixed", "max_pixels=100"):
+        fails(
+            script("seg-plan", "measured=kept.json", word, "minutes=20", "destination=other"),
+            2,
+            f"{word.partition('=')[0]}: expected it with measured=null alone, got .* without; .*leave it out",
+        )
     shown = script("seg-train", "--config-dir", "my_conf", "experiment=plan", "--cfg", "job")
     assert "train: 40" in shown.stdout
     assert f"steps: {yaml.safe_load(expected)['fit']['steps']}" in shown.stdout
+
+
+def test_what_was_measured_is_not_lost(tmp_path: Path, script: Script) -> None:
+    """Numbers are kept though no plan can be made of them, not replaced unasked, and a folder is tried before."""
+    kept = Kept(FACTS, tuple(map(tuple, measured())), BUDGET, (("data", "synthetic"),))
+    (tmp_path / "kept.json").write_text(json.dumps(kept.plain()))
+    words = ("seg-plan", "measured=kept.json", "minutes=20")
+    fails(
+        script(*words, "destination=kept.json"), 2, "destination: expected a folder that can be written to, got .*kept"
+    )
+    failed = script(*words, "memory=0.1", "destination=it's mine")
+    fails(failed, 2, "memory: expected at least")
+    numbers = tmp_path / "it's mine/experiment/plan.json"
+    assert Kept.read(str(numbers)).measured == kept.measured
+    assert f"measured={numbers.relative_to(tmp_path)} plans from it again" in failed.stderr + failed.stdout
+    fails(
+        script(*words, "destination=it's mine"), 2, "name: expected a new recipe, got .*plan.json'; give another name"
+    )
+    done = script("seg-plan", f"measured={numbers}", "minutes=20", "memory=1.8", "destination=it's mine")
+    assert done.returncode == 0, done.stderr
+    assert """--config-dir 'it'"'"'s mine' experiment=plan""" in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_target", "conf_dir", "instantiate", "plain", "run", "trusted_modules"]
 
-
 _TRACEBACK = "SEG_TRACEBACK"
-
 
 Task = Callable[["DictConfig"], float | None]
 """What a command does; a training returns its score, for sweepers."""

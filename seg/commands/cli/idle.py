@@ -64,7 +64,7 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
     ],
     "plan": [
         (
-            ["data", "labels", "device", "workers", "encoder_name", "encoder_weights"],
+            ["data", "labels", "device", "workers", "encoder_name", "encoder_weights", "max_pixels"],
             "measured=null",
             lambda config: config.measured is None,
         ),
@@ -94,8 +94,8 @@ def check_idle(config: DictConfig, conf: Path, name: str) -> None:
     words = HydraConfig.get().overrides.task
     typed = {match[1]: match[2] for text in words if (match := re.match(r"\+{0,2}([\w.]+)=(.*)", text))}
     for keys, needed, there in NEEDS.get(name, []):
-        for key in keys:
-            if key in typed and OmegaConf.select(config, key) != _default(conf, name, key) and not there(config):
+        for key in [word for word in typed if any(f"{word}.".startswith(f"{each}.") for each in keys)]:
+            if OmegaConf.select(config, key) != _default(conf, name, key) and not there(config):
                 checks.idle(key, typed[key], None, needed)
     for key, value in typed.items():
         _check_rate(config, key, value)

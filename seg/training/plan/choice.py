@@ -1,9 +1,9 @@
 """What the numbers lead to: the model, the window, how long, and how many seeds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from seg.training.budget import steps_within
+from seg.training.budget import least_minutes, rounded_up, steps_within
 from seg.training.plan.candidates import Measured, crops
 from seg.training.plan.facts import Facts
 from seg.training.plan.reasons import PASSES, VALIDATING, Length, enough, recipe_of
@@ -44,17 +44,19 @@ def choose(facts: Facts, measured: Sequence[Sequence[Measured]], budget: Budget)
     if not fitting:
         least = min(each.memory or 0 for each in offered)
         raise ValueError(
-            f"memory: expected at least {least / 1e9:.2g} GB, which the smallest candidate takes, got "
-            f"{(budget.memory or 0) / 1e9:.2g}; give more, or a smaller encoder"
+            f"memory: expected at least {rounded_up(least / 1e9):g} GB, which the smallest candidate takes, got "
+            f"{(budget.memory or 0) / 1e9:g}; give more, or a smaller encoder"
         )
     lengths = [_length(each, budget) for each in fitting]
     best = next((each for each in lengths if each.steps >= enough(budget)), max(lengths, key=lambda each: each.steps))
     if best.steps == 0:
-        soonest = min(budget.started + each.costs.total(0, 1, each.epoch, 1) for each in fitting) / 60
+        soonest = min(budget.started + each.costs.total(0, 1, each.epoch, 1) for each in fitting)
         raise ValueError(
-            f"minutes: expected at least {soonest:.2g}, which a start, one step and one validation take, got "
-            f"{budget.minutes:g}; give more"
+            f"minutes: expected at least {least_minutes(soonest):g}, which a start, one step and one validation take, "
+            f"got {budget.minutes:g}; give more"
         )
+    better = offered[: offered.index(best.measured)]
+    best = replace(best, too_large=tuple(each.candidate for each in better if each not in fitting))
     return Plan(recipe_of(facts, best, budget), best)
 
 

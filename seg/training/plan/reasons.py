@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seg.report.progress import duration
-from seg.training.plan.candidates import MODELS, Measured
+from seg.training.plan.candidates import MODELS, Candidate, Measured, crops
 from seg.training.plan.facts import Facts
 from seg.training.plan.recipe import Line, Recipe
 from seg.training.plan.settings import Budget, groups_of, has_rare, in_windows, options_of
@@ -25,12 +25,18 @@ class Length:
         steps: of each seed.
         every: epochs from one validation to the next.
         seeds: that there is time for.
+        too_large: what would have been preferred, but does not fit into the memory.
     """
 
     measured: Measured
     steps: int
     every: int
     seeds: int
+    too_large: tuple[Candidate, ...] = ()
+
+    def is_too_large(self, model: str) -> bool:
+        """Return whether windows of a model did not fit, and so were not chosen."""
+        return any(each.model == model for each in self.too_large)
 
 
 def enough(budget: Budget) -> int:
@@ -81,6 +87,8 @@ def _of_groups(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
     candidate = length.measured.candidate
     if candidate.model == MODELS[0]:
         model = f"the model of our recipes ({_RECIPES})"
+    elif length.is_too_large(MODELS[0]):
+        model = f"lighter than {MODELS[0]}, which does not fit into the memory, or has no {enough(budget)} steps"
     else:
         model = f"lighter than {MODELS[0]}, which has no {enough(budget)} steps: more of them win ({_DEMO}, one seed)"
     if has_rare(facts):
@@ -107,9 +115,9 @@ def _of_data(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
     halved = f"from scratch, more steps win: images of half the size have time for them ({_SCRATCH}, one set)"
     rate = f"as in {_RECIPES}" if budget.encoder_weights else f"higher than in {_RECIPES}: it rises first ({_RISING})"
     sides = "there is an up and a down" if facts.upright else "there is no up and down"
+    images = f"of images of {width}x{height}{', halved' * (scale != 1)}"
     return {
-        "augment.crop.size": f"of images of {width}x{height}{', halved' * (scale != 1)}; the largest of three sizes "
-        f"that leaves {enough(budget)} steps, or else the one that leaves most ({_PLANS})",
+        "augment.crop.size": f"{images}; {_window(facts, length, budget)}",
         "augment.crop.scale": f"a wider jitter costs short runs ({_RECIPES}){f'; {halved}' * (scale != 1)}",
         "augment.crop.wanted": f"'{rare}' has {share:.2g} % of the pixels, the thinnest objects are "
         f"{facts.thinnest:.0f} pixels across: a third of the windows lies around a class drawn at random ({_RECIPES})",
@@ -127,6 +135,16 @@ def _of_data(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
     }
 
 
+def _window(facts: Facts, length: Length, budget: Budget) -> str:
+    """Say why the windows have this size."""
+    candidate = length.measured.candidate
+    if (offered := len(crops(facts, candidate.scale))) == 1:
+        return "the only size that comes into question"
+    sizes = f"the largest of {'two' if offered == 2 else 'three'} sizes"
+    fits = "that fits into the memory and leaves" if length.is_too_large(candidate.model) else "that leaves"
+    return f"{sizes} {fits} {enough(budget)} steps, or else the one that leaves most ({_PLANS})"
+
+
 def _of_machine(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
     measured = length.measured
     candidate, costs = measured.candidate, measured.costs
@@ -135,7 +153,7 @@ def _of_machine(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
     memory = ""
     if measured.memory is not None and budget.memory is not None:
         memory = f"; {measured.memory / 1e9:.2g} GB of the {budget.memory / 1e9:.2g} GB that may be taken"
-    few = f"as experiment=embedded has it, because {facts.train} images are few"
+    few = f"because {facts.train} images are few: an epoch is to have steps enough"
     if budget.encoder_weights is None:
         few = f"because more steps win where nothing is known yet ({_SCRATCH})"
     return {
@@ -146,5 +164,6 @@ def _of_machine(facts: Facts, length: Length, budget: Budget) -> dict[str, str]:
         "fit.accumulate": f"more than {candidate.batch} windows at once do not fit into the memory",
         "loader.batch": f"{candidate.images} a step, {few if candidate.images < 8 else f'as in {_RECIPES}'}{memory}",
         "loader.workers": "as measured",
+        "device.accelerator": "as it was asked for",
         "device.precision": "as measured: what this hardware computes with by default, or what was asked for",
     }

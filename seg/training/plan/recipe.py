@@ -81,6 +81,8 @@ def _word(value: Any) -> str:
     """Return a value as Hydra's grammar has it: text in quotes, which paths need."""
     if isinstance(value, str):
         return "'" + value.replace("\\'", "\\\\'").replace("'", "\\'") + "'"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_word, value))}]"
     return json.dumps(value)
 
 

@@ -24,6 +24,7 @@ class Budget:
         precision: that is measured.
         workers: loading processes that are measured.
         machine: in words.
+        accelerator: that is measured, where one was asked for.
     """
 
     minutes: float
@@ -34,6 +35,7 @@ class Budget:
     precision: str
     workers: int
     machine: str
+    accelerator: str = "auto"
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -73,6 +75,8 @@ def options_of(facts: Facts, candidate: Candidate, budget: Budget) -> dict[str, 
         "optimizer.lr": 4.0e-3 if budget.encoder_weights is None else 3.0e-3,
         "device.precision": budget.precision,
     }
+    if budget.accelerator != "auto":
+        options["device.accelerator"] = budget.accelerator
     if budget.encoder_name is not None:
         options["model.encoder_name"] = budget.encoder_name
     if has_rare(facts):
