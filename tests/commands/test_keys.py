@@ -56,6 +56,7 @@ NULL = [
 EVALUATED = ("predictions=x", "masks=y", "destination=z")
 PREPROCESSED = ("source=x", "destination=y", "labels=cityscapes")
 KINDS = [
+    ("seg-evaluate", (*EVALUATED, "device.precision=32-true"), "device.precision: expected it with checkpoint alone, got"),
     ("seg-evaluate", (*EVALUATED, "batch=-1"), "batch: expected a whole number of at least 0, got -1"),
     ("seg-evaluate", (*EVALUATED, "batch=0"), "batch: expected a whole number from 1 to 65536, got 0"),
     ("seg-evaluate", (*EVALUATED, "workers=1000000"), "workers: expected a whole number from 0 to 1024, got 1000000"),
