@@ -117,7 +117,8 @@ def first_model(
         the model, and the normalisation of its images.
     """
     encoder, weights = build.keywords.get("encoder_name", ""), build.keywords.get("encoder_weights")
-    if (normalization := given.given(data.reading.channels)) is None:
+    normalization = asked = given.given(data.reading.channels)
+    if normalization is None:
         bands = data.moments is not None  # others than the RGB that pretrained weights know
         normalization = _own_normalization(data) if bands else models.normalization(encoder, weights)
     model = build()
@@ -137,7 +138,10 @@ def first_model(
         for text in ("regularizers:", *map("  {}".format, lines)):
             log.info(text)
     if init is not None:
-        normalization = _take_weights(init, model, data.labels, data.reading) or normalization
+        theirs = _take_weights(init, model, data.labels, data.reading)
+        normalization = asked or theirs or normalization
+        if theirs not in (None, normalization):
+            log.warning("init: normalization= holds, which is not that of these weights; leave it out to take theirs")
     freeze(model, frozen)
     if frozen and init is None and build.func is models.build and weights is None:
         log.warning(

@@ -53,10 +53,10 @@ NULL = [
     ("seg-predict", ("checkpoint=x", "images=null", "destination=z"), "images: expected a value, got null; give one"),
     ("seg-preprocess", ("source=x", "destination=y", "labels=z", "read=null"), 'leave it out for "auto"'),
 ]
+PREDICTED = ("checkpoint=x", "images=y", "destination=z")
 EVALUATED = ("predictions=x", "masks=y", "destination=z")
 PREPROCESSED = ("source=x", "destination=y", "labels=cityscapes")
 KINDS = [
-    ("seg-evaluate", (*EVALUATED, "device.precision=32-true"), "device.precision: expected it with checkpoint alone, got"),
     ("seg-evaluate", (*EVALUATED, "batch=-1"), "batch: expected a whole number of at least 0, got -1"),
     ("seg-evaluate", (*EVALUATED, "batch=0"), "batch: expected a whole number from 1 to 65536, got 0"),
     ("seg-evaluate", (*EVALUATED, "workers=1000000"), "workers: expected a whole number from 0 to 1024, got 1000000"),
@@ -82,6 +82,15 @@ IDLE = [
     ("seg-evaluate", (*EVALUATED, "image_template={}.jpg"), "image_template: expected it with images alone"),
     ("seg-evaluate", (*EVALUATED, "instance_template={}.jpg"), "instance_template: expected it with instances alone"),
     ("seg-evaluate", (*EVALUATED, "trust=[mine]"), "trust: expected it with checkpoint alone"),
+    ("seg-predict", (*PREDICTED, "+inference.flips=[vertical]"), r"as_validated: .* got flips; .* ~inference\.flips"),
+    ("seg-audit", ("images=x", "masks=y", "destination=z", "write=coco"), "write: expected it with suspects alone"),
+    (
+        "seg-audit",
+        ("images=x", "masks=y", "destination=z", "suspects=runs", "json=true"),
+        "json: expected it with suspects=null alone, got 'true'",
+    ),
+    ("seg-train", (*TRAIN, "+budget=6h"), "budget: expected it with until=settled alone, got '6h'"),
+    ("seg-train", (*TRAIN, "++seeds=5"), "seeds: expected it with a sweep alone, got '5'"),
     ("seg-train", (*TRAIN, "data.instance_template={}_i.png"), "expected it with data.train.instances alone"),
     (
         "seg-train",

@@ -94,6 +94,23 @@ def test_data_that_change_between_start_and_end(tmp_path: Path, data: Path, scri
     assert "is complete" in script("seg-train", *options).stdout  # nobody needs them any more
 
 
+@pytest.mark.parametrize("asked", [None, ([0.1] * 3, [0.2] * 3)])
+def test_normalization_that_is_asked_for_holds_beside_first_weights(
+    tmp_path: Path, data: Path, script: Script, asked: tuple[list[float], list[float]] | None
+) -> None:
+    """Those of the weights counted instead, without a word; without any, they do."""
+    options = [*train_options(data), "fit.epochs=1", "logger=none"]
+    theirs = [[0.3, 0.4, 0.5], [0.25, 0.25, 0.25]]
+    first = [f"normalization.{key}={values}" for key, values in zip(("mean", "std"), theirs, strict=True)]
+    assert script("seg-train", *options, *first, "name=first").returncode == 0
+    mine = [f"normalization.{key}={values}" for key, values in zip(("mean", "std"), asked or (), strict=False)]
+    result = script("seg-train", *options, *mine, "init=runs/first/best.pt", "name=second")
+    assert result.returncode == 0, result.stderr
+    kept = checkpoint.load(tmp_path / "runs/second/last.pt")["normalization"]
+    assert [list(kept["mean"]), list(kept["std"])] == (theirs if asked is None else list(asked))
+    assert ("normalization= holds, which is not that of these weights" in result.stderr) == (asked is not None)
+
+
 @pytest.mark.slow
 def test_fine_tuning_takes_the_head_by_class_name(tmp_path: Path, data: Path, script: Script) -> None:
     options = [*train_options(data), "optimizer.lr=1e-12", "fit.epochs=1"]

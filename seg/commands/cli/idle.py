@@ -26,6 +26,10 @@ def _is_a_share(config: Any) -> bool:
     return _is_shared_out(config) and config.data.get("folds") is None
 
 
+def _has(key: str) -> Callable[[Any], bool]:
+    return lambda config: config[key] is not None
+
+
 def _is_exported(checkpoint: Any) -> bool:
     files = [checkpoint] if isinstance(checkpoint, str) else checkpoint
     return all(Path(str(file)).suffix.lower() in (".onnx", ".pt2") for file in files)
@@ -42,13 +46,11 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
         (["data.split_seed"], _SHARED_OUT, _is_shared_out),
         (["data.train.instances", "data.val.instances"], "task=boxes", lambda config: config.get("task")),
         (["data.test.images", "data.test.masks", "data.test.list"], "seg-audit", lambda _: False),
+        (["budget"], "until=settled", lambda config: config.get("until")),
+        (["seeds"], "a sweep", lambda _: False),
     ],
     "evaluate": [
-        (
-            ["inference", "device", "trust", "temperature_images", "temperature_masks"],
-            "checkpoint",
-            lambda config: config.checkpoint is not None,
-        ),
+        (["inference", "device", "trust", "temperature_images", "temperature_masks"], "checkpoint", _has("checkpoint")),
         (["pictures"], "images", lambda config: config.checkpoint is not None or config.images is not None),
         (["tolerances", "surface"], "metric=boundaries", lambda config: "boundaries" in config.metric),
         (["sizes"], "metric=components", lambda config: "components" in config.metric),
@@ -60,7 +62,7 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
     ],
     "diagnose": [
         (["classes", "regularizer"], "model", lambda config: config.checkpoint is None),
-        (["trust"], "checkpoint", lambda config: config.checkpoint is not None),
+        (["trust"], "checkpoint", _has("checkpoint")),
     ],
     "plan": [
         (
@@ -71,11 +73,8 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
         (["data.test.images", "data.test.masks", "data.test.list"], "seg-audit", lambda _: False),
     ],
     "audit": [
-        (
-            ["number", "tolerance", "least", "masks_destination", "corrected"],
-            "suspects",
-            lambda config: config.suspects is not None,
-        ),
+        (["number", "tolerance", "least", "masks_destination", "corrected", "write"], "suspects", _has("suspects")),
+        (["json", "read", "threads"], "suspects=null", lambda config: config.suspects is None),
         (["data.val_share", "data.split_seed"], _SHARED_OUT, _is_shared_out),
     ],
 }

@@ -166,6 +166,7 @@ def inference_of(config: Mapping[str, Any]) -> Callable[..., Any] | None:
         ValueError: an option that cannot work.
     """
     if config.get("_target_") == "seg.inference.as_validated":
+        _refuse_leftover(config, "inference")
         return None
     infer = Deferred(config, "inference")
     infer(lambda images: images)  # wrong options are found before files are read
