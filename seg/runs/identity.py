@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seg.runs.records import CONFIG, DONE, EPOCHS, LAST, read_config, read_lines
+from seg.runs.records import CONFIG, DONE, EPOCHS, LAST, PROBABILITIES, read_config, read_lines
 
 CHOICES = ("data", "model", "loss")
 """Groups that stand in every run's name; others stand there when the command line chose them."""
@@ -124,7 +124,8 @@ def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
     """Tell whether this run has been trained to its end; ``extend`` moves the end to more epochs.
 
     Raises:
-        ValueError: the folder holds a run of another configuration.
+        ValueError: the folder holds a run of another configuration, or a complete one without the probabilities that
+            are asked for.
     """
     if not ((folder / CONFIG).exists() and (folder / LAST).exists()):
         return False  # nothing to lose: even a run that never saved may be started with other settings
@@ -145,7 +146,13 @@ def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
             f"'{folder}' holds a run of another configuration ({shown}{more}); give another name=..., or remove the "
             "folder to start again"
         )
-    return (folder / DONE).exists()
+    complete = (folder / DONE).exists()
+    if complete and (config.get("fit") or {}).get("probabilities") and not (folder / PROBABILITIES).exists():
+        raise ValueError(
+            f"fit.probabilities: expected a run that keeps them, got '{folder}', which is complete without; remove the "
+            "folder to train it again, give another name=... or runs=..., or leave it out"
+        )
+    return complete
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,19 @@ def test_what_was_written_is_read(folder: Path) -> None:
     assert runs.is_complete(folder, CONFIG)
 
 
+def test_a_complete_run_cannot_keep_probabilities_any_more(folder: Path) -> None:
+    """It was left out as complete, and nobody said that there were none."""
+    asked = {**CONFIG, "fit": {**CONFIG["fit"], "probabilities": "uint8"}}
+    assert not runs.is_complete(folder, asked)
+    runs.mark_complete(folder, {"last": {"miou": 0.5}})
+    with pytest.raises(
+        ValueError, match=r"fit\.probabilities: expected a run that keeps them, got .*; remove the folder"
+    ):
+        runs.is_complete(folder, asked)
+    (folder / runs.PROBABILITIES).mkdir()
+    assert runs.is_complete(folder, asked)
+
+
 def test_a_torn_last_line_is_left_out_and_others_are_named(folder: Path) -> None:
     path = folder / runs.EPOCHS
     path.write_text(path.read_text() + '{"epoch": 3, "lo')
