@@ -11,6 +11,9 @@ WERROR ?= OFF
 FUZZ_SECONDS ?= 60
 FUZZ_CXX ?= clang++
 
+# `make -j` tells recipes of jobs that only other makes are given; ninja would call that an error
+unexport MAKEFLAGS
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo loop compare test testall lint fix docs sanitize fuzz corpus peers bench clean
 
