@@ -30,8 +30,6 @@ def main() -> None:
 
 def audit(config: "DictConfig") -> None:
     """Write ``audit.json`` and ``audit.html`` and print the findings; exit with 1 when one is an error."""
-    from omegaconf import OmegaConf
-
     from seg.audit import check_options
     from seg.audit.report import write_files
     from seg.audit.suspects.folder import Wanted, find_into
@@ -40,10 +38,7 @@ def audit(config: "DictConfig") -> None:
     from seg.files import checks, finite
     from seg.report.console import plain_console, say
 
-    for key in config.data.train:  # mandatory for seg-train only
-        if OmegaConf.is_missing(config.data.train, key):
-            config.data.train[key] = None
-    cfg = plain(config)
+    cfg = plain(config, optional=("data.train.",))
     check_options(cfg["read"], cfg["threads"])
     checks.flag("overwrite", cfg["overwrite"])
     wanted = None if cfg["suspects"] is None else Wanted(cfg["suspects"], **{key: cfg[key] for key in _SUSPECTS})

@@ -4,7 +4,6 @@ seg-plan data.train.images=DIR data.train.masks=DIR minutes=20 destination=DIR
 """
 
 import logging
-import shlex
 from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
@@ -33,6 +32,8 @@ def main() -> None:
 def plan(config: "DictConfig") -> None:
     """Write ``experiment/NAME.yaml``, the recipe, and ``experiment/NAME.json``, what was measured for it."""
     cfg = _request(config)
+    from hydra.core.hydra_config import HydraConfig
+
     from seg.files import make_folder, write_json, write_text
     from seg.training.plan import Kept, choose
 
@@ -43,19 +44,15 @@ def plan(config: "DictConfig") -> None:
     found = choose(kept.facts, kept.measured, kept.budget)
     write_text(cfg["recipe"], found.recipe.about(kept.data).text())
     log.info(f"written to {cfg['recipe']}: {found.length.steps} steps, and the reason of each choice; train by it:")
-    log.info(f"  seg-train --config-dir {shlex.quote(str(cfg['destination']))} experiment={cfg['name']}{found.seeds}")
+    own = [Path(each.path) for each in HydraConfig.get().runtime.config_sources if each.provider == "command-line"]
+    log.info(f"  {found.command(Path(cfg['destination']), cfg['name'], own)}")
 
 
 def _request(config: "DictConfig") -> dict[str, Any]:
     """Return the options as plain data; refuse those that need neither data nor torch to be known as wrong."""
-    from omegaconf import OmegaConf
-
     from seg.files import checks
 
-    for key in config.data.train:
-        if config.measured is not None and OmegaConf.is_missing(config.data.train, key):
-            config.data.train[key] = None  # nothing is read
-    cfg: dict[str, Any] = plain(config)
+    cfg: dict[str, Any] = plain(config, optional=("data.train.",) if config.measured else ())  # then nothing is read
     checks.number("minutes", cfg["minutes"], above=0, what="minutes", remedy="give such as 20")
     checks.whole("workers", cfg["workers"], 0)
     if cfg["memory"] is not None:

@@ -55,6 +55,7 @@ NULL = [
 ]
 PREDICTED = ("checkpoint=x", "images=y", "destination=z")
 EVALUATED = ("predictions=x", "masks=y", "destination=z")
+AUDITED = ("images=y", "masks=y", "destination=z")
 PREPROCESSED = ("source=x", "destination=y", "labels=cityscapes")
 KINDS = [
     ("seg-evaluate", (*EVALUATED, "batch=-1"), "batch: expected a whole number of at least 0, got -1"),
@@ -169,6 +170,17 @@ IDLE = [
         "seg-audit",
         ("images=y", "masks=y", "destination=z", "data.val.list=l", "data.val_share=0.1"),
         "data.val_share: ",
+    ),
+    (
+        "seg-audit",
+        (*AUDITED, "data.val_share=0.1"),
+        "data.val_share: expected it with a validation set that is a share",
+    ),
+    ("seg-audit", (*AUDITED, "data.folds=5", "data.fold=1"), r"data.folds?: expected it with a validation set"),
+    (
+        "seg-audit",
+        (*(f"data.{part}.{kind}=y" for part in ("train", "test") for kind in ("images", "masks")), "data.split_seed=3"),
+        "data.split_seed: expected it with a validation set that is a share",
     ),
     (
         "seg-augment",

@@ -5,6 +5,7 @@ python -m pytest tests/training/test_plan.py
 
 import json
 import re
+import shlex
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -346,8 +347,28 @@ def test_the_command_plans_again_from_what_was_kept(tmp_path: Path, script: Scri
             f"{word.partition('=')[0]}: expected it with measured=null alone, got .* without; .*leave it out",
         )
     shown = script("seg-train", "--config-dir", "my_conf", "experiment=plan", "--cfg", "job")
+    assert "file://" not in done.stderr + done.stdout  # there is no other folder to look into
     assert "train: 40" in shown.stdout
     assert f"steps: {yaml.safe_load(expected)['fit']['steps']}" in shown.stdout
+
+
+def test_a_recipe_finds_the_users_own_data_set(data: Path, tmp_path: Path, script: Script) -> None:
+    """The command that is printed names the folder in which ``data=mine`` stands, whatever it is called."""
+    own = tmp_path / "my own, conf" / "data"
+    own.mkdir(parents=True)
+    folders = {key: str(data / "train" / key) for key in ("images", "masks")}
+    text = yaml.safe_dump({"defaults": ["folders", "_self_"], "train": folders})
+    (own / "mine.yaml").write_text(text)
+    kept = Kept(FACTS, tuple(map(tuple, measured())), BUDGET, (("data", "mine"),))
+    (tmp_path / "kept.json").write_text(json.dumps(kept.plain()))
+    words = ("measured=kept.json", "minutes=20", "--config-dir", str(own.parent))
+    done = script("seg-plan", *words, "destination=plans")
+    assert done.returncode == 0, done.stderr
+    (line,) = re.findall(r"^ *(seg-train .*)$", done.stdout + done.stderr, re.MULTILINE)
+    shown = script(*shlex.split(line), "--cfg", "job")
+    assert str(data / "train" / "images") in shown.stdout, shown.stderr
+    done = script("seg-plan", *words, "destination='my own, conf'")
+    assert "file://" not in done.stdout + done.stderr, "one folder has both"
 
 
 def test_what_was_measured_is_not_lost(tmp_path: Path, script: Script) -> None:

@@ -106,14 +106,20 @@ def _limit_pixels(most: Any) -> None:
     os.environ["SEG_MAX_PIXELS"] = str(checks.whole("max_pixels", most, 1, remedy="give such as 268435456"))
 
 
-def plain(config: Any) -> Any:
+def plain(config: Any, optional: tuple[str, ...] = ()) -> Any:
     """Return resolved plain data (dict, list, str, numbers) of a config.
+
+    Args:
+        optional: beginnings of keys that are None where a mandatory value is missing.
 
     Raises:
         ValueError: a mandatory value is missing; the message names every missing key.
     """
     from omegaconf import DictConfig, OmegaConf
 
-    if isinstance(config, DictConfig) and (missing := sorted(OmegaConf.missing_keys(config))):
-        raise ValueError("missing on the command line: " + " ".join(f"{key}=..." for key in missing))
+    missing = OmegaConf.missing_keys(config) if isinstance(config, DictConfig) else set()
+    for key in filter(lambda key: key.startswith(optional), missing):
+        OmegaConf.update(config, key, None)
+    if needed := sorted(key for key in missing if not key.startswith(optional)):
+        raise ValueError("missing on the command line: " + " ".join(f"{key}=..." for key in needed))
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)

@@ -19,7 +19,8 @@ _SHARED_OUT = "a validation set that is a share of the training pairs (no data.v
 
 
 def _is_shared_out(config: Any) -> bool:
-    return config.data.val.get("images") is None and config.data.val.get("list") is None
+    others = [(config.data.get(part) or {}).get(key) for part in ("val", "test") for key in ("images", "list")]
+    return config.get("images") is None and not any(others)
 
 
 def _is_a_share(config: Any) -> bool:
@@ -75,7 +76,8 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
     "audit": [
         (["number", "tolerance", "least", "masks_destination", "corrected", "write"], "suspects", _has("suspects")),
         (["json", "read", "threads"], "suspects=null", lambda config: config.suspects is None),
-        (["data.val_share", "data.split_seed"], _SHARED_OUT, _is_shared_out),
+        (["data.val_share"], f"{_SHARED_OUT} without data.folds", _is_a_share),
+        (["data.split_seed", "data.folds", "data.fold"], _SHARED_OUT, _is_shared_out),
     ],
 }
 

@@ -1,13 +1,15 @@
 """What the numbers lead to: the model, the window, how long, and how many seeds."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from seg.training.budget import least_minutes, rounded_up, steps_within
 from seg.training.plan.candidates import Measured, crops
 from seg.training.plan.facts import Facts
 from seg.training.plan.reasons import PASSES, VALIDATING, Length, enough, recipe_of
-from seg.training.plan.recipe import Recipe
+from seg.training.plan.recipe import Recipe, words
 from seg.training.plan.settings import Budget
 
 _SEEDS = 5
@@ -20,11 +22,20 @@ class Plan:
     recipe: Recipe
     length: Length
 
-    @property
-    def seeds(self) -> str:
-        """What a command line adds where there is time for several seeds."""
-        seeds = ",".join(map(str, range(self.length.seeds)))
-        return f" --multirun seed={seeds}" if self.length.seeds > 1 else ""
+    def command(self, destination: Path, name: str, groups: Iterable[Path] = ()) -> str:
+        """Return the command line that trains by the recipe.
+
+        Args:
+            destination: folder, in which the recipe stands as ``experiment/NAME.yaml``.
+            name: of the recipe.
+            groups: folders of configuration that it needs beside that one.
+        """
+        more = [f"file://{path.absolute()}" for path in groups if path.resolve() != destination.resolve()]
+        given = ["--config-dir", str(destination), f"experiment={name}"]
+        given += words({}, {"hydra.searchpath": more}) if more else []
+        if self.length.seeds > 1:
+            given += ["--multirun", f"seed={','.join(map(str, range(self.length.seeds)))}"]
+        return f"seg-train {shlex.join(given)}"
 
 
 def choose(facts: Facts, measured: Sequence[Sequence[Measured]], budget: Budget) -> Plan:
