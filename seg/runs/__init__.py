@@ -44,20 +44,8 @@ from seg.runs.folder import (
     write_per_image,
     write_per_image_metrics,
 )
-from seg.runs.identity import (
-    Before,
-    as_text,
-    differences,
-    extended,
-    fixed_steps,
-    is_complete,
-    owns,
-    package,
-    run_name,
-    settings,
-    sweep_of,
-    tuned_keys,
-)
+from seg.runs.identity import as_text, differences, is_complete, owns, package, run_name, settings, tuned_keys
+from seg.runs.minutes import Before, extended, fixed_steps, sweep_of
 from seg.runs.records import (
     BEST,
     BOXES,
