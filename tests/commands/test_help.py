@@ -159,6 +159,16 @@ def test_help_loads_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == "[]\n"
 
 
+@pytest.mark.parametrize("word", ["fit.epoch=2", "data.fold_=1", "loss.term=x", "scheduler.optimizer=x"])
+def test_a_mistyped_option_is_refused_before_torch_is_loaded(word: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['seg-train', 'data=synthetic', {word!r}]; from seg.commands.train import main\n"
+        "try: main()\nexcept SystemExit as end: print(end.code, sorted({'torch', 'cv2', 'scipy'} & {*sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr.startswith("error: unknown key ")) == ("2 []\n", True), done.stderr
+
+
 @pytest.mark.parametrize("path", sorted(conf_dir().rglob("*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_first_lines_can_be_read_alone(path: Path) -> None:
     """Of a comment of several lines the first is what ``--help`` shows: it ends with a colon, as the rest explains."""

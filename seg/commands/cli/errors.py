@@ -119,10 +119,10 @@ def _that_bring(key: str, groups: Mapping[str, str]) -> list[Path]:
 
 
 def _options(group: Any) -> list[str]:
-    """Return what the constructor of a group takes, whether or not it stands in the configuration."""
+    """Return what the constructor of a group takes beside what stands in the configuration."""
     target = group.get("_target_") if isinstance(group, DictConfig) else None
-    if not isinstance(target, str):
-        return []
+    if not isinstance(target, str) or (target.startswith("seg.") and "architecture" not in group):
+        return []  # all options of ours stand in the configuration, so that torch need not be loaded to name them
     try:
         taken, more = parameters(target)
         if more and "architecture" in group:  # seg.models.build hands them on
