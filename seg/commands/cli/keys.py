@@ -86,7 +86,7 @@ def _placed(conf: Path) -> set[str]:
         text = path.read_text(encoding="utf-8")
         keys.update(re.findall(r"- /(\w+)@_global_\.", text))
         if text.startswith("# @package _global_"):
-            keys.update(map(str, yaml.safe_load(text)))
+            keys.update(re.findall(r"^(\w+):", text, re.MULTILINE))  # a parser would take 40 ms
     return keys - {"defaults", "hydra"}
 
 
