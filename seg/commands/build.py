@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from torch import nn
 
@@ -21,6 +22,7 @@ from seg.commands.tasks import told_run
 from seg.convert.weights import with_weights
 from seg.data.cache import Cache
 from seg.data.source import Data
+from seg.files import checks
 from seg.files.clock import Stopwatch
 from seg.inference.trained import Description
 from seg.metrics.catalogue import check_monitor
@@ -55,10 +57,12 @@ def train_one(config: DictConfig, watch: Stopwatch | None = None, give_up: GiveU
     asked = request(plain(config), choices)
     if asked.data.render is not None:
         asked.data.render()
-    if runs.is_complete(asked.folder, asked.config):
+    if asked["replay"] is None and runs.is_complete(asked.folder, asked.config):
         check_unchanged(asked.data, asked.folder, overfit=asked.fit.overfit, few=asked.few)
         log.info(f"{asked.folder} is complete; remove it, or give another name=... or seed=..., to train anew")
         return asked.folder if is_first() else None
+    if asked["extend"] and HydraConfig.get().mode is RunMode.RUN and not (asked.folder / runs.LAST).exists():
+        checks.idle("extend", True, False, f"the name=... of a run that is there ('{asked.folder}' is none)")
     # processes first, because reading takes long: one reads for all; the folder last, because what is refused until
     # then leaves none behind
     fabric = make_fabric(asked.device)

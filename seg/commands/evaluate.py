@@ -29,13 +29,14 @@ def main() -> None:
 def evaluate(config: "DictConfig") -> None:
     """Write ``metrics.json``, tables of each image, plots and ``pictures/``, and print the tables."""
     cfg = _request(config)
-    from seg.commands.metrics import checked_catalogue, name_left_out, wanted_metrics
+    from seg.commands.metrics import wanted_metrics
     from seg.data.pairs import as_list
     from seg.data.pairs.folders import check_apart
     from seg.data.source import known_names
     from seg.evaluation import files, tables
-    from seg.evaluation.subjects import Pairing
+    from seg.evaluation.subjects import Pairing, name_left_out
     from seg.files import finite
+    from seg.metrics.wanted import checked_catalogue
 
     first = cfg["tolerances"][0] if isinstance(cfg["tolerances"], list) and cfg["tolerances"] else cfg["tolerances"]
     boundaries = {"tolerances": cfg["tolerances"], "surface": cfg["surface"]}

@@ -10,7 +10,7 @@ from torch import nn
 from seg import models, regularizers
 from seg.commands.cli import instantiate
 from seg.commands.cli.targets import Deferred, check_target, source_of
-from seg.commands.metrics import checked_catalogue, wanted_metrics
+from seg.commands.metrics import wanted_metrics
 from seg.commands.sweep import check_test, check_until
 from seg.commands.tasks import FurtherTask, further_tasks
 from seg.convert.weights import check_rules
@@ -19,12 +19,12 @@ from seg.data.source import Source
 from seg.files import checks
 from seg.inference.heads import check_views, is_evaluated
 from seg.metrics.catalogue import Metric, check_monitor, direction
-from seg.metrics.wanted import Wanted
+from seg.metrics.wanted import Wanted, checked_catalogue
 from seg.runs.card import check_license
 from seg.tasks.objective import SEGMENTATION
 from seg.training import FitOptions
 from seg.training.device import AUTO, DeviceOptions
-from seg.training.optim import RateOptions, parameter_groups
+from seg.training.optim import RateOptions, check_plateau, parameter_groups
 from seg.training.resume import settled_precision
 from seg.training.smoke import SHORT, few_pairs, smoke_folder
 from seg.training.start import NormalizationOptions
@@ -91,6 +91,7 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
     """
     check_license(cfg["license"])
     check_test(cfg["sweep"]["test"])
+    checks.file("replay", cfg["replay"], "a file that a run left when its loss was not finite")
     checks.choice("sweep.equal", cfg["sweep"]["equal"], ("steps", "minutes"))
     folder, few = Path(str(cfg["runs"]), str(cfg["name"])), None
     loader: LoaderOptions = instantiate(cfg["loader"], group="loader")
@@ -105,7 +106,7 @@ def request(cfg: dict[str, Any], choices: Mapping[str, str]) -> Request:
         cfg["fit"]["mode"] = direction(str(cfg["fit"]["monitor"]), scores)
     fit: FitOptions = instantiate(cfg["fit"], group="fit")
     if cfg["smoke"]:
-        folder, few = smoke_folder(folder), few_pairs(loader.batch, fit)
+        folder, few = smoke_folder(folder, emptied=cfg["replay"] is None), few_pairs(loader.batch, fit)
         cfg["runs"] = str(folder.parent)
     if cfg["device"]["precision"] == AUTO:
         cfg["device"]["precision"] = settled_precision(cfg["device"]["accelerator"], folder)
@@ -158,7 +159,7 @@ def _try_out(asked: Request) -> None:
     asked.weighting([SEGMENTATION])
     asked.inference(lambda images: images)
     model = nn.Linear(1, 1)
-    asked.scheduler.told(steps=1000)(asked.optimizer(parameter_groups(model)))
+    check_plateau(asked.scheduler.told(steps=1000)(asked.optimizer(parameter_groups(model))))
     if asked.average is not None:
         asked.average(model)
 

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from seg.compare.rounds import Round
 
 
+_VALIDATED = ("data.fold", "data.val", "data.split_seed", "data.render.")
+"""Beginnings of keys that decide what a run is validated on."""
+
+
 def introduce() -> None:
     """Let Hydra find the sweeper that ``conf/until/settled.yaml`` names.
 
@@ -121,6 +125,11 @@ class Rounds(Sweeper):
         if len(varied) != 1:
             shown = f"{len(varied)} ({', '.join(varied)})" if varied else "none"
             raise ValueError(f"until: expected one thing with several values, such as loss=dice,focal, got {shown}")
+        if varied[0].startswith(_VALIDATED):
+            raise ValueError(
+                f"until: expected levels that are validated on the same images, got {varied[0]}, which changes them; "
+                "leave until=settled out"
+            )
         place = next(i for i, word in enumerate(jobs[0]) if word.startswith(f"{varied[0]}="))
         return {job[place].partition("=")[2]: job for job in jobs}
 

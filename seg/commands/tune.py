@@ -5,51 +5,50 @@ They are runs like others, in ``runs/.tune``, with a seed of their own, so that 
 it stood: the same trials come out in the same order, and those that are complete, or given up, are not trained again.
 """
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from seg import runs
 from seg.commands.cli import plain
+from seg.commands.cli.targets import source_of
+from seg.commands.request import request
 from seg.commands.sweep import paused
-from seg.training.search import BEST, SEED, TuneOptions, check_apart, search
+from seg.report.console import muted
+from seg.training.search import BEST, SEED, TuneOptions, check_possible, check_same_images, search, searching
 
 log = logging.getLogger(__name__)
 
 
 def tuned(config: DictConfig, train: Callable[..., Path | None]) -> DictConfig:
-    """Return the configuration with the best values that were found for its level; the same one if none are wanted.
+    """Return the configuration with the best values of its level; the same one if none are wanted, as for two steps.
 
     Raises:
-        ValueError: a request that makes no sense, or optuna is not installed.
+        ValueError: a request that makes no sense, also of the run itself, or optuna is not installed.
     """
-    if config.tune.trials == 0:
+    if config.tune.trials == 0 or config.smoke or config.replay is not None:
         return config
     cfg = plain(config)
     tune = TuneOptions(**cfg["tune"])
-    check_apart(cfg["data"]["val"], cfg["device"]["devices"])
+    check_possible(cfg["data"]["val"], cfg["device"]["devices"])
     space = _space(config)
-    try:
-        from filelock import FileLock
-        from optuna.trial import Trial  # noqa: F401
-    except ModuleNotFoundError:
-        raise ValueError("tune.trials: expected optuna, got none; pip install 'seg-toolkit[tune]'") from None
-    settings = {key: value for key, value in runs.settings(cfg).items() if key != "seed"}
-    level = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:10]
-    folder = Path(str(config.runs), ".tune", level)
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".searching"):  # another process may be at the same level for another seed
-        if not (folder / BEST).is_file():
-            with paused():
-                search(train, partial(_trial, config, folder), space, tune, folder)
-    best = json.loads((folder / BEST).read_text(encoding="utf-8"))
-    return _with(config, best["values"])
+    with muted():  # what is wrong with the run itself is to be known before hours of trials
+        asked = request(plain(config), HydraConfig.get().runtime.choices)
+        if asked.data.render is None:
+            asked.data.pairs()
+    folder, trial = Path(str(config.runs), ".tune", runs.level(cfg)), partial(_trial, config)
+    with searching(folder) as best, paused():
+        if best is None:
+            best = search(train, partial(trial, folder), space, tune, folder)
+        else:
+            check_same_images(source_of(plain(trial(folder, 0, {}))["data"]), folder, overfit=cfg["fit"]["overfit"])
+    log.info(f"tuned: {', '.join(f'{key}={value}' for key, value in best.items())}, of {folder / BEST}")
+    return _with(config, best)
 
 
 def _space(config: DictConfig) -> dict[str, Callable[[Any], Any]]:
@@ -72,7 +71,7 @@ def _space(config: DictConfig) -> dict[str, Callable[[Any], Any]]:
                 f"got '{text}'; change it"
             ) from None
         key = override.get_key_element()
-        if OmegaConf.select(config, key) is None:
+        if OmegaConf.select(config, key, default=...) is ...:
             missing.append(key)
         else:
             found[key] = suggest

@@ -70,12 +70,13 @@ def work(
             raise ValueError(
                 "expected inverse=true without background, got both; leave it out: whole masks are coloured"
             )
-        read = tuple(options[key] for key in ("unknown", "read", "transparent", "names"))
+        read = tuple(options[key] for key in ("unknown", "read", "transparent", "names", "max_distance"))
         idle = (cut, images, instances_destination, options["class_template"], options["order"])
-        if any(idle) or read != ("error", "auto", "keep", "path"):
+        if any(idle) or read != ("error", "auto", "keep", "path", None):
             raise ValueError(
                 "expected inverse=true without tile, size, images, instances_destination, unknown, read, names, "
-                "class_template, order and transparent, got some of them; leave them out: whole masks are coloured"
+                "class_template, order, transparent and max_distance, got some of them; leave them out: whole masks "
+                "are coloured"
             )
         return partial(recolor_folder, **{key: options[key] for key in ("pattern", "threads", "overwrite")})
     if images and images_destination:

@@ -205,6 +205,7 @@ class Source:
         label_map = load_labels(labels, self.train.masks)
         if self.val.masks is not None:
             check_labels(label_map, self.val.masks, "data.train.masks")
+        warn_of_values(label_map, self.train.masks, self.val.masks)
         return label_map
 
     def known_names(self, labels: str | None) -> tuple[str, ...] | None:
@@ -423,6 +424,19 @@ def check_labels(label_map: LabelMap, masks: Folders, source: str) -> None:
                 f"expected the classes of {source}, {', '.join(label_map.names)}, got masks in '{folder}' that were "
                 f"made with {', '.join(names)} (labels.yaml there); convert all masks with one label map"
             )
+
+
+def warn_of_values(labels: LabelMap, *masks: Folders | None) -> None:
+    """Warn of masks that may hold values of the label map, because nobody converted them: they are taken as indices."""
+    other = next(((value, index) for value, index in labels.values if value != index), None)
+    folders = [folder for some in masks if some is not None for folder in as_list(some)]
+    if other and (bare := [folder for folder in folders if not (folder / "labels.yaml").is_file()]):
+        value, index = other
+        log.warning(
+            f"'{bare[0]}' has no labels.yaml: its numbers are taken as indices, 0 for '{labels.names[0]}', though the "
+            f"label map has values, {value} for '{labels.name_of(index)}'; if the files hold these, convert them first "
+            "(seg-preprocess read=index)"
+        )
 
 
 def _check_merged(folder: Path) -> None:

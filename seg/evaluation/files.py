@@ -124,8 +124,10 @@ def evaluate_into(
     sinks: list[Meter] = [kept] if save_masks else []
     masks = map(kept.path, subject.images) if save_masks else ()
     files = [*(destination / name for name in _FILES), *masks, *_ranked(destination)]
-    claim(_COMMAND, {destination: files}, _SIGNS, overwrite=overwrite)
+    stale = claim(_COMMAND, {destination: files}, _SIGNS, overwrite=overwrite)
     found = subject.evaluate(wanted, sinks)
+    for path in stale:  # such as masks that another model predicted
+        path.unlink()
     sliced = {} if parts is None else _sliced(found, parts, wanted, destination)
     data = {**subject.named, **subject.facts, **as_data(found), **sliced, "data": where.described()}
     if parts is None:

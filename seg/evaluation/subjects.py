@@ -23,7 +23,7 @@ from seg.data.pairs import Pair, as_list, list_both, pair, with_instances
 from seg.data.pairs.folders import PRODUCTS
 from seg.data.pairs.names import one_each
 from seg.data.pairs.templates import proposal
-from seg.data.source import PairFiles, check, check_classes, check_labels, files_of, load_labels
+from seg.data.source import PairFiles, check, check_classes, check_labels, files_of, load_labels, warn_of_values
 from seg.evaluation.evaluate import Evaluation, evaluate, evaluation_of, find_temperature
 from seg.files import checks
 from seg.images import Image, read_image, read_mask
@@ -37,6 +37,7 @@ from seg.metrics.calibration import AtTemperature
 from seg.metrics.meters import Meter, Pass
 from seg.metrics.wanted import Wanted, build
 from seg.report.progress import track
+from seg.runs import CONFIG, read_config
 
 log = logging.getLogger(__name__)
 
@@ -208,6 +209,7 @@ def _find_pairs(model: trained.Trained, where: Pairing, checkpoint: str) -> list
         ValueError: classes or sizes of others, or instances for a model without boxes.
     """
     check_labels(model.labels, where.masks, checkpoint)
+    warn_of_values(model.labels, where.masks)
     pairs = where.pair(where.images, where.masks, only=where.names)
     for size in dict.fromkeys(sizes_of(one.image for one in pairs)) if model.size is not None else ():
         model.check_size(*size)
@@ -229,6 +231,7 @@ def _fitted_on(
     if temperature.value != FIT:
         return []
     check_labels(model.labels, temperature.masks, checkpoint)
+    warn_of_values(model.labels, temperature.masks)
     found = where.pair(temperature.images, temperature.masks)
     if same := {one.image.resolve() for one in evaluated} & {one.image.resolve() for one in found}:
         log.warning(
@@ -273,6 +276,7 @@ def of_predictions(
     """
     known = load_labels(labels, where.masks)
     check_labels(known, predictions, "the masks")
+    warn_of_values(known, where.masks, predictions)
     pairs = _paired(predictions, prediction_template, "predictions", where)
     subject = partial(Subject, {"predictions": str(predictions)}, known, pairs, partial(_judge, known, pairs))
     if not where.images:
@@ -370,3 +374,12 @@ def _read(found: Pair, classes: int) -> tuple[Image, Image]:
 
 def _size(pixels: Any) -> str:
     return f"{pixels.shape[1]}x{pixels.shape[0]}"
+
+
+def name_left_out(wanted: Sequence[Wanted], checkpoints: Sequence[Path]) -> None:
+    """Name the metrics of the runs of checkpoints that are not wanted here, such as those of the user's own."""
+    records = [record for file in checkpoints if (record := file.parent / CONFIG).is_file()]
+    names = {each.name for each in wanted} | {"loss"}
+    found = dict.fromkeys(name for record in records for name in read_config(record).get("metric") or ())
+    if left := [name for name in found if name not in names]:
+        log.info(f"not computed, though the run has it: {', '.join(left)}; metric=[default,NAME] computes one")

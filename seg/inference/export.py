@@ -135,15 +135,20 @@ def export_trained(
         (rules,) = boxes.named.values()
         description["boxes"] = {"countable": rules.countable, "min_area": rules.min_area}
         model, maps = boxes.joined(model), rules.channels
-    try:
-        difference = write(path, model, channels, description, size=size, argmax=argmax, maps=maps)
-    except RuntimeError as error:
-        raise Failed(f"'{trained.path}' was not exported: {error}") from None
 
     def images() -> Iterator[NDArray[np.float32]]:
         return (trained.inputs(trained.read(image)).numpy() for image in calibrate)
 
-    changed = quantize(path, images) if calibrate else 0.0
+    with whole(path) as temporary:  # what was there stays until 8 bits are made, too
+        made = temporary.with_suffix(Path(path).suffix.lower())
+        try:
+            difference = write(made, model, channels, description, size=size, argmax=argmax, maps=maps)
+            changed = quantize(made, images) if calibrate else 0.0
+            made.replace(temporary)
+        except RuntimeError as error:
+            raise Failed(f"'{trained.path}' was not exported: {error}") from None
+        finally:
+            made.unlink(missing_ok=True)
     kind = f"opset {OPSET}" if Path(path).suffix.lower() == ".onnx" else "torch.export"
     height, width = size or ("height", "width")
     output = (

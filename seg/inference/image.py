@@ -93,7 +93,7 @@ def _check_rows(path: Path, kinds: Collection[Kind], height: int, width: int) ->
             f"image '{path}': expected at most max_pixels for probabilities, got {height}x{width} pixels; leave them "
             "out, or cut it into tiles"
         )
-    if "overlays" in kinds:
+    if {"overlays", "boxes"} & {*kinds}:
         log.warning(
             f"image '{path}' is larger than max_pixels: read and predicted some rows at a time, without overlay or "
             "boxes"

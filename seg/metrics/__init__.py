@@ -8,7 +8,7 @@ A metric of your own is a file and a YAML. For example, how far the number of re
     from seg.metrics import Metric
 
 
-    def regions(mask):  # of ignored pixels there is one more
+    def regions(mask):  # ignored pixels, 255, form none
         return sum(cv2.connectedComponents((mask == c).astype("uint8"))[0] - 1 for c in range(255))
 
 

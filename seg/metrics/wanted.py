@@ -62,6 +62,21 @@ def catalogue(wanted: Sequence[Wanted], known: Mapping[str, Any]) -> dict[str, M
     return {m.name: replace(m, when=whens[name]) for name, meter in meters.items() for m in meter.metrics}
 
 
+def checked_catalogue(wanted: Sequence[Wanted], *, loss: bool, names: Sequence[str] | None = None) -> dict[str, Metric]:
+    """Describe their scores, by building each once on a set that does not exist, before data are read.
+
+    Args:
+        loss: there is one, as in a training.
+        names: of the classes, where they are known.
+
+    Raises:
+        ValueError: an option that a metric refuses, or no metric.
+    """
+    names = names or ("a", "b")  # stand-ins
+    known = {"images": 1, "names": names, "classes": len(names), "final": True}
+    return catalogue(wanted, {**known, "loss": lambda logits, mask: logits.sum()} if loss else known)
+
+
 def late(wanted: Sequence[Wanted], meters: Mapping[str, Meter]) -> set[str]:
     """Name the scores of those meters that only the last evaluation of a run has."""
     ends = [meters[one.name] for one in wanted if one.when == "end" and one.name in meters]

@@ -44,7 +44,7 @@ from seg.runs.folder import (
     write_per_image,
     write_per_image_metrics,
 )
-from seg.runs.identity import as_text, differences, is_complete, owns, package, run_name, settings, tuned_keys
+from seg.runs.identity import as_text, differences, is_complete, level, owns, package, run_name, settings, tuned_keys
 from seg.runs.minutes import Before, extended, fixed_steps, sweep_of
 from seg.runs.records import (
     BEST,
@@ -118,6 +118,7 @@ __all__ = [
     "extended",
     "fixed_steps",
     "is_complete",
+    "level",
     "mark_complete",
     "opened",
     "owns",

@@ -148,11 +148,14 @@ def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
             "folder to start again"
         )
     complete = (folder / DONE).exists()
-    if complete and (config.get("fit") or {}).get("probabilities") and not (folder / PROBABILITIES).exists():
-        raise ValueError(
-            f"fit.probabilities: expected a run that keeps them, got '{folder}', which is complete without; remove the "
-            "folder to train it again, give another name=... or runs=..., or leave it out"
-        )
+    if complete and (kind := (config.get("fit") or {}).get("probabilities")):
+        kept = (read_config(folder / CONFIG).get("fit") or {}).get("probabilities")
+        without = f"with {kept}" if (folder / PROBABILITIES).exists() else "without"
+        if without not in (f"with {kind}", "with None"):  # older versions did not say of which kind they are
+            raise ValueError(
+                f"fit.probabilities: expected a run that keeps them, got '{folder}', which is complete {without}; "
+                "remove the folder to train it again, give another name=... or runs=..., or leave it out"
+            )
     return complete
 
 
@@ -162,6 +165,12 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     Keys that an older version lacked have the value that it worked by.
     """
     return _SINCE | _wanted(config)
+
+
+def level(config: Mapping[str, Any]) -> str:
+    """Return what tells settings apart but for the seed, in ten characters."""
+    found = {key: value for key, value in settings(config).items() if key != "seed"}
+    return hashlib.sha256(json.dumps(found, sort_keys=True, default=str).encode()).hexdigest()[:10]
 
 
 def tuned_keys(config: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """The loaders of a run: training and validation batches, and the order of the former."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from seg.data.source import Data
 from seg.models import Normalization
 from seg.training.fabric import Fabric
 from seg.training.options import FitOptions
+
+log = logging.getLogger(__name__)
 
 
 class Loaders(NamedTuple):
@@ -57,6 +60,10 @@ def make_loaders(
     batches = TrainBatches(
         len(data.train), batch=options.batch, seed=seed, accumulate=fit.accumulate, weights=weights, **share
     )
+    if options.batch > len(data.train) and fit.overfit is None:
+        log.warning(
+            f"loader.batch={options.batch}: there are {len(data.train)} training images, and a batch is of them all"
+        )
     # nothing prepared for validation: maps of whole images would fill the shared memory, and it waits anyway
     training_set = dataset(data.train, transform=augment, epochs=fit.length(len(batches))[0], prepare=prepare)
     crop = getattr(augment, "crop_size", None) or max(data.train_sizes)

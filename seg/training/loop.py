@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from seg.data.batches import Batch, TrainBatches
 from seg.evaluation.evaluate import Evaluation
+from seg.files.errors import Failed
 from seg.tasks.objective import Losses, one_step
 from seg.training.options import FitOptions
 from seg.training.state import Position, State
@@ -247,10 +248,10 @@ def _skip(position: Position, step: Sequence[Batch], options: FitOptions, watche
     where = watcher.not_finite(step, skipped)
     if not skipped:
         left_out = f" ({position.skipped} steps were left out before)" if position.skipped else ""
-        raise RuntimeError(
+        raise Failed(
             f"expected a finite loss and gradient, got none in epoch {position.epoch + 1}, step "
             f"{position.step + 1}{left_out}, {where}; lower optimizer.lr or fit.clip, or leave such steps out with "
-            "fit.skip=N"
+            "fit.skip=N, in a run of another name"
         )
     position.skipped += 1
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from seg.files import checks
 
@@ -230,3 +230,16 @@ def _warmed(optimizer: Optimizer, steps: int, warmup: float, shape: Callable[[fl
 def _check_shares(**shares: float) -> None:
     for name, share in shares.items():
         checks.share(f"scheduler.{name}", share)
+
+
+def check_plateau(scheduler: object) -> None:
+    """Refuse a schedule that waits for scores to fall: those where lower is better are negated before it sees them.
+
+    Raises:
+        ValueError: torch's ``ReduceLROnPlateau`` with its default mode.
+    """
+    if isinstance(scheduler, ReduceLROnPlateau) and scheduler.mode != "max":
+        raise ValueError(
+            f"scheduler.mode: expected max, because scores where lower is better are negated, got '{scheduler.mode}'; "
+            "give max"
+        )

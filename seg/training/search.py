@@ -4,17 +4,22 @@ A trial is a run, and all that is known of it is read from its folder. So a sear
 trials, and gives up the same ones, when it is started again.
 """
 
+import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from seg import runs
+from seg.data.source import Source
 from seg.files import checks, write_json
 from seg.files.errors import Failed
 from seg.report.console import say
 from seg.training.run import never
+from seg.training.start import check_unchanged
 
 SEED = 10_000  # of trials; the runs that are compared begin at 0
 BEST = "best.json"
@@ -55,8 +60,8 @@ class TuneOptions:
         checks.share("tune.share", self.share, "the training images", least=False, most=False)
 
 
-def check_apart(val: Mapping[str, Any] | None, devices: object) -> None:
-    """Refuse a search whose trials would see validation images, or that would need several processes."""
+def check_possible(val: Mapping[str, Any] | None, devices: object) -> None:
+    """Refuse a search whose trials would see validation images, that needs several processes, or what is not there."""
     if not (val or {}).get("images"):
         raise ValueError(
             "tune.trials: expected data.val.images, so that trials can be judged on training images alone, got a share "
@@ -64,6 +69,37 @@ def check_apart(val: Mapping[str, Any] | None, devices: object) -> None:
         )
     if devices != 1:
         raise ValueError(f"tune.trials: expected device.devices=1, got {devices!r}; tune on one")
+    if find_spec("optuna") is None:
+        raise ValueError("tune.trials: expected optuna, got none; pip install 'seg-toolkit[tune]'")
+
+
+@contextmanager
+def searching(folder: Path) -> Iterator[dict[str, Any] | None]:
+    """Hold the folder of a level, at which another process may be for another seed; yield what was found there."""
+    from filelock import FileLock
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".searching"):
+        found = folder / BEST
+        yield json.loads(found.read_text(encoding="utf-8"))["values"] if found.is_file() else None
+
+
+def check_same_images(source: Source, folder: Path, *, overfit: int | None = None) -> None:
+    """Refuse values that were found with other training images than there are now.
+
+    Args:
+        source: the images of a trial.
+        folder: of the trials.
+    """
+    for path in sorted(folder.glob(f"trial-*/{runs.PAIRS}"))[:1]:
+        try:
+            check_unchanged(source, path.parent, overfit=overfit, few=None)
+        except ValueError as error:
+            changed = str(error).partition(" got ")[2].partition(";")[0]
+            raise ValueError(
+                f"tune.trials: expected the training images of the trials in '{folder}', got {changed}; remove that "
+                "folder to search again"
+            ) from None
 
 
 class Trial:
@@ -112,8 +148,8 @@ def search(
     space: Mapping[str, Callable[[Any], Any]],
     tune: TuneOptions,
     folder: Path,
-) -> None:
-    """Train trials, and write down the values of the best one.
+) -> dict[str, Any]:
+    """Train trials; write down and return the values of the best one.
 
     Of those that were trained to their end, it is the one with the best monitored score of the last epoch. With
     ``tune.prune`` a trial ends after an epoch at which the best of its scores so far is below the median of those that
@@ -159,6 +195,7 @@ def search(
         )
     _, values = max(complete, key=lambda each: each[0])
     write_json(folder / BEST, {"values": values, "trials": told})
+    return values
 
 
 def _planned(record: runs.RunRecord) -> int:

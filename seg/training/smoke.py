@@ -14,10 +14,10 @@ SHORT: dict[str, Any] = {"steps": STEPS, "minutes": None, "validate_every": 1, "
 """The options of the loop that differ. Sizes of batches and crops stay: memory is one of the things to find out."""
 
 
-def smoke_folder(folder: Path) -> Path:
-    """Return the folder of the short run, which begins empty."""
+def smoke_folder(folder: Path, *, emptied: bool = True) -> Path:
+    """Return the folder of the short run, which begins empty, unless a file of it is wanted."""
     folder = folder.parent / ".smoke" / folder.name
-    if folder.is_dir():
+    if emptied and folder.is_dir():
         shutil.rmtree(folder)
     log.info(f"smoke test: {STEPS} steps and {VALIDATED} validation images, written to {folder}")
     return folder

@@ -203,6 +203,8 @@ def test_wrong_requests(folder: Path, script: Script) -> None:
     fails(script("seg-audit", **given, number=3), 2, "number: expected it with suspects alone, got '3' without")
     fails(script("seg-audit", **given, suspects=folder / "runs", least=0), 2, "least: expected a whole number")
     fails(script("seg-audit", **given, suspects=folder / "runs", corrected="back"), 2, "masks_destination beside it")
+    asked = {**given, "suspects": folder / "runs", "corrected": "typo", "masks_destination": "x"}
+    fails(script("seg-audit", **asked), 2, "corrected: expected an existing folder, got 'typo'")
     assert not (folder / "out").exists()
 
 

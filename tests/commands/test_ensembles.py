@@ -186,6 +186,9 @@ def test_an_evaluation_of_several(folder: Path, caplog: pytest.LogCaptureFixture
         masks = [cv2.imread(f"{out}/{name}.png", cv2.IMREAD_UNCHANGED) for out in ("together/predictions", "out")]
         np.testing.assert_array_equal(*masks)
     assert not Path("together/config.yaml").exists()  # it is of no single run
+    call("evaluate", checkpoint="m0.pt", masks="masks", destination="together", workers=0, **more)
+    assert not Path("together/predictions/a.png").exists(), "masks of other models"
+    call("evaluate", checkpoint="m?.pt", masks="masks", destination="together", workers=0, **more)
     boxes = [json.loads(Path(folder, "boxes.json").read_text())["annotations"] for folder in ("together", "out")]
     assert boxes[0]
     evaluated, predicted = (sorted(box["score"] for box in some) for some in boxes)

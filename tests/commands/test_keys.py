@@ -109,6 +109,12 @@ IDLE = [
         "fit.minutes: expected it without fit.steps, got 2 beside 9",
     ),
     ("seg-train", (*TRAIN, "sweep.equal=minutes"), "sweep.equal: expected it with fit.minutes alone"),
+    ("seg-train", (*TRAIN, "sweep.equal=minutes", "fit.minutes=2"), "sweep.equal: expected it with a sweep alone"),
+    (
+        "seg-train",
+        (*TRAIN, "data.train.instances=i", "task=auxiliary"),
+        "data.train.instances: expected it with task=boxes alone",
+    ),
     (
         "seg-train",
         (*TRAIN, "loss=ce_dice", "loss.weights.dice=0", "loss.terms.dice.smooth=2"),
@@ -176,6 +182,13 @@ IDLE = [
         (*AUDITED, "data.val_share=0.1"),
         "data.val_share: expected it with a validation set that is a share",
     ),
+    ("seg-audit", (*AUDITED, "data.train.instances=x"), "data.train.instances: expected it with seg-train alone"),
+    (
+        "seg-evaluate",
+        ("checkpoint=x.onnx", "images=y", "masks=z", "destination=w", "trust=[a]"),
+        "trust: .* with best.pt",
+    ),
+    ("seg-evaluate", (*EVALUATED, "inference=whole,tta"), r"inference: .* one value, .*=\[whole,tta\] for a list$"),
     ("seg-audit", (*AUDITED, "data.folds=5", "data.fold=1"), r"data.folds?: expected it with a validation set"),
     (
         "seg-audit",

@@ -197,6 +197,7 @@ WRONG = [
     ([*SETTLED, "until.rope=-1"], "rope: expected a difference in units of the metric"),
     ([*SETTLED, "until.group=("], "until.group: expected a regular expression"),
     ([*SETTLED, "until.metric=nothing"], "until.metric: expected a score of each image, .* got 'nothing'"),
+    (["until=settled", "sweep=folds", "data.folds=3"], "until: .* validated on the same images, got data.fold, which"),
     ([*SETTLED, "device.devices=2"], "until: expected device.devices=1, got 2"),
 ]
 

@@ -1,6 +1,7 @@
 """python -m pytest tests/commands/test_tune.py"""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,36 @@ def test_levels_get_the_same_number_of_trials(tmp_path: Path, data: Path, script
 )
 def test_wrong_requests(data: Path, script: Script, options: list[str], message: str) -> None:
     fails(script("seg-train", *train_options(data), *options), 2, message)
+
+
+def test_what_is_wrong_with_the_run_is_said_before_the_trials(data: Path, tmp_path: Path, script: Script) -> None:
+    options = [*train_options(data), "logger=none", "tune.trials=2"]
+    fails(script("seg-train", *options, "data.val.masks=typo"), 2, "expected an existing folder, got 'typo'")
+    fails(script("seg-train", *options, "fit.probabilities=x"), 2, "fit.probabilities: expected null, uint8")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_no_trials_for_two_steps(data: Path, tmp_path: Path, script: Script) -> None:
+    result = script("seg-train", *train_options(data), "logger=none", "tune.trials=2", "smoke=true", "name=a")
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir() if path.is_dir()) == [".smoke"]
+
+
+def test_values_that_were_found_on_other_images_are_refused(data: Path, tmp_path: Path, script: Script) -> None:
+    options = [*train_options(data), "logger=none", "fit.epochs=1", "tune.trials=1"]
+    done = script("seg-train", *options, "name=a")
+    assert done.returncode == 0, done.stderr
+    (best,) = (tmp_path / "runs/.tune").glob("*/best.json")
+    assert (
+        f"tuned: optimizer.lr={json.loads(best.read_text())['values']['optimizer.lr']}, of runs/.tune/" in done.stdout
+    )
+    shutil.copyfile(data / "train/images/s0.png", data / "train/images/s1.png")
+    fails(
+        script("seg-train", *options, "name=b"),
+        2,
+        "tune.trials: expected the training images of the trials in 'runs/.tune/.*', got 1 changed, such as 's1' of "
+        "(train|val); remove that folder to search again",
+    )
 
 
 def tuned_runs(root: Path) -> None:

@@ -10,6 +10,7 @@ from conftest import Script, fails, train_options, write_pairs
 
 from seg.data.pairs import Pair, list_images, pair, scenes_of, shared_name, split
 from seg.data.pairs.templates import fitting_templates
+from seg.data.source import Part, Source
 from seg.labels import Label, LabelMap
 
 
@@ -370,3 +371,21 @@ class TestSeveralFolders:
         other = LabelMap([Label("a", ((1, 1, 1),)), Label("b", ((2, 2, 2),)), Label("c", ((3, 3, 3),))])
         other.save(tmp_path / "more/masks/labels.yaml")
         fails(script("seg-train", *options, "name=b"), 2, "got masks in '.*more/masks' that were made with a, b, c")
+
+
+def test_numbers_that_may_be_values_are_told(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A label map with values says how label images are converted; of masks without ``labels.yaml`` nobody knows."""
+    labels = LabelMap([Label("wall", values=(1,)), Label("floor", values=(2,)), Label("not", values=(0,), ignore=True)])
+    labels.save(tmp_path / "values.yaml")
+    masks = data / "train" / "masks"
+    source = Source(train=Part(data / "train" / "images", masks))
+    labels.save(masks / "labels.yaml")
+    assert source.load_labels(None) == source.load_labels(str(tmp_path / "values.yaml"))
+    assert not caplog.text, "seg-preprocess converted them"
+    (masks / "labels.yaml").unlink()
+    source.load_labels(str(tmp_path / "values.yaml"))
+    assert "taken as indices, 0 for 'wall', though the label map has values, 1 for 'wall'" in caplog.text
+    caplog.clear()
+    LabelMap([Label("wall", values=(0,)), Label("floor", values=(1,))]).save(tmp_path / "values.yaml")
+    source.load_labels(str(tmp_path / "values.yaml"))
+    assert not caplog.text

@@ -239,6 +239,19 @@ def test_from_checkpoint_to_file_to_masks(tmp_path: Path, data: Path, script: Sc
 
 
 @pytest.mark.slow
+def test_what_was_there_stays_until_eight_bits_are_made(tmp_path: Path, data: Path, script: Script) -> None:
+    shutil.copyfile(OLD, tmp_path / "last.pt")
+    (tmp_path / "small.onnx").write_bytes(b"before")
+    (data / "train/images/s3.png").write_bytes(b"no image")
+    result = script(
+        "seg-export", "checkpoint=last.pt", "destination=small.onnx", f"int8={data}/train/images", "overwrite=true"
+    )
+    fails(result, 2, "s3.png")
+    assert (tmp_path / "small.onnx").read_bytes() == b"before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "last.pt", "small.onnx"]
+
+
+@pytest.mark.slow
 def test_nothing_is_told_or_left_behind(tmp_path: Path) -> None:
     """onnxruntime writes an identifier into the home folder when it is imported, if nobody stops it."""
     code = "import seg.inference.runtime, onnxruntime"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from seg import runs
 
@@ -93,6 +94,19 @@ def test_what_cannot_be_read_is_named(folder: Path, file: str, content: str | by
         (folder / file).write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(ValueError, match=message):
         runs.read(folder)
+
+
+def test_probabilities_of_another_kind_are_no_others(folder: Path) -> None:
+    (folder / runs.PROBABILITIES).mkdir()
+    for kind in ("uint8", "float16"):
+        asked = {**CONFIG, "fit": {**CONFIG["fit"], "probabilities": kind}}
+        if kind == "uint8":
+            runs.mark_complete(folder, {})
+            (folder / runs.CONFIG).write_text(yaml.safe_dump(asked))
+            assert runs.is_complete(folder, asked)
+        else:
+            with pytest.raises(ValueError, match=r"fit\.probabilities: .* which is complete with uint8; remove"):
+                runs.is_complete(folder, asked)
 
 
 def test_another_configuration_is_refused(folder: Path) -> None:

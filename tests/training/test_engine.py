@@ -156,6 +156,9 @@ def test_a_step_that_is_not_finite_is_kept_and_looked_into(tmp_path: Path, data:
         "cross_entropy is nan; the gradient is not finite in [0-9]+ parameters",
     )
     fails(script("seg-train", *options, replay=str(data / "train/images/s0.png")), 2, "replay|checkpoint: expected")
+    fails(script("seg-train", *options, replay="typo.pt"), 2, "replay: expected a file that a run left .* got no file")
+    (tmp_path / "runs/a/done.json").write_text("{}")  # as of one that left the step out, and came to its end
+    fails(script("seg-train", *options, name="a", replay="runs/a/replay-0.pt"), 1, "not finite again: ")
     other = train_options(data, model=["model=fpn"])
     fails(script("seg-train", *other, *diverging, replay="runs/a/replay-0.pt"), 2, "replay: expected the step of this")
 
@@ -222,6 +225,11 @@ def test_a_request_that_cannot_work(data: Path, options: list[str], message: str
         ("optimizer.fused=abc", "optimizer.fused: expected true or false, got 'abc'; give one"),
         ("+optimizer.foreach=true", "optimizer.fused: .*, got true .*cannot be .*True.* together.*; leave it out"),
         ("average=ema average.warmup=3", "average.warmup: expected true or false, got 3; give one"),
+        ("scheduler=plateau scheduler.mode=min", "scheduler.mode: expected max, .*, got 'min'; give max"),
+        (
+            "extend=true name=b",
+            "extend: expected it with the name=... of a run that is there .* alone, got True without",
+        ),
         ("scheduler=plateau scheduler.factor=2", "scheduler.factor: .*, got 2 .*; give such as 0.1"),
         ("scheduler=plateau scheduler.patience=a", "scheduler.patience: expected a number, got 'a'; give such as 10"),
         ("model.encoder_weights=nosuch", "model.encoder_weights: expected imagenet, .*, got 'nosuch'; choose one"),

@@ -18,6 +18,7 @@ from seg.data.batches import Batch, EvaluationBatches, TrainBatches, make_loader
 from seg.data.dataset import SegmentationDataset
 from seg.data.pairs import pair
 from seg.evaluation.evaluate import Evaluation, evaluate
+from seg.files.errors import Failed
 from seg.losses import Boundary, CrossEntropy, Dice, Ramp, WeightedSum, fused
 from seg.metrics import MeanLoss, PixelCounts
 from seg.models import checkpoint
@@ -538,5 +539,5 @@ def test_a_gradient_that_is_not_finite_is_found_too(folder: Path) -> None:
             return super().forward(logits, target) + (logits * 0).abs().sqrt().sum()  # finite, its slope at 0 is not
 
     for clip in (None, 1.0):
-        with pytest.raises(RuntimeError, match="expected a finite loss and gradient, got none in epoch 1, step 1"):
+        with pytest.raises(Failed, match="expected a finite loss and gradient, got none in epoch 1, step 1"):
             Experiment(folder, loss=Root(), options=FitOptions(clip=clip)).fit()

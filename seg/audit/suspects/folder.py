@@ -1,6 +1,6 @@
 """Suspects of a folder, into a folder: the table, the page, and masks in which they do not count."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +80,10 @@ def find_into(
     if wanted.write is not None:
         check_form(wanted.write, splits)
     pairs = _pairs(splits)
+    corrected = {} if wanted.corrected is None else _corrected(wanted.corrected, pairs)
+    if wanted.masks_destination is not None:
+        read = {path.parent for each in pairs for path in each.files}
+        check_apart(wanted.masks_destination, read, "masks_destination")
     probabilities = Probabilities.of(wanted.runs)
     for folder in filter(None, (str(destination), wanted.masks_destination)):
         check_apart(folder, [Path(wanted.runs)], "destination")
@@ -102,7 +106,8 @@ def find_into(
         first = splits[0]
         yield write_selected(destination, suspects, wanted.number, first, wanted.write, overwrite=overwrite)
     if wanted.masks_destination is not None:
-        yield _write_masks(Path(wanted.masks_destination), pairs, suspects, wanted, overwrite=overwrite)
+        masks = Path(wanted.masks_destination)
+        yield _write_masks(masks, pairs, suspects, corrected, number=wanted.number, overwrite=overwrite)
 
 
 def _pairs(splits: Sequence[Split]) -> list[Pair]:
@@ -115,13 +120,19 @@ def _pairs(splits: Sequence[Split]) -> list[Pair]:
     return sorted({each.name: each for each in pairs}.values(), key=lambda each: each.name)
 
 
-def _write_masks(folder: Path, pairs: Sequence[Pair], suspects: Suspects, wanted: Wanted, *, overwrite: bool) -> str:
-    corrected = {} if wanted.corrected is None else _corrected(wanted.corrected, pairs)
-    check_apart(folder, {path.parent for each in pairs for path in each.files}, "masks_destination")
+def _write_masks(
+    folder: Path,
+    pairs: Sequence[Pair],
+    suspects: Suspects,
+    corrected: Mapping[str, Path],
+    *,
+    number: int,
+    overwrite: bool,
+) -> str:
     files = [folder / LABELS, *(folder / f"{each.name}.png" for each in pairs)]
     claim("seg-audit", {folder: files}, {LABELS: ()}, overwrite=overwrite)
     make_folder(folder, "masks_destination")
-    pixels = write_masks(folder, pairs, suspects, suspects.found[: wanted.number], corrected)
+    pixels = write_masks(folder, pairs, suspects, suspects.found[:number], corrected)
     came = f", {len(corrected)} of them corrected" if corrected else ""
     return f"{len(pairs)} masks written to {folder}{came}; {pixels:,} suspect pixels became 255"
 

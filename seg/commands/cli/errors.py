@@ -54,7 +54,8 @@ def one_line(error: BaseException, config_name: str) -> str:
         return _unknown_key(str(match[1]), config_name)
     if several := re.search(r"Ambiguous value for argument '([^=']*)=(.*?)'\n", str(error)):
         key, value = several.groups()
-        return f"{key}: expected one value, got {value}; give {key}=[{value}] for a list, or -m to run each"
+        each = ", or -m to run each" * (config_name == "train")  # others would write to one destination
+        return f"{key}: expected one value, got {value}; give {key}=[{value}] for a list{each}"
     if isinstance(error, MissingConfigException) and (found := re.search(r"Could not find '([^']*)'", str(error))):
         text = " ".join(str(error)[found.start() :].split()).partition(" Config search path")[0]
         group, _, name = found[1].rpartition("/")

@@ -17,6 +17,8 @@ from seg.files import checks
 
 _SHARED_OUT = "a validation set that is a share of the training pairs (no data.val.images, no data.val.list)"
 
+_OF_A_RUN = "best.pt or last.pt of a run"
+
 
 def _is_shared_out(config: Any) -> bool:
     others = [(config.data.get(part) or {}).get(key) for part in ("val", "test") for key in ("images", "list")]
@@ -25,6 +27,10 @@ def _is_shared_out(config: Any) -> bool:
 
 def _is_a_share(config: Any) -> bool:
     return _is_shared_out(config) and config.data.get("folds") is None
+
+
+def _counts_objects(config: Any) -> bool:
+    return bool({*(config.get("task") or ())} - {"auxiliary"})
 
 
 def _has(key: str) -> Callable[[Any], bool]:
@@ -40,25 +46,28 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
     "train": [
         (["fit.epochs"], "fit.steps=null", lambda config: config.fit.steps is None),
         (["sweep.equal"], "fit.minutes", lambda config: config.fit.minutes is not None),
+        (["sweep.equal"], "a sweep", lambda _: False),
         (["fit.freeze_norm"], "fit.freeze", lambda config: config.fit.freeze),
         (["loader.repeat_below"], "loader.sampler=repeat", lambda config: config.loader.sampler == "repeat"),
         (["tune.share", "tune.epochs", "tune.prune", "tune.space"], "tune.trials", lambda config: config.tune.trials),
         (["data.val_share"], f"{_SHARED_OUT} without data.folds", _is_a_share),
         (["data.split_seed"], _SHARED_OUT, _is_shared_out),
-        (["data.train.instances", "data.val.instances"], "task=boxes", lambda config: config.get("task")),
+        (["data.train.instances", "data.val.instances"], "task=boxes", _counts_objects),
         (["data.test.images", "data.test.masks", "data.test.list"], "seg-audit", lambda _: False),
         (["budget"], "until=settled", lambda config: config.get("until")),
         (["seeds"], "a sweep", lambda _: False),
     ],
     "evaluate": [
         (["inference", "device", "trust", "temperature_images", "temperature_masks"], "checkpoint", _has("checkpoint")),
+        (["trust"], _OF_A_RUN, lambda config: not _is_exported(config.checkpoint)),
         (["pictures"], "images", lambda config: config.checkpoint is not None or config.images is not None),
-        (["tolerances", "surface"], "metric=boundaries", lambda config: "boundaries" in config.metric),
+        (["tolerances"], "metric=boundaries", lambda config: {"boundaries", "errors"} & {*config.metric}),
+        (["surface"], "metric=boundaries", lambda config: "boundaries" in config.metric),
         (["sizes"], "metric=components", lambda config: "components" in config.metric),
     ],
     "predict": [
         (["image_template"], "a folder of images", lambda config: Path(str(config.images)).is_dir()),
-        (["trust"], "best.pt or last.pt of a run", lambda config: not _is_exported(config.checkpoint)),
+        (["trust"], _OF_A_RUN, lambda config: not _is_exported(config.checkpoint)),
         (["number", "labelled"], "rank=true", lambda config: config.rank),
     ],
     "diagnose": [
@@ -78,6 +87,7 @@ NEEDS: dict[str, list[tuple[Sequence[str], str, Callable[[Any], Any]]]] = {
         (["json", "read", "threads"], "suspects=null", lambda config: config.suspects is None),
         (["data.val_share"], f"{_SHARED_OUT} without data.folds", _is_a_share),
         (["data.split_seed", "data.folds", "data.fold"], _SHARED_OUT, _is_shared_out),
+        (["data.train.instances", "data.val.instances", "data.cache"], "seg-train", lambda _: False),
     ],
 }
 
