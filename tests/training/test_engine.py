@@ -226,10 +226,6 @@ def test_a_request_that_cannot_work(data: Path, options: list[str], message: str
         ("+optimizer.foreach=true", "optimizer.fused: .*, got true .*cannot be .*True.* together.*; leave it out"),
         ("average=ema average.warmup=3", "average.warmup: expected true or false, got 3; give one"),
         ("scheduler=plateau scheduler.mode=min", "scheduler.mode: expected max, .*, got 'min'; give max"),
-        (
-            "extend=true name=b",
-            "extend: expected it with the name=... of a run that is there .* alone, got True without",
-        ),
         ("scheduler=plateau scheduler.factor=2", "scheduler.factor: .*, got 2 .*; give such as 0.1"),
         ("scheduler=plateau scheduler.patience=a", "scheduler.patience: expected a number, got 'a'; give such as 10"),
         ("model.encoder_weights=nosuch", "model.encoder_weights: expected imagenet, .*, got 'nosuch'; choose one"),

@@ -202,6 +202,8 @@ class TestExtend:
         options = [*train_options(data), "name=a"]
         assert script("seg-train", *options, "fit.epochs=1").returncode == 0
         fails(script("seg-train", *options, "extend=true", "optimizer.lr=3"), 2, "another configuration")
+        other = (*options[:-1], "name=b", "extend=true")
+        fails(script("seg-train", *other), 2, "extend: expected it with the name=... of a run that is there")
 
 
 def test_validation_takes_whole_images_one_by_one(tmp_path: Path, data: Path, script: Script) -> None:
