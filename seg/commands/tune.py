@@ -108,6 +108,7 @@ def _trial(config: DictConfig, folder: Path, number: int, values: dict[str, Any]
         "seed": SEED,
         "logger": None,
         "pictures": 0,
+        "extend": False,
         "fit.probabilities": None,
         "tune.trials": 0,
         "sweep.test": None,

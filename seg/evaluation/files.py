@@ -127,7 +127,7 @@ def evaluate_into(
     stale = claim(_COMMAND, {destination: files}, _SIGNS, overwrite=overwrite)
     found = subject.evaluate(wanted, sinks)
     for path in stale:  # such as masks that another model predicted
-        path.unlink()
+        path.unlink(missing_ok=True)
     sliced = {} if parts is None else _sliced(found, parts, wanted, destination)
     data = {**subject.named, **subject.facts, **as_data(found), **sliced, "data": where.described()}
     if parts is None:

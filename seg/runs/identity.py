@@ -149,12 +149,12 @@ def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
         )
     complete = (folder / DONE).exists()
     if complete and (kind := (config.get("fit") or {}).get("probabilities")):
-        kept = (read_config(folder / CONFIG).get("fit") or {}).get("probabilities")
-        without = f"with {kept}" if (folder / PROBABILITIES).exists() else "without"
-        if without not in (f"with {kind}", "with None"):  # older versions did not say of which kind they are
+        kept = (read_config(folder / CONFIG).get("fit") or {}).get("probabilities", kind)
+        if kept != kind or not (folder / PROBABILITIES).exists():
             raise ValueError(
-                f"fit.probabilities: expected a run that keeps them, got '{folder}', which is complete {without}; "
-                "remove the folder to train it again, give another name=... or runs=..., or leave it out"
+                f"fit.probabilities: expected a run that keeps them, got '{folder}', which is complete with "
+                f"{kept if (folder / PROBABILITIES).exists() else 'none'}; remove the folder to train it again, give "
+                "another name=... or runs=..., or leave it out"
             )
     return complete
 
