@@ -16,18 +16,11 @@ COMMANDS = {
     "seg-evaluate": ("predictions=d/masks", "masks=d/masks", "images=d/images"),
     "seg-audit": ("images=d/images", "masks=d/masks"),
 }
-FILES = [
-    ("seg-compare", "results.csv"),
-    ("seg-compare", "report.md"),
-    ("seg-compare", "cost.png"),
-    ("seg-compare", "image-12.png"),
-    ("seg-evaluate", "metrics.json"),
-    ("seg-evaluate", "config.yaml"),
-    ("seg-evaluate", "confusion.csv"),
-    ("seg-evaluate", "pictures/01_50.0_mine.png"),
-    ("seg-audit", "audit.json"),
-    ("seg-audit", "audit.html"),
-]
+FILES = {
+    "seg-compare": ("results.csv", "report.md", "cost.png", "image-12.png"),
+    "seg-evaluate": ("metrics.json", "config.yaml", "confusion.csv", "pictures/01_50.0_mine.png"),
+    "seg-audit": ("audit.json", "audit.html"),
+}
 
 
 @pytest.fixture
@@ -43,21 +36,27 @@ def state(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize(("command", "name"), FILES)
-def test_a_file_of_others_is_refused_and_replaced_on_request(
-    command: str, name: str, folder: Path, script: Script
-) -> None:
-    mine = folder / "out" / name
-    mine.parent.mkdir(parents=True)
-    mine.write_text("mine")
-    before = state(folder / "out")
-    message = rf"destination: .*got 'out/{name}', which no {command} wrote .*give another folder, or overwrite=true"
-    for _ in range(2):
-        fails(script(command, *COMMANDS[command], "destination=out"), 2, message)
+@pytest.mark.parametrize("command", FILES)
+def test_a_file_of_others_is_refused_and_replaced_on_request(command: str, folder: Path, script: Script) -> None:
+    call = [*COMMANDS[command], "destination=out"]
+    mine = [folder / "out" / name for name in FILES[command]]
+    for name, path in zip(FILES[command], mine, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+        before = state(folder / "out")
+        message = rf"destination: .*got 'out/{name}', which no {command} wrote .*give another folder, or overwrite=true"
+        fails(script(command, *call), 2, message)
         assert state(folder / "out") == before
-    assert script(command, *COMMANDS[command], "destination=out", "overwrite=true").returncode == 0
-    assert not mine.exists() or mine.read_bytes() != b"mine"
-    assert script(command, *COMMANDS[command], "destination=out").returncode == 0
+        path.unlink()
+    for path in mine:
+        path.write_text("mine")
+    before = state(folder / "out")
+    for _ in range(2):  # that it was refused makes none its own
+        fails(script(command, *call), 2, f"which no {command} wrote")
+        assert state(folder / "out") == before
+    assert script(command, *call, "overwrite=true").returncode == 0
+    assert not [path for path in mine if path.exists() and path.read_bytes() == b"mine"]
+    assert script(command, *call).returncode == 0
 
 
 @pytest.mark.parametrize(
