@@ -130,7 +130,8 @@ def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
     """
     if not ((folder / CONFIG).exists() and (folder / LAST).exists()):
         return False  # nothing to lose: even a run that never saved may be started with other settings
-    before, now = map(_wanted, (read_config(folder / CONFIG), config))
+    recorded = read_config(folder / CONFIG)
+    before, now = map(_wanted, (recorded, config))
     before = {key: value for key, value in _SINCE.items() if key in now} | before
     changed = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
     if len(changed) == 1 and (length := changed[0]) in LENGTHS and _is_more(now[length], before[length]):
@@ -149,7 +150,7 @@ def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
         )
     complete = (folder / DONE).exists()
     if complete and (kind := (config.get("fit") or {}).get("probabilities")):
-        kept = (read_config(folder / CONFIG).get("fit") or {}).get("probabilities", kind)
+        kept = (recorded.get("fit") or {}).get("probabilities", kind)
         if kept != kind or not (folder / PROBABILITIES).exists():
             raise ValueError(
                 f"fit.probabilities: expected a run that keeps them, got '{folder}', which is complete with "
