@@ -475,6 +475,7 @@ def test_tiles_and_back(tmp_path: Path, script: Script) -> None:
     assert len(masks) > 4
     fails(script("seg-preprocess", **folders), 2, "got 'masks' with masks made with size=None, tile=32, overlap=8")
     fails(script("seg-preprocess", **folders, tile=32, images="scenes"), 2, "got one of them; give both, or neither")
+    fails(script("seg-preprocess", **folders, max_distance=3, inverse="true"), 2, "inverse=true without .*max_distance")
     fails(script("seg-preprocess", **folders, tile=32, inverse="true"), 2, "inverse=true without tile, .*; leave")
     other = {**folders, "destination": "other", "images": "scenes", "images_destination": "t"}
     fails(script("seg-preprocess", **other), 2, "expected tile or size with images, got neither")

@@ -222,6 +222,11 @@ def test_what_is_so_by_default_may_be_said(script: Script) -> None:
     fails(script("seg-train", *TRAIN, *words), 2, "expected an existing folder, got 'y'")
 
 
+def test_tolerances_are_for_errors_too(script: Script) -> None:
+    words = (*EVALUATED, "metric=[pixels,errors]", "tolerances=[3]")
+    fails(script("seg-evaluate", *words), 2, "expected a labels.yaml in 'y'")
+
+
 def test_null_is_none_where_there_is_none(tmp_path: Path, script: Script) -> None:
     none = [f"{group}=null" for group in ("logger", "task", "regularizer", "average", "augment", "sweep", "experiment")]
     fails(script("seg-train", *TRAIN, *none, "data.val=null"), 2, "expected an existing folder, got 'y'")
